@@ -1,0 +1,94 @@
+//! Kept positions: what a choice for every variable means for an axis.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::extent::Extent;
+use super::types::{Type, Types, VarId};
+
+/// For pruned variables the positions that stay, ascending; all others keep everything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept(BTreeMap<VarId, Arc<[u32]>>);
+
+impl Kept {
+    pub(crate) fn insert(&mut self, var: VarId, positions: Arc<[u32]>) {
+        self.0.insert(var, positions);
+    }
+
+    pub(crate) fn get(&self, var: VarId) -> Option<&Arc<[u32]>> {
+        self.0.get(&var)
+    }
+}
+
+impl Types {
+    /// Number of positions of `ty` that stay.
+    pub(crate) fn kept_extent(&self, ty: &Type, kept: &Kept) -> Extent {
+        const TOO_LARGE: Extent = Extent::Known(i64::MAX);
+        match self.normal(ty) {
+            Type::Var(id) => match kept.get(id) {
+                Some(positions) => Extent::from(positions.len()),
+                None => self.var(id).extent.clone(),
+            },
+            Type::Product(factors) => factors
+                .iter()
+                .try_fold(Extent::ONE, |n, factor| n.mul(&self.kept_extent(factor, kept)))
+                .unwrap_or(TOO_LARGE),
+            Type::Sum(parts) => parts
+                .iter()
+                .try_fold(Extent::Known(0), |n, part| n.add(&self.kept_extent(part, kept)))
+                .unwrap_or(TOO_LARGE),
+            Type::Block { of, blocks } => self
+                .kept_extent(&of, kept)
+                .div_exact(&Extent::from(blocks))
+                .unwrap_or(TOO_LARGE),
+        }
+    }
+
+    /// True if a variable of `ty` loses positions.
+    pub(crate) fn is_pruned(&self, ty: &Type, kept: &Kept) -> bool {
+        self.vars(ty).iter().any(|&id| kept.get(id).is_some())
+    }
+
+    /// The positions of `ty` that stay, ascending. Only for known sizes.
+    pub(crate) fn kept_positions(&self, ty: &Type, kept: &Kept) -> Vec<u32> {
+        match self.normal(ty) {
+            Type::Var(id) => match kept.get(id) {
+                Some(positions) => positions.to_vec(),
+                None => (0..self.size(ty)).collect(),
+            },
+            Type::Product(factors) => factors.iter().fold(vec![0], |outer, factor| {
+                let size = self.size(factor);
+                let inner = self.kept_positions(factor, kept);
+                let spread = |&at: &u32| inner.iter().map(move |&i| at * size + i);
+                outer.iter().flat_map(spread).collect()
+            }),
+            Type::Sum(parts) => {
+                let mut positions = Vec::new();
+                let mut offset = 0;
+                for part in parts {
+                    let kept = self.kept_positions(&part, kept);
+                    positions.extend(kept.into_iter().map(|p| p + offset));
+                    offset += self.size(&part);
+                }
+                positions
+            }
+            Type::Block { .. } => unreachable!("block axes are read by kept_per_block"),
+        }
+    }
+
+    /// For a [`Type::Block`]: the kept positions inside each block.
+    pub(crate) fn kept_per_block(&self, of: &Type, blocks: usize, kept: &Kept) -> Vec<Vec<u32>> {
+        let size = self.size(of) / blocks as u32;
+        let mut out = vec![Vec::new(); blocks];
+        for position in self.kept_positions(of, kept) {
+            out[(position / size) as usize].push(position % size);
+        }
+        out
+    }
+
+    /// The known size of a type; 0 where it is dynamic.
+    pub(crate) fn size(&self, ty: &Type) -> u32 {
+        let size = self.extent(ty).known();
+        size.and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+    }
+}

@@ -1,0 +1,160 @@
+//! The prunable dimensions of a model: every operator's rule is run, what is left free is a dimension.
+//!
+//! An [`Analysis`] is the one place that the floors above ask: which dimensions there are, what they are
+//! called, where they occur, what they cost, and for everything else which node holds it and why.
+
+mod cost;
+mod find;
+mod products;
+
+use std::collections::BTreeMap;
+
+use crate::axes::{Kept, Origin, Reason, Type, VarId};
+use crate::graph::{Graph, NodeId, ValueId};
+use crate::ops::{State, type_graph};
+
+pub use cost::{InputSizes, Totals};
+
+/// A dimension, by its place in [`Analysis::dimensions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DimensionId(pub(crate) usize);
+
+/// A place where a dimension occurs: an axis of an initializer or constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Site {
+    /// The constant value.
+    pub value: ValueId,
+    /// The axis, counted from 0.
+    pub axis: usize,
+}
+
+/// A class of axes (or parts of axes) that must keep the same positions.
+#[derive(Clone, Debug)]
+pub struct Dimension {
+    /// Stable name: the initializer that first produces it, with axis and part where it has several.
+    pub name: String,
+    /// Number of channels.
+    pub size: usize,
+    /// Where it occurs.
+    pub sites: Vec<Site>,
+    /// The nodes whose outputs have it because their weight does.
+    pub producers: Vec<NodeId>,
+    /// The nodes that sum over it.
+    pub consumers: Vec<NodeId>,
+    /// Why its channels influence each other, if they do; then pruning is not exactly masking.
+    pub mixing: Option<String>,
+    /// True if nothing but contractions, reshapes, additions and uniform scalings touches it.
+    pub linear: bool,
+    /// Each of this many equal blocks has to keep the same number of channels (grouped convolutions).
+    pub blocks: usize,
+    /// Parameters in the tensors it occurs in.
+    pub params: u64,
+    /// Multiply-accumulate operations of the nodes it occurs in.
+    pub macs: u64,
+    pub(crate) var: VarId,
+}
+
+/// An axis of a weight that cannot be pruned.
+#[derive(Clone, Debug)]
+pub struct Blocked {
+    /// The weight.
+    pub initializer: String,
+    /// The axis, counted from 0.
+    pub axis: usize,
+    /// Its size.
+    pub size: usize,
+    /// The node or value that holds it, and why.
+    pub reason: String,
+}
+
+/// Everything that is known about a model's axes.
+#[derive(Debug)]
+pub struct Analysis {
+    graph: Graph,
+    pub(crate) state: State,
+    dimensions: Vec<Dimension>,
+    blocked: Vec<Blocked>,
+    sizes: InputSizes,
+}
+
+impl Analysis {
+    /// Types the axes of `graph` and collects its dimensions. Costs are counted at `sizes`.
+    pub fn new(graph: Graph, sizes: InputSizes) -> Analysis {
+        let state = type_graph(&graph);
+        let mut analysis = Analysis {
+            graph,
+            state,
+            dimensions: Vec::new(),
+            blocked: Vec::new(),
+            sizes,
+        };
+        analysis.dimensions = find::dimensions(&analysis);
+        analysis.blocked = find::blocked(&analysis);
+        analysis
+    }
+
+    /// The graph that was analysed.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// All dimensions, in the order of their first site.
+    pub fn dimensions(&self) -> &[Dimension] {
+        &self.dimensions
+    }
+
+    /// Weight axes that cannot be pruned. Kernel axes are left out.
+    pub fn blocked(&self) -> &[Blocked] {
+        &self.blocked
+    }
+
+    /// Operators that have no rule or whose rule did not apply: operator and reason, with the nodes.
+    pub fn unsupported(&self) -> BTreeMap<(String, &'static str), Vec<String>> {
+        let mut out: BTreeMap<(String, &'static str), Vec<String>> = BTreeMap::new();
+        for &(node, why) in &self.state.unsupported {
+            let proto = self.graph.node_proto(node);
+            let operator = match proto.domain() {
+                "" => proto.op_type().to_owned(),
+                domain => format!("{domain}.{}", proto.op_type()),
+            };
+            let nodes = out.entry((operator, why)).or_default();
+            nodes.push(self.graph.describe(node));
+        }
+        out
+    }
+
+    /// The sizes that dynamic axes of the inputs are taken to have.
+    pub fn sizes(&self) -> &InputSizes {
+        &self.sizes
+    }
+
+    /// Weights with the types of their axes: initializers and Constant nodes that hold no indices.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = (ValueId, &[Type])> {
+        self.graph.value_ids().filter_map(|id| {
+            let tensor = self.graph.constant(id)?;
+            let element = crate::onnx::ElementType::of(tensor.data_type())?;
+            if element.is_index() {
+                return None;
+            }
+            Some((id, self.state.axes(id)?))
+        })
+    }
+
+    pub(crate) fn explain(&self, reason: Reason) -> String {
+        let origin = match reason.origin {
+            Origin::Node(node) => self.graph.describe(NodeId(node)),
+            Origin::Value(value) => format!("'{}'", self.graph.value(ValueId(value)).name),
+        };
+        format!("{origin} {}", link(reason.why))
+    }
+
+    pub(crate) fn is_pruned(&self, value: ValueId, kept: &Kept) -> bool {
+        let axes = self.state.axes(value).unwrap_or_default();
+        axes.iter().any(|axis| self.state.types.is_pruned(axis, kept))
+    }
+}
+
+/// Joins a node and a reason to a phrase: what is said of the axis follows a colon.
+fn link(why: &str) -> String {
+    format!("({why})")
+}

@@ -1,0 +1,166 @@
+//! Every way a library call can fail, with the thing that failed, the reason and what to do about it.
+//!
+//! [`Error::class`] sorts errors into the exit codes of the command line. Messages are complete sentences
+//! for a user: they name the file, tensor, node or option, never a position in our own code.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Result of every fallible library call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of trouble an [`Error`] is; the command line maps it to an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A verification or gate failed (exit code 1).
+    Check,
+    /// The call itself is wrong (exit code 2).
+    Usage,
+    /// A model, plan or data file is bad (exit code 3).
+    Input,
+    /// The file system, onnxruntime or an execution provider failed (exit code 4).
+    Runtime,
+}
+
+impl Class {
+    /// The exit code of the command line for this class.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Class::Check => 1,
+            Class::Usage => 2,
+            Class::Input => 3,
+            Class::Runtime => 4,
+        }
+    }
+}
+
+/// Everything that can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    /// A file could not be written; nothing was left behind.
+    #[error("cannot write {}: {source}; nothing was written, check the folder, its permissions and the free space", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    /// The bytes are not an ONNX model.
+    #[error("{what} is not an ONNX model: {reason}; export it again or check that the download is complete")]
+    NotAModel { what: String, reason: String },
+    /// A tensor contradicts itself.
+    #[error("tensor '{tensor}': {reason}; the model file is damaged or was written by a broken exporter")]
+    Tensor { tensor: String, reason: String },
+    /// A tensor's external data cannot be used.
+    #[error("tensor '{tensor}': external data '{location}' {reason}")]
+    External {
+        tensor: String,
+        location: String,
+        reason: String,
+    },
+    /// The graph breaks rules that every ONNX graph must keep. All faults are listed.
+    #[error("{step} has {} fault(s):{}", faults.len(), list(faults))]
+    Graph { step: String, faults: Vec<Fault> },
+    /// A local function cannot be inlined.
+    #[error("local function '{function}': {reason}")]
+    Function { function: String, reason: String },
+    /// No dimension is left to prune; every blocking reason is listed.
+    #[error("nothing can be pruned with these settings:{}", list(blocked))]
+    NothingToPrune { blocked: Vec<String> },
+    /// A plan does not fit the model or itself.
+    #[error("the plan does not fit: {reason}")]
+    Plan { reason: String },
+    /// An argument is out of its range.
+    #[error("{0}")]
+    Usage(String),
+    /// onnxruntime is missing, cannot be loaded or failed.
+    #[error("onnxruntime: {reason}; {remedy}")]
+    Runtime { reason: String, remedy: String },
+    /// The pruned model does not equal the masked original.
+    #[error(
+        "verification failed: output '{output}' differs from the masked twin by a relative error of {error:.3e} (allowed: {allowed:.0e}); the model was not written, please report this model"
+    )]
+    Verification {
+        output: String,
+        error: f64,
+        allowed: f64,
+    },
+}
+
+impl Error {
+    /// The class that decides the exit code.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Verification { .. } => Class::Check,
+            Error::Usage(_) => Class::Usage,
+            Error::Write { .. } | Error::Runtime { .. } => Class::Runtime,
+            Error::Read { .. }
+            | Error::NotAModel { .. }
+            | Error::Tensor { .. }
+            | Error::External { .. }
+            | Error::Graph { .. }
+            | Error::Function { .. }
+            | Error::NothingToPrune { .. }
+            | Error::Plan { .. } => Class::Input,
+        }
+    }
+
+    /// A [`Error::Tensor`] without ceremony.
+    pub(crate) fn tensor(tensor: &str, reason: impl Into<String>) -> Error {
+        Error::Tensor {
+            tensor: tensor.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    /// A [`Error::Plan`] without ceremony.
+    pub(crate) fn plan(reason: impl Into<String>) -> Error {
+        Error::Plan {
+            reason: reason.into(),
+        }
+    }
+}
+
+/// One broken invariant of a graph.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A node or a graph output reads a value that nothing produces.
+    #[error("{reader} reads '{value}', which no input, initializer or node produces")]
+    MissingProducer { value: String, reader: String },
+    /// Two producers claim one name.
+    #[error("'{value}' is produced twice: by {first} and by {second}")]
+    DuplicateName {
+        value: String,
+        first: String,
+        second: String,
+    },
+    /// Nodes depend on each other in a circle.
+    #[error("the nodes {} depend on each other in a cycle", nodes.join(", "))]
+    Cycle { nodes: Vec<String> },
+    /// Two declarations of one value disagree about its rank.
+    #[error("'{value}' has rank {first} in {first_place} but rank {second} in {second_place}")]
+    RankClash {
+        value: String,
+        first: usize,
+        first_place: &'static str,
+        second: usize,
+        second_place: &'static str,
+    },
+    /// A value, node output or graph output without a name.
+    #[error("{0} has no name")]
+    Unnamed(String),
+}
+
+/// Longest list that a message prints in full.
+const LISTED: usize = 20;
+
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    let mut text: String = items
+        .iter()
+        .take(LISTED)
+        .map(|item| format!("\n  - {item}"))
+        .collect();
+    if items.len() > LISTED {
+        text += &format!("\n  - and {} more", items.len() - LISTED);
+    }
+    text
+}

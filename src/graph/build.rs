@@ -1,0 +1,316 @@
+//! Builds a [`Graph`] and names everything that is wrong with it, in one pass, without stopping at a fault.
+
+use std::collections::{BinaryHeap, HashMap, HashSet};
+
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+
+use super::{DeclaredSize, Graph, Node, NodeId, Producer, Value, ValueId, declared_tensor};
+use crate::error::Fault;
+use crate::onnx::proto::{GraphProto, NodeProto, ValueInfoProto, tensor_shape_proto::dimension};
+use crate::onnx::{ElementType, Model};
+
+/// `Operator 'name'`, with the first output where the node has no name.
+pub(super) fn describe(node: &NodeProto) -> String {
+    let name = match node.name() {
+        "" => node.output.first().map_or("", String::as_str),
+        name => name,
+    };
+    format!("{} '{name}'", node.op_type())
+}
+
+pub(super) fn build(model: Model) -> (Graph, Vec<Fault>) {
+    let proto = model.proto.graph.clone().unwrap_or_default();
+    let mut builder = Builder::default();
+    builder.declare_producers(&proto);
+    builder.connect(&proto);
+    builder.declare_shapes(&proto);
+    let flow = builder.flow();
+    let order = builder.order(&flow, &proto);
+    let graph = Graph {
+        model,
+        flow,
+        order,
+        nodes: builder.nodes,
+        values: builder.values,
+        names: builder.names,
+    };
+    (graph, builder.faults)
+}
+
+#[derive(Default)]
+struct Builder {
+    nodes: Vec<Node>,
+    values: Vec<Value>,
+    names: HashMap<String, ValueId>,
+    faults: Vec<Fault>,
+}
+
+impl Builder {
+    fn declare_producers(&mut self, proto: &GraphProto) {
+        for (index, tensor) in proto.initializer.iter().enumerate() {
+            self.produce(tensor.name(), Producer::Initializer(index), proto);
+        }
+        for (index, sparse) in proto.sparse_initializer.iter().enumerate() {
+            let name = sparse.values.as_ref().map_or("", |values| values.name());
+            self.produce(name, Producer::SparseInitializer(index), proto);
+        }
+        let initialized: HashSet<String> = self.names.keys().cloned().collect();
+        for (index, input) in proto.input.iter().enumerate() {
+            // Up to IR version 3 every initializer is listed among the inputs as well.
+            if !initialized.contains(input.name()) {
+                self.produce(input.name(), Producer::Input(index), proto);
+            }
+        }
+        for (index, node) in proto.node.iter().enumerate() {
+            let id = NodeId(index as u32);
+            let mut outputs = Vec::with_capacity(node.output.len());
+            for (slot, name) in node.output.iter().enumerate() {
+                let produced = !name.is_empty();
+                outputs.push(
+                    produced.then(|| self.produce(name, Producer::Node(id, slot), proto)),
+                );
+            }
+            self.nodes.push(Node {
+                outputs,
+                ..Node::default()
+            });
+        }
+    }
+
+    fn produce(&mut self, name: &str, producer: Producer, proto: &GraphProto) -> ValueId {
+        if name.is_empty() {
+            self.faults.push(Fault::Unnamed(describe_producer(producer, proto)));
+        } else if let Some(&known) = self.names.get(name) {
+            self.faults.push(Fault::DuplicateName {
+                value: name.to_owned(),
+                first: describe_producer(self.values[known.index()].producer, proto),
+                second: describe_producer(producer, proto),
+            });
+            return known;
+        }
+        self.add(name, producer)
+    }
+
+    fn add(&mut self, name: &str, producer: Producer) -> ValueId {
+        let id = ValueId(self.values.len() as u32);
+        self.values.push(Value {
+            name: name.to_owned(),
+            producer,
+            consumers: Vec::new(),
+            is_output: false,
+            declared: None,
+            element: None,
+        });
+        self.names.insert(name.to_owned(), id);
+        id
+    }
+
+    fn read(&mut self, name: &str, reader: impl FnOnce() -> String) -> ValueId {
+        if let Some(&id) = self.names.get(name) {
+            return id;
+        }
+        self.faults.push(Fault::MissingProducer {
+            value: name.to_owned(),
+            reader: reader(),
+        });
+        self.add(name, Producer::Missing)
+    }
+
+    fn connect(&mut self, proto: &GraphProto) {
+        for (index, node) in proto.node.iter().enumerate() {
+            let id = NodeId(index as u32);
+            let mut inputs = Vec::with_capacity(node.input.len());
+            for (slot, name) in node.input.iter().enumerate() {
+                if name.is_empty() {
+                    inputs.push(None);
+                    continue;
+                }
+                let value = self.read(name, || describe(node));
+                self.values[value.index()].consumers.push((id, slot));
+                inputs.push(Some(value));
+            }
+            let captured = outer_names(node);
+            let captured = captured
+                .iter()
+                .map(|name| self.read(name, || format!("a subgraph of {}", describe(node))))
+                .collect();
+            self.nodes[index].inputs = inputs;
+            self.nodes[index].captured = captured;
+        }
+        for (position, output) in proto.output.iter().enumerate() {
+            if output.name().is_empty() {
+                self.faults.push(Fault::Unnamed(format!("graph output {position}")));
+                continue;
+            }
+            let value = self.read(output.name(), || "the list of graph outputs".to_owned());
+            self.values[value.index()].is_output = true;
+        }
+    }
+
+    fn declare_shapes(&mut self, proto: &GraphProto) {
+        let mut ranks: HashMap<ValueId, (usize, &'static str)> = HashMap::new();
+        for tensor in &proto.initializer {
+            if let Some(&id) = self.names.get(tensor.name()) {
+                self.values[id.index()].element = ElementType::of(tensor.data_type());
+                ranks.insert(id, (tensor.dims.len(), "its initializer"));
+            }
+        }
+        let declarations = [
+            (&proto.input, "the graph inputs"),
+            (&proto.output, "the graph outputs"),
+            (&proto.value_info, "value_info"),
+        ];
+        for (list, place) in declarations {
+            for info in list {
+                self.declare(info, place, &mut ranks);
+            }
+        }
+    }
+
+    fn declare(
+        &mut self,
+        info: &ValueInfoProto,
+        place: &'static str,
+        ranks: &mut HashMap<ValueId, (usize, &'static str)>,
+    ) {
+        let (Some(&id), Some(tensor)) =
+            (self.names.get(info.name()), declared_tensor(info.r#type.as_ref()))
+        else {
+            return;
+        };
+        let value = &mut self.values[id.index()];
+        value.element = value.element.or(ElementType::of(tensor.elem_type()));
+        let Some(shape) = &tensor.shape else { return };
+        let rank = shape.dim.len();
+        let (first, first_place) = *ranks.entry(id).or_insert((rank, place));
+        if first != rank {
+            self.faults.push(Fault::RankClash {
+                value: info.name().to_owned(),
+                first,
+                first_place,
+                second: rank,
+                second_place: place,
+            });
+        }
+        if value.declared.is_none() {
+            let size = |dim: &crate::onnx::proto::tensor_shape_proto::Dimension| match &dim.value {
+                Some(dimension::Value::DimValue(size)) => DeclaredSize::Known(*size),
+                Some(dimension::Value::DimParam(name)) => DeclaredSize::Named(name.clone()),
+                None => DeclaredSize::Unknown,
+            };
+            value.declared = Some(shape.dim.iter().map(size).collect());
+        }
+    }
+
+    fn flow(&self) -> DiGraph<NodeId, ValueId> {
+        let mut flow = DiGraph::new();
+        for index in 0..self.nodes.len() {
+            flow.add_node(NodeId(index as u32));
+        }
+        for (index, node) in self.nodes.iter().enumerate() {
+            for &value in node.inputs.iter().flatten().chain(&node.captured) {
+                if let Producer::Node(from, _) = self.values[value.index()].producer {
+                    flow.add_edge(NodeIndex::new(from.index()), NodeIndex::new(index), value);
+                }
+            }
+        }
+        flow
+    }
+
+    /// Kahn's algorithm; of the nodes that are ready the first in the file goes first.
+    fn order(&mut self, flow: &DiGraph<NodeId, ValueId>, proto: &GraphProto) -> Vec<NodeId> {
+        let mut waiting: Vec<usize> = flow
+            .node_indices()
+            .map(|index| flow.edges_directed(index, petgraph::Incoming).count())
+            .collect();
+        let ready = |count: &usize| *count == 0;
+        let mut heap: BinaryHeap<_> = (0..waiting.len())
+            .filter(|&index| ready(&waiting[index]))
+            .map(std::cmp::Reverse)
+            .collect();
+        let mut order = Vec::with_capacity(waiting.len());
+        while let Some(std::cmp::Reverse(index)) = heap.pop() {
+            order.push(NodeId(index as u32));
+            for edge in flow.edges(NodeIndex::new(index)) {
+                let next = edge.target().index();
+                waiting[next] -= 1;
+                if waiting[next] == 0 {
+                    heap.push(std::cmp::Reverse(next));
+                }
+            }
+        }
+        if order.len() < waiting.len() {
+            for cycle in tarjan_scc(flow) {
+                let loops = cycle.len() > 1 || flow.contains_edge(cycle[0], cycle[0]);
+                if loops {
+                    let mut members: Vec<usize> = cycle.iter().map(|i| i.index()).collect();
+                    members.sort_unstable();
+                    let nodes = members.iter().map(|&i| describe(&proto.node[i])).collect();
+                    self.faults.push(Fault::Cycle { nodes });
+                }
+            }
+        }
+        order
+    }
+}
+
+fn describe_producer(producer: Producer, proto: &GraphProto) -> String {
+    match producer {
+        Producer::Input(index) => format!("graph input {index}"),
+        Producer::Initializer(index) => format!("initializer {index}"),
+        Producer::SparseInitializer(index) => format!("sparse initializer {index}"),
+        Producer::Node(node, slot) => {
+            format!("output {slot} of {}", describe(&proto.node[node.index()]))
+        }
+        Producer::Missing => "nothing".to_owned(),
+    }
+}
+
+/// Names that the subgraphs of a node read from outside, each once, in order of first use.
+fn outer_names(node: &NodeProto) -> Vec<String> {
+    let mut names = Vec::new();
+    for attribute in &node.attribute {
+        for graph in attribute.g.iter().chain(&attribute.graphs) {
+            collect_outer(graph, &HashSet::new(), &mut names);
+        }
+    }
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+fn collect_outer(graph: &GraphProto, above: &HashSet<&str>, names: &mut Vec<String>) {
+    let mut local = above.clone();
+    local.extend(graph.input.iter().map(|input| input.name()));
+    local.extend(graph.initializer.iter().map(|tensor| tensor.name()));
+    local.extend(
+        graph
+            .sparse_initializer
+            .iter()
+            .filter_map(|sparse| sparse.values.as_ref().map(|values| values.name())),
+    );
+    local.extend(
+        graph
+            .node
+            .iter()
+            .flat_map(|node| node.output.iter().map(String::as_str)),
+    );
+    let mut read = |name: &str| {
+        if !name.is_empty() && !local.contains(name) {
+            names.push(name.to_owned());
+        }
+    };
+    for node in &graph.node {
+        node.input.iter().for_each(|name| read(name));
+    }
+    graph.output.iter().for_each(|output| read(output.name()));
+    for node in &graph.node {
+        for attribute in &node.attribute {
+            for inner in attribute.g.iter().chain(&attribute.graphs) {
+                collect_outer(inner, &local, names);
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Local functions (`ModelProto.functions`) replaced by their bodies, so that weights reach the operators
+//! that use them.
+//!
+//! Names made inside a body get the calling node's name as prefix; attribute references take the caller's
+//! value or the function's default. Element types and shapes stay as they are.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result};
+use crate::onnx::Model;
+use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
+
+/// Functions may call functions; deeper nesting than this is a cycle.
+const DEEPEST_CALL: usize = 64;
+/// A model may not grow past this many nodes by inlining.
+const MOST_NODES: usize = 4_000_000;
+
+type Key = (String, String, String);
+
+/// The model without local functions; a model that has none is returned as it is.
+pub(crate) fn inlined(model: &Model) -> Result<Model> {
+    if model.proto.functions.is_empty() {
+        return Ok(model.clone());
+    }
+    let mut proto = model.proto.clone();
+    let functions: HashMap<Key, FunctionProto> = std::mem::take(&mut proto.functions)
+        .into_iter()
+        .map(|function| {
+            let key = (
+                function.domain().to_owned(),
+                function.name().to_owned(),
+                function.overload().to_owned(),
+            );
+            (key, function)
+        })
+        .collect();
+    import_operator_sets(&mut proto, &functions)?;
+    let mut inliner = Inliner {
+        functions: &functions,
+        calls: 0,
+        nodes: 0,
+    };
+    if let Some(graph) = &mut proto.graph {
+        inliner.graph(graph, 0)?;
+    }
+    Ok(model.with(proto, model.lazy.clone()))
+}
+
+/// The bodies' operator sets become the model's; two versions of one set cannot both stand.
+fn import_operator_sets(
+    proto: &mut ModelProto,
+    functions: &HashMap<Key, FunctionProto>,
+) -> Result<()> {
+    let mut sorted: Vec<_> = functions.values().collect();
+    sorted.sort_by_key(|function| (function.domain(), function.name(), function.overload()));
+    for function in sorted {
+        for import in &function.opset_import {
+            let known = proto.opset_import.iter().find(|o| o.domain() == import.domain());
+            match known {
+                None => proto.opset_import.push(import.clone()),
+                Some(known) if known.version() == import.version() => {}
+                Some(known) => {
+                    return Err(Error::Function {
+                        function: function.name().to_owned(),
+                        reason: format!(
+                            "it is written for version {} of operator set '{}' and the model for version {}; convert the model to one version first",
+                            import.version(),
+                            import.domain(),
+                            known.version()
+                        ),
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Inliner<'a> {
+    functions: &'a HashMap<Key, FunctionProto>,
+    calls: usize,
+    nodes: usize,
+}
+
+impl Inliner<'_> {
+    fn graph(&mut self, graph: &mut GraphProto, depth: usize) -> Result<()> {
+        let nodes = std::mem::take(&mut graph.node);
+        graph.node = self.nodes(nodes, depth)?;
+        Ok(())
+    }
+
+    fn nodes(&mut self, nodes: Vec<NodeProto>, depth: usize) -> Result<Vec<NodeProto>> {
+        let mut out = Vec::with_capacity(nodes.len());
+        for mut node in nodes {
+            let key = (
+                node.domain().to_owned(),
+                node.op_type().to_owned(),
+                node.overload().to_owned(),
+            );
+            if let Some(function) = self.functions.get(&key) {
+                out.extend(self.call(&node, function, depth)?);
+                continue;
+            }
+            for attribute in &mut node.attribute {
+                for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+                    self.graph(graph, depth)?;
+                }
+            }
+            out.push(node);
+        }
+        self.nodes += out.len();
+        Ok(out)
+    }
+
+    fn call(
+        &mut self,
+        caller: &NodeProto,
+        function: &FunctionProto,
+        depth: usize,
+    ) -> Result<Vec<NodeProto>> {
+        let fault = |reason: &str| Error::Function {
+            function: function.name().to_owned(),
+            reason: reason.to_owned(),
+        };
+        if depth >= DEEPEST_CALL {
+            return Err(fault("it calls itself; ONNX does not allow recursion"));
+        }
+        if self.nodes > MOST_NODES {
+            return Err(fault("inlining it makes the model too large"));
+        }
+        if caller.input.len() > function.input.len() || caller.output.len() > function.output.len()
+        {
+            return Err(fault("it is called with more inputs or outputs than it has"));
+        }
+        self.calls += 1;
+        let prefix = match caller.name() {
+            "" => format!("{}.{}", function.name(), self.calls),
+            name => format!("{name}.{}", self.calls),
+        };
+        let mut rename = Renaming {
+            names: HashMap::new(),
+            prefix,
+            attributes: attribute_values(caller, function),
+        };
+        let bound = |names: &[String], slot: usize| names.get(slot).cloned().unwrap_or_default();
+        for (slot, name) in function.input.iter().enumerate() {
+            rename.names.insert(name.clone(), bound(&caller.input, slot));
+        }
+        for (slot, name) in function.output.iter().enumerate() {
+            let outer = bound(&caller.output, slot);
+            let is_input = rename.names.contains_key(name);
+            if is_input || outer.is_empty() {
+                continue;
+            }
+            rename.names.insert(name.clone(), outer);
+        }
+        let mut body: Vec<NodeProto> = function.node.iter().map(|n| rename.node(n)).collect();
+        // An output that is an input of the function needs a node that carries it over.
+        for (slot, name) in function.output.iter().enumerate() {
+            let outer = bound(&caller.output, slot);
+            if !outer.is_empty() && function.input.contains(name) {
+                body.push(NodeProto {
+                    op_type: Some("Identity".to_owned()),
+                    name: Some(format!("{}.output.{slot}", rename.prefix)),
+                    input: vec![rename.name(name)],
+                    output: vec![outer],
+                    ..NodeProto::default()
+                });
+            }
+        }
+        self.nodes(body, depth + 1)
+    }
+}
+
+fn attribute_values(
+    caller: &NodeProto,
+    function: &FunctionProto,
+) -> HashMap<String, AttributeProto> {
+    let defaults = function.attribute_proto.iter();
+    defaults
+        .chain(&caller.attribute)
+        .map(|attribute| (attribute.name().to_owned(), attribute.clone()))
+        .collect()
+}
+
+/// What the names and attribute references of one call's body become.
+struct Renaming {
+    names: HashMap<String, String>,
+    prefix: String,
+    attributes: HashMap<String, AttributeProto>,
+}
+
+impl Renaming {
+    fn name(&self, name: &str) -> String {
+        match self.names.get(name) {
+            Some(outer) => outer.clone(),
+            None if name.is_empty() => String::new(),
+            None => format!("{}.{name}", self.prefix),
+        }
+    }
+
+    fn node(&self, node: &NodeProto) -> NodeProto {
+        let mut node = node.clone();
+        node.name = Some(format!("{}.{}", self.prefix, node.name()));
+        for name in node.input.iter_mut().chain(&mut node.output) {
+            *name = self.name(name);
+        }
+        node.attribute = node
+            .attribute
+            .into_iter()
+            .filter_map(|attribute| self.attribute(attribute))
+            .collect();
+        node
+    }
+
+    /// A reference becomes the caller's attribute, or nothing where the caller leaves it out.
+    fn attribute(&self, mut attribute: AttributeProto) -> Option<AttributeProto> {
+        if !attribute.ref_attr_name().is_empty() {
+            let mut value = self.attributes.get(attribute.ref_attr_name())?.clone();
+            value.name = attribute.name;
+            return Some(value);
+        }
+        for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+            self.graph(graph);
+        }
+        Some(attribute)
+    }
+
+    fn graph(&self, graph: &mut GraphProto) {
+        for tensor in &mut graph.initializer {
+            tensor.name = Some(self.name(tensor.name()));
+        }
+        let infos = graph.input.iter_mut().chain(&mut graph.output);
+        for info in infos.chain(&mut graph.value_info) {
+            info.name = Some(self.name(info.name()));
+        }
+        graph.node = graph.node.iter().map(|node| self.node(node)).collect();
+    }
+}

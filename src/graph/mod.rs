@@ -1,0 +1,221 @@
+//! The graph of a model: nodes connected by values.
+//!
+//! A [`Graph`] is a view over the messages of a normalised model (local functions inlined). It never changes
+//! the messages: analyses read it, the rewriter returns new messages, and a new graph is built from those.
+//! What a graph promises, because [`Graph::new`] refuses everything else:
+//!
+//! - every value has one producer and a name; every name that is read is produced;
+//! - there is a topological order, and it is the same for the same file;
+//! - the declarations of a value agree about its rank.
+//!
+//! Subgraphs (If, Loop, Scan) are not entered: a node that has them lists the outer values they read as
+//! [`Node::captured`].
+
+mod attributes;
+mod build;
+mod inline;
+mod text;
+
+use std::collections::HashMap;
+
+use petgraph::graph::DiGraph;
+
+use crate::error::{Error, Result};
+use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, type_proto};
+use crate::onnx::{ElementType, Model};
+
+pub(crate) use attributes::Attributes;
+pub(crate) use inline::inlined;
+
+/// A node, by its place in the model's node list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(crate) u32);
+
+/// A value, by the order of first mention: initializers, inputs, node outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub(crate) u32);
+
+impl NodeId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl ValueId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Producer {
+    /// The graph input at this position.
+    Input(usize),
+    /// The initializer at this position.
+    Initializer(usize),
+    /// The sparse initializer at this position.
+    SparseInitializer(usize),
+    /// An output of a node.
+    Node(NodeId, usize),
+    /// Nothing: only in a graph that has faults.
+    Missing,
+}
+
+/// One dimension of a declared shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DeclaredSize {
+    Known(i64),
+    Named(String),
+    Unknown,
+}
+
+/// A value of the graph.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// The name in the model.
+    pub name: String,
+    /// Where it comes from.
+    pub producer: Producer,
+    /// The nodes that read it, with the input slot.
+    pub consumers: Vec<(NodeId, usize)>,
+    /// True if it is an output of the graph.
+    pub is_output: bool,
+    pub(crate) declared: Option<Vec<DeclaredSize>>,
+    pub(crate) element: Option<ElementType>,
+}
+
+/// The connections of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    /// By slot; `None` where an optional input is left out.
+    pub inputs: Vec<Option<ValueId>>,
+    /// By slot; `None` where an optional output is left out.
+    pub outputs: Vec<Option<ValueId>>,
+    /// Outer values that the node's subgraphs read.
+    pub captured: Vec<ValueId>,
+}
+
+/// A verified graph.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    model: Model,
+    flow: DiGraph<NodeId, ValueId>,
+    order: Vec<NodeId>,
+    nodes: Vec<Node>,
+    values: Vec<Value>,
+    names: HashMap<String, ValueId>,
+}
+
+impl Graph {
+    /// The graph of `model`, its local functions inlined.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] with every fault, or a local function that cannot be inlined.
+    pub fn new(model: &Model) -> Result<Graph> {
+        Graph::verified(inlined(model)?, "the model")
+    }
+
+    /// As [`Graph::new`] for a model without local functions; `step` names who made it, for the error.
+    pub(crate) fn verified(model: Model, step: &str) -> Result<Graph> {
+        let (graph, faults) = build::build(model);
+        if faults.is_empty() {
+            return Ok(graph);
+        }
+        Err(Error::Graph {
+            step: step.to_owned(),
+            faults,
+        })
+    }
+
+    /// The model that this graph shows.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// All nodes in topological order; ties are in file order.
+    pub fn order(&self) -> &[NodeId] {
+        &self.order
+    }
+
+    /// Number of nodes.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// All values.
+    pub fn value_ids(&self) -> impl Iterator<Item = ValueId> + use<> {
+        (0..self.values.len() as u32).map(ValueId)
+    }
+
+    /// The connections of a node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// A value.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.index()]
+    }
+
+    /// The value called `name`.
+    pub fn find(&self, name: &str) -> Option<ValueId> {
+        self.names.get(name).copied()
+    }
+
+    /// The nodes that read what `id` produces, in graph order.
+    pub fn successors(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        self.flow
+            .neighbors(petgraph::graph::NodeIndex::new(id.index()))
+            .map(|index| self.flow[index])
+    }
+
+    pub(crate) fn proto(&self) -> &GraphProto {
+        static EMPTY: std::sync::OnceLock<GraphProto> = std::sync::OnceLock::new();
+        let graph = self.model.proto.graph.as_ref();
+        graph.unwrap_or_else(|| EMPTY.get_or_init(GraphProto::default))
+    }
+
+    pub(crate) fn node_proto(&self, id: NodeId) -> &NodeProto {
+        &self.proto().node[id.index()]
+    }
+
+    /// `Operator 'name'`, with the first output where the node has no name.
+    pub(crate) fn describe(&self, id: NodeId) -> String {
+        build::describe(self.node_proto(id))
+    }
+
+    /// The tensor behind a constant value: an initializer or the output of a Constant node.
+    pub(crate) fn constant(&self, id: ValueId) -> Option<&TensorProto> {
+        match self.value(id).producer {
+            Producer::Initializer(index) => self.proto().initializer.get(index),
+            Producer::Node(node, 0) => {
+                let node = self.node_proto(node);
+                let is_constant =
+                    node.op_type() == "Constant" && matches!(node.domain(), "" | "ai.onnx");
+                let tensor = |a: &'_ crate::onnx::proto::AttributeProto| a.name() == "value";
+                let attribute = node.attribute.iter().find(|a| is_constant && tensor(a))?;
+                attribute.t.as_ref()
+            }
+            _ => None,
+        }
+    }
+
+    /// Element type of a value where the model says it.
+    pub(crate) fn element(&self, id: ValueId) -> Option<ElementType> {
+        let constant = || self.constant(id).map(|tensor| tensor.data_type());
+        self.value(id)
+            .element
+            .or_else(|| constant().and_then(ElementType::of))
+    }
+}
+
+/// The declared shape and element type of a tensor type.
+pub(crate) fn declared_tensor(
+    declared: Option<&crate::onnx::proto::TypeProto>,
+) -> Option<&type_proto::Tensor> {
+    match declared?.value.as_ref()? {
+        type_proto::Value::TensorType(tensor) => Some(tensor),
+        _ => None,
+    }
+}

@@ -1,0 +1,95 @@
+//! Reading: map the file, decode in place, bring external data in, check every tensor.
+
+use std::fs::File;
+use std::path::Path;
+
+use bytes::Bytes;
+use memmap2::Mmap;
+use prost::Message;
+
+use super::external::ExternalFiles;
+use super::model::Model;
+use super::proto::{ModelProto, tensor_proto::DataLocation};
+use super::{tensor, visit};
+use crate::error::{Error, Result};
+
+/// Maps a whole file into memory.
+pub(crate) fn map_file(path: &Path) -> Result<Bytes> {
+    let fault = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(fault)?;
+    let metadata = file.metadata().map_err(fault)?;
+    if !metadata.is_file() {
+        return Err(fault(std::io::Error::other("it is not a regular file")));
+    }
+    if metadata.len() == 0 {
+        return Ok(Bytes::new());
+    }
+    // SAFETY: the map is only read. As with every mapped file, a foreign process that truncates the file
+    // while it is open can end this one; our own writes go to a new file that is renamed into place.
+    let map = unsafe { Mmap::map(&file) }.map_err(fault)?;
+    Ok(Bytes::from_owner(map))
+}
+
+impl Model {
+    /// Reads the model at `path` with its external data.
+    ///
+    /// # Errors
+    /// Unreadable files, bytes that are no ONNX model, external data that is missing, too short or outside
+    /// the model's folder, and tensors whose dims and data disagree.
+    pub fn load(path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        let bytes = map_file(path)?;
+        decode(
+            bytes,
+            &path.display().to_string(),
+            Some(ExternalFiles::beside(path)),
+        )
+    }
+
+    /// Decodes a model that has no external data.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Model> {
+        decode(bytes.into(), "the given buffer", None)
+    }
+}
+
+fn decode(bytes: Bytes, what: &str, files: Option<ExternalFiles>) -> Result<Model> {
+    let not_a_model = |reason: String| Error::NotAModel {
+        what: what.to_owned(),
+        reason,
+    };
+    if bytes.is_empty() {
+        return Err(not_a_model("it is empty".to_owned()));
+    }
+    let mut proto = ModelProto::decode(bytes.clone())
+        .map_err(|fault| not_a_model(format!("it does not decode as a ModelProto ({fault})")))?;
+    if proto.graph.is_none() {
+        return Err(not_a_model("it holds no graph".to_owned()));
+    }
+    if proto.opset_import.is_empty() {
+        return Err(not_a_model("it imports no operator set".to_owned()));
+    }
+    let mut files = files;
+    let mut external = false;
+    visit::tensors_mut(&mut proto, &mut |tensor| {
+        if tensor.data_location() == DataLocation::External {
+            let Some(files) = &mut files else {
+                return Err(Error::tensor(
+                    tensor.name(),
+                    "has external data, which a model in memory cannot have; load it from its file",
+                ));
+            };
+            files.resolve(tensor)?;
+            external = true;
+        }
+        tensor::check(tensor)
+    })?;
+    let mut sources = vec![bytes];
+    sources.extend(files.into_iter().flat_map(ExternalFiles::into_maps));
+    Ok(Model::new(proto, sources, external))
+}

@@ -1,0 +1,306 @@
+//! Writing: the messages are encoded around the weights, which go straight from where they lie to the file.
+//!
+//! A file appears whole or not at all: it is written under a temporary name in the target's folder, synced
+//! and renamed. Weights go to `NAME.data` beside the model when they were external before or when the model
+//! would pass the 2 GB that protobuf allows.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use rayon::prelude::*;
+use tempfile::NamedTempFile;
+
+use super::model::Model;
+use super::proto::{
+    GraphProto, ModelProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation,
+};
+use crate::error::{Error, Result};
+
+/// Protobuf readers refuse messages of 2 GiB; external data starts a little below.
+const LARGEST_FILE: usize = (1 << 31) - (1 << 20);
+/// Tensors below this size stay in the model file when the others are external.
+const SMALLEST_EXTERNAL: usize = 1024;
+/// External tensors start at multiples of the page size, so that readers can map them.
+const EXTERNAL_ALIGNMENT: u64 = 4096;
+/// Tensors from this size on are written without passing through the message buffer.
+const STREAMED: usize = 4096;
+
+const MODEL_GRAPH: u32 = 7;
+const GRAPH_INITIALIZER: u32 = 5;
+const TENSOR_RAW_DATA: u32 = 9;
+
+impl Model {
+    /// Writes the model to `path`, with `PATH.data` beside it where external data is needed.
+    ///
+    /// # Errors
+    /// The folder cannot be written or is full; in that case no file is left or changed.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let fault = |source| Error::Write {
+            path: path.to_owned(),
+            source,
+        };
+        if !self.needs_external_data() {
+            let file = write_temporary(path, |file| self.encode(file)).map_err(fault)?;
+            return persist(file, path);
+        }
+        let data_path = data_path(path);
+        let mut proto = self.proto.clone();
+        let data = write_temporary(&data_path, |file| self.move_out(&mut proto, &data_path, file))
+            .map_err(fault)?;
+        let bare = self.with(proto, Default::default());
+        let file = write_temporary(path, |file| bare.encode(file)).map_err(fault)?;
+        persist(data, &data_path)?;
+        persist(file, path)
+    }
+
+    /// The whole model as one message.
+    ///
+    /// # Errors
+    /// The model is larger than protobuf allows.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        match self.encode(&mut bytes) {
+            Ok(()) if bytes.len() <= LARGEST_FILE => Ok(bytes),
+            _ => Err(Error::Usage(
+                "the model is larger than 2 GB and has to be saved to a file with external data".to_owned(),
+            )),
+        }
+    }
+
+    /// True if [`Model::save`] writes a data file beside the model.
+    pub(crate) fn needs_external_data(&self) -> bool {
+        let lazy: usize = self.lazy.values().map(|lazy| lazy.length).sum();
+        self.external || self.proto.encoded_len() + lazy > LARGEST_FILE
+    }
+
+    fn bytes_of(&self, tensor: &TensorProto) -> Option<Bytes> {
+        match self.lazy.get(tensor.name()) {
+            Some(lazy) => Some((lazy.make)().into()),
+            None => tensor.raw_data.clone(),
+        }
+    }
+
+    fn length_of(&self, tensor: &TensorProto) -> usize {
+        match self.lazy.get(tensor.name()) {
+            Some(lazy) => lazy.length,
+            None => tensor.raw_data.as_ref().map_or(0, Bytes::len),
+        }
+    }
+
+    /// Writes the weights to `out` and leaves references to them in `proto`.
+    fn move_out(
+        &self,
+        proto: &mut ModelProto,
+        data_path: &Path,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let location = data_path.file_name().unwrap_or_default().to_string_lossy();
+        let mut position = 0_u64;
+        let graph = proto.graph.get_or_insert_default();
+        for tensor in &mut graph.initializer {
+            if self.length_of(tensor) < SMALLEST_EXTERNAL {
+                tensor.raw_data = self.bytes_of(tensor);
+                continue;
+            }
+            let padding = position.next_multiple_of(EXTERNAL_ALIGNMENT) - position;
+            io::copy(&mut io::Read::take(io::repeat(0), padding), out)?;
+            let bytes = self.bytes_of(tensor).unwrap_or_default();
+            out.write_all(&bytes)?;
+            let offset = position + padding;
+            position = offset + bytes.len() as u64;
+            let entry = |key: &str, value: String| StringStringEntryProto {
+                key: Some(key.to_owned()),
+                value: Some(value),
+            };
+            tensor.raw_data = None;
+            tensor.data_location = Some(DataLocation::External as i32);
+            tensor.external_data = vec![
+                entry("location", location.to_string()),
+                entry("offset", offset.to_string()),
+                entry("length", bytes.len().to_string()),
+            ];
+        }
+        Ok(())
+    }
+
+    /// Encodes the model in the order of the field numbers, as other writers do.
+    pub(crate) fn encode(&self, out: &mut dyn Write) -> io::Result<()> {
+        let graph = self.proto.graph.clone().unwrap_or_default();
+        let model_head = ModelProto {
+            graph: None,
+            opset_import: Vec::new(),
+            metadata_props: Vec::new(),
+            training_info: Vec::new(),
+            functions: Vec::new(),
+            configuration: Vec::new(),
+            ..self.proto.clone()
+        };
+        let model_tail = ModelProto {
+            opset_import: self.proto.opset_import.clone(),
+            metadata_props: self.proto.metadata_props.clone(),
+            training_info: self.proto.training_info.clone(),
+            functions: self.proto.functions.clone(),
+            configuration: self.proto.configuration.clone(),
+            ..ModelProto::default()
+        };
+        let graph_head = GraphProto {
+            node: graph.node,
+            name: graph.name,
+            ..GraphProto::default()
+        };
+        let graph_tail = GraphProto {
+            node: Vec::new(),
+            name: None,
+            initializer: Vec::new(),
+            doc_string: graph.doc_string,
+            ..GraphProto {
+                sparse_initializer: graph.sparse_initializer,
+                input: graph.input,
+                output: graph.output,
+                value_info: graph.value_info,
+                quantization_annotation: graph.quantization_annotation,
+                metadata_props: graph.metadata_props,
+                ..GraphProto::default()
+            }
+        };
+        let pieces: Vec<Pieces> = graph
+            .initializer
+            .iter()
+            .map(|tensor| Pieces::of(tensor, self.length_of(tensor)))
+            .collect();
+        let tensors: usize = pieces
+            .iter()
+            .map(|piece| framed(GRAPH_INITIALIZER, piece.length()))
+            .sum();
+        let graph_length = graph_head.encoded_len() + tensors + graph_tail.encoded_len();
+
+        out.write_all(&model_head.encode_to_vec())?;
+        write_frame(out, MODEL_GRAPH, graph_length)?;
+        out.write_all(&graph_head.encode_to_vec())?;
+        // A window of tensors is sliced in parallel, then written in order: memory stays bounded.
+        let window = rayon::current_num_threads() * 2;
+        for (tensors, pieces) in graph.initializer.chunks(window).zip(pieces.chunks(window)) {
+            let data: Vec<_> = tensors.par_iter().map(|t| self.bytes_of(t)).collect();
+            for (piece, bytes) in pieces.iter().zip(data) {
+                write_frame(out, GRAPH_INITIALIZER, piece.length())?;
+                piece.write(bytes, out)?;
+            }
+        }
+        out.write_all(&graph_tail.encode_to_vec())?;
+        out.write_all(&model_tail.encode_to_vec())
+    }
+}
+
+/// An initializer's message around its `raw_data`.
+struct Pieces {
+    head: Vec<u8>,
+    raw: Option<usize>,
+    tail: Vec<u8>,
+}
+
+impl Pieces {
+    fn of(tensor: &TensorProto, raw_length: usize) -> Pieces {
+        if raw_length == 0 {
+            return Pieces {
+                head: tensor.encode_to_vec(),
+                raw: None,
+                tail: Vec::new(),
+            };
+        }
+        let head = TensorProto {
+            dims: tensor.dims.clone(),
+            data_type: tensor.data_type,
+            segment: tensor.segment,
+            name: tensor.name.clone(),
+            ..TensorProto::default()
+        };
+        let tail = TensorProto {
+            doc_string: tensor.doc_string.clone(),
+            external_data: tensor.external_data.clone(),
+            data_location: tensor.data_location,
+            metadata_props: tensor.metadata_props.clone(),
+            ..TensorProto::default()
+        };
+        Pieces {
+            head: head.encode_to_vec(),
+            raw: Some(raw_length),
+            tail: tail.encode_to_vec(),
+        }
+    }
+
+    fn length(&self) -> usize {
+        let raw = self.raw.map_or(0, |length| framed(TENSOR_RAW_DATA, length));
+        self.head.len() + raw + self.tail.len()
+    }
+
+    fn write(&self, raw: Option<Bytes>, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.head)?;
+        if self.raw.is_some() {
+            let raw = raw.unwrap_or_default();
+            write_frame(out, TENSOR_RAW_DATA, raw.len())?;
+            out.write_all(&raw)?;
+        }
+        out.write_all(&self.tail)
+    }
+}
+
+fn framed(tag: u32, length: usize) -> usize {
+    key_len(tag) + encoded_len_varint(length as u64) + length
+}
+
+fn write_frame(out: &mut dyn Write, tag: u32, length: usize) -> io::Result<()> {
+    let mut frame = Vec::with_capacity(16);
+    encode_key(tag, WireType::LengthDelimited, &mut frame);
+    encode_varint(length as u64, &mut frame);
+    out.write_all(&frame)
+}
+
+/// Where the external data of a model at `path` goes.
+pub(crate) fn data_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".data");
+    path.with_file_name(name)
+}
+
+fn write_temporary(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<NamedTempFile> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".secateur-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Temporary files are private by default; a model gets the permissions of any new file.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let file = builder.tempfile_in(folder)?;
+    let mut buffered = BufWriter::with_capacity(STREAMED, file.as_file());
+    write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
+    let fault = |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
+    file.persist(path).map_err(|refused| fault(refused.error))?;
+    // The rename itself is durable once the folder is; not every file system lets a folder be synced.
+    if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}

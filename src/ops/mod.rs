@@ -1,0 +1,104 @@
+//! Operators: for every family one file, for every operator one row.
+//!
+//! A [`Row`] names an operator, the rule that types its axes and, where its output can carry sizes, the
+//! function that evaluates it symbolically. A rule speaks the verbs of [`Typing`] and nothing else; what
+//! follows from it (dimensions, costs, the masked twin, the rewrite) is generic code that never looks at an
+//! operator's name. An operator without a row, and any input that a rule does not ask for, is pinned.
+//!
+//! A new operator is a row here or, if it behaves like none of these, a row and one function.
+
+mod broadcast;
+mod convolution;
+mod elementwise;
+mod gather;
+mod integers;
+mod joins;
+mod layout;
+mod matmul;
+mod normalization;
+mod pooling;
+mod recurrent;
+mod reduction;
+mod resize;
+mod shapes;
+mod state;
+mod typing;
+
+use crate::graph::{Graph, NodeId};
+
+pub(crate) use integers::{Evaluation, Integers, evaluate_node};
+pub(crate) use state::{Contraction, Mirror, State, Target};
+pub(crate) use typing::type_graph;
+
+use typing::{Ruling, Typing};
+
+/// Types the axes around one node.
+type Rule = fn(&mut Typing) -> Ruling;
+/// Computes a node's integer outputs; empty where they cannot be known.
+type Evaluate = fn(&mut Evaluation) -> Option<Vec<Integers>>;
+
+/// What is known about one operator of the default domain.
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) operator: &'static str,
+    rule: Rule,
+    evaluate: Option<Evaluate>,
+}
+
+const fn row(operator: &'static str, rule: Rule) -> Row {
+    Row {
+        operator,
+        rule,
+        evaluate: None,
+    }
+}
+
+impl Row {
+    const fn evaluated(self, evaluate: Evaluate) -> Row {
+        Row {
+            evaluate: Some(evaluate),
+            ..self
+        }
+    }
+}
+
+/// Every operator with a rule, by family.
+pub(crate) const TABLE: &[&[Row]] = &[
+    elementwise::ROWS,
+    convolution::ROWS,
+    matmul::ROWS,
+    normalization::ROWS,
+    joins::ROWS,
+    layout::ROWS,
+    gather::ROWS,
+    broadcast::ROWS,
+    pooling::ROWS,
+    resize::ROWS,
+    reduction::ROWS,
+    recurrent::ROWS,
+    shapes::ROWS,
+];
+
+/// The row of a node's operator.
+pub(crate) fn find(graph: &Graph, node: NodeId) -> Option<&'static Row> {
+    let proto = graph.node_proto(node);
+    if !matches!(proto.domain(), "" | "ai.onnx") {
+        return None;
+    }
+    let mut rows = TABLE.iter().flat_map(|family| family.iter());
+    rows.find(|row| row.operator == proto.op_type())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TABLE;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_operator_has_one_row() {
+        let mut seen = HashSet::new();
+        for row in TABLE.iter().flat_map(|family| family.iter()) {
+            assert!(seen.insert(row.operator), "{} has two rows", row.operator);
+        }
+    }
+}

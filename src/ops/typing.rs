@@ -1,0 +1,443 @@
+//! The verbs in which rules speak, and the pass that runs every rule once in topological order.
+
+use crate::axes::{Extent, Origin, Reason, Type};
+use crate::graph::{Attributes, DeclaredSize, Graph, NodeId, Producer, ValueId};
+use crate::onnx::proto::NodeProto;
+use crate::onnx::{ElementType, to_f32};
+
+use super::integers::{self, Integers};
+use super::state::{Contraction, Cost, Mirror, State, Target};
+
+/// Why a rule does not apply to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsupported(pub(crate) &'static str);
+
+pub(crate) type Ruling<T = ()> = Result<T, Unsupported>;
+
+/// Types every axis of `graph`.
+pub(crate) fn type_graph(graph: &Graph) -> State {
+    let mut state = State::default();
+    for id in graph.value_ids() {
+        let axes = initial_axes(graph, &mut state, id);
+        state.axes.push(axes);
+        state.integers.push(integers::constant(graph, id));
+        state.elements.push(graph.element(id));
+    }
+    for &node in graph.order() {
+        type_node(graph, &mut state, node);
+    }
+    for id in graph.value_ids().filter(|&id| graph.value(id).is_output) {
+        pin_value(&mut state, id, Reason {
+            origin: Origin::Value(id.0),
+            why: "is an output of the graph",
+        });
+    }
+    state
+}
+
+/// Types of the values that are there before any node: inputs, initializers, constants.
+fn initial_axes(graph: &Graph, state: &mut State, id: ValueId) -> Option<Vec<Type>> {
+    if let Some(tensor) = graph.constant(id) {
+        let weights = ElementType::of(tensor.data_type()).is_some_and(|e| !e.is_index());
+        let reason = Reason {
+            origin: Origin::Value(id.0),
+            why: "is an index, a shape or a single number",
+        };
+        let axis = |&dim: &i64| {
+            let extent = Extent::Known(dim);
+            match weights && dim > 1 {
+                true => state.types.fresh(extent),
+                false => state.types.fixed(extent, reason),
+            }
+        };
+        return Some(tensor.dims.iter().map(axis).collect());
+    }
+    match graph.value(id).producer {
+        Producer::Input(_) => declared_axes(graph, state, id, "is an input of the graph"),
+        Producer::SparseInitializer(_) => declared_axes(graph, state, id, "is stored sparsely"),
+        _ => None,
+    }
+}
+
+/// Pinned axes from the shape that the model declares for a value.
+fn declared_axes(
+    graph: &Graph,
+    state: &mut State,
+    id: ValueId,
+    why: &'static str,
+) -> Option<Vec<Type>> {
+    let value = graph.value(id);
+    let reason = Reason {
+        origin: Origin::Value(id.0),
+        why,
+    };
+    let sizes = value.declared.as_ref()?.iter().enumerate();
+    let axes = sizes.map(|(axis, size)| {
+        let extent = match size {
+            DeclaredSize::Known(size) if *size > 0 => Extent::Known(*size),
+            DeclaredSize::Named(name) if !name.is_empty() => state.symbols.named(name),
+            _ => state.symbols.named(&format!("{}.{axis}", value.name)),
+        };
+        state.types.fixed(extent, reason)
+    });
+    Some(axes.collect())
+}
+
+fn pin_value(state: &mut State, id: ValueId, reason: Reason) {
+    for axis in state.axes[id.index()].clone().into_iter().flatten() {
+        state.types.pin(&axis, reason);
+    }
+}
+
+fn type_node(graph: &Graph, state: &mut State, node: NodeId) {
+    evaluate_outputs(graph, state, node);
+    infer_elements(graph, state, node);
+    let mut typing = Typing {
+        graph,
+        state,
+        node,
+        asked: Vec::new(),
+    };
+    let ruling = match super::find(graph, node) {
+        Some(row) => (row.rule)(&mut typing),
+        None => Err(Unsupported("the operator has no rule yet")),
+    };
+    let asked = std::mem::take(&mut typing.asked);
+    let origin = Origin::Node(node.0);
+    let connections = graph.node(node);
+    for (slot, &value) in connections.inputs.iter().enumerate() {
+        let why = match ruling {
+            Err(Unsupported(why)) => why,
+            Ok(()) if !asked.contains(&slot) => "the operator's rule does not use this input",
+            Ok(()) => continue,
+        };
+        if let Some(value) = value {
+            pin_value(state, value, Reason { origin, why });
+        }
+    }
+    for &value in &connections.captured {
+        let why = "is read by a subgraph";
+        pin_value(state, value, Reason { origin, why });
+    }
+    if let Err(Unsupported(why)) = ruling {
+        state.unsupported.push((node, why));
+    }
+    for &value in connections.outputs.iter().flatten() {
+        if state.axes[value.index()].is_none() || ruling.is_err() {
+            if graph.constant(value).is_none() {
+                state.axes[value.index()] =
+                    declared_axes(graph, state, value, "comes from an operator without a rule");
+            }
+        }
+    }
+}
+
+fn evaluate_outputs(graph: &Graph, state: &mut State, node: NodeId) {
+    let connections = graph.node(node);
+    let inputs: Vec<Option<Integers>> = connections
+        .inputs
+        .iter()
+        .map(|value| value.and_then(|value| state.integers[value.index()].clone()))
+        .collect();
+    let shapes: Vec<Option<Vec<Extent>>> = connections
+        .inputs
+        .iter()
+        .map(|value| {
+            let axes = state.axes((*value)?)?;
+            Some(axes.iter().map(|axis| state.types.extent(axis)).collect())
+        })
+        .collect();
+    let outputs = integers::evaluate_node(graph, node, inputs, shapes, &mut state.symbols);
+    for (value, integers) in connections.outputs.iter().zip(outputs) {
+        if let Some(value) = value {
+            state.integers[value.index()] = Some(integers);
+        }
+    }
+}
+
+/// An output has the element type that is declared, cast to, or that of the first real-valued input.
+fn infer_elements(graph: &Graph, state: &mut State, node: NodeId) {
+    let connections = graph.node(node);
+    let cast = graph.node_proto(node).int("to").and_then(|to| ElementType::of(to as i32));
+    let mut inputs = connections.inputs.iter().flatten();
+    let float = inputs.find_map(|v| state.elements[v.index()].filter(|e| e.is_float()));
+    for value in connections.outputs.iter().flatten() {
+        let element = &mut state.elements[value.index()];
+        *element = element.or(cast).or(float);
+    }
+}
+
+/// One node while its rule runs. Slots are input positions; axes are given from the front.
+pub(crate) struct Typing<'a> {
+    graph: &'a Graph,
+    pub(super) state: &'a mut State,
+    node: NodeId,
+    asked: Vec<usize>,
+}
+
+impl Typing<'_> {
+    pub(super) fn proto(&self) -> &NodeProto {
+        self.graph.node_proto(self.node)
+    }
+
+    pub(super) fn opset(&self) -> i64 {
+        self.graph.model().opset()
+    }
+
+    pub(super) fn reason(&self, why: &'static str) -> Reason {
+        Reason {
+            origin: Origin::Node(self.node.0),
+            why,
+        }
+    }
+
+    /// The value at an input slot, if it is connected.
+    pub(super) fn value(&self, slot: usize) -> Option<ValueId> {
+        self.graph.node(self.node).inputs.get(slot).copied().flatten()
+    }
+
+    pub(super) fn input_count(&self) -> usize {
+        self.graph.node(self.node).inputs.len()
+    }
+
+    pub(super) fn output_count(&self) -> usize {
+        self.graph.node(self.node).outputs.len()
+    }
+
+    /// True if somebody may read the output.
+    pub(super) fn has_output(&self, slot: usize) -> bool {
+        let outputs = &self.graph.node(self.node).outputs;
+        let used = |value: ValueId| {
+            let value = self.graph.value(value);
+            value.is_output || !value.consumers.is_empty()
+        };
+        outputs.get(slot).copied().flatten().is_some_and(used)
+    }
+
+    /// The types of a required input's axes.
+    pub(super) fn input(&mut self, slot: usize) -> Ruling<Vec<Type>> {
+        let found = self.optional(slot)?;
+        found.ok_or(Unsupported("a required input is missing"))
+    }
+
+    /// The types of an optional input's axes.
+    pub(super) fn optional(&mut self, slot: usize) -> Ruling<Option<Vec<Type>>> {
+        let Some(value) = self.value(slot) else {
+            return Ok(None);
+        };
+        self.asked.push(slot);
+        match self.state.axes(value) {
+            Some(axes) => Ok(Some(axes.to_vec())),
+            None => Err(Unsupported("the rank of an input is unknown")),
+        }
+    }
+
+    /// An input of which only numbers matter: its axes stay as they are.
+    pub(super) fn integers(&mut self, slot: usize) -> Option<Vec<Option<Extent>>> {
+        let value = self.value(slot)?;
+        self.asked.push(slot);
+        Some(self.state.integers[value.index()].clone()?.elements)
+    }
+
+    /// The numbers of an input or, in older operator versions, of an attribute; all must be known.
+    pub(super) fn constants(&mut self, slot: usize, attribute: &str) -> Ruling<Option<Vec<i64>>> {
+        if let Some(list) = self.proto().ints(attribute) {
+            return Ok(Some(list.to_vec()));
+        }
+        if self.value(slot).is_none() {
+            return Ok(None);
+        }
+        let known = |e: Option<Extent>| e.and_then(|e| e.known());
+        let list = self.integers(slot).into_iter().flatten().map(known);
+        let list: Option<Vec<i64>> = list.collect();
+        match list {
+            Some(list) if !list.is_empty() || self.is_empty(slot) => Ok(Some(list)),
+            _ => Err(Unsupported("an argument is computed at run time")),
+        }
+    }
+
+    fn is_empty(&self, slot: usize) -> bool {
+        let value = self.value(slot);
+        let integers = value.and_then(|value| self.state.integers[value.index()].as_ref());
+        integers.is_some_and(|integers| integers.elements.is_empty())
+    }
+
+    /// Real numbers of a constant input.
+    pub(super) fn floats(&self, slot: usize) -> Option<Vec<f32>> {
+        to_f32(self.graph.constant(self.value(slot)?)?).ok()
+    }
+
+    /// True if the input is an initializer or a Constant node's output.
+    pub(super) fn is_constant(&self, slot: usize) -> bool {
+        self.value(slot).is_some_and(|value| self.graph.constant(value).is_some())
+    }
+
+    pub(super) fn int(&self, name: &str, default: i64) -> i64 {
+        self.proto().int(name).unwrap_or(default)
+    }
+
+    pub(super) fn ints(&self, name: &str) -> Option<Vec<i64>> {
+        self.proto().ints(name).map(<[i64]>::to_vec)
+    }
+
+    pub(super) fn string(&self, name: &str, default: &'static str) -> String {
+        self.proto().string(name).unwrap_or(default).to_owned()
+    }
+
+    pub(super) fn extent(&self, ty: &Type) -> Extent {
+        self.state.types.extent(ty)
+    }
+
+    pub(super) fn extents(&self, types: &[Type]) -> Vec<Extent> {
+        types.iter().map(|ty| self.extent(ty)).collect()
+    }
+
+    /// A size that must be known.
+    pub(super) fn size(&self, ty: &Type) -> Ruling<usize> {
+        let size = self.extent(ty).size();
+        size.ok_or(Unsupported("a size that must be known is dynamic"))
+    }
+
+    pub(super) fn is_one(&self, ty: &Type) -> bool {
+        self.extent(ty).is_one()
+    }
+
+    pub(super) fn unify(&mut self, a: &Type, b: &Type) {
+        let reason = self.reason("joins axes");
+        self.state.types.unify(a, b, reason);
+    }
+
+    pub(super) fn split(&mut self, ty: &Type, sizes: &[Extent]) -> Vec<Type> {
+        let reason = self.reason("cuts through it");
+        self.state.types.split(ty, sizes, reason)
+    }
+
+    pub(super) fn factor(&mut self, ty: &Type, sizes: &[Extent]) -> Vec<Type> {
+        let reason = self.reason("regroups it");
+        self.state.types.factor(ty, sizes, reason)
+    }
+
+    pub(super) fn pin(&mut self, ty: &Type, why: &'static str) {
+        let reason = self.reason(why);
+        self.state.types.pin(ty, reason);
+    }
+
+    pub(super) fn pin_all(&mut self, types: &[Type], why: &'static str) {
+        for ty in types {
+            self.pin(ty, why);
+        }
+    }
+
+    pub(super) fn mixing(&mut self, ty: &Type, why: &'static str) {
+        let reason = self.reason(why);
+        self.state.types.mixing(ty, reason);
+        self.state.types.nonlinear(ty, reason);
+    }
+
+    pub(super) fn nonlinear(&mut self, ty: &Type, why: &'static str) {
+        let reason = self.reason(why);
+        self.state.types.nonlinear(ty, reason);
+    }
+
+    pub(super) fn balance(&mut self, ty: &Type, blocks: usize) {
+        let reason = self.reason("needs groups of equal size");
+        self.state.types.balance(ty, blocks, reason);
+    }
+
+    pub(super) fn fixed(&mut self, extent: Extent, why: &'static str) -> Type {
+        let reason = self.reason(why);
+        self.state.types.fixed(extent, reason)
+    }
+
+    pub(super) fn fresh(&mut self, extent: Extent) -> Type {
+        match extent {
+            Extent::Known(2..) => self.state.types.fresh(extent),
+            _ => self.fixed(extent, "has a dynamic size"),
+        }
+    }
+
+    /// A pinned axis of a size that cannot be computed: a symbol of its own.
+    pub(super) fn unknown(&mut self, slot: usize, axis: usize, why: &'static str) -> Type {
+        let name = format!("{}:{slot}.{axis}", self.graph.describe(self.node));
+        let extent = self.state.symbols.named(&name);
+        self.fixed(extent, why)
+    }
+
+    /// States that the node sums over this axis of this input.
+    pub(super) fn contract(&mut self, slot: usize, axis: usize) {
+        let node = self.node;
+        let contraction = Contraction { node, slot, axis };
+        self.state.contractions.push(contraction);
+    }
+
+    /// States that the node does one multiply-accumulate per element of `produced` x `contracted`.
+    pub(super) fn cost(&mut self, produced: Vec<Type>, contracted: Vec<Type>) {
+        let node = self.node;
+        self.state.costs.push(Cost {
+            node,
+            produced,
+            contracted,
+        });
+    }
+
+    /// States that an integer attribute equals the kept size of `ty`.
+    pub(super) fn mirror_int(&mut self, attribute: &'static str, ty: &Type) {
+        let mirror = Mirror {
+            node: self.node,
+            target: Target::Int(attribute),
+            sizes: vec![Some(ty.clone())],
+        };
+        self.state.mirrors.push(mirror);
+    }
+
+    /// States that elements of a list equal kept sizes.
+    pub(super) fn mirror(&mut self, slot: usize, attribute: &'static str, sizes: Vec<Option<Type>>) {
+        self.mirror_list(slot, attribute, sizes, None);
+    }
+
+    /// As [`Typing::mirror`], for a list that takes the place of another attribute when it is added.
+    pub(super) fn mirror_list(
+        &mut self,
+        slot: usize,
+        attribute: &'static str,
+        sizes: Vec<Option<Type>>,
+        replaces: Option<&'static str>,
+    ) {
+        let target = Target::List {
+            slot,
+            attribute,
+            as_input: self.opset() >= 13,
+            replaces,
+        };
+        let node = self.node;
+        self.state.mirrors.push(Mirror {
+            node,
+            target,
+            sizes,
+        });
+    }
+
+    /// States that the values at `slot` select positions of an axis.
+    pub(super) fn looks_up(&mut self, slot: usize, table: &Type) {
+        if let Some(value) = self.value(slot) {
+            self.state.lookups.push((value, table.clone()));
+        }
+    }
+
+    /// Sets the types of an output's axes.
+    pub(super) fn output(&mut self, slot: usize, axes: Vec<Type>) {
+        let outputs = &self.graph.node(self.node).outputs;
+        if let Some(value) = outputs.get(slot).copied().flatten() {
+            self.state.axes[value.index()] = Some(axes);
+        }
+    }
+}
+
+/// An axis number that may count from the back.
+pub(super) fn axis_of(axis: i64, rank: usize) -> Ruling<usize> {
+    let wrapped = if axis < 0 { axis + rank as i64 } else { axis };
+    match usize::try_from(wrapped) {
+        Ok(axis) if axis < rank => Ok(axis),
+        _ => Err(Unsupported("an axis lies outside the tensor")),
+    }
+}

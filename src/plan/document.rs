@@ -1,0 +1,275 @@
+//! The plan as a JSON document.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::select::Selection;
+use crate::axes::{Kept, Type};
+use crate::dimensions::{Analysis, Dimension};
+use crate::error::{Error, Result};
+use crate::importance::Criterion;
+
+/// Version of the document that this library writes and reads.
+const VERSION: u32 = 1;
+
+/// How channels are selected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Share of the channels of every dimension that is removed, in `[0, 1)`.
+    pub ratio: f64,
+    /// How channels are scored.
+    pub criterion: Criterion,
+    /// Seed of [`Criterion::Random`].
+    pub seed: u64,
+    /// Glob patterns of dimensions or producing nodes to leave alone.
+    pub skip: Vec<String>,
+    /// Glob patterns of dimensions or producing nodes to prune and no others; empty for all.
+    pub only: Vec<String>,
+    /// No dimension gets fewer channels than this.
+    pub min_channels: usize,
+    /// Leave mixing dimensions alone.
+    pub exact: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            ratio: 0.5,
+            criterion: Criterion::default(),
+            seed: 0,
+            skip: Vec::new(),
+            only: Vec::new(),
+            min_channels: 1,
+            exact: false,
+        }
+    }
+}
+
+/// Which positions of every dimension stay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Version of the document.
+    pub secateur_plan: u32,
+    /// Version of the library that wrote it.
+    pub version: String,
+    /// BLAKE3 hash of the model's files.
+    pub model_hash: String,
+    /// How it was made.
+    pub settings: Settings,
+    /// The pruned dimensions.
+    pub dimensions: Vec<PlannedDimension>,
+    /// What that means for every initializer touched: a keep map for checkpoints. Follows from
+    /// `dimensions`; not read back.
+    pub initializers: Vec<PlannedInitializer>,
+}
+
+/// A pruned dimension.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedDimension {
+    /// The dimension's name.
+    pub name: String,
+    /// Its number of channels.
+    pub size: usize,
+    /// True if its channels influence each other, so that pruning is not exactly masking.
+    pub mixing: bool,
+    /// The positions that stay, ascending.
+    pub kept: Vec<u32>,
+    /// Importance of every channel.
+    pub scores: Vec<f64>,
+}
+
+/// An initializer that loses positions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedInitializer {
+    /// Its name.
+    pub name: String,
+    /// The axes that lose positions.
+    pub axes: Vec<AxisKept>,
+}
+
+/// The kept positions of one axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AxisKept {
+    /// The axis, counted from 0.
+    pub axis: usize,
+    /// Its size before.
+    pub size: usize,
+    /// The positions that stay, ascending; one list, or one for each equal block of axis 0 where the groups
+    /// of a convolution keep different channels.
+    pub kept: Vec<Vec<u32>>,
+}
+
+impl Plan {
+    /// The plan of a selection.
+    pub fn new(
+        analysis: &Analysis,
+        selection: &Selection,
+        scores: &[Vec<f64>],
+        settings: &Settings,
+    ) -> Plan {
+        let dimensions = selection.pruned().map(|(id, kept)| {
+            let dimension = &analysis.dimensions()[id.0];
+            PlannedDimension {
+                name: dimension.name.clone(),
+                size: dimension.size,
+                mixing: dimension.mixing.is_some(),
+                kept: kept.to_vec(),
+                scores: scores[id.0].clone(),
+            }
+        });
+        let mut plan = Plan {
+            secateur_plan: VERSION,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            model_hash: analysis.graph().model().hash().to_owned(),
+            settings: settings.clone(),
+            dimensions: dimensions.collect(),
+            initializers: Vec::new(),
+        };
+        let kept = plan.positions(analysis).unwrap_or_default();
+        plan.initializers = initializers(analysis, &kept);
+        plan
+    }
+
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// An unreadable file, or one that is no plan of a version we know.
+    pub fn load(path: &Path) -> Result<Plan> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let plan: Plan = serde_json::from_str(&text)
+            .map_err(|fault| Error::plan(format!("{} is no plan: {fault}", path.display())))?;
+        if plan.secateur_plan != VERSION {
+            return Err(Error::plan(format!(
+                "{} is of version {}, this secateur reads version {VERSION}; make the plan anew",
+                path.display(),
+                plan.secateur_plan
+            )));
+        }
+        Ok(plan)
+    }
+
+    /// The plan as indented JSON.
+    pub fn to_json(&self) -> String {
+        // A plan holds numbers, strings and lists only, so this cannot fail.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// The plan without mixing dimensions: what a masked twin can prove.
+    pub fn exact_part(&self) -> Plan {
+        let mut plan = self.clone();
+        plan.dimensions.retain(|dimension| !dimension.mixing);
+        plan
+    }
+
+    /// The kept positions as the rewriter needs them.
+    ///
+    /// # Errors
+    /// The plan is of another model, names dimensions that are not there, or keeps positions that cannot be.
+    pub(crate) fn kept(&self, analysis: &Analysis) -> Result<Kept> {
+        let hash = analysis.graph().model().hash();
+        if self.model_hash != hash {
+            return Err(Error::plan(format!(
+                "it was made for a model with hash {}, this one has {hash}; make a plan of this model with --dry-run --plan-out",
+                self.model_hash
+            )));
+        }
+        self.positions(analysis)
+    }
+
+    fn positions(&self, analysis: &Analysis) -> Result<Kept> {
+        let known: HashMap<&str, &Dimension> = analysis
+            .dimensions()
+            .iter()
+            .map(|dimension| (dimension.name.as_str(), dimension))
+            .collect();
+        let mut kept = Kept::default();
+        for planned in &self.dimensions {
+            let dimension = known.get(planned.name.as_str()).ok_or_else(|| {
+                Error::plan(format!("the model has no dimension '{}'", planned.name))
+            })?;
+            check(planned, dimension)?;
+            let var = dimension.var;
+            if kept.get(var).is_some() {
+                let reason = format!("dimension '{}' is there twice", planned.name);
+                return Err(Error::plan(reason));
+            }
+            if planned.kept.len() < dimension.size {
+                kept.insert(var, Arc::from(planned.kept.as_slice()));
+            }
+        }
+        Ok(kept)
+    }
+}
+
+fn check(planned: &PlannedDimension, dimension: &Dimension) -> Result<()> {
+    let fault = |what: String| Err(Error::plan(format!("dimension '{}' {what}", planned.name)));
+    if planned.size != dimension.size {
+        return fault(format!(
+            "has {} channels in the plan and {} in the model",
+            planned.size, dimension.size
+        ));
+    }
+    if planned.kept.is_empty() {
+        return fault("keeps nothing; at least one channel has to stay".to_owned());
+    }
+    let ascending = planned.kept.windows(2).all(|pair| pair[0] < pair[1]);
+    let inside = planned.kept.last().is_some_and(|&last| (last as usize) < planned.size);
+    if !ascending || !inside {
+        return fault(format!(
+            "keeps positions that are not ascending numbers below {}",
+            planned.size
+        ));
+    }
+    let block = dimension.size / dimension.blocks.max(1);
+    let mut counts = vec![0_usize; dimension.blocks.max(1)];
+    for &position in &planned.kept {
+        counts[position as usize / block] += 1;
+    }
+    if counts.iter().any(|&count| count != counts[0]) {
+        return fault(format!(
+            "keeps different numbers of channels in its {} groups; a grouped convolution needs the same in each",
+            dimension.blocks
+        ));
+    }
+    Ok(())
+}
+
+fn initializers(analysis: &Analysis, kept: &Kept) -> Vec<PlannedInitializer> {
+    let types = &analysis.state.types;
+    let mut out = Vec::new();
+    for (value, axes) in analysis.weights() {
+        let mut touched = Vec::new();
+        for (axis, ty) in axes.iter().enumerate() {
+            if !types.is_pruned(ty, kept) {
+                continue;
+            }
+            let positions = match types.normal(ty) {
+                Type::Block { of, blocks } => types.kept_per_block(&of, blocks, kept),
+                ty => vec![types.kept_positions(&ty, kept)],
+            };
+            touched.push(AxisKept {
+                axis,
+                size: types.size(ty) as usize,
+                kept: positions,
+            });
+        }
+        if !touched.is_empty() {
+            out.push(PlannedInitializer {
+                name: analysis.graph().value(value).name.clone(),
+                axes: touched,
+            });
+        }
+    }
+    out
+}

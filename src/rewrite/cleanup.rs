@@ -1,0 +1,52 @@
+//! Removing what a rewrite left without readers. What was dead before stays: it is not ours to judge.
+
+use std::collections::HashSet;
+
+use crate::graph::{Graph, Producer};
+use crate::onnx::proto::GraphProto;
+
+/// Names of values that an output depends on.
+fn live_values(graph: &Graph) -> HashSet<String> {
+    let mut live = HashSet::new();
+    let outputs = graph.value_ids().filter(|&id| graph.value(id).is_output);
+    let mut queue: Vec<_> = outputs.collect();
+    let mut seen: HashSet<_> = queue.iter().copied().collect();
+    while let Some(id) = queue.pop() {
+        live.insert(graph.value(id).name.clone());
+        let Producer::Node(node, _) = graph.value(id).producer else {
+            continue;
+        };
+        let node = graph.node(node);
+        for &input in node.inputs.iter().flatten().chain(&node.captured) {
+            if seen.insert(input) {
+                queue.push(input);
+            }
+        }
+    }
+    live
+}
+
+/// `after`'s messages without the nodes, initializers and value infos that were live in `before` and are
+/// dead now.
+pub(super) fn without_newly_dead(before: &Graph, after: &Graph) -> GraphProto {
+    let (was, is) = (live_values(before), live_values(after));
+    let dead = |name: &str| was.contains(name) && !is.contains(name);
+    let fresh = |name: &str| before.find(name).is_none() && !is.contains(name);
+    let gone = |name: &str| dead(name) || fresh(name);
+    let mut proto = after.proto().clone();
+    proto.node.retain(|node| {
+        let named: Vec<&String> = node.output.iter().filter(|name| !name.is_empty()).collect();
+        let any_gone = named.iter().any(|name| gone(name));
+        let none_live = named.iter().all(|name| !is.contains(*name));
+        !(any_gone && none_live)
+    });
+    proto.initializer.retain(|tensor| !gone(tensor.name()));
+    proto.value_info.retain(|info| !gone(info.name()));
+    // In old models initializers are listed among the inputs as well.
+    let is_initializer = |name: &str| {
+        let id = before.find(name);
+        id.is_some_and(|id| matches!(before.value(id).producer, Producer::Initializer(_)))
+    };
+    proto.input.retain(|input| !(is_initializer(input.name()) && gone(input.name())));
+    proto
+}

@@ -1,0 +1,121 @@
+//! The structural rewrite.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::cleanup::without_newly_dead;
+use super::names::Names;
+use super::shapes::ShapeRewriter;
+use super::slice::{TensorSlice, kept_size};
+use crate::axes::Kept;
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::graph::{Graph, Producer, ValueId};
+use crate::onnx::proto::{
+    GraphProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
+};
+use crate::onnx::{LazyBytes, Model};
+use crate::plan::Plan;
+
+/// The model that `plan` leaves of the analysed one. An empty plan returns it unchanged.
+///
+/// # Errors
+/// The plan does not fit the model, or the result is no valid graph.
+pub fn prune(analysis: &Analysis, plan: &Plan) -> Result<Model> {
+    let kept = plan.kept(analysis)?;
+    let source = analysis.graph();
+    let mut proto = source.model().proto.clone();
+    let mut lazy = source.model().lazy.clone();
+    let graph = proto.graph.get_or_insert_default();
+    slice_constants(analysis, &kept, graph, &mut lazy)?;
+    let mut names = Names::of(source);
+    ShapeRewriter::new(analysis, &kept, &mut names).rewrite(graph);
+    update_declarations(analysis, &kept, graph);
+    let rewritten = source.model().with(proto, lazy);
+    let checked = Graph::verified(rewritten, "the pruned model")?;
+    let clean = without_newly_dead(source, &checked);
+    let mut model = checked.model().clone();
+    let is_there = |name: &String| clean.initializer.iter().any(|tensor| tensor.name() == name);
+    model.lazy.retain(|name, _| is_there(name));
+    model.proto.graph = Some(clean);
+    Graph::verified(model.clone(), "the cleaned model")?;
+    Ok(model)
+}
+
+fn slice_constants(
+    analysis: &Analysis,
+    kept: &Kept,
+    graph: &mut GraphProto,
+    lazy: &mut BTreeMap<String, LazyBytes>,
+) -> Result<()> {
+    let touched: Vec<ValueId> = analysis
+        .weights()
+        .map(|(value, _)| value)
+        .filter(|&value| analysis.is_pruned(value, kept))
+        .collect();
+    for value in touched {
+        let axes = analysis.state.axes(value).unwrap_or_default();
+        match analysis.graph().value(value).producer {
+            Producer::Initializer(index) => {
+                let tensor = &mut graph.initializer[index];
+                let slice = TensorSlice::new(tensor, axes, &analysis.state.types, kept)?;
+                replace_dims(tensor, &slice);
+                let length = slice.length();
+                let make = Arc::new(move || slice.run());
+                lazy.insert(tensor.name().to_owned(), LazyBytes { length, make });
+            }
+            Producer::Node(node, _) => {
+                for attribute in &mut graph.node[node.index()].attribute {
+                    let Some(tensor) = attribute.t.as_mut().filter(|_| attribute.name.as_deref() == Some("value"))
+                    else {
+                        continue;
+                    };
+                    let slice = TensorSlice::new(tensor, axes, &analysis.state.types, kept)?;
+                    replace_dims(tensor, &slice);
+                    tensor.raw_data = Some(slice.run().into());
+                }
+            }
+            Producer::Input(_) | Producer::SparseInitializer(_) | Producer::Missing => {}
+        }
+    }
+    Ok(())
+}
+
+/// New dims, and none of the old data in whatever field it stood.
+fn replace_dims(tensor: &mut TensorProto, slice: &TensorSlice) {
+    tensor.dims = slice.dims().into_iter().map(|dim| dim as i64).collect();
+    tensor.raw_data = None;
+    tensor.float_data.clear();
+    tensor.double_data.clear();
+    tensor.int32_data.clear();
+    tensor.int64_data.clear();
+    tensor.uint64_data.clear();
+}
+
+/// Declared shapes of values that lost positions are updated, not dropped.
+fn update_declarations(analysis: &Analysis, kept: &Kept, graph: &mut GraphProto) {
+    let lists = [&mut graph.value_info, &mut graph.input];
+    for info in lists.into_iter().flatten() {
+        let value = analysis.graph().find(info.name());
+        let axes = value.and_then(|value| analysis.state.axes(value));
+        let (Some(axes), Some(tensor)) = (axes, declared_mut(info)) else {
+            continue;
+        };
+        let dims = tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim);
+        for (dim, ty) in dims.zip(axes) {
+            if !analysis.state.types.is_pruned(ty, kept) {
+                continue;
+            }
+            if let Some(size) = kept_size(&analysis.state.types, ty, kept) {
+                dim.value = Some(dimension::Value::DimValue(size));
+            }
+        }
+    }
+}
+
+fn declared_mut(info: &mut ValueInfoProto) -> Option<&mut type_proto::Tensor> {
+    match info.r#type.as_mut()?.value.as_mut()? {
+        type_proto::Value::TensorType(tensor) => Some(tensor),
+        _ => None,
+    }
+}

@@ -1,0 +1,380 @@
+//! Numbers that follow sizes: mirrors refreshed, sizes that reach data frozen.
+//!
+//! The shape arithmetic of the graph is evaluated again with the kept sizes. Where a rule declared that a
+//! number equals the size of an axis and the arithmetic no longer yields it, the number is written anew for
+//! that reader alone. Where a computed size reaches anything that is not shape arithmetic (an attention scale
+//! from the size of a head), the reader gets the old value: pruning must not change it.
+
+use std::collections::HashMap;
+
+use super::names::Names;
+use super::slice::kept_size;
+use crate::axes::{Extent, Kept};
+use crate::dimensions::Analysis;
+use crate::graph::{Attributes, NodeId, Producer, ValueId};
+use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
+use crate::onnx::{ElementType, from_raw};
+use crate::ops::{Integers, Mirror, Target, evaluate_node};
+
+pub(super) struct ShapeRewriter<'a> {
+    analysis: &'a Analysis,
+    kept: &'a Kept,
+    names: &'a mut Names,
+    symbols: crate::axes::Symbols,
+    /// By value: what the graph computes once pruned.
+    predicted: Vec<Option<Integers>>,
+    /// What was written anew: by value and wanted numbers, its new name.
+    written: HashMap<(ValueId, Vec<Option<Extent>>), String>,
+    initializers: Vec<TensorProto>,
+    /// New nodes, to stand before the node with this index.
+    inserted: Vec<(usize, NodeProto)>,
+}
+
+impl<'a> ShapeRewriter<'a> {
+    pub(super) fn new(analysis: &'a Analysis, kept: &'a Kept, names: &'a mut Names) -> Self {
+        ShapeRewriter {
+            analysis,
+            kept,
+            names,
+            symbols: analysis.state.symbols.clone(),
+            predicted: analysis.state.integers.clone(),
+            written: HashMap::new(),
+            initializers: Vec::new(),
+            inserted: Vec::new(),
+        }
+    }
+
+    /// Brings every number of `graph` up to date.
+    pub(super) fn rewrite(mut self, graph: &mut GraphProto) {
+        let mut mirrors: HashMap<NodeId, Vec<&Mirror>> = HashMap::new();
+        for mirror in &self.analysis.state.mirrors {
+            mirrors.entry(mirror.node).or_default().push(mirror);
+        }
+        for &node in self.analysis.graph().order() {
+            let mirrors = mirrors.get(&node).map_or(&[][..], Vec::as_slice);
+            self.node(node, mirrors, &mut graph.node[node.index()]);
+        }
+        graph.initializer.append(&mut self.initializers);
+        // Stable: of several insertions before one node the first made comes first.
+        self.inserted.sort_by_key(|&(place, _)| place);
+        let mut inserted = self.inserted.into_iter().peekable();
+        let old = std::mem::take(&mut graph.node);
+        for (place, node) in old.into_iter().enumerate() {
+            while let Some((_, new)) = inserted.next_if(|&(before, _)| before == place) {
+                graph.node.push(new);
+            }
+            graph.node.push(node);
+        }
+    }
+
+    fn node(&mut self, node: NodeId, mirrors: &[&Mirror], proto: &mut NodeProto) {
+        let connections = self.analysis.graph().node(node).clone();
+        let mut inputs: Vec<Option<Integers>> = connections
+            .inputs
+            .iter()
+            .map(|value| value.and_then(|value| self.predicted[value.index()].clone()))
+            .collect();
+        let mut mirrored = Vec::new();
+        for mirror in mirrors {
+            if let Some(slot) = self.mirror(node, mirror, proto, &mut inputs) {
+                mirrored.push(slot);
+            }
+        }
+        let computed = |value: &Option<ValueId>| {
+            value.is_some_and(|value| self.analysis.state.integers[value.index()].is_some())
+        };
+        let is_arithmetic = connections.outputs.iter().any(computed);
+        if !is_arithmetic {
+            for (slot, value) in connections.inputs.iter().enumerate() {
+                if let Some(value) = value.filter(|_| !mirrored.contains(&slot)) {
+                    self.freeze(node, slot, value, proto);
+                }
+            }
+            return;
+        }
+        let shapes = connections.inputs.iter().map(|value| self.shape((*value)?)).collect();
+        let outputs = evaluate_node(
+            self.analysis.graph(),
+            node,
+            inputs,
+            shapes,
+            &mut self.symbols,
+        );
+        for value in connections.outputs.iter().flatten() {
+            self.predicted[value.index()] = None;
+        }
+        for (value, integers) in connections.outputs.iter().zip(outputs) {
+            if let Some(value) = value {
+                self.predicted[value.index()] = Some(integers);
+            }
+        }
+    }
+
+    fn shape(&self, value: ValueId) -> Option<Vec<Extent>> {
+        let axes = self.analysis.state.axes(value)?;
+        let types = &self.analysis.state.types;
+        Some(axes.iter().map(|axis| types.kept_extent(axis, self.kept)).collect())
+    }
+
+    /// Gives a reader the numbers that a value had before pruning, if it would now have others.
+    fn freeze(&mut self, node: NodeId, slot: usize, value: ValueId, proto: &mut NodeProto) {
+        let Some(before) = self.analysis.state.integers[value.index()].clone() else {
+            return;
+        };
+        let same = self.predicted[value.index()].as_ref().is_some_and(|now| {
+            let pairs = before.elements.iter().zip(&now.elements);
+            pairs.into_iter().all(|(old, new)| old.is_none() || old == new)
+        });
+        if !same {
+            proto.input[slot] = self.emit(node, value, before.elements);
+        }
+    }
+
+    /// Refreshes one mirror; returns the input slot that it speaks of.
+    fn mirror(
+        &mut self,
+        node: NodeId,
+        mirror: &Mirror,
+        proto: &mut NodeProto,
+        inputs: &mut [Option<Integers>],
+    ) -> Option<usize> {
+        let types = &self.analysis.state.types;
+        let changed = |ty: &crate::axes::Type| types.is_pruned(ty, self.kept);
+        let any_changed = mirror.sizes.iter().flatten().any(changed);
+        let (slot, attribute, as_input, replaces) = match mirror.target {
+            Target::Int(name) => {
+                let size = mirror.sizes.first().and_then(Option::as_ref);
+                let size = size.filter(|ty| changed(ty));
+                if let Some(size) = size.and_then(|ty| kept_size(types, ty, self.kept)) {
+                    proto.set_int(name, size);
+                }
+                return None;
+            }
+            Target::List {
+                slot,
+                attribute,
+                as_input,
+                replaces,
+            } => (slot, attribute, as_input, replaces),
+        };
+        let wanted: Vec<Option<Extent>> = mirror
+            .sizes
+            .iter()
+            .map(|ty| ty.as_ref().map(|ty| types.kept_extent(ty, self.kept)))
+            .collect();
+        if let Some(list) = proto.ints(attribute) {
+            if any_changed {
+                let mut list = list.to_vec();
+                for (number, wanted) in list.iter_mut().zip(&wanted) {
+                    *number = wanted.as_ref().and_then(Extent::known).unwrap_or(*number);
+                }
+                proto.set_ints(attribute, list);
+            }
+            return None;
+        }
+        let value = self.analysis.graph().node(node).inputs.get(slot).copied().flatten();
+        let Some(value) = value else {
+            if any_changed {
+                self.add_list(slot, attribute, as_input, replaces, &wanted, proto);
+            }
+            return None;
+        };
+        self.refresh(node, slot, value, &mirror.sizes, wanted, proto, inputs);
+        Some(slot)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one step of `mirror`, split for length")]
+    fn refresh(
+        &mut self,
+        node: NodeId,
+        slot: usize,
+        value: ValueId,
+        sizes: &[Option<crate::axes::Type>],
+        wanted: Vec<Option<Extent>>,
+        proto: &mut NodeProto,
+        inputs: &mut [Option<Integers>],
+    ) {
+        let types = &self.analysis.state.types;
+        let before = self.analysis.state.integers[value.index()].clone();
+        let now = self.predicted[value.index()].clone();
+        let element = |list: &Option<Integers>, place: usize| {
+            list.as_ref()?.elements.get(place).cloned().flatten()
+        };
+        let mut target = Vec::with_capacity(wanted.len());
+        let mut stale = false;
+        for (place, wanted) in wanted.into_iter().enumerate() {
+            let (old, new) = (element(&before, place), element(&now, place));
+            let moved = sizes[place].as_ref().is_some_and(|ty| types.is_pruned(ty, self.kept));
+            match wanted {
+                // What a rule reads otherwise (a negative bound, 0 for "copy") stays while nothing moves.
+                Some(wanted) if (moved || old != new) && new.as_ref() != Some(&wanted) => {
+                    stale = true;
+                    target.push(Some(wanted));
+                }
+                _ => target.push(new),
+            }
+        }
+        if stale {
+            proto.input[slot] = self.emit(node, value, target.clone());
+            if let Some(integers) = &mut inputs[slot] {
+                integers.elements = target;
+            }
+        }
+    }
+
+    /// Adds a list that the node left out because its parts were equal, if they no longer are.
+    fn add_list(
+        &mut self,
+        slot: usize,
+        attribute: &'static str,
+        as_input: bool,
+        replaces: Option<&str>,
+        wanted: &[Option<Extent>],
+        proto: &mut NodeProto,
+    ) {
+        let numbers: Option<Vec<i64>> =
+            wanted.iter().map(|size| size.as_ref().and_then(Extent::known)).collect();
+        let Some(numbers) = numbers else { return };
+        if numbers.windows(2).all(|pair| pair[0] == pair[1]) {
+            return;
+        }
+        proto.attribute.retain(|a| Some(a.name()) != replaces);
+        if !as_input {
+            proto.set_ints(attribute, numbers);
+            return;
+        }
+        let base = format!("{}.{attribute}", proto.output.first().map_or("", String::as_str));
+        let name = self.constant(&base, ElementType::Int64, &[numbers.len()], &numbers);
+        proto.input.resize(proto.input.len().max(slot + 1), String::new());
+        proto.input[slot] = name;
+    }
+
+    /// The name of a value with the wanted numbers, for a reader at `node`; `None` elements stay as computed.
+    fn emit(&mut self, node: NodeId, value: ValueId, wanted: Vec<Option<Extent>>) -> String {
+        let key = (value, wanted.clone());
+        if let Some(name) = self.written.get(&key) {
+            return name.clone();
+        }
+        let graph = self.analysis.graph();
+        let old_name = graph.value(value).name.clone();
+        let known: Option<Vec<i64>> =
+            wanted.iter().map(|n| n.as_ref().and_then(Extent::known)).collect();
+        let dims = self.analysis.state.integers[value.index()]
+            .as_ref()
+            .map_or_else(|| vec![wanted.len()], |integers| integers.dims.clone());
+        let element = graph.element(value).filter(|e| e.is_index());
+        let element = element.unwrap_or(ElementType::Int64);
+        let base = format!("{old_name}.pruned");
+        let name = match (known, self.concat_parts(value)) {
+            (Some(numbers), _) => self.constant(&base, element, &dims, &numbers),
+            (None, Some(parts)) => self.emit_concat(node, &base, value, &parts, &wanted),
+            (None, None) => self.emit_patch(node, &base, value, element, &dims, &wanted),
+        };
+        self.written.insert(key, name.clone());
+        name
+    }
+
+    /// The parts of a list that a Concat puts together, with their lengths.
+    fn concat_parts(&self, value: ValueId) -> Option<Vec<(ValueId, usize)>> {
+        let graph = self.analysis.graph();
+        let Producer::Node(node, 0) = graph.value(value).producer else {
+            return None;
+        };
+        if graph.node_proto(node).op_type() != "Concat" {
+            return None;
+        }
+        let length = |value: ValueId| {
+            let axes = self.analysis.state.axes(value)?;
+            match axes {
+                [axis] => Some((value, self.analysis.state.types.size(axis) as usize)),
+                _ => None,
+            }
+        };
+        graph.node(node).inputs.iter().map(|value| length((*value)?)).collect()
+    }
+
+    fn emit_concat(
+        &mut self,
+        node: NodeId,
+        base: &str,
+        value: ValueId,
+        parts: &[(ValueId, usize)],
+        wanted: &[Option<Extent>],
+    ) -> String {
+        let mut rest = wanted;
+        let mut inputs = Vec::with_capacity(parts.len());
+        for &(part, length) in parts {
+            let (own, after) = rest.split_at(length.min(rest.len()));
+            rest = after;
+            let now = self.predicted[part.index()].as_ref();
+            let fits = own.iter().enumerate().all(|(place, wanted)| {
+                wanted.is_none() || now.and_then(|now| now.elements.get(place)) == Some(wanted)
+            });
+            inputs.push(match fits {
+                true => self.analysis.graph().value(part).name.clone(),
+                false => self.emit(node, part, own.to_vec()),
+            });
+        }
+        let Producer::Node(producer, _) = self.analysis.graph().value(value).producer else {
+            return base.to_owned();
+        };
+        let mut concat = self.analysis.graph().node_proto(producer).clone();
+        let name = self.names.fresh(base);
+        concat.name = Some(name.clone());
+        concat.input = inputs;
+        concat.output = vec![name.clone()];
+        self.inserted.push((node.index(), concat));
+        name
+    }
+
+    /// value * mask + numbers: wanted elements replaced, the others as the graph computes them.
+    fn emit_patch(
+        &mut self,
+        node: NodeId,
+        base: &str,
+        value: ValueId,
+        element: ElementType,
+        dims: &[usize],
+        wanted: &[Option<Extent>],
+    ) -> String {
+        let number = |n: &Option<Extent>| n.as_ref().and_then(Extent::known);
+        let keep: Vec<i64> = wanted.iter().map(|n| i64::from(number(n).is_none())).collect();
+        let numbers: Vec<i64> = wanted.iter().map(|n| number(n).unwrap_or(0)).collect();
+        let keep = self.constant(&format!("{base}.keep"), element, dims, &keep);
+        let numbers = self.constant(&format!("{base}.numbers"), element, dims, &numbers);
+        let masked = self.names.fresh(&format!("{base}.kept"));
+        let name = self.names.fresh(base);
+        let old = self.analysis.graph().value(value).name.clone();
+        for (operator, inputs, output) in [
+            ("Mul", [old, keep], masked.clone()),
+            ("Add", [masked, numbers], name.clone()),
+        ] {
+            let new = NodeProto {
+                op_type: Some(operator.to_owned()),
+                name: Some(output.clone()),
+                input: inputs.into(),
+                output: vec![output],
+                ..NodeProto::default()
+            };
+            self.inserted.push((node.index(), new));
+        }
+        name
+    }
+
+    fn constant(
+        &mut self,
+        base: &str,
+        element: ElementType,
+        dims: &[usize],
+        numbers: &[i64],
+    ) -> String {
+        let name = self.names.fresh(base);
+        let bytes: Vec<u8> = match element {
+            ElementType::Int32 => numbers.iter().flat_map(|&n| (n as i32).to_le_bytes()).collect(),
+            ElementType::Bool => numbers.iter().map(|&n| n as u8).collect(),
+            _ => numbers.iter().flat_map(|n| n.to_le_bytes()).collect(),
+        };
+        self.initializers.push(from_raw(&name, element, dims, bytes));
+        name
+    }
+}

@@ -1,0 +1,186 @@
+//! The masked twin: the original with 0/1 masks multiplied into what is read of pruned dimensions.
+//!
+//! For dimensions that are not mixing the twin computes what the pruned model must compute, by
+//! construction: a masked channel adds nothing wherever it is summed over, and channels meet nowhere else.
+
+use std::collections::HashMap;
+
+use super::names::Names;
+use crate::axes::{Kept, Type};
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, ValueId};
+use crate::onnx::proto::{
+    NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
+};
+use crate::onnx::{ElementType, Model, from_raw};
+use crate::plan::Plan;
+
+/// Where the masks of a twin stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Masks {
+    /// In initializers: the twin runs like the original.
+    Initializers,
+    /// In graph inputs: the twin runs any plan over the same dimensions.
+    Inputs,
+}
+
+/// The masked twin of the analysed model under `plan`.
+///
+/// # Errors
+/// The plan does not fit the model, or a masked value has an element type without a zero and a one.
+pub fn twin(analysis: &Analysis, plan: &Plan, masks: Masks) -> Result<Model> {
+    let kept = plan.kept(analysis)?;
+    let source = analysis.graph();
+    let mut builder = Builder {
+        analysis,
+        kept: &kept,
+        names: Names::of(source),
+        masks: HashMap::new(),
+        tensors: Vec::new(),
+        masked: HashMap::new(),
+        inserted: Vec::new(),
+    };
+    let mut proto = source.model().proto.clone();
+    let graph = proto.graph.get_or_insert_default();
+    for contraction in &analysis.state.contractions {
+        let value = source.node(contraction.node).inputs[contraction.slot];
+        let axes = value.and_then(|value| Some((value, analysis.state.axes(value)?)));
+        let Some((value, axes)) = axes else { continue };
+        let ty = &axes[contraction.axis];
+        if !analysis.state.types.is_pruned(ty, &kept) {
+            continue;
+        }
+        let behind = axes.len() - contraction.axis - 1;
+        let place = contraction.node.index();
+        let input = &mut graph.node[place].input[contraction.slot];
+        *input = builder.masked(place, value, input.clone(), ty, behind)?;
+    }
+    let old = std::mem::take(&mut graph.node);
+    // Stable: a value that is masked along two axes is masked in the order of its contractions.
+    builder.inserted.sort_by_key(|&(place, _)| place);
+    let mut inserted = builder.inserted.into_iter().peekable();
+    for (place, node) in old.into_iter().enumerate() {
+        while let Some((_, mul)) = inserted.next_if(|&(before, _)| before == place) {
+            graph.node.push(mul);
+        }
+        graph.node.push(node);
+    }
+    for tensor in builder.tensors {
+        match masks {
+            Masks::Initializers => graph.initializer.push(tensor),
+            Masks::Inputs => graph.input.push(input_of(&tensor)),
+        }
+    }
+    let model = source.model().with(proto, source.model().lazy.clone());
+    Ok(Graph::verified(model, "the masked twin")?.model().clone())
+}
+
+fn input_of(tensor: &crate::onnx::proto::TensorProto) -> ValueInfoProto {
+    let dim = |&size: &i64| tensor_shape_proto::Dimension {
+        value: Some(tensor_shape_proto::dimension::Value::DimValue(size)),
+        ..Default::default()
+    };
+    let declared = type_proto::Tensor {
+        elem_type: tensor.data_type,
+        shape: Some(TensorShapeProto {
+            dim: tensor.dims.iter().map(dim).collect(),
+        }),
+    };
+    ValueInfoProto {
+        name: tensor.name.clone(),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(declared)),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    }
+}
+
+/// A mask: kept positions, size, axes behind, element type.
+type MaskKey = (Vec<u32>, u32, usize, ElementType);
+
+struct Builder<'a> {
+    analysis: &'a Analysis,
+    kept: &'a Kept,
+    names: Names,
+    masks: HashMap<MaskKey, String>,
+    tensors: Vec<crate::onnx::proto::TensorProto>,
+    /// By value and mask: the masked value, and the first node that reads it.
+    masked: HashMap<(String, String), (String, usize)>,
+    inserted: Vec<(usize, NodeProto)>,
+}
+
+impl Builder<'_> {
+    /// The name of `input` (which is `value`, perhaps masked already) masked along an axis with `behind`
+    /// axes after it, for the node at `place`.
+    fn masked(
+        &mut self,
+        place: usize,
+        value: ValueId,
+        input: String,
+        ty: &Type,
+        behind: usize,
+    ) -> Result<String> {
+        let element = self.analysis.state.elements[value.index()].unwrap_or(ElementType::Float);
+        let mask = self.mask(ty, behind, element, &input)?;
+        let key = (input.clone(), mask.clone());
+        if let Some((name, first)) = self.masked.get_mut(&key) {
+            if place < *first {
+                *first = place;
+                let made = self.inserted.iter_mut().find(|(_, node)| node.output[0] == *name);
+                made.into_iter().for_each(|(before, _)| *before = place);
+            }
+            return Ok(name.clone());
+        }
+        let name = self.names.fresh(&format!("{input}.masked"));
+        let mul = NodeProto {
+            op_type: Some("Mul".to_owned()),
+            name: Some(name.clone()),
+            input: vec![input, mask],
+            output: vec![name.clone()],
+            ..NodeProto::default()
+        };
+        self.inserted.push((place, mul));
+        self.masked.insert(key, (name.clone(), place));
+        Ok(name)
+    }
+
+    fn mask(
+        &mut self,
+        ty: &Type,
+        behind: usize,
+        element: ElementType,
+        input: &str,
+    ) -> Result<String> {
+        let types = &self.analysis.state.types;
+        let (positions, size) = (types.kept_positions(ty, self.kept), types.size(ty));
+        let key = (positions, size, behind, element);
+        if let Some(name) = self.masks.get(&key) {
+            return Ok(name.clone());
+        }
+        let (zero, one): (Vec<u8>, Vec<u8>) = match element {
+            ElementType::Float => (vec![0; 4], 1.0_f32.to_le_bytes().into()),
+            ElementType::Double => (vec![0; 8], 1.0_f64.to_le_bytes().into()),
+            ElementType::Float16 => (vec![0; 2], half::f16::ONE.to_le_bytes().into()),
+            ElementType::Bfloat16 => (vec![0; 2], half::bf16::ONE.to_le_bytes().into()),
+            other => {
+                let reason = format!("has element type {other}, which a twin cannot mask; use --no-verify");
+                return Err(Error::tensor(input, reason));
+            }
+        };
+        let mut kept = key.0.iter().peekable();
+        let bytes: Vec<u8> = (0..size)
+            .flat_map(|position| match kept.next_if(|&&kept| kept == position) {
+                Some(_) => one.clone(),
+                None => zero.clone(),
+            })
+            .collect();
+        let mut dims = vec![size as usize];
+        dims.resize(behind + 1, 1);
+        let name = self.names.fresh(&format!("secateur.mask.{}", self.masks.len()));
+        self.tensors.push(from_raw(&name, element, &dims, bytes));
+        self.masks.insert(key, name.clone());
+        Ok(name)
+    }
+}

@@ -1,0 +1,177 @@
+//! Finding the onnxruntime library.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use etcetera::{BaseStrategy, choose_base_strategy};
+
+use super::install::{self, VERSION};
+use crate::error::{Error, Result};
+
+/// Oldest minor version of onnxruntime 1.x whose interface we can use.
+pub(super) const OLDEST_MINOR: u32 = 24;
+/// Environment variable with the path of the library.
+const PATH_VARIABLE: &str = "ORT_DYLIB_PATH";
+/// Environment variable with the folder for downloaded libraries.
+const CACHE_VARIABLE: &str = "SECATEUR_CACHE";
+
+/// How a library was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Named by `--onnxruntime`.
+    Given,
+    /// Named by `ORT_DYLIB_PATH`.
+    Environment,
+    /// Installed into the cache by this tool.
+    Cache,
+    /// In the `onnxruntime` package of the Python on the path.
+    Python,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Given => "--onnxruntime",
+            Source::Environment => PATH_VARIABLE,
+            Source::Cache => "secateur's cache",
+            Source::Python => "Python's onnxruntime package",
+        })
+    }
+}
+
+/// An onnxruntime library on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// The shared library.
+    pub path: PathBuf,
+    /// How it was found.
+    pub source: Source,
+}
+
+impl Library {
+    /// The library that a command would use, in this order: `given`, `ORT_DYLIB_PATH`, the cache, the active
+    /// Python. `None` if there is none yet.
+    ///
+    /// # Errors
+    /// A named library that is not there.
+    pub fn find(given: Option<&Path>) -> Result<Option<Library>> {
+        let variable = std::env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty());
+        let named = [
+            (given.map(Path::to_owned), Source::Given),
+            (variable.map(PathBuf::from), Source::Environment),
+        ];
+        for (path, source) in named {
+            let Some(path) = path else { continue };
+            if !path.is_file() {
+                return Err(Error::Runtime {
+                    reason: format!("{} named by {source} is not a file", path.display()),
+                    remedy: "correct the path, or leave it out to let secateur find or install one"
+                        .to_owned(),
+                });
+            }
+            return Ok(Some(Library { path, source }));
+        }
+        let cached = cached_path()?;
+        if cached.is_file() {
+            let source = Source::Cache;
+            return Ok(Some(Library {
+                path: cached,
+                source,
+            }));
+        }
+        Ok(in_python())
+    }
+
+    /// As [`Library::find`], and installs the pinned version into the cache where there is none.
+    ///
+    /// # Errors
+    /// There is none and `offline` forbids to install it, or the installation fails.
+    pub fn find_or_install(
+        given: Option<&Path>,
+        offline: bool,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Library> {
+        if let Some(library) = Library::find(given)? {
+            return Ok(library);
+        }
+        if offline {
+            return Err(Error::Runtime {
+                reason: "no library was found and --offline forbids to install one".to_owned(),
+                remedy: format!(
+                    "run `secateur runtime install` once, or name a library with --onnxruntime or {PATH_VARIABLE}"
+                ),
+            });
+        }
+        install::install(say)
+    }
+}
+
+/// The folder that downloaded libraries are kept in: `SECATEUR_CACHE`, or the user's cache folder.
+///
+/// # Errors
+/// The user has no home folder.
+pub fn cache_folder() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os(CACHE_VARIABLE).filter(|folder| !folder.is_empty()) {
+        return Ok(PathBuf::from(folder));
+    }
+    let strategy = choose_base_strategy().map_err(|_| Error::Runtime {
+        reason: "there is no home folder to keep libraries in".to_owned(),
+        remedy: format!("set {CACHE_VARIABLE} to a folder"),
+    })?;
+    Ok(strategy.cache_dir().join("secateur"))
+}
+
+/// Where the pinned version is kept.
+pub(super) fn cached_path() -> Result<PathBuf> {
+    let folder = cache_folder()?.join(format!("onnxruntime-{VERSION}"));
+    Ok(folder.join(file_name()))
+}
+
+/// The library's file name in the pinned package of this system.
+pub(super) fn file_name() -> String {
+    match std::env::consts::OS {
+        "windows" => "onnxruntime.dll".to_owned(),
+        "macos" => format!("libonnxruntime.{VERSION}.dylib"),
+        _ => format!("libonnxruntime.so.{VERSION}"),
+    }
+}
+
+/// Commands that may start the active Python.
+pub(super) const PYTHONS: [&str; 3] = ["python3", "python", "py"];
+
+/// Prints version and folder of the installed package without importing it.
+const LOCATE: &str = "import importlib.metadata as m, importlib.util as u
+print(m.version('onnxruntime'))
+print(list(u.find_spec('onnxruntime').submodule_search_locations)[0])";
+
+fn in_python() -> Option<Library> {
+    let output = PYTHONS.iter().find_map(|python| {
+        let output = Command::new(python).args(["-c", LOCATE]).output().ok()?;
+        output.status.success().then_some(output.stdout)
+    })?;
+    let text = String::from_utf8(output).ok()?;
+    let mut lines = text.lines();
+    let (version, folder) = (lines.next()?, lines.next()?);
+    let minor: u32 = version.split('.').nth(1)?.parse().ok()?;
+    if minor < OLDEST_MINOR {
+        tracing::info!("Python's onnxruntime {version} is too old, ignored");
+        return None;
+    }
+    let folder = Path::new(folder).join("capi");
+    let is_library = |name: &str| {
+        name == "onnxruntime.dll"
+            || name.starts_with("libonnxruntime.so")
+            || (name.starts_with("libonnxruntime.") && name.ends_with(".dylib"))
+    };
+    let mut names: Vec<PathBuf> = std::fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(is_library))
+        .collect();
+    names.sort();
+    let path = names.pop()?;
+    let source = Source::Python;
+    Some(Library { path, source })
+}

@@ -1,0 +1,24 @@
+//! onnxruntime: where the library comes from, sessions, tensors in and out.
+//!
+//! The only room that names `ort`. The library is loaded at run time, once per process: see [`Library`] for
+//! where it is looked for and [`install`] for how it gets there by itself.
+
+mod install;
+mod library;
+mod session;
+mod tensor;
+
+pub use install::{VERSION as PINNED_VERSION, install};
+pub use library::{Library, Source, cache_folder};
+pub use session::{Runtime, Session, Signature};
+pub use tensor::Tensor;
+
+use crate::error::Error;
+
+/// An onnxruntime error with a remedy that fits most of its causes.
+fn fault(what: &str, reason: impl std::fmt::Display) -> Error {
+    Error::Runtime {
+        reason: format!("{what}: {reason}"),
+        remedy: "`secateur runtime status` shows which library is used".to_owned(),
+    }
+}

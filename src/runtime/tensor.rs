@@ -1,0 +1,141 @@
+//! Tensors that go in and out of sessions.
+
+use half::{bf16, f16};
+use ndarray::{ArrayD, IxDyn};
+use ort::value::{DynValue, TensorElementType, ValueType};
+
+use super::fault;
+use crate::error::{Error, Result};
+use crate::onnx::ElementType;
+
+/// Generates the tensor type from one list: variant, Rust type, ONNX type, runtime type, conversion to f64.
+macro_rules! tensors {
+    ($($variant:ident, $rust:ty, $element:ident, $ort:ident, $to:expr;)*) => {
+        /// An array of any element type that sessions take.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(missing_docs)]
+        pub enum Tensor {
+            $($variant(ArrayD<$rust>),)*
+        }
+
+        impl Tensor {
+            /// Sizes of the axes.
+            pub fn shape(&self) -> &[usize] {
+                match self {
+                    $(Tensor::$variant(array) => array.shape(),)*
+                }
+            }
+
+            /// The element type.
+            pub fn element(&self) -> ElementType {
+                match self {
+                    $(Tensor::$variant(_) => ElementType::$element,)*
+                }
+            }
+
+            /// All elements in row-major order, as numbers.
+            pub fn to_f64(&self) -> Vec<f64> {
+                match self {
+                    $(Tensor::$variant(array) => array.iter().map(|&x| ($to)(x)).collect(),)*
+                }
+            }
+
+            /// A tensor from numbers in row-major order, rounded to the element type.
+            ///
+            /// # Errors
+            /// An element type that sessions do not take, or another number of elements than the shape says.
+            pub fn from_f64(element: ElementType, shape: &[usize], numbers: &[f64]) -> Result<Tensor> {
+                match element {
+                    $(ElementType::$element => {
+                        let elements = numbers.iter().map(|&x| <$rust as Rounded>::rounded(x));
+                        let array = ArrayD::from_shape_vec(IxDyn(shape), elements.collect())
+                            .map_err(|misfit| Error::Usage(format!("the numbers do not fit the shape: {misfit}")))?;
+                        Ok(Tensor::$variant(array))
+                    })*
+                    other => Err(Error::Runtime {
+                        reason: format!("tensors of type {other} cannot be made"),
+                        remedy: "use --no-verify".to_owned(),
+                    }),
+                }
+            }
+
+            pub(super) fn to_value(&self) -> Result<DynValue> {
+                let made = match self {
+                    $(Tensor::$variant(array) => {
+                        ort::value::Tensor::from_array(array.clone()).map(|value| value.into_dyn())
+                    })*
+                };
+                made.map_err(|reason| fault("an input could not be made", reason))
+            }
+
+            pub(super) fn from_value(value: &DynValue) -> Result<Tensor> {
+                let ValueType::Tensor { ty, .. } = value.dtype() else {
+                    return Err(fault("an output cannot be read", "it is no tensor"));
+                };
+                match ty {
+                    $(TensorElementType::$ort => {
+                        let array = value.try_extract_array::<$rust>();
+                        let array = array.map_err(|reason| fault("an output cannot be read", reason))?;
+                        Ok(Tensor::$variant(array.to_owned()))
+                    })*
+                    other => Err(fault("an output cannot be read", format!("its type is {other:?}"))),
+                }
+            }
+        }
+
+        /// The ONNX type of a runtime type.
+        pub(super) fn element_of(ty: TensorElementType) -> Option<ElementType> {
+            match ty {
+                $(TensorElementType::$ort => Some(ElementType::$element),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+/// Nearest value of an element type.
+trait Rounded {
+    fn rounded(x: f64) -> Self;
+}
+
+macro_rules! rounded {
+    ($($rust:ty: $from:expr;)*) => {
+        $(impl Rounded for $rust {
+            fn rounded(x: f64) -> $rust {
+                ($from)(x)
+            }
+        })*
+    };
+}
+
+rounded! {
+    f32: |x: f64| x as f32;
+    f64: |x: f64| x;
+    f16: f16::from_f64;
+    bf16: bf16::from_f64;
+    i8: |x: f64| x as i8;
+    i16: |x: f64| x as i16;
+    i32: |x: f64| x as i32;
+    i64: |x: f64| x as i64;
+    u8: |x: f64| x as u8;
+    u16: |x: f64| x as u16;
+    u32: |x: f64| x as u32;
+    u64: |x: f64| x as u64;
+    bool: |x: f64| x != 0.0;
+}
+
+tensors! {
+    Float, f32, Float, Float32, f64::from;
+    Double, f64, Double, Float64, |x: f64| x;
+    Float16, f16, Float16, Float16, f64::from;
+    Bfloat16, bf16, Bfloat16, Bfloat16, f64::from;
+    Int8, i8, Int8, Int8, f64::from;
+    Int16, i16, Int16, Int16, f64::from;
+    Int32, i32, Int32, Int32, f64::from;
+    Int64, i64, Int64, Int64, |x: i64| x as f64;
+    Uint8, u8, Uint8, Uint8, f64::from;
+    Uint16, u16, Uint16, Uint16, f64::from;
+    Uint32, u32, Uint32, Uint32, f64::from;
+    Uint64, u64, Uint64, Uint64, |x: u64| x as f64;
+    Bool, bool, Bool, Bool, |x: bool| f64::from(u8::from(x));
+}

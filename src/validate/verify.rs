@@ -1,0 +1,139 @@
+//! The proof of a rewrite: the pruned model must compute what the masked twin computes.
+
+use serde::Serialize;
+
+use super::compare::{OutputDeviation, compare};
+use super::inputs::random_inputs;
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::onnx::{ElementType, Model};
+use crate::plan::Plan;
+use crate::rewrite::{Masks, prune, twin};
+use crate::runtime::{Runtime, Session};
+
+/// Relative error that rounding alone does not reach in 32 bits: seen are 1e-7 to 2e-6.
+const ALLOWED: f64 = 1e-4;
+/// The same for models with weights of 16 bits.
+const ALLOWED_HALF: f64 = 2e-2;
+/// Share of integer outputs (arg max, ranks) that rounding may flip.
+const ALLOWED_INTEGER: f64 = 1e-2;
+/// Random inputs that are tried.
+const DRAWS: u64 = 2;
+
+/// What was proven of a pruned model.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verification {
+    /// Pruned dimensions that the twin proves.
+    pub proven: usize,
+    /// Mixing dimensions: left out of the comparison, the model was run with them.
+    pub left_out: usize,
+    /// Largest deviation of every output from the twin over all inputs tried.
+    pub outputs: Vec<OutputDeviation>,
+    /// The relative error that was allowed.
+    pub allowed: f64,
+}
+
+impl Verification {
+    /// The largest deviation of all.
+    pub fn worst(&self) -> f64 {
+        self.outputs.iter().map(|output| output.relative).fold(0.0, f64::max)
+    }
+}
+
+/// Verifies `pruned`, which [`prune`] made of `analysis` and `plan`. Mixing dimensions change what the model
+/// computes, so the plan without them is proven instead, and the whole is run and its signature compared.
+///
+/// # Errors
+/// [`Error::Verification`] with the worst output, or onnxruntime's refusal of a model.
+pub fn verify(
+    analysis: &Analysis,
+    plan: &Plan,
+    pruned: &Model,
+    runtime: &Runtime,
+) -> Result<Verification> {
+    let exact = plan.exact_part();
+    let left_out = plan.dimensions.len() - exact.dimensions.len();
+    let reference = twin(analysis, &exact, Masks::Initializers)?;
+    let mut reference = runtime.session(&reference, "the masked twin")?;
+    let mut whole = runtime.session(pruned, "the pruned model")?;
+    same_signature(&reference, &whole)?;
+    let mut proven = match left_out {
+        0 => None,
+        _ => Some(runtime.session(&prune(analysis, &exact)?, "the exact part of the plan")?),
+    };
+    let allowed = allowed(analysis);
+    let mut outputs: Vec<OutputDeviation> = Vec::new();
+    for seed in 0..DRAWS {
+        let inputs = random_inputs(analysis, &reference.inputs(), seed)?;
+        let expected = reference.run(&inputs)?;
+        let computed = whole.run(&inputs)?;
+        let deviations = match &mut proven {
+            None => compare(&expected, &computed)?,
+            Some(proven) => {
+                // Other numbers, but the same names, types and shapes.
+                compare(&expected, &computed)?;
+                compare(&expected, &proven.run(&inputs)?)?
+            }
+        };
+        merge(&mut outputs, deviations);
+    }
+    for ((output, deviation), signature) in outputs.iter().map(|o| (&o.name, o)).zip(reference.outputs()) {
+        let real = signature.element.is_some_and(ElementType::is_float);
+        let allowed = if real { allowed } else { ALLOWED_INTEGER };
+        if deviation.relative > allowed && deviation.relative >= worst(&outputs) {
+            return Err(Error::Verification {
+                output: output.clone(),
+                error: deviation.relative,
+                allowed,
+            });
+        }
+    }
+    Ok(Verification {
+        proven: exact.dimensions.len(),
+        left_out,
+        outputs,
+        allowed,
+    })
+}
+
+fn worst(outputs: &[OutputDeviation]) -> f64 {
+    outputs.iter().map(|output| output.relative).fold(0.0, f64::max)
+}
+
+fn merge(outputs: &mut Vec<OutputDeviation>, deviations: Vec<OutputDeviation>) {
+    if outputs.is_empty() {
+        *outputs = deviations;
+        return;
+    }
+    for (known, new) in outputs.iter_mut().zip(deviations) {
+        known.relative = known.relative.max(new.relative);
+        known.informative |= new.informative;
+    }
+}
+
+fn same_signature(reference: &Session, candidate: &Session) -> Result<()> {
+    let pairs = [
+        ("inputs", reference.inputs(), candidate.inputs()),
+        ("outputs", reference.outputs(), candidate.outputs()),
+    ];
+    for (what, before, after) in pairs {
+        if before != after {
+            return Err(Error::Verification {
+                output: format!("(signature: the {what} went from {before:?} to {after:?})"),
+                error: f64::INFINITY,
+                allowed: 0.0,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn allowed(analysis: &Analysis) -> f64 {
+    let half = |element| matches!(element, ElementType::Float16 | ElementType::Bfloat16);
+    let graph = analysis.graph();
+    let mut weights = analysis.weights();
+    match weights.any(|(value, _)| graph.element(value).is_some_and(half)) {
+        true => ALLOWED_HALF,
+        false => ALLOWED,
+    }
+}
