@@ -4,6 +4,7 @@ use super::integers as ev;
 use super::typing::{Ruling, Typing, Unsupported};
 use super::{Row, row};
 use crate::axes::Type;
+use crate::onnx::ElementType;
 
 pub(super) const ROWS: &[Row] = &[
     row("Identity", carry).evaluated(ev::same),
@@ -50,9 +51,9 @@ pub(super) const ROWS: &[Row] = &[
     row("Asinh", unary),
     row("Acosh", unary),
     row("Atanh", unary),
-    row("Not", unary).evaluated(ev::not),
-    row("IsNaN", unary),
-    row("IsInf", unary),
+    row("Not", unary).evaluated(ev::not).yields(ElementType::Bool),
+    row("IsNaN", unary).yields(ElementType::Bool),
+    row("IsInf", unary).yields(ElementType::Bool),
     row("BitwiseNot", unary),
     row("Add", additive).evaluated(ev::add),
     row("Sub", additive).evaluated(ev::sub),
@@ -66,14 +67,14 @@ pub(super) const ROWS: &[Row] = &[
     row("Max", binary).evaluated(ev::max),
     row("PRelu", binary),
     row("Where", binary).evaluated(ev::choose),
-    row("Equal", binary).evaluated(ev::equal),
-    row("Greater", binary).evaluated(ev::greater),
-    row("GreaterOrEqual", binary).evaluated(ev::greater_or_equal),
-    row("Less", binary).evaluated(ev::less),
-    row("LessOrEqual", binary).evaluated(ev::less_or_equal),
-    row("And", binary),
-    row("Or", binary),
-    row("Xor", binary),
+    row("Equal", binary).evaluated(ev::equal).yields(ElementType::Bool),
+    row("Greater", binary).evaluated(ev::greater).yields(ElementType::Bool),
+    row("GreaterOrEqual", binary).evaluated(ev::greater_or_equal).yields(ElementType::Bool),
+    row("Less", binary).evaluated(ev::less).yields(ElementType::Bool),
+    row("LessOrEqual", binary).evaluated(ev::less_or_equal).yields(ElementType::Bool),
+    row("And", binary).yields(ElementType::Bool),
+    row("Or", binary).yields(ElementType::Bool),
+    row("Xor", binary).yields(ElementType::Bool),
     row("BitShift", binary),
     row("BitwiseAnd", binary),
     row("BitwiseOr", binary),

@@ -3,6 +3,9 @@
 //! The same functions run twice: while typing, with the model's sizes, and while rewriting, with the kept
 //! sizes, to see which numbers adapt by themselves and which have to be written anew.
 
+use ndarray::{ArrayD, Axis};
+
+use super::typing::axis_of;
 use crate::axes::{Extent, Symbols};
 use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::ElementType;
@@ -12,10 +15,13 @@ use crate::onnx::proto::NodeProto;
 /// Larger tensors are data, not shapes.
 const MOST_ELEMENTS: usize = 4096;
 
+type Array = ArrayD<Option<Extent>>;
+
 /// An integer or Boolean tensor; elements that cannot be computed are `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Integers {
     pub(crate) dims: Vec<usize>,
+    /// In row-major order.
     pub(crate) elements: Vec<Option<Extent>>,
 }
 
@@ -32,6 +38,17 @@ impl Integers {
             dims: vec![elements.len()],
             elements,
         }
+    }
+
+    fn of(array: &Array) -> Integers {
+        Integers {
+            dims: array.shape().to_vec(),
+            elements: array.iter().cloned().collect(),
+        }
+    }
+
+    fn array(&self) -> Option<Array> {
+        ArrayD::from_shape_vec(self.dims.clone(), self.elements.clone()).ok()
     }
 
     /// All elements as numbers.
@@ -114,23 +131,24 @@ impl Evaluation<'_> {
         &mut self,
         compute: impl Fn(&mut Symbols, &Extent, &Extent) -> Option<Extent>,
     ) -> Outputs {
-        let (a, b) = (self.input(0)?.clone(), self.input(1)?.clone());
-        let (dims, left, right) = broadcast(&a, &b)?;
-        let elements = left.into_iter().zip(right).map(|(i, j)| {
-            let (x, y) = (a.elements[i].as_ref()?, b.elements[j].as_ref()?);
-            compute(self.symbols, x, y)
-        });
-        let elements = elements.collect();
+        let (a, b) = (self.input(0)?.array()?, self.input(1)?.array()?);
+        let (a, b) = broadcast(&a, &b)?;
+        let mut element = |a: &Option<Extent>, b: &Option<Extent>| {
+            compute(self.symbols, a.as_ref()?, b.as_ref()?)
+        };
+        let pairs = a.iter().zip(&b);
+        let elements = pairs.map(|(a, b)| element(a, b)).collect();
+        let dims = a.shape().to_vec();
         one(Integers { dims, elements })
     }
 }
 
-/// Broadcast dims and, for each element of the result, the element of either input.
-fn broadcast(a: &Integers, b: &Integers) -> Option<(Vec<usize>, Vec<usize>, Vec<usize>)> {
-    let rank = a.dims.len().max(b.dims.len());
-    let size = |x: &Integers, place: usize| {
-        let at = (place + x.dims.len()).checked_sub(rank);
-        at.map_or(1, |at| x.dims[at])
+/// Both inputs stretched to the shape that they broadcast to.
+fn broadcast(a: &Array, b: &Array) -> Option<(Array, Array)> {
+    let rank = a.ndim().max(b.ndim());
+    let size = |x: &Array, place: usize| {
+        let at = (place + x.ndim()).checked_sub(rank);
+        at.map_or(1, |at| x.shape()[at])
     };
     let mut dims = Vec::with_capacity(rank);
     for place in 0..rank {
@@ -144,22 +162,8 @@ fn broadcast(a: &Integers, b: &Integers) -> Option<(Vec<usize>, Vec<usize>, Vec<
     if total > MOST_ELEMENTS {
         return None;
     }
-    let index = |x: &Integers, mut flat: usize| {
-        let (mut at, mut stride) = (0, 1);
-        for place in (0..rank).rev() {
-            let coordinate = flat % dims[place];
-            flat /= dims[place];
-            let own = size(x, place);
-            if own > 1 {
-                at += coordinate * stride;
-            }
-            stride *= own;
-        }
-        at
-    };
-    let left = (0..total).map(|flat| index(a, flat)).collect();
-    let right = (0..total).map(|flat| index(b, flat)).collect();
-    Some((dims, left, right))
+    let stretched = |x: &Array| x.broadcast(dims.clone()).map(|view| view.to_owned());
+    stretched(a).zip(stretched(b))
 }
 
 pub(super) fn same(e: &mut Evaluation) -> Outputs {
@@ -266,22 +270,20 @@ pub(super) fn less_or_equal(e: &mut Evaluation) -> Outputs {
 
 /// Where
 pub(super) fn choose(e: &mut Evaluation) -> Outputs {
-    let condition = e.input(0)?.clone();
-    let (a, b) = (e.input(1)?.clone(), e.input(2)?.clone());
-    let (dims, left, right) = broadcast(&a, &b)?;
-    if condition.dims != dims && !condition.dims.is_empty() {
-        return None;
-    }
-    let pick = |(place, (&i, &j)): (usize, (&usize, &usize))| {
-        let at = if condition.dims.is_empty() { 0 } else { place };
-        match condition.elements[at].as_ref().and_then(Extent::known) {
-            Some(0) => b.elements[j].clone(),
-            Some(_) => a.elements[i].clone(),
-            None if a.elements[i] == b.elements[j] => a.elements[i].clone(),
+    let [condition, a, b] = [e.input(0)?, e.input(1)?, e.input(2)?].map(Integers::array);
+    let (a, b) = broadcast(&a?, &b?)?;
+    let (condition, a) = broadcast(&condition?, &a)?;
+    let (_, b) = broadcast(&condition, &b)?;
+    let pick = |((condition, a), b): ((&Option<Extent>, &Option<Extent>), &Option<Extent>)| {
+        match condition.as_ref().and_then(Extent::known) {
+            Some(0) => b.clone(),
+            Some(_) => a.clone(),
+            None if a == b => a.clone(),
             None => None,
         }
     };
-    let elements = left.iter().zip(&right).enumerate().map(pick).collect();
+    let dims = condition.shape().to_vec();
+    let elements = condition.iter().zip(&a).zip(&b).map(pick).collect();
     one(Integers { dims, elements })
 }
 
@@ -351,19 +353,33 @@ pub(super) fn slice_count(from: i64, to: i64, step: i64) -> i64 {
 }
 
 pub(super) fn slice(e: &mut Evaluation) -> Outputs {
-    let x = e.input(0)?;
+    let mut x = e.input(0)?.array()?;
     let (starts, ends) = (e.numbers(1, "starts")?, e.numbers(2, "ends")?);
-    let steps = e.numbers(4, "steps").unwrap_or_else(|| vec![1]);
-    let ([start], [end], [step], 1) = (&starts[..], &ends[..], &steps[..], x.dims.len()) else {
-        return None;
-    };
-    if *step == 0 {
-        return None;
+    let axes = e.numbers(3, "axes").unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let steps = e.numbers(4, "steps").unwrap_or_else(|| vec![1; starts.len()]);
+    for (((start, end), axis), step) in starts.into_iter().zip(ends).zip(axes).zip(steps) {
+        let axis = axis_of(axis, x.ndim()).ok()?;
+        let (from, to) = slice_bounds(x.shape()[axis] as i64, start, end, step);
+        let count = slice_count(from, to, step);
+        let positions: Vec<usize> = (0..count).map(|i| (from + i * step) as usize).collect();
+        x = x.select(Axis(axis), &positions);
     }
-    let (from, to) = slice_bounds(x.elements.len() as i64, *start, *end, *step);
-    let positions = (0..slice_count(from, to, *step)).map(|i| from + i * step);
-    let elements = positions.map(|at| x.elements.get(at as usize).cloned().flatten());
-    one(Integers::list(elements.collect()))
+    one(Integers::of(&x))
+}
+
+pub(super) fn transpose(e: &mut Evaluation) -> Outputs {
+    let x = e.input(0)?.array()?;
+    let reversed = || (0..x.ndim() as i64).rev().collect();
+    let order = e.proto.ints("perm").map_or_else(reversed, <[i64]>::to_vec);
+    let order: Option<Vec<usize>> = order
+        .into_iter()
+        .map(|axis| axis_of(axis, x.ndim()).ok())
+        .collect();
+    let order = order?;
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    let permutes = sorted.into_iter().eq(0..x.ndim());
+    permutes.then(|| vec![Integers::of(&x.permuted_axes(order))])
 }
 
 pub(super) fn reshape(e: &mut Evaluation) -> Outputs {
@@ -407,19 +423,19 @@ pub(super) fn unsqueeze(e: &mut Evaluation) -> Outputs {
 }
 
 pub(super) fn gather(e: &mut Evaluation) -> Outputs {
-    let (x, index) = (e.input(0)?, e.input(1)?);
-    if x.dims.len() != 1 || e.proto.int("axis").unwrap_or(0) > 0 {
-        return None;
-    }
-    let size = x.elements.len() as i64;
-    let pick = |at: i64| {
+    let (x, index) = (e.input(0)?.array()?, e.input(1)?);
+    let axis = axis_of(e.proto.int("axis").unwrap_or(0), x.ndim()).ok()?;
+    let size = x.shape()[axis] as i64;
+    let place = |at: i64| {
         let at = if at < 0 { at + size } else { at };
-        x.elements.get(usize::try_from(at).ok()?).cloned()?
+        usize::try_from(at).ok().filter(|&at| at < size as usize)
     };
-    one(Integers {
-        dims: index.dims.clone(),
-        elements: index.known()?.into_iter().map(pick).collect(),
-    })
+    let places: Option<Vec<usize>> = index.known()?.into_iter().map(place).collect();
+    let picked = x.select(Axis(axis), &places?);
+    let mut dims = x.shape().to_vec();
+    dims.splice(axis..=axis, index.dims.iter().copied());
+    let elements = picked.iter().cloned().collect();
+    one(Integers { dims, elements })
 }
 
 pub(super) fn reduce_product(e: &mut Evaluation) -> Outputs {

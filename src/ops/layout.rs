@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Row] = &[
     row("Flatten", flatten),
     row("Squeeze", squeeze).evaluated(ev::same_elements),
     row("Unsqueeze", unsqueeze).evaluated(ev::unsqueeze),
-    row("Transpose", transpose),
+    row("Transpose", transpose).evaluated(ev::transpose),
     row("DepthToSpace", depth_to_space),
     row("SpaceToDepth", space_to_depth),
 ];

@@ -16,6 +16,7 @@ mod joins;
 mod layout;
 mod matmul;
 mod normalization;
+mod opaque;
 mod pooling;
 mod recurrent;
 mod reduction;
@@ -25,6 +26,7 @@ mod state;
 mod typing;
 
 use crate::graph::{Graph, NodeId};
+use crate::onnx::ElementType;
 
 pub(crate) use integers::{Evaluation, Integers, evaluate_node};
 pub(crate) use state::{Contraction, Mirror, State, Target};
@@ -43,6 +45,8 @@ pub(crate) struct Row {
     pub(crate) operator: &'static str,
     rule: Rule,
     evaluate: Option<Evaluate>,
+    /// Element type of the outputs where it does not follow from the inputs.
+    yields: Option<ElementType>,
 }
 
 const fn row(operator: &'static str, rule: Rule) -> Row {
@@ -50,6 +54,7 @@ const fn row(operator: &'static str, rule: Rule) -> Row {
         operator,
         rule,
         evaluate: None,
+        yields: None,
     }
 }
 
@@ -57,6 +62,13 @@ impl Row {
     const fn evaluated(self, evaluate: Evaluate) -> Row {
         Row {
             evaluate: Some(evaluate),
+            ..self
+        }
+    }
+
+    const fn yields(self, element: ElementType) -> Row {
+        Row {
+            yields: Some(element),
             ..self
         }
     }
@@ -77,6 +89,7 @@ pub(crate) const TABLE: &[&[Row]] = &[
     reduction::ROWS,
     recurrent::ROWS,
     shapes::ROWS,
+    opaque::ROWS,
 ];
 
 /// The row of a node's operator.

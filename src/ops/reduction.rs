@@ -4,6 +4,7 @@ use super::integers as ev;
 use super::typing::{Ruling, Typing, Unsupported, axis_of};
 use super::{Row, row};
 use crate::axes::{Extent, Type};
+use crate::onnx::ElementType;
 
 pub(super) const ROWS: &[Row] = &[
     row("ReduceMean", reduce),
@@ -19,8 +20,8 @@ pub(super) const ROWS: &[Row] = &[
     row("Softmax", softmax),
     row("LogSoftmax", softmax),
     row("Hardmax", softmax),
-    row("ArgMax", arg),
-    row("ArgMin", arg),
+    row("ArgMax", arg).yields(ElementType::Int64),
+    row("ArgMin", arg).yields(ElementType::Int64),
     row("TopK", top_k),
     row("CumSum", cumulative),
     row("Trilu", triangle),

@@ -4,11 +4,12 @@ use super::integers as ev;
 use super::typing::{Ruling, Typing, Unsupported};
 use super::{Row, row};
 use crate::axes::Extent;
+use crate::onnx::ElementType;
 
 pub(super) const ROWS: &[Row] = &[
     row("Constant", constant).evaluated(ev::constant_attribute),
-    row("Shape", shape).evaluated(ev::shape),
-    row("Size", size).evaluated(ev::size),
+    row("Shape", shape).evaluated(ev::shape).yields(ElementType::Int64),
+    row("Size", size).evaluated(ev::size).yields(ElementType::Int64),
     row("Range", range).evaluated(ev::range),
     row("ConstantOfShape", constant_of_shape).evaluated(ev::constant_of_shape),
 ];

@@ -155,15 +155,22 @@ fn evaluate_outputs(graph: &Graph, state: &mut State, node: NodeId) {
     }
 }
 
-/// An output has the element type that is declared, cast to, or that of the first real-valued input.
+/// An output has the element type that is declared, that its operator yields or casts to, that of a tensor
+/// attribute, or that of the first input, real-valued ones first.
 fn infer_elements(graph: &Graph, state: &mut State, node: NodeId) {
     let connections = graph.node(node);
-    let cast = graph.node_proto(node).int("to").and_then(|to| ElementType::of(to as i32));
-    let mut inputs = connections.inputs.iter().flatten();
-    let float = inputs.find_map(|v| state.elements[v.index()].filter(|e| e.is_float()));
+    let proto = graph.node_proto(node);
+    let yields = super::find(graph, node).and_then(|row| row.yields);
+    let cast = proto.int("to").and_then(|to| ElementType::of(to as i32));
+    let filled = proto.attribute("value").and_then(|a| a.t.as_ref());
+    let filled = filled.and_then(|tensor| ElementType::of(tensor.data_type()));
+    let inputs = connections.inputs.iter().flatten();
+    let inputs: Vec<ElementType> = inputs.filter_map(|v| state.elements[v.index()]).collect();
+    let float = inputs.iter().copied().find(|element| element.is_float());
+    let inferred = yields.or(cast).or(filled).or(float).or(inputs.first().copied());
     for value in connections.outputs.iter().flatten() {
         let element = &mut state.elements[value.index()];
-        *element = element.or(cast).or(float);
+        *element = element.or(inferred);
     }
 }
 

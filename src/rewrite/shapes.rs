@@ -68,7 +68,12 @@ impl<'a> ShapeRewriter<'a> {
     }
 
     fn node(&mut self, node: NodeId, mirrors: &[&Mirror], proto: &mut NodeProto) {
-        let connections = self.analysis.graph().node(node).clone();
+        let graph = self.analysis.graph();
+        let connections = graph.node(node).clone();
+        let constant = |value: &Option<ValueId>| value.is_some_and(|v| graph.constant(v).is_some());
+        if connections.outputs.iter().any(constant) {
+            return;
+        }
         let mut inputs: Vec<Option<Integers>> = connections
             .inputs
             .iter()
@@ -93,13 +98,7 @@ impl<'a> ShapeRewriter<'a> {
             return;
         }
         let shapes = connections.inputs.iter().map(|value| self.shape((*value)?)).collect();
-        let outputs = evaluate_node(
-            self.analysis.graph(),
-            node,
-            inputs,
-            shapes,
-            &mut self.symbols,
-        );
+        let outputs = evaluate_node(graph, node, inputs, shapes, &mut self.symbols);
         for value in connections.outputs.iter().flatten() {
             self.predicted[value.index()] = None;
         }
@@ -262,7 +261,7 @@ impl<'a> ShapeRewriter<'a> {
         let dims = self.analysis.state.integers[value.index()]
             .as_ref()
             .map_or_else(|| vec![wanted.len()], |integers| integers.dims.clone());
-        let element = graph.element(value).filter(|e| e.is_index());
+        let element = self.analysis.state.elements[value.index()].filter(|e| e.is_index());
         let element = element.unwrap_or(ElementType::Int64);
         let base = format!("{old_name}.pruned");
         let name = match (known, self.concat_parts(value)) {
