@@ -35,7 +35,8 @@ impl Class {
     }
 }
 
-/// Everything that can go wrong.
+/// Everything that can go wrong. The messages say what the fields are.
+#[allow(missing_docs)]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read.
@@ -120,7 +121,8 @@ impl Error {
     }
 }
 
-/// One broken invariant of a graph.
+/// One broken invariant of a graph. The messages say what the fields are.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A node or a graph output reads a value that nothing produces.

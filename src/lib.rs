@@ -1,13 +1,56 @@
-//! x
-pub mod error;
-pub mod graph;
+//! Prune exported ONNX models and prove the surgery.
+//!
+//! The idea: every axis of every tensor gets a *type*, and one rule per operator states which axes are the
+//! same. Unification does the rest, as in type inference. What stays free is a *dimension*: channels of a
+//! convolution, neurons, attention heads, hidden units of an RNN. Pruning a dimension slices every weight
+//! that its type says it occurs in and refreshes every number that must equal its size; no pattern for any
+//! architecture is needed. An operator without a rule holds what it touches, so the worst case is a dimension
+//! less, never a wrong model.
+//!
+//! The proof: the *masked twin* is the original with 0/1 masks multiplied into whatever reads a pruned
+//! dimension. The pruned model must compute what the twin computes, in onnxruntime, before it is written.
+//!
+//! ```
+//! use secateur::dimensions::{Analysis, InputSizes};
+//! use secateur::graph::Graph;
+//! use secateur::importance::{Criterion, scores};
+//! use secateur::onnx::Model;
+//! use secateur::plan::{Plan, Settings, select};
+//!
+//! # fn main() -> secateur::Result<()> {
+//! let model = Model::load("fixtures/trained/lenet_mnist.onnx")?;
+//! let graph = Graph::new(&model)?;
+//! let sizes = InputSizes::for_graph(&graph, &[])?;
+//! let analysis = Analysis::new(graph, sizes);
+//! let settings = Settings { ratio: 0.5, ..Settings::default() };
+//! let scores = scores(&analysis, Criterion::L2, 0)?;
+//! let selection = select(&analysis, &scores, &settings)?;
+//! let plan = Plan::new(&analysis, &selection, &scores, &settings);
+//! let pruned = secateur::rewrite::prune(&analysis, &plan)?;
+//! assert!(pruned.to_bytes()?.len() < model.to_bytes()?.len() / 3);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The modules are floors: each imports only from those before it in this list. `error`, [`onnx`] (files),
+//! [`graph`], `axes` (types), [`runtime`] (onnxruntime), `ops` (rules), [`dimensions`], [`importance`],
+//! [`plan`], [`rewrite`], [`validate`], [`report`], [`job`] (the commands as calls).
+
+#![warn(missing_docs)]
+
+mod axes;
 pub mod dimensions;
+mod error;
+mod files;
+pub mod graph;
 pub mod importance;
+pub mod job;
+pub mod onnx;
+mod ops;
 pub mod plan;
+pub mod report;
 pub mod rewrite;
 pub mod runtime;
 pub mod validate;
-pub use error::{Error, Result};
-pub mod onnx;
-mod axes;
-mod ops;
+
+pub use error::{Class, Error, Fault, Result};

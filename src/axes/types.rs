@@ -218,7 +218,7 @@ impl Types {
             return self.pin_both(&a, &b, reason, "joins axes of different sizes");
         }
         match (&a, &b) {
-            (Type::Var(x), Type::Var(y)) => self.merge(*x, *y),
+            (Type::Var(x), Type::Var(y)) => self.merge(*x, *y, reason),
             (Type::Var(x), term) | (term, Type::Var(x)) => self.bind(*x, term, reason),
             (Type::Sum(parts), other) | (other, Type::Sum(parts)) => {
                 self.unify_sum(parts, other, reason);
@@ -241,7 +241,7 @@ impl Types {
     }
 
     /// The younger variable is bound to the older one, so that chains of bound variables stay short.
-    fn merge(&mut self, a: VarId, b: VarId) {
+    fn merge(&mut self, a: VarId, b: VarId, reason: Reason) {
         let (from, into) = (a.max(b), a.min(b));
         let old = self.var(from).clone();
         let var = self.var_mut(into);
@@ -249,11 +249,7 @@ impl Types {
         var.mixing = var.mixing.or(old.mixing);
         var.nonlinear = var.nonlinear.or(old.nonlinear);
         self.slots[from.0 as usize] = Slot::Bound(Type::Var(into));
-        if let Some(reason) = self.var(into).pin {
-            self.pin(&Type::Var(into), reason);
-        } else if old.blocks > 1 {
-            self.balance_var(into, old.blocks, None);
-        }
+        self.balance_var(into, old.blocks, reason);
     }
 
     /// Binds a free variable to a term of the same size that is in normal form.
@@ -298,7 +294,7 @@ impl Types {
             return self.pin(&ty, Reason { why, ..reason });
         }
         match &ty {
-            Type::Var(id) => self.balance_var(*id, blocks, Some(reason)),
+            Type::Var(id) => self.balance_var(*id, blocks, reason),
             Type::Product(factors) => {
                 let (outer, inner) = (&factors[0], Type::Product(factors[1..].to_vec()));
                 let outer_size = self.extent(outer);
@@ -320,15 +316,13 @@ impl Types {
         }
     }
 
-    fn balance_var(&mut self, id: VarId, blocks: usize, reason: Option<Reason>) {
+    fn balance_var(&mut self, id: VarId, blocks: usize, reason: Reason) {
         let var = self.var_mut(id);
         let (small, large) = (var.blocks.min(blocks), var.blocks.max(blocks));
-        if large % small == 0 {
-            var.blocks = large;
-        } else {
-            // Two group counts of which none refines the other: keep everything.
-            var.pin = var.pin.or(reason).or(var.nonlinear);
-            var.blocks = small * large;
+        var.blocks = large;
+        if large % small != 0 {
+            let why = "needs groups that cut across other groups";
+            var.pin.get_or_insert(Reason { why, ..reason });
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// The data files of one model, each mapped once.
 pub(crate) struct ExternalFiles {
     folder: PathBuf,
-    maps: BTreeMap<String, Bytes>,
+    maps: BTreeMap<String, (PathBuf, Bytes)>,
 }
 
 impl ExternalFiles {
@@ -46,17 +46,18 @@ impl ExternalFiles {
         Ok(())
     }
 
-    /// The maps in the order of their locations.
-    pub(crate) fn into_maps(self) -> Vec<Bytes> {
+    /// The files in the order of their locations.
+    pub(crate) fn into_files(self) -> Vec<(PathBuf, Bytes)> {
         self.maps.into_values().collect()
     }
 
     fn map(&mut self, tensor: &str, location: &str) -> Result<&Bytes> {
         if !self.maps.contains_key(location) {
             let path = self.path_inside(tensor, location)?;
-            self.maps.insert(location.to_owned(), map_file(&path)?);
+            let map = map_file(&path)?;
+            self.maps.insert(location.to_owned(), (path, map));
         }
-        Ok(&self.maps[location])
+        Ok(&self.maps[location].1)
     }
 
     fn path_inside(&self, tensor: &str, location: &str) -> Result<PathBuf> {

@@ -42,11 +42,8 @@ impl Model {
     pub fn load(path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
         let bytes = map_file(path)?;
-        decode(
-            bytes,
-            &path.display().to_string(),
-            Some(ExternalFiles::beside(path)),
-        )
+        let files = ExternalFiles::beside(path);
+        decode(bytes, &path.display().to_string(), Some((path, files)))
     }
 
     /// Decodes a model that has no external data.
@@ -58,7 +55,7 @@ impl Model {
     }
 }
 
-fn decode(bytes: Bytes, what: &str, files: Option<ExternalFiles>) -> Result<Model> {
+fn decode(bytes: Bytes, what: &str, place: Option<(&Path, ExternalFiles)>) -> Result<Model> {
     let not_a_model = |reason: String| Error::NotAModel {
         what: what.to_owned(),
         reason,
@@ -74,11 +71,11 @@ fn decode(bytes: Bytes, what: &str, files: Option<ExternalFiles>) -> Result<Mode
     if proto.opset_import.is_empty() {
         return Err(not_a_model("it imports no operator set".to_owned()));
     }
-    let mut files = files;
+    let mut place = place;
     let mut external = false;
     visit::tensors_mut(&mut proto, &mut |tensor| {
         if tensor.data_location() == DataLocation::External {
-            let Some(files) = &mut files else {
+            let Some((_, files)) = &mut place else {
                 return Err(Error::tensor(
                     tensor.name(),
                     "has external data, which a model in memory cannot have; load it from its file",
@@ -89,7 +86,8 @@ fn decode(bytes: Bytes, what: &str, files: Option<ExternalFiles>) -> Result<Mode
         }
         tensor::check(tensor)
     })?;
-    let mut sources = vec![bytes];
-    sources.extend(files.into_iter().flat_map(ExternalFiles::into_maps));
+    let path = place.as_ref().map_or(Path::new(""), |(path, _)| path);
+    let mut sources = vec![(path.to_owned(), bytes)];
+    sources.extend(place.into_iter().flat_map(|(_, files)| files.into_files()));
     Ok(Model::new(proto, sources, external))
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::save::data_path;
 use super::proto::{ModelProto, StringStringEntryProto};
 
 /// Bytes of an initializer that are computed when the model is written, so that a large model is never held
@@ -32,12 +34,13 @@ pub struct Model {
     pub(crate) lazy: BTreeMap<String, LazyBytes>,
     /// Keep the weights in a file of their own when writing.
     pub(crate) external: bool,
-    sources: Vec<Bytes>,
+    /// The files that it was read from; a buffer has an empty path.
+    sources: Vec<(PathBuf, Bytes)>,
     hash: Arc<OnceLock<String>>,
 }
 
 impl Model {
-    pub(crate) fn new(proto: ModelProto, sources: Vec<Bytes>, external: bool) -> Model {
+    pub(crate) fn new(proto: ModelProto, sources: Vec<(PathBuf, Bytes)>, external: bool) -> Model {
         Model {
             proto,
             lazy: BTreeMap::new(),
@@ -63,7 +66,7 @@ impl Model {
     pub fn hash(&self) -> &str {
         self.hash.get_or_init(|| {
             let mut hasher = blake3::Hasher::new();
-            for source in &self.sources {
+            for (_, source) in &self.sources {
                 hasher.update_rayon(source);
             }
             hasher.finalize().to_hex().to_string()
@@ -72,7 +75,22 @@ impl Model {
 
     /// Bytes of the files that the model was read from.
     pub fn source_bytes(&self) -> u64 {
-        self.sources.iter().map(|source| source.len() as u64).sum()
+        self.sources.iter().map(|(_, source)| source.len() as u64).sum()
+    }
+
+    /// The files that the model was read from: the model, then its data files.
+    pub fn source_paths(&self) -> impl Iterator<Item = &Path> {
+        let paths = self.sources.iter().map(|(path, _)| path.as_path());
+        paths.filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// The files that [`Model::save`] writes to for `path`.
+    pub fn target_paths(&self, path: &Path) -> Vec<PathBuf> {
+        let mut paths = vec![path.to_owned()];
+        if self.needs_external_data() {
+            paths.push(data_path(path));
+        }
+        paths
     }
 
     /// Version of the default operator set; 1 where the model does not name it.

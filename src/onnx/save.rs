@@ -4,21 +4,19 @@
 //! and renamed. Weights go to `NAME.data` beside the model when they were external before or when the model
 //! would pass the 2 GB that protobuf allows.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use rayon::prelude::*;
-use tempfile::NamedTempFile;
-
 use super::model::Model;
 use super::proto::{
     GraphProto, ModelProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation,
 };
 use crate::error::{Error, Result};
+use crate::files::{persist, write_temporary};
 
 /// Protobuf readers refuse messages of 2 GiB; external data starts a little below.
 const LARGEST_FILE: usize = (1 << 31) - (1 << 20);
@@ -26,8 +24,6 @@ const LARGEST_FILE: usize = (1 << 31) - (1 << 20);
 const SMALLEST_EXTERNAL: usize = 1024;
 /// External tensors start at multiples of the page size, so that readers can map them.
 const EXTERNAL_ALIGNMENT: u64 = 4096;
-/// Tensors from this size on are written without passing through the message buffer.
-const STREAMED: usize = 4096;
 
 const MODEL_GRAPH: u32 = 7;
 const GRAPH_INITIALIZER: u32 = 5;
@@ -40,20 +36,16 @@ impl Model {
     /// The folder cannot be written or is full; in that case no file is left or changed.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let fault = |source| Error::Write {
-            path: path.to_owned(),
-            source,
-        };
         if !self.needs_external_data() {
-            let file = write_temporary(path, |file| self.encode(file)).map_err(fault)?;
+            let file = write_temporary(path, |file| self.encode(file))?;
             return persist(file, path);
         }
         let data_path = data_path(path);
         let mut proto = self.proto.clone();
-        let data = write_temporary(&data_path, |file| self.move_out(&mut proto, &data_path, file))
-            .map_err(fault)?;
+        let move_out = |file: &mut dyn Write| self.move_out(&mut proto, &data_path, file);
+        let data = write_temporary(&data_path, move_out)?;
         let bare = self.with(proto, Default::default());
-        let file = write_temporary(path, |file| bare.encode(file)).map_err(fault)?;
+        let file = write_temporary(path, |file| bare.encode(file))?;
         persist(data, &data_path)?;
         persist(file, path)
     }
@@ -265,42 +257,4 @@ pub(crate) fn data_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".data");
     path.with_file_name(name)
-}
-
-fn write_temporary(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".secateur-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private by default; a model gets the permissions of any new file.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let file = builder.tempfile_in(folder)?;
-    let mut buffered = BufWriter::with_capacity(STREAMED, file.as_file());
-    write(&mut buffered)?;
-    buffered.flush()?;
-    drop(buffered);
-    file.as_file().sync_all()?;
-    Ok(file)
-}
-
-fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
-    let fault = |source| Error::Write {
-        path: path.to_owned(),
-        source,
-    };
-    file.persist(path).map_err(|refused| fault(refused.error))?;
-    // The rename itself is durable once the folder is; not every file system lets a folder be synced.
-    if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
 }

@@ -10,7 +10,6 @@ pub(super) const ROWS: &[Row] = &[
     row("Identity", carry).evaluated(ev::same),
     row("Cast", carry).evaluated(ev::cast),
     row("CastLike", carry),
-    row("BitCast", carry),
     row("Dropout", carry),
     row("Neg", carry).evaluated(ev::negate),
     row("Relu", unary),

@@ -29,7 +29,7 @@ use crate::graph::{Graph, NodeId};
 use crate::onnx::ElementType;
 
 pub(crate) use integers::{Evaluation, Integers, evaluate_node};
-pub(crate) use state::{Contraction, Mirror, State, Target};
+pub(crate) use state::{Mirror, State, Target};
 pub(crate) use typing::type_graph;
 
 use typing::{Ruling, Typing};

@@ -1,0 +1,123 @@
+//! The command line: one file per subcommand; arguments in, one library call, printing.
+
+mod inspect;
+mod prune;
+mod runtime;
+mod twin;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use secateur::job::RuntimeOptions;
+
+/// Prune any exported ONNX model and prove the surgery.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print machine-readable JSON on stdout; text for people goes to stderr
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say more about what happens (repeat for more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Prune(prune::PruneArgs),
+    Inspect(inspect::InspectArgs),
+    Twin(twin::TwinArgs),
+    Runtime(runtime::RuntimeArgs),
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<()> {
+        start_log(self.verbose);
+        let printer = Printer { json: self.json };
+        match self.command {
+            Command::Prune(args) => args.run(&printer),
+            Command::Inspect(args) => args.run(&printer),
+            Command::Twin(args) => args.run(&printer),
+            Command::Runtime(args) => args.run(&printer),
+        }
+    }
+}
+
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SECATEUR_LOG");
+    let filter = filter.unwrap_or_else(|_| format!("secateur={level}").into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .without_time()
+        .init();
+}
+
+/// Which onnxruntime is used.
+#[derive(Args, Clone, Debug)]
+pub struct RuntimeFlags {
+    /// The onnxruntime library to use, instead of looking for one
+    #[arg(long, value_name = "LIBRARY")]
+    onnxruntime: Option<PathBuf>,
+    /// Never install onnxruntime
+    #[arg(long)]
+    offline: bool,
+}
+
+impl RuntimeFlags {
+    fn options(&self) -> RuntimeOptions {
+        RuntimeOptions {
+            library: self.onnxruntime.clone(),
+            offline: self.offline,
+        }
+    }
+}
+
+/// Where results go: a table for people, or JSON on stdout and the table on stderr.
+struct Printer {
+    json: bool,
+}
+
+impl Printer {
+    fn print<T: std::fmt::Display + serde::Serialize>(&self, result: &T) -> anyhow::Result<()> {
+        if self.json {
+            write_out(&mut io::stderr(), &result.to_string())?;
+            let json = serde_json::to_string_pretty(result)?;
+            return write_out(&mut io::stdout(), &(json + "\n"));
+        }
+        write_out(&mut io::stdout(), &result.to_string())
+    }
+}
+
+/// Writes text; a reader that has gone away is no error of ours.
+fn write_out(out: &mut dyn Write, text: &str) -> anyhow::Result<()> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Says a line to the person at the terminal.
+fn say(line: &str) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "secateur: {line}");
+}
+
+/// `NAME=SIZE`
+fn parse_size(text: &str) -> Result<(String, i64), String> {
+    let (name, size) = text.split_once('=').ok_or("write NAME=SIZE, as in batch=2")?;
+    match size.parse() {
+        Ok(size) if size > 0 => Ok((name.to_owned(), size)),
+        _ => Err(format!("'{size}' is no positive size")),
+    }
+}

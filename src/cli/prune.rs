@@ -1,0 +1,110 @@
+//! `secateur prune`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use secateur::importance::Criterion;
+use secateur::job::{Overwrite, Proof, PruneOptions, Source, prune};
+use secateur::plan::Settings;
+
+use super::{Printer, RuntimeFlags, parse_size, say};
+
+/// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original
+#[derive(Args, Debug)]
+pub struct PruneArgs {
+    /// The model to prune
+    model: PathBuf,
+    /// Where the pruned model goes
+    #[arg(short, long, required_unless_present = "dry_run")]
+    output: Option<PathBuf>,
+    /// Share of the channels of every dimension to remove, from 0 to below 1
+    #[arg(long, default_value_t = 0.5, value_parser = parse_ratio, conflicts_with = "plan")]
+    ratio: f64,
+    /// How channels are scored: l1, l2 or random
+    #[arg(long, default_value = "l2", conflicts_with = "plan")]
+    criterion: Criterion,
+    /// Seed of the random criterion
+    #[arg(long, default_value_t = 0, conflicts_with = "plan")]
+    seed: u64,
+    /// Leave dimensions alone whose name, or whose producing node's name, matches this glob
+    #[arg(long, value_name = "GLOB", conflicts_with = "plan")]
+    skip: Vec<String>,
+    /// Prune only dimensions whose name, or whose producing node's name, matches this glob
+    #[arg(long, value_name = "GLOB", conflicts_with = "plan")]
+    only: Vec<String>,
+    /// Keep at least this many channels of every dimension
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "plan")]
+    min_channels: usize,
+    /// Leave dimensions alone whose channels influence each other (LayerNorm, reductions)
+    #[arg(long, conflicts_with = "plan")]
+    exact: bool,
+    /// Replay this plan instead of making one
+    #[arg(long, value_name = "PLAN")]
+    plan: Option<PathBuf>,
+    /// Write the plan here
+    #[arg(long, value_name = "PLAN")]
+    plan_out: Option<PathBuf>,
+    /// Stop after planning and explain every dimension
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not compare the result with the masked original in onnxruntime
+    #[arg(long)]
+    no_verify: bool,
+    /// Size of a dynamic input axis, as in batch=2
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
+    dims: Vec<(String, i64)>,
+    /// Allow the output to replace the input
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    runtime: RuntimeFlags,
+}
+
+/// A share from 0 to below 1.
+fn parse_ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ratio) if (0.0..1.0).contains(&ratio) => Ok(ratio),
+        _ => Err("the ratio is the share of channels to remove: a number from 0 to below 1".to_owned()),
+    }
+}
+
+impl PruneArgs {
+    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+        let spinner = ProgressBar::new_spinner();
+        spinner.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}")?);
+        spinner.set_message(format!("pruning {}", self.model.display()));
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        let mut tell = |line: &str| spinner.suspend(|| say(line));
+        let report = prune(&self.model.clone(), &self.options(), &mut tell);
+        spinner.finish_and_clear();
+        printer.print(&report?)
+    }
+
+    fn options(self) -> PruneOptions {
+        let source = match self.plan {
+            Some(path) => Source::Plan(path),
+            None => Source::Settings(Settings {
+                ratio: self.ratio,
+                criterion: self.criterion,
+                seed: self.seed,
+                skip: self.skip,
+                only: self.only,
+                min_channels: self.min_channels,
+                exact: self.exact,
+            }),
+        };
+        PruneOptions {
+            source,
+            output: self.output.filter(|_| !self.dry_run),
+            plan_out: self.plan_out,
+            proof: match self.no_verify {
+                true => Proof::Skipped,
+                false => Proof::Required(self.runtime.options()),
+            },
+            sizes: self.dims,
+            overwrite: if self.force { Overwrite::Allowed } else { Overwrite::Refused },
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Files that appear whole or not at all.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use crate::error::{Error, Result};
+
+/// Replaces the file at `path` by what `write` writes.
+///
+/// # Errors
+/// The folder cannot be written or is full; the old file is untouched then.
+pub(crate) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    persist(write_temporary(path, write)?, path)
+}
+
+/// Writes a synced temporary file in the folder of `path`; it is deleted unless it is persisted.
+pub(crate) fn write_temporary(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<NamedTempFile> {
+    temporary(path, write).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn temporary(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<NamedTempFile> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".secateur-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Temporary files are private by default; a model gets the permissions of any new file.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let file = builder.tempfile_in(folder)?;
+    let mut buffered = BufWriter::new(file.as_file());
+    write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// Renames a temporary file to `path`.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
+    let fault = |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
+    file.persist(path).map_err(|refused| fault(refused.error))?;
+    // The rename itself is durable once the folder is; not every file system lets a folder be synced.
+    if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}

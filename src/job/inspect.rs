@@ -1,0 +1,61 @@
+//! Inspecting a model.
+
+use std::path::Path;
+
+use super::analyse;
+use crate::dimensions::{Analysis, Dimension};
+use crate::error::Result;
+use crate::graph::NodeId;
+use crate::onnx::Model;
+use crate::report::{BlockedRow, DimensionRow, Inspection, UnsupportedRow};
+
+/// Says what can be pruned of the model at `path`, and what holds the rest. Costs are counted with dynamic
+/// axes at `sizes`.
+///
+/// # Errors
+/// The file is no valid model, or `sizes` names an axis that is not there.
+pub fn inspect(path: &Path, sizes: &[(String, i64)]) -> Result<Inspection> {
+    let model = Model::load(path)?;
+    let analysis = analyse(&model, sizes)?;
+    let dimensions = analysis.dimensions().iter();
+    let blocked = analysis.blocked().iter().map(|blocked| BlockedRow {
+        initializer: blocked.initializer.clone(),
+        axis: blocked.axis,
+        size: blocked.size,
+        reason: blocked.reason.clone(),
+    });
+    let unsupported = analysis.unsupported().into_iter();
+    let unsupported = unsupported.map(|((operator, reason), nodes)| UnsupportedRow {
+        operator,
+        reason: reason.to_owned(),
+        nodes,
+    });
+    Ok(Inspection {
+        model: path.display().to_string(),
+        file_bytes: model.source_bytes(),
+        opset: model.opset(),
+        ir_version: model.ir_version(),
+        totals: analysis.model_totals(),
+        dimensions: dimensions.map(|d| row(&analysis, d)).collect(),
+        blocked: blocked.collect(),
+        unsupported: unsupported.collect(),
+    })
+}
+
+fn row(analysis: &Analysis, dimension: &Dimension) -> DimensionRow {
+    let names = |nodes: &[NodeId]| {
+        let name = |&node: &NodeId| analysis.graph().describe(node);
+        nodes.iter().map(name).collect()
+    };
+    DimensionRow {
+        name: dimension.name.clone(),
+        size: dimension.size,
+        producers: names(&dimension.producers),
+        consumers: names(&dimension.consumers),
+        mixing: dimension.mixing.clone(),
+        linear: dimension.linear,
+        blocks: dimension.blocks,
+        params: dimension.params,
+        macs: dimension.macs,
+    }
+}

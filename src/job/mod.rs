@@ -1,0 +1,72 @@
+//! The commands as library calls: from files to files, with a report.
+
+mod inspect;
+mod prune;
+mod twin;
+
+use std::path::{Path, PathBuf};
+
+use crate::dimensions::{Analysis, InputSizes};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::onnx::Model;
+use crate::runtime::{Library, Runtime};
+
+pub use inspect::inspect;
+pub use prune::{PruneOptions, Proof, Source, prune};
+pub use twin::{TwinOptions, twin};
+
+/// Which onnxruntime a job may use.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeOptions {
+    /// A library to use instead of looking for one.
+    pub library: Option<PathBuf>,
+    /// Never install one.
+    pub offline: bool,
+}
+
+impl RuntimeOptions {
+    /// Finds or installs a library and loads it.
+    ///
+    /// # Errors
+    /// There is none that can be used.
+    pub fn load(&self, say: &mut dyn FnMut(&str)) -> Result<Runtime> {
+        let library = Library::find_or_install(self.library.as_deref(), self.offline, say)?;
+        Runtime::load(&library)
+    }
+}
+
+/// Reads and types a model. `sizes` are sizes of dynamic input axes.
+fn analyse(model: &Model, sizes: &[(String, i64)]) -> Result<Analysis> {
+    let graph = Graph::new(model)?;
+    let sizes = InputSizes::for_graph(&graph, sizes)?;
+    Ok(Analysis::new(graph, sizes))
+}
+
+/// Refuses to write over a file that the model is read from.
+fn check_target(source: &Model, targets: &[PathBuf], overwrite: Overwrite) -> Result<()> {
+    if overwrite == Overwrite::Allowed {
+        return Ok(());
+    }
+    let real = |path: &Path| path.canonicalize().ok();
+    for target in targets {
+        let same = |path: &Path| real(target).is_some() && real(path) == real(target);
+        if source.source_paths().any(same) {
+            return Err(Error::Usage(format!(
+                "{} is a file of the model that is read; name another output or use --force",
+                target.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the input's own files may be replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// They may not.
+    #[default]
+    Refused,
+    /// They may.
+    Allowed,
+}

@@ -1,0 +1,237 @@
+//! Pruning a file: read, type, plan, rewrite, prove, write.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::{Overwrite, RuntimeOptions, analyse, check_target};
+use crate::axes::Kept;
+use crate::dimensions::{Analysis, Totals};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::importance::scores;
+use crate::onnx::Model;
+use crate::plan::{Decision, Plan, Selection, Settings, select};
+use crate::report::{Outcome, PlannedRow, PruneReport, Stage};
+use crate::rewrite;
+use crate::validate::{Verification, verify};
+
+/// Where the plan comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// It is made with these settings.
+    Settings(Settings),
+    /// It is read from this file.
+    Plan(PathBuf),
+}
+
+/// Whether the result is verified before it is written.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// In this onnxruntime.
+    Required(RuntimeOptions),
+    /// Not at all.
+    Skipped,
+}
+
+/// How a file is pruned.
+#[derive(Clone, Debug)]
+pub struct PruneOptions {
+    /// Where the plan comes from.
+    pub source: Source,
+    /// Where the model goes; nothing is pruned without.
+    pub output: Option<PathBuf>,
+    /// Where the plan goes.
+    pub plan_out: Option<PathBuf>,
+    /// Whether the result is verified.
+    pub proof: Proof,
+    /// Sizes of dynamic input axes, for costs and verification.
+    pub sizes: Vec<(String, i64)>,
+    /// Whether the input's own files may be replaced.
+    pub overwrite: Overwrite,
+}
+
+/// Prunes the model at `path`. `say` gets a line when something takes long or changes the machine.
+///
+/// # Errors
+/// A bad model, plan or argument; nothing to prune; a failed verification; an output that cannot be written.
+/// In all cases no output is left.
+pub fn prune(path: &Path, options: &PruneOptions, say: &mut dyn FnMut(&str)) -> Result<PruneReport> {
+    let mut watch = Watch::default();
+    let model = watch.stage("read", || Model::load(path))?;
+    let output = options.output.as_deref();
+    check_target(
+        &model,
+        &output.into_iter().chain(options.plan_out.as_deref()).map(Path::to_owned).collect::<Vec<_>>(),
+        options.overwrite,
+    )?;
+    let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
+    let (plan, rows) = watch.stage("plan", || plan(&analysis, &options.source))?;
+    let kept = plan.kept(&analysis)?;
+    let mut report = PruneReport {
+        model: path.display().to_string(),
+        outcome: Outcome::DryRun,
+        before: analysis.model_totals(),
+        after: analysis.totals(&kept),
+        file_bytes_before: model.source_bytes(),
+        file_bytes_after: None,
+        dimensions: rows,
+        verification: None,
+        stages: Vec::new(),
+    };
+    if let Some(output) = output {
+        let mut pruned = watch.stage("rewrite", || rewrite::prune(&analysis, &plan))?;
+        check_target(&model, &pruned.target_paths(output), options.overwrite)?;
+        report.after.nodes = node_count(&pruned, report.after);
+        report.verification =
+            watch.stage("verify", || prove(&analysis, &plan, &pruned, &options.proof, say))?;
+        stamp(&mut pruned, &plan);
+        watch.stage("write", || pruned.save(output))?;
+        report.file_bytes_after = Some(written_bytes(&pruned, output));
+        report.outcome = Outcome::Written(output.display().to_string());
+    }
+    if let Some(target) = &options.plan_out {
+        let text = plan.to_json();
+        files::replace(target, |file| file.write_all(text.as_bytes()))?;
+    }
+    report.stages = watch.stages;
+    Ok(report)
+}
+
+fn plan(analysis: &Analysis, source: &Source) -> Result<(Plan, Vec<PlannedRow>)> {
+    match source {
+        Source::Plan(path) => {
+            let plan = Plan::load(path)?;
+            let kept = plan.kept(analysis)?;
+            if plan.dimensions.is_empty() {
+                return Err(Error::plan(format!("{} prunes nothing", path.display())));
+            }
+            Ok((plan, replayed_rows(analysis, &kept)))
+        }
+        Source::Settings(settings) => {
+            let scores = scores(analysis, settings.criterion, settings.seed)?;
+            let selection = select(analysis, &scores, settings)?;
+            if selection.pruned().next().is_none() {
+                let blocked = obstacles(analysis, &selection);
+                return Err(Error::NothingToPrune { blocked });
+            }
+            let plan = Plan::new(analysis, &selection, &scores, settings);
+            Ok((plan, selected_rows(analysis, &selection)))
+        }
+    }
+}
+
+fn selected_rows(analysis: &Analysis, selection: &Selection) -> Vec<PlannedRow> {
+    let dimensions = analysis.dimensions().iter().zip(&selection.decisions);
+    let row = dimensions.map(|(dimension, decision)| {
+        let (kept, left) = match decision {
+            Decision::Prune(kept) => (kept.len(), None),
+            Decision::Leave(reason) => (dimension.size, Some(reason.clone())),
+        };
+        PlannedRow {
+            name: dimension.name.clone(),
+            size: dimension.size,
+            kept,
+            mixing: dimension.mixing.is_some(),
+            left,
+        }
+    });
+    row.collect()
+}
+
+fn replayed_rows(analysis: &Analysis, kept: &Kept) -> Vec<PlannedRow> {
+    let dimensions = analysis.dimensions().iter();
+    let row = dimensions.map(|dimension| {
+        let positions = kept.get(dimension.var);
+        PlannedRow {
+            name: dimension.name.clone(),
+            size: dimension.size,
+            kept: positions.map_or(dimension.size, |kept| kept.len()),
+            mixing: dimension.mixing.is_some(),
+            left: positions.is_none().then(|| "not in the plan".to_owned()),
+        }
+    });
+    row.collect()
+}
+
+/// Everything that keeps a model from being pruned.
+fn obstacles(analysis: &Analysis, selection: &Selection) -> Vec<String> {
+    let mut out = Vec::new();
+    for (dimension, decision) in analysis.dimensions().iter().zip(&selection.decisions) {
+        if let Decision::Leave(reason) = decision {
+            out.push(format!("dimension '{}' ({}): {reason}", dimension.name, dimension.size));
+        }
+    }
+    for ((operator, why), nodes) in analysis.unsupported() {
+        out.push(format!("{operator} ({} node(s)): {why}", nodes.len()));
+    }
+    for blocked in analysis.blocked() {
+        out.push(format!(
+            "'{}' axis {} ({}): {}",
+            blocked.initializer, blocked.axis, blocked.size, blocked.reason
+        ));
+    }
+    if out.is_empty() {
+        out.push("the model has no weights with a channel axis".to_owned());
+    }
+    out
+}
+
+fn prove(
+    analysis: &Analysis,
+    plan: &Plan,
+    pruned: &Model,
+    proof: &Proof,
+    say: &mut dyn FnMut(&str),
+) -> Result<Option<Verification>> {
+    match proof {
+        Proof::Skipped => Ok(None),
+        Proof::Required(runtime) => {
+            let runtime = runtime.load(say)?;
+            verify(analysis, plan, pruned, &runtime).map(Some)
+        }
+    }
+}
+
+/// Writes into the model where it comes from.
+fn stamp(model: &mut Model, plan: &Plan) {
+    let settings = &plan.settings;
+    let plan_hash = blake3::hash(plan.to_json().as_bytes()).to_hex();
+    let command = format!("prune --ratio {} --criterion {}", settings.ratio, settings.criterion);
+    for (key, value) in [
+        ("secateur.version", env!("CARGO_PKG_VERSION")),
+        ("secateur.command", &command),
+        ("secateur.source_hash", &plan.model_hash),
+        ("secateur.plan_hash", plan_hash.as_str()),
+    ] {
+        model.set_metadata(key, value);
+    }
+}
+
+fn node_count(model: &Model, totals: Totals) -> usize {
+    let graph = model.proto.graph.as_ref();
+    graph.map_or(totals.nodes, |graph| graph.node.len())
+}
+
+fn written_bytes(model: &Model, output: &Path) -> u64 {
+    let paths = model.target_paths(output).into_iter();
+    let sizes = paths.filter_map(|path| std::fs::metadata(path).ok());
+    sizes.map(|metadata| metadata.len()).sum()
+}
+
+/// Times the stages of a run.
+#[derive(Default)]
+struct Watch {
+    stages: Vec<Stage>,
+}
+
+impl Watch {
+    fn stage<T>(&mut self, name: &'static str, run: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let out = run();
+        self.stages.push(Stage {
+            name,
+            milliseconds: start.elapsed().as_secs_f64() * 1e3,
+        });
+        out
+    }
+}

@@ -1,0 +1,31 @@
+//! Writing a masked twin.
+
+use std::path::Path;
+
+use super::{Overwrite, analyse, check_target};
+use crate::error::Result;
+use crate::onnx::Model;
+use crate::plan::Plan;
+use crate::rewrite::{self, Masks};
+
+/// How a twin is written.
+#[derive(Clone, Copy, Debug)]
+pub struct TwinOptions {
+    /// Where the masks stand.
+    pub masks: Masks,
+    /// Whether the model itself may be replaced.
+    pub overwrite: Overwrite,
+}
+
+/// Writes the masked twin of the model at `path` under the plan at `plan` to `output`.
+///
+/// # Errors
+/// A bad model or plan, or an output that cannot be written.
+pub fn twin(path: &Path, plan: &Path, output: &Path, options: TwinOptions) -> Result<()> {
+    let model = Model::load(path)?;
+    let plan = Plan::load(plan)?;
+    let analysis = analyse(&model, &[])?;
+    let twin = rewrite::twin(&analysis, &plan, options.masks)?;
+    check_target(&model, &twin.target_paths(output), options.overwrite)?;
+    twin.save(output)
+}

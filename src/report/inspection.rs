@@ -1,0 +1,168 @@
+//! What `inspect` says of a model.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::table::{count, percent, table};
+use crate::dimensions::Totals;
+
+/// A model and what can be pruned of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// The file.
+    pub model: String,
+    /// Bytes of the model and its data files.
+    pub file_bytes: u64,
+    /// Version of the default operator set.
+    pub opset: i64,
+    /// Version of the intermediate representation.
+    pub ir_version: i64,
+    /// What the model costs.
+    pub totals: Totals,
+    /// What can be pruned.
+    pub dimensions: Vec<DimensionRow>,
+    /// Weight axes that cannot, and why.
+    pub blocked: Vec<BlockedRow>,
+    /// Operators that hold what they touch.
+    pub unsupported: Vec<UnsupportedRow>,
+}
+
+/// A prunable dimension.
+#[derive(Clone, Debug, Serialize)]
+pub struct DimensionRow {
+    /// Stable name, for `--only` and `--skip`.
+    pub name: String,
+    /// Number of channels.
+    pub size: usize,
+    /// Nodes that produce it.
+    pub producers: Vec<String>,
+    /// Nodes that sum over it.
+    pub consumers: Vec<String>,
+    /// Why its channels influence each other; none where pruning equals masking.
+    pub mixing: Option<String>,
+    /// True if any change of basis could be folded into its weights.
+    pub linear: bool,
+    /// Groups that keep the same number of channels each.
+    pub blocks: usize,
+    /// Parameters of the tensors it occurs in.
+    pub params: u64,
+    /// Multiply-accumulate operations of the nodes it occurs in.
+    pub macs: u64,
+}
+
+/// A weight axis that keeps all its positions.
+#[derive(Clone, Debug, Serialize)]
+pub struct BlockedRow {
+    /// The weight.
+    pub initializer: String,
+    /// The axis, counted from 0.
+    pub axis: usize,
+    /// Its size.
+    pub size: usize,
+    /// Who holds it, and why.
+    pub reason: String,
+}
+
+/// An operator that holds what it touches.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnsupportedRow {
+    /// The operator.
+    pub operator: String,
+    /// Why.
+    pub reason: String,
+    /// Its nodes.
+    pub nodes: Vec<String>,
+}
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let totals = &self.totals;
+        writeln!(f, "{}", self.model)?;
+        writeln!(
+            f,
+            "opset {}, IR {}, {} nodes, {} params, {} MACs, {} bytes\n",
+            self.opset,
+            self.ir_version,
+            totals.nodes,
+            count(totals.params),
+            count(totals.macs),
+            count(self.file_bytes)
+        )?;
+        if self.dimensions.is_empty() {
+            writeln!(f, "No dimension can be pruned.")?;
+        } else {
+            self.write_dimensions(f)?;
+        }
+        if !self.blocked.is_empty() {
+            self.write_blocked(f)?;
+        }
+        for row in &self.unsupported {
+            let first = row.nodes.first().map_or("", String::as_str);
+            let more = match row.nodes.len() {
+                0 | 1 => String::new(),
+                n => format!(" and {} more", n - 1),
+            };
+            writeln!(f, "held by {}: {} ({first}{more})", row.operator, row.reason)?;
+        }
+        Ok(())
+    }
+}
+
+impl Inspection {
+    fn write_dimensions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headings = [
+            "dimension", "kind", "produced by", "consumed by", "size", "params", "MACs",
+        ];
+        let mut rows = table(&headings, 4);
+        for row in &self.dimensions {
+            let mut kind = if row.mixing.is_some() { "mixing" } else { "exact" }.to_owned();
+            if row.linear {
+                kind += ", linear";
+            }
+            if row.blocks > 1 {
+                kind += &format!(", {} groups", row.blocks);
+            }
+            rows.add_row([
+                row.name.clone(),
+                kind,
+                short(&row.producers),
+                short(&row.consumers),
+                row.size.to_string(),
+                percent(row.params, self.totals.params),
+                percent(row.macs, self.totals.macs),
+            ]);
+        }
+        writeln!(f, "{rows}")
+    }
+
+    /// Axes that the same node holds for the same reason share a row.
+    fn write_blocked(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = table(&["cannot be pruned", "held by", "axes"], 2);
+        let mut reasons: Vec<(&str, Vec<&BlockedRow>)> = Vec::new();
+        for row in &self.blocked {
+            match reasons.iter_mut().find(|(reason, _)| *reason == row.reason) {
+                Some((_, list)) => list.push(row),
+                None => reasons.push((&row.reason, vec![row])),
+            }
+        }
+        for (reason, list) in reasons {
+            let first = list[0];
+            rows.add_row([
+                format!("{} axis {} ({})", first.initializer, first.axis, first.size),
+                reason.to_owned(),
+                list.len().to_string(),
+            ]);
+        }
+        writeln!(f, "{rows}")
+    }
+}
+
+/// The first name of a list, and how many more there are.
+fn short(names: &[String]) -> String {
+    match names {
+        [] => "-".to_owned(),
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first} +{}", rest.len()),
+    }
+}

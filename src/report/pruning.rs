@@ -1,0 +1,154 @@
+//! What `prune` did.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::table::{count, percent, table};
+use crate::dimensions::Totals;
+use crate::validate::Verification;
+
+/// A run of `prune`.
+#[derive(Clone, Debug, Serialize)]
+pub struct PruneReport {
+    /// The model that was read.
+    pub model: String,
+    /// How far the run went.
+    pub outcome: Outcome,
+    /// Costs before.
+    pub before: Totals,
+    /// Costs after.
+    pub after: Totals,
+    /// Bytes of the model's files before.
+    pub file_bytes_before: u64,
+    /// Bytes of the written files; none in a dry run.
+    pub file_bytes_after: Option<u64>,
+    /// Every dimension and what became of it.
+    pub dimensions: Vec<PlannedRow>,
+    /// What was proven; none without verification.
+    pub verification: Option<Verification>,
+    /// How long each stage took.
+    pub stages: Vec<Stage>,
+}
+
+/// How far a run of `prune` went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Planned only.
+    DryRun,
+    /// Written to this file.
+    Written(String),
+}
+
+/// A dimension and what became of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedRow {
+    /// Its name.
+    pub name: String,
+    /// Channels before.
+    pub size: usize,
+    /// Channels after.
+    pub kept: usize,
+    /// True if its channels influence each other.
+    pub mixing: bool,
+    /// Why it was left alone.
+    pub left: Option<String>,
+}
+
+/// A stage of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stage {
+    /// Its name.
+    pub name: &'static str,
+    /// Wall-clock time in milliseconds.
+    pub milliseconds: f64,
+}
+
+impl fmt::Display for PruneReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_dimensions(f)?;
+        self.write_totals(f)?;
+        match &self.verification {
+            Some(proof) => write_proof(proof, f)?,
+            None => writeln!(f, "not verified")?,
+        }
+        writeln!(f, "No training was done: measure the accuracy before you deploy.")?;
+        let stages = self.stages.iter();
+        let stages: Vec<String> = stages
+            .map(|stage| format!("{} {:.1} ms", stage.name, stage.milliseconds))
+            .collect();
+        writeln!(f, "time: {}", stages.join(", "))?;
+        match &self.outcome {
+            Outcome::DryRun => writeln!(f, "dry run: nothing was written"),
+            Outcome::Written(path) => writeln!(f, "written: {path}"),
+        }
+    }
+}
+
+impl PruneReport {
+    fn write_dimensions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = table(&["dimension", "what happens", "before", "after"], 2);
+        for row in &self.dimensions {
+            let what = match &row.left {
+                Some(reason) => format!("left alone: {reason}"),
+                None if row.mixing => "pruned (mixing)".to_owned(),
+                None => "pruned".to_owned(),
+            };
+            rows.add_row([row.name.clone(), what, row.size.to_string(), row.kept.to_string()]);
+        }
+        writeln!(f, "{rows}")
+    }
+
+    fn write_totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = table(&["", "before", "after", "left"], 1);
+        let (before, after) = (&self.before, &self.after);
+        let mut pairs = vec![
+            ("params", before.params, after.params),
+            ("MACs", before.macs, after.macs),
+            ("weight bytes", before.bytes, after.bytes),
+        ];
+        if let Some(bytes) = self.file_bytes_after {
+            pairs.push(("file bytes", self.file_bytes_before, bytes));
+        }
+        let channels = |count: fn(&PlannedRow) -> usize| {
+            self.dimensions.iter().map(|row| count(row) as u64).sum()
+        };
+        pairs.push(("channels", channels(|row| row.size), channels(|row| row.kept)));
+        pairs.push(("nodes", before.nodes as u64, after.nodes as u64));
+        for (name, before, after) in pairs {
+            rows.add_row([
+                name.to_owned(),
+                count(before),
+                count(after),
+                percent(after, before),
+            ]);
+        }
+        writeln!(f, "{rows}")
+    }
+}
+
+fn write_proof(proof: &Verification, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "verified: equal to the masked original within {:.1e} (allowed {:.0e}), {} dimension(s) proven in onnxruntime",
+        proof.worst(),
+        proof.allowed,
+        proof.proven
+    )?;
+    if proof.left_out > 0 {
+        writeln!(
+            f,
+            "not proven: {} mixing dimension(s); pruning them changes what a normalisation or reduction sees. The proof is of the plan without them; the whole model was run and its signature compared. Use --exact to leave them alone.",
+            proof.left_out
+        )?;
+    }
+    for output in proof.outputs.iter().filter(|output| !output.informative) {
+        writeln!(
+            f,
+            "note: output '{}' is constant or not finite on random inputs, so it proves little",
+            output.name
+        )?;
+    }
+    Ok(())
+}
