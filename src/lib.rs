@@ -51,6 +51,8 @@ pub mod plan;
 pub mod report;
 pub mod rewrite;
 pub mod runtime;
+#[cfg(test)]
+mod tests;
 pub mod validate;
 
 pub use error::{Class, Error, Fault, Result};

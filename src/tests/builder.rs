@@ -1,0 +1,255 @@
+//! Small models, written down as a list of nodes.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::dimensions::{Analysis, InputSizes};
+use crate::graph::Graph;
+use crate::onnx::proto::attribute_proto::AttributeType;
+use crate::onnx::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
+};
+use crate::onnx::{ElementType, Model, from_raw};
+
+/// Value of an attribute.
+#[derive(Clone)]
+pub(super) enum Value {
+    Int(i64),
+    Ints(Vec<i64>),
+    Float(f32),
+    Floats(Vec<f32>),
+    Text(&'static str),
+    Tensor(TensorProto),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Value {
+        Value::Int(value)
+    }
+}
+
+impl From<f32> for Value {
+    fn from(value: f32) -> Value {
+        Value::Float(value)
+    }
+}
+
+impl From<&'static str> for Value {
+    fn from(value: &'static str) -> Value {
+        Value::Text(value)
+    }
+}
+
+impl<const N: usize> From<[i64; N]> for Value {
+    fn from(value: [i64; N]) -> Value {
+        Value::Ints(value.into())
+    }
+}
+
+impl<const N: usize> From<[f32; N]> for Value {
+    fn from(value: [f32; N]) -> Value {
+        Value::Floats(value.into())
+    }
+}
+
+pub(super) type Attributes<'a> = &'a [(&'static str, Value)];
+
+/// A size of an input: known, or a name.
+#[derive(Clone)]
+pub(super) enum Size {
+    Known(i64),
+    Named(&'static str),
+}
+
+impl From<i64> for Size {
+    fn from(size: i64) -> Size {
+        Size::Known(size)
+    }
+}
+
+impl From<&'static str> for Size {
+    fn from(name: &'static str) -> Size {
+        Size::Named(name)
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Builder {
+    opset: i64,
+    graph: GraphProto,
+}
+
+pub(super) fn info(name: &str, element: ElementType, shape: &[Size]) -> ValueInfoProto {
+    use tensor_shape_proto::dimension::Value;
+    let dim = |size: &Size| tensor_shape_proto::Dimension {
+        value: Some(match size {
+            Size::Known(size) => Value::DimValue(*size),
+            Size::Named(name) => Value::DimParam((*name).to_owned()),
+        }),
+        ..Default::default()
+    };
+    let tensor = type_proto::Tensor {
+        elem_type: Some(element.number()),
+        shape: Some(TensorShapeProto {
+            dim: shape.iter().map(dim).collect(),
+        }),
+    };
+    ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    }
+}
+
+pub(super) fn floats(name: &str, dims: &[usize], numbers: &[f32]) -> TensorProto {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+    from_raw(name, ElementType::Float, dims, bytes)
+}
+
+/// Random numbers that depend on the name alone.
+pub(super) fn noise(name: &str, dims: &[usize]) -> TensorProto {
+    let seed = *blake3::hash(name.as_bytes()).as_bytes();
+    let mut generator = ChaCha8Rng::from_seed(seed);
+    let count: usize = dims.iter().product();
+    let numbers: Vec<f32> = (0..count).map(|_| generator.random_range(-1.0..1.0)).collect();
+    floats(name, dims, &numbers)
+}
+
+impl Builder {
+    pub(super) fn new(opset: i64) -> Builder {
+        Builder {
+            opset,
+            graph: GraphProto {
+                name: Some("test".to_owned()),
+                ..GraphProto::default()
+            },
+        }
+    }
+
+    pub(super) fn input(self, name: &str, shape: &[i64]) -> Builder {
+        let shape: Vec<Size> = shape.iter().map(|&size| size.into()).collect();
+        self.input_of(name, ElementType::Float, &shape)
+    }
+
+    pub(super) fn input_of(mut self, name: &str, element: ElementType, shape: &[Size]) -> Builder {
+        self.graph.input.push(info(name, element, shape));
+        self
+    }
+
+    pub(super) fn weight(self, name: &str, dims: &[usize]) -> Builder {
+        let tensor = noise(name, dims);
+        self.tensor(tensor)
+    }
+
+    pub(super) fn tensor(mut self, tensor: TensorProto) -> Builder {
+        self.graph.initializer.push(tensor);
+        self
+    }
+
+    pub(super) fn ints(self, name: &str, numbers: &[i64]) -> Builder {
+        let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        self.tensor(from_raw(name, ElementType::Int64, &[numbers.len()], bytes))
+    }
+
+    pub(super) fn scalar(self, name: &str, number: i64) -> Builder {
+        self.tensor(from_raw(name, ElementType::Int64, &[], number.to_le_bytes().to_vec()))
+    }
+
+    /// `inputs -> outputs`, separated by blanks; `-` leaves one out.
+    pub(super) fn node(mut self, operator: &str, wiring: &str, attributes: Attributes) -> Builder {
+        let (inputs, outputs) = wiring.split_once("->").expect("inputs -> outputs");
+        let names = |list: &str| -> Vec<String> {
+            list.split_whitespace().map(|n| n.replace('-', "")).collect()
+        };
+        let attribute = |(name, value): &(&'static str, Value)| {
+            let mut proto = AttributeProto {
+                name: Some((*name).to_owned()),
+                ..AttributeProto::default()
+            };
+            let kind = match value.clone() {
+                Value::Int(value) => {
+                    proto.i = Some(value);
+                    AttributeType::Int
+                }
+                Value::Ints(values) => {
+                    proto.ints = values;
+                    AttributeType::Ints
+                }
+                Value::Float(value) => {
+                    proto.f = Some(value);
+                    AttributeType::Float
+                }
+                Value::Floats(values) => {
+                    proto.floats = values;
+                    AttributeType::Floats
+                }
+                Value::Text(text) => {
+                    proto.s = Some(text.into());
+                    AttributeType::String
+                }
+                Value::Tensor(tensor) => {
+                    proto.t = Some(tensor);
+                    AttributeType::Tensor
+                }
+            };
+            proto.r#type = Some(kind as i32);
+            proto
+        };
+        let number = self.graph.node.len();
+        self.graph.node.push(NodeProto {
+            op_type: Some(operator.to_owned()),
+            name: Some(format!("{operator}{number}")),
+            input: names(inputs),
+            output: names(outputs),
+            attribute: attributes.iter().map(attribute).collect(),
+            ..NodeProto::default()
+        });
+        self
+    }
+
+    pub(super) fn output(self, name: &str) -> Builder {
+        self.output_of(name, ElementType::Float)
+    }
+
+    pub(super) fn output_of(mut self, name: &str, element: ElementType) -> Builder {
+        let mut declared = info(name, element, &[]);
+        if let Some(type_proto::Value::TensorType(tensor)) =
+            declared.r#type.as_mut().and_then(|t| t.value.as_mut())
+        {
+            tensor.shape = None;
+        }
+        self.graph.output.push(declared);
+        self
+    }
+
+    pub(super) fn graph_proto(&mut self) -> &mut GraphProto {
+        &mut self.graph
+    }
+
+    pub(super) fn proto(self) -> ModelProto {
+        ModelProto {
+            ir_version: Some(8),
+            opset_import: vec![OperatorSetIdProto {
+                domain: Some(String::new()),
+                version: Some(self.opset),
+            }],
+            graph: Some(self.graph),
+            ..ModelProto::default()
+        }
+    }
+
+    pub(super) fn model(self) -> Model {
+        use prost::Message;
+        Model::from_bytes(self.proto().encode_to_vec()).expect("the test model is valid")
+    }
+}
+
+pub(super) fn analyse(model: &Model) -> Analysis {
+    let graph = Graph::new(model).expect("the test model is a graph");
+    let sizes = InputSizes::for_graph(&graph, &[]).expect("no sizes are given");
+    Analysis::new(graph, sizes)
+}
