@@ -18,16 +18,20 @@ const LISTED: usize = 8;
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for id in self.value_ids() {
+            if let Producer::Input(_) = self.value(id).producer {
+                writeln!(f, "input {}", declared(self.value(id)))?;
+            }
+        }
+        for id in self.value_ids() {
             let value = self.value(id);
             match value.producer {
-                Producer::Input(_) => writeln!(f, "input {}", declared(value))?,
                 Producer::Initializer(index) => {
                     let tensor = &self.proto().initializer[index];
                     let element = value.element.map_or("?".to_owned(), |e| e.to_string());
                     writeln!(f, "weight {}: {element}{:?}", value.name, tensor.dims.as_slice())?;
                 }
                 Producer::SparseInitializer(_) => writeln!(f, "sparse weight {}", value.name)?,
-                Producer::Node(..) | Producer::Missing => {}
+                Producer::Input(_) | Producer::Node(..) | Producer::Missing => {}
             }
         }
         for &id in self.order() {

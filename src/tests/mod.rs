@@ -3,4 +3,6 @@
 mod builder;
 mod cases;
 mod families;
+mod graphs;
+mod rewrites;
 mod rules;
