@@ -6,3 +6,4 @@ mod families;
 mod graphs;
 mod rewrites;
 mod rules;
+mod zoo;
