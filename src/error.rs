@@ -46,10 +46,14 @@ pub enum Error {
     #[error("cannot write {}: {source}; nothing was written, check the folder, its permissions and the free space", path.display())]
     Write { path: PathBuf, source: io::Error },
     /// The bytes are not an ONNX model.
-    #[error("{what} is not an ONNX model: {reason}; export it again or check that the download is complete")]
+    #[error(
+        "{what} is not an ONNX model: {reason}; export it again or check that the download is complete"
+    )]
     NotAModel { what: String, reason: String },
     /// A tensor contradicts itself.
-    #[error("tensor '{tensor}': {reason}; the model file is damaged or was written by a broken exporter")]
+    #[error(
+        "tensor '{tensor}': {reason}; the model file is damaged or was written by a broken exporter"
+    )]
     Tensor { tensor: String, reason: String },
     /// A tensor's external data cannot be used.
     #[error("tensor '{tensor}': external data '{location}' {reason}")]

@@ -11,7 +11,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("secateur: {error:#}");
-            let class = error.downcast_ref::<secateur::Error>().map(secateur::Error::class);
+            let class = error
+                .downcast_ref::<secateur::Error>()
+                .map(secateur::Error::class);
             ExitCode::from(class.unwrap_or(secateur::Class::Runtime).exit_code())
         }
     }

@@ -8,23 +8,70 @@ use tempfile::TempDir;
 
 /// Every file of `fixtures/bad`, and what the message must say.
 const EXPECTED: [(&str, &[&str]); 18] = [
-    ("cycle", &["MatMul 'first', Relu 'relu' depend on each other in a cycle"]),
-    ("dims_and_bytes_disagree", &["'w1'", "dims [6, 9] of float32 need 216 bytes, but 192 are there"]),
+    (
+        "cycle",
+        &["MatMul 'first', Relu 'relu' depend on each other in a cycle"],
+    ),
+    (
+        "dims_and_bytes_disagree",
+        &[
+            "'w1'",
+            "dims [6, 9] of float32 need 216 bytes, but 192 are there",
+        ],
+    ),
     ("dims_negative", &["'w1'", "negative size"]),
     ("dims_overflow", &["'w1'", "overflow"]),
-    ("element_type_unknown", &["'w1'", "type number 99 is unknown"]),
+    (
+        "element_type_unknown",
+        &["'w1'", "type number 99 is unknown"],
+    ),
     ("empty", &["not an ONNX model: it is empty"]),
-    ("external_absolute", &["'w1'", "'/etc/passwd'", "absolute paths and '..' are refused"]),
-    ("external_missing", &["'w1'", "'nowhere.bin' cannot be opened", "beside the model"]),
-    ("external_offset_overflow", &["'w1'", "'short.bin' is too short"]),
-    ("external_parent", &["'w1'", "'../external/weights.bin'", "absolute paths and '..' are refused"]),
-    ("external_through_symlink", &["'w1'", "'link.bin' is a symbolic link that leads out"]),
-    ("external_too_short", &["'w1'", "192 bytes at offset 0 are needed, the file has 100"]),
-    ("name_duplicate", &["'w1' is produced twice: by initializer 0 and by initializer 1", "'w2'"]),
+    (
+        "external_absolute",
+        &[
+            "'w1'",
+            "'/etc/passwd'",
+            "absolute paths and '..' are refused",
+        ],
+    ),
+    (
+        "external_missing",
+        &["'w1'", "'nowhere.bin' cannot be opened", "beside the model"],
+    ),
+    (
+        "external_offset_overflow",
+        &["'w1'", "'short.bin' is too short"],
+    ),
+    (
+        "external_parent",
+        &[
+            "'w1'",
+            "'../external/weights.bin'",
+            "absolute paths and '..' are refused",
+        ],
+    ),
+    (
+        "external_through_symlink",
+        &["'w1'", "'link.bin' is a symbolic link that leads out"],
+    ),
+    (
+        "external_too_short",
+        &["'w1'", "192 bytes at offset 0 are needed, the file has 100"],
+    ),
+    (
+        "name_duplicate",
+        &[
+            "'w1' is produced twice: by initializer 0 and by initializer 1",
+            "'w2'",
+        ],
+    ),
     ("name_missing", &["MatMul 'first' reads 'ghost'"]),
     ("no_graph", &["not an ONNX model: it holds no graph"]),
     ("not_a_protobuf", &["not an ONNX model"]),
-    ("nothing_prunable", &["nothing can be pruned", "'h' (is an output of the graph)"]),
+    (
+        "nothing_prunable",
+        &["nothing can be pruned", "'h' (is an output of the graph)"],
+    ),
     ("truncated", &["not an ONNX model"]),
 ];
 
@@ -41,8 +88,11 @@ fn every_bad_file_gets_its_message() {
     assert_eq!(models, EXPECTED.len(), "a fixture without an expectation");
     fs::write(outside.path().join("data.bin"), [0; 192]).expect("a file outside");
     #[cfg(unix)]
-    std::os::unix::fs::symlink(outside.path().join("data.bin"), folder.path().join("link.bin"))
-        .expect("a link");
+    std::os::unix::fs::symlink(
+        outside.path().join("data.bin"),
+        folder.path().join("link.bin"),
+    )
+    .expect("a link");
     let files = || fs::read_dir(folder.path()).expect("the folder").count();
     let before = files();
     for (name, fragments) in EXPECTED {
@@ -51,7 +101,8 @@ fn every_bad_file_gets_its_message() {
         }
         for command in ["prune", "inspect"] {
             let mut call = Command::cargo_bin("secateur").expect("the binary is built");
-            call.arg(command).arg(folder.path().join(format!("{name}.onnx")));
+            call.arg(command)
+                .arg(folder.path().join(format!("{name}.onnx")));
             if command == "prune" {
                 call.arg("-o").arg(folder.path().join("out.onnx"));
             } else if name == "nothing_prunable" {
@@ -61,7 +112,10 @@ fn every_bad_file_gets_its_message() {
             let message = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(3), "{name}: {message}");
             for fragment in fragments {
-                assert!(message.contains(fragment), "{name}: '{fragment}' is not in: {message}");
+                assert!(
+                    message.contains(fragment),
+                    "{name}: '{fragment}' is not in: {message}"
+                );
             }
             assert_eq!(files(), before, "{name} left a file behind");
         }

@@ -10,7 +10,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(name)
 }
 
 fn secateur() -> Command {
@@ -22,7 +24,12 @@ fn lenet() -> PathBuf {
 }
 
 fn json(command: &mut Command) -> Value {
-    let output = command.arg("--json").assert().success().get_output().clone();
+    let output = command
+        .arg("--json")
+        .assert()
+        .success()
+        .get_output()
+        .clone();
     assert!(!output.stderr.is_empty(), "text for people goes to stderr");
     serde_json::from_slice(&output.stdout).expect("stdout is JSON alone")
 }
@@ -39,16 +46,21 @@ fn trained_models_are_pruned_and_proven() {
         ("bert_spam", 1),
     ] {
         let output = folder.path().join("out.onnx");
-        let report = json(secateur()
-            .arg("prune")
-            .arg(fixture(&format!("trained/{model}.onnx")))
-            .arg("-o")
-            .arg(&output));
+        let report = json(
+            secateur()
+                .arg("prune")
+                .arg(fixture(&format!("trained/{model}.onnx")))
+                .arg("-o")
+                .arg(&output),
+        );
         let proof = &report["verification"];
         assert_eq!(proof["left_out"], mixing, "{model}");
         assert!(proof["proven"].as_u64() > Some(0), "{model}");
         for deviation in proof["outputs"].as_array().expect("outputs") {
-            assert!(deviation["relative"].as_f64() <= Some(1e-4), "{model}: {deviation}");
+            assert!(
+                deviation["relative"].as_f64() <= Some(1e-4),
+                "{model}: {deviation}"
+            );
             assert_eq!(deviation["informative"], true, "{model}");
         }
         let params = |when: &str| report[when]["params"].as_u64().expect("a number");
@@ -88,9 +100,18 @@ fn a_plan_replays_to_the_same_bytes_at_any_thread_count() {
         .assert()
         .success();
     let bytes = |name: &str| fs::read(at(name)).expect("a file");
-    assert!(bytes("a.onnx") == bytes("b.onnx"), "thread counts differ in the model");
-    assert!(bytes("a.json") == bytes("b.json"), "thread counts differ in the plan");
-    assert!(bytes("a.onnx") == bytes("c.onnx"), "the replayed plan differs");
+    assert!(
+        bytes("a.onnx") == bytes("b.onnx"),
+        "thread counts differ in the model"
+    );
+    assert!(
+        bytes("a.json") == bytes("b.json"),
+        "thread counts differ in the plan"
+    );
+    assert!(
+        bytes("a.onnx") == bytes("c.onnx"),
+        "the replayed plan differs"
+    );
 }
 
 #[test]
@@ -98,7 +119,14 @@ fn a_dry_run_explains_every_dimension_and_writes_the_plan_only() {
     let folder = TempDir::new().expect("a folder");
     let plan = folder.path().join("plan.json");
     secateur()
-        .args(["prune", "--dry-run", "--skip", "conv1*", "--min-channels", "80"])
+        .args([
+            "prune",
+            "--dry-run",
+            "--skip",
+            "conv1*",
+            "--min-channels",
+            "80",
+        ])
         .arg(lenet())
         .arg("--plan-out")
         .arg(&plan)
@@ -107,7 +135,8 @@ fn a_dry_run_explains_every_dimension_and_writes_the_plan_only() {
         .stdout(contains("left alone: skipped by --skip 'conv1*'"))
         .stdout(contains("left alone: --min-channels 80 keeps all 64"))
         .stdout(contains("dry run: nothing was written"));
-    let plan: Value = serde_json::from_str(&fs::read_to_string(&plan).expect("a plan")).expect("JSON");
+    let plan: Value =
+        serde_json::from_str(&fs::read_to_string(&plan).expect("a plan")).expect("JSON");
     let dimension = &plan["dimensions"][0];
     assert_eq!(dimension["name"], "fc1.weight");
     assert_eq!(dimension["kept"].as_array().map(Vec::len), Some(80));
@@ -116,20 +145,30 @@ fn a_dry_run_explains_every_dimension_and_writes_the_plan_only() {
         .as_array()
         .expect("initializers")
         .iter()
-        .map(|i| (i["name"].as_str().unwrap_or(""), i["axes"][0]["axis"].as_u64().unwrap_or(9)))
+        .map(|i| {
+            (
+                i["name"].as_str().unwrap_or(""),
+                i["axes"][0]["axis"].as_u64().unwrap_or(9),
+            )
+        })
         .collect();
-    assert_eq!(touched, [("fc1.weight", 0), ("fc1.bias", 0), ("fc2.weight", 1)]);
+    assert_eq!(
+        touched,
+        [("fc1.weight", 0), ("fc1.bias", 0), ("fc2.weight", 1)]
+    );
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 1);
 }
 
 #[test]
 fn only_prunes_what_it_names() {
     let folder = TempDir::new().expect("a folder");
-    let report = json(secateur()
-        .args(["prune", "--only", "/conv2/*"])
-        .arg(lenet())
-        .arg("-o")
-        .arg(folder.path().join("out.onnx")));
+    let report = json(
+        secateur()
+            .args(["prune", "--only", "/conv2/*"])
+            .arg(lenet())
+            .arg("-o")
+            .arg(folder.path().join("out.onnx")),
+    );
     let pruned: Vec<&Value> = report["dimensions"]
         .as_array()
         .expect("dimensions")
@@ -143,11 +182,13 @@ fn only_prunes_what_it_names() {
 #[test]
 fn exact_leaves_mixing_dimensions_alone() {
     let folder = TempDir::new().expect("a folder");
-    let report = json(secateur()
-        .args(["prune", "--exact"])
-        .arg(fixture("trained/vit_fashion.onnx"))
-        .arg("-o")
-        .arg(folder.path().join("out.onnx")));
+    let report = json(
+        secateur()
+            .args(["prune", "--exact"])
+            .arg(fixture("trained/vit_fashion.onnx"))
+            .arg("-o")
+            .arg(folder.path().join("out.onnx")),
+    );
     assert_eq!(report["verification"]["left_out"], 0);
     assert_eq!(report["verification"]["proven"], 8);
 }
@@ -175,9 +216,15 @@ fn the_twin_is_written_with_masks_inside_or_as_inputs() {
             .assert()
             .success();
         let model = secateur::onnx::Model::load(at(name)).expect("a model");
-        let graph = secateur::graph::Graph::new(&model).expect("a graph").to_string();
+        let graph = secateur::graph::Graph::new(&model)
+            .expect("a graph")
+            .to_string();
         assert_eq!(graph.matches("Mul '").count(), 3, "{graph}");
-        assert_eq!(graph.contains("input secateur.mask.0"), extra.is_some(), "{graph}");
+        assert_eq!(
+            graph.contains("input secateur.mask.0"),
+            extra.is_some(),
+            "{graph}"
+        );
     }
 }
 
@@ -189,13 +236,20 @@ fn inspect_lists_dimensions_and_says_what_holds_the_rest() {
         .assert()
         .success()
         .stdout(contains("word.weight").and(contains("mixing")))
-        .stdout(contains("Gather '/word/Gather' (is selected from by index)"))
+        .stdout(contains(
+            "Gather '/word/Gather' (is selected from by index)",
+        ))
         .stdout(contains("'logits' (is an output of the graph)"));
     let report = json(secateur().arg("inspect").arg(lenet()));
     assert_eq!(report["totals"]["params"], 179_926);
     assert_eq!(report["totals"]["macs"], 2_585_960);
     assert_eq!(report["dimensions"][1]["consumers"][0], "Gemm '/fc1/Gemm'");
-    let doubled = json(secateur().arg("inspect").arg(lenet()).args(["--dim", "batch=2"]));
+    let doubled = json(
+        secateur()
+            .arg("inspect")
+            .arg(lenet())
+            .args(["--dim", "batch=2"]),
+    );
     assert_eq!(doubled["totals"]["macs"], 2 * 2_585_960);
 }
 
@@ -204,10 +258,18 @@ fn external_data_is_read_and_written() {
     let folder = TempDir::new().expect("a folder");
     let output = folder.path().join("out.onnx");
     let model = fixture("external/perceptron.onnx");
-    secateur().arg("prune").arg(&model).arg("-o").arg(&output).assert().success();
+    secateur()
+        .arg("prune")
+        .arg(&model)
+        .arg("-o")
+        .arg(&output)
+        .assert()
+        .success();
     assert!(output.is_file());
     let pruned = secateur::onnx::Model::load(&output).expect("a model");
-    let graph = secateur::graph::Graph::new(&pruned).expect("a graph").to_string();
+    let graph = secateur::graph::Graph::new(&pruned)
+        .expect("a graph")
+        .to_string();
     assert!(graph.contains("weight w2: float32[4, 4]"), "{graph}");
 }
 
@@ -216,12 +278,24 @@ fn provenance_is_in_the_metadata() {
     let folder = TempDir::new().expect("a folder");
     let output = folder.path().join("out.onnx");
     let model = lenet();
-    secateur().args(["prune", "--no-verify"]).arg(&model).arg("-o").arg(&output).assert().success();
+    secateur()
+        .args(["prune", "--no-verify"])
+        .arg(&model)
+        .arg("-o")
+        .arg(&output)
+        .assert()
+        .success();
     let source = secateur::onnx::Model::load(&model).expect("a model");
     let pruned = secateur::onnx::Model::load(&output).expect("a model");
     assert_eq!(pruned.metadata("secateur.source_hash"), Some(source.hash()));
-    assert_eq!(pruned.metadata("secateur.command"), Some("prune --ratio 0.5 --criterion l2"));
-    assert_eq!((pruned.opset(), pruned.ir_version()), (source.opset(), source.ir_version()));
+    assert_eq!(
+        pruned.metadata("secateur.command"),
+        Some("prune --ratio 0.5 --criterion l2")
+    );
+    assert_eq!(
+        (pruned.opset(), pruned.ir_version()),
+        (source.opset(), source.ir_version())
+    );
 }
 
 #[test]
@@ -248,7 +322,12 @@ fn wrong_calls_are_usage_errors() {
             .code(2)
             .stderr(contains(message));
     }
-    secateur().arg("prune").arg(lenet()).assert().code(2).stderr(contains("--output"));
+    secateur()
+        .arg("prune")
+        .arg(lenet())
+        .assert()
+        .code(2)
+        .stderr(contains("--output"));
     assert!(!output.exists());
 }
 
@@ -260,7 +339,12 @@ fn the_input_is_not_replaced_without_force() {
     let before = fs::read(&model).expect("bytes");
     let call = |extra: &[&str]| {
         let mut command = secateur();
-        command.args(["prune", "--no-verify"]).arg(&model).arg("-o").arg(&model).args(extra);
+        command
+            .args(["prune", "--no-verify"])
+            .arg(&model)
+            .arg("-o")
+            .arg(&model)
+            .args(extra);
         command
     };
     call(&[]).assert().code(2).stderr(contains("--force"));
@@ -283,7 +367,10 @@ fn a_plan_of_another_model_is_refused() {
     let replay = |model: PathBuf| {
         let mut command = secateur();
         command.args(["prune", "--no-verify", "--plan"]).arg(&plan);
-        command.arg(model).arg("-o").arg(folder.path().join("out.onnx"));
+        command
+            .arg(model)
+            .arg("-o")
+            .arg(folder.path().join("out.onnx"));
         command
     };
     replay(fixture("trained/gru_fashion.onnx"))
@@ -292,8 +379,16 @@ fn a_plan_of_another_model_is_refused() {
         .stderr(contains("made for a model with hash"));
     let text = fs::read_to_string(&plan).expect("a plan");
     for (from, to, message) in [
-        ("\"name\": \"conv1.weight\"", "\"name\": \"conv9.weight\"", "no dimension 'conv9.weight'"),
-        ("\"size\": 32", "\"size\": 33", "33 channels in the plan and 32 in the model"),
+        (
+            "\"name\": \"conv1.weight\"",
+            "\"name\": \"conv9.weight\"",
+            "no dimension 'conv9.weight'",
+        ),
+        (
+            "\"size\": 32",
+            "\"size\": 33",
+            "33 channels in the plan and 32 in the model",
+        ),
         ("\"secateur_plan\": 1", "\"secateur_plan\": 2", "version 2"),
         ("\"dimensions\"", "\"dimension\"", "is no plan"),
     ] {
@@ -317,10 +412,18 @@ fn trouble_with_files_and_runtimes_has_its_own_code() {
     let output = folder.path().join("out.onnx");
     let prune = |extra: &[&str]| {
         let mut command = secateur();
-        command.arg("prune").arg(lenet()).arg("-o").arg(&output).args(extra);
+        command
+            .arg("prune")
+            .arg(lenet())
+            .arg("-o")
+            .arg(&output)
+            .args(extra);
         command
     };
-    prune(&["--onnxruntime", "/no/such/library"]).assert().code(4).stderr(contains("is not a file"));
+    prune(&["--onnxruntime", "/no/such/library"])
+        .assert()
+        .code(4)
+        .stderr(contains("is not a file"));
     let text = fixture("generate.py");
     prune(&["--onnxruntime", text.to_str().expect("a path")])
         .assert()
@@ -338,8 +441,16 @@ fn trouble_with_files_and_runtimes_has_its_own_code() {
 
 #[test]
 fn the_runtime_is_found_where_it_was_installed() {
-    secateur().args(["runtime", "install", "cpu"]).assert().success().stdout(contains("1.31.1"));
-    let status = json(secateur().args(["runtime", "status"]).env_remove("ORT_DYLIB_PATH"));
+    secateur()
+        .args(["runtime", "install", "cpu"])
+        .assert()
+        .success()
+        .stdout(contains("1.31.1"));
+    let status = json(
+        secateur()
+            .args(["runtime", "status"])
+            .env_remove("ORT_DYLIB_PATH"),
+    );
     assert_eq!(status["source"], "secateur's cache");
     assert_eq!(status["pinned_version"], "1.31.1");
 }

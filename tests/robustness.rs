@@ -29,7 +29,9 @@ fn prune(bytes: Vec<u8>) -> Result<usize> {
 }
 
 fn model(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/trained").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/trained")
+        .join(name);
     std::fs::read(path).expect("a fixture")
 }
 

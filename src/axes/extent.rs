@@ -229,12 +229,8 @@ impl Symbols {
                 let divisor = self.evaluate(b, assign).filter(|&b| b > 0)?;
                 self.evaluate(a, assign)?.checked_div_euclid(divisor)
             }
-            Definition::Min(a, b) => {
-                Some(self.evaluate(a, assign)?.min(self.evaluate(b, assign)?))
-            }
-            Definition::Max(a, b) => {
-                Some(self.evaluate(a, assign)?.max(self.evaluate(b, assign)?))
-            }
+            Definition::Min(a, b) => Some(self.evaluate(a, assign)?.min(self.evaluate(b, assign)?)),
+            Definition::Max(a, b) => Some(self.evaluate(a, assign)?.max(self.evaluate(b, assign)?)),
         }
     }
 }
@@ -260,7 +256,10 @@ mod tests {
         let mut symbols = Symbols::default();
         let height = symbols.named("height");
         let half = symbols.floor_div(&height, &Extent::Known(2)).unwrap();
-        assert_eq!(Some(half.clone()), symbols.floor_div(&height, &Extent::Known(2)));
+        assert_eq!(
+            Some(half.clone()),
+            symbols.floor_div(&height, &Extent::Known(2))
+        );
         assert_eq!(symbols.evaluate(&half, &|_| 7), Some(3));
         let rest = symbols.modulo(&height, &Extent::Known(2)).unwrap();
         assert_eq!(symbols.evaluate(&rest, &|_| 7), Some(1));

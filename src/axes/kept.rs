@@ -31,11 +31,15 @@ impl Types {
             },
             Type::Product(factors) => factors
                 .iter()
-                .try_fold(Extent::ONE, |n, factor| n.mul(&self.kept_extent(factor, kept)))
+                .try_fold(Extent::ONE, |n, factor| {
+                    n.mul(&self.kept_extent(factor, kept))
+                })
                 .unwrap_or(TOO_LARGE),
             Type::Sum(parts) => parts
                 .iter()
-                .try_fold(Extent::Known(0), |n, part| n.add(&self.kept_extent(part, kept)))
+                .try_fold(Extent::Known(0), |n, part| {
+                    n.add(&self.kept_extent(part, kept))
+                })
                 .unwrap_or(TOO_LARGE),
             Type::Block { of, blocks } => self
                 .kept_extent(&of, kept)

@@ -124,9 +124,9 @@ impl Types {
             .iter()
             .map(|size| match size.is_one() {
                 true => self.fixed(Extent::ONE, Reason { why, ..reason }),
-                false => wide_types.next().unwrap_or_else(|| {
-                    unreachable!("there is a type for every size above 1")
-                }),
+                false => wide_types
+                    .next()
+                    .unwrap_or_else(|| unreachable!("there is a type for every size above 1")),
             })
             .collect()
     }
@@ -323,6 +323,11 @@ mod tests {
         types.factor(&axis, &sizes(&[3, 4]), HERE);
         let again = types.factor(&axis, &sizes(&[2, 6]), HERE);
         assert_eq!(again.len(), 2);
-        assert!(types.vars(&axis).iter().all(|&id| types.var(id).pin.is_some()));
+        assert!(
+            types
+                .vars(&axis)
+                .iter()
+                .all(|&id| types.var(id).pin.is_some())
+        );
     }
 }

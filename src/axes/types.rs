@@ -224,12 +224,16 @@ impl Types {
                 self.unify_sum(parts, other, reason);
             }
             (Type::Product(x), Type::Product(y)) => self.unify_products(x, y, reason),
-            (
-                Type::Block { of: x, blocks: m },
-                Type::Block { of: y, blocks: n },
-            ) if m == n => self.unify(x, y, reason),
+            (Type::Block { of: x, blocks: m }, Type::Block { of: y, blocks: n }) if m == n => {
+                self.unify(x, y, reason)
+            }
             (Type::Block { .. }, _) | (_, Type::Block { .. }) => {
-                self.pin_both(&a, &b, reason, "uses the weight of a grouped convolution otherwise");
+                self.pin_both(
+                    &a,
+                    &b,
+                    reason,
+                    "uses the weight of a grouped convolution otherwise",
+                );
             }
         }
     }

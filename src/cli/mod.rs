@@ -115,7 +115,9 @@ fn say(line: &str) {
 
 /// `NAME=SIZE`
 fn parse_size(text: &str) -> Result<(String, i64), String> {
-    let (name, size) = text.split_once('=').ok_or("write NAME=SIZE, as in batch=2")?;
+    let (name, size) = text
+        .split_once('=')
+        .ok_or("write NAME=SIZE, as in batch=2")?;
     match size.parse() {
         Ok(size) if size > 0 => Ok((name.to_owned(), size)),
         _ => Err(format!("'{size}' is no positive size")),

@@ -66,7 +66,9 @@ pub struct PruneArgs {
 fn parse_ratio(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(ratio) if (0.0..1.0).contains(&ratio) => Ok(ratio),
-        _ => Err("the ratio is the share of channels to remove: a number from 0 to below 1".to_owned()),
+        _ => Err(
+            "the ratio is the share of channels to remove: a number from 0 to below 1".to_owned(),
+        ),
     }
 }
 
@@ -104,7 +106,11 @@ impl PruneArgs {
                 false => Proof::Required(self.runtime.options()),
             },
             sizes: self.dims,
-            overwrite: if self.force { Overwrite::Allowed } else { Overwrite::Refused },
+            overwrite: if self.force {
+                Overwrite::Allowed
+            } else {
+                Overwrite::Refused
+            },
         }
     }
 }

@@ -72,7 +72,9 @@ impl RuntimeArgs {
         };
         let build = library.as_ref().map(Runtime::load).transpose()?;
         printer.print(&Status {
-            library: library.as_ref().map(|library| library.path.display().to_string()),
+            library: library
+                .as_ref()
+                .map(|library| library.path.display().to_string()),
             source: library.as_ref().map(|library| library.source.to_string()),
             build: build.map(|runtime| runtime.build_info().to_owned()),
             pinned_version: PINNED_VERSION,

@@ -30,8 +30,16 @@ pub struct TwinArgs {
 impl TwinArgs {
     pub(super) fn run(self, _printer: &Printer) -> anyhow::Result<()> {
         let options = TwinOptions {
-            masks: if self.mask_inputs { Masks::Inputs } else { Masks::Initializers },
-            overwrite: if self.force { Overwrite::Allowed } else { Overwrite::Refused },
+            masks: if self.mask_inputs {
+                Masks::Inputs
+            } else {
+                Masks::Initializers
+            },
+            overwrite: if self.force {
+                Overwrite::Allowed
+            } else {
+                Overwrite::Refused
+            },
         };
         twin(&self.model, &self.plan, &self.output, options)?;
         say(&format!("written: {}", self.output.display()));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Analysis;
 use crate::axes::{Extent, Kept, Type, VarId};
 use crate::graph::{DeclaredSize, Graph, Producer};
-use crate::onnx::{byte_length, element_count, ElementType};
+use crate::onnx::{ElementType, byte_length, element_count};
 
 /// Size of a dynamic first axis (batch) where nothing is said.
 const DEFAULT_BATCH: i64 = 1;
@@ -50,7 +50,11 @@ impl InputSizes {
         }
         for (name, size) in given {
             if sizes.insert(name.clone(), *size).is_none() {
-                let names: Vec<&str> = sizes.keys().filter(|n| *n != name).map(String::as_str).collect();
+                let names: Vec<&str> = sizes
+                    .keys()
+                    .filter(|n| *n != name)
+                    .map(String::as_str)
+                    .collect();
                 let dynamic = match names.is_empty() {
                     true => "all input sizes are fixed".to_owned(),
                     false => format!("the dynamic axes are {}", names.join(", ")),
@@ -106,7 +110,9 @@ impl Analysis {
         }
         for cost in &self.state.costs {
             let sizes = [&cost.produced, &cost.contracted].map(|list| self.product(list, kept));
-            totals.macs = totals.macs.saturating_add(sizes[0].saturating_mul(sizes[1]));
+            totals.macs = totals
+                .macs
+                .saturating_add(sizes[0].saturating_mul(sizes[1]));
         }
         totals
     }
@@ -135,7 +141,12 @@ impl Analysis {
         let mut out = BTreeMap::new();
         let everything = Kept::default();
         for cost in &self.state.costs {
-            let all: Vec<Type> = cost.produced.iter().chain(&cost.contracted).cloned().collect();
+            let all: Vec<Type> = cost
+                .produced
+                .iter()
+                .chain(&cost.contracted)
+                .cloned()
+                .collect();
             let macs = self.product(&all, &everything);
             for var in self.state.types.vars(&Type::Sum(all)) {
                 *out.entry(var).or_insert(0_u64) += macs;

@@ -44,7 +44,8 @@ pub(super) fn dimensions(analysis: &Analysis) -> Vec<Dimension> {
         .into_iter()
         .map(|var| {
             let sites = sites.remove(&var).unwrap_or_default();
-            let list = |uses: &BTreeMap<VarId, Vec<NodeId>>| uses.get(&var).cloned().unwrap_or_default();
+            let list =
+                |uses: &BTreeMap<VarId, Vec<NodeId>>| uses.get(&var).cloned().unwrap_or_default();
             let properties = analysis.state.types.var(var);
             Dimension {
                 name: String::new(),
@@ -90,7 +91,11 @@ fn uses(analysis: &Analysis) -> Uses {
             .collect();
         let produced: HashSet<VarId> = cost.produced.iter().flat_map(|ty| types.vars(ty)).collect();
         for ty in &cost.produced {
-            for var in types.vars(ty).into_iter().filter(|var| weights.contains(var)) {
+            for var in types
+                .vars(ty)
+                .into_iter()
+                .filter(|var| weights.contains(var))
+            {
                 note(&mut uses.producers, var, cost.node);
             }
         }
@@ -124,7 +129,11 @@ fn names(analysis: &Analysis, dimensions: &[Dimension], uses: &Uses) -> Vec<Stri
                 let reads = |node: NodeId| uses.read_by.contains(&(node, dimension.var));
                 !consumers.iter().any(|&(node, _)| reads(node))
             };
-            *dimension.sites.iter().find(producing).unwrap_or(&dimension.sites[0])
+            *dimension
+                .sites
+                .iter()
+                .find(producing)
+                .unwrap_or(&dimension.sites[0])
         })
         .collect();
     let mut taken = HashSet::new();
@@ -133,7 +142,10 @@ fn names(analysis: &Analysis, dimensions: &[Dimension], uses: &Uses) -> Vec<Stri
         .zip(dimensions)
         .map(|(site, dimension)| {
             let mut name = analysis.graph().value(site.value).name.clone();
-            let same_value = firsts.iter().filter(|other| other.value == site.value).count();
+            let same_value = firsts
+                .iter()
+                .filter(|other| other.value == site.value)
+                .count();
             let same_axis = firsts.iter().filter(|other| *other == site).count();
             if same_value > 1 {
                 name += &format!(":{}", site.axis);
@@ -157,8 +169,10 @@ pub(super) fn blocked(analysis: &Analysis) -> Vec<Blocked> {
     for (value, axes) in analysis.weights() {
         for (axis, ty) in axes.iter().enumerate() {
             let vars = analysis.state.types.vars(ty);
-            let pins: Option<Vec<Reason>> =
-                vars.iter().map(|&var| analysis.state.types.var(var).pin).collect();
+            let pins: Option<Vec<Reason>> = vars
+                .iter()
+                .map(|&var| analysis.state.types.var(var).pin)
+                .collect();
             let size = analysis.state.types.size(ty) as usize;
             let reason = pins.and_then(|pins| pins.first().copied());
             match reason {

@@ -150,7 +150,8 @@ impl Analysis {
 
     pub(crate) fn is_pruned(&self, value: ValueId, kept: &Kept) -> bool {
         let axes = self.state.axes(value).unwrap_or_default();
-        axes.iter().any(|axis| self.state.types.is_pruned(axis, kept))
+        axes.iter()
+            .any(|axis| self.state.types.is_pruned(axis, kept))
     }
 }
 

@@ -32,20 +32,26 @@ impl Analysis {
         match ty {
             Type::Var(_) => {}
             Type::Sum(parts) => {
-                parts.iter().for_each(|part| self.collect_products(part, ids, out));
+                parts
+                    .iter()
+                    .for_each(|part| self.collect_products(part, ids, out));
             }
             Type::Block { of, .. } => self.collect_products(of, ids, out),
             Type::Product(factors) => {
                 let dimensions = |factor: &Type| {
                     let vars = self.state.types.vars(factor);
-                    vars.iter().filter_map(|var| ids.get(var).copied()).collect()
+                    vars.iter()
+                        .filter_map(|var| ids.get(var).copied())
+                        .collect()
                 };
                 let mut product: Vec<Vec<DimensionId>> = factors.iter().map(dimensions).collect();
                 product.retain(|factor| !factor.is_empty());
                 if product.len() > 1 && !out.contains(&product) {
                     out.push(product);
                 }
-                factors.iter().for_each(|factor| self.collect_products(factor, ids, out));
+                factors
+                    .iter()
+                    .for_each(|factor| self.collect_products(factor, ids, out));
             }
         }
     }

@@ -37,21 +37,27 @@ impl Attributes for NodeProto {
     }
 
     fn set_int(&mut self, name: &str, value: i64) {
-        replace(self, AttributeProto {
-            name: Some(name.to_owned()),
-            r#type: Some(AttributeType::Int as i32),
-            i: Some(value),
-            ..AttributeProto::default()
-        });
+        replace(
+            self,
+            AttributeProto {
+                name: Some(name.to_owned()),
+                r#type: Some(AttributeType::Int as i32),
+                i: Some(value),
+                ..AttributeProto::default()
+            },
+        );
     }
 
     fn set_ints(&mut self, name: &str, values: Vec<i64>) {
-        replace(self, AttributeProto {
-            name: Some(name.to_owned()),
-            r#type: Some(AttributeType::Ints as i32),
-            ints: values,
-            ..AttributeProto::default()
-        });
+        replace(
+            self,
+            AttributeProto {
+                name: Some(name.to_owned()),
+                r#type: Some(AttributeType::Ints as i32),
+                ints: values,
+                ..AttributeProto::default()
+            },
+        );
     }
 }
 

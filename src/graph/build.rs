@@ -68,9 +68,7 @@ impl Builder {
             let mut outputs = Vec::with_capacity(node.output.len());
             for (slot, name) in node.output.iter().enumerate() {
                 let produced = !name.is_empty();
-                outputs.push(
-                    produced.then(|| self.produce(name, Producer::Node(id, slot), proto)),
-                );
+                outputs.push(produced.then(|| self.produce(name, Producer::Node(id, slot), proto)));
             }
             self.nodes.push(Node {
                 outputs,
@@ -81,7 +79,8 @@ impl Builder {
 
     fn produce(&mut self, name: &str, producer: Producer, proto: &GraphProto) -> ValueId {
         if name.is_empty() {
-            self.faults.push(Fault::Unnamed(describe_producer(producer, proto)));
+            self.faults
+                .push(Fault::Unnamed(describe_producer(producer, proto)));
         } else if let Some(&known) = self.names.get(name) {
             self.faults.push(Fault::DuplicateName {
                 value: name.to_owned(),
@@ -141,7 +140,8 @@ impl Builder {
         }
         for (position, output) in proto.output.iter().enumerate() {
             if output.name().is_empty() {
-                self.faults.push(Fault::Unnamed(format!("graph output {position}")));
+                self.faults
+                    .push(Fault::Unnamed(format!("graph output {position}")));
                 continue;
             }
             let value = self.read(output.name(), || "the list of graph outputs".to_owned());
@@ -175,9 +175,10 @@ impl Builder {
         place: &'static str,
         ranks: &mut HashMap<ValueId, (usize, &'static str)>,
     ) {
-        let (Some(&id), Some(tensor)) =
-            (self.names.get(info.name()), declared_tensor(info.r#type.as_ref()))
-        else {
+        let (Some(&id), Some(tensor)) = (
+            self.names.get(info.name()),
+            declared_tensor(info.r#type.as_ref()),
+        ) else {
             return;
         };
         let value = &mut self.values[id.index()];

@@ -55,7 +55,10 @@ fn import_operator_sets(
     sorted.sort_by_key(|function| (function.domain(), function.name(), function.overload()));
     for function in sorted {
         for import in &function.opset_import {
-            let known = proto.opset_import.iter().find(|o| o.domain() == import.domain());
+            let known = proto
+                .opset_import
+                .iter()
+                .find(|o| o.domain() == import.domain());
             match known {
                 None => proto.opset_import.push(import.clone()),
                 Some(known) if known.version() == import.version() => {}
@@ -130,7 +133,9 @@ impl Inliner<'_> {
         }
         if caller.input.len() > function.input.len() || caller.output.len() > function.output.len()
         {
-            return Err(fault("it is called with more inputs or outputs than it has"));
+            return Err(fault(
+                "it is called with more inputs or outputs than it has",
+            ));
         }
         self.calls += 1;
         let prefix = match caller.name() {
@@ -144,7 +149,9 @@ impl Inliner<'_> {
         };
         let bound = |names: &[String], slot: usize| names.get(slot).cloned().unwrap_or_default();
         for (slot, name) in function.input.iter().enumerate() {
-            rename.names.insert(name.clone(), bound(&caller.input, slot));
+            rename
+                .names
+                .insert(name.clone(), bound(&caller.input, slot));
         }
         for (slot, name) in function.output.iter().enumerate() {
             let outer = bound(&caller.output, slot);

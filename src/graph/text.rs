@@ -28,7 +28,12 @@ impl fmt::Display for Graph {
                 Producer::Initializer(index) => {
                     let tensor = &self.proto().initializer[index];
                     let element = value.element.map_or("?".to_owned(), |e| e.to_string());
-                    writeln!(f, "weight {}: {element}{:?}", value.name, tensor.dims.as_slice())?;
+                    writeln!(
+                        f,
+                        "weight {}: {element}{:?}",
+                        value.name,
+                        tensor.dims.as_slice()
+                    )?;
                 }
                 Producer::SparseInitializer(_) => writeln!(f, "sparse weight {}", value.name)?,
                 Producer::Input(_) | Producer::Node(..) | Producer::Missing => {}

@@ -32,7 +32,8 @@ pub(super) fn scores(analysis: &Analysis, norm: Norm) -> Result<Vec<Vec<f64>>> {
         .weights()
         .filter(|(_, axes)| {
             let vars = |ty: &Type| analysis.state.types.vars(ty);
-            axes.iter().any(|ty| vars(ty).iter().any(|var| places.contains_key(var)))
+            axes.iter()
+                .any(|ty| vars(ty).iter().any(|var| places.contains_key(var)))
         })
         .collect();
     let contributions: Result<Vec<_>> = weights
@@ -193,7 +194,9 @@ fn axis_sums(
             let offset = block(blocks) * dims[axis];
             if axis == last {
                 let own = &mut sums[offset..offset + dims[axis]];
-                own.iter_mut().zip(&row_sums).for_each(|(sum, part)| *sum += part);
+                own.iter_mut()
+                    .zip(&row_sums)
+                    .for_each(|(sum, part)| *sum += part);
             } else {
                 sums[offset + coordinates[axis]] += row_sums.iter().sum::<f64>();
             }
@@ -213,7 +216,9 @@ fn lane_sum(words: &[Word], measure: impl Fn(f32) -> f32) -> f64 {
             *lane += measure(f32::from_le_bytes(word));
         }
     }
-    let rest = rest.iter().map(|&word| f64::from(measure(f32::from_le_bytes(word))));
+    let rest = rest
+        .iter()
+        .map(|&word| f64::from(measure(f32::from_le_bytes(word))));
     lanes.iter().map(|&lane| f64::from(lane)).chain(rest).sum()
 }
 

@@ -13,7 +13,7 @@ use crate::onnx::Model;
 use crate::runtime::{Library, Runtime};
 
 pub use inspect::inspect;
-pub use prune::{PruneOptions, Proof, Source, prune};
+pub use prune::{Proof, PruneOptions, Source, prune};
 pub use twin::{TwinOptions, twin};
 
 /// Which onnxruntime a job may use.

@@ -55,13 +55,21 @@ pub struct PruneOptions {
 /// # Errors
 /// A bad model, plan or argument; nothing to prune; a failed verification; an output that cannot be written.
 /// In all cases no output is left.
-pub fn prune(path: &Path, options: &PruneOptions, say: &mut dyn FnMut(&str)) -> Result<PruneReport> {
+pub fn prune(
+    path: &Path,
+    options: &PruneOptions,
+    say: &mut dyn FnMut(&str),
+) -> Result<PruneReport> {
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     let output = options.output.as_deref();
     check_target(
         &model,
-        &output.into_iter().chain(options.plan_out.as_deref()).map(Path::to_owned).collect::<Vec<_>>(),
+        &output
+            .into_iter()
+            .chain(options.plan_out.as_deref())
+            .map(Path::to_owned)
+            .collect::<Vec<_>>(),
         options.overwrite,
     )?;
     let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
@@ -82,8 +90,9 @@ pub fn prune(path: &Path, options: &PruneOptions, say: &mut dyn FnMut(&str)) -> 
         let mut pruned = watch.stage("rewrite", || rewrite::prune(&analysis, &plan))?;
         check_target(&model, &pruned.target_paths(output), options.overwrite)?;
         report.after.nodes = node_count(&pruned, report.after);
-        report.verification =
-            watch.stage("verify", || prove(&analysis, &plan, &pruned, &options.proof, say))?;
+        report.verification = watch.stage("verify", || {
+            prove(&analysis, &plan, &pruned, &options.proof, say)
+        })?;
         stamp(&mut pruned, &plan);
         watch.stage("write", || pruned.save(output))?;
         report.file_bytes_after = Some(written_bytes(&pruned, output));
@@ -158,7 +167,10 @@ fn obstacles(analysis: &Analysis, selection: &Selection) -> Vec<String> {
     let mut out = Vec::new();
     for (dimension, decision) in analysis.dimensions().iter().zip(&selection.decisions) {
         if let Decision::Leave(reason) = decision {
-            out.push(format!("dimension '{}' ({}): {reason}", dimension.name, dimension.size));
+            out.push(format!(
+                "dimension '{}' ({}): {reason}",
+                dimension.name, dimension.size
+            ));
         }
     }
     for ((operator, why), nodes) in analysis.unsupported() {
@@ -196,7 +208,10 @@ fn prove(
 fn stamp(model: &mut Model, plan: &Plan) {
     let settings = &plan.settings;
     let plan_hash = blake3::hash(plan.to_json().as_bytes()).to_hex();
-    let command = format!("prune --ratio {} --criterion {}", settings.ratio, settings.criterion);
+    let command = format!(
+        "prune --ratio {} --criterion {}",
+        settings.ratio, settings.criterion
+    );
     for (key, value) in [
         ("secateur.version", env!("CARGO_PKG_VERSION")),
         ("secateur.command", &command),

@@ -117,7 +117,10 @@ mod tests {
             let ir = DataType::try_from(number).expect("the IR has it");
             let spelled = ir.as_str_name().to_lowercase().replace("double", "float64");
             let ours = element.to_string();
-            assert!(spelled == ours || format!("{spelled}32") == ours, "{spelled} {ours}");
+            assert!(
+                spelled == ours || format!("{spelled}32") == ours,
+                "{spelled} {ours}"
+            );
         }
         assert_eq!(ElementType::of(0), None);
         assert_eq!(ElementType::of(29), None);

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::save::data_path;
 use super::proto::{ModelProto, StringStringEntryProto};
+use super::save::data_path;
 
 /// Bytes of an initializer that are computed when the model is written, so that a large model is never held
 /// twice in memory.
@@ -75,7 +75,10 @@ impl Model {
 
     /// Bytes of the files that the model was read from.
     pub fn source_bytes(&self) -> u64 {
-        self.sources.iter().map(|(_, source)| source.len() as u64).sum()
+        self.sources
+            .iter()
+            .map(|(_, source)| source.len() as u64)
+            .sum()
     }
 
     /// The files that the model was read from: the model, then its data files.

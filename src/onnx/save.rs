@@ -7,16 +7,16 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
-use rayon::prelude::*;
 use super::model::Model;
 use super::proto::{
     GraphProto, ModelProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation,
 };
 use crate::error::{Error, Result};
 use crate::files::{persist, write_temporary};
+use bytes::Bytes;
+use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use rayon::prelude::*;
 
 /// Protobuf readers refuse messages of 2 GiB; external data starts a little below.
 const LARGEST_FILE: usize = (1 << 31) - (1 << 20);
@@ -59,7 +59,8 @@ impl Model {
         match self.encode(&mut bytes) {
             Ok(()) if bytes.len() <= LARGEST_FILE => Ok(bytes),
             _ => Err(Error::Usage(
-                "the model is larger than 2 GB and has to be saved to a file with external data".to_owned(),
+                "the model is larger than 2 GB and has to be saved to a file with external data"
+                    .to_owned(),
             )),
         }
     }

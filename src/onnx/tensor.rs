@@ -115,7 +115,10 @@ pub(crate) fn check(tensor: &TensorProto) -> Result<()> {
         }
         return Err(Error::tensor(
             tensor.name(),
-            format!("{count} strings expected, {} found", tensor.string_data.len()),
+            format!(
+                "{count} strings expected, {} found",
+                tensor.string_data.len()
+            ),
         ));
     }
     packed_bytes(tensor).map(drop)
@@ -274,7 +277,10 @@ mod tests {
     fn dims_and_bytes_must_agree() {
         let mut tensor = from_raw("w", ElementType::Float, &[2, 3], vec![0_u8; 20]);
         let message = check(&tensor).unwrap_err().to_string();
-        assert!(message.contains("'w'") && message.contains("24 bytes, but 20"), "{message}");
+        assert!(
+            message.contains("'w'") && message.contains("24 bytes, but 20"),
+            "{message}"
+        );
         tensor.dims = vec![i64::MAX, i64::MAX];
         assert!(check(&tensor).unwrap_err().to_string().contains("overflow"));
         tensor.dims = vec![-1];

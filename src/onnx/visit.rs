@@ -15,10 +15,9 @@ pub(crate) fn tensors_mut(model: &mut ModelProto, visit: Visitor) -> Result<()> 
         attribute_tensors(&mut function.attribute_proto, visit)?;
     }
     for training in &mut model.training_info {
-        for graph in [&mut training.initialization, &mut training.algorithm] {
-            if let Some(graph) = graph {
-                graph_tensors(graph, visit)?;
-            }
+        let graphs = [&mut training.initialization, &mut training.algorithm];
+        for graph in graphs.into_iter().flatten() {
+            graph_tensors(graph, visit)?;
         }
     }
     Ok(())
@@ -29,10 +28,8 @@ fn graph_tensors(graph: &mut GraphProto, visit: Visitor) -> Result<()> {
         visit(tensor)?;
     }
     for sparse in &mut graph.sparse_initializer {
-        for tensor in [&mut sparse.values, &mut sparse.indices] {
-            if let Some(tensor) = tensor {
-                visit(tensor)?;
-            }
+        for tensor in sparse.values.iter_mut().chain(&mut sparse.indices) {
+            visit(tensor)?;
         }
     }
     node_tensors(&mut graph.node, visit)

@@ -63,7 +63,9 @@ fn tile(op: &mut Typing) -> Ruling {
             }
             Some(times) => {
                 let times = op.fixed(times, "is a number of repetitions");
-                op.state.types.normal(&Type::Product(vec![times, axis.clone()]))
+                op.state
+                    .types
+                    .normal(&Type::Product(vec![times, axis.clone()]))
             }
             None => {
                 op.pin(axis, "is repeated a dynamic number of times");

@@ -90,7 +90,9 @@ fn depthwise(op: &mut Typing, x: &Type, w: &Type, groups: usize) -> Ruling {
 /// Makes the weight's second axis the block-wise view of `of`.
 fn view_by_block(op: &mut Typing, axis: &Type, of: &Type, blocks: usize) -> Ruling {
     if !op.is_constant(1) {
-        return Err(Unsupported("the weight of a grouped convolution is computed"));
+        return Err(Unsupported(
+            "the weight of a grouped convolution is computed",
+        ));
     }
     let view = Type::Block {
         of: Box::new(of.clone()),
@@ -189,7 +191,9 @@ impl Window {
         let steps = symbols.floor_div(&free, &stride)?;
         let mut count = steps.add(&Extent::ONE)?;
         // Rounding up, a window may not start in the padding behind the input.
-        let last_start = steps.known().and_then(|steps| steps.checked_mul(self.stride));
+        let last_start = steps
+            .known()
+            .and_then(|steps| steps.checked_mul(self.stride));
         if self.round_up
             && let (Some(start), Some(size)) = (last_start, input.known())
             && start >= size.saturating_add(padding / 2)
@@ -224,7 +228,10 @@ fn transposed_sizes(op: &mut Typing, x: &[Type], kernel: &[Type]) -> Ruling<Vec<
         } else {
             let pad = |at: usize| pads.get(at).copied().unwrap_or(0);
             let dilation = Extent::Known(*dilations.get(axis).unwrap_or(&1));
-            let rim = extra.get(axis).copied().unwrap_or(0) - pad(axis) - pad(axis + rank) + 1;
+            let rim = extra.get(axis).copied().unwrap_or(0).saturating_add(1);
+            let rim = rim
+                .saturating_sub(pad(axis))
+                .saturating_sub(pad(axis + rank));
             let span = op.extent(&kernel[axis]).sub(&Extent::ONE);
             input
                 .sub(&Extent::ONE)

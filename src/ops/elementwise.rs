@@ -1,6 +1,6 @@
 //! Operators that work element by element, with numpy broadcasting: equal positions of equal axes.
 
-use super::integers as ev;
+use super::arithmetic as ev;
 use super::typing::{Ruling, Typing, Unsupported};
 use super::{Row, row};
 use crate::axes::Type;
@@ -50,7 +50,9 @@ pub(super) const ROWS: &[Row] = &[
     row("Asinh", unary),
     row("Acosh", unary),
     row("Atanh", unary),
-    row("Not", unary).evaluated(ev::not).yields(ElementType::Bool),
+    row("Not", unary)
+        .evaluated(ev::not)
+        .yields(ElementType::Bool),
     row("IsNaN", unary).yields(ElementType::Bool),
     row("IsInf", unary).yields(ElementType::Bool),
     row("BitwiseNot", unary),
@@ -66,11 +68,21 @@ pub(super) const ROWS: &[Row] = &[
     row("Max", binary).evaluated(ev::max),
     row("PRelu", binary),
     row("Where", binary).evaluated(ev::choose),
-    row("Equal", binary).evaluated(ev::equal).yields(ElementType::Bool),
-    row("Greater", binary).evaluated(ev::greater).yields(ElementType::Bool),
-    row("GreaterOrEqual", binary).evaluated(ev::greater_or_equal).yields(ElementType::Bool),
-    row("Less", binary).evaluated(ev::less).yields(ElementType::Bool),
-    row("LessOrEqual", binary).evaluated(ev::less_or_equal).yields(ElementType::Bool),
+    row("Equal", binary)
+        .evaluated(ev::equal)
+        .yields(ElementType::Bool),
+    row("Greater", binary)
+        .evaluated(ev::greater)
+        .yields(ElementType::Bool),
+    row("GreaterOrEqual", binary)
+        .evaluated(ev::greater_or_equal)
+        .yields(ElementType::Bool),
+    row("Less", binary)
+        .evaluated(ev::less)
+        .yields(ElementType::Bool),
+    row("LessOrEqual", binary)
+        .evaluated(ev::less_or_equal)
+        .yields(ElementType::Bool),
     row("And", binary).yields(ElementType::Bool),
     row("Or", binary).yields(ElementType::Bool),
     row("Xor", binary).yields(ElementType::Bool),

@@ -1,6 +1,6 @@
 //! Selection by index: the axis that is selected from keeps its positions, all others pass.
 
-use super::integers as ev;
+use super::arithmetic as ev;
 use super::typing::{Ruling, Typing, axis_of};
 use super::{Row, row};
 

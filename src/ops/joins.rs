@@ -1,6 +1,6 @@
 //! Axes put together and taken apart: Concat, Split, Slice, Pad.
 
-use super::integers as ev;
+use super::arithmetic as ev;
 use super::typing::{Ruling, Typing, Unsupported, axis_of};
 use super::{Row, row};
 use crate::axes::{Extent, Type};
@@ -48,7 +48,9 @@ fn split(op: &mut Typing) -> Ruling {
         Some(_) => return Err(Unsupported("it has another number of sizes than outputs")),
         None => equal_parts(&op.extent(&x[axis]), count)?,
     };
-    let total = sizes.iter().try_fold(Extent::Known(0), |n, size| n.add(size));
+    let total = sizes
+        .iter()
+        .try_fold(Extent::Known(0), |n, size| n.add(size));
     if total != Some(op.extent(&x[axis])) {
         return Err(Unsupported("its sizes do not add up to the axis"));
     }
@@ -192,7 +194,9 @@ fn cuts(op: &mut Typing, rank: usize) -> Ruling<Vec<Cut>> {
 
 fn pad(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
-    let pads = op.constants(1, "pads")?.ok_or(Unsupported("it has no pads"))?;
+    let pads = op
+        .constants(1, "pads")?
+        .ok_or(Unsupported("it has no pads"))?;
     let axes: Vec<usize> = match op.constants(3, "axes")? {
         Some(axes) => {
             let axes = axes.into_iter().map(|axis| axis_of(axis, x.len()));
@@ -219,7 +223,9 @@ fn pad(op: &mut Typing) -> Ruling {
         }
         let why = "is padded with its own values or cropped";
         op.pin(&x[axis], why);
-        let size = op.extent(&x[axis]).add(&Extent::Known(before.saturating_add(after)));
+        let size = op
+            .extent(&x[axis])
+            .add(&Extent::Known(before.saturating_add(after)));
         out[axis] = match size {
             Some(size) => op.fixed(size, why),
             None => op.unknown(0, axis, why),

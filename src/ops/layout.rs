@@ -1,6 +1,6 @@
 //! The same elements in another arrangement: reshapes, transposes, space and depth.
 
-use super::integers as ev;
+use super::arithmetic as ev;
 use super::typing::{Ruling, Typing, Unsupported, axis_of};
 use super::{Row, row};
 use crate::axes::{Extent, Type};
@@ -45,8 +45,9 @@ fn target_extents(
 ) -> Ruling<Vec<Extent>> {
     let copied = |op: &Typing, place: usize| {
         let axis = x.get(place);
-        axis.map(|axis| op.extent(axis))
-            .ok_or(Unsupported("its target shape copies an axis that is not there"))
+        axis.map(|axis| op.extent(axis)).ok_or(Unsupported(
+            "its target shape copies an axis that is not there",
+        ))
     };
     let mut target = Vec::with_capacity(elements.len());
     for (place, element) in elements.iter().enumerate() {
@@ -61,8 +62,11 @@ fn target_extents(
     if let [place] = open[..] {
         let total = Extent::product(&op.extents(x));
         let others = Extent::product(target.iter().flatten());
-        let rest = total.zip(others).and_then(|(total, others)| total.div_exact(&others));
-        target[place] = Some(rest.ok_or(Unsupported("a size of its target shape is not computable"))?);
+        let rest = total
+            .zip(others)
+            .and_then(|(total, others)| total.div_exact(&others));
+        target[place] =
+            Some(rest.ok_or(Unsupported("a size of its target shape is not computable"))?);
     }
     target.into_iter().collect::<Option<_>>().ok_or(too_many)
 }
@@ -72,8 +76,16 @@ fn regroup(op: &mut Typing, x: &[Type], target: &[Extent]) -> Ruling<Vec<Type>> 
     let misfit = Unsupported("its sizes do not multiply to the same number of elements");
     let wide: Vec<Type> = x.iter().filter(|axis| !op.is_one(axis)).cloned().collect();
     let sizes = op.extents(&wide);
-    let asked: Vec<Extent> = target.iter().filter(|size| !size.is_one()).cloned().collect();
-    if sizes.iter().chain(&asked).any(|size| *size == Extent::Known(0)) {
+    let asked: Vec<Extent> = target
+        .iter()
+        .filter(|size| !size.is_one())
+        .cloned()
+        .collect();
+    if sizes
+        .iter()
+        .chain(&asked)
+        .any(|size| *size == Extent::Known(0))
+    {
         return Err(Unsupported("a tensor is empty"));
     }
     let mut groups = Vec::new();
@@ -97,11 +109,15 @@ fn regroup(op: &mut Typing, x: &[Type], target: &[Extent]) -> Ruling<Vec<Type>> 
 /// The shortest prefixes of both lists with the same product.
 fn common_cut(a: &[Extent], b: &[Extent]) -> Option<(usize, usize)> {
     let prefix = |list: &[Extent]| -> Vec<Option<Extent>> {
-        (1..=list.len()).map(|n| Extent::product(&list[..n])).collect()
+        (1..=list.len())
+            .map(|n| Extent::product(&list[..n]))
+            .collect()
     };
     let (left, right) = (prefix(a), prefix(b));
     for (i, product) in left.iter().enumerate() {
-        let place = right.iter().position(|other| other.is_some() && other == product);
+        let place = right
+            .iter()
+            .position(|other| other.is_some() && other == product);
         if let Some(j) = place {
             return Some((i + 1, j + 1));
         }
@@ -147,7 +163,9 @@ fn squeeze(op: &mut Typing) -> Ruling {
 
 fn unsqueeze(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
-    let axes = op.constants(1, "axes")?.ok_or(Unsupported("it has no axes"))?;
+    let axes = op
+        .constants(1, "axes")?
+        .ok_or(Unsupported("it has no axes"))?;
     let rank = x.len() + axes.len();
     let axes: Ruling<Vec<usize>> = axes.iter().map(|&axis| axis_of(axis, rank)).collect();
     let axes = axes?;
@@ -168,7 +186,9 @@ fn transpose(op: &mut Typing) -> Ruling {
     let reversed = || (0..x.len() as i64).rev().collect();
     let order = op.ints("perm").unwrap_or_else(reversed);
     if order.len() != x.len() {
-        return Err(Unsupported("its permutation has another length than the rank"));
+        return Err(Unsupported(
+            "its permutation has another length than the rank",
+        ));
     }
     let out: Ruling<Vec<Type>> = order
         .into_iter()
@@ -225,7 +245,9 @@ fn space_to_depth(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     let block = block(op, &x)?;
     op.pin_all(&x[2..], "is a spatial axis");
-    let square = block.mul(&block).ok_or(Unsupported("its block size overflows"))?;
+    let square = block
+        .mul(&block)
+        .ok_or(Unsupported("its block size overflows"))?;
     let square = op.fixed(square, "was a spatial axis");
     let mut out = vec![x[0].clone(), Type::Product(vec![square, x[1].clone()])];
     out.extend(spatial(op, &x, |size| size.div_exact(&block)));

@@ -91,7 +91,11 @@ fn einsum(op: &mut Typing) -> Ruling {
         Some(right) => spread(&letters(&right), usize::MAX)
             .map(|letters| expand_ellipsis(letters, ellipsis))?,
         None => {
-            let mut out: Vec<char> = axes.keys().filter(|c| c.is_ascii_digit()).copied().collect();
+            let mut out: Vec<char> = axes
+                .keys()
+                .filter(|c| c.is_ascii_digit())
+                .copied()
+                .collect();
             out.extend(axes.keys().filter(|c| !c.is_ascii_digit() && seen[c] == 1));
             out
         }

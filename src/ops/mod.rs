@@ -7,6 +7,7 @@
 //!
 //! A new operator is a row here or, if it behaves like none of these, a row and one function.
 
+mod arithmetic;
 mod broadcast;
 mod convolution;
 mod elementwise;
@@ -17,6 +18,7 @@ mod layout;
 mod matmul;
 mod normalization;
 mod opaque;
+mod pass;
 mod pooling;
 mod recurrent;
 mod reduction;
@@ -29,8 +31,8 @@ use crate::graph::{Graph, NodeId};
 use crate::onnx::ElementType;
 
 pub(crate) use integers::{Evaluation, Integers, evaluate_node};
+pub(crate) use pass::type_graph;
 pub(crate) use state::{Mirror, State, Target};
-pub(crate) use typing::type_graph;
 
 use typing::{Ruling, Typing};
 

@@ -18,7 +18,9 @@ pub(super) const ROWS: &[Row] = &[
 const NORMALISED: &str = "is normalised over";
 
 fn channels(x: &[Type]) -> Ruling<Type> {
-    x.get(1).cloned().ok_or(Unsupported("its data has no channel axis"))
+    x.get(1)
+        .cloned()
+        .ok_or(Unsupported("its data has no channel axis"))
 }
 
 /// Statistics are parameters: each channel stands for itself.

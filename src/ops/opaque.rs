@@ -52,7 +52,9 @@ fn shaped_like(op: &mut Typing, slot: usize) -> Ruling {
 fn gather_nd(op: &mut Typing) -> Ruling {
     let inputs = held(op)?;
     let (x, index) = (at(&inputs, 0)?, at(&inputs, 1)?);
-    let (depth, places) = index.split_last().ok_or(Unsupported("its index has rank 0"))?;
+    let (depth, places) = index
+        .split_last()
+        .ok_or(Unsupported("its index has rank 0"))?;
     let batch = usize::try_from(op.int("batch_dims", 0)).unwrap_or(0);
     let rest = x.get(batch + op.size(depth)?..);
     let rest = rest.ok_or(Unsupported("its index is deeper than its data"))?;
@@ -65,7 +67,9 @@ fn gather_nd(op: &mut Typing) -> Ruling {
 fn one_hot(op: &mut Typing) -> Ruling {
     let mut out = at(&held(op)?, 0)?;
     let axis = axis_of(op.int("axis", -1), out.len() + 1)?;
-    let depth = op.integers(1).and_then(|depth| depth.first().cloned().flatten());
+    let depth = op
+        .integers(1)
+        .and_then(|depth| depth.first().cloned().flatten());
     let class = match depth {
         Some(depth) => op.fixed(depth, HELD),
         None => op.unknown(0, axis, HELD),

@@ -27,7 +27,9 @@ fn image(op: &mut Typing) -> Ruling<Vec<Type>> {
 
 fn window(op: &mut Typing) -> Ruling {
     let x = image(op)?;
-    let kernel = op.ints("kernel_shape").filter(|kernel| kernel.len() == x.len() - 2);
+    let kernel = op
+        .ints("kernel_shape")
+        .filter(|kernel| kernel.len() == x.len() - 2);
     let kernel = kernel.ok_or(Unsupported("it has no kernel shape"))?;
     let kernel: Vec<Extent> = kernel.into_iter().map(Extent::Known).collect();
     let mut out = x[..2].to_vec();

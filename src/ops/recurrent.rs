@@ -18,7 +18,9 @@ pub(super) const ROWS: &[Row] = &[
 fn recurrent(op: &mut Typing, gates: usize) -> Ruling {
     let (x, w, r) = (op.input(0)?, op.input(1)?, op.input(2)?);
     if [&x, &w, &r].iter().any(|axes| axes.len() != 3) || op.int("layout", 0) != 0 {
-        return Err(Unsupported("its data is not laid out as sequence, batch, features"));
+        return Err(Unsupported(
+            "its data is not laid out as sequence, batch, features",
+        ));
     }
     let hidden = op.size(&r[2])?;
     let h = r[2].clone();
@@ -60,7 +62,10 @@ fn recurrent(op: &mut Typing, gates: usize) -> Ruling {
     produced.extend([w[0].clone(), w[1].clone()]);
     op.cost(produced.clone(), vec![x[2].clone()]);
     op.cost(produced, vec![h.clone()]);
-    op.output(0, vec![x[0].clone(), directions.clone(), x[1].clone(), h.clone()]);
+    op.output(
+        0,
+        vec![x[0].clone(), directions.clone(), x[1].clone(), h.clone()],
+    );
     for slot in [1, 2] {
         op.output(slot, vec![directions.clone(), x[1].clone(), h.clone()]);
     }

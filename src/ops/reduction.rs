@@ -1,6 +1,6 @@
 //! Axes that are summed up, ranked or normalised to a distribution.
 
-use super::integers as ev;
+use super::arithmetic as ev;
 use super::typing::{Ruling, Typing, Unsupported, axis_of};
 use super::{Row, row};
 use crate::axes::{Extent, Type};
@@ -106,7 +106,9 @@ fn top_k(op: &mut Typing) -> Ruling {
 
 fn cumulative(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
-    let axis = op.constants(1, "axis")?.and_then(|axis| axis.first().copied());
+    let axis = op
+        .constants(1, "axis")?
+        .and_then(|axis| axis.first().copied());
     let axis = axis.ok_or(Unsupported("its axis is not given"))?;
     let axis = axis_of(axis, x.len())?;
     op.pin(&x[axis], "is summed up in order");

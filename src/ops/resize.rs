@@ -66,9 +66,9 @@ fn scaled(op: &mut Typing, x: &[Type], axes: &[usize], scales: &[f32]) -> Ruling
         op.pin(&x[axis], RESIZED);
         let size = op.extent(&x[axis]);
         let exact = match (&size, scale.fract() == 0.0) {
-            (Extent::Known(size), _) => {
-                Some(Extent::Known((*size as f64 * f64::from(scale)).floor() as i64))
-            }
+            (Extent::Known(size), _) => Some(Extent::Known(
+                (*size as f64 * f64::from(scale)).floor() as i64,
+            )),
             (size, true) => size.mul(&Extent::Known(scale as i64)),
             _ => None,
         };

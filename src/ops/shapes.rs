@@ -1,6 +1,6 @@
 //! Sizes as data: the outputs are small integer tensors whose own axes never change.
 
-use super::integers as ev;
+use super::arithmetic as ev;
 use super::typing::{Ruling, Typing, Unsupported};
 use super::{Row, row};
 use crate::axes::Extent;
@@ -8,8 +8,12 @@ use crate::onnx::ElementType;
 
 pub(super) const ROWS: &[Row] = &[
     row("Constant", constant).evaluated(ev::constant_attribute),
-    row("Shape", shape).evaluated(ev::shape).yields(ElementType::Int64),
-    row("Size", size).evaluated(ev::size).yields(ElementType::Int64),
+    row("Shape", shape)
+        .evaluated(ev::shape)
+        .yields(ElementType::Int64),
+    row("Size", size)
+        .evaluated(ev::size)
+        .yields(ElementType::Int64),
     row("Range", range).evaluated(ev::range),
     row("ConstantOfShape", constant_of_shape).evaluated(ev::constant_of_shape),
 ];
@@ -54,9 +58,11 @@ fn range(op: &mut Typing) -> Ruling {
     let why = "counts positions";
     let axis = match &bounds[..] {
         [Some(start), Some(limit), Some(Extent::Known(1))] => limit.sub(start),
-        [Some(Extent::Known(start)), Some(Extent::Known(limit)), Some(Extent::Known(step))] => {
-            Some(Extent::Known(ev::slice_count(*start, *limit, *step)))
-        }
+        [
+            Some(Extent::Known(start)),
+            Some(Extent::Known(limit)),
+            Some(Extent::Known(step)),
+        ] => Some(Extent::Known(ev::slice_count(*start, *limit, *step))),
         _ => None,
     };
     let axis = match axis {

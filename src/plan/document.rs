@@ -224,7 +224,10 @@ fn check(planned: &PlannedDimension, dimension: &Dimension) -> Result<()> {
         return fault("keeps nothing; at least one channel has to stay".to_owned());
     }
     let ascending = planned.kept.windows(2).all(|pair| pair[0] < pair[1]);
-    let inside = planned.kept.last().is_some_and(|&last| (last as usize) < planned.size);
+    let inside = planned
+        .kept
+        .last()
+        .is_some_and(|&last| (last as usize) < planned.size);
     if !ascending || !inside {
         return fault(format!(
             "keeps positions that are not ascending numbers below {}",

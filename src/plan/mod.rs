@@ -1,7 +1,7 @@
 //! What is pruned: for every dimension the positions that stay. Knows scores and counts, no tensor.
 //!
-//! A [`Plan`] is a document: it is written, reviewed, edited and replayed. [`select`] makes one from scores;
-//! [`Plan::kept`] checks one against a model.
+//! A [`Plan`] is a document: it is written, reviewed, edited and replayed. [`select`] decides from scores; a
+//! plan is checked against the model before it is applied.
 
 mod document;
 mod select;

@@ -47,15 +47,12 @@ pub fn select(analysis: &Analysis, scores: &[Vec<f64>], settings: &Settings) -> 
     }
     let mut reasons = eligibility(analysis, settings)?;
     one_factor(analysis, &mut reasons);
-    let decisions = analysis
-        .dimensions()
-        .iter()
-        .zip(scores)
-        .zip(reasons)
-        .map(|((dimension, scores), reason)| match reason {
+    let decisions = analysis.dimensions().iter().zip(scores).zip(reasons).map(
+        |((dimension, scores), reason)| match reason {
             Some(reason) => Decision::Leave(reason),
             None => choose(dimension, scores, settings),
-        });
+        },
+    );
     Ok(Selection {
         decisions: decisions.collect(),
     })
@@ -74,7 +71,9 @@ fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<St
         };
         let (skipped, chosen) = (hits(&skip), hits(&only));
         skipped.iter().for_each(|&i| used[i] = true);
-        chosen.iter().for_each(|&i| used[settings.skip.len() + i] = true);
+        chosen
+            .iter()
+            .for_each(|&i| used[settings.skip.len() + i] = true);
         out.push(if let Some(&pattern) = skipped.first() {
             Some(format!("skipped by --skip '{}'", settings.skip[pattern]))
         } else if !settings.only.is_empty() && chosen.is_empty() {
@@ -108,23 +107,41 @@ fn patterns(globs: &[String]) -> Result<GlobSet> {
 fn labels(analysis: &Analysis, dimension: &Dimension) -> Vec<String> {
     let nodes = dimension.producers.iter();
     let names = nodes.map(|&node| analysis.graph().node_proto(node).name().to_owned());
-    std::iter::once(dimension.name.clone()).chain(names).collect()
+    std::iter::once(dimension.name.clone())
+        .chain(names)
+        .collect()
 }
 
 /// Of dimensions that multiply each other only one is pruned, or a ratio of one half would remove three
 /// quarters: the outermost, which is the heads of an attention.
 fn one_factor(analysis: &Analysis, reasons: &mut [Option<String>]) {
-    let names: Vec<&str> = analysis.dimensions().iter().map(|d| d.name.as_str()).collect();
+    let names: Vec<&str> = analysis
+        .dimensions()
+        .iter()
+        .map(|d| d.name.as_str())
+        .collect();
     let mut chosen = vec![false; reasons.len()];
     for product in analysis.products() {
         let free = |factor: &Vec<DimensionId>, chosen: &[bool], settled: bool| {
             let eligible = |id: &DimensionId| reasons[id.0].is_none();
-            factor.iter().any(|id| eligible(id) && (!settled || chosen[id.0]))
+            factor
+                .iter()
+                .any(|id| eligible(id) && (!settled || chosen[id.0]))
         };
-        let settled = product.iter().position(|factor| free(factor, &chosen, true));
-        let place = settled.or_else(|| product.iter().position(|factor| free(factor, &chosen, false)));
+        let settled = product
+            .iter()
+            .position(|factor| free(factor, &chosen, true));
+        let place = settled.or_else(|| {
+            product
+                .iter()
+                .position(|factor| free(factor, &chosen, false))
+        });
         let Some(place) = place else { continue };
-        let winner = product[place].iter().map(|id| names[id.0]).next().unwrap_or("");
+        let winner = product[place]
+            .iter()
+            .map(|id| names[id.0])
+            .next()
+            .unwrap_or("");
         for (other, factor) in product.iter().enumerate() {
             for id in factor {
                 if other == place {
@@ -141,22 +158,35 @@ fn one_factor(analysis: &Analysis, reasons: &mut [Option<String>]) {
 fn choose(dimension: &Dimension, scores: &[f64], settings: &Settings) -> Decision {
     let block = dimension.size / dimension.blocks.max(1);
     let removed = (block as f64 * settings.ratio).floor() as usize;
-    let least = settings.min_channels.div_ceil(dimension.blocks.max(1)).max(1);
+    let least = settings
+        .min_channels
+        .div_ceil(dimension.blocks.max(1))
+        .max(1);
     let keep = (block - removed).max(least.min(block));
     if keep == block {
         return Decision::Leave(match block - removed < block {
             true => format!("--min-channels {} keeps all {block}", settings.min_channels),
-            false => format!("a ratio of {} removes none of {block} channels", settings.ratio),
+            false => format!(
+                "a ratio of {} removes none of {block} channels",
+                settings.ratio
+            ),
         });
     }
     let mut kept = Vec::with_capacity(keep * dimension.blocks);
     for (index, scores) in scores.chunks(block).enumerate() {
         let mut order: Vec<u32> = (0..block as u32).collect();
         // Ties keep the earlier channel.
-        order.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b)));
+        order.sort_by(|&a, &b| {
+            scores[b as usize]
+                .total_cmp(&scores[a as usize])
+                .then(a.cmp(&b))
+        });
         let mut best = order[..keep].to_vec();
         best.sort_unstable();
-        kept.extend(best.into_iter().map(|position| position + (index * block) as u32));
+        kept.extend(
+            best.into_iter()
+                .map(|position| position + (index * block) as u32),
+        );
     }
     Decision::Prune(kept)
 }

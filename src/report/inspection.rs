@@ -103,7 +103,11 @@ impl fmt::Display for Inspection {
                 0 | 1 => String::new(),
                 n => format!(" and {} more", n - 1),
             };
-            writeln!(f, "held by {}: {} ({first}{more})", row.operator, row.reason)?;
+            writeln!(
+                f,
+                "held by {}: {} ({first}{more})",
+                row.operator, row.reason
+            )?;
         }
         Ok(())
     }
@@ -112,11 +116,22 @@ impl fmt::Display for Inspection {
 impl Inspection {
     fn write_dimensions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headings = [
-            "dimension", "kind", "produced by", "consumed by", "size", "params", "MACs",
+            "dimension",
+            "kind",
+            "produced by",
+            "consumed by",
+            "size",
+            "params",
+            "MACs",
         ];
         let mut rows = table(&headings, 4);
         for row in &self.dimensions {
-            let mut kind = if row.mixing.is_some() { "mixing" } else { "exact" }.to_owned();
+            let mut kind = if row.mixing.is_some() {
+                "mixing"
+            } else {
+                "exact"
+            }
+            .to_owned();
             if row.linear {
                 kind += ", linear";
             }

@@ -73,7 +73,10 @@ impl fmt::Display for PruneReport {
             Some(proof) => write_proof(proof, f)?,
             None => writeln!(f, "not verified")?,
         }
-        writeln!(f, "No training was done: measure the accuracy before you deploy.")?;
+        writeln!(
+            f,
+            "No training was done: measure the accuracy before you deploy."
+        )?;
         let stages = self.stages.iter();
         let stages: Vec<String> = stages
             .map(|stage| format!("{} {:.1} ms", stage.name, stage.milliseconds))
@@ -95,7 +98,12 @@ impl PruneReport {
                 None if row.mixing => "pruned (mixing)".to_owned(),
                 None => "pruned".to_owned(),
             };
-            rows.add_row([row.name.clone(), what, row.size.to_string(), row.kept.to_string()]);
+            rows.add_row([
+                row.name.clone(),
+                what,
+                row.size.to_string(),
+                row.kept.to_string(),
+            ]);
         }
         writeln!(f, "{rows}")
     }
@@ -114,7 +122,11 @@ impl PruneReport {
         let channels = |count: fn(&PlannedRow) -> usize| {
             self.dimensions.iter().map(|row| count(row) as u64).sum()
         };
-        pairs.push(("channels", channels(|row| row.size), channels(|row| row.kept)));
+        pairs.push((
+            "channels",
+            channels(|row| row.size),
+            channels(|row| row.kept),
+        ));
         pairs.push(("nodes", before.nodes as u64, after.nodes as u64));
         for (name, before, after) in pairs {
             rows.add_row([

@@ -47,6 +47,8 @@ pub(super) fn without_newly_dead(before: &Graph, after: &Graph) -> GraphProto {
         let id = before.find(name);
         id.is_some_and(|id| matches!(before.value(id).producer, Producer::Initializer(_)))
     };
-    proto.input.retain(|input| !(is_initializer(input.name()) && gone(input.name())));
+    proto
+        .input
+        .retain(|input| !(is_initializer(input.name()) && gone(input.name())));
     proto
 }

@@ -5,6 +5,7 @@
 //! arithmetic on data, and drops what became dead. The result is verified as a graph before it is returned.
 
 mod cleanup;
+mod emit;
 mod names;
 mod prune;
 mod shapes;

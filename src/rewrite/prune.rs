@@ -66,7 +66,10 @@ fn slice_constants(
             }
             Producer::Node(node, _) => {
                 for attribute in &mut graph.node[node.index()].attribute {
-                    let Some(tensor) = attribute.t.as_mut().filter(|_| attribute.name.as_deref() == Some("value"))
+                    let Some(tensor) = attribute
+                        .t
+                        .as_mut()
+                        .filter(|_| attribute.name.as_deref() == Some("value"))
                     else {
                         continue;
                     };

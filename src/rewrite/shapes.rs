@@ -11,23 +11,23 @@ use super::names::Names;
 use super::slice::kept_size;
 use crate::axes::{Extent, Kept};
 use crate::dimensions::Analysis;
-use crate::graph::{Attributes, NodeId, Producer, ValueId};
+use crate::graph::{Attributes, NodeId, ValueId};
+use crate::onnx::ElementType;
 use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
-use crate::onnx::{ElementType, from_raw};
 use crate::ops::{Integers, Mirror, Target, evaluate_node};
 
 pub(super) struct ShapeRewriter<'a> {
-    analysis: &'a Analysis,
-    kept: &'a Kept,
-    names: &'a mut Names,
-    symbols: crate::axes::Symbols,
+    pub(super) analysis: &'a Analysis,
+    pub(super) kept: &'a Kept,
+    pub(super) names: &'a mut Names,
+    pub(super) symbols: crate::axes::Symbols,
     /// By value: what the graph computes once pruned.
-    predicted: Vec<Option<Integers>>,
+    pub(super) predicted: Vec<Option<Integers>>,
     /// What was written anew: by value and wanted numbers, its new name.
-    written: HashMap<(ValueId, Vec<Option<Extent>>), String>,
-    initializers: Vec<TensorProto>,
+    pub(super) written: HashMap<(ValueId, Vec<Option<Extent>>), String>,
+    pub(super) initializers: Vec<TensorProto>,
     /// New nodes, to stand before the node with this index.
-    inserted: Vec<(usize, NodeProto)>,
+    pub(super) inserted: Vec<(usize, NodeProto)>,
 }
 
 impl<'a> ShapeRewriter<'a> {
@@ -97,7 +97,11 @@ impl<'a> ShapeRewriter<'a> {
             }
             return;
         }
-        let shapes = connections.inputs.iter().map(|value| self.shape((*value)?)).collect();
+        let shapes = connections
+            .inputs
+            .iter()
+            .map(|value| self.shape((*value)?))
+            .collect();
         let outputs = evaluate_node(graph, node, inputs, shapes, &mut self.symbols);
         for value in connections.outputs.iter().flatten() {
             self.predicted[value.index()] = None;
@@ -112,7 +116,11 @@ impl<'a> ShapeRewriter<'a> {
     fn shape(&self, value: ValueId) -> Option<Vec<Extent>> {
         let axes = self.analysis.state.axes(value)?;
         let types = &self.analysis.state.types;
-        Some(axes.iter().map(|axis| types.kept_extent(axis, self.kept)).collect())
+        Some(
+            axes.iter()
+                .map(|axis| types.kept_extent(axis, self.kept))
+                .collect(),
+        )
     }
 
     /// Gives a reader the numbers that a value had before pruning, if it would now have others.
@@ -122,7 +130,9 @@ impl<'a> ShapeRewriter<'a> {
         };
         let same = self.predicted[value.index()].as_ref().is_some_and(|now| {
             let pairs = before.elements.iter().zip(&now.elements);
-            pairs.into_iter().all(|(old, new)| old.is_none() || old == new)
+            pairs
+                .into_iter()
+                .all(|(old, new)| old.is_none() || old == new)
         });
         if !same {
             proto.input[slot] = self.emit(node, value, before.elements);
@@ -171,7 +181,14 @@ impl<'a> ShapeRewriter<'a> {
             }
             return None;
         }
-        let value = self.analysis.graph().node(node).inputs.get(slot).copied().flatten();
+        let value = self
+            .analysis
+            .graph()
+            .node(node)
+            .inputs
+            .get(slot)
+            .copied()
+            .flatten();
         let Some(value) = value else {
             if any_changed {
                 self.add_list(slot, attribute, as_input, replaces, &wanted, proto);
@@ -182,7 +199,10 @@ impl<'a> ShapeRewriter<'a> {
         Some(slot)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one step of `mirror`, split for length")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one step of `mirror`, split for length"
+    )]
     fn refresh(
         &mut self,
         node: NodeId,
@@ -203,7 +223,9 @@ impl<'a> ShapeRewriter<'a> {
         let mut stale = false;
         for (place, wanted) in wanted.into_iter().enumerate() {
             let (old, new) = (element(&before, place), element(&now, place));
-            let moved = sizes[place].as_ref().is_some_and(|ty| types.is_pruned(ty, self.kept));
+            let moved = sizes[place]
+                .as_ref()
+                .is_some_and(|ty| types.is_pruned(ty, self.kept));
             match wanted {
                 // What a rule reads otherwise (a negative bound, 0 for "copy") stays while nothing moves.
                 Some(wanted) if (moved || old != new) && new.as_ref() != Some(&wanted) => {
@@ -231,8 +253,10 @@ impl<'a> ShapeRewriter<'a> {
         wanted: &[Option<Extent>],
         proto: &mut NodeProto,
     ) {
-        let numbers: Option<Vec<i64>> =
-            wanted.iter().map(|size| size.as_ref().and_then(Extent::known)).collect();
+        let numbers: Option<Vec<i64>> = wanted
+            .iter()
+            .map(|size| size.as_ref().and_then(Extent::known))
+            .collect();
         let Some(numbers) = numbers else { return };
         if numbers.windows(2).all(|pair| pair[0] == pair[1]) {
             return;
@@ -242,138 +266,14 @@ impl<'a> ShapeRewriter<'a> {
             proto.set_ints(attribute, numbers);
             return;
         }
-        let base = format!("{}.{attribute}", proto.output.first().map_or("", String::as_str));
+        let base = format!(
+            "{}.{attribute}",
+            proto.output.first().map_or("", String::as_str)
+        );
         let name = self.constant(&base, ElementType::Int64, &[numbers.len()], &numbers);
-        proto.input.resize(proto.input.len().max(slot + 1), String::new());
+        proto
+            .input
+            .resize(proto.input.len().max(slot + 1), String::new());
         proto.input[slot] = name;
-    }
-
-    /// The name of a value with the wanted numbers, for a reader at `node`; `None` elements stay as computed.
-    fn emit(&mut self, node: NodeId, value: ValueId, wanted: Vec<Option<Extent>>) -> String {
-        let key = (value, wanted.clone());
-        if let Some(name) = self.written.get(&key) {
-            return name.clone();
-        }
-        let graph = self.analysis.graph();
-        let old_name = graph.value(value).name.clone();
-        let known: Option<Vec<i64>> =
-            wanted.iter().map(|n| n.as_ref().and_then(Extent::known)).collect();
-        let dims = self.analysis.state.integers[value.index()]
-            .as_ref()
-            .map_or_else(|| vec![wanted.len()], |integers| integers.dims.clone());
-        let element = self.analysis.state.elements[value.index()].filter(|e| e.is_index());
-        let element = element.unwrap_or(ElementType::Int64);
-        let base = format!("{old_name}.pruned");
-        let name = match (known, self.concat_parts(value)) {
-            (Some(numbers), _) => self.constant(&base, element, &dims, &numbers),
-            (None, Some(parts)) => self.emit_concat(node, &base, value, &parts, &wanted),
-            (None, None) => self.emit_patch(node, &base, value, element, &dims, &wanted),
-        };
-        self.written.insert(key, name.clone());
-        name
-    }
-
-    /// The parts of a list that a Concat puts together, with their lengths.
-    fn concat_parts(&self, value: ValueId) -> Option<Vec<(ValueId, usize)>> {
-        let graph = self.analysis.graph();
-        let Producer::Node(node, 0) = graph.value(value).producer else {
-            return None;
-        };
-        if graph.node_proto(node).op_type() != "Concat" {
-            return None;
-        }
-        let length = |value: ValueId| {
-            let axes = self.analysis.state.axes(value)?;
-            match axes {
-                [axis] => Some((value, self.analysis.state.types.size(axis) as usize)),
-                _ => None,
-            }
-        };
-        graph.node(node).inputs.iter().map(|value| length((*value)?)).collect()
-    }
-
-    fn emit_concat(
-        &mut self,
-        node: NodeId,
-        base: &str,
-        value: ValueId,
-        parts: &[(ValueId, usize)],
-        wanted: &[Option<Extent>],
-    ) -> String {
-        let mut rest = wanted;
-        let mut inputs = Vec::with_capacity(parts.len());
-        for &(part, length) in parts {
-            let (own, after) = rest.split_at(length.min(rest.len()));
-            rest = after;
-            let now = self.predicted[part.index()].as_ref();
-            let fits = own.iter().enumerate().all(|(place, wanted)| {
-                wanted.is_none() || now.and_then(|now| now.elements.get(place)) == Some(wanted)
-            });
-            inputs.push(match fits {
-                true => self.analysis.graph().value(part).name.clone(),
-                false => self.emit(node, part, own.to_vec()),
-            });
-        }
-        let Producer::Node(producer, _) = self.analysis.graph().value(value).producer else {
-            return base.to_owned();
-        };
-        let mut concat = self.analysis.graph().node_proto(producer).clone();
-        let name = self.names.fresh(base);
-        concat.name = Some(name.clone());
-        concat.input = inputs;
-        concat.output = vec![name.clone()];
-        self.inserted.push((node.index(), concat));
-        name
-    }
-
-    /// value * mask + numbers: wanted elements replaced, the others as the graph computes them.
-    fn emit_patch(
-        &mut self,
-        node: NodeId,
-        base: &str,
-        value: ValueId,
-        element: ElementType,
-        dims: &[usize],
-        wanted: &[Option<Extent>],
-    ) -> String {
-        let number = |n: &Option<Extent>| n.as_ref().and_then(Extent::known);
-        let keep: Vec<i64> = wanted.iter().map(|n| i64::from(number(n).is_none())).collect();
-        let numbers: Vec<i64> = wanted.iter().map(|n| number(n).unwrap_or(0)).collect();
-        let keep = self.constant(&format!("{base}.keep"), element, dims, &keep);
-        let numbers = self.constant(&format!("{base}.numbers"), element, dims, &numbers);
-        let masked = self.names.fresh(&format!("{base}.kept"));
-        let name = self.names.fresh(base);
-        let old = self.analysis.graph().value(value).name.clone();
-        for (operator, inputs, output) in [
-            ("Mul", [old, keep], masked.clone()),
-            ("Add", [masked, numbers], name.clone()),
-        ] {
-            let new = NodeProto {
-                op_type: Some(operator.to_owned()),
-                name: Some(output.clone()),
-                input: inputs.into(),
-                output: vec![output],
-                ..NodeProto::default()
-            };
-            self.inserted.push((node.index(), new));
-        }
-        name
-    }
-
-    fn constant(
-        &mut self,
-        base: &str,
-        element: ElementType,
-        dims: &[usize],
-        numbers: &[i64],
-    ) -> String {
-        let name = self.names.fresh(base);
-        let bytes: Vec<u8> = match element {
-            ElementType::Int32 => numbers.iter().flat_map(|&n| (n as i32).to_le_bytes()).collect(),
-            ElementType::Bool => numbers.iter().map(|&n| n as u8).collect(),
-            _ => numbers.iter().flat_map(|n| n.to_le_bytes()).collect(),
-        };
-        self.initializers.push(from_raw(&name, element, dims, bytes));
-        name
     }
 }

@@ -65,7 +65,7 @@ impl TensorSlice {
 
     /// The sliced elements, packed.
     pub(super) fn run(&self) -> Vec<u8> {
-        if self.bits % 8 == 0 {
+        if self.bits.is_multiple_of(8) {
             return self.copy(&self.bytes, self.bits as usize / 8);
         }
         let count = self.dims.iter().product();
@@ -74,7 +74,10 @@ impl TensorSlice {
     }
 
     fn copy(&self, bytes: &[u8], width: usize) -> Vec<u8> {
-        let last = self.axes.iter().rposition(|axis| !matches!(axis, AxisSlice::All));
+        let last = self
+            .axes
+            .iter()
+            .rposition(|axis| !matches!(axis, AxisSlice::All));
         let Some(last) = last else {
             return bytes.to_vec();
         };

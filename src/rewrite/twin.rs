@@ -128,7 +128,10 @@ impl Builder<'_> {
         if let Some((name, first)) = self.masked.get_mut(&key) {
             if place < *first {
                 *first = place;
-                let made = self.inserted.iter_mut().find(|(_, node)| node.output[0] == *name);
+                let made = self
+                    .inserted
+                    .iter_mut()
+                    .find(|(_, node)| node.output[0] == *name);
                 made.into_iter().for_each(|(before, _)| *before = place);
             }
             return Ok(name.clone());
@@ -165,7 +168,8 @@ impl Builder<'_> {
             ElementType::Float16 => (vec![0; 2], half::f16::ONE.to_le_bytes().into()),
             ElementType::Bfloat16 => (vec![0; 2], half::bf16::ONE.to_le_bytes().into()),
             other => {
-                let reason = format!("has element type {other}, which a twin cannot mask; use --no-verify");
+                let reason =
+                    format!("has element type {other}, which a twin cannot mask; use --no-verify");
                 return Err(Error::tensor(input, reason));
             }
         };
@@ -178,7 +182,9 @@ impl Builder<'_> {
             .collect();
         let mut dims = vec![size as usize];
         dims.resize(behind + 1, 1);
-        let name = self.names.fresh(&format!("secateur.mask.{}", self.masks.len()));
+        let name = self
+            .names
+            .fresh(&format!("secateur.mask.{}", self.masks.len()));
         self.tensors.push(from_raw(&name, element, &dims, bytes));
         self.masks.insert(key, name.clone());
         Ok(name)

@@ -82,7 +82,10 @@ pub fn install(say: &mut dyn FnMut(&str)) -> Result<Library> {
     if target.is_file() {
         return Ok(library);
     }
-    say(&format!("installing onnxruntime {VERSION} into {} (once)", folder.display()));
+    say(&format!(
+        "installing onnxruntime {VERSION} into {} (once)",
+        folder.display()
+    ));
     let download = TempDir::new_in(folder).map_err(write)?;
     download_wheel(download.path())?;
     extract(download.path(), &target)?;
@@ -91,7 +94,9 @@ pub fn install(say: &mut dyn FnMut(&str)) -> Result<Library> {
 
 fn wheel() -> Result<&'static Wheel> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    let wheel = WHEELS.iter().find(|wheel| wheel.os == os && wheel.arch == arch);
+    let wheel = WHEELS
+        .iter()
+        .find(|wheel| wheel.os == os && wheel.arch == arch);
     wheel.ok_or_else(|| Error::Runtime {
         reason: format!("there is no prebuilt library for {os} on {arch}"),
         remedy: "build onnxruntime and name the library with --onnxruntime".to_owned(),
@@ -109,9 +114,22 @@ fn download_wheel(folder: &Path) -> Result<()> {
     let mut failures = Vec::new();
     for python in PYTHONS {
         let output = Command::new(python)
-            .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check"])
+            .args([
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
             .args(["--no-deps", "--require-hashes", "--only-binary=:all:"])
-            .args(["--python-version", "3.12", "--implementation", "cp", "--abi", "cp312"])
+            .args([
+                "--python-version",
+                "3.12",
+                "--implementation",
+                "cp",
+                "--abi",
+                "cp312",
+            ])
             .args(["--platform", wheel.platform, "--dest"])
             .arg(folder)
             .arg("--requirement")
@@ -133,8 +151,9 @@ fn download_wheel(folder: &Path) -> Result<()> {
     }
     Err(Error::Runtime {
         reason: format!("it could not be installed ({})", failures.join("; ")),
-        remedy: "install Python with pip and check the network, or name a library with --onnxruntime"
-            .to_owned(),
+        remedy:
+            "install Python with pip and check the network, or name a library with --onnxruntime"
+                .to_owned(),
     })
 }
 
@@ -161,6 +180,7 @@ fn extract(folder: &Path, target: &Path) -> Result<()> {
     let mut out = NamedTempFile::new_in(folder).map_err(write)?;
     io::copy(&mut entry, &mut out).map_err(write)?;
     out.flush().map_err(write)?;
-    out.persist(target).map_err(|refused| write(refused.error))?;
+    out.persist(target)
+        .map_err(|refused| write(refused.error))?;
     Ok(())
 }

@@ -168,7 +168,11 @@ fn in_python() -> Option<Library> {
         .ok()?
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(is_library))
+        .filter(|path| {
+            path.file_name()
+                .and_then(|n| n.to_str())
+                .is_some_and(is_library)
+        })
         .collect();
     names.sort();
     let path = names.pop()?;

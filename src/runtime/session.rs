@@ -7,9 +7,9 @@ use ort::environment::Environment;
 use ort::session::{SessionInputValue, SessionInputs};
 use ort::value::{Outlet, ValueType};
 
+use super::fault;
 use super::library::Library;
 use super::tensor::{Tensor, element_of};
-use super::fault;
 use crate::error::{Error, Result};
 use crate::onnx::{ElementType, Model};
 
@@ -29,7 +29,9 @@ impl Runtime {
     /// The file is no onnxruntime, is too old, or cannot start.
     pub fn load(library: &Library) -> Result<Runtime> {
         // A poisoned lock only means that another thread failed to load.
-        let _guard = LOADING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let _guard = LOADING
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(environment) = LOADED.get() {
             let environment = environment.clone();
             return Ok(Runtime { environment });
@@ -38,8 +40,9 @@ impl Runtime {
         let environment = ort::init_from(&library.path)
             .map_err(|reason| Error::Runtime {
                 reason: format!("{place} cannot be loaded: {reason}"),
-                remedy: "name another library with --onnxruntime, or run `secateur runtime install`"
-                    .to_owned(),
+                remedy:
+                    "name another library with --onnxruntime, or run `secateur runtime install`"
+                        .to_owned(),
             })?
             .with_name("secateur")
             .with_telemetry(false)
@@ -84,7 +87,9 @@ impl Runtime {
     fn commit(
         &self,
         what: &str,
-        commit: impl FnOnce(&mut ort::session::builder::SessionBuilder) -> ort::Result<ort::session::Session>,
+        commit: impl FnOnce(
+            &mut ort::session::builder::SessionBuilder,
+        ) -> ort::Result<ort::session::Session>,
     ) -> Result<Session> {
         let refused = |reason: ort::Error| fault(&format!("{what} cannot be run"), reason);
         let mut builder = ort::session::Session::builder(&self.environment).map_err(refused)?;
@@ -110,7 +115,7 @@ pub struct Signature {
 impl Signature {
     fn of(outlet: &Outlet) -> Signature {
         let (element, shape) = match outlet.dtype() {
-            ValueType::Tensor { ty, shape, .. } => (element_of(ty.clone()), shape.to_vec()),
+            ValueType::Tensor { ty, shape, .. } => (element_of(*ty), shape.to_vec()),
             _ => (None, Vec::new()),
         };
         Signature {
@@ -147,7 +152,10 @@ impl Session {
         let names: Vec<String> = self.outputs().into_iter().map(|s| s.name).collect();
         let mut values = Vec::with_capacity(inputs.len());
         for (name, tensor) in inputs {
-            values.push((name.as_str().into(), SessionInputValue::from(tensor.to_value()?)));
+            values.push((
+                name.as_str().into(),
+                SessionInputValue::from(tensor.to_value()?),
+            ));
         }
         let outputs = self
             .inner
@@ -157,7 +165,8 @@ impl Session {
             .into_iter()
             .map(|name| {
                 let value = outputs.get(&name);
-                let value = value.ok_or_else(|| fault(&self.what, format!("no output '{name}'")))?;
+                let value =
+                    value.ok_or_else(|| fault(&self.what, format!("no output '{name}'")))?;
                 Ok((name, Tensor::from_value(value)?))
             })
             .collect()

@@ -14,13 +14,13 @@ use crate::onnx::{ElementType, Model, from_raw};
 
 /// Value of an attribute.
 #[derive(Clone)]
-pub(super) enum Value {
+pub(in crate::tests) enum Value {
     Int(i64),
     Ints(Vec<i64>),
     Float(f32),
     Floats(Vec<f32>),
     Text(&'static str),
-    Tensor(TensorProto),
+    Tensor(Box<TensorProto>),
 }
 
 impl From<i64> for Value {
@@ -53,11 +53,11 @@ impl<const N: usize> From<[f32; N]> for Value {
     }
 }
 
-pub(super) type Attributes<'a> = &'a [(&'static str, Value)];
+pub(in crate::tests) type Attributes<'a> = &'a [(&'static str, Value)];
 
 /// A size of an input: known, or a name.
 #[derive(Clone)]
-pub(super) enum Size {
+pub(in crate::tests) enum Size {
     Known(i64),
     Named(&'static str),
 }
@@ -75,12 +75,12 @@ impl From<&'static str> for Size {
 }
 
 #[derive(Clone)]
-pub(super) struct Builder {
+pub(in crate::tests) struct Builder {
     opset: i64,
     graph: GraphProto,
 }
 
-pub(super) fn info(name: &str, element: ElementType, shape: &[Size]) -> ValueInfoProto {
+pub(in crate::tests) fn info(name: &str, element: ElementType, shape: &[Size]) -> ValueInfoProto {
     use tensor_shape_proto::dimension::Value;
     let dim = |size: &Size| tensor_shape_proto::Dimension {
         value: Some(match size {
@@ -105,22 +105,24 @@ pub(super) fn info(name: &str, element: ElementType, shape: &[Size]) -> ValueInf
     }
 }
 
-pub(super) fn floats(name: &str, dims: &[usize], numbers: &[f32]) -> TensorProto {
+pub(in crate::tests) fn floats(name: &str, dims: &[usize], numbers: &[f32]) -> TensorProto {
     let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
     from_raw(name, ElementType::Float, dims, bytes)
 }
 
 /// Random numbers that depend on the name alone.
-pub(super) fn noise(name: &str, dims: &[usize]) -> TensorProto {
+pub(in crate::tests) fn noise(name: &str, dims: &[usize]) -> TensorProto {
     let seed = *blake3::hash(name.as_bytes()).as_bytes();
     let mut generator = ChaCha8Rng::from_seed(seed);
     let count: usize = dims.iter().product();
-    let numbers: Vec<f32> = (0..count).map(|_| generator.random_range(-1.0..1.0)).collect();
+    let numbers: Vec<f32> = (0..count)
+        .map(|_| generator.random_range(-1.0..1.0))
+        .collect();
     floats(name, dims, &numbers)
 }
 
 impl Builder {
-    pub(super) fn new(opset: i64) -> Builder {
+    pub(in crate::tests) fn new(opset: i64) -> Builder {
         Builder {
             opset,
             graph: GraphProto {
@@ -130,40 +132,57 @@ impl Builder {
         }
     }
 
-    pub(super) fn input(self, name: &str, shape: &[i64]) -> Builder {
+    pub(in crate::tests) fn input(self, name: &str, shape: &[i64]) -> Builder {
         let shape: Vec<Size> = shape.iter().map(|&size| size.into()).collect();
         self.input_of(name, ElementType::Float, &shape)
     }
 
-    pub(super) fn input_of(mut self, name: &str, element: ElementType, shape: &[Size]) -> Builder {
+    pub(in crate::tests) fn input_of(
+        mut self,
+        name: &str,
+        element: ElementType,
+        shape: &[Size],
+    ) -> Builder {
         self.graph.input.push(info(name, element, shape));
         self
     }
 
-    pub(super) fn weight(self, name: &str, dims: &[usize]) -> Builder {
+    pub(in crate::tests) fn weight(self, name: &str, dims: &[usize]) -> Builder {
         let tensor = noise(name, dims);
         self.tensor(tensor)
     }
 
-    pub(super) fn tensor(mut self, tensor: TensorProto) -> Builder {
+    pub(in crate::tests) fn tensor(mut self, tensor: TensorProto) -> Builder {
         self.graph.initializer.push(tensor);
         self
     }
 
-    pub(super) fn ints(self, name: &str, numbers: &[i64]) -> Builder {
+    pub(in crate::tests) fn ints(self, name: &str, numbers: &[i64]) -> Builder {
         let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         self.tensor(from_raw(name, ElementType::Int64, &[numbers.len()], bytes))
     }
 
-    pub(super) fn scalar(self, name: &str, number: i64) -> Builder {
-        self.tensor(from_raw(name, ElementType::Int64, &[], number.to_le_bytes().to_vec()))
+    pub(in crate::tests) fn scalar(self, name: &str, number: i64) -> Builder {
+        self.tensor(from_raw(
+            name,
+            ElementType::Int64,
+            &[],
+            number.to_le_bytes().to_vec(),
+        ))
     }
 
     /// `inputs -> outputs`, separated by blanks; `-` leaves one out.
-    pub(super) fn node(mut self, operator: &str, wiring: &str, attributes: Attributes) -> Builder {
+    pub(in crate::tests) fn node(
+        mut self,
+        operator: &str,
+        wiring: &str,
+        attributes: Attributes,
+    ) -> Builder {
         let (inputs, outputs) = wiring.split_once("->").expect("inputs -> outputs");
         let names = |list: &str| -> Vec<String> {
-            list.split_whitespace().map(|n| n.replace('-', "")).collect()
+            list.split_whitespace()
+                .map(|n| n.replace('-', ""))
+                .collect()
         };
         let attribute = |(name, value): &(&'static str, Value)| {
             let mut proto = AttributeProto {
@@ -192,7 +211,7 @@ impl Builder {
                     AttributeType::String
                 }
                 Value::Tensor(tensor) => {
-                    proto.t = Some(tensor);
+                    proto.t = Some(*tensor);
                     AttributeType::Tensor
                 }
             };
@@ -211,11 +230,11 @@ impl Builder {
         self
     }
 
-    pub(super) fn output(self, name: &str) -> Builder {
+    pub(in crate::tests) fn output(self, name: &str) -> Builder {
         self.output_of(name, ElementType::Float)
     }
 
-    pub(super) fn output_of(mut self, name: &str, element: ElementType) -> Builder {
+    pub(in crate::tests) fn output_of(mut self, name: &str, element: ElementType) -> Builder {
         let mut declared = info(name, element, &[]);
         if let Some(type_proto::Value::TensorType(tensor)) =
             declared.r#type.as_mut().and_then(|t| t.value.as_mut())
@@ -226,11 +245,11 @@ impl Builder {
         self
     }
 
-    pub(super) fn graph_proto(&mut self) -> &mut GraphProto {
+    pub(in crate::tests) fn graph_proto(&mut self) -> &mut GraphProto {
         &mut self.graph
     }
 
-    pub(super) fn proto(self) -> ModelProto {
+    pub(in crate::tests) fn proto(self) -> ModelProto {
         ModelProto {
             ir_version: Some(8),
             opset_import: vec![OperatorSetIdProto {
@@ -242,13 +261,13 @@ impl Builder {
         }
     }
 
-    pub(super) fn model(self) -> Model {
+    pub(in crate::tests) fn model(self) -> Model {
         use prost::Message;
         Model::from_bytes(self.proto().encode_to_vec()).expect("the test model is valid")
     }
 }
 
-pub(super) fn analyse(model: &Model) -> Analysis {
+pub(in crate::tests) fn analyse(model: &Model) -> Analysis {
     let graph = Graph::new(model).expect("the test model is a graph");
     let sizes = InputSizes::for_graph(&graph, &[]).expect("no sizes are given");
     Analysis::new(graph, sizes)

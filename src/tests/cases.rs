@@ -5,16 +5,16 @@ use super::families;
 use crate::onnx::Model;
 
 /// A model and the dimensions that it has, in ascending order of size.
-pub(super) struct Case {
-    pub(super) name: String,
-    pub(super) model: Model,
-    pub(super) dimensions: Vec<usize>,
+pub(in crate::tests) struct Case {
+    pub(in crate::tests) name: String,
+    pub(in crate::tests) model: Model,
+    pub(in crate::tests) dimensions: Vec<usize>,
     /// How many of them are mixing.
-    pub(super) mixing: usize,
+    pub(in crate::tests) mixing: usize,
 }
 
 impl Case {
-    pub(super) fn new(name: &str, builder: Builder, dimensions: &[usize]) -> Case {
+    pub(in crate::tests) fn new(name: &str, builder: Builder, dimensions: &[usize]) -> Case {
         Case {
             name: name.to_owned(),
             model: builder.model(),
@@ -23,13 +23,13 @@ impl Case {
         }
     }
 
-    pub(super) fn mixing(mut self, count: usize) -> Case {
+    pub(in crate::tests) fn mixing(mut self, count: usize) -> Case {
         self.mixing = count;
         self
     }
 }
 
-pub(super) fn all() -> Vec<Case> {
+pub(in crate::tests) fn all() -> Vec<Case> {
     let mut cases = families::elementwise();
     cases.extend(families::contractions());
     cases.extend(families::normalizations());
@@ -43,7 +43,7 @@ pub(super) fn all() -> Vec<Case> {
 }
 
 /// x[2, 6] -> h[2, 8], to be continued.
-pub(super) fn dense(opset: i64) -> Builder {
+pub(in crate::tests) fn dense(opset: i64) -> Builder {
     Builder::new(opset)
         .input("x", &[2, 6])
         .weight("w1", &[6, 8])
@@ -51,7 +51,7 @@ pub(super) fn dense(opset: i64) -> Builder {
 }
 
 /// a[.., 8] -> y[.., 4]
-pub(super) fn read_dense(builder: Builder, from: &str) -> Builder {
+pub(in crate::tests) fn read_dense(builder: Builder, from: &str) -> Builder {
     builder
         .weight("w2", &[8, 4])
         .node("MatMul", &format!("{from} w2 -> y"), &[])
@@ -59,7 +59,7 @@ pub(super) fn read_dense(builder: Builder, from: &str) -> Builder {
 }
 
 /// x[2, 3, 8, 8] -> h[2, 8, 6, 6], to be continued.
-pub(super) fn image(opset: i64) -> Builder {
+pub(in crate::tests) fn image(opset: i64) -> Builder {
     Builder::new(opset)
         .input("x", &[2, 3, 8, 8])
         .weight("w1", &[8, 3, 3, 3])
@@ -68,7 +68,7 @@ pub(super) fn image(opset: i64) -> Builder {
 }
 
 /// a[2, 8, ..] -> y[2, 4, ..]
-pub(super) fn read_image(builder: Builder, from: &str) -> Builder {
+pub(in crate::tests) fn read_image(builder: Builder, from: &str) -> Builder {
     builder
         .weight("w2", &[4, 8, 1, 1])
         .node("Conv", &format!("{from} w2 -> y"), &[])
@@ -76,7 +76,7 @@ pub(super) fn read_image(builder: Builder, from: &str) -> Builder {
 }
 
 /// One node between two matrix multiplications, behind `before` nodes that bring its input into its domain.
-pub(super) fn between(
+pub(in crate::tests) fn between(
     operator: &str,
     opset: i64,
     before: &[&str],

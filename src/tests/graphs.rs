@@ -30,7 +30,10 @@ fn all_faults_are_named_at_once() {
         .output("c")
         .output("nowhere");
     let sizes: [Size; 1] = [Size::Known(4)];
-    builder.graph_proto().value_info.push(info("x", ElementType::Float, &sizes));
+    builder
+        .graph_proto()
+        .value_info
+        .push(info("x", ElementType::Float, &sizes));
     let text: Vec<String> = faults(builder).iter().map(Fault::to_string).collect();
     insta::assert_snapshot!(text.join("\n"), @"
     'w' is produced twice: by initializer 0 and by initializer 1
@@ -45,9 +48,17 @@ fn all_faults_are_named_at_once() {
 #[test]
 fn the_text_form_shows_every_value_and_node() {
     let model = Builder::new(17)
-        .input_of("x", ElementType::Float, &[Size::from("batch"), 3.into(), 8.into()])
+        .input_of(
+            "x",
+            ElementType::Float,
+            &[Size::from("batch"), 3.into(), 8.into()],
+        )
         .weight("w", &[4, 3, 3])
-        .node("Conv", "x w -> h", &[("pads", [1, 1].into()), ("auto_pad", "NOTSET".into())])
+        .node(
+            "Conv",
+            "x w -> h",
+            &[("pads", [1, 1].into()), ("auto_pad", "NOTSET".into())],
+        )
         .node("Relu", "h -> y", &[])
         .output("y")
         .model();
@@ -136,12 +147,18 @@ fn a_function_that_calls_itself_is_refused() {
     };
     let model = Model::from_bytes(proto.encode_to_vec()).expect("it decodes");
     let message = Graph::new(&model).expect_err("recursion").to_string();
-    assert!(message.contains("'leaky'") && message.contains("recursion"), "{message}");
+    assert!(
+        message.contains("'leaky'") && message.contains("recursion"),
+        "{message}"
+    );
 }
 
 #[test]
 fn values_that_subgraphs_read_are_pinned() {
-    let inner = Builder::new(17).node("Identity", "h -> z", &[]).output("z").proto();
+    let inner = Builder::new(17)
+        .node("Identity", "h -> z", &[])
+        .output("z")
+        .proto();
     let branch = |name: &str| AttributeProto {
         name: Some(name.to_owned()),
         g: inner.graph.clone(),
@@ -162,6 +179,13 @@ fn values_that_subgraphs_read_are_pinned() {
     node.attribute = vec![branch("then_branch"), branch("else_branch")];
     let analysis = analyse(&builder.model());
     assert!(analysis.dimensions().is_empty());
-    let reasons: Vec<&str> = analysis.blocked().iter().map(|b| b.reason.as_str()).collect();
-    assert!(reasons.iter().any(|reason| reason.contains("If 'If1'")), "{reasons:?}");
+    let reasons: Vec<&str> = analysis
+        .blocked()
+        .iter()
+        .map(|b| b.reason.as_str())
+        .collect();
+    assert!(
+        reasons.iter().any(|reason| reason.contains("If 'If1'")),
+        "{reasons:?}"
+    );
 }

@@ -37,7 +37,9 @@ fn an_empty_plan_leaves_the_bytes_unchanged() {
     let graph = builder.graph_proto();
     graph.doc_string = Some("kept".to_owned());
     graph.node[1].doc_string = Some("kept as well".to_owned());
-    graph.value_info.push(info("h", ElementType::Float, &[2.into(), 8.into()]));
+    graph
+        .value_info
+        .push(info("h", ElementType::Float, &[2.into(), 8.into()]));
     let mut proto = builder.proto();
     proto.producer_name = Some("somebody".to_owned());
     proto.metadata_props.push(Default::default());
@@ -53,13 +55,28 @@ fn an_empty_plan_leaves_the_bytes_unchanged() {
 fn declared_shapes_follow_their_values() {
     let mut builder = two_layers();
     let shape = [2.into(), 8.into()];
-    builder.graph_proto().value_info.push(info("h", ElementType::Float, &shape));
+    builder
+        .graph_proto()
+        .value_info
+        .push(info("h", ElementType::Float, &shape));
     let analysis = analyse(&builder.model());
     let pruned = prune(&analysis, &plan(&analysis, &Settings::default())).expect("a model");
     let graph = Graph::new(&pruned).expect("a graph");
-    let after = pruned.proto.graph.as_ref().expect("a graph").value_info.clone();
-    assert_eq!(after, [info("h", ElementType::Float, &[2.into(), 4.into()])]);
-    assert!(graph.to_string().contains("weight w1: float32[6, 4]"), "{graph}");
+    let after = pruned
+        .proto
+        .graph
+        .as_ref()
+        .expect("a graph")
+        .value_info
+        .clone();
+    assert_eq!(
+        after,
+        [info("h", ElementType::Float, &[2.into(), 4.into()])]
+    );
+    assert!(
+        graph.to_string().contains("weight w1: float32[6, 4]"),
+        "{graph}"
+    );
 }
 
 #[test]
@@ -74,7 +91,10 @@ fn a_wrong_rewrite_is_caught() {
     assert_ne!(right.dimensions[0].kept, wrong.dimensions[0].kept);
     let pruned = prune(&analysis, &wrong).expect("a model");
     let verdict = verify(&analysis, &right, &pruned, &runtime());
-    assert!(matches!(verdict, Err(Error::Verification { .. })), "{verdict:?}");
+    assert!(
+        matches!(verdict, Err(Error::Verification { .. })),
+        "{verdict:?}"
+    );
 }
 
 /// Two readers of one shape constant, of which only one sees a pruned axis.
@@ -90,7 +110,11 @@ fn a_shared_constant_is_rewritten_for_one_reader_alone() {
         .node("Reshape", "x target -> b", &[])
         .weight("w2", &[4, 3])
         .node("MatMul", "a w2 -> c", &[])
-        .node("ReduceMax", "c -> d", &[("axes", [1].into()), ("keepdims", 0.into())])
+        .node(
+            "ReduceMax",
+            "c -> d",
+            &[("axes", [1].into()), ("keepdims", 0.into())],
+        )
         .node("Reshape", "b flat -> e", &[])
         .output("d")
         .output("e")
@@ -100,7 +124,10 @@ fn a_shared_constant_is_rewritten_for_one_reader_alone() {
     let pruned = prune(&analysis, &plan).expect("a model");
     verify(&analysis, &plan, &pruned, &runtime()).expect("it runs");
     let text = Graph::new(&pruned).expect("a graph").to_string();
-    assert!(text.contains("(h, target.pruned)") && text.contains("(x, target)"), "{text}");
+    assert!(
+        text.contains("(h, target.pruned)") && text.contains("(x, target)"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -127,8 +154,12 @@ fn the_twin_adds_masks_and_nothing_else() {
 
 #[test]
 fn half_precision_and_packed_weights_are_sliced() {
-    let half: Vec<u8> = (0..48).flat_map(|i| half::f16::from_f32(i as f32 / 48.0).to_le_bytes()).collect();
-    let second: Vec<u8> = (0..32).flat_map(|i| half::f16::from_f32(1.0 - i as f32 / 16.0).to_le_bytes()).collect();
+    let half: Vec<u8> = (0..48)
+        .flat_map(|i| half::f16::from_f32(i as f32 / 48.0).to_le_bytes())
+        .collect();
+    let second: Vec<u8> = (0..32)
+        .flat_map(|i| half::f16::from_f32(1.0 - i as f32 / 16.0).to_le_bytes())
+        .collect();
     let model = Builder::new(17)
         .input_of("x", ElementType::Float16, &[2.into(), 6.into()])
         .tensor(from_raw("w1", ElementType::Float16, &[6, 8], half))
@@ -148,9 +179,15 @@ fn half_precision_and_packed_weights_are_sliced() {
 fn old_models_list_initializers_among_the_inputs() {
     let mut builder = two_layers();
     let graph = builder.graph_proto();
-    graph.input.push(info("w1", ElementType::Float, &[6.into(), 8.into()]));
-    graph.input.push(info("b1", ElementType::Float, &[8.into()]));
-    graph.input.push(info("w2", ElementType::Float, &[8.into(), 4.into()]));
+    graph
+        .input
+        .push(info("w1", ElementType::Float, &[6.into(), 8.into()]));
+    graph
+        .input
+        .push(info("b1", ElementType::Float, &[8.into()]));
+    graph
+        .input
+        .push(info("w2", ElementType::Float, &[8.into(), 4.into()]));
     let mut proto = builder.proto();
     proto.ir_version = Some(3);
     proto.opset_import[0].version = Some(8);

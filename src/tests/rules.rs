@@ -30,9 +30,16 @@ fn judge(case: &Case, runtime: &Runtime) -> Result<(), String> {
             analysis.unsupported(),
         ));
     }
-    let mixing = analysis.dimensions().iter().filter(|d| d.mixing.is_some()).count();
+    let mixing = analysis
+        .dimensions()
+        .iter()
+        .filter(|d| d.mixing.is_some())
+        .count();
     if mixing != case.mixing {
-        return Err(format!("{mixing} mixing dimensions, expected {}", case.mixing));
+        return Err(format!(
+            "{mixing} mixing dimensions, expected {}",
+            case.mixing
+        ));
     }
     if case.dimensions.is_empty() {
         return Ok(());
@@ -77,5 +84,8 @@ fn every_operator_of_the_table_has_a_case() {
         .map(|row| row.operator)
         .filter(|operator| !tested.contains(*operator))
         .collect();
-    assert!(untested.is_empty(), "operators without a case: {untested:?}");
+    assert!(
+        untested.is_empty(),
+        "operators without a case: {untested:?}"
+    );
 }

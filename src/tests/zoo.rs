@@ -66,7 +66,9 @@ fn fill_graph(graph: &mut GraphProto) {
         .node
         .iter()
         .flat_map(|node| {
-            let slots = POSITIVE.iter().filter(|(operator, _)| *operator == node.op_type());
+            let slots = POSITIVE
+                .iter()
+                .filter(|(operator, _)| *operator == node.op_type());
             slots.filter_map(|&(_, slot)| node.input.get(slot).cloned())
         })
         .collect();
@@ -120,7 +122,11 @@ fn examine(name: &str) -> Found {
         let plan = Plan::new(&analysis, &selection, &scores, &settings);
         let pruned = prune(&analysis, &plan).expect("a pruned model");
         let proof = verify(&analysis, &plan, &pruned, &runtime).expect("equal to the twin");
-        assert!(proof.outputs.iter().all(|o| o.informative), "{:?}", proof.outputs);
+        assert!(
+            proof.outputs.iter().all(|o| o.informative),
+            "{:?}",
+            proof.outputs
+        );
         let after = analyse(&pruned).model_totals().params as f64;
         (after / before * 1e3).round() / 1e3
     };
@@ -140,7 +146,11 @@ fn examine(name: &str) -> Found {
         mixing: sizes(true),
         left: share(false),
         left_exact: share(true),
-        unsupported: analysis.unsupported().into_keys().map(|(operator, _)| operator).collect(),
+        unsupported: analysis
+            .unsupported()
+            .into_keys()
+            .map(|(operator, _)| operator)
+            .collect(),
     }
 }
 

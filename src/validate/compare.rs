@@ -111,7 +111,10 @@ mod tests {
         let nan = f64::NAN;
         assert_eq!(relative_error(&[1.0, nan], &[1.0, nan]), 0.0);
         assert_eq!(relative_error(&[1.0, nan], &[1.0, 2.0]), f64::INFINITY);
-        assert_eq!(relative_error(&[1.0, f64::INFINITY], &[1.0, f64::INFINITY]), 0.0);
+        assert_eq!(
+            relative_error(&[1.0, f64::INFINITY], &[1.0, f64::INFINITY]),
+            0.0
+        );
         assert_eq!(relative_error(&[2.0, -4.0], &[2.0, -3.0]), 0.25);
         assert_eq!(relative_error(&[0.0], &[1e-30]), f64::INFINITY);
     }

@@ -56,7 +56,10 @@ pub fn random_inputs(
             let numbers: Vec<f64> = (0..count)
                 .map(|place| draw(&mut generator, element, bound, place))
                 .collect();
-            Ok((signature.name.clone(), Tensor::from_f64(element, &shape, &numbers)?))
+            Ok((
+                signature.name.clone(),
+                Tensor::from_f64(element, &shape, &numbers)?,
+            ))
         })
         .collect()
 }
@@ -88,7 +91,12 @@ fn shape(analysis: &Analysis, signature: &Signature) -> Vec<usize> {
     };
     let sizes = signature.shape.iter().enumerate();
     sizes
-        .map(|(axis, &size)| usize::try_from(size).ok().or_else(|| chosen(axis)).unwrap_or(1))
+        .map(|(axis, &size)| {
+            usize::try_from(size)
+                .ok()
+                .or_else(|| chosen(axis))
+                .unwrap_or(1)
+        })
         .collect()
 }
 

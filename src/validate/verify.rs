@@ -36,7 +36,10 @@ pub struct Verification {
 impl Verification {
     /// The largest deviation of all.
     pub fn worst(&self) -> f64 {
-        self.outputs.iter().map(|output| output.relative).fold(0.0, f64::max)
+        self.outputs
+            .iter()
+            .map(|output| output.relative)
+            .fold(0.0, f64::max)
     }
 }
 
@@ -77,7 +80,11 @@ pub fn verify(
         };
         merge(&mut outputs, deviations);
     }
-    for ((output, deviation), signature) in outputs.iter().map(|o| (&o.name, o)).zip(reference.outputs()) {
+    for ((output, deviation), signature) in outputs
+        .iter()
+        .map(|o| (&o.name, o))
+        .zip(reference.outputs())
+    {
         let real = signature.element.is_some_and(ElementType::is_float);
         let allowed = if real { allowed } else { ALLOWED_INTEGER };
         if deviation.relative > allowed && deviation.relative >= worst(&outputs) {
@@ -97,7 +104,10 @@ pub fn verify(
 }
 
 fn worst(outputs: &[OutputDeviation]) -> f64 {
-    outputs.iter().map(|output| output.relative).fold(0.0, f64::max)
+    outputs
+        .iter()
+        .map(|output| output.relative)
+        .fold(0.0, f64::max)
 }
 
 fn merge(outputs: &mut Vec<OutputDeviation>, deviations: Vec<OutputDeviation>) {

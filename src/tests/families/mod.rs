@@ -1,0 +1,15 @@
+//! Cases by operator family.
+
+mod arrangements;
+mod contractions;
+mod elementwise;
+mod normalizations;
+mod sizes;
+mod spatial;
+
+pub(super) use arrangements::arrangements;
+pub(super) use contractions::contractions;
+pub(super) use elementwise::elementwise;
+pub(super) use normalizations::normalizations;
+pub(super) use sizes::{held, sizes};
+pub(super) use spatial::{recurrent, reductions, spatial};
