@@ -10,7 +10,8 @@ fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("secateur: {error:#}");
+            // Our messages name their causes themselves.
+            eprintln!("secateur: {error}");
             let class = error
                 .downcast_ref::<secateur::Error>()
                 .map(secateur::Error::class);

@@ -83,7 +83,11 @@ fn only_one_room_names_the_runtime() {
         let word = |c: char| c.is_alphanumeric() || c == '_';
         let mut found = text.match_indices("ort::").map(|(at, _)| &text[..at]);
         let names = found.any(|before| !before.ends_with(word));
-        assert!(!names || room == "runtime", "{} names `ort`", path.display());
+        assert!(
+            !names || room == "runtime",
+            "{} names `ort`",
+            path.display()
+        );
     }
 }
 

@@ -23,16 +23,22 @@ fn channels(x: &[Type]) -> Ruling<Type> {
         .ok_or(Unsupported("its data has no channel axis"))
 }
 
+/// All further inputs are parameters along the channels.
+fn per_channel_parameters(op: &mut Typing, channel: &Type) -> Ruling {
+    for slot in 1..op.input_count() {
+        for parameter in op.optional(slot)?.into_iter().flatten() {
+            op.unify(channel, &parameter);
+        }
+    }
+    op.nonlinear(channel, "scales each position differently");
+    Ok(())
+}
+
 /// Statistics are parameters: each channel stands for itself.
 fn batch(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     let channel = channels(&x)?;
-    for slot in 1..op.input_count() {
-        for parameter in op.optional(slot)?.into_iter().flatten() {
-            op.unify(&channel, &parameter);
-        }
-    }
-    op.nonlinear(&channel, "scales each position differently");
+    per_channel_parameters(op, &channel)?;
     op.output(0, x);
     for slot in 1..op.output_count() {
         op.output(slot, vec![channel.clone()]);
@@ -44,12 +50,7 @@ fn batch(op: &mut Typing) -> Ruling {
 fn instance(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     let channel = channels(&x)?;
-    for slot in 1..op.input_count() {
-        for parameter in op.optional(slot)?.into_iter().flatten() {
-            op.unify(&channel, &parameter);
-        }
-    }
-    op.nonlinear(&channel, "scales each position differently");
+    per_channel_parameters(op, &channel)?;
     for axis in &x[2..] {
         op.mixing(axis, NORMALISED);
     }
