@@ -145,7 +145,7 @@ impl Analysis {
             Origin::Node(node) => self.graph.describe(NodeId(node)),
             Origin::Value(value) => format!("'{}'", self.graph.value(ValueId(value)).name),
         };
-        format!("{origin} {}", link(reason.why))
+        format!("{origin} ({})", reason.why)
     }
 
     pub(crate) fn is_pruned(&self, value: ValueId, kept: &Kept) -> bool {
@@ -153,9 +153,4 @@ impl Analysis {
         axes.iter()
             .any(|axis| self.state.types.is_pruned(axis, kept))
     }
-}
-
-/// Joins a node and a reason to a phrase: what is said of the axis follows a colon.
-fn link(why: &str) -> String {
-    format!("({why})")
 }

@@ -20,7 +20,7 @@ use std::collections::HashMap;
 
 use petgraph::graph::DiGraph;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, type_proto};
 use crate::onnx::{ElementType, Model};
 
@@ -105,6 +105,11 @@ pub struct Graph {
     nodes: Vec<Node>,
     values: Vec<Value>,
     names: HashMap<String, ValueId>,
+}
+
+/// Everything that is wrong with a model's graph; empty for a valid one. Local functions are not entered.
+pub fn verify(model: &Model) -> Vec<Fault> {
+    build::build(model.clone()).1
 }
 
 impl Graph {

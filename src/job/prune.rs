@@ -243,10 +243,9 @@ impl Watch {
     fn stage<T>(&mut self, name: &'static str, run: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let out = run();
-        self.stages.push(Stage {
-            name,
-            milliseconds: start.elapsed().as_secs_f64() * 1e3,
-        });
+        let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+        tracing::debug!("{name}: {milliseconds:.1} ms");
+        self.stages.push(Stage { name, milliseconds });
         out
     }
 }

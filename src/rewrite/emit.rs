@@ -93,7 +93,7 @@ impl ShapeRewriter<'_> {
         concat.name = Some(name.clone());
         concat.input = inputs;
         concat.output = vec![name.clone()];
-        self.inserted.push((node.index(), concat));
+        self.inserted.before(node.index(), concat);
         name
     }
 
@@ -129,7 +129,7 @@ impl ShapeRewriter<'_> {
                 output: vec![output],
                 ..NodeProto::default()
             };
-            self.inserted.push((node.index(), new));
+            self.inserted.before(node.index(), new);
         }
         name
     }

@@ -6,6 +6,7 @@
 
 mod cleanup;
 mod emit;
+mod insert;
 mod names;
 mod prune;
 mod shapes;

@@ -1,6 +1,6 @@
 //! The structural rewrite.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::cleanup::without_newly_dead;
@@ -35,8 +35,8 @@ pub fn prune(analysis: &Analysis, plan: &Plan) -> Result<Model> {
     let checked = Graph::verified(rewritten, "the pruned model")?;
     let clean = without_newly_dead(source, &checked);
     let mut model = checked.model().clone();
-    let is_there = |name: &String| clean.initializer.iter().any(|tensor| tensor.name() == name);
-    model.lazy.retain(|name, _| is_there(name));
+    let there: HashSet<&str> = clean.initializer.iter().map(|t| t.name()).collect();
+    model.lazy.retain(|name, _| there.contains(name.as_str()));
     model.proto.graph = Some(clean);
     Graph::verified(model.clone(), "the cleaned model")?;
     Ok(model)

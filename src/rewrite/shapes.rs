@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use super::insert::Insertions;
 use super::names::Names;
 use super::slice::kept_size;
 use crate::axes::{Extent, Kept};
@@ -26,8 +27,7 @@ pub(super) struct ShapeRewriter<'a> {
     /// What was written anew: by value and wanted numbers, its new name.
     pub(super) written: HashMap<(ValueId, Vec<Option<Extent>>), String>,
     pub(super) initializers: Vec<TensorProto>,
-    /// New nodes, to stand before the node with this index.
-    pub(super) inserted: Vec<(usize, NodeProto)>,
+    pub(super) inserted: Insertions,
 }
 
 impl<'a> ShapeRewriter<'a> {
@@ -40,7 +40,7 @@ impl<'a> ShapeRewriter<'a> {
             predicted: analysis.state.integers.clone(),
             written: HashMap::new(),
             initializers: Vec::new(),
-            inserted: Vec::new(),
+            inserted: Insertions::default(),
         }
     }
 
@@ -54,16 +54,39 @@ impl<'a> ShapeRewriter<'a> {
             let mirrors = mirrors.get(&node).map_or(&[][..], Vec::as_slice);
             self.node(node, mirrors, &mut graph.node[node.index()]);
         }
+        self.freeze_outputs(graph);
         graph.initializer.append(&mut self.initializers);
-        // Stable: of several insertions before one node the first made comes first.
-        self.inserted.sort_by_key(|&(place, _)| place);
-        let mut inserted = self.inserted.into_iter().peekable();
-        let old = std::mem::take(&mut graph.node);
-        for (place, node) in old.into_iter().enumerate() {
-            while let Some((_, new)) = inserted.next_if(|&(before, _)| before == place) {
-                graph.node.push(new);
+        self.inserted.apply(graph);
+    }
+
+    /// A size that is an output of the graph keeps its old value: what computes it gets another name.
+    fn freeze_outputs(&mut self, graph: &mut GraphProto) {
+        let source = self.analysis.graph();
+        let end = graph.node.len();
+        let outputs = source.value_ids().filter(|&id| source.value(id).is_output);
+        for value in outputs {
+            let Some(before) = self.changed(value) else {
+                continue;
+            };
+            let frozen = self.emit(NodeId(end as u32), value, before);
+            let name = &source.value(value).name;
+            let moved = self.names.fresh(&format!("{name}.pruned"));
+            let inserted = self.inserted.nodes_mut();
+            for node in graph.node.iter_mut().chain(inserted) {
+                for other in node.input.iter_mut().chain(&mut node.output) {
+                    if other == name {
+                        other.clone_from(&moved);
+                    }
+                }
             }
-            graph.node.push(node);
+            let identity = NodeProto {
+                op_type: Some("Identity".to_owned()),
+                name: Some(format!("{moved}.frozen")),
+                input: vec![frozen],
+                output: vec![name.clone()],
+                ..NodeProto::default()
+            };
+            self.inserted.before(end, identity);
         }
     }
 
@@ -125,18 +148,19 @@ impl<'a> ShapeRewriter<'a> {
 
     /// Gives a reader the numbers that a value had before pruning, if it would now have others.
     fn freeze(&mut self, node: NodeId, slot: usize, value: ValueId, proto: &mut NodeProto) {
-        let Some(before) = self.analysis.state.integers[value.index()].clone() else {
-            return;
-        };
-        let same = self.predicted[value.index()].as_ref().is_some_and(|now| {
-            let pairs = before.elements.iter().zip(&now.elements);
-            pairs
-                .into_iter()
-                .all(|(old, new)| old.is_none() || old == new)
-        });
-        if !same {
-            proto.input[slot] = self.emit(node, value, before.elements);
+        if let Some(before) = self.changed(value) {
+            proto.input[slot] = self.emit(node, value, before);
         }
+    }
+
+    /// The numbers of a value before pruning, if the graph would now compute others.
+    fn changed(&self, value: ValueId) -> Option<Vec<Option<Extent>>> {
+        let before = self.analysis.state.integers[value.index()].as_ref()?;
+        let same = self.predicted[value.index()].as_ref().is_some_and(|now| {
+            let mut pairs = before.elements.iter().zip(&now.elements);
+            pairs.all(|(old, new)| old.is_none() || old == new)
+        });
+        (!same).then(|| before.elements.clone())
     }
 
     /// Refreshes one mirror; returns the input slot that it speaks of.

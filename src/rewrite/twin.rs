@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::insert::Insertions;
 use super::names::Names;
 use crate::axes::{Kept, Type};
 use crate::dimensions::Analysis;
@@ -39,7 +40,7 @@ pub fn twin(analysis: &Analysis, plan: &Plan, masks: Masks) -> Result<Model> {
         masks: HashMap::new(),
         tensors: Vec::new(),
         masked: HashMap::new(),
-        inserted: Vec::new(),
+        inserted: Insertions::default(),
     };
     let mut proto = source.model().proto.clone();
     let graph = proto.graph.get_or_insert_default();
@@ -56,16 +57,7 @@ pub fn twin(analysis: &Analysis, plan: &Plan, masks: Masks) -> Result<Model> {
         let input = &mut graph.node[place].input[contraction.slot];
         *input = builder.masked(place, value, input.clone(), ty, behind)?;
     }
-    let old = std::mem::take(&mut graph.node);
-    // Stable: a value that is masked along two axes is masked in the order of its contractions.
-    builder.inserted.sort_by_key(|&(place, _)| place);
-    let mut inserted = builder.inserted.into_iter().peekable();
-    for (place, node) in old.into_iter().enumerate() {
-        while let Some((_, mul)) = inserted.next_if(|&(before, _)| before == place) {
-            graph.node.push(mul);
-        }
-        graph.node.push(node);
-    }
+    builder.inserted.apply(graph);
     for tensor in builder.tensors {
         match masks {
             Masks::Initializers => graph.initializer.push(tensor),
@@ -106,9 +98,9 @@ struct Builder<'a> {
     names: Names,
     masks: HashMap<MaskKey, String>,
     tensors: Vec<crate::onnx::proto::TensorProto>,
-    /// By value and mask: the masked value, and the first node that reads it.
-    masked: HashMap<(String, String), (String, usize)>,
-    inserted: Vec<(usize, NodeProto)>,
+    /// By value and mask: the masked value.
+    masked: HashMap<(String, String), String>,
+    inserted: Insertions,
 }
 
 impl Builder<'_> {
@@ -125,15 +117,8 @@ impl Builder<'_> {
         let element = self.analysis.state.elements[value.index()].unwrap_or(ElementType::Float);
         let mask = self.mask(ty, behind, element, &input)?;
         let key = (input.clone(), mask.clone());
-        if let Some((name, first)) = self.masked.get_mut(&key) {
-            if place < *first {
-                *first = place;
-                let made = self
-                    .inserted
-                    .iter_mut()
-                    .find(|(_, node)| node.output[0] == *name);
-                made.into_iter().for_each(|(before, _)| *before = place);
-            }
+        if let Some(name) = self.masked.get(&key) {
+            self.inserted.advance(name, place);
             return Ok(name.clone());
         }
         let name = self.names.fresh(&format!("{input}.masked"));
@@ -144,8 +129,8 @@ impl Builder<'_> {
             output: vec![name.clone()],
             ..NodeProto::default()
         };
-        self.inserted.push((place, mul));
-        self.masked.insert(key, (name.clone(), place));
+        self.inserted.before(place, mul);
+        self.masked.insert(key, name.clone());
         Ok(name)
     }
 

@@ -4,13 +4,14 @@ use prost::Message;
 
 use super::builder::{Builder, Size, analyse, info, noise};
 use crate::error::{Error, Fault};
-use crate::graph::Graph;
+use crate::graph::{Graph, verify};
 use crate::onnx::proto::{AttributeProto, FunctionProto, NodeProto, OperatorSetIdProto};
 use crate::onnx::{ElementType, Model};
 
 fn faults(builder: Builder) -> Vec<Fault> {
     let bytes = builder.proto().encode_to_vec();
     let model = Model::from_bytes(bytes).expect("it decodes");
+    assert!(!verify(&model).is_empty());
     match Graph::new(&model) {
         Err(Error::Graph { faults, .. }) => faults,
         other => panic!("expected faults, got {other:?}"),

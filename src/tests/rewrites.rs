@@ -199,3 +199,21 @@ fn old_models_list_initializers_among_the_inputs() {
     verify(&analysis, &plan, &pruned, &runtime()).expect("equal to the twin");
     assert_eq!((pruned.ir_version(), pruned.opset()), (3, 8));
 }
+
+#[test]
+fn a_size_that_is_an_output_keeps_its_value() {
+    let model = two_layers()
+        .node("Shape", "r -> s", &[])
+        .node("Gather", "s last -> n", &[])
+        .scalar("last", 1)
+        .node("Cast", "n -> f", &[("to", 1.into())])
+        .output_of("s", ElementType::Int64)
+        .output("f")
+        .model();
+    let analysis = analyse(&model);
+    let plan = plan(&analysis, &Settings::default());
+    let pruned = prune(&analysis, &plan).expect("a model");
+    let proof = verify(&analysis, &plan, &pruned, &runtime()).expect("equal to the twin");
+    assert_eq!(proof.outputs.len(), 3);
+    assert!(proof.outputs.iter().all(|output| output.relative < 1e-6));
+}
