@@ -1,11 +1,12 @@
 //! Formatting that the reports share.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// A table with these headings; all columns but the first `left` are aligned to the right.
 pub(super) fn table(headings: &[&str], left: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headings);
     for index in left..headings.len() {
         if let Some(column) = table.column_mut(index) {
