@@ -80,6 +80,22 @@ pub enum Error {
     /// onnxruntime is missing, cannot be loaded or failed.
     #[error("onnxruntime: {reason}; {remedy}")]
     Runtime { reason: String, remedy: String },
+    /// An execution provider cannot be used.
+    #[error("provider {provider} is unavailable: {reason}; {remedy}")]
+    Provider {
+        provider: String,
+        reason: String,
+        remedy: String,
+    },
+    /// Data does not fit the model. All misfits are listed.
+    #[error("{what} does not fit the model:{}", list(misfits))]
+    Data { what: String, misfits: Vec<String> },
+    /// Two models cannot be compared. All differences are listed.
+    #[error("the models cannot be compared:{}", list(differences))]
+    Signatures { differences: Vec<String> },
+    /// A demand on a candidate does not hold. All are listed.
+    #[error("{} gate(s) failed:{}", failed.len(), list(failed))]
+    Gates { failed: Vec<String> },
     /// The pruned model does not equal the masked original.
     #[error(
         "verification failed: output '{output}' differs from the masked twin by a relative error of {error:.3e} (allowed: {allowed:.0e}); the model was not written, please report this model"
@@ -95,9 +111,9 @@ impl Error {
     /// The class that decides the exit code.
     pub fn class(&self) -> Class {
         match self {
-            Error::Verification { .. } => Class::Check,
+            Error::Verification { .. } | Error::Gates { .. } => Class::Check,
             Error::Usage(_) => Class::Usage,
-            Error::Write { .. } | Error::Runtime { .. } => Class::Runtime,
+            Error::Write { .. } | Error::Runtime { .. } | Error::Provider { .. } => Class::Runtime,
             Error::Read { .. }
             | Error::NotAModel { .. }
             | Error::Tensor { .. }
@@ -105,6 +121,8 @@ impl Error {
             | Error::Graph { .. }
             | Error::Function { .. }
             | Error::NothingToPrune { .. }
+            | Error::Data { .. }
+            | Error::Signatures { .. }
             | Error::Plan { .. } => Class::Input,
         }
     }

@@ -39,6 +39,7 @@
 #![warn(missing_docs)]
 
 mod axes;
+pub mod benchmark;
 pub mod dimensions;
 mod error;
 mod files;

@@ -1,9 +1,11 @@
 //! The command line: one file per subcommand; arguments in, one library call, printing.
 
+mod bench;
 mod inspect;
 mod prune;
 mod runtime;
 mod twin;
+mod validate;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -29,7 +31,11 @@ pub struct Cli {
 enum Command {
     Prune(prune::PruneArgs),
     Inspect(inspect::InspectArgs),
+    Validate(Box<validate::ValidateArgs>),
+    Bench(bench::BenchArgs),
     Twin(twin::TwinArgs),
+    #[command(hide = true)]
+    ProbeMemory(bench::ProbeArgs),
     Runtime(runtime::RuntimeArgs),
 }
 
@@ -41,7 +47,10 @@ impl Cli {
         match self.command {
             Command::Prune(args) => args.run(&printer),
             Command::Inspect(args) => args.run(&printer),
+            Command::Validate(args) => args.run(&printer),
+            Command::Bench(args) => args.run(&printer),
             Command::Twin(args) => args.run(&printer),
+            Command::ProbeMemory(args) => args.run(),
             Command::Runtime(args) => args.run(&printer),
         }
     }

@@ -1,14 +1,12 @@
 //! `secateur runtime`
 
-use std::fmt;
-
 use clap::{Args, Subcommand, ValueEnum};
-use secateur::runtime::{Library, PINNED_VERSION, Runtime, cache_folder, install};
-use serde::Serialize;
+use secateur::job::runtime_status;
+use secateur::runtime::{self, install};
 
 use super::{Printer, RuntimeFlags, say};
 
-/// Show or install the onnxruntime that proofs run in
+/// Show or install onnxruntime and its providers
 #[derive(Args, Debug)]
 pub struct RuntimeArgs {
     #[command(subcommand)]
@@ -17,9 +15,9 @@ pub struct RuntimeArgs {
 
 #[derive(Debug, Subcommand)]
 enum RuntimeCommand {
-    /// Show which library is used and where it was found
+    /// Show which library is used, its providers and devices, and what is missing
     Status(RuntimeFlags),
-    /// Install the pinned library into the cache
+    /// Install a pinned package into the cache
     Install {
         /// What to install
         #[arg(value_enum, default_value_t = Package::Cpu)]
@@ -29,56 +27,28 @@ enum RuntimeCommand {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Package {
-    /// The CPU execution provider
+    /// onnxruntime with the CPU provider
     Cpu,
-}
-
-#[derive(Serialize)]
-struct Status {
-    library: Option<String>,
-    source: Option<String>,
-    build: Option<String>,
-    pinned_version: &'static str,
-    cache: String,
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.library, &self.source) {
-            (Some(library), Some(source)) => {
-                writeln!(f, "library: {library}")?;
-                writeln!(f, "found by: {source}")?;
-            }
-            _ => writeln!(
-                f,
-                "library: none yet; onnxruntime {} is installed when it is first needed",
-                self.pinned_version
-            )?,
-        }
-        if let Some(build) = &self.build {
-            writeln!(f, "build: {build}")?;
-        }
-        writeln!(f, "cache: {}", self.cache)
-    }
+    /// onnxruntime with the CUDA and TensorRT providers
+    Cuda,
+    /// The WebGPU plugin provider
+    Webgpu,
 }
 
 impl RuntimeArgs {
     pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
-        let library = match self.command {
-            RuntimeCommand::Status(flags) => Library::find(flags.onnxruntime.as_deref())?,
-            RuntimeCommand::Install {
-                package: Package::Cpu,
-            } => Some(install(&mut say)?),
-        };
-        let build = library.as_ref().map(Runtime::load).transpose()?;
-        printer.print(&Status {
-            library: library
-                .as_ref()
-                .map(|library| library.path.display().to_string()),
-            source: library.as_ref().map(|library| library.source.to_string()),
-            build: build.map(|runtime| runtime.build_info().to_owned()),
-            pinned_version: PINNED_VERSION,
-            cache: cache_folder()?.display().to_string(),
-        })
+        match self.command {
+            RuntimeCommand::Status(flags) => printer.print(&runtime_status(&flags.options())?),
+            RuntimeCommand::Install { package } => {
+                let package = match package {
+                    Package::Cpu => runtime::Package::Cpu,
+                    Package::Cuda => runtime::Package::Cuda,
+                    Package::Webgpu => runtime::Package::WebGpu,
+                };
+                let library = install(package, &mut say)?;
+                say(&format!("installed: {}", library.path.display()));
+                Ok(())
+            }
+        }
     }
 }

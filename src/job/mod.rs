@@ -1,8 +1,11 @@
 //! The commands as library calls: from files to files, with a report.
 
+mod bench;
 mod inspect;
 mod prune;
+mod runtime;
 mod twin;
+mod validate;
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +13,14 @@ use crate::dimensions::{Analysis, InputSizes};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::onnx::Model;
-use crate::runtime::{Library, Runtime};
+use crate::runtime::{Library, Package, Provider, Runtime};
 
+pub use bench::{BenchOptions, PeakMemory, bench, peak_memory};
 pub use inspect::inspect;
 pub use prune::{Proof, PruneOptions, Source, prune};
+pub use runtime::runtime_status;
 pub use twin::{TwinOptions, twin};
+pub use validate::{ValidateOptions, Validated, validate};
 
 /// Which onnxruntime a job may use.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +37,23 @@ impl RuntimeOptions {
     /// # Errors
     /// There is none that can be used.
     pub fn load(&self, say: &mut dyn FnMut(&str)) -> Result<Runtime> {
-        let library = Library::find_or_install(self.library.as_deref(), self.offline, say)?;
-        Runtime::load(&library)
+        self.load_for(&[], say)
+    }
+
+    /// As [`RuntimeOptions::load`], with a build that has these providers where one is installed.
+    ///
+    /// # Errors
+    /// There is none that can be used.
+    pub fn load_for(&self, providers: &[Provider], say: &mut dyn FnMut(&str)) -> Result<Runtime> {
+        let cuda = providers.iter().any(Provider::needs_cuda);
+        let preferred: &[Package] = if cuda { &[Package::Cuda] } else { &[] };
+        let library = self.library.as_deref();
+        Runtime::load(&Library::find_or_install(
+            library,
+            preferred,
+            self.offline,
+            say,
+        )?)
     }
 }
 

@@ -1,8 +1,14 @@
 //! What a run found, as plain data: serde structs that print as tables. Nothing here computes.
 
+mod benchmark;
 mod inspection;
 mod pruning;
+mod runtime;
 mod table;
+mod validation;
 
+pub use benchmark::{BenchReport, BenchSetting, Timing};
 pub use inspection::{BlockedRow, DimensionRow, Inspection, UnsupportedRow};
 pub use pruning::{Outcome, PlannedRow, PruneReport, Stage};
+pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
+pub use validation::ValidationReport;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use etcetera::{BaseStrategy, choose_base_strategy};
 
-use super::install::{self, VERSION};
+use super::install::{self, Package};
 use crate::error::{Error, Result};
 
 /// Oldest minor version of onnxruntime 1.x whose interface we can use.
@@ -50,12 +50,12 @@ pub struct Library {
 }
 
 impl Library {
-    /// The library that a command would use, in this order: `given`, `ORT_DYLIB_PATH`, the cache, the active
-    /// Python. `None` if there is none yet.
+    /// The library that a command would use, in this order: `given`, `ORT_DYLIB_PATH`, the cache (first the
+    /// packages in `preferred`), the active Python. `None` if there is none yet.
     ///
     /// # Errors
     /// A named library that is not there.
-    pub fn find(given: Option<&Path>) -> Result<Option<Library>> {
+    pub fn find(given: Option<&Path>, preferred: &[Package]) -> Result<Option<Library>> {
         let variable = std::env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty());
         let named = [
             (given.map(Path::to_owned), Source::Given),
@@ -72,13 +72,11 @@ impl Library {
             }
             return Ok(Some(Library { path, source }));
         }
-        let cached = cached_path()?;
-        if cached.is_file() {
-            let source = Source::Cache;
-            return Ok(Some(Library {
-                path: cached,
-                source,
-            }));
+        for &package in preferred.iter().chain(&[Package::Cpu]) {
+            if let Some(path) = install::installed(package)? {
+                let source = Source::Cache;
+                return Ok(Some(Library { path, source }));
+            }
         }
         Ok(in_python())
     }
@@ -89,10 +87,11 @@ impl Library {
     /// There is none and `offline` forbids to install it, or the installation fails.
     pub fn find_or_install(
         given: Option<&Path>,
+        preferred: &[Package],
         offline: bool,
         say: &mut dyn FnMut(&str),
     ) -> Result<Library> {
-        if let Some(library) = Library::find(given)? {
+        if let Some(library) = Library::find(given, preferred)? {
             return Ok(library);
         }
         if offline {
@@ -103,7 +102,7 @@ impl Library {
                 ),
             });
         }
-        install::install(say)
+        install::install(Package::Cpu, say)
     }
 }
 
@@ -120,21 +119,6 @@ pub fn cache_folder() -> Result<PathBuf> {
         remedy: format!("set {CACHE_VARIABLE} to a folder"),
     })?;
     Ok(strategy.cache_dir().join("secateur"))
-}
-
-/// Where the pinned version is kept.
-pub(super) fn cached_path() -> Result<PathBuf> {
-    let folder = cache_folder()?.join(format!("onnxruntime-{VERSION}"));
-    Ok(folder.join(file_name()))
-}
-
-/// The library's file name in the pinned package of this system.
-pub(super) fn file_name() -> String {
-    match std::env::consts::OS {
-        "windows" => "onnxruntime.dll".to_owned(),
-        "macos" => format!("libonnxruntime.{VERSION}.dylib"),
-        _ => format!("libonnxruntime.so.{VERSION}"),
-    }
 }
 
 /// Commands that may start the active Python.

@@ -5,12 +5,16 @@
 
 mod install;
 mod library;
+mod profile;
+mod provider;
 mod session;
 mod tensor;
 
-pub use install::{VERSION as PINNED_VERSION, install};
+pub use install::{Package, VERSION as PINNED_VERSION, install};
 pub use library::{Library, Source, cache_folder};
-pub use session::{Runtime, Session, Signature};
+pub use profile::Kernel;
+pub use provider::Provider;
+pub use session::{Device, Profiling, Purpose, Runtime, Session, SessionOptions, Signature};
 pub use tensor::Tensor;
 
 use crate::error::Error;

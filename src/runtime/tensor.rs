@@ -59,6 +59,24 @@ macro_rules! tensors {
                 }
             }
 
+            /// A tensor from packed little-endian bytes in row-major order.
+            ///
+            /// # Errors
+            /// An element type that sessions do not take, or another number of bytes than the shape says.
+            pub(crate) fn from_packed(element: ElementType, shape: &[usize], bytes: &[u8]) -> Result<Tensor> {
+                match element {
+                    $(ElementType::$element => {
+                        const WIDTH: usize = std::mem::size_of::<$rust>();
+                        let elements = bytes.as_chunks::<WIDTH>().0.iter();
+                        let elements = elements.map(|&x| <$rust as Packed<WIDTH>>::packed(x));
+                        let array = ArrayD::from_shape_vec(IxDyn(shape), elements.collect())
+                            .map_err(|misfit| Error::Usage(format!("the bytes do not fit the shape: {misfit}")))?;
+                        Ok(Tensor::$variant(array))
+                    })*
+                    other => Err(Error::Usage(format!("tensors of type {other} cannot be run"))),
+                }
+            }
+
             pub(super) fn to_value(&self) -> Result<DynValue> {
                 let made = match self {
                     $(Tensor::$variant(array) => {
@@ -106,6 +124,31 @@ macro_rules! rounded {
             }
         })*
     };
+}
+
+/// An element from its little-endian bytes.
+trait Packed<const N: usize> {
+    fn packed(bytes: [u8; N]) -> Self;
+}
+
+macro_rules! packed {
+    ($($rust:ty, $width:literal;)*) => {
+        $(impl Packed<$width> for $rust {
+            fn packed(bytes: [u8; $width]) -> $rust {
+                <$rust>::from_le_bytes(bytes)
+            }
+        })*
+    };
+}
+
+packed! {
+    f32, 4; f64, 8; f16, 2; bf16, 2; i8, 1; i16, 2; i32, 4; i64, 8; u8, 1; u16, 2; u32, 4; u64, 8;
+}
+
+impl Packed<1> for bool {
+    fn packed([byte]: [u8; 1]) -> bool {
+        byte != 0
+    }
 }
 
 rounded! {

@@ -12,7 +12,7 @@ use crate::runtime::{Library, Runtime};
 use crate::validate::verify;
 
 pub(super) fn runtime() -> Runtime {
-    let library = Library::find_or_install(None, false, &mut |_| {}).expect("onnxruntime");
+    let library = Library::find_or_install(None, &[], false, &mut |_| {}).expect("onnxruntime");
     Runtime::load(&library).expect("onnxruntime loads")
 }
 

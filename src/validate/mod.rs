@@ -1,9 +1,27 @@
 //! Judging one model by another in onnxruntime: inputs, deviations, the proof of a rewrite.
 
 mod compare;
+mod data;
+mod deviation;
+mod gates;
 mod inputs;
+mod parity;
+mod perturb;
+mod task;
 mod verify;
 
 pub use compare::{OutputDeviation, compare};
+pub use data::{Batch, DataSet, DataSource, ImageOptions, Labels, Layout};
+pub use deviation::Deviation;
+pub use gates::{Gate, GateRow, judge};
 pub use inputs::random_inputs;
+pub use parity::{
+    Condition, Fallback, ParitySettings, Placement, ProviderParity, UNDISTURBED, parity,
+    signature_differences,
+};
+pub use perturb::Perturbation;
+pub use task::{ClassRow, Metric, TaskReport};
 pub use verify::{Verification, verify};
+
+pub(crate) use data::with_batch;
+pub(crate) use parity::provider_fault;

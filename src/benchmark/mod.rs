@@ -1,0 +1,98 @@
+//! Latency of models side by side: interleaved runs, so that whatever slows the machine hits all alike.
+
+mod statistics;
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::runtime::{Kernel, Session, Tensor};
+
+pub use statistics::{Latency, Ratio};
+
+/// How often a model runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Repetitions {
+    /// Runs before the first that counts.
+    pub warm_up: usize,
+    /// Runs that count.
+    pub runs: usize,
+}
+
+impl Default for Repetitions {
+    fn default() -> Repetitions {
+        Repetitions {
+            warm_up: 5,
+            runs: 50,
+        }
+    }
+}
+
+/// Seconds of every run of every model, in rounds: each round runs each model once, and every other round
+/// in the opposite order.
+///
+/// # Errors
+/// A model that does not run on its inputs.
+pub fn interleaved(
+    models: &mut [(Session, Vec<(String, Tensor)>)],
+    repetitions: Repetitions,
+) -> Result<Vec<Vec<f64>>> {
+    let mut times = vec![Vec::with_capacity(repetitions.runs); models.len()];
+    for round in 0..repetitions.warm_up + repetitions.runs {
+        for step in 0..models.len() {
+            let place = if round % 2 == 0 {
+                step
+            } else {
+                models.len() - 1 - step
+            };
+            let (session, inputs) = &mut models[place];
+            let start = Instant::now();
+            session.run(inputs)?;
+            let seconds = start.elapsed().as_secs_f64();
+            if round >= repetitions.warm_up {
+                times[place].push(seconds);
+            }
+        }
+    }
+    Ok(times)
+}
+
+/// Time that an operator took in each model, over one run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OperatorTime {
+    /// The operator, as it was after fusion.
+    pub operator: String,
+    /// Microseconds by model.
+    pub microseconds: Vec<f64>,
+    /// Kernels by model.
+    pub kernels: Vec<usize>,
+}
+
+/// Sums the kernels of each model by operator, the slowest of the first model first. `runs` is how often
+/// each model ran.
+pub fn by_operator(models: &[Vec<Kernel>], runs: usize) -> Vec<OperatorTime> {
+    let mut rows: Vec<OperatorTime> = Vec::new();
+    for (place, kernels) in models.iter().enumerate() {
+        for kernel in kernels {
+            let known = rows.iter().position(|row| row.operator == kernel.operator);
+            let known = known.unwrap_or_else(|| {
+                rows.push(OperatorTime {
+                    operator: kernel.operator.clone(),
+                    microseconds: vec![0.0; models.len()],
+                    kernels: vec![0; models.len()],
+                });
+                rows.len() - 1
+            });
+            rows[known].microseconds[place] += kernel.microseconds as f64 / runs as f64;
+            rows[known].kernels[place] += 1;
+        }
+    }
+    for row in &mut rows {
+        row.kernels
+            .iter_mut()
+            .for_each(|count| *count /= runs.max(1));
+    }
+    rows.sort_by(|a, b| b.microseconds[0].total_cmp(&a.microseconds[0]));
+    rows
+}

@@ -1,0 +1,143 @@
+//! `secateur bench`
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+use secateur::benchmark::Repetitions;
+use secateur::job::{BenchOptions, bench, peak_memory};
+use secateur::runtime::{Profiling, Provider};
+
+use super::{Printer, RuntimeFlags, parse_size, say, write_out};
+
+/// Measure latency, throughput and memory of models side by side
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// The models; the first is the yardstick
+    #[arg(required = true)]
+    models: Vec<PathBuf>,
+    /// Where to run: cpu, cuda[:DEVICE], tensorrt[:DEVICE], webgpu or plugin:LIBRARY[,NAME]; repeatable
+    #[arg(long, value_name = "PROVIDER", default_value = "cpu")]
+    provider: Vec<Provider>,
+    /// Samples per run, as in 1,8
+    #[arg(long, value_delimiter = ',', default_value = "1", value_parser = parse_count)]
+    batch: Vec<usize>,
+    /// Threads inside an operator, as in 1,2 (onnxruntime's default without)
+    #[arg(long, value_delimiter = ',', value_parser = parse_count)]
+    threads: Vec<usize>,
+    /// Runs that count
+    #[arg(long, default_value = "50", value_parser = parse_count)]
+    runs: usize,
+    /// Runs before the first that counts
+    #[arg(long, default_value_t = 5)]
+    warm_up: usize,
+    /// Show where the time went, by operator
+    #[arg(long)]
+    profile: bool,
+    /// Size of a dynamic input axis other than the batch, as in sequence=128
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
+    dims: Vec<(String, i64)>,
+    #[command(flatten)]
+    runtime: RuntimeFlags,
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(format!("'{text}' is no positive number")),
+    }
+}
+
+impl BenchArgs {
+    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+        let options = BenchOptions {
+            providers: self.provider,
+            batches: self.batch,
+            threads: self.threads,
+            repetitions: Repetitions {
+                warm_up: self.warm_up,
+                runs: self.runs,
+            },
+            sizes: self.dims.clone(),
+            profiling: if self.profile {
+                Profiling::On
+            } else {
+                Profiling::Off
+            },
+            runtime: self.runtime.options(),
+        };
+        let flags = &self.runtime;
+        let peak = |model: &Path, provider: &Provider, batch: usize| {
+            peak_of_a_process(model, provider, batch, &self.dims, flags)
+        };
+        let report = bench(&self.models, &options, &peak, &mut say)?;
+        printer.print(&report)?;
+        match report
+            .settings
+            .into_iter()
+            .find_map(|setting| setting.unavailable)
+        {
+            None => Ok(()),
+            Some(reason) => Err(secateur::Error::Runtime {
+                reason,
+                remedy: "`secateur runtime status` shows what is missing".to_owned(),
+            }
+            .into()),
+        }
+    }
+}
+
+/// Runs this program once more, to do nothing but [`ProbeArgs`].
+fn peak_of_a_process(
+    model: &Path,
+    provider: &Provider,
+    batch: usize,
+    dims: &[(String, i64)],
+    flags: &RuntimeFlags,
+) -> Option<u64> {
+    let mut command = Command::new(std::env::current_exe().ok()?);
+    command.arg("probe-memory").arg(model);
+    command.args([
+        "--provider",
+        &provider.to_string(),
+        "--batch",
+        &batch.to_string(),
+    ]);
+    for (name, size) in dims {
+        command.arg("--dim").arg(format!("{name}={size}"));
+    }
+    if let Some(library) = &flags.onnxruntime {
+        command.arg("--onnxruntime").arg(library);
+    }
+    let output = command.output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}
+
+/// Load a model, run it once and print the peak memory of this process in bytes
+#[derive(Args, Debug)]
+pub struct ProbeArgs {
+    model: PathBuf,
+    #[arg(long)]
+    provider: Provider,
+    #[arg(long, value_parser = parse_count)]
+    batch: usize,
+    #[arg(long = "dim", value_parser = parse_size)]
+    dims: Vec<(String, i64)>,
+    #[command(flatten)]
+    runtime: RuntimeFlags,
+}
+
+impl ProbeArgs {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let options = self.runtime.options();
+        let peak = peak_memory(
+            &self.model,
+            &self.provider,
+            self.batch,
+            &self.dims,
+            &options,
+        )?;
+        let text = peak.map_or(String::new(), |bytes| format!("{bytes}\n"));
+        write_out(&mut std::io::stdout(), &text)
+    }
+}

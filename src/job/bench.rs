@@ -1,0 +1,242 @@
+//! Measuring models side by side.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::{RuntimeOptions, analyse};
+use crate::benchmark::{Latency, Ratio, Repetitions, by_operator, interleaved};
+use crate::error::{Error, Result};
+use crate::onnx::Model;
+use crate::report::{BenchReport, BenchSetting, Timing};
+use crate::runtime::{Profiling, Provider, Purpose, Runtime, Session, SessionOptions, Tensor};
+use crate::validate::{random_inputs, with_batch};
+
+/// Version of the JSON document.
+const SCHEMA: &str = "secateur.benchmark/1";
+/// Runs with the profiler on.
+const PROFILED: usize = 5;
+
+/// How models are measured.
+#[derive(Clone, Debug)]
+pub struct BenchOptions {
+    /// Where they run.
+    pub providers: Vec<Provider>,
+    /// Samples per run, each.
+    pub batches: Vec<usize>,
+    /// Threads inside an operator, each; onnxruntime's default where empty.
+    pub threads: Vec<usize>,
+    /// How often.
+    pub repetitions: Repetitions,
+    /// Sizes of dynamic input axes.
+    pub sizes: Vec<(String, i64)>,
+    /// Whether the time is broken down by operator.
+    pub profiling: Profiling,
+    /// Which onnxruntime.
+    pub runtime: RuntimeOptions,
+}
+
+/// Measures the peak memory of a run of its own: model, provider, batch.
+pub type PeakMemory<'a> = &'a dyn Fn(&Path, &Provider, usize) -> Option<u64>;
+
+type Inputs = Vec<(String, Tensor)>;
+
+/// Measures `models`; the first is the yardstick.
+///
+/// # Errors
+/// A bad model, a batch that a model does not take, or no onnxruntime. An unavailable provider has a row.
+pub fn bench(
+    models: &[PathBuf],
+    options: &BenchOptions,
+    peak: PeakMemory,
+    say: &mut dyn FnMut(&str),
+) -> Result<BenchReport> {
+    let runtime = options.runtime.load_for(&options.providers, say)?;
+    let file_bytes: Result<Vec<u64>> = models
+        .iter()
+        .map(|path| Ok(Model::load(path)?.source_bytes()))
+        .collect();
+    let threads: Vec<Option<usize>> = match options.threads.is_empty() {
+        true => vec![None],
+        false => options.threads.iter().copied().map(Some).collect(),
+    };
+    let mut settings = Vec::new();
+    for provider in &options.providers {
+        for &threads in &threads {
+            for &batch in &options.batches {
+                let session = SessionOptions {
+                    provider: provider.clone(),
+                    purpose: Purpose::Latency,
+                    threads,
+                    profiling: Profiling::Off,
+                };
+                settings.push(measure(&runtime, models, &session, batch, options, peak)?);
+            }
+        }
+    }
+    Ok(BenchReport {
+        schema: SCHEMA,
+        models: models
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect(),
+        file_bytes: file_bytes?,
+        runs: options.repetitions.runs,
+        settings,
+    })
+}
+
+fn measure(
+    runtime: &Runtime,
+    models: &[PathBuf],
+    session: &SessionOptions,
+    batch: usize,
+    options: &BenchOptions,
+    peak: PeakMemory,
+) -> Result<BenchSetting> {
+    let mut setting = BenchSetting {
+        provider: session.provider.to_string(),
+        unavailable: None,
+        threads: session.threads,
+        batch,
+        timings: Vec::new(),
+        operators: Vec::new(),
+    };
+    let opened = open_all(runtime, models, session, batch, &options.sizes);
+    let (mut sessions, loads) = match opened {
+        Ok(opened) => opened,
+        Err(fault @ Error::Provider { .. }) => {
+            setting.unavailable = Some(fault.to_string());
+            return Ok(setting);
+        }
+        Err(fault) => return Err(fault),
+    };
+    let times = interleaved(&mut sessions, options.repetitions)?;
+    for (place, (seconds, load_ms)) in times.iter().zip(loads).enumerate() {
+        let latency = Latency::of(seconds);
+        setting.timings.push(Timing {
+            load_ms,
+            latency,
+            throughput: 1e3 * batch as f64 / latency.median_ms,
+            ratio: (place > 0).then(|| Ratio::of(&times[0], seconds, place as u64)),
+            peak_bytes: peak(&models[place], &session.provider, batch),
+        });
+    }
+    if options.profiling == Profiling::On {
+        let profiled = SessionOptions {
+            profiling: Profiling::On,
+            ..session.clone()
+        };
+        let (sessions, _) = open_all(runtime, models, &profiled, batch, &options.sizes)?;
+        let mut kernels = Vec::new();
+        for (mut session, inputs) in sessions {
+            for _ in 0..PROFILED {
+                session.run(&inputs)?;
+            }
+            kernels.push(session.kernels()?);
+        }
+        setting.operators = by_operator(&kernels, PROFILED);
+    }
+    Ok(setting)
+}
+
+/// Sessions with random inputs of `batch` samples, and the milliseconds that loading each took.
+fn open_all(
+    runtime: &Runtime,
+    models: &[PathBuf],
+    options: &SessionOptions,
+    batch: usize,
+    sizes: &[(String, i64)],
+) -> Result<(Vec<(Session, Inputs)>, Vec<f64>)> {
+    let mut sessions = Vec::new();
+    let mut loads = Vec::new();
+    for path in models {
+        let (session, inputs, milliseconds) = open(runtime, path, options, batch, sizes)?;
+        sessions.push((session, inputs));
+        loads.push(milliseconds);
+    }
+    Ok((sessions, loads))
+}
+
+fn open(
+    runtime: &Runtime,
+    path: &Path,
+    options: &SessionOptions,
+    batch: usize,
+    sizes: &[(String, i64)],
+) -> Result<(Session, Inputs, f64)> {
+    let analysis = analyse(&Model::load(path)?, sizes)?;
+    runtime.prepare(&options.provider)?;
+    let start = Instant::now();
+    let session = runtime.session_from_file(path, &path.display().to_string(), options)?;
+    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+    let signatures = session.inputs();
+    let fixed = signatures
+        .iter()
+        .filter_map(|input| input.shape.first().copied());
+    if let Some(fixed) = fixed
+        .into_iter()
+        .find(|&size| size > 0 && size != batch as i64)
+    {
+        return Err(Error::Usage(format!(
+            "{} has a fixed batch of {fixed}; use --batch {fixed}",
+            path.display()
+        )));
+    }
+    let inputs = random_inputs(&analysis, &with_batch(&signatures, batch), 0)?;
+    Ok((session, inputs, milliseconds))
+}
+
+/// How many times as fast the second model is as the first.
+pub(super) fn speedup(
+    runtime: &Runtime,
+    models: [&Path; 2],
+    provider: &Provider,
+    inputs: &[(String, Tensor)],
+    repetitions: Repetitions,
+) -> Result<f64> {
+    let options = SessionOptions {
+        provider: provider.clone(),
+        purpose: Purpose::Latency,
+        ..SessionOptions::default()
+    };
+    let mut sessions = Vec::new();
+    for path in models {
+        let session = runtime.session_from_file(path, &path.display().to_string(), &options)?;
+        sessions.push((session, inputs.to_vec()));
+    }
+    let times = interleaved(&mut sessions, repetitions)?;
+    Ok(Ratio::of(&times[0], &times[1], 0).speedup)
+}
+
+/// Loads a model, runs it once and says the peak memory of this process so far, in bytes: for a process that
+/// does nothing else.
+///
+/// # Errors
+/// The model does not run.
+pub fn peak_memory(
+    path: &Path,
+    provider: &Provider,
+    batch: usize,
+    sizes: &[(String, i64)],
+    runtime: &RuntimeOptions,
+) -> Result<Option<u64>> {
+    let runtime = runtime.load_for(std::slice::from_ref(provider), &mut |_| {})?;
+    let options = SessionOptions {
+        provider: provider.clone(),
+        purpose: Purpose::Latency,
+        ..SessionOptions::default()
+    };
+    let (mut session, inputs, _) = open(&runtime, path, &options, batch, sizes)?;
+    session.run(&inputs)?;
+    Ok(peak_of_this_process())
+}
+
+/// The high-water mark of resident memory, where the system tells it.
+fn peak_of_this_process() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}

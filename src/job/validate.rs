@@ -1,0 +1,160 @@
+//! Comparing a candidate with a reference.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::bench::speedup;
+use super::runtime::available;
+use super::{RuntimeOptions, analyse};
+use crate::benchmark::Repetitions;
+use crate::error::{Error, Result};
+use crate::onnx::Model;
+use crate::report::ValidationReport;
+use crate::runtime::{Provider, Runtime, SessionOptions};
+use crate::validate::{
+    DataSet, DataSource, Fallback, Gate, GateRow, ParitySettings, Perturbation, ProviderParity,
+    judge, parity, provider_fault, signature_differences,
+};
+
+/// Version of the JSON document.
+const SCHEMA: &str = "secateur.validation/1";
+
+/// How models are compared.
+#[derive(Clone, Debug)]
+pub struct ValidateOptions {
+    /// Where they run; the CPU and every GPU that is available where empty.
+    pub providers: Vec<Provider>,
+    /// What they run on.
+    pub source: DataSource,
+    /// Samples per run, where the model leaves it open.
+    pub batch: usize,
+    /// Sizes of dynamic input axes, for random inputs.
+    pub sizes: Vec<(String, i64)>,
+    /// Conditions besides the data as it is.
+    pub perturbations: Vec<Perturbation>,
+    /// Demands.
+    pub gates: Vec<Gate>,
+    /// Whether nodes may run on the CPU instead of a GPU provider.
+    pub fallback: Fallback,
+    /// Seed of perturbations and bootstraps.
+    pub seed: u64,
+    /// Which onnxruntime.
+    pub runtime: RuntimeOptions,
+}
+
+/// A comparison, and what is wrong with it.
+#[derive(Debug)]
+pub struct Validated {
+    /// What was found.
+    pub report: ValidationReport,
+    /// A provider that was asked for and could not be used, or else the gates that failed.
+    pub fault: Option<Error>,
+}
+
+/// Compares the model at `candidate` with the one at `reference`. `progress` gets samples done and in all.
+///
+/// # Errors
+/// Bad models or data, models with different signatures, or no onnxruntime. An unavailable provider and a
+/// failed gate are no errors here but [`Validated::fault`].
+pub fn validate(
+    reference: &Path,
+    candidate: &Path,
+    options: &ValidateOptions,
+    say: &mut dyn FnMut(&str),
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Validated> {
+    let start = Instant::now();
+    let analysis = analyse(&Model::load(reference)?, &options.sizes)?;
+    Model::load(candidate)?;
+    let wanted = match options.providers.is_empty() {
+        true => vec![Provider::Cuda { device: 0 }],
+        false => options.providers.clone(),
+    };
+    let runtime = options.runtime.load_for(&wanted, say)?;
+    let cpu = SessionOptions::default();
+    let session = runtime.session_from_file(reference, "the reference", &cpu)?;
+    let other = runtime.session_from_file(candidate, "the candidate", &cpu)?;
+    let differences = signature_differences(&session, &other);
+    if !differences.is_empty() {
+        return Err(Error::Signatures { differences });
+    }
+    drop(other);
+    let data = DataSet::open(&options.source, &session.inputs(), &analysis, options.batch)?;
+    drop(session);
+    let settings = ParitySettings {
+        providers: match options.providers.is_empty() {
+            true => available(&runtime),
+            false => options.providers.clone(),
+        },
+        perturbations: options.perturbations.clone(),
+        seed: options.seed,
+    };
+    let total = data.batches() * data.batch_size();
+    let mut done = 0;
+    let mut count = |samples: usize| {
+        done += samples;
+        progress(done, total);
+    };
+    let providers = parity(&runtime, reference, candidate, &data, &settings, &mut count)?;
+    let speedups = speedups(
+        &runtime,
+        [reference, candidate],
+        &data,
+        &settings,
+        options,
+        &providers,
+    )?;
+    let gates = judge(&providers, &options.gates, &speedups)?;
+    let fault = match options.providers.is_empty() {
+        true => None,
+        false => provider_fault(&providers, options.fallback),
+    };
+    Ok(Validated {
+        fault: fault.or_else(|| failed(&gates)),
+        report: ValidationReport {
+            schema: SCHEMA,
+            reference: reference.display().to_string(),
+            candidate: candidate.display().to_string(),
+            data: data.describe(),
+            batch: data.batch_size(),
+            providers,
+            gates,
+            seconds: start.elapsed().as_secs_f64(),
+        },
+    })
+}
+
+fn failed(gates: &[GateRow]) -> Option<Error> {
+    let failed = gates.iter().filter(|row| !row.passed);
+    let failed: Vec<String> = failed
+        .map(|row| format!("{} on {}: found {:.6}", row.gate, row.provider, row.found))
+        .collect();
+    (!failed.is_empty()).then_some(Error::Gates { failed })
+}
+
+/// By provider, where a gate asks for it.
+fn speedups(
+    runtime: &Runtime,
+    models: [&Path; 2],
+    data: &DataSet,
+    settings: &ParitySettings,
+    options: &ValidateOptions,
+    parity: &[ProviderParity],
+) -> Result<Vec<(String, f64)>> {
+    let asked = options
+        .gates
+        .iter()
+        .any(|gate| matches!(gate, Gate::MinSpeedup(_)));
+    if !asked {
+        return Ok(Vec::new());
+    }
+    let inputs = data.batch(0)?.inputs;
+    let pairs = settings.providers.iter().zip(parity);
+    pairs
+        .filter(|(_, lane)| lane.unavailable.is_none())
+        .map(|(provider, _)| {
+            let found = speedup(runtime, models, provider, &inputs, Repetitions::default())?;
+            Ok((provider.to_string(), found))
+        })
+        .collect()
+}

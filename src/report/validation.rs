@@ -1,0 +1,172 @@
+//! What `validate` found.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::table::table;
+use crate::validate::{Condition, Deviation, GateRow, ProviderParity, TaskReport};
+
+/// A comparison of two models.
+#[derive(Clone, Debug, Serialize)]
+pub struct ValidationReport {
+    /// Version of this document.
+    pub schema: &'static str,
+    /// The model that is the yardstick.
+    pub reference: String,
+    /// The model that is judged.
+    pub candidate: String,
+    /// What they were run on.
+    pub data: String,
+    /// Samples per run.
+    pub batch: usize,
+    /// By provider.
+    pub providers: Vec<ProviderParity>,
+    /// The demands and whether they hold.
+    pub gates: Vec<GateRow>,
+    /// Seconds of the whole comparison.
+    pub seconds: f64,
+}
+
+impl fmt::Display for ValidationReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} against {}", self.candidate, self.reference)?;
+        writeln!(f, "on {}, batch {}\n", self.data, self.batch)?;
+        for lane in &self.providers {
+            write_provider(lane, f)?;
+        }
+        if !self.gates.is_empty() {
+            let mut rows = table(&["gate", "provider", "verdict", "found", "bound"], 3);
+            for row in &self.gates {
+                rows.add_row([
+                    row.gate.clone(),
+                    row.provider.clone(),
+                    if row.passed { "passed" } else { "FAILED" }.to_owned(),
+                    short(row.found),
+                    short(row.bound),
+                ]);
+            }
+            writeln!(f, "{rows}")?;
+        }
+        writeln!(f, "time: {:.1} s", self.seconds)
+    }
+}
+
+fn write_provider(lane: &ProviderParity, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let Some(reason) = &lane.unavailable {
+        return writeln!(f, "{}: unavailable: {reason}\n", lane.provider);
+    }
+    write!(f, "provider {}", lane.provider)?;
+    if let Some([reference, candidate]) = &lane.placement {
+        for (name, place) in [("reference", reference), ("candidate", candidate)] {
+            write!(
+                f,
+                "; {name}: {} of {} compute nodes there",
+                place.on_provider, place.compute_nodes
+            )?;
+            if !place.elsewhere.is_empty() {
+                write!(f, " (on the CPU: {})", place.elsewhere.join(", "))?;
+            }
+        }
+    }
+    writeln!(f)?;
+    let headings = [
+        "outputs", "compared", "max abs", "mean abs", "max rel", "cosine", "SQNR dB", "KL",
+        "top-1", "top-5",
+    ];
+    let mut rows = table(&headings, 2);
+    for condition in &lane.conditions {
+        let several = lane.conditions.len() > 1;
+        let suffix = if several {
+            format!(", {}", condition.condition)
+        } else {
+            String::new()
+        };
+        let groups: [(&str, &[Deviation]); 4] = [
+            (
+                "candidate to reference",
+                if condition.provider_drift.is_empty() {
+                    &[]
+                } else {
+                    &condition.total
+                },
+            ),
+            ("provider drift", &condition.provider_drift),
+            ("pruning drift", &condition.pruning_drift),
+            ("stored outputs", &condition.stored),
+        ];
+        for (what, deviations) in groups {
+            for d in deviations {
+                rows.add_row([
+                    d.output.clone(),
+                    format!("{what}{suffix}"),
+                    short(d.max_absolute),
+                    short(d.mean_absolute),
+                    short(d.max_relative),
+                    format!("{:.6}", d.cosine),
+                    format!("{:.1}", d.sqnr_db),
+                    short(d.kl),
+                    format!("{:.4}", d.top1_agreement),
+                    format!("{:.4}", d.top5_agreement),
+                ]);
+            }
+        }
+    }
+    writeln!(f, "{rows}")?;
+    for condition in &lane.conditions {
+        if let Some(task) = &condition.task {
+            write_task(condition, task, f)?;
+        }
+    }
+    writeln!(f)
+}
+
+fn write_task(condition: &Condition, task: &TaskReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "{} labelled samples, {}:",
+        task.samples, condition.condition
+    )?;
+    let mut rows = table(
+        &[
+            "metric",
+            "reference",
+            "candidate",
+            "drop",
+            "95 % interval",
+            "",
+        ],
+        1,
+    );
+    for metric in &task.metrics {
+        rows.add_row([
+            metric.name.to_owned(),
+            format!("{:.4}", metric.reference),
+            format!("{:.4}", metric.candidate),
+            format!("{:+.4}", metric.drop),
+            format!("{:+.4} to {:+.4}", metric.interval[0], metric.interval[1]),
+            if metric.within_noise {
+                "within noise"
+            } else {
+                ""
+            }
+            .to_owned(),
+        ]);
+    }
+    writeln!(f, "{rows}")?;
+    if let Some(p) = task.mcnemar_p {
+        writeln!(f, "McNemar's test: p = {}", short(p))?;
+    }
+    Ok(())
+}
+
+/// A number in few characters.
+fn short(number: f64) -> String {
+    match number.abs() {
+        x if x == 0.0 || (1e-3..1e4).contains(&x) => {
+            let text = format!("{number:.4}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => format!("{number:.2e}"),
+    }
+}

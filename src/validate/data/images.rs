@@ -1,0 +1,229 @@
+//! A folder of images: class folders or a CSV file with labels; decoded, resized and normalised per batch.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use image::imageops::FilterType;
+use rayon::prelude::*;
+
+use super::{Batch, Labels, read_fault};
+use crate::error::{Error, Result};
+use crate::runtime::{Signature, Tensor};
+
+/// Order of an image tensor's axes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Batch, channels, height, width.
+    #[default]
+    Nchw,
+    /// Batch, height, width, channels.
+    Nhwc,
+}
+
+/// How images become inputs.
+#[derive(Clone, Debug)]
+pub struct ImageOptions {
+    /// The folder: subfolders are classes in the order of their names, or all images beside `labels`.
+    pub folder: PathBuf,
+    /// A CSV file of `FILE,CLASS` lines, instead of class folders.
+    pub labels: Option<PathBuf>,
+    /// Height and width; the model's where not given.
+    pub size: Option<(u32, u32)>,
+    /// Subtracted per channel, after scaling to 0..1.
+    pub mean: Vec<f32>,
+    /// Divided by per channel.
+    pub std: Vec<f32>,
+    /// Order of the axes.
+    pub layout: Layout,
+}
+
+/// Images and what they are turned into.
+#[derive(Debug)]
+pub(super) struct Images {
+    files: Vec<(PathBuf, usize)>,
+    input: Signature,
+    size: (u32, u32),
+    channels: usize,
+    options: ImageOptions,
+}
+
+impl Images {
+    pub(super) fn open(options: &ImageOptions, inputs: &[Signature]) -> Result<Images> {
+        let what = options.folder.display().to_string();
+        let fault = |misfit: String| Error::Data {
+            what: what.clone(),
+            misfits: vec![misfit],
+        };
+        let [input] = inputs else {
+            return Err(fault(format!(
+                "images fill one input, the model has {}",
+                inputs.len()
+            )));
+        };
+        if input.shape.len() != 4 {
+            return Err(fault(format!(
+                "images need an input of rank 4, the model takes {input}"
+            )));
+        }
+        let (channel, rows) = match options.layout {
+            Layout::Nchw => (1, 2),
+            Layout::Nhwc => (3, 1),
+        };
+        let declared = |axis: usize| u32::try_from(input.shape[axis]).ok();
+        let size = options
+            .size
+            .or_else(|| declared(rows).zip(declared(rows + 1)));
+        let size = size.ok_or_else(|| {
+            fault("the model's image size is dynamic; give --image-size".to_owned())
+        })?;
+        let wrong = [(rows, size.0), (rows + 1, size.1)];
+        if wrong
+            .iter()
+            .any(|&(axis, size)| declared(axis).is_some_and(|fixed| fixed != size))
+        {
+            return Err(fault(format!("{size:?} is not the image size of {input}")));
+        }
+        let channels = match input.shape[channel] {
+            1 => 1,
+            3 | -1 => 3,
+            other => {
+                return Err(fault(format!(
+                    "images have 1 or 3 channels, the model takes {other}"
+                )));
+            }
+        };
+        for (name, list) in [("mean", &options.mean), ("std", &options.std)] {
+            if !matches!(list.len(), 0 | 1) && list.len() != channels {
+                return Err(fault(format!(
+                    "--{name} has {} numbers for {channels} channels",
+                    list.len()
+                )));
+            }
+        }
+        let files = match &options.labels {
+            Some(csv) => from_csv(&options.folder, csv)?,
+            None => from_folders(&options.folder)?,
+        };
+        Ok(Images {
+            files,
+            input: input.clone(),
+            size,
+            channels,
+            options: options.clone(),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    pub(super) fn rows(&self, range: Range<usize>) -> Result<Batch> {
+        let files = &self.files[range];
+        let pixels: Result<Vec<Vec<f64>>> =
+            files.par_iter().map(|(path, _)| self.load(path)).collect();
+        let (height, width) = (self.size.0 as usize, self.size.1 as usize);
+        let shape = match self.options.layout {
+            Layout::Nchw => [files.len(), self.channels, height, width],
+            Layout::Nhwc => [files.len(), height, width, self.channels],
+        };
+        let element = self
+            .input
+            .element
+            .unwrap_or(crate::onnx::ElementType::Float);
+        let tensor = Tensor::from_f64(element, &shape, &pixels?.concat())?;
+        Ok(Batch {
+            inputs: vec![(self.input.name.clone(), tensor)],
+            labels: Some(Labels::Classes(
+                files.iter().map(|&(_, class)| class).collect(),
+            )),
+            expected: None,
+            samples: files.len(),
+        })
+    }
+
+    fn load(&self, path: &Path) -> Result<Vec<f64>> {
+        let picture = image::open(path).map_err(|reason| Error::Data {
+            what: path.display().to_string(),
+            misfits: vec![format!("it cannot be decoded ({reason})")],
+        })?;
+        let (height, width) = self.size;
+        let picture = picture.resize_exact(width, height, FilterType::Triangle);
+        let bytes = match self.channels {
+            1 => picture.to_luma8().into_raw(),
+            _ => picture.to_rgb8().into_raw(),
+        };
+        let pick = |list: &[f32], channel: usize, default: f32| {
+            f64::from(*list.get(channel).or(list.first()).unwrap_or(&default))
+        };
+        let normal = |place: usize| {
+            let channel = place % self.channels;
+            let (mean, std) = (&self.options.mean, &self.options.std);
+            (f64::from(bytes[place]) / 255.0 - pick(mean, channel, 0.0)) / pick(std, channel, 1.0)
+        };
+        let count = bytes.len();
+        Ok(match self.options.layout {
+            Layout::Nhwc => (0..count).map(normal).collect(),
+            Layout::Nchw => {
+                let plane = count / self.channels;
+                let order = (0..self.channels).flat_map(|c| (0..plane).map(move |p| (c, p)));
+                order.map(|(c, p)| normal(p * self.channels + c)).collect()
+            }
+        })
+    }
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|source| read_fault(folder, source))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
+    matches!(extension.as_str(), "png" | "jpg" | "jpeg")
+}
+
+fn from_folders(folder: &Path) -> Result<Vec<(PathBuf, usize)>> {
+    let classes = list(folder)?.into_iter().filter(|path| path.is_dir());
+    let mut files = Vec::new();
+    for (class, folder) in classes.enumerate() {
+        let images = list(&folder)?.into_iter().filter(|path| is_image(path));
+        files.extend(images.map(|path| (path, class)));
+    }
+    Ok(files)
+}
+
+fn from_csv(folder: &Path, csv: &Path) -> Result<Vec<(PathBuf, usize)>> {
+    let text = std::fs::read_to_string(csv).map_err(|source| read_fault(csv, source))?;
+    let mut files = Vec::new();
+    let mut misfits = Vec::new();
+    for (number, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
+        let parts = line
+            .rsplit_once(',')
+            .map(|(file, class)| (file.trim(), class.trim().parse()));
+        match parts {
+            Some((file, Ok(class))) => files.push((folder.join(file), class)),
+            // A first line without a number is a heading.
+            _ if number == 0 => {}
+            _ => misfits.push(format!("line {} is not FILE,CLASS", number + 1)),
+        }
+    }
+    let missing = files.iter().filter(|(path, _)| !path.is_file());
+    misfits.extend(missing.map(|(path, _)| format!("{} is not there", path.display())));
+    match misfits.is_empty() {
+        true => Ok(files),
+        false => Err(Error::Data {
+            what: csv.display().to_string(),
+            misfits,
+        }),
+    }
+}

@@ -1,0 +1,122 @@
+//! onnx test data: `test_data_set_*/input_*.pb` with `output_*.pb` to compare with.
+
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+
+use super::{Batch, read_fault};
+use crate::error::{Error, Result};
+use crate::onnx::proto::TensorProto;
+use crate::onnx::{ElementType, element_count, packed_bytes};
+use crate::runtime::{Signature, Tensor};
+
+/// Start of the names of the folders.
+const FOLDER: &str = "test_data_set_";
+
+/// The test cases of a folder.
+#[derive(Debug)]
+pub(super) struct StoredCases {
+    folders: Vec<PathBuf>,
+    inputs: Vec<Signature>,
+}
+
+fn case_folders(path: &Path) -> Vec<PathBuf> {
+    let is_case = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.is_dir() && name.starts_with(FOLDER)
+    };
+    if is_case(path) {
+        return vec![path.to_owned()];
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|p| is_case(p))
+        .collect();
+    folders.sort();
+    folders
+}
+
+/// True if `path` is a case or holds some.
+pub(super) fn holds_cases(path: &Path) -> bool {
+    !case_folders(path).is_empty()
+}
+
+impl StoredCases {
+    pub(super) fn open(path: &Path, inputs: &[Signature]) -> Result<StoredCases> {
+        let cases = StoredCases {
+            folders: case_folders(path),
+            inputs: inputs.to_vec(),
+        };
+        // Every case is read once, so that all misfits are known before anything runs.
+        let mut misfits = Vec::new();
+        for number in 0..cases.len() {
+            let case = cases.case(number)?;
+            for (input, (_, tensor)) in inputs.iter().zip(&case.inputs) {
+                let shape = tensor.shape();
+                misfits.extend(super::misfit(input, tensor.element(), shape));
+            }
+            if case.inputs.len() != inputs.len() {
+                misfits.push(format!(
+                    "{} holds {} inputs, the model takes {}",
+                    cases.folders[number].display(),
+                    case.inputs.len(),
+                    inputs.len()
+                ));
+            }
+        }
+        match misfits.is_empty() {
+            true => Ok(cases),
+            false => Err(Error::Data {
+                what: path.display().to_string(),
+                misfits,
+            }),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.folders.len()
+    }
+
+    pub(super) fn case(&self, number: usize) -> Result<Batch> {
+        let folder = &self.folders[number];
+        let mut inputs = Vec::new();
+        for (input, (_, tensor)) in self.inputs.iter().zip(read_all(folder, "input")?) {
+            inputs.push((input.name.clone(), tensor));
+        }
+        let expected = read_all(folder, "output")?;
+        Ok(Batch {
+            samples: inputs
+                .first()
+                .map_or(0, |(_, x)| x.shape().first().copied().unwrap_or(1)),
+            inputs,
+            labels: None,
+            expected: (!expected.is_empty()).then_some(expected),
+        })
+    }
+}
+
+/// The tensors `KIND_0.pb`, `KIND_1.pb`, ... of a folder.
+fn read_all(folder: &Path, kind: &str) -> Result<Vec<(String, Tensor)>> {
+    let mut out = Vec::new();
+    loop {
+        let path = folder.join(format!("{kind}_{}.pb", out.len()));
+        if !path.is_file() {
+            return Ok(out);
+        }
+        let bytes = std::fs::read(&path).map_err(|source| read_fault(&path, source))?;
+        let tensor = TensorProto::decode(bytes.as_slice()).map_err(|fault| Error::Data {
+            what: path.display().to_string(),
+            misfits: vec![format!("it is no tensor ({fault})")],
+        })?;
+        out.push((tensor.name().to_owned(), convert(&tensor)?));
+    }
+}
+
+fn convert(tensor: &TensorProto) -> Result<Tensor> {
+    let element = ElementType::of(tensor.data_type());
+    let element = element.ok_or_else(|| Error::tensor(tensor.name(), "has an unknown type"))?;
+    element_count(tensor)?;
+    let shape: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
+    Tensor::from_packed(element, &shape, &packed_bytes(tensor)?)
+}

@@ -1,0 +1,359 @@
+//! A reference and a candidate on the same data, on several execution providers.
+//!
+//! The reference on the CPU is the yardstick. On any other provider both models run there as well, so that
+//! what the provider changes (the reference there against the reference on the CPU) is told apart from what
+//! pruning changes (the candidate there against the reference there).
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::data::{Batch, DataSet};
+use super::deviation::{Deviation, Deviations};
+use super::perturb::Perturbation;
+use super::task::{Task, TaskReport};
+use crate::error::{Error, Result};
+use crate::runtime::{Profiling, Provider, Runtime, Session, SessionOptions, Tensor};
+
+/// Name of the condition without a perturbation.
+pub const UNDISTURBED: &str = "as given";
+
+/// How models are compared.
+#[derive(Clone, Debug)]
+pub struct ParitySettings {
+    /// Where both models run besides the CPU, or the CPU itself.
+    pub providers: Vec<Provider>,
+    /// Conditions besides the data as it is.
+    pub perturbations: Vec<Perturbation>,
+    /// Seed of perturbations and bootstraps.
+    pub seed: u64,
+}
+
+/// What was found on one provider.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProviderParity {
+    /// The provider.
+    pub provider: String,
+    /// Why it could not be used; none where it could.
+    pub unavailable: Option<String>,
+    /// Where the nodes of reference and candidate really ran.
+    pub placement: Option<[Placement; 2]>,
+    /// The data as given first, then under each perturbation.
+    pub conditions: Vec<Condition>,
+}
+
+/// Where a model's nodes ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Placement {
+    /// Nodes that compute real numbers.
+    pub compute_nodes: usize,
+    /// Those of them that ran on the provider.
+    pub on_provider: usize,
+    /// Operators of the others.
+    pub elsewhere: Vec<String>,
+}
+
+/// What was found under one condition.
+#[derive(Clone, Debug, Serialize)]
+pub struct Condition {
+    /// `as given`, or the perturbation.
+    pub condition: String,
+    /// Candidate on the provider against reference on the CPU.
+    pub total: Vec<Deviation>,
+    /// Reference on the provider against reference on the CPU; empty on the CPU.
+    pub provider_drift: Vec<Deviation>,
+    /// Candidate on the provider against reference on the provider.
+    pub pruning_drift: Vec<Deviation>,
+    /// Candidate against the outputs stored with the data; empty where there are none.
+    pub stored: Vec<Deviation>,
+    /// Task metrics of reference (on the CPU) and candidate (on the provider).
+    pub task: Option<TaskReport>,
+}
+
+/// The sessions of one provider and what they have shown.
+struct Lane {
+    provider: Provider,
+    /// Reference (none on the CPU, where it is the yardstick) and candidate.
+    sessions: Option<(Option<Session>, Session)>,
+    report: ProviderParity,
+    sums: Vec<Sums>,
+}
+
+#[derive(Default)]
+struct Sums {
+    total: Deviations,
+    provider_drift: Deviations,
+    pruning_drift: Deviations,
+    stored: Deviations,
+    task: Task,
+}
+
+/// Runs both models on all batches of `data`. `progress` gets the number of samples done.
+///
+/// # Errors
+/// A model that does not run on the CPU, data that does not fit, labels out of range. A provider that cannot
+/// be used is no error: its row says why.
+pub fn parity(
+    runtime: &Runtime,
+    reference: &Path,
+    candidate: &Path,
+    data: &DataSet,
+    settings: &ParitySettings,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<ProviderParity>> {
+    let cpu = SessionOptions::default();
+    let mut yardstick = runtime.session_from_file(reference, "the reference", &cpu)?;
+    let first = data.batch(0)?;
+    let conditions = settings.perturbations.len() + 1;
+    let mut lanes = Vec::new();
+    for provider in &settings.providers {
+        lanes.push(open_lane(
+            runtime,
+            provider,
+            [reference, candidate],
+            &first,
+            conditions,
+        )?);
+    }
+    for number in 0..data.batches() {
+        let batch = data.batch(number)?;
+        for place in 0..conditions {
+            let inputs = match place.checked_sub(1) {
+                None => batch.inputs.clone(),
+                Some(place) => {
+                    settings.perturbations[place].apply(&batch.inputs, settings.seed, number)?
+                }
+            };
+            let expected = yardstick.run(&inputs)?;
+            for lane in &mut lanes {
+                lane.add(place, &inputs, &expected, &batch)?;
+            }
+        }
+        progress(batch.samples);
+    }
+    Ok(lanes
+        .into_iter()
+        .map(|lane| lane.finish(settings))
+        .collect())
+}
+
+/// Differences between the signatures of two models; empty if they can be compared.
+pub fn signature_differences(reference: &Session, candidate: &Session) -> Vec<String> {
+    let mut out = Vec::new();
+    for (what, before, after) in [
+        ("input", reference.inputs(), candidate.inputs()),
+        ("output", reference.outputs(), candidate.outputs()),
+    ] {
+        for expected in &before {
+            match after.iter().find(|found| found.name == expected.name) {
+                None => out.push(format!("the candidate has no {what} '{}'", expected.name)),
+                Some(found)
+                    if found.element != expected.element || !same_shape(expected, found) =>
+                {
+                    out.push(format!(
+                        "{what} {expected} of the reference is {found} in the candidate"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        let extra = after
+            .iter()
+            .filter(|found| !before.iter().any(|b| b.name == found.name));
+        out.extend(extra.map(|found| format!("the reference has no {what} '{}'", found.name)));
+    }
+    out
+}
+
+/// Sizes that both models fix must be the same.
+fn same_shape(a: &crate::runtime::Signature, b: &crate::runtime::Signature) -> bool {
+    let pairs = a.shape.iter().zip(&b.shape);
+    let clash = pairs.into_iter().any(|(&m, &n)| m >= 0 && n >= 0 && m != n);
+    a.shape.len() == b.shape.len() && !clash
+}
+
+fn open_lane(
+    runtime: &Runtime,
+    provider: &Provider,
+    models: [&Path; 2],
+    first: &Batch,
+    conditions: usize,
+) -> Result<Lane> {
+    let mut lane = Lane {
+        provider: provider.clone(),
+        sessions: None,
+        report: ProviderParity {
+            provider: provider.to_string(),
+            unavailable: None,
+            placement: None,
+            conditions: Vec::new(),
+        },
+        sums: (0..conditions).map(|_| Sums::default()).collect(),
+    };
+    let options = SessionOptions {
+        provider: provider.clone(),
+        ..SessionOptions::default()
+    };
+    let open = || -> Result<_> {
+        let candidate = runtime.session_from_file(models[1], "the candidate", &options)?;
+        if *provider == Provider::Cpu {
+            return Ok((None, candidate, None));
+        }
+        let reference = runtime.session_from_file(models[0], "the reference", &options)?;
+        let placement = [
+            placement(runtime, models[0], &options, first)?,
+            placement(runtime, models[1], &options, first)?,
+        ];
+        Ok((Some(reference), candidate, Some(placement)))
+    };
+    match open() {
+        Ok((reference, candidate, placement)) => {
+            lane.sessions = Some((reference, candidate));
+            lane.report.placement = placement;
+        }
+        Err(fault) if *provider == Provider::Cpu => return Err(fault),
+        Err(fault) => lane.report.unavailable = Some(fault.to_string()),
+    }
+    Ok(lane)
+}
+
+/// Runs a model once with profiling and sees where its kernels ran.
+fn placement(
+    runtime: &Runtime,
+    model: &Path,
+    options: &SessionOptions,
+    batch: &Batch,
+) -> Result<Placement> {
+    let options = SessionOptions {
+        profiling: Profiling::On,
+        ..options.clone()
+    };
+    let mut session = runtime.session_from_file(model, "the model", &options)?;
+    session.run(&batch.inputs)?;
+    let kernels = session.kernels()?;
+    let compute: Vec<_> = kernels.iter().filter(|kernel| kernel.computes).collect();
+    let cpu = Provider::Cpu.registered_name();
+    let mut elsewhere: Vec<String> = compute
+        .iter()
+        .filter(|kernel| kernel.provider == cpu)
+        .map(|kernel| kernel.operator.clone())
+        .collect();
+    let on_provider = compute.len() - elsewhere.len();
+    elsewhere.sort();
+    elsewhere.dedup();
+    Ok(Placement {
+        compute_nodes: compute.len(),
+        on_provider,
+        elsewhere,
+    })
+}
+
+impl Lane {
+    fn add(
+        &mut self,
+        place: usize,
+        inputs: &[(String, Tensor)],
+        expected: &[(String, Tensor)],
+        batch: &Batch,
+    ) -> Result<()> {
+        let Some((reference, candidate)) = &mut self.sessions else {
+            return Ok(());
+        };
+        let mut run = || -> Result<_> {
+            let own = reference
+                .as_mut()
+                .map(|session| session.run(inputs))
+                .transpose()?;
+            Ok((own, candidate.run(inputs)?))
+        };
+        let (own, found) = match run() {
+            Ok(outputs) => outputs,
+            Err(fault) if self.provider == Provider::Cpu => return Err(fault),
+            Err(fault) => {
+                self.report.unavailable = Some(fault.to_string());
+                self.sessions = None;
+                return Ok(());
+            }
+        };
+        let sums = &mut self.sums[place];
+        sums.total.add(expected, &found)?;
+        if let Some(own) = &own {
+            sums.provider_drift.add(expected, own)?;
+        }
+        sums.pruning_drift
+            .add(own.as_deref().unwrap_or(expected), &found)?;
+        if let Some(stored) = batch.expected.as_ref().filter(|_| place == 0) {
+            sums.stored.add(stored, &found)?;
+        }
+        if let (Some(labels), Some((_, a)), Some((_, b))) =
+            (&batch.labels, expected.first(), found.first())
+        {
+            sums.task.add(labels, a, b)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, settings: &ParitySettings) -> ProviderParity {
+        if self.report.unavailable.is_some() {
+            return self.report;
+        }
+        let names = std::iter::once(UNDISTURBED.to_owned())
+            .chain(settings.perturbations.iter().map(Perturbation::to_string));
+        let conditions = names.zip(&self.sums).map(|(condition, sums)| Condition {
+            condition,
+            total: sums.total.finish(),
+            provider_drift: sums.provider_drift.finish(),
+            pruning_drift: sums.pruning_drift.finish(),
+            stored: sums.stored.finish(),
+            task: sums.task.finish(settings.seed),
+        });
+        self.report.conditions = conditions.collect();
+        self.report
+    }
+}
+
+/// The error for a provider that was asked for by name and cannot be used as asked.
+pub(crate) fn provider_fault(parity: &[ProviderParity], fallback: Fallback) -> Option<Error> {
+    for lane in parity {
+        let refuse = |reason: String, remedy: &str| {
+            Some(Error::Provider {
+                provider: lane.provider.clone(),
+                reason,
+                remedy: remedy.to_owned(),
+            })
+        };
+        if let Some(reason) = &lane.unavailable {
+            return refuse(
+                reason.clone(),
+                "leave the provider out, or install what it needs",
+            );
+        }
+        let partly = lane
+            .placement
+            .iter()
+            .flatten()
+            .find(|p| p.on_provider < p.compute_nodes);
+        if let (Fallback::Refused, Some(placement)) = (fallback, partly) {
+            return refuse(
+                format!(
+                    "{} of {} compute nodes ran on the CPU ({}), which --no-fallback forbids",
+                    placement.compute_nodes - placement.on_provider,
+                    placement.compute_nodes,
+                    placement.elsewhere.join(", ")
+                ),
+                "leave --no-fallback out to accept that",
+            );
+        }
+    }
+    None
+}
+
+/// Whether nodes may run on the CPU instead of the provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fallback {
+    /// They may; the share is reported.
+    #[default]
+    Allowed,
+    /// They may not.
+    Refused,
+}
