@@ -127,6 +127,14 @@ impl Error {
         }
     }
 
+    /// What is wrong and what to do, without the provider's name where that is said elsewhere.
+    pub(crate) fn provider_reason(&self) -> String {
+        match self {
+            Error::Provider { reason, remedy, .. } => format!("{reason}; {remedy}"),
+            other => other.to_string(),
+        }
+    }
+
     /// A [`Error::Tensor`] without ceremony.
     pub(crate) fn tensor(tensor: &str, reason: impl Into<String>) -> Error {
         Error::Tensor {

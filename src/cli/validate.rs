@@ -108,6 +108,9 @@ fn parse_divisor(text: &str) -> Result<f32, String> {
 
 impl ValidateArgs {
     pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+        // Parts of cuDNN use TF32 whatever the session says; this is what they listen to.
+        // SAFETY: no other thread has been started yet.
+        unsafe { std::env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
         let bar = ProgressBar::no_length();
         bar.set_style(ProgressStyle::with_template(
             "{bar:40} {pos}/{len} samples, {per_sec}, {eta} left",

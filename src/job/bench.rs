@@ -39,6 +39,8 @@ pub struct BenchOptions {
 pub type PeakMemory<'a> = &'a dyn Fn(&Path, &Provider, usize) -> Option<u64>;
 
 type Inputs = Vec<(String, Tensor)>;
+/// Sessions with their inputs, and the milliseconds that loading each took.
+type Opened = (Vec<(Session, Inputs)>, Vec<f64>);
 
 /// Measures `models`; the first is the yardstick.
 ///
@@ -105,7 +107,7 @@ fn measure(
     let (mut sessions, loads) = match opened {
         Ok(opened) => opened,
         Err(fault @ Error::Provider { .. }) => {
-            setting.unavailable = Some(fault.to_string());
+            setting.unavailable = Some(fault.provider_reason());
             return Ok(setting);
         }
         Err(fault) => return Err(fault),
@@ -146,7 +148,7 @@ fn open_all(
     options: &SessionOptions,
     batch: usize,
     sizes: &[(String, i64)],
-) -> Result<(Vec<(Session, Inputs)>, Vec<f64>)> {
+) -> Result<Opened> {
     let mut sessions = Vec::new();
     let mut loads = Vec::new();
     for path in models {

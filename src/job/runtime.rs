@@ -87,5 +87,5 @@ fn unavailable(runtime: &Runtime, provider: &Provider) -> Option<String> {
         runtime.prepare(provider)?;
         runtime.session_with(&probe, "a probe", &options)
     });
-    session.err().map(|error| error.to_string())
+    session.err().map(|error| error.provider_reason())
 }

@@ -10,10 +10,10 @@ use crate::benchmark::Repetitions;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::report::ValidationReport;
-use crate::runtime::{Provider, Runtime, SessionOptions};
+use crate::runtime::{Provider, Runtime};
 use crate::validate::{
-    DataSet, DataSource, Fallback, Gate, GateRow, ParitySettings, Perturbation, ProviderParity,
-    judge, parity, provider_fault, signature_differences,
+    DataSet, DataSource, Fallback, Gate, GateRow, Models, ParitySettings, Perturbation,
+    ProviderParity, judge, parity, provider_fault, signature_differences,
 };
 
 /// Version of the JSON document.
@@ -71,16 +71,17 @@ pub fn validate(
         false => options.providers.clone(),
     };
     let runtime = options.runtime.load_for(&wanted, say)?;
-    let cpu = SessionOptions::default();
-    let session = runtime.session_from_file(reference, "the reference", &cpu)?;
-    let other = runtime.session_from_file(candidate, "the candidate", &cpu)?;
-    let differences = signature_differences(&session, &other);
+    let models = Models {
+        reference,
+        candidate,
+    };
+    let on_cpu = models.on_cpu(&runtime)?;
+    let differences = signature_differences(&on_cpu);
     if !differences.is_empty() {
         return Err(Error::Signatures { differences });
     }
-    drop(other);
-    let data = DataSet::open(&options.source, &session.inputs(), &analysis, options.batch)?;
-    drop(session);
+    let inputs = on_cpu.reference.inputs();
+    let data = DataSet::open(&options.source, &inputs, &analysis, options.batch)?;
     let settings = ParitySettings {
         providers: match options.providers.is_empty() {
             true => available(&runtime),
@@ -95,15 +96,8 @@ pub fn validate(
         done += samples;
         progress(done, total);
     };
-    let providers = parity(&runtime, reference, candidate, &data, &settings, &mut count)?;
-    let speedups = speedups(
-        &runtime,
-        [reference, candidate],
-        &data,
-        &settings,
-        options,
-        &providers,
-    )?;
+    let (providers, busy) = parity(&runtime, &models, on_cpu, &data, &settings, &mut count)?;
+    let speedups = speedups(&runtime, &models, &data, &settings, options, &providers)?;
     let gates = judge(&providers, &options.gates, &speedups)?;
     let fault = match options.providers.is_empty() {
         true => None,
@@ -120,6 +114,7 @@ pub fn validate(
             providers,
             gates,
             seconds: start.elapsed().as_secs_f64(),
+            run_seconds: busy.as_secs_f64(),
         },
     })
 }
@@ -135,7 +130,7 @@ fn failed(gates: &[GateRow]) -> Option<Error> {
 /// By provider, where a gate asks for it.
 fn speedups(
     runtime: &Runtime,
-    models: [&Path; 2],
+    models: &Models,
     data: &DataSet,
     settings: &ParitySettings,
     options: &ValidateOptions,
@@ -153,7 +148,13 @@ fn speedups(
     pairs
         .filter(|(_, lane)| lane.unavailable.is_none())
         .map(|(provider, _)| {
-            let found = speedup(runtime, models, provider, &inputs, Repetitions::default())?;
+            let found = speedup(
+                runtime,
+                [models.reference, models.candidate],
+                provider,
+                &inputs,
+                Repetitions::default(),
+            )?;
             Ok((provider.to_string(), found))
         })
         .collect()

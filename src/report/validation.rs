@@ -26,6 +26,8 @@ pub struct ValidationReport {
     pub gates: Vec<GateRow>,
     /// Seconds of the whole comparison.
     pub seconds: f64,
+    /// Of these, seconds inside onnxruntime's runs.
+    pub run_seconds: f64,
 }
 
 impl fmt::Display for ValidationReport {
@@ -48,7 +50,11 @@ impl fmt::Display for ValidationReport {
             }
             writeln!(f, "{rows}")?;
         }
-        writeln!(f, "time: {:.1} s", self.seconds)
+        writeln!(
+            f,
+            "time: {:.1} s, of which {:.1} s in onnxruntime's runs",
+            self.seconds, self.run_seconds
+        )
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use ort::environment::Environment;
 use ort::ep;
@@ -254,6 +255,7 @@ impl Runtime {
             what: what.to_owned(),
             inner,
             profile,
+            busy: Duration::ZERO,
         })
     }
 
@@ -326,7 +328,7 @@ fn temporary_folder() -> Result<TempDir> {
 fn unavailable(provider: &Provider, reason: &str) -> Error {
     Error::Provider {
         provider: provider.to_string(),
-        reason: reason.trim().to_owned(),
+        reason: reason.trim().trim_end_matches('.').to_owned(),
         remedy: provider.remedy().to_owned(),
     }
 }
@@ -379,6 +381,7 @@ pub struct Session {
     what: String,
     inner: ort::session::Session,
     profile: Option<TempDir>,
+    busy: Duration,
 }
 
 impl Session {
@@ -405,10 +408,11 @@ impl Session {
                 SessionInputValue::from(tensor.to_value()?),
             ));
         }
-        let outputs = self
-            .inner
-            .run(SessionInputs::<0>::ValueMap(values))
-            .map_err(|reason| fault(&format!("{} failed to run", self.what), reason))?;
+        let start = Instant::now();
+        let outputs = self.inner.run(SessionInputs::<0>::ValueMap(values));
+        self.busy += start.elapsed();
+        let outputs =
+            outputs.map_err(|reason| fault(&format!("{} failed to run", self.what), reason))?;
         names
             .into_iter()
             .map(|name| {
@@ -418,6 +422,11 @@ impl Session {
                 Ok((name, Tensor::from_value(value)?))
             })
             .collect()
+    }
+
+    /// Time that onnxruntime has taken for all runs so far.
+    pub fn busy(&self) -> Duration {
+        self.busy
     }
 
     /// Ends profiling and returns the kernels of all runs so far; empty without profiling.

@@ -16,8 +16,8 @@ pub use deviation::Deviation;
 pub use gates::{Gate, GateRow, judge};
 pub use inputs::random_inputs;
 pub use parity::{
-    Condition, Fallback, ParitySettings, Placement, ProviderParity, UNDISTURBED, parity,
-    signature_differences,
+    Condition, CpuSessions, Fallback, Models, ParitySettings, Placement, ProviderParity,
+    UNDISTURBED, parity, signature_differences,
 };
 pub use perturb::Perturbation;
 pub use task::{ClassRow, Metric, TaskReport};

@@ -5,6 +5,7 @@
 //! pruning changes (the candidate there against the reference there).
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -70,6 +71,38 @@ pub struct Condition {
     pub task: Option<TaskReport>,
 }
 
+/// The files of the models that are compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Models<'a> {
+    /// The yardstick.
+    pub reference: &'a Path,
+    /// The model that is judged.
+    pub candidate: &'a Path,
+}
+
+/// Both models, open on the CPU.
+#[derive(Debug)]
+pub struct CpuSessions {
+    /// The yardstick.
+    pub reference: Session,
+    /// The model that is judged.
+    pub candidate: Session,
+}
+
+impl Models<'_> {
+    /// Opens both on the CPU.
+    ///
+    /// # Errors
+    /// onnxruntime does not accept a model.
+    pub fn on_cpu(&self, runtime: &Runtime) -> Result<CpuSessions> {
+        let cpu = SessionOptions::default();
+        Ok(CpuSessions {
+            reference: runtime.session_from_file(self.reference, "the reference", &cpu)?,
+            candidate: runtime.session_from_file(self.candidate, "the candidate", &cpu)?,
+        })
+    }
+}
+
 /// The sessions of one provider and what they have shown.
 struct Lane {
     provider: Provider,
@@ -88,32 +121,37 @@ struct Sums {
     task: Task,
 }
 
-/// Runs both models on all batches of `data`. `progress` gets the number of samples done.
+/// Runs both models on all batches of `data`. `progress` gets the number of samples done. Returns what was
+/// found, and the time that onnxruntime took of it.
 ///
 /// # Errors
 /// A model that does not run on the CPU, data that does not fit, labels out of range. A provider that cannot
 /// be used is no error: its row says why.
 pub fn parity(
     runtime: &Runtime,
-    reference: &Path,
-    candidate: &Path,
+    models: &Models,
+    on_cpu: CpuSessions,
     data: &DataSet,
     settings: &ParitySettings,
     progress: &mut dyn FnMut(usize),
-) -> Result<Vec<ProviderParity>> {
-    let cpu = SessionOptions::default();
-    let mut yardstick = runtime.session_from_file(reference, "the reference", &cpu)?;
+) -> Result<(Vec<ProviderParity>, Duration)> {
+    let CpuSessions {
+        reference: mut yardstick,
+        candidate,
+    } = on_cpu;
+    let mut candidate = Some(candidate);
     let first = data.batch(0)?;
     let conditions = settings.perturbations.len() + 1;
     let mut lanes = Vec::new();
     for provider in &settings.providers {
-        lanes.push(open_lane(
-            runtime,
-            provider,
-            [reference, candidate],
-            &first,
-            conditions,
-        )?);
+        let open = match provider {
+            Provider::Cpu => candidate.take(),
+            _ => None,
+        };
+        lanes.push(match open {
+            Some(candidate) => Lane::new(provider, conditions).with(None, candidate),
+            None => open_lane(runtime, provider, models, &first, conditions)?,
+        });
     }
     for number in 0..data.batches() {
         let batch = data.batch(number)?;
@@ -131,14 +169,14 @@ pub fn parity(
         }
         progress(batch.samples);
     }
-    Ok(lanes
-        .into_iter()
-        .map(|lane| lane.finish(settings))
-        .collect())
+    let busy = yardstick.busy() + lanes.iter().map(Lane::busy).sum::<Duration>();
+    let reports = lanes.into_iter().map(|lane| lane.finish(settings));
+    Ok((reports.collect(), busy))
 }
 
-/// Differences between the signatures of two models; empty if they can be compared.
-pub fn signature_differences(reference: &Session, candidate: &Session) -> Vec<String> {
+/// Differences between the signatures of both models; empty if they can be compared.
+pub fn signature_differences(models: &CpuSessions) -> Vec<String> {
+    let (reference, candidate) = (&models.reference, &models.candidate);
     let mut out = Vec::new();
     for (what, before, after) in [
         ("input", reference.inputs(), candidate.inputs()),
@@ -175,46 +213,34 @@ fn same_shape(a: &crate::runtime::Signature, b: &crate::runtime::Signature) -> b
 fn open_lane(
     runtime: &Runtime,
     provider: &Provider,
-    models: [&Path; 2],
+    models: &Models,
     first: &Batch,
     conditions: usize,
 ) -> Result<Lane> {
-    let mut lane = Lane {
-        provider: provider.clone(),
-        sessions: None,
-        report: ProviderParity {
-            provider: provider.to_string(),
-            unavailable: None,
-            placement: None,
-            conditions: Vec::new(),
-        },
-        sums: (0..conditions).map(|_| Sums::default()).collect(),
-    };
+    let mut lane = Lane::new(provider, conditions);
     let options = SessionOptions {
         provider: provider.clone(),
         ..SessionOptions::default()
     };
     let open = || -> Result<_> {
-        let candidate = runtime.session_from_file(models[1], "the candidate", &options)?;
-        if *provider == Provider::Cpu {
-            return Ok((None, candidate, None));
-        }
-        let reference = runtime.session_from_file(models[0], "the reference", &options)?;
+        let reference = runtime.session_from_file(models.reference, "the reference", &options)?;
+        let candidate = runtime.session_from_file(models.candidate, "the candidate", &options)?;
         let placement = [
-            placement(runtime, models[0], &options, first)?,
-            placement(runtime, models[1], &options, first)?,
+            placement(runtime, models.reference, &options, first)?,
+            placement(runtime, models.candidate, &options, first)?,
         ];
-        Ok((Some(reference), candidate, Some(placement)))
+        Ok((reference, candidate, placement))
     };
     match open() {
         Ok((reference, candidate, placement)) => {
-            lane.sessions = Some((reference, candidate));
-            lane.report.placement = placement;
+            lane.report.placement = Some(placement);
+            Ok(lane.with(Some(reference), candidate))
         }
-        Err(fault) if *provider == Provider::Cpu => return Err(fault),
-        Err(fault) => lane.report.unavailable = Some(fault.to_string()),
+        Err(fault) => {
+            lane.report.unavailable = Some(fault.provider_reason());
+            Ok(lane)
+        }
     }
-    Ok(lane)
 }
 
 /// Runs a model once with profiling and sees where its kernels ran.
@@ -249,6 +275,25 @@ fn placement(
 }
 
 impl Lane {
+    fn new(provider: &Provider, conditions: usize) -> Lane {
+        Lane {
+            provider: provider.clone(),
+            sessions: None,
+            report: ProviderParity {
+                provider: provider.to_string(),
+                unavailable: None,
+                placement: None,
+                conditions: Vec::new(),
+            },
+            sums: (0..conditions).map(|_| Sums::default()).collect(),
+        }
+    }
+
+    fn with(mut self, reference: Option<Session>, candidate: Session) -> Lane {
+        self.sessions = Some((reference, candidate));
+        self
+    }
+
     fn add(
         &mut self,
         place: usize,
@@ -270,7 +315,7 @@ impl Lane {
             Ok(outputs) => outputs,
             Err(fault) if self.provider == Provider::Cpu => return Err(fault),
             Err(fault) => {
-                self.report.unavailable = Some(fault.to_string());
+                self.report.unavailable = Some(fault.provider_reason());
                 self.sessions = None;
                 return Ok(());
             }
@@ -291,6 +336,12 @@ impl Lane {
             sums.task.add(labels, a, b)?;
         }
         Ok(())
+    }
+
+    fn busy(&self) -> Duration {
+        let sessions = self.sessions.iter();
+        let each = sessions.flat_map(|(reference, candidate)| reference.iter().chain([candidate]));
+        each.map(Session::busy).sum()
     }
 
     fn finish(mut self, settings: &ParitySettings) -> ProviderParity {
@@ -323,10 +374,7 @@ pub(crate) fn provider_fault(parity: &[ProviderParity], fallback: Fallback) -> O
             })
         };
         if let Some(reason) = &lane.unavailable {
-            return refuse(
-                reason.clone(),
-                "leave the provider out, or install what it needs",
-            );
+            return refuse(reason.clone(), "or leave the provider out");
         }
         let partly = lane
             .placement

@@ -2,6 +2,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::data::Labels;
@@ -154,7 +155,7 @@ impl Task {
         };
         let compute = |answers: &[Answer]| -> [Vec<f64>; 2] {
             [0, 1].map(|model| {
-                let scores = macro_scores(&confusion(answers, self.classes, model));
+                let scores = macro_scores(&counts(answers, self.classes, model));
                 let share = |holds: &dyn Fn(&Answer) -> bool| {
                     answers.iter().filter(|answer| holds(answer)).count() as f64
                         / answers.len() as f64
@@ -170,7 +171,7 @@ impl Task {
             })
         };
         let confusion = confusion(&self.answers, self.classes, 1);
-        let classes = class_rows(&confusion);
+        let classes = class_rows(&counts(&self.answers, self.classes, 1));
         TaskReport {
             samples: self.answers.len(),
             metrics: metrics(names, &self.answers, compute, |_| 1.0, seed),
@@ -230,26 +231,28 @@ fn misfit(reason: String) -> Error {
 }
 
 /// Both models' metrics with the drop and its interval. `direction` is 1 where more is better, else -1.
-fn metrics<T: Copy>(
+fn metrics<T: Copy + Sync>(
     names: &[&'static str],
     samples: &[T],
-    compute: impl Fn(&[T]) -> [Vec<f64>; 2],
+    compute: impl Fn(&[T]) -> [Vec<f64>; 2] + Sync,
     direction: impl Fn(&str) -> f64,
     seed: u64,
 ) -> Vec<Metric> {
     let [reference, candidate] = compute(samples);
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    let mut drops: Vec<Vec<f64>> = vec![Vec::with_capacity(RESAMPLINGS); names.len()];
-    let mut chosen = Vec::with_capacity(samples.len());
-    for _ in 0..RESAMPLINGS {
-        chosen.clear();
-        let pick = |_| samples[generator.random_range(0..samples.len())];
-        chosen.extend((0..samples.len()).map(pick));
-        let [a, b] = compute(&chosen);
-        for (place, drops) in drops.iter_mut().enumerate() {
-            drops.push(direction(names[place]) * (a[place] - b[place]));
-        }
-    }
+    let resampled: Vec<[Vec<f64>; 2]> = (0..RESAMPLINGS as u64)
+        .into_par_iter()
+        .map(|number| {
+            // A stream of its own for each: the same numbers at any thread count.
+            let mut generator = ChaCha8Rng::seed_from_u64(seed);
+            generator.set_stream(number);
+            let pick = |_| samples[generator.random_range(0..samples.len())];
+            compute(&(0..samples.len()).map(pick).collect::<Vec<T>>())
+        })
+        .collect();
+    let drops = (0..names.len()).map(|place| {
+        let drop = |[a, b]: &[Vec<f64>; 2]| direction(names[place]) * (a[place] - b[place]);
+        resampled.iter().map(drop).collect::<Vec<f64>>()
+    });
     let rows = names.iter().zip(drops).enumerate();
     rows.map(|(place, (&name, mut drops))| {
         drops.sort_by(f64::total_cmp);
@@ -275,49 +278,67 @@ fn confusion(answers: &[Answer], classes: usize, model: usize) -> Vec<Vec<u64>> 
     matrix
 }
 
-fn class_rows(confusion: &[Vec<u64>]) -> Vec<ClassRow> {
-    let ratio = |part: u64, whole: u64| {
-        if whole == 0 {
-            0.0
-        } else {
-            part as f64 / whole as f64
-        }
-    };
-    let said: Vec<u64> = (0..confusion.len())
-        .map(|class| confusion.iter().map(|row| row[class]).sum())
-        .collect();
-    let row = |(class, row): (usize, &Vec<u64>)| {
-        let samples: u64 = row.iter().sum();
-        let (precision, recall) = (ratio(row[class], said[class]), ratio(row[class], samples));
-        let sum = precision + recall;
+/// Of one class: right answers, times said, samples.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    right: u64,
+    said: u64,
+    samples: u64,
+}
+
+/// By class; without the whole matrix, which is too large to make for every resampling.
+fn counts(answers: &[Answer], classes: usize, model: usize) -> Vec<Counts> {
+    let mut counts = vec![Counts::default(); classes];
+    for answer in answers {
+        let (label, said) = (answer.label as usize, answer.said[model] as usize);
+        counts[label].samples += 1;
+        counts[said].said += 1;
+        counts[label].right += u64::from(label == said);
+    }
+    counts
+}
+
+impl Counts {
+    /// Precision, recall, F1; 0 where they are not defined.
+    fn scores(self) -> [f64; 3] {
+        let ratio = |whole: u64| match whole {
+            0 => 0.0,
+            whole => self.right as f64 / whole as f64,
+        };
+        let (precision, recall) = (ratio(self.said), ratio(self.samples));
+        let f1 = match precision + recall {
+            0.0 => 0.0,
+            sum => 2.0 * precision * recall / sum,
+        };
+        [precision, recall, f1]
+    }
+}
+
+fn class_rows(counts: &[Counts]) -> Vec<ClassRow> {
+    let row = |(class, counts): (usize, &Counts)| {
+        let [precision, recall, f1] = counts.scores();
         ClassRow {
             class,
-            samples,
+            samples: counts.samples,
             precision,
             recall,
-            f1: if sum > 0.0 {
-                2.0 * precision * recall / sum
-            } else {
-                0.0
-            },
+            f1,
         }
     };
-    confusion.iter().enumerate().map(row).collect()
+    counts.iter().enumerate().map(row).collect()
 }
 
 /// Precision, recall and F1 averaged over the classes that have samples.
-fn macro_scores(confusion: &[Vec<u64>]) -> [f64; 3] {
-    let rows: Vec<ClassRow> = class_rows(confusion)
-        .into_iter()
-        .filter(|row| row.samples > 0)
-        .collect();
-    let count = rows.len().max(1) as f64;
-    let mean = |score: fn(&ClassRow) -> f64| rows.iter().map(score).sum::<f64>() / count;
-    [
-        mean(|row| row.precision),
-        mean(|row| row.recall),
-        mean(|row| row.f1),
-    ]
+fn macro_scores(counts: &[Counts]) -> [f64; 3] {
+    let mut sums = [0.0; 3];
+    let mut classes = 0.0_f64;
+    for counts in counts.iter().filter(|counts| counts.samples > 0) {
+        classes += 1.0;
+        for (sum, score) in sums.iter_mut().zip(counts.scores()) {
+            *sum += score;
+        }
+    }
+    sums.map(|sum| sum / classes.max(1.0))
 }
 
 /// P(X > x) of a chi-squared variable with one degree of freedom.

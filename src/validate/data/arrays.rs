@@ -54,7 +54,8 @@ impl Arrays {
         }
         let length = columns.first().map_or(0, |(_, column)| column.length());
         let all = columns.iter().map(|(_, column)| column).chain(&label);
-        for column in all.filter(|column| column.length() != length) {
+        let missing = columns.is_empty();
+        for column in all.filter(|column| !missing && column.length() != length) {
             misfits.push(format!(
                 "'{}' has {} samples, the first input has {length}",
                 column.name,
@@ -180,10 +181,20 @@ impl Column {
     }
 
     fn rows(&self, range: Range<usize>) -> Result<Tensor> {
-        rows(&self.map, range).map_err(|reason| Error::Data {
+        let rows = rows(&self.map, range).map_err(|reason| Error::Data {
             what: format!("array '{}'", self.name),
             misfits: vec![reason],
-        })
+        });
+        #[cfg(unix)]
+        {
+            // The rows are copied; pages that were read would stay in memory until the file is closed.
+            // SAFETY: the map is a read-only view of a file, so its pages come back unchanged.
+            let _ = unsafe {
+                self.map
+                    .unchecked_advise(memmap2::UncheckedAdvice::DontNeed)
+            };
+        }
+        rows
     }
 
     fn labels(&self, range: Range<usize>) -> Result<Labels> {
