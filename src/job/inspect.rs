@@ -9,6 +9,9 @@ use crate::graph::NodeId;
 use crate::onnx::Model;
 use crate::report::{BlockedRow, DimensionRow, Inspection, UnsupportedRow};
 
+/// Version of the JSON document.
+const SCHEMA: &str = "secateur.inspection/1";
+
 /// Says what can be pruned of the model at `path`, and what holds the rest. Costs are counted with dynamic
 /// axes at `sizes`.
 ///
@@ -31,6 +34,7 @@ pub fn inspect(path: &Path, sizes: &[(String, i64)]) -> Result<Inspection> {
         nodes,
     });
     Ok(Inspection {
+        schema: SCHEMA,
         model: path.display().to_string(),
         file_bytes: model.source_bytes(),
         opset: model.opset(),

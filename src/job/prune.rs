@@ -15,6 +15,9 @@ use crate::report::{Outcome, PlannedRow, PruneReport, Stage};
 use crate::rewrite;
 use crate::validate::{Verification, verify};
 
+/// Version of the JSON document.
+const SCHEMA: &str = "secateur.prune/1";
+
 /// Where the plan comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -76,6 +79,7 @@ pub fn prune(
     let (plan, rows) = watch.stage("plan", || plan(&analysis, &options.source))?;
     let kept = plan.kept(&analysis)?;
     let mut report = PruneReport {
+        schema: SCHEMA,
         model: path.display().to_string(),
         outcome: Outcome::DryRun,
         before: analysis.model_totals(),

@@ -10,6 +10,8 @@ use crate::dimensions::Totals;
 /// A model and what can be pruned of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection {
+    /// Version of this document.
+    pub schema: &'static str,
     /// The file.
     pub model: String,
     /// Bytes of the model and its data files.

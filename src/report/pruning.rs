@@ -11,6 +11,8 @@ use crate::validate::Verification;
 /// A run of `prune`.
 #[derive(Clone, Debug, Serialize)]
 pub struct PruneReport {
+    /// Version of this document.
+    pub schema: &'static str,
     /// The model that was read.
     pub model: String,
     /// How far the run went.

@@ -1,0 +1,116 @@
+//! `docs/json.md` against what the commands print: no field without a line, no line without a field.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Documented fields that the runs below cannot show: they need a GPU, stored outputs or a dry run.
+const ELSEWHERE: [&str; 4] = [
+    "placement[]",
+    "provider_drift[]",
+    "stored[]",
+    "unsupported[]",
+];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(name)
+}
+
+/// The documented paths of a schema, braces expanded.
+fn documented(schema: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/json.md");
+    let text = std::fs::read_to_string(path).expect("docs/json.md");
+    let heading = format!("## {schema}\n");
+    let section = text
+        .split(&heading)
+        .nth(1)
+        .unwrap_or_else(|| panic!("no section {schema}"));
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let lines = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    lines.flat_map(|(path, _)| expand(path)).collect()
+}
+
+fn expand(path: &str) -> Vec<String> {
+    let Some((before, rest)) = path.split_once('{') else {
+        return vec![path.to_owned()];
+    };
+    let (names, after) = rest.split_once('}').expect("a closed brace");
+    let each = names
+        .split(',')
+        .flat_map(|name| expand(&format!("{before}{name}{after}")));
+    each.collect()
+}
+
+/// Every path of a document: leaves, and what holds them.
+fn paths(value: &Value, path: &str, leaves: &mut BTreeSet<String>, all: &mut BTreeSet<String>) {
+    all.insert(path.to_owned());
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let dot = if path.is_empty() { "" } else { "." };
+                paths(value, &format!("{path}{dot}{name}"), leaves, all);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                paths(item, &format!("{path}[]"), leaves, all);
+            }
+        }
+        _ => {
+            leaves.insert(path.to_owned());
+        }
+    }
+}
+
+fn check(arguments: &[&str]) {
+    let output = Command::cargo_bin("secateur")
+        .expect("the binary is built")
+        .args(arguments)
+        .arg("--json")
+        .assert()
+        .success()
+        .get_output()
+        .clone();
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let schema = document["schema"].as_str().expect("a schema").to_owned();
+    let documented = documented(&schema);
+    let (mut leaves, mut all) = (BTreeSet::new(), BTreeSet::new());
+    paths(&document, "", &mut leaves, &mut all);
+    let missing: Vec<&String> = leaves.difference(&documented).collect();
+    assert!(missing.is_empty(), "{schema}: not documented: {missing:?}");
+    let elsewhere = |path: &&String| !ELSEWHERE.iter().any(|part| path.contains(part));
+    let gone: Vec<&String> = documented.difference(&all).filter(elsewhere).collect();
+    assert!(
+        gone.is_empty(),
+        "{schema}: documented, but not there: {gone:?}"
+    );
+}
+
+#[test]
+fn every_document_is_as_documented() {
+    let folder = TempDir::new().expect("a folder");
+    let text = |path: PathBuf| path.display().to_string();
+    let model = text(fixture("trained/lenet_mnist.onnx"));
+    let data = text(fixture("data/mnist_200.npz"));
+    let pruned = text(folder.path().join("pruned.onnx"));
+    check(&["prune", &model, "-o", &pruned]);
+    check(&["inspect", &model]);
+    check(&["runtime", "status"]);
+    check(&[
+        "validate",
+        &model,
+        &pruned,
+        "--provider",
+        "cpu",
+        "--data",
+        &data,
+    ]);
+    check(&["bench", &model, &pruned, "--runs", "3", "--profile"]);
+}

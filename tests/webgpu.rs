@@ -1,0 +1,122 @@
+//! A real GPU provider on a machine without a GPU: WebGPU on the SwiftShader of Debian's chromium.
+//!
+//! A pruned convolutional net and a pruned transformer must equal their masked twins there, with every
+//! compute node on the provider. Where that cannot run the tests count as ignored, and the reason is said.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+
+/// Where Debian's chromium keeps SwiftShader and a Vulkan loader.
+const CHROMIUM: &str = "/usr/lib/chromium";
+/// Largest relative error between a pruned model and its twin on the GPU.
+const ALLOWED: f64 = 1e-4;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let missing = missing();
+    if let Some(reason) = &missing {
+        eprintln!("SKIPPED: the WebGPU tests cannot run here: {reason}");
+    }
+    let trials = [("lenet_mnist", "0.3"), ("vit_fashion", "0.3")].map(|(model, ratio)| {
+        let name = format!("{model}_equals_its_twin_on_webgpu");
+        Trial::test(name, move || equals_its_twin(model, ratio))
+            .with_ignored_flag(missing.is_some())
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit();
+}
+
+/// Why the tests cannot run, if they cannot.
+fn missing() -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return Some("the set-up is for Linux".to_owned());
+    }
+    let driver = Path::new(CHROMIUM).join("vk_swiftshader_icd.json");
+    if !driver.is_file() {
+        return Some(format!(
+            "{} is not there; install Debian's package chromium",
+            driver.display()
+        ));
+    }
+    let install = secateur(&["runtime", "install", "webgpu"]);
+    let output = install.and_then(|mut command| command.output());
+    match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(reason) => Some(reason.to_string()),
+    }
+}
+
+/// The binary in an environment in which WebGPU finds SwiftShader.
+fn secateur(arguments: &[&str]) -> std::io::Result<Command> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_secateur"));
+    command
+        .args(arguments)
+        .env("LD_LIBRARY_PATH", CHROMIUM)
+        .env(
+            "VK_ICD_FILENAMES",
+            Path::new(CHROMIUM).join("vk_swiftshader_icd.json"),
+        )
+        .env("ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER", "1");
+    Ok(command)
+}
+
+fn run(arguments: &[&str]) -> Result<Vec<u8>, Failed> {
+    let output = secateur(arguments)?.output()?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
+    }
+}
+
+fn equals_its_twin(model: &str, ratio: &str) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/trained");
+    let model = fixtures.join(format!("{model}.onnx")).display().to_string();
+    let (plan, pruned, twin) = (at("plan.json"), at("pruned.onnx"), at("twin.onnx"));
+    run(&[
+        "prune",
+        &model,
+        "-o",
+        &pruned,
+        "--plan-out",
+        &plan,
+        "--ratio",
+        ratio,
+        "--exact",
+    ])?;
+    run(&["twin", &model, "--plan", &plan, "-o", &twin])?;
+    let report = run(&[
+        "validate",
+        &twin,
+        &pruned,
+        "--provider",
+        "webgpu",
+        "--no-fallback",
+        "--samples",
+        "4",
+        "--batch",
+        "4",
+        "--max-error",
+        "1e-4",
+        "--json",
+    ])?;
+    let report: Value = serde_json::from_slice(&report)?;
+    let lane = &report["providers"][0];
+    for placement in lane["placement"].as_array().ok_or("no placement")? {
+        if placement["compute_nodes"] != placement["on_provider"] || placement["compute_nodes"] == 0
+        {
+            return Err(format!("not all compute nodes ran on the provider: {placement}").into());
+        }
+    }
+    for drift in ["total", "provider_drift", "pruning_drift"] {
+        let found = lane["conditions"][0][drift][0]["max_relative"].as_f64();
+        if !found.is_some_and(|found| found <= ALLOWED) {
+            return Err(format!("{drift} is {found:?}").into());
+        }
+    }
+    Ok(())
+}
