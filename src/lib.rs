@@ -34,7 +34,7 @@
 //!
 //! The modules are floors: each imports only from those before it in this list. `error`, [`onnx`] (files),
 //! [`graph`], `axes` (types), [`runtime`] (onnxruntime), `ops` (rules), [`dimensions`], [`importance`],
-//! [`plan`], [`rewrite`], [`validate`], [`report`], [`job`] (the commands as calls).
+//! [`plan`], [`rewrite`], [`validate`], [`benchmark`], [`report`], [`job`] (the commands as calls).
 
 #![warn(missing_docs)]
 

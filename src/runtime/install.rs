@@ -4,14 +4,15 @@
 //! Only the shared libraries inside matter, so any local Python with pip will do, whatever its version.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
 use super::library::{Library, PYTHONS, Source, cache_folder};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// The version of onnxruntime that is installed.
 pub const VERSION: &str = "1.31.1";
@@ -261,11 +262,8 @@ fn extract(package: Package, folder: &Path, target: &Path) -> Result<()> {
         let mut entry = archive
             .by_name(&path)
             .map_err(|fault| broken(format!("{path}: {fault}")))?;
-        let mut out = NamedTempFile::new_in(folder).map_err(write)?;
-        io::copy(&mut entry, &mut out).map_err(write)?;
-        out.flush().map_err(write)?;
-        out.persist(target.with_file_name(name))
-            .map_err(|refused| write(refused.error))?;
+        let target = target.with_file_name(name);
+        files::replace(&target, |out| io::copy(&mut entry, out).map(drop))?;
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ impl Provider {
         match self {
             Provider::Cpu => "run `secateur runtime install`",
             Provider::Cuda { .. } | Provider::TensorRt { .. } => {
-                "run `secateur runtime install cuda`, and install the NVIDIA driver with CUDA 12 and cuDNN 9"
+                "run `secateur runtime install cuda`, and install the NVIDIA driver with CUDA 13 and cuDNN 9 (for TensorRT also TensorRT 10)"
             }
             Provider::WebGpu => {
                 "run `secateur runtime install webgpu`, and install a Vulkan, Metal or Direct3D 12 driver"

@@ -328,9 +328,17 @@ fn temporary_folder() -> Result<TempDir> {
 fn unavailable(provider: &Provider, reason: &str) -> Error {
     Error::Provider {
         provider: provider.to_string(),
-        reason: reason.trim().trim_end_matches('.').to_owned(),
+        reason: plain(reason).trim_end_matches('.').to_owned(),
         remedy: provider.remedy().to_owned(),
     }
+}
+
+/// onnxruntime's message without the place in its source and the number of the error.
+fn plain(reason: &str) -> &str {
+    let Some((_, rest)) = reason.rsplit_once("[ONNXRuntimeError] : ") else {
+        return reason.trim();
+    };
+    rest.splitn(3, " : ").last().unwrap_or(rest).trim()
 }
 
 /// Name, element type and sizes of an input or output; -1 for a dynamic size.
