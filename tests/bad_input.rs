@@ -1,10 +1,13 @@
 //! Broken and hostile files: a message that names the thing, the right exit code, nothing left behind.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 
-use assert_cmd::Command;
 use tempfile::TempDir;
+
+use common::secateur;
 
 /// Every file of `fixtures/bad`, and what the message must say.
 const EXPECTED: [(&str, &[&str]); 18] = [
@@ -100,7 +103,7 @@ fn every_bad_file_gets_its_message() {
             continue;
         }
         for command in ["prune", "inspect"] {
-            let mut call = Command::cargo_bin("secateur").expect("the binary is built");
+            let mut call = secateur();
             call.arg(command)
                 .arg(folder.path().join(format!("{name}.onnx")));
             if command == "prune" {

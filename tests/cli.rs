@@ -1,7 +1,9 @@
 //! The command line as a user sees it: outputs, exit codes, what is left behind.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use assert_cmd::Command;
 use predicates::prelude::*;
@@ -9,19 +11,7 @@ use predicates::str::contains;
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
-        .join(name)
-}
-
-fn secateur() -> Command {
-    Command::cargo_bin("secateur").expect("the binary is built")
-}
-
-fn lenet() -> PathBuf {
-    fixture("trained/lenet_mnist.onnx")
-}
+use common::{fixture, lenet, secateur};
 
 fn json(command: &mut Command) -> Value {
     let output = command

@@ -1,11 +1,14 @@
 //! `docs/json.md` against what the commands print: no field without a line, no line without a field.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use common::{fixture, secateur};
 
 /// Documented fields that the runs below cannot show: they need a GPU, stored outputs or a dry run.
 const ELSEWHERE: [&str; 4] = [
@@ -14,12 +17,6 @@ const ELSEWHERE: [&str; 4] = [
     "stored[]",
     "unsupported[]",
 ];
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
-        .join(name)
-}
 
 /// The documented paths of a schema, braces expanded.
 fn documented(schema: &str) -> BTreeSet<String> {
@@ -70,8 +67,7 @@ fn paths(value: &Value, path: &str, leaves: &mut BTreeSet<String>, all: &mut BTr
 }
 
 fn check(arguments: &[&str]) {
-    let output = Command::cargo_bin("secateur")
-        .expect("the binary is built")
+    let output = secateur()
         .args(arguments)
         .arg("--json")
         .assert()

@@ -1,5 +1,7 @@
 //! `validate` and `bench` as a user sees them: every form of data, every gate, every refusal.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,19 +13,7 @@ use predicates::str::contains;
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
-        .join(name)
-}
-
-fn secateur() -> Command {
-    Command::cargo_bin("secateur").expect("the binary is built")
-}
-
-fn lenet() -> PathBuf {
-    fixture("trained/lenet_mnist.onnx")
-}
+use common::{fixture, lenet, secateur};
 
 fn perceptron() -> PathBuf {
     fixture("models/perceptron.onnx")

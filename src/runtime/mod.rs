@@ -3,6 +3,7 @@
 //! The only room that names `ort`. The library is loaded at run time, once per process: see [`Library`] for
 //! where it is looked for and [`install`] for how it gets there by itself.
 
+mod environment;
 mod install;
 mod library;
 mod profile;
@@ -10,11 +11,12 @@ mod provider;
 mod session;
 mod tensor;
 
+pub use environment::{Device, Runtime};
 pub use install::{Package, VERSION as PINNED_VERSION, install};
 pub use library::{Library, Source, cache_folder};
 pub use profile::Kernel;
 pub use provider::Provider;
-pub use session::{Device, Profiling, Purpose, Runtime, Session, SessionOptions, Signature};
+pub use session::{Profiling, Purpose, Session, SessionOptions, Signature};
 pub use tensor::Tensor;
 
 use crate::error::Error;

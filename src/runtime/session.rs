@@ -1,39 +1,18 @@
-//! Sessions on any execution provider.
+//! A model ready to run, and how it runs.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ort::environment::Environment;
-use ort::ep;
-use ort::session::builder::SessionBuilder;
 use ort::session::{SessionInputValue, SessionInputs};
 use ort::value::{Outlet, ValueType};
 use tempfile::TempDir;
 
 use super::fault;
-use super::library::Library;
 use super::profile::{self, Kernel};
 use super::provider::Provider;
 use super::tensor::{Tensor, element_of};
-use crate::error::{Error, Result};
-use crate::onnx::{ElementType, Model};
-
-/// A loaded onnxruntime. One process loads one library.
-#[derive(Clone, Debug)]
-pub struct Runtime {
-    environment: Environment,
-}
-
-/// What a process has loaded: it cannot be loaded twice or unloaded.
-struct Loaded {
-    environment: Environment,
-    /// Plugin libraries with the providers that each brought.
-    plugins: Mutex<Vec<(PathBuf, Vec<String>)>>,
-}
-
-static LOADED: OnceLock<Loaded> = OnceLock::new();
-static LOADING: Mutex<()> = Mutex::new(());
+use crate::error::Result;
+use crate::onnx::ElementType;
 
 /// What numbers a session is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,268 +56,6 @@ impl Default for SessionOptions {
             profiling: Profiling::default(),
         }
     }
-}
-
-/// A device that a provider offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
-    /// The provider's registered name.
-    pub provider: String,
-    /// Who makes the device.
-    pub vendor: String,
-    /// CPU, GPU or NPU.
-    pub kind: String,
-}
-
-impl Runtime {
-    /// Loads `library`, or returns the one that this process has loaded before.
-    ///
-    /// # Errors
-    /// The file is no onnxruntime, is too old, or cannot start.
-    pub fn load(library: &Library) -> Result<Runtime> {
-        // A poisoned lock only means that another thread failed to load.
-        let _guard = LOADING
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(loaded) = LOADED.get() {
-            let environment = loaded.environment.clone();
-            return Ok(Runtime { environment });
-        }
-        let place = format!("{} (from {})", library.path.display(), library.source);
-        let environment = ort::init_from(&library.path)
-            .map_err(|reason| Error::Runtime {
-                reason: format!("{place} cannot be loaded: {reason}"),
-                remedy:
-                    "name another library with --onnxruntime, or run `secateur runtime install`"
-                        .to_owned(),
-            })?
-            .with_name("secateur")
-            .with_telemetry(false)
-            .build()
-            .map_err(|reason| fault(&place, reason))?;
-        environment.set_log_level(ort::logging::LogLevel::Fatal);
-        let _ = LOADED.set(Loaded {
-            environment: environment.clone(),
-            plugins: Mutex::default(),
-        });
-        Ok(Runtime { environment })
-    }
-
-    /// What the library says of itself.
-    pub fn build_info(&self) -> &'static str {
-        ort::info()
-    }
-
-    /// The devices that the library and the plugins loaded so far offer.
-    pub fn devices(&self) -> Vec<Device> {
-        let device = |device: ort::device::Device<'_>| {
-            let hardware = device.hardware_device();
-            Device {
-                provider: device.ep().unwrap_or_default().to_owned(),
-                vendor: hardware.vendor().unwrap_or_default().to_owned(),
-                kind: format!("{:?}", hardware.ty()),
-            }
-        };
-        self.environment.devices().map(device).collect()
-    }
-
-    /// Makes a provider's plugin library known, if it has one.
-    ///
-    /// # Errors
-    /// The library is not there or does not load.
-    pub fn prepare(&self, provider: &Provider) -> Result<()> {
-        self.provider_names(provider).map(drop)
-    }
-
-    /// Names of the providers that a plugin provider's library brought; empty for built-in ones.
-    fn provider_names(&self, provider: &Provider) -> Result<Vec<String>> {
-        let library = match provider {
-            Provider::Plugin { library, .. } => library.clone(),
-            Provider::WebGpu => super::install::installed(super::install::Package::WebGpu)?
-                .ok_or_else(|| unavailable(provider, "its plugin library is not installed"))?,
-            Provider::Cpu | Provider::Cuda { .. } | Provider::TensorRt { .. } => {
-                return Ok(Vec::new());
-            }
-        };
-        let Some(loaded) = LOADED.get() else {
-            return Err(unavailable(provider, "no onnxruntime is loaded"));
-        };
-        let mut plugins = loaded
-            .plugins
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some((_, names)) = plugins.iter().find(|(path, _)| *path == library) {
-            return Ok(names.clone());
-        }
-        if !library.is_file() {
-            return Err(unavailable(
-                provider,
-                &format!("{} is not a file", library.display()),
-            ));
-        }
-        let before = self.devices();
-        self.environment
-            .register_ep_library(format!("secateur-plugin-{}", plugins.len()), &library)
-            .map_err(|reason| unavailable(provider, &reason.to_string()))?;
-        let mut names: Vec<String> = self
-            .devices()
-            .into_iter()
-            .map(|device| device.provider)
-            .collect();
-        names.retain(|name| !before.iter().any(|device| device.provider == *name));
-        names.dedup();
-        plugins.push((library, names.clone()));
-        Ok(names)
-    }
-
-    /// A session that runs `model` on the CPU; `what` names the model in errors.
-    ///
-    /// # Errors
-    /// onnxruntime does not accept the model.
-    pub fn session(&self, model: &Model, what: &str) -> Result<Session> {
-        self.session_with(model, what, &SessionOptions::default())
-    }
-
-    /// A session that runs `model` as `options` say.
-    ///
-    /// # Errors
-    /// The provider is not available, or does not accept the model.
-    pub fn session_with(
-        &self,
-        model: &Model,
-        what: &str,
-        options: &SessionOptions,
-    ) -> Result<Session> {
-        if !model.needs_external_data() {
-            let bytes = model.to_bytes()?;
-            return self.commit(what, options, |builder| builder.commit_from_memory(&bytes));
-        }
-        let folder = temporary_folder()?;
-        let path = folder.path().join("model.onnx");
-        model.save(&path)?;
-        self.session_from_file(&path, what, options)
-    }
-
-    /// A session that runs the model at `path`.
-    ///
-    /// # Errors
-    /// As [`Runtime::session_with`].
-    pub fn session_from_file(
-        &self,
-        path: &Path,
-        what: &str,
-        options: &SessionOptions,
-    ) -> Result<Session> {
-        self.commit(what, options, |builder| builder.commit_from_file(path))
-    }
-
-    fn commit(
-        &self,
-        what: &str,
-        options: &SessionOptions,
-        commit: impl FnOnce(&mut SessionBuilder) -> ort::Result<ort::session::Session>,
-    ) -> Result<Session> {
-        let refused = |reason: ort::Error| match options.provider {
-            Provider::Cpu => fault(&format!("{what} cannot be run"), reason),
-            _ => unavailable(
-                &options.provider,
-                &format!("{what} cannot be run: {reason}"),
-            ),
-        };
-        let profile = match options.profiling {
-            Profiling::Off => None,
-            Profiling::On => Some(temporary_folder()?),
-        };
-        let mut builder = self.builder(options, profile.as_ref())?;
-        let inner = commit(&mut builder).map_err(refused)?;
-        Ok(Session {
-            what: what.to_owned(),
-            inner,
-            profile,
-            busy: Duration::ZERO,
-        })
-    }
-
-    fn builder(
-        &self,
-        options: &SessionOptions,
-        profile: Option<&TempDir>,
-    ) -> Result<SessionBuilder> {
-        let provider = &options.provider;
-        let refused =
-            |reason: ort::Error<SessionBuilder>| unavailable(provider, &reason.to_string());
-        let builder = ort::session::Session::builder(&self.environment);
-        // Denormals are flushed on both sides of every comparison, or one could be many times slower.
-        let mut builder = builder
-            .map_err(|reason| fault("a session cannot be made", reason))?
-            .with_flush_to_zero()
-            .map_err(refused)?;
-        if let Some(threads) = options.threads {
-            builder = builder.with_intra_threads(threads).map_err(refused)?;
-        }
-        if let Some(folder) = profile {
-            builder = builder
-                .with_profiling(folder.path().join("profile"))
-                .map_err(refused)?;
-        }
-        let exact = options.purpose == Purpose::Parity;
-        match provider {
-            Provider::Cpu => Ok(builder),
-            Provider::Cuda { device } => {
-                let cuda = ep::CUDA::default().with_device_id(*device as i32);
-                let cuda = if exact { cuda.with_tf32(false) } else { cuda };
-                let cuda = cuda.build().error_on_failure();
-                builder.with_execution_providers([cuda]).map_err(refused)
-            }
-            Provider::TensorRt { device } => {
-                let tensorrt = ep::TensorRT::default().with_device_id(*device as i32);
-                let tensorrt = tensorrt.build().error_on_failure();
-                builder
-                    .with_execution_providers([tensorrt])
-                    .map_err(refused)
-            }
-            Provider::WebGpu | Provider::Plugin { .. } => {
-                let names = self.provider_names(provider)?;
-                let wanted = match provider.registered_name() {
-                    "" => names.first().cloned().unwrap_or_default(),
-                    name => name.to_owned(),
-                };
-                let chosen =
-                    |device: &ort::device::Device<'_>| device.ep().is_ok_and(|name| name == wanted);
-                let devices: Vec<_> = self.environment.devices().filter(chosen).collect();
-                if devices.is_empty() {
-                    let reason =
-                        format!("the library offers no device for '{wanted}' on this machine");
-                    return Err(unavailable(provider, &reason));
-                }
-                builder.with_devices(devices, None).map_err(refused)
-            }
-        }
-    }
-}
-
-fn temporary_folder() -> Result<TempDir> {
-    tempfile::tempdir().map_err(|source| Error::Write {
-        path: std::env::temp_dir(),
-        source,
-    })
-}
-
-/// A provider cannot be used, and what to install.
-fn unavailable(provider: &Provider, reason: &str) -> Error {
-    Error::Provider {
-        provider: provider.to_string(),
-        reason: plain(reason).trim_end_matches('.').to_owned(),
-        remedy: provider.remedy().to_owned(),
-    }
-}
-
-/// onnxruntime's message without the place in its source and the number of the error.
-fn plain(reason: &str) -> &str {
-    let Some((_, rest)) = reason.rsplit_once("[ONNXRuntimeError] : ") else {
-        return reason.trim();
-    };
-    rest.splitn(3, " : ").last().unwrap_or(rest).trim()
 }
 
 /// Name, element type and sizes of an input or output; -1 for a dynamic size.
@@ -393,6 +110,19 @@ pub struct Session {
 }
 
 impl Session {
+    pub(super) fn new(
+        what: &str,
+        inner: ort::session::Session,
+        profile: Option<TempDir>,
+    ) -> Session {
+        Session {
+            what: what.to_owned(),
+            inner,
+            profile,
+            busy: Duration::ZERO,
+        }
+    }
+
     /// The inputs in the model's order.
     pub fn inputs(&self) -> Vec<Signature> {
         self.inner.inputs().iter().map(Signature::of).collect()

@@ -7,6 +7,8 @@ mod gates;
 mod inputs;
 mod parity;
 mod perturb;
+mod placement;
+mod scores;
 mod task;
 mod verify;
 
@@ -16,11 +18,13 @@ pub use deviation::Deviation;
 pub use gates::{Gate, GateRow, judge};
 pub use inputs::random_inputs;
 pub use parity::{
-    Condition, CpuSessions, Fallback, Models, ParitySettings, Placement, ProviderParity,
-    UNDISTURBED, parity, signature_differences,
+    Condition, CpuSessions, Fallback, Models, ParitySettings, ProviderParity, UNDISTURBED, parity,
+    signature_differences,
 };
 pub use perturb::Perturbation;
-pub use task::{ClassRow, Metric, TaskReport};
+pub use placement::Placement;
+pub use scores::ClassRow;
+pub use task::{Metric, TaskReport};
 pub use verify::{Verification, verify};
 
 pub(crate) use data::with_batch;

@@ -12,9 +12,10 @@ use serde::Serialize;
 use super::data::{Batch, DataSet};
 use super::deviation::{Deviation, Deviations};
 use super::perturb::Perturbation;
+use super::placement::{Placement, placement};
 use super::task::{Task, TaskReport};
 use crate::error::{Error, Result};
-use crate::runtime::{Profiling, Provider, Runtime, Session, SessionOptions, Tensor};
+use crate::runtime::{Provider, Runtime, Session, SessionOptions, Tensor};
 
 /// Name of the condition without a perturbation.
 pub const UNDISTURBED: &str = "as given";
@@ -41,17 +42,6 @@ pub struct ProviderParity {
     pub placement: Option<[Placement; 2]>,
     /// The data as given first, then under each perturbation.
     pub conditions: Vec<Condition>,
-}
-
-/// Where a model's nodes ran.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Placement {
-    /// Nodes that compute real numbers.
-    pub compute_nodes: usize,
-    /// Those of them that ran on the provider.
-    pub on_provider: usize,
-    /// Operators of the others.
-    pub elsewhere: Vec<String>,
 }
 
 /// What was found under one condition.
@@ -241,37 +231,6 @@ fn open_lane(
             Ok(lane)
         }
     }
-}
-
-/// Runs a model once with profiling and sees where its kernels ran.
-fn placement(
-    runtime: &Runtime,
-    model: &Path,
-    options: &SessionOptions,
-    batch: &Batch,
-) -> Result<Placement> {
-    let options = SessionOptions {
-        profiling: Profiling::On,
-        ..options.clone()
-    };
-    let mut session = runtime.session_from_file(model, "the model", &options)?;
-    session.run(&batch.inputs)?;
-    let kernels = session.kernels()?;
-    let compute: Vec<_> = kernels.iter().filter(|kernel| kernel.computes).collect();
-    let cpu = Provider::Cpu.registered_name();
-    let mut elsewhere: Vec<String> = compute
-        .iter()
-        .filter(|kernel| kernel.provider == cpu)
-        .map(|kernel| kernel.operator.clone())
-        .collect();
-    let on_provider = compute.len() - elsewhere.len();
-    elsewhere.sort();
-    elsewhere.dedup();
-    Ok(Placement {
-        compute_nodes: compute.len(),
-        on_provider,
-        elsewhere,
-    })
 }
 
 impl Lane {
