@@ -70,7 +70,16 @@ impl Task {
     ) -> Result<()> {
         let (a, b) = (reference.to_f64(), candidate.to_f64());
         match labels {
-            Labels::Classes(labels) => self.add_classes(labels, &a, &b),
+            Labels::Classes(labels) => {
+                let rows = reference.shape().first().copied().unwrap_or(0);
+                if rows != labels.len() {
+                    return Err(misfit(format!(
+                        "{} labels for {rows} rows of the first output",
+                        labels.len()
+                    )));
+                }
+                self.add_classes(labels, &a, &b)
+            }
             Labels::Values(values) => {
                 if values.len() != a.len() {
                     return Err(misfit(format!(
