@@ -150,6 +150,26 @@ fn a_dry_run_explains_every_dimension_and_writes_the_plan_only() {
 }
 
 #[test]
+fn kept_channels_are_rounded_up() {
+    let report = json(
+        secateur()
+            .args(["prune", "--dry-run", "--ratio", "0.3", "--round-to", "16"])
+            .arg(lenet()),
+    );
+    let kept: Vec<&Value> = report["dimensions"]
+        .as_array()
+        .expect("dimensions")
+        .iter()
+        .map(|d| &d["kept"])
+        .collect();
+    assert_eq!(kept, [32, 48, 80]);
+    assert_eq!(
+        report["dimensions"][0]["left"],
+        "--round-to 16 keeps all 32"
+    );
+}
+
+#[test]
 fn only_prunes_what_it_names() {
     let folder = TempDir::new().expect("a folder");
     let report = json(
@@ -269,7 +289,7 @@ fn provenance_is_in_the_metadata() {
     let output = folder.path().join("out.onnx");
     let model = lenet();
     secateur()
-        .args(["prune", "--no-verify"])
+        .args(["prune", "--no-verify", "--skip", "conv1*", "--exact"])
         .arg(&model)
         .arg("-o")
         .arg(&output)
@@ -280,7 +300,7 @@ fn provenance_is_in_the_metadata() {
     assert_eq!(pruned.metadata("secateur.source_hash"), Some(source.hash()));
     assert_eq!(
         pruned.metadata("secateur.command"),
-        Some("prune --ratio 0.5 --criterion l2")
+        Some("prune --ratio 0.5 --criterion l2 --skip 'conv1*' --exact")
     );
     assert_eq!(
         (pruned.opset(), pruned.ir_version()),

@@ -37,6 +37,9 @@ pub struct PruneArgs {
     /// Keep at least this many channels of every dimension
     #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "plan")]
     min_channels: usize,
+    /// Round kept channels up to a multiple of this: kernels are often slower at odd widths
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "plan", value_parser = parse_multiple)]
+    round_to: usize,
     /// Leave dimensions alone whose channels influence each other (LayerNorm, reductions)
     #[arg(long, conflicts_with = "plan")]
     exact: bool,
@@ -72,6 +75,13 @@ fn parse_ratio(text: &str) -> Result<f64, String> {
     }
 }
 
+fn parse_multiple(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(multiple) if multiple > 0 => Ok(multiple),
+        _ => Err(format!("'{text}' is no positive number")),
+    }
+}
+
 impl PruneArgs {
     pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
         let spinner = ProgressBar::new_spinner();
@@ -94,6 +104,7 @@ impl PruneArgs {
                 skip: self.skip,
                 only: self.only,
                 min_channels: self.min_channels,
+                round_to: self.round_to,
                 exact: self.exact,
             }),
         };

@@ -210,12 +210,8 @@ fn prove(
 
 /// Writes into the model where it comes from.
 fn stamp(model: &mut Model, plan: &Plan) {
-    let settings = &plan.settings;
     let plan_hash = blake3::hash(plan.to_json().as_bytes()).to_hex();
-    let command = format!(
-        "prune --ratio {} --criterion {}",
-        settings.ratio, settings.criterion
-    );
+    let command = plan.settings.command();
     for (key, value) in [
         ("secateur.version", env!("CARGO_PKG_VERSION")),
         ("secateur.command", &command),

@@ -31,6 +31,9 @@ pub struct Settings {
     pub only: Vec<String>,
     /// No dimension gets fewer channels than this.
     pub min_channels: usize,
+    /// Kept channels are rounded up to a multiple of this, per group in grouped convolutions: odd widths
+    /// can be slower than the original.
+    pub round_to: usize,
     /// Leave mixing dimensions alone.
     pub exact: bool,
 }
@@ -44,8 +47,38 @@ impl Default for Settings {
             skip: Vec::new(),
             only: Vec::new(),
             min_channels: 1,
+            round_to: 1,
             exact: false,
         }
+    }
+}
+
+impl Settings {
+    /// The command that asks for these settings; what is not said has its default.
+    pub fn command(&self) -> String {
+        let default = Settings::default();
+        let mut words = format!(
+            "prune --ratio {} --criterion {}",
+            self.ratio, self.criterion
+        );
+        if self.criterion == Criterion::Random {
+            words += &format!(" --seed {}", self.seed);
+        }
+        for (flag, globs) in [("skip", &self.skip), ("only", &self.only)] {
+            for glob in globs {
+                words += &format!(" --{flag} '{glob}'");
+            }
+        }
+        if self.min_channels != default.min_channels {
+            words += &format!(" --min-channels {}", self.min_channels);
+        }
+        if self.round_to != default.round_to {
+            words += &format!(" --round-to {}", self.round_to);
+        }
+        if self.exact {
+            words += " --exact";
+        }
+        words
     }
 }
 

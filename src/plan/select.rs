@@ -162,10 +162,14 @@ fn choose(dimension: &Dimension, scores: &[f64], settings: &Settings) -> Decisio
         .min_channels
         .div_ceil(dimension.blocks.max(1))
         .max(1);
-    let keep = (block - removed).max(least.min(block));
+    let keep = (block - removed).max(least);
+    let keep = keep.next_multiple_of(settings.round_to.max(1)).min(block);
     if keep == block {
-        return Decision::Leave(match block - removed < block {
-            true => format!("--min-channels {} keeps all {block}", settings.min_channels),
+        return Decision::Leave(match removed > 0 {
+            true if least >= block => {
+                format!("--min-channels {} keeps all {block}", settings.min_channels)
+            }
+            true => format!("--round-to {} keeps all {block}", settings.round_to),
             false => format!(
                 "a ratio of {} removes none of {block} channels",
                 settings.ratio
