@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ort::session::{SessionInputValue, SessionInputs};
+use ort::session::SessionInputs;
 use ort::value::{Outlet, ValueType};
 use tempfile::TempDir;
 
@@ -141,10 +141,7 @@ impl Session {
         let names: Vec<String> = self.outputs().into_iter().map(|s| s.name).collect();
         let mut values = Vec::with_capacity(inputs.len());
         for (name, tensor) in inputs {
-            values.push((
-                name.as_str().into(),
-                SessionInputValue::from(tensor.to_value()?),
-            ));
+            values.push((name.as_str().into(), tensor.as_input()?));
         }
         let start = Instant::now();
         let outputs = self.inner.run(SessionInputs::<0>::ValueMap(values));

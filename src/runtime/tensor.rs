@@ -2,7 +2,8 @@
 
 use half::{bf16, f16};
 use ndarray::{ArrayD, IxDyn};
-use ort::value::{DynValue, TensorElementType, ValueType};
+use ort::session::SessionInputValue;
+use ort::value::{DynValue, TensorElementType, TensorRef, ValueType};
 
 use super::fault;
 use crate::error::{Error, Result};
@@ -77,10 +78,11 @@ macro_rules! tensors {
                 }
             }
 
-            pub(super) fn to_value(&self) -> Result<DynValue> {
+            /// The tensor as an input of a run, without a copy.
+            pub(super) fn as_input(&self) -> Result<SessionInputValue<'_>> {
                 let made = match self {
                     $(Tensor::$variant(array) => {
-                        ort::value::Tensor::from_array(array.clone()).map(|value| value.into_dyn())
+                        TensorRef::from_array_view(array.view()).map(SessionInputValue::from)
                     })*
                 };
                 made.map_err(|reason| fault("an input could not be made", reason))
