@@ -80,20 +80,13 @@ pub fn verify(
         };
         merge(&mut outputs, deviations);
     }
-    for ((output, deviation), signature) in outputs
-        .iter()
-        .map(|o| (&o.name, o))
-        .zip(reference.outputs())
-    {
+    let allowances = reference.outputs().into_iter().map(|signature| {
         let real = signature.element.is_some_and(ElementType::is_float);
-        let allowed = if real { allowed } else { ALLOWED_INTEGER };
-        if deviation.relative > allowed && deviation.relative >= worst(&outputs) {
-            return Err(Error::Verification {
-                output: output.clone(),
-                error: deviation.relative,
-                allowed,
-            });
-        }
+        if real { allowed } else { ALLOWED_INTEGER }
+    });
+    let allowances: Vec<f64> = allowances.collect();
+    if let Some(fault) = excess(&outputs, &allowances) {
+        return Err(fault);
     }
     Ok(Verification {
         proven: exact.dimensions.len(),
@@ -103,11 +96,22 @@ pub fn verify(
     })
 }
 
-fn worst(outputs: &[OutputDeviation]) -> f64 {
-    outputs
-        .iter()
-        .map(|output| output.relative)
-        .fold(0.0, f64::max)
+/// The output that is furthest beyond what it is allowed, if any is.
+fn excess(outputs: &[OutputDeviation], allowances: &[f64]) -> Option<Error> {
+    let pairs = outputs.iter().zip(allowances);
+    // A deviation that is no number is beyond every allowance.
+    let beyond =
+        pairs.filter(|(output, allowed)| output.relative.is_nan() || output.relative > **allowed);
+    let by_excess = |(a, allowed_a): &(&OutputDeviation, &f64),
+                     (b, allowed_b): &(&OutputDeviation, &f64)| {
+        (a.relative / **allowed_a).total_cmp(&(b.relative / **allowed_b))
+    };
+    let (output, &allowed) = beyond.max_by(by_excess)?;
+    Some(Error::Verification {
+        output: output.name.clone(),
+        error: output.relative,
+        allowed,
+    })
 }
 
 fn merge(outputs: &mut Vec<OutputDeviation>, deviations: Vec<OutputDeviation>) {
@@ -145,5 +149,34 @@ fn allowed(analysis: &Analysis) -> f64 {
     match weights.any(|(value, _)| graph.element(value).is_some_and(half)) {
         true => ALLOWED_HALF,
         false => ALLOWED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(name: &str, relative: f64) -> OutputDeviation {
+        OutputDeviation {
+            name: name.to_owned(),
+            relative,
+            informative: true,
+        }
+    }
+
+    #[test]
+    fn every_output_is_held_to_its_own_allowance() {
+        let outputs = [
+            output("ranks", 5e-3),
+            output("logits", 1e-3),
+            output("boxes", 2e-4),
+        ];
+        let fault = excess(&outputs, &[ALLOWED_INTEGER, ALLOWED, ALLOWED]);
+        let Some(Error::Verification { output: worst, .. }) = fault else {
+            panic!("the logits are beyond what they are allowed: {fault:?}");
+        };
+        assert_eq!(worst, "logits");
+        assert!(excess(&outputs[..1], &[ALLOWED_INTEGER]).is_none());
+        assert!(excess(&[output("broken", f64::NAN)], &[ALLOWED]).is_some());
     }
 }
