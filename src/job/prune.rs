@@ -90,6 +90,13 @@ pub fn prune(
         verification: None,
         stages: Vec::new(),
     };
+    // The plan is on disk before the model appears, so that a full disk leaves neither.
+    let plan_file = options.plan_out.as_deref().map(|target| {
+        let text = plan.to_json();
+        let file = files::write_temporary(target, |file| file.write_all(text.as_bytes()))?;
+        Ok::<_, Error>((file, target))
+    });
+    let plan_file = plan_file.transpose()?;
     if let Some(output) = output {
         let mut pruned = watch.stage("rewrite", || rewrite::prune(&analysis, &plan))?;
         check_target(&model, &pruned.target_paths(output), options.overwrite)?;
@@ -102,9 +109,8 @@ pub fn prune(
         report.file_bytes_after = Some(written_bytes(&pruned, output));
         report.outcome = Outcome::Written(output.display().to_string());
     }
-    if let Some(target) = &options.plan_out {
-        let text = plan.to_json();
-        files::replace(target, |file| file.write_all(text.as_bytes()))?;
+    if let Some((file, target)) = plan_file {
+        files::persist(file, target)?;
     }
     report.stages = watch.stages;
     Ok(report)
