@@ -13,7 +13,7 @@ use crate::report::ValidationReport;
 use crate::runtime::{Provider, Runtime};
 use crate::validate::{
     DataSet, DataSource, Fallback, Gate, GateRow, Models, ParitySettings, Perturbation,
-    ProviderParity, judge, parity, provider_fault, signature_differences,
+    ProviderParity, judge, parity, refused_fallback, signature_differences, unavailable_provider,
 };
 
 /// Version of the JSON document.
@@ -99,10 +99,11 @@ pub fn validate(
     let (providers, busy) = parity(&runtime, &models, on_cpu, &data, &settings, &mut count)?;
     let speedups = speedups(&runtime, &models, &data, &settings, options, &providers)?;
     let gates = judge(&providers, &options.gates, &speedups)?;
-    let fault = match options.providers.is_empty() {
+    let missing = match options.providers.is_empty() {
         true => None,
-        false => provider_fault(&providers, options.fallback),
+        false => unavailable_provider(&providers),
     };
+    let fault = missing.or_else(|| refused_fallback(&providers, options.fallback));
     Ok(Validated {
         fault: fault.or_else(|| failed(&gates)),
         report: ValidationReport {

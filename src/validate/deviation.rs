@@ -65,7 +65,7 @@ pub(super) struct Deviations {
 }
 
 impl Deviations {
-    /// Adds a batch: outputs of both models, by position.
+    /// Adds a batch: outputs of both models.
     pub(super) fn add(
         &mut self,
         reference: &[(String, Tensor)],
@@ -77,8 +77,13 @@ impl Deviations {
                 .map(|(name, _)| (name.clone(), Sums::default()));
             self.outputs = names.collect();
         }
-        let pairs = reference.iter().zip(candidate).zip(&mut self.outputs);
-        for (((name, a), (_, b)), (_, sums)) in pairs {
+        let pairs = reference.iter().zip(&mut self.outputs).enumerate();
+        for (place, ((name, a), (_, sums))) in pairs {
+            let Some(b) = counterpart(candidate, name, place) else {
+                return Err(Error::Signatures {
+                    differences: vec![format!("there is no output '{name}' to compare")],
+                });
+            };
             if a.shape() != b.shape() {
                 return Err(Error::Signatures {
                     differences: vec![format!(
@@ -104,6 +109,18 @@ impl Deviations {
             .map(|(name, sums)| sums.finish(name))
             .collect()
     }
+}
+
+/// The output called `name`; where none is (stored outputs may have no names) the one at `place`.
+pub(super) fn counterpart<'a>(
+    outputs: &'a [(String, Tensor)],
+    name: &str,
+    place: usize,
+) -> Option<&'a Tensor> {
+    let named = outputs.iter().find(|(other, _)| other == name);
+    named
+        .or_else(|| outputs.get(place))
+        .map(|(_, tensor)| tensor)
 }
 
 impl Sums {
@@ -234,6 +251,26 @@ mod tests {
         assert!(divergence(&[1.0, 2.0], &[1.0, 2.0]).abs() < 1e-12);
         // ln 2 apart with probabilities 1 and 1/2.
         assert!((divergence(&[1.0, 0.0], &[0.5, 0.5]) - 2.0_f64.ln()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn outputs_are_matched_by_name() {
+        let tensor = |x: f64| {
+            Tensor::from_f64(crate::onnx::ElementType::Float, &[1], &[x]).expect("a tensor")
+        };
+        let named = |name: &str, x: f64| (name.to_owned(), tensor(x));
+        let mut sums = Deviations::default();
+        let swapped = [named("b", 2.0), named("a", 1.0)];
+        sums.add(&[named("a", 1.0), named("b", 2.0)], &swapped)
+            .expect("they fit");
+        assert!(
+            sums.finish()
+                .iter()
+                .all(|output| output.max_absolute == 0.0)
+        );
+        let mut stored = Deviations::default();
+        stored.add(&[named("", 2.0)], &swapped).expect("they fit");
+        assert_eq!(stored.finish()[0].max_absolute, 0.0);
     }
 
     #[test]

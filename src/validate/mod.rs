@@ -28,4 +28,4 @@ pub use task::{Metric, TaskReport};
 pub use verify::{Verification, verify};
 
 pub(crate) use data::with_batch;
-pub(crate) use parity::provider_fault;
+pub(crate) use parity::{refused_fallback, unavailable_provider};

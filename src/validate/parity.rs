@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::data::{Batch, DataSet};
-use super::deviation::{Deviation, Deviations};
+use super::deviation::{Deviation, Deviations, counterpart};
 use super::perturb::Perturbation;
 use super::placement::{Placement, placement};
 use super::task::{Task, TaskReport};
@@ -292,8 +292,8 @@ impl Lane {
         if let Some(stored) = batch.expected.as_ref().filter(|_| place == 0) {
             sums.stored.add(stored, &found)?;
         }
-        if let (Some(labels), Some((_, a)), Some((_, b))) =
-            (&batch.labels, expected.first(), found.first())
+        if let (Some(labels), Some((name, a))) = (&batch.labels, expected.first())
+            && let Some(b) = counterpart(&found, name, 0)
         {
             sums.task.add(labels, a, b)?;
         }
@@ -328,37 +328,41 @@ impl Lane {
     }
 }
 
-/// The error for a provider that was asked for by name and cannot be used as asked.
-pub(crate) fn provider_fault(parity: &[ProviderParity], fallback: Fallback) -> Option<Error> {
-    for lane in parity {
-        let refuse = |reason: String, remedy: &str| {
-            Some(Error::Provider {
-                provider: lane.provider.clone(),
-                reason,
-                remedy: remedy.to_owned(),
-            })
-        };
-        if let Some(reason) = &lane.unavailable {
-            return refuse(reason.clone(), "or leave the provider out");
-        }
-        let partly = lane
-            .placement
+/// The error for the first provider that could not be used, for those that were asked for by name.
+pub(crate) fn unavailable_provider(parity: &[ProviderParity]) -> Option<Error> {
+    parity.iter().find_map(|lane| {
+        Some(Error::Provider {
+            provider: lane.provider.clone(),
+            reason: lane.unavailable.clone()?,
+            remedy: "or leave the provider out".to_owned(),
+        })
+    })
+}
+
+/// The error for the first provider that left compute nodes to the CPU, where that is refused.
+pub(crate) fn refused_fallback(parity: &[ProviderParity], fallback: Fallback) -> Option<Error> {
+    if fallback == Fallback::Allowed {
+        return None;
+    }
+    let placements = parity.iter().flat_map(|lane| {
+        lane.placement
             .iter()
             .flatten()
-            .find(|p| p.on_provider < p.compute_nodes);
-        if let (Fallback::Refused, Some(placement)) = (fallback, partly) {
-            return refuse(
-                format!(
-                    "{} of {} compute nodes ran on the CPU ({}), which --no-fallback forbids",
-                    placement.compute_nodes - placement.on_provider,
-                    placement.compute_nodes,
-                    placement.elsewhere.join(", ")
-                ),
-                "leave --no-fallback out to accept that",
-            );
-        }
-    }
-    None
+            .map(move |place| (lane, place))
+    });
+    let (lane, place) = placements
+        .into_iter()
+        .find(|(_, place)| place.on_provider < place.compute_nodes)?;
+    Some(Error::Provider {
+        provider: lane.provider.clone(),
+        reason: format!(
+            "{} of {} compute nodes ran on the CPU ({}), which --no-fallback forbids",
+            place.compute_nodes - place.on_provider,
+            place.compute_nodes,
+            place.elsewhere.join(", ")
+        ),
+        remedy: "leave --no-fallback out to accept that".to_owned(),
+    })
 }
 
 /// Whether nodes may run on the CPU instead of the provider.
@@ -369,4 +373,32 @@ pub enum Fallback {
     Allowed,
     /// They may not.
     Refused,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_fallback_is_an_error_whoever_chose_the_provider() {
+        let placement = |on_provider| Placement {
+            compute_nodes: 3,
+            on_provider,
+            elsewhere: vec!["Gather".to_owned()],
+        };
+        let lane = |on_provider| ProviderParity {
+            provider: "webgpu".to_owned(),
+            unavailable: None,
+            placement: Some([placement(3), placement(on_provider)]),
+            conditions: Vec::new(),
+        };
+        assert!(refused_fallback(&[lane(3)], Fallback::Refused).is_none());
+        assert!(refused_fallback(&[lane(2)], Fallback::Allowed).is_none());
+        let fault = refused_fallback(&[lane(3), lane(2)], Fallback::Refused);
+        let message = fault.map(|fault| fault.to_string()).unwrap_or_default();
+        assert!(
+            message.contains("1 of 3 compute nodes ran on the CPU (Gather)"),
+            "{message}"
+        );
+    }
 }
