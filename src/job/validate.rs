@@ -13,7 +13,8 @@ use crate::report::ValidationReport;
 use crate::runtime::{Provider, Runtime};
 use crate::validate::{
     DataSet, DataSource, Fallback, Gate, GateRow, Models, ParitySettings, Perturbation,
-    ProviderParity, judge, parity, refused_fallback, signature_differences, unavailable_provider,
+    ProviderParity, check_labels, judge, parity, refused_fallback, signature_differences,
+    unavailable_provider,
 };
 
 /// Version of the JSON document.
@@ -82,6 +83,7 @@ pub fn validate(
     }
     let inputs = on_cpu.reference.inputs();
     let data = DataSet::open(&options.source, &inputs, &analysis, options.batch)?;
+    check_labels(&options.gates, &data.batch(0)?)?;
     let settings = ParitySettings {
         providers: match options.providers.is_empty() {
             true => available(&runtime),

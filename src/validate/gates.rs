@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use super::data::Batch;
 use super::deviation::Deviation;
 use super::parity::{Condition, ProviderParity};
 use crate::error::{Error, Result};
@@ -105,6 +106,26 @@ pub fn judge(
     Ok(rows)
 }
 
+/// Refuses gates that need labels where there are none, before anything runs.
+pub(crate) fn check_labels(gates: &[Gate], batch: &Batch) -> Result<()> {
+    match gates.iter().find_map(|gate| match gate {
+        Gate::MaxDrop(name, _) if batch.labels.is_none() => Some(name),
+        _ => None,
+    }) {
+        Some(name) => Err(needs_labels(name)),
+        None => Ok(()),
+    }
+}
+
+fn needs_labels(name: &str) -> Error {
+    Error::Data {
+        what: "the data".to_owned(),
+        misfits: vec![format!(
+            "--max-drop {name} needs labels; add an array 'label' or use class folders"
+        )],
+    }
+}
+
 fn verdict(
     gate: &Gate,
     lane: &ProviderParity,
@@ -137,12 +158,7 @@ fn verdict(
             ))
         }
         Gate::MaxDrop(name, bound) => {
-            let task = condition.task.as_ref().ok_or_else(|| Error::Data {
-                what: "the data".to_owned(),
-                misfits: vec![format!(
-                    "--max-drop {name} needs labels; add an array 'label' or use class folders"
-                )],
-            })?;
+            let task = condition.task.as_ref().ok_or_else(|| needs_labels(name))?;
             let metric = task.metrics.iter().find(|metric| metric.name == name);
             let metric = metric.ok_or_else(|| {
                 let names: Vec<&str> = task.metrics.iter().map(|metric| metric.name).collect();

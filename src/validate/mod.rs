@@ -28,4 +28,5 @@ pub use task::{Metric, TaskReport};
 pub use verify::{Verification, verify};
 
 pub(crate) use data::with_batch;
+pub(crate) use gates::check_labels;
 pub(crate) use parity::{refused_fallback, unavailable_provider};
