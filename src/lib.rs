@@ -33,13 +33,14 @@
 //! ```
 //!
 //! The modules are floors: each imports only from those before it in this list. `error`, [`onnx`] (files),
-//! [`graph`], `axes` (types), [`runtime`] (onnxruntime), `ops` (rules), [`dimensions`], [`importance`],
-//! [`plan`], [`rewrite`], [`validate`], [`benchmark`], [`report`], [`job`] (the commands as calls).
+//! [`graph`], `axes` (types), [`runtime`] (onnxruntime), `ops` (rules), [`dimensions`],
+//! [`data`], [`importance`], [`plan`], [`rewrite`], [`validate`], [`benchmark`], [`report`], [`job`] (the commands as calls).
 
 #![warn(missing_docs)]
 
 mod axes;
 pub mod benchmark;
+pub mod data;
 pub mod dimensions;
 mod error;
 mod files;

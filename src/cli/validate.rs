@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use secateur::data::{DataSource, ImageOptions, Layout};
 use secateur::job::{ValidateOptions, validate};
 use secateur::runtime::Provider;
-use secateur::validate::{DataSource, Fallback, Gate, ImageOptions, Layout, Perturbation};
+use secateur::validate::{Fallback, Gate, Perturbation};
 
 use super::{Printer, RuntimeFlags, parse_size, say};
 

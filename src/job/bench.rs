@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use super::{RuntimeOptions, analyse};
 use crate::benchmark::{Latency, Ratio, Repetitions, by_operator, interleaved};
+use crate::data::{random_inputs, with_batch};
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::report::{BenchReport, BenchSetting, Timing};
 use crate::runtime::{Profiling, Provider, Purpose, Runtime, Session, SessionOptions, Tensor};
-use crate::validate::{random_inputs, with_batch};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.benchmark/1";

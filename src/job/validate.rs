@@ -7,14 +7,14 @@ use super::bench::speedup;
 use super::runtime::available;
 use super::{RuntimeOptions, analyse};
 use crate::benchmark::Repetitions;
+use crate::data::{DataSet, DataSource};
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::report::ValidationReport;
 use crate::runtime::{Provider, Runtime};
 use crate::validate::{
-    DataSet, DataSource, Fallback, Gate, GateRow, Models, ParitySettings, Perturbation,
-    ProviderParity, check_labels, judge, parity, refused_fallback, signature_differences,
-    unavailable_provider,
+    Fallback, Gate, GateRow, Models, ParitySettings, Perturbation, ProviderParity, check_labels,
+    judge, parity, refused_fallback, signature_differences, unavailable_provider,
 };
 
 /// Version of the JSON document.

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::data::Batch;
 use super::deviation::Deviation;
 use super::parity::{Condition, ProviderParity};
+use crate::data::Batch;
 use crate::error::{Error, Result};
 
 /// A provider's own drift may add this many times to the error that a gate allows.

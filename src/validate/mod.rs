@@ -1,10 +1,8 @@
-//! Judging one model by another in onnxruntime: inputs, deviations, the proof of a rewrite.
+//! Judging one model by another in onnxruntime: deviations, metrics, gates, the proof of a rewrite.
 
 mod compare;
-mod data;
 mod deviation;
 mod gates;
-mod inputs;
 mod parity;
 mod perturb;
 mod placement;
@@ -13,10 +11,8 @@ mod task;
 mod verify;
 
 pub use compare::{OutputDeviation, compare};
-pub use data::{Batch, DataSet, DataSource, ImageOptions, Labels, Layout};
 pub use deviation::Deviation;
 pub use gates::{Gate, GateRow, judge};
-pub use inputs::random_inputs;
 pub use parity::{
     Condition, CpuSessions, Fallback, Models, ParitySettings, ProviderParity, UNDISTURBED, parity,
     signature_differences,
@@ -27,6 +23,5 @@ pub use scores::ClassRow;
 pub use task::{Metric, TaskReport};
 pub use verify::{Verification, verify};
 
-pub(crate) use data::with_batch;
 pub(crate) use gates::check_labels;
 pub(crate) use parity::{refused_fallback, unavailable_provider};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::inputs::normal;
+use crate::data::normal;
 use crate::error::{Error, Result};
 use crate::runtime::Tensor;
 

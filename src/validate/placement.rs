@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::data::Batch;
+use crate::data::Batch;
 use crate::error::Result;
 use crate::runtime::{Profiling, Provider, Runtime, SessionOptions};
 

@@ -5,9 +5,9 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::data::Labels;
 use super::deviation::{TOP, largest, rank};
 use super::scores::{Answer, ClassRow, class_rows, confusion, counts, macro_scores};
+use crate::data::Labels;
 use crate::error::{Error, Result};
 use crate::runtime::Tensor;
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::compare::{OutputDeviation, compare};
-use super::inputs::random_inputs;
+use crate::data::random_inputs;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::onnx::{ElementType, Model};

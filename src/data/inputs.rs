@@ -76,7 +76,7 @@ fn draw(generator: &mut ChaCha8Rng, element: ElementType, bound: Option<u64>, pl
 }
 
 /// Box and Muller's transform.
-pub(super) fn normal(generator: &mut ChaCha8Rng) -> f64 {
+pub(crate) fn normal(generator: &mut ChaCha8Rng) -> f64 {
     let radius = (-2.0 * (1.0 - generator.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * generator.random::<f64>()).cos()
 }

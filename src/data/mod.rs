@@ -5,6 +5,7 @@
 
 mod arrays;
 mod images;
+mod inputs;
 mod stored;
 
 use std::path::{Path, PathBuf};
@@ -13,12 +14,14 @@ use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::runtime::{Signature, Tensor};
 
-use super::inputs::random_inputs;
 use arrays::Arrays;
 use images::Images;
 use stored::StoredCases;
 
 pub use images::{ImageOptions, Layout};
+pub use inputs::random_inputs;
+
+pub(crate) use inputs::normal;
 
 /// Where data comes from.
 #[derive(Clone, Debug)]
