@@ -98,10 +98,11 @@ pub enum Error {
     Gates { failed: Vec<String> },
     /// The pruned model does not equal the masked original.
     #[error(
-        "verification failed: output '{output}' differs from the masked twin by a relative error of {error:.3e} (allowed: {allowed:.0e}); the model was not written, please report this model"
+        "verification failed: output '{output}' differs from {reference} by a relative error of {error:.3e} (allowed: {allowed:.0e}); the model was not written, please report this model"
     )]
     Verification {
         output: String,
+        reference: &'static str,
         error: f64,
         allowed: f64,
     },

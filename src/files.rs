@@ -24,6 +24,19 @@ pub(crate) fn write_temporary(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<NamedTempFile> {
+    let buffered = |file: &File| {
+        let mut buffered = BufWriter::new(file);
+        write(&mut buffered)?;
+        buffered.flush()
+    };
+    write_temporary_seekable(path, buffered)
+}
+
+/// As [`write_temporary`], for writers that go back in the file.
+pub(crate) fn write_temporary_seekable(
+    path: &Path,
+    write: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<NamedTempFile> {
     temporary(path, write).map_err(|source| Error::Write {
         path: path.to_owned(),
         source,
@@ -32,7 +45,7 @@ pub(crate) fn write_temporary(
 
 fn temporary(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<NamedTempFile> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -47,10 +60,7 @@ fn temporary(
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let file = builder.tempfile_in(folder)?;
-    let mut buffered = BufWriter::new(file.as_file());
-    write(&mut buffered)?;
-    buffered.flush()?;
-    drop(buffered);
+    write(file.as_file())?;
     file.as_file().sync_all()?;
     Ok(file)
 }

@@ -34,12 +34,13 @@
 //!
 //! The modules are floors: each imports only from those before it in this list. `error`, [`onnx`] (files),
 //! [`graph`], `axes` (types), [`runtime`] (onnxruntime), `ops` (rules), [`dimensions`],
-//! [`data`], [`importance`], [`plan`], [`rewrite`], [`validate`], [`benchmark`], [`report`], [`job`] (the commands as calls).
+//! [`layers`], [`data`], [`importance`], [`plan`], [`rewrite`], [`validate`], [`benchmark`], [`report`], [`job`] (the commands as calls).
 
 #![warn(missing_docs)]
 
 mod axes;
 pub mod benchmark;
+mod calibrate;
 pub mod data;
 pub mod dimensions;
 mod error;
@@ -47,8 +48,11 @@ mod files;
 pub mod graph;
 pub mod importance;
 pub mod job;
+pub mod layers;
+pub mod masks;
 pub mod onnx;
 mod ops;
+mod patterns;
 pub mod plan;
 pub mod report;
 pub mod rewrite;

@@ -4,18 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the library, from the ground up. A room imports from rooms before it only.
-const FLOORS: [&str; 17] = [
+const FLOORS: [&str; 21] = [
     "error",
     "files",
+    "patterns",
     "onnx",
     "graph",
     "axes",
     "runtime",
     "ops",
     "dimensions",
+    "layers",
     "data",
+    "calibrate",
     "importance",
     "plan",
+    "masks",
     "rewrite",
     "validate",
     "benchmark",

@@ -2,6 +2,7 @@
 
 mod bench;
 mod inspect;
+mod mask;
 mod prune;
 mod runtime;
 mod twin;
@@ -11,6 +12,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 use secateur::job::RuntimeOptions;
 
 /// Prune any exported ONNX model and prove the surgery.
@@ -30,6 +32,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Prune(prune::PruneArgs),
+    Mask(Box<mask::MaskArgs>),
     Inspect(inspect::InspectArgs),
     Validate(Box<validate::ValidateArgs>),
     Bench(bench::BenchArgs),
@@ -46,6 +49,7 @@ impl Cli {
         let printer = Printer { json: self.json };
         match self.command {
             Command::Prune(args) => args.run(&printer),
+            Command::Mask(args) => args.run(&printer),
             Command::Inspect(args) => args.run(&printer),
             Command::Validate(args) => args.run(&printer),
             Command::Bench(args) => args.run(&printer),
@@ -120,6 +124,24 @@ fn write_out(out: &mut dyn Write, text: &str) -> anyhow::Result<()> {
 fn say(line: &str) {
     // Where stderr is closed there is nobody to tell.
     let _ = writeln!(io::stderr(), "secateur: {line}");
+}
+
+/// Runs a library call that takes long behind a bar that counts `unit`.
+fn measured<T>(
+    unit: &str,
+    call: impl FnOnce(&mut dyn FnMut(&str), &mut dyn FnMut(usize, usize)) -> secateur::Result<T>,
+) -> anyhow::Result<T> {
+    let bar = ProgressBar::no_length();
+    let template = format!("{{bar:40}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left");
+    bar.set_style(ProgressStyle::with_template(&template)?);
+    let mut tell = |line: &str| bar.suspend(|| say(line));
+    let mut advance = |done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    };
+    let result = call(&mut tell, &mut advance);
+    bar.finish_and_clear();
+    Ok(result?)
 }
 
 /// `NAME=SIZE`

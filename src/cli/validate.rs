@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use secateur::data::{DataSource, ImageOptions, Layout};
 use secateur::job::{ValidateOptions, validate};
 use secateur::runtime::Provider;
 use secateur::validate::{Fallback, Gate, Perturbation};
 
-use super::{Printer, RuntimeFlags, parse_size, say};
+use super::{Printer, RuntimeFlags, measured, parse_size};
 
 /// Compare a candidate with a reference, on every execution provider, and fail if a gate does not hold
 #[derive(Args, Debug)]
@@ -112,25 +111,11 @@ impl ValidateArgs {
         // Parts of cuDNN use TF32 whatever the session says; this is what they listen to.
         // SAFETY: no other thread has been started yet.
         unsafe { std::env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
-        let bar = ProgressBar::no_length();
-        bar.set_style(ProgressStyle::with_template(
-            "{bar:40} {pos}/{len} samples, {per_sec}, {eta} left",
-        )?);
         let (reference, candidate) = (self.reference.clone(), self.candidate.clone());
-        let mut tell = |line: &str| bar.suspend(|| say(line));
-        let mut advance = |done: usize, total: usize| {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
-        };
-        let validated = validate(
-            &reference,
-            &candidate,
-            &self.options(),
-            &mut tell,
-            &mut advance,
-        );
-        bar.finish_and_clear();
-        let validated = validated?;
+        let options = self.options();
+        let validated = measured("samples", |say, progress| {
+            validate(&reference, &candidate, &options, say, progress)
+        })?;
         printer.print(&validated.report)?;
         match validated.fault {
             Some(fault) => Err(fault.into()),

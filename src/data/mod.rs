@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::graph::{DeclaredSize, Producer, Value, ValueId};
 use crate::runtime::{Signature, Tensor};
 
 use arrays::Arrays;
@@ -66,6 +67,10 @@ pub struct Batch {
 pub struct DataSet<'a> {
     kind: Kind<'a>,
     batch: usize,
+    /// The model takes no other number of samples than `batch`.
+    fixed: bool,
+    /// No more samples than these are given.
+    most: usize,
 }
 
 #[derive(Debug)]
@@ -113,7 +118,14 @@ impl<'a> DataSet<'a> {
                 seed: *seed,
             },
         };
-        let data = DataSet { kind, batch };
+        let fixed = fixed.is_some_and(|size| size >= 0);
+        let most = usize::MAX;
+        let data = DataSet {
+            kind,
+            batch,
+            fixed,
+            most,
+        };
         if data.batches() == 0 {
             let what = data.describe();
             let misfits = vec![format!("it has no full batch of {batch} sample(s)")];
@@ -127,13 +139,34 @@ impl<'a> DataSet<'a> {
         self.batch
     }
 
+    /// The first `samples` of the data set, at least one batch.
+    pub fn first(self, samples: usize) -> DataSet<'a> {
+        let most = samples.max(self.batch);
+        DataSet { most, ..self }
+    }
+
+    /// Number of samples that are given: a model that takes whole batches only gets no others.
+    pub fn samples(&self) -> usize {
+        let there = match &self.kind {
+            Kind::Stored(cases) => return cases.len().min(self.most),
+            Kind::Arrays(arrays) => arrays.len(),
+            Kind::Images(images) => images.len(),
+            Kind::Random { samples, .. } => *samples,
+        };
+        let given = there.min(self.most);
+        match self.fixed {
+            true => given - given % self.batch,
+            false => given,
+        }
+    }
+
     /// Number of batches.
     pub fn batches(&self) -> usize {
         match &self.kind {
-            Kind::Stored(cases) => cases.len(),
-            Kind::Arrays(arrays) => arrays.len().div_ceil(self.batch),
-            Kind::Images(images) => images.len().div_ceil(self.batch),
-            Kind::Random { samples, .. } => samples.div_ceil(self.batch),
+            Kind::Stored(_) => self.samples(),
+            Kind::Arrays(_) | Kind::Images(_) | Kind::Random { .. } => {
+                self.samples().div_ceil(self.batch)
+            }
         }
     }
 
@@ -145,15 +178,15 @@ impl<'a> DataSet<'a> {
         let from = number * self.batch;
         match &self.kind {
             Kind::Stored(cases) => cases.case(number),
-            Kind::Arrays(arrays) => arrays.rows(from..(from + self.batch).min(arrays.len())),
-            Kind::Images(images) => images.rows(from..(from + self.batch).min(images.len())),
+            Kind::Arrays(arrays) => arrays.rows(from..(from + self.batch).min(self.samples())),
+            Kind::Images(images) => images.rows(from..(from + self.batch).min(self.samples())),
             Kind::Random {
                 analysis,
                 inputs,
-                samples,
                 seed,
+                ..
             } => {
-                let samples = self.batch.min(samples - from);
+                let samples = self.batch.min(self.samples() - from);
                 let inputs = with_batch(inputs, samples);
                 Ok(Batch {
                     inputs: random_inputs(analysis, &inputs, seed.wrapping_add(number as u64))?,
@@ -170,12 +203,29 @@ impl<'a> DataSet<'a> {
         match &self.kind {
             Kind::Stored(cases) => format!("{} stored test case(s)", cases.len()),
             Kind::Arrays(arrays) => {
-                format!("{} sample(s) of {}", arrays.len(), arrays.path.display())
+                format!("{} sample(s) of {}", self.samples(), arrays.path.display())
             }
-            Kind::Images(images) => format!("{} image(s)", images.len()),
-            Kind::Random { samples, .. } => format!("{samples} random sample(s)"),
+            Kind::Images(_) => format!("{} image(s)", self.samples()),
+            Kind::Random { .. } => format!("{} random sample(s)", self.samples()),
         }
     }
+}
+
+/// The inputs of a model as it declares them; -1 for a dynamic size.
+pub(crate) fn declared_inputs(analysis: &Analysis) -> Vec<Signature> {
+    let graph = analysis.graph();
+    let inputs = graph.value_ids().map(|id| (id, graph.value(id)));
+    let inputs = inputs.filter(|(_, value)| matches!(value.producer, Producer::Input(_)));
+    let size = |size: &DeclaredSize| match size {
+        DeclaredSize::Known(size) => *size,
+        DeclaredSize::Named(_) | DeclaredSize::Unknown => -1,
+    };
+    let signature = |(id, value): (ValueId, &Value)| Signature {
+        name: value.name.clone(),
+        element: graph.element(id),
+        shape: value.declared.iter().flatten().map(size).collect(),
+    };
+    inputs.map(signature).collect()
 }
 
 /// The inputs with the size of a dynamic first axis set.

@@ -1,11 +1,15 @@
 //! The commands as library calls: from files to files, with a report.
 
 mod bench;
+mod gains;
 mod inspect;
+mod mask;
+mod masking;
 mod prune;
 mod runtime;
 mod twin;
 mod validate;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +21,8 @@ use crate::runtime::{Library, Package, Provider, Runtime};
 
 pub use bench::{BenchOptions, PeakMemory, bench, peak_memory};
 pub use inspect::inspect;
-pub use prune::{Proof, PruneOptions, Source, prune};
+pub use mask::{Calibration, MaskOptions, MaskSource, Store, mask};
+pub use prune::{PruneOptions, Source, prune};
 pub use runtime::runtime_status;
 pub use twin::{TwinOptions, twin};
 pub use validate::{ValidateOptions, Validated, validate};
@@ -57,6 +62,15 @@ impl RuntimeOptions {
     }
 }
 
+/// Whether the result is verified before it is written.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// In this onnxruntime.
+    Required(RuntimeOptions),
+    /// Not at all.
+    Skipped,
+}
+
 /// Reads and types a model. `sizes` are sizes of dynamic input axes.
 fn analyse(model: &Model, sizes: &[(String, i64)]) -> Result<Analysis> {
     let graph = Graph::new(model)?;
@@ -90,4 +104,22 @@ pub enum Overwrite {
     Refused,
     /// They may.
     Allowed,
+}
+
+/// Writes into the model which command made it of which.
+fn stamp(model: &mut Model, command: &str, source_hash: &str) {
+    for (key, value) in [
+        ("secateur.version", env!("CARGO_PKG_VERSION")),
+        ("secateur.command", command),
+        ("secateur.source_hash", source_hash),
+    ] {
+        model.set_metadata(key, value);
+    }
+}
+
+/// Bytes of the files of a written model.
+fn written_bytes(model: &Model, output: &Path) -> u64 {
+    let paths = model.target_paths(output).into_iter();
+    let sizes = paths.filter_map(|path| std::fs::metadata(path).ok());
+    sizes.map(|metadata| metadata.len()).sum()
 }

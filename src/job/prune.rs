@@ -1,9 +1,9 @@
 //! Pruning a file: read, type, plan, rewrite, prove, write.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use super::{Overwrite, RuntimeOptions, analyse, check_target};
+use super::watch::Watch;
+use super::{Overwrite, Proof, analyse, check_target};
 use crate::axes::Kept;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::files;
 use crate::importance::scores;
 use crate::onnx::Model;
 use crate::plan::{Decision, Plan, Selection, Settings, select};
-use crate::report::{Outcome, PlannedRow, PruneReport, Stage};
+use crate::report::{Outcome, PlannedRow, PruneReport};
 use crate::rewrite;
 use crate::validate::{Verification, verify};
 
@@ -25,15 +25,6 @@ pub enum Source {
     Settings(Settings),
     /// It is read from this file.
     Plan(PathBuf),
-}
-
-/// Whether the result is verified before it is written.
-#[derive(Clone, Debug)]
-pub enum Proof {
-    /// In this onnxruntime.
-    Required(RuntimeOptions),
-    /// Not at all.
-    Skipped,
 }
 
 /// How a file is pruned.
@@ -106,7 +97,7 @@ pub fn prune(
         })?;
         stamp(&mut pruned, &plan);
         watch.stage("write", || pruned.save(output))?;
-        report.file_bytes_after = Some(written_bytes(&pruned, output));
+        report.file_bytes_after = Some(super::written_bytes(&pruned, output));
         report.outcome = Outcome::Written(output.display().to_string());
     }
     if let Some((file, target)) = plan_file {
@@ -217,41 +208,11 @@ fn prove(
 /// Writes into the model where it comes from.
 fn stamp(model: &mut Model, plan: &Plan) {
     let plan_hash = blake3::hash(plan.to_json().as_bytes()).to_hex();
-    let command = plan.settings.command();
-    for (key, value) in [
-        ("secateur.version", env!("CARGO_PKG_VERSION")),
-        ("secateur.command", &command),
-        ("secateur.source_hash", &plan.model_hash),
-        ("secateur.plan_hash", plan_hash.as_str()),
-    ] {
-        model.set_metadata(key, value);
-    }
+    super::stamp(model, &plan.settings.command(), &plan.model_hash);
+    model.set_metadata("secateur.plan_hash", plan_hash.as_str());
 }
 
 fn node_count(model: &Model, totals: Totals) -> usize {
     let graph = model.proto.graph.as_ref();
     graph.map_or(totals.nodes, |graph| graph.node.len())
-}
-
-fn written_bytes(model: &Model, output: &Path) -> u64 {
-    let paths = model.target_paths(output).into_iter();
-    let sizes = paths.filter_map(|path| std::fs::metadata(path).ok());
-    sizes.map(|metadata| metadata.len()).sum()
-}
-
-/// Times the stages of a run.
-#[derive(Default)]
-struct Watch {
-    stages: Vec<Stage>,
-}
-
-impl Watch {
-    fn stage<T>(&mut self, name: &'static str, run: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let out = run();
-        let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-        tracing::debug!("{name}: {milliseconds:.1} ms");
-        self.stages.push(Stage { name, milliseconds });
-        out
-    }
 }

@@ -10,7 +10,7 @@ use prost::Message;
 use super::external::ExternalFiles;
 use super::model::Model;
 use super::proto::{ModelProto, tensor_proto::DataLocation};
-use super::{tensor, visit};
+use super::{sparse, tensor, visit};
 use crate::error::{Error, Result};
 
 /// Maps a whole file into memory.
@@ -86,6 +86,7 @@ fn decode(bytes: Bytes, what: &str, place: Option<(&Path, ExternalFiles)>) -> Re
         }
         tensor::check(tensor)
     })?;
+    sparse::make_dense(&mut proto, bytes.len())?;
     let path = place.as_ref().map_or(Path::new(""), |(path, _)| path);
     let mut sources = vec![(path.to_owned(), bytes)];
     sources.extend(place.into_iter().flat_map(|(_, files)| files.into_files()));

@@ -11,6 +11,7 @@ mod external;
 mod load;
 mod model;
 mod save;
+mod sparse;
 mod tensor;
 mod visit;
 
@@ -24,6 +25,7 @@ pub use element::ElementType;
 pub use model::Model;
 
 pub(crate) use model::LazyBytes;
+pub(crate) use sparse::{SPARSE_IR, sparse_bytes, to_sparse};
 pub(crate) use tensor::{
-    byte_length, element_count, from_raw, integers, pack, packed_bytes, to_f32, unpacked,
+    byte_length, cleared, element_count, from_raw, integers, pack, packed_bytes, to_f32, unpacked,
 };

@@ -25,6 +25,9 @@ const SMALLEST_EXTERNAL: usize = 1024;
 /// External tensors start at multiples of the page size, so that readers can map them.
 const EXTERNAL_ALIGNMENT: u64 = 4096;
 
+/// Bytes of several tensors that are made at a time; a larger tensor is made alone.
+const LARGEST_WINDOW: usize = 32 << 20;
+
 const MODEL_GRAPH: u32 = 7;
 const GRAPH_INITIALIZER: u32 = 5;
 const TENSOR_RAW_DATA: u32 = 9;
@@ -76,6 +79,19 @@ impl Model {
             Some(lazy) => Some((lazy.make)().into()),
             None => tensor.raw_data.clone(),
         }
+    }
+
+    /// The end of the window of tensors that starts at `start`: at least one tensor.
+    fn window_end(&self, tensors: &[TensorProto], start: usize) -> usize {
+        let mut bytes = 0;
+        let fits = |tensor: &&TensorProto| {
+            bytes += self.length_of(tensor);
+            bytes <= LARGEST_WINDOW
+        };
+        let window = tensors[start..]
+            .iter()
+            .take(rayon::current_num_threads() * 2);
+        start + window.take_while(fits).count().max(1)
     }
 
     fn length_of(&self, tensor: &TensorProto) -> usize {
@@ -175,9 +191,12 @@ impl Model {
         out.write_all(&model_head.encode_to_vec())?;
         write_frame(out, MODEL_GRAPH, graph_length)?;
         out.write_all(&graph_head.encode_to_vec())?;
-        // A window of tensors is sliced in parallel, then written in order: memory stays bounded.
-        let window = rayon::current_num_threads() * 2;
-        for (tensors, pieces) in graph.initializer.chunks(window).zip(pieces.chunks(window)) {
+        // A window of tensors is made in parallel, then written in order: memory stays bounded.
+        let mut start = 0;
+        while start < graph.initializer.len() {
+            let end = self.window_end(&graph.initializer, start);
+            let (tensors, pieces) = (&graph.initializer[start..end], &pieces[start..end]);
+            start = end;
             let data: Vec<_> = tensors.par_iter().map(|t| self.bytes_of(t)).collect();
             for (piece, bytes) in pieces.iter().zip(data) {
                 write_frame(out, GRAPH_INITIALIZER, piece.length())?;

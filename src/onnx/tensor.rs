@@ -222,6 +222,18 @@ fn each_i64<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> i64) -> Vec<
     bytes.as_chunks::<N>().0.iter().map(|&x| read(x)).collect()
 }
 
+/// The tensor without its data, in whatever field it stood.
+pub(crate) fn cleared(tensor: &TensorProto) -> TensorProto {
+    TensorProto {
+        name: tensor.name.clone(),
+        dims: tensor.dims.clone(),
+        data_type: tensor.data_type,
+        doc_string: tensor.doc_string.clone(),
+        metadata_props: tensor.metadata_props.clone(),
+        ..TensorProto::default()
+    }
+}
+
 /// A tensor from packed little-endian bytes.
 pub(crate) fn from_raw(
     name: &str,

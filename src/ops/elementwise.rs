@@ -2,14 +2,16 @@
 
 use super::arithmetic as ev;
 use super::typing::{Ruling, Typing, Unsupported};
-use super::{Row, row};
+use super::{Row, Viewing, row};
 use crate::axes::Type;
 use crate::onnx::ElementType;
 
 pub(super) const ROWS: &[Row] = &[
-    row("Identity", carry).evaluated(ev::same),
-    row("Cast", carry).evaluated(ev::cast),
-    row("CastLike", carry),
+    row("Identity", carry)
+        .evaluated(ev::same)
+        .viewed(Viewing::Same),
+    row("Cast", carry).evaluated(ev::cast).viewed(Viewing::Same),
+    row("CastLike", carry).viewed(Viewing::Same),
     row("Dropout", carry),
     row("Neg", carry).evaluated(ev::negate),
     row("Relu", unary),

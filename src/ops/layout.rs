@@ -2,15 +2,23 @@
 
 use super::arithmetic as ev;
 use super::typing::{Ruling, Typing, Unsupported, axis_of};
-use super::{Row, row};
+use super::{Row, Viewing, row};
 use crate::axes::{Extent, Type};
 
 pub(super) const ROWS: &[Row] = &[
-    row("Reshape", reshape).evaluated(ev::reshape),
-    row("Flatten", flatten),
-    row("Squeeze", squeeze).evaluated(ev::same_elements),
-    row("Unsqueeze", unsqueeze).evaluated(ev::unsqueeze),
-    row("Transpose", transpose).evaluated(ev::transpose),
+    row("Reshape", reshape)
+        .evaluated(ev::reshape)
+        .viewed(Viewing::Reshaped),
+    row("Flatten", flatten).viewed(Viewing::Reshaped),
+    row("Squeeze", squeeze)
+        .evaluated(ev::same_elements)
+        .viewed(Viewing::Reshaped),
+    row("Unsqueeze", unsqueeze)
+        .evaluated(ev::unsqueeze)
+        .viewed(Viewing::Reshaped),
+    row("Transpose", transpose)
+        .evaluated(ev::transpose)
+        .viewed(Viewing::Permuted),
     row("DepthToSpace", depth_to_space),
     row("SpaceToDepth", space_to_depth),
 ];

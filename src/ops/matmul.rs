@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::elementwise::{broadcast, broadcast_axis};
+use super::state::{Operand, Role};
 use super::typing::{Ruling, Typing, Unsupported};
 use super::{Row, row};
 use crate::axes::Type;
@@ -30,9 +31,38 @@ fn matmul(op: &mut Typing) -> Ruling {
     if b.len() > 1 {
         out.push(b[b.len() - 1].clone());
     }
+    matrix_roles(op, &a, &b, out.len());
     op.cost(out.clone(), vec![a[last].clone()]);
     op.output(0, out);
     Ok(())
+}
+
+/// Either factor of a MatMul may be the weight; the axes before the last two are batches, aligned from the
+/// back.
+fn matrix_roles(op: &mut Typing, a: &[Type], b: &[Type], rank: usize) {
+    let batches = |op: &Typing, own: &[Type], other: &[Type]| -> Vec<Role> {
+        let count = own.len().saturating_sub(2);
+        let other = &other[..other.len().saturating_sub(2)];
+        let aligned = |axis: usize| (axis + other.len()).checked_sub(count);
+        let shared = |axis: usize| {
+            let with = aligned(axis).filter(|&with| !op.is_one(&other[with]));
+            with.filter(|_| !op.is_one(&own[axis]))
+        };
+        (0..count).map(|axis| Role::Batch(shared(axis))).collect()
+    };
+    let (last, row_axis) = (a.len() - 1, b.len().saturating_sub(2));
+    let mut left = batches(op, a, b);
+    if a.len() > 1 {
+        left.push(Role::Row(rank.checked_sub(if b.len() > 1 { 2 } else { 1 })));
+    }
+    left.push(Role::Reduction(row_axis));
+    let mut right = batches(op, b, a);
+    right.push(Role::Reduction(last));
+    if b.len() > 1 {
+        right.push(Role::Row(rank.checked_sub(1)));
+    }
+    op.linear(0, Some(Operand::Input(1)), left);
+    op.linear(1, Some(Operand::Input(0)), right);
 }
 
 /// Y[M, N] = alpha * sum over K of A[M, K] * B[K, N] + beta * C[M, N]
@@ -45,6 +75,25 @@ fn gemm(op: &mut Typing) -> Ruling {
     let read = if op.int("transB", 0) != 0 { 1 } else { 0 };
     op.unify(&a[summed], &b[read]);
     op.contract(0, summed);
+    let roles = |summed: usize, with: usize, row: usize| {
+        let mut roles = [Role::Row(Some(row)); 2];
+        roles[summed] = Role::Reduction(with);
+        roles.to_vec()
+    };
+    op.linear_with(
+        0,
+        Some(Operand::Input(1)),
+        roles(summed, read, 0),
+        1,
+        Some(2),
+    );
+    op.linear_with(
+        1,
+        Some(Operand::Input(0)),
+        roles(read, summed, 1),
+        1,
+        Some(2),
+    );
     let out = vec![a[1 - summed].clone(), b[1 - read].clone()];
     if let Some(c) = op.optional(2)? {
         broadcast(op, &[out.clone(), c])?;
@@ -68,6 +117,7 @@ fn einsum(op: &mut Typing) -> Ruling {
     let mut axes: BTreeMap<char, Type> = BTreeMap::new();
     let mut seen: BTreeMap<char, usize> = BTreeMap::new();
     let mut first_place: Vec<(char, usize, usize)> = Vec::new();
+    let mut lettered: Vec<Vec<char>> = Vec::new();
     let mut ellipsis = 0;
     for (slot, term) in terms.iter().enumerate() {
         let x = op.input(slot)?;
@@ -86,6 +136,7 @@ fn einsum(op: &mut Typing) -> Ruling {
                 }
             }
         }
+        lettered.push(term);
     }
     let output = match right {
         Some(right) => spread(&letters(&right), usize::MAX)
@@ -109,9 +160,34 @@ fn einsum(op: &mut Typing) -> Ruling {
             contracted.push(axes[&letter].clone());
         }
     }
+    einsum_roles(op, &lettered, &output);
     op.cost(out.clone(), contracted);
     op.output(0, out);
     Ok(())
+}
+
+/// Of two terms either may be the weight. A letter that the output lacks is summed over; one that both
+/// terms and the output have is a batch.
+fn einsum_roles(op: &mut Typing, terms: &[Vec<char>], output: &[char]) {
+    for (slot, term) in terms.iter().enumerate() {
+        let other = (terms.len() == 2).then(|| &terms[1 - slot]);
+        let once = |term: &[char]| {
+            term.iter()
+                .all(|c| term.iter().filter(|d| *d == c).count() == 1)
+        };
+        let data = other.filter(|other| once(other) && once(term));
+        let place = |letters: &[char], letter: &char| letters.iter().position(|l| l == letter);
+        let role = |letter: &char| {
+            let with = data.and_then(|other| place(other, letter));
+            match (place(output, letter), with) {
+                (Some(_), Some(axis)) => Role::Batch(Some(axis)),
+                (None, Some(axis)) => Role::Reduction(axis),
+                (row, None) => Role::Row(row),
+            }
+        };
+        let roles: Vec<Role> = term.iter().map(role).collect();
+        op.linear(slot, data.map(|_| Operand::Input(1 - slot)), roles);
+    }
 }
 
 /// The letters of a term, with `.` for the three dots of an ellipsis.

@@ -32,7 +32,7 @@ use crate::onnx::ElementType;
 
 pub(crate) use integers::{Evaluation, Integers, evaluate_node};
 pub(crate) use pass::type_graph;
-pub(crate) use state::{Mirror, State, Target};
+pub(crate) use state::{Linear, Mirror, Operand, Role, State, Target};
 
 use typing::{Ruling, Typing};
 
@@ -40,6 +40,17 @@ use typing::{Ruling, Typing};
 type Rule = fn(&mut Typing) -> Ruling;
 /// Computes a node's integer outputs; empty where they cannot be known.
 type Evaluate = fn(&mut Evaluation) -> Option<Vec<Integers>>;
+
+/// How the elements of an output are those of the first input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Viewing {
+    /// In the same places.
+    Same,
+    /// In the same row-major order under other sizes.
+    Reshaped,
+    /// With axes in the order of the attribute `perm`.
+    Permuted,
+}
 
 /// What is known about one operator of the default domain.
 #[derive(Clone, Copy)]
@@ -49,6 +60,8 @@ pub(crate) struct Row {
     evaluate: Option<Evaluate>,
     /// Element type of the outputs where it does not follow from the inputs.
     yields: Option<ElementType>,
+    /// Set where the output shows the elements of the first input.
+    pub(crate) viewing: Option<Viewing>,
 }
 
 const fn row(operator: &'static str, rule: Rule) -> Row {
@@ -57,6 +70,7 @@ const fn row(operator: &'static str, rule: Rule) -> Row {
         rule,
         evaluate: None,
         yields: None,
+        viewing: None,
     }
 }
 
@@ -64,6 +78,13 @@ impl Row {
     const fn evaluated(self, evaluate: Evaluate) -> Row {
         Row {
             evaluate: Some(evaluate),
+            ..self
+        }
+    }
+
+    const fn viewed(self, viewing: Viewing) -> Row {
+        Row {
+            viewing: Some(viewing),
             ..self
         }
     }

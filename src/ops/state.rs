@@ -14,6 +14,42 @@ pub(crate) struct Contraction {
     pub(crate) axis: usize,
 }
 
+/// What an axis of a weight is in a linear map `Y = W X`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Rows of W: what is produced, at this axis of the output where it is one.
+    Row(Option<usize>),
+    /// Columns of W that are summed over together with this axis of the data: the reduction axis.
+    Reduction(usize),
+    /// Columns of W: places in a window that slides over the data's axes from 2 on, as the node's
+    /// attributes say (strides, pads, dilations).
+    Kernel,
+    /// Every position has a matrix of its own, on its own part of the data along this axis if it has one.
+    Batch(Option<usize>),
+}
+
+/// A value at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operand {
+    Input(usize),
+    Output(usize),
+}
+
+/// A node multiplies the input at `slot` with its data: the input is a weight if it is a constant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Linear {
+    pub(crate) node: NodeId,
+    pub(crate) slot: usize,
+    /// What the weight is multiplied with; none where that is no single value.
+    pub(crate) data: Option<Operand>,
+    /// By axis of the weight.
+    pub(crate) roles: Vec<Role>,
+    /// Axis 0 of the weight falls into this many equal blocks, each on its own block of the data's axis 1.
+    pub(crate) groups: usize,
+    /// Where a vector is added to the rows, if the operator has such an input.
+    pub(crate) bias: Option<usize>,
+}
+
 /// A product of sizes that adds to a node's multiply-accumulate operations.
 #[derive(Clone, Debug)]
 pub(crate) struct Cost {
@@ -60,6 +96,7 @@ pub(crate) struct State {
     /// By value: its element type, where it can be told.
     pub(crate) elements: Vec<Option<ElementType>>,
     pub(crate) contractions: Vec<Contraction>,
+    pub(crate) linears: Vec<Linear>,
     pub(crate) costs: Vec<Cost>,
     pub(crate) mirrors: Vec<Mirror>,
     /// Nodes whose operator has no rule or whose rule did not apply, with the reason.

@@ -5,7 +5,7 @@ use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::to_f32;
 
-use super::state::{Contraction, Cost, Mirror, State, Target};
+use super::state::{Contraction, Cost, Linear, Mirror, Operand, Role, State, Target};
 
 /// Why a rule does not apply to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,6 +221,31 @@ impl Typing<'_> {
         let node = self.node;
         let contraction = Contraction { node, slot, axis };
         self.state.contractions.push(contraction);
+    }
+
+    /// States that the input at `slot` is multiplied with `data`, axis by axis as `roles` say.
+    pub(super) fn linear(&mut self, slot: usize, data: Option<Operand>, roles: Vec<Role>) {
+        self.linear_with(slot, data, roles, 1, None);
+    }
+
+    /// As [`Typing::linear`], with convolution groups and a bias input.
+    pub(super) fn linear_with(
+        &mut self,
+        slot: usize,
+        data: Option<Operand>,
+        roles: Vec<Role>,
+        groups: usize,
+        bias: Option<usize>,
+    ) {
+        let node = self.node;
+        self.state.linears.push(Linear {
+            node,
+            slot,
+            data,
+            roles,
+            groups,
+            bias,
+        });
     }
 
     /// States that the node does one multiply-accumulate per element of `produced` x `contracted`.

@@ -1,10 +1,9 @@
 //! Selection: which dimensions are pruned, by how much, and why the others are not.
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
-
 use super::document::Settings;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::{Error, Result};
+use crate::patterns::Patterns;
 
 /// What happens to one dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,23 +59,15 @@ pub fn select(analysis: &Analysis, scores: &[Vec<f64>], settings: &Settings) -> 
 
 /// Why each dimension may not be pruned; `None` where it may.
 fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<String>>> {
-    let skip = patterns(&settings.skip)?;
-    let only = patterns(&settings.only)?;
-    let mut used = vec![false; settings.skip.len() + settings.only.len()];
+    let skip = Patterns::new(settings.skip.iter().map(String::as_str))?;
+    let only = Patterns::new(settings.only.iter().map(String::as_str))?;
     let mut out = Vec::new();
     for dimension in analysis.dimensions() {
         let labels = labels(analysis, dimension);
-        let hits = |set: &GlobSet| -> Vec<usize> {
-            labels.iter().flat_map(|label| set.matches(label)).collect()
-        };
-        let (skipped, chosen) = (hits(&skip), hits(&only));
-        skipped.iter().for_each(|&i| used[i] = true);
-        chosen
-            .iter()
-            .for_each(|&i| used[settings.skip.len() + i] = true);
-        out.push(if let Some(&pattern) = skipped.first() {
-            Some(format!("skipped by --skip '{}'", settings.skip[pattern]))
-        } else if !settings.only.is_empty() && chosen.is_empty() {
+        let (skipped, chosen) = (skip.matched(&labels), only.matched(&labels));
+        out.push(if let Some(place) = skipped {
+            Some(format!("skipped by --skip '{}'", skip.text(place)))
+        } else if !only.is_empty() && chosen.is_none() {
             Some("not named by --only".to_owned())
         } else {
             match &dimension.mixing {
@@ -85,22 +76,9 @@ fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<St
             }
         });
     }
-    let all = settings.skip.iter().chain(&settings.only);
-    if let Some((pattern, _)) = all.zip(&used).find(|(_, used)| !**used) {
-        return Err(Error::Usage(format!(
-            "the pattern '{pattern}' matches no dimension; `secateur inspect` lists their names"
-        )));
-    }
+    skip.all_used("dimension")?;
+    only.all_used("dimension")?;
     Ok(out)
-}
-
-fn patterns(globs: &[String]) -> Result<GlobSet> {
-    let bad = |fault: globset::Error| Error::Usage(format!("'{fault}' is no glob pattern"));
-    let mut builder = GlobSetBuilder::new();
-    for glob in globs {
-        builder.add(Glob::new(glob).map_err(bad)?);
-    }
-    builder.build().map_err(bad)
 }
 
 /// What a pattern may match: the dimension's name and the names of the nodes that produce it.

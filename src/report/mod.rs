@@ -2,6 +2,7 @@
 
 mod benchmark;
 mod inspection;
+mod masking;
 mod pruning;
 mod runtime;
 mod table;
@@ -9,6 +10,7 @@ mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
 pub use inspection::{BlockedRow, DimensionRow, Inspection, UnsupportedRow};
+pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
 pub use pruning::{Outcome, PlannedRow, PruneReport, Stage};
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
 pub use validation::ValidationReport;

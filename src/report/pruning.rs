@@ -79,15 +79,24 @@ impl fmt::Display for PruneReport {
             f,
             "No training was done: measure the accuracy before you deploy."
         )?;
-        let stages = self.stages.iter();
-        let stages: Vec<String> = stages
-            .map(|stage| format!("{} {:.1} ms", stage.name, stage.milliseconds))
-            .collect();
-        writeln!(f, "time: {}", stages.join(", "))?;
-        match &self.outcome {
-            Outcome::DryRun => writeln!(f, "dry run: nothing was written"),
-            Outcome::Written(path) => writeln!(f, "written: {path}"),
-        }
+        write_end(&self.stages, &self.outcome, f)
+    }
+}
+
+/// How long it took and where the result is.
+pub(super) fn write_end(
+    stages: &[Stage],
+    outcome: &Outcome,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let stages: Vec<String> = stages
+        .iter()
+        .map(|stage| format!("{} {:.1} ms", stage.name, stage.milliseconds))
+        .collect();
+    writeln!(f, "time: {}", stages.join(", "))?;
+    match outcome {
+        Outcome::DryRun => writeln!(f, "dry run: nothing was written"),
+        Outcome::Written(path) => writeln!(f, "written: {path}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Applying a plan: a smaller model, or the masked twin that it must equal.
+//! Applying plans and masks: a smaller model, the masked twin that it must equal, other weights.
 //!
 //! The rewriter never looks at an operator's name. It slices every constant whose axes' types lost
 //! positions, refreshes every number that a rule declared as the mirror of a size, freezes sizes that reach
@@ -7,11 +7,15 @@
 mod cleanup;
 mod emit;
 mod insert;
+mod mask;
 mod names;
 mod prune;
 mod shapes;
 mod slice;
+mod sparse;
 mod twin;
 
+pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;
+pub(crate) use sparse::{Stored, store_sparse};
 pub use twin::{Masks, twin};

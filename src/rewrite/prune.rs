@@ -14,7 +14,7 @@ use crate::graph::{Graph, Producer, ValueId};
 use crate::onnx::proto::{
     GraphProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
 };
-use crate::onnx::{LazyBytes, Model};
+use crate::onnx::{LazyBytes, Model, cleared};
 use crate::plan::Plan;
 
 /// The model that `plan` leaves of the analysed one. An empty plan returns it unchanged.
@@ -86,13 +86,10 @@ fn slice_constants(
 
 /// New dims, and none of the old data in whatever field it stood.
 fn replace_dims(tensor: &mut TensorProto, slice: &TensorSlice) {
-    tensor.dims = slice.dims().into_iter().map(|dim| dim as i64).collect();
-    tensor.raw_data = None;
-    tensor.float_data.clear();
-    tensor.double_data.clear();
-    tensor.int32_data.clear();
-    tensor.int64_data.clear();
-    tensor.uint64_data.clear();
+    *tensor = TensorProto {
+        dims: slice.dims().into_iter().map(|dim| dim as i64).collect(),
+        ..cleared(tensor)
+    };
 }
 
 /// Declared shapes of values that lost positions are updated, not dropped.

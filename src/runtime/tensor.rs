@@ -78,6 +78,13 @@ macro_rules! tensors {
                 }
             }
 
+            /// The elements as packed little-endian bytes in row-major order.
+            pub(crate) fn to_packed(&self) -> Vec<u8> {
+                match self {
+                    $(Tensor::$variant(array) => array.iter().flat_map(|&x| Packed::unpacked(x)).collect(),)*
+                }
+            }
+
             /// The tensor as an input of a run, without a copy.
             pub(super) fn as_input(&self) -> Result<SessionInputValue<'_>> {
                 let made = match self {
@@ -131,6 +138,7 @@ macro_rules! rounded {
 /// An element from its little-endian bytes.
 trait Packed<const N: usize> {
     fn packed(bytes: [u8; N]) -> Self;
+    fn unpacked(self) -> [u8; N];
 }
 
 macro_rules! packed {
@@ -138,6 +146,10 @@ macro_rules! packed {
         $(impl Packed<$width> for $rust {
             fn packed(bytes: [u8; $width]) -> $rust {
                 <$rust>::from_le_bytes(bytes)
+            }
+
+            fn unpacked(self) -> [u8; $width] {
+                self.to_le_bytes()
             }
         })*
     };
@@ -150,6 +162,10 @@ packed! {
 impl Packed<1> for bool {
     fn packed([byte]: [u8; 1]) -> bool {
         byte != 0
+    }
+
+    fn unpacked(self) -> [u8; 1] {
+        [u8::from(self)]
     }
 }
 

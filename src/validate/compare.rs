@@ -55,6 +55,7 @@ pub fn compare(
 fn changed(what: &str, before: impl std::fmt::Display, after: impl std::fmt::Display) -> Error {
     Error::Verification {
         output: format!("(signature: {what} went from {before} to {after})"),
+        reference: "the original",
         error: f64::INFINITY,
         allowed: 0.0,
     }

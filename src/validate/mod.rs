@@ -21,7 +21,7 @@ pub use perturb::Perturbation;
 pub use placement::Placement;
 pub use scores::ClassRow;
 pub use task::{Metric, TaskReport};
-pub use verify::{Verification, verify};
+pub use verify::{Verification, verify, verify_equal};
 
 pub(crate) use gates::check_labels;
 pub(crate) use parity::{refused_fallback, unavailable_provider};

@@ -17,6 +17,7 @@ const ALLOWED: f64 = 1e-4;
 const ALLOWED_HALF: f64 = 2e-2;
 /// Share of integer outputs (arg max, ranks) that rounding may flip.
 const ALLOWED_INTEGER: f64 = 1e-2;
+const MASKED_TWIN: &str = "the masked twin";
 /// Random inputs that are tried.
 const DRAWS: u64 = 2;
 
@@ -85,7 +86,7 @@ pub fn verify(
         if real { allowed } else { ALLOWED_INTEGER }
     });
     let allowances: Vec<f64> = allowances.collect();
-    if let Some(fault) = excess(&outputs, &allowances) {
+    if let Some(fault) = excess(&outputs, &allowances, MASKED_TWIN) {
         return Err(fault);
     }
     Ok(Verification {
@@ -96,8 +97,43 @@ pub fn verify(
     })
 }
 
+/// Verifies that `candidate` computes what `reference` does, on random inputs, within a relative error of
+/// `allowed`. `what` names the reference.
+///
+/// # Errors
+/// [`Error::Verification`] with the worst output, or onnxruntime's refusal of a model.
+pub fn verify_equal(
+    analysis: &Analysis,
+    reference: &Model,
+    candidate: &Model,
+    what: &'static str,
+    allowed: f64,
+    runtime: &Runtime,
+) -> Result<Vec<OutputDeviation>> {
+    let mut reference = runtime.session(reference, what)?;
+    let mut candidate = runtime.session(candidate, "the written model")?;
+    same_signature(&reference, &candidate)?;
+    let mut outputs = Vec::new();
+    for seed in 0..DRAWS {
+        let inputs = random_inputs(analysis, &reference.inputs(), seed)?;
+        merge(
+            &mut outputs,
+            compare(&reference.run(&inputs)?, &candidate.run(&inputs)?)?,
+        );
+    }
+    let allowances = vec![allowed; outputs.len()];
+    match excess(&outputs, &allowances, what) {
+        Some(fault) => Err(fault),
+        None => Ok(outputs),
+    }
+}
+
 /// The output that is furthest beyond what it is allowed, if any is.
-fn excess(outputs: &[OutputDeviation], allowances: &[f64]) -> Option<Error> {
+fn excess(
+    outputs: &[OutputDeviation],
+    allowances: &[f64],
+    reference: &'static str,
+) -> Option<Error> {
     let pairs = outputs.iter().zip(allowances);
     // A deviation that is no number is beyond every allowance.
     let beyond =
@@ -109,6 +145,7 @@ fn excess(outputs: &[OutputDeviation], allowances: &[f64]) -> Option<Error> {
     let (output, &allowed) = beyond.max_by(by_excess)?;
     Some(Error::Verification {
         output: output.name.clone(),
+        reference,
         error: output.relative,
         allowed,
     })
@@ -134,6 +171,7 @@ fn same_signature(reference: &Session, candidate: &Session) -> Result<()> {
         if before != after {
             return Err(Error::Verification {
                 output: format!("(signature: the {what} went from {before:?} to {after:?})"),
+                reference: MASKED_TWIN,
                 error: f64::INFINITY,
                 allowed: 0.0,
             });
@@ -171,12 +209,12 @@ mod tests {
             output("logits", 1e-3),
             output("boxes", 2e-4),
         ];
-        let fault = excess(&outputs, &[ALLOWED_INTEGER, ALLOWED, ALLOWED]);
+        let fault = excess(&outputs, &[ALLOWED_INTEGER, ALLOWED, ALLOWED], MASKED_TWIN);
         let Some(Error::Verification { output: worst, .. }) = fault else {
             panic!("the logits are beyond what they are allowed: {fault:?}");
         };
         assert_eq!(worst, "logits");
-        assert!(excess(&outputs[..1], &[ALLOWED_INTEGER]).is_none());
-        assert!(excess(&[output("broken", f64::NAN)], &[ALLOWED]).is_some());
+        assert!(excess(&outputs[..1], &[ALLOWED_INTEGER], MASKED_TWIN).is_none());
+        assert!(excess(&[output("broken", f64::NAN)], &[ALLOWED], MASKED_TWIN).is_some());
     }
 }

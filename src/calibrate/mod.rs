@@ -1,0 +1,17 @@
+//! Calibration: what the inputs of layers look like on data, measured inside onnxruntime.
+//!
+//! A model is run in *segments*: the nodes between one front of layers and the next. To each segment nodes
+//! are appended that reduce the layers' inputs (as columns, windows of a convolution unfolded) to norms or
+//! Gram matrices, so activations never leave onnxruntime but at the cuts between segments, where they wait
+//! in an unnamed temporary file. Memory depends on neither the number of samples nor the number of layers.
+//!
+//! Because a segment runs only when the layers before it are done, those may have been changed: every layer
+//! sees its inputs as the model made so far computes them. Each node runs once per batch.
+
+mod segment;
+mod spill;
+mod stages;
+mod taps;
+mod walk;
+
+pub(crate) use walk::{Statistics, Walk, Wanted, batch_size};

@@ -1,0 +1,186 @@
+//! `secateur mask`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use secateur::data::DataSource;
+use secateur::job::{Calibration, MaskOptions, MaskSource, Overwrite, Proof, Store, mask};
+use secateur::masks::{Amount, Budget, MaskSettings, Pattern, Scope, WeightCriterion};
+use secateur::runtime::Provider;
+
+use super::{Printer, RuntimeFlags, measured, parse_size};
+
+/// Zero weights inside the layers: by magnitude, threshold, Wanda or SparseGPT; unstructured, N:M or in
+/// blocks
+#[derive(Args, Debug)]
+pub struct MaskArgs {
+    /// The model to mask
+    model: PathBuf,
+    /// Where the masked model goes
+    #[arg(short, long, required_unless_present = "dry_run")]
+    output: Option<PathBuf>,
+    /// Share of the weights that become zero, from 0 to 1, zeros that are there included [default: 0.5]
+    #[arg(long, value_parser = parse_share, conflicts_with_all = ["threshold", "std_threshold"])]
+    sparsity: Option<f64>,
+    /// Zero weights with an absolute value below this
+    #[arg(long, value_name = "T", conflicts_with = "std_threshold")]
+    threshold: Option<f64>,
+    /// Zero weights below this many standard deviations of their layer
+    #[arg(long, value_name = "K")]
+    std_threshold: Option<f64>,
+    /// Among which weights the least important are sought: layer, global or row [default: the criterion's]
+    #[arg(long)]
+    scope: Option<Scope>,
+    /// How weights are scored: magnitude, random, lamp, wanda, sparsegpt or activation
+    #[arg(long, default_value = "magnitude")]
+    criterion: WeightCriterion,
+    /// Which zeros belong together: unstructured, N:M (at most N of every M weights along the reduction axis
+    /// stay, as in 2:4), or block:RxC
+    #[arg(long, default_value = "unstructured")]
+    pattern: Pattern,
+    /// How the sparsity is shared among layers: uniform, erk or lamp
+    #[arg(long, default_value = "uniform")]
+    budget: Budget,
+    /// Leave layers alone whose initializer, node or operator matches this glob
+    #[arg(long, value_name = "GLOB")]
+    skip: Vec<String>,
+    /// Mask only layers whose initializer, node or operator matches this glob
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// Mask other weights as well (norms, biases, embeddings) whose initializer matches this glob
+    #[arg(long, value_name = "GLOB")]
+    include: Vec<String>,
+    /// Sparsity of the layers that match a glob; of several that match the last counts
+    #[arg(long, value_name = "GLOB=S", value_parser = parse_own_share)]
+    sparsity_for: Vec<(String, f64)>,
+    /// Seed of the random criterion and of random calibration data
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Samples for wanda, sparsegpt and activation: an .npz file, a folder of .npy files, or onnx test data
+    #[arg(long, value_name = "PATH")]
+    calibration: Option<PathBuf>,
+    /// Use at most this many calibration samples
+    #[arg(long, default_value_t = 512, value_name = "N")]
+    samples: usize,
+    /// Let each layer see the inputs that the masked layers before it make [default: for sparsegpt]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    sequential: Option<bool>,
+    /// Where calibration runs: cpu, cuda[:N], tensorrt[:N], webgpu or plugin:LIBRARY[,NAME]
+    #[arg(long, default_value = "cpu")]
+    provider: Provider,
+    /// Apply the masks in this .npz file (arrays of 0 and 1 by initializer) instead of choosing
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "sparsity", "threshold", "std_threshold", "scope", "criterion", "pattern", "budget", "skip", "only",
+        "include", "sparsity_for", "calibration", "sequential",
+    ])]
+    mask: Option<PathBuf>,
+    /// Write the masks here as .npz: one Boolean array per initializer, true where the weight stays
+    #[arg(long, value_name = "FILE")]
+    mask_out: Option<PathBuf>,
+    /// How zeros are stored: dense, or as sparse initializers where that is smaller
+    #[arg(long, value_enum, default_value_t = StoreFlag::Dense)]
+    store: StoreFlag,
+    /// Stop before writing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not compare the sparsely stored model with the densely stored one in onnxruntime
+    #[arg(long)]
+    no_verify: bool,
+    /// Size of a dynamic input axis, as in sequence=128
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
+    dims: Vec<(String, i64)>,
+    /// Allow the output to replace the input
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    runtime: RuntimeFlags,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StoreFlag {
+    Dense,
+    Sparse,
+}
+
+/// A share from 0 to 1.
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(
+            "the sparsity is the share of weights that become zero: a number from 0 to 1"
+                .to_owned(),
+        ),
+    }
+}
+
+/// `GLOB=S`
+fn parse_own_share(text: &str) -> Result<(String, f64), String> {
+    let (glob, share) = text
+        .rsplit_once('=')
+        .ok_or("write GLOB=S, as in 'fc*=0.9'")?;
+    Ok((glob.to_owned(), parse_share(share)?))
+}
+
+impl MaskArgs {
+    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+        if self.sparsity.is_some() && matches!(self.pattern, Pattern::Grouped { .. }) {
+            let text = "an N:M pattern says itself how many weights stay: leave out --sparsity";
+            return Err(secateur::Error::Usage(text.to_owned()).into());
+        }
+        let model = self.model.clone();
+        let options = self.options();
+        let report = measured("batches", |say, progress| {
+            mask(&model, &options, say, progress)
+        })?;
+        printer.print(&report)
+    }
+
+    fn options(self) -> MaskOptions {
+        let amount = match (self.threshold, self.std_threshold) {
+            (Some(limit), _) => Amount::Threshold(limit),
+            (None, Some(count)) => Amount::Deviations(count),
+            (None, None) => Amount::Sparsity(self.sparsity.unwrap_or(0.5)),
+        };
+        let source = match self.mask {
+            Some(path) => MaskSource::File(path),
+            None => MaskSource::Settings(MaskSettings {
+                amount,
+                scope: self.scope,
+                criterion: self.criterion,
+                pattern: self.pattern,
+                budget: self.budget,
+                skip: self.skip,
+                only: self.only,
+                include: self.include,
+                sparsity_for: self.sparsity_for,
+                seed: self.seed,
+            }),
+        };
+        MaskOptions {
+            source,
+            calibration: Calibration {
+                source: self.calibration.map(DataSource::Path),
+                samples: self.samples,
+                sequential: self.sequential,
+                provider: self.provider,
+                runtime: self.runtime.options(),
+            },
+            output: self.output.filter(|_| !self.dry_run),
+            mask_out: self.mask_out,
+            store: match self.store {
+                StoreFlag::Dense => Store::Dense,
+                StoreFlag::Sparse => Store::Sparse,
+            },
+            proof: match self.no_verify {
+                true => Proof::Skipped,
+                false => Proof::Required(self.runtime.options()),
+            },
+            sizes: self.dims,
+            overwrite: if self.force {
+                Overwrite::Allowed
+            } else {
+                Overwrite::Refused
+            },
+        }
+    }
+}

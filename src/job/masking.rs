@@ -1,0 +1,265 @@
+//! Masks for a model: from settings, with calibration where the criterion needs it, or from a file.
+
+use std::path::Path;
+
+use fixedbitset::FixedBitSet;
+
+use super::mask::{Calibration, left_rows};
+use crate::calibrate::{Statistics, Walk, Wanted, batch_size};
+use crate::data::{DataSet, DataSource, declared_inputs};
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::layers::{Layer, Layers};
+use crate::masks::{
+    Chosen, Mask, MaskSettings, Scope, Solved, WeightCriterion, Weights, bits, choose, packed,
+    read_masks, solve,
+};
+use crate::report::{CalibrationRow, LeftRow};
+use crate::rewrite::Edit;
+
+/// A layer with its mask.
+pub(super) struct Masked {
+    pub(super) layer: Layer,
+    pub(super) weights: Weights,
+    pub(super) mask: Mask,
+    pub(super) edit: Edit,
+}
+
+impl Masked {
+    fn plain(layer: &Layer, weights: &Weights, mask: Mask) -> Masked {
+        Masked {
+            layer: layer.clone(),
+            weights: weights.clone(),
+            edit: Edit::Mask(mask.clone()),
+            mask,
+        }
+    }
+
+    /// Name, shape and bits, for a file.
+    pub(super) fn bits(&self) -> (&str, &[usize], FixedBitSet) {
+        (
+            &self.layer.name,
+            &self.layer.dims,
+            self.weights.kept(&self.mask),
+        )
+    }
+}
+
+/// Masks and what is to be said about them.
+pub(super) struct Found {
+    pub(super) masked: Vec<Masked>,
+    pub(super) left: Vec<LeftRow>,
+    pub(super) calibration: Option<CalibrationRow>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Masks from a file, for initializers by name.
+pub(super) fn by_file(analysis: &Analysis, path: &Path) -> Result<Found> {
+    let Layers { layers, left } = Layers::of(analysis);
+    let others = left
+        .iter()
+        .filter_map(|weight| Layer::flat(analysis, weight.value));
+    let all: Vec<Layer> = layers.into_iter().chain(others).collect();
+    let dims = |name: &str| {
+        let layer = all.iter().find(|layer| layer.name == name)?;
+        Some(layer.dims.clone())
+    };
+    let mut masks = read_masks(path, dims)?;
+    let mut found = Found {
+        masked: Vec::new(),
+        left: Vec::new(),
+        calibration: None,
+        warnings: Vec::new(),
+    };
+    for layer in &all {
+        match (
+            masks.remove(&layer.name),
+            analysis.graph().constant(layer.value),
+        ) {
+            (Some(mask), Some(tensor)) => {
+                found
+                    .masked
+                    .push(Masked::plain(layer, &Weights::of(tensor)?, mask));
+            }
+            _ => found.left.push(LeftRow {
+                name: layer.name.clone(),
+                weights: layer.len(),
+                reason: "has no mask in the file".to_owned(),
+            }),
+        }
+    }
+    Ok(found)
+}
+
+/// Masks made with settings.
+pub(super) fn by_settings(
+    analysis: &Analysis,
+    settings: &MaskSettings,
+    calibration: &Calibration,
+    say: &mut dyn FnMut(&str),
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Found> {
+    let mut chosen = choose(analysis, settings)?;
+    let mut found = Found {
+        masked: Vec::new(),
+        left: left_rows(std::mem::take(&mut chosen.left)),
+        calibration: None,
+        warnings: Vec::new(),
+    };
+    if settings.criterion.is_calibrated() {
+        calibrated(
+            analysis,
+            &chosen,
+            settings,
+            calibration,
+            &mut found,
+            say,
+            progress,
+        )?;
+    } else {
+        let masks = chosen.masks(settings, &[])?;
+        for (place, mask) in masks.into_iter().enumerate() {
+            found.masked.push(Masked::plain(
+                chosen.layer(place),
+                chosen.weights(place),
+                mask,
+            ));
+        }
+    }
+    Ok(found)
+}
+
+fn calibrated(
+    analysis: &Analysis,
+    chosen: &Chosen,
+    settings: &MaskSettings,
+    calibration: &Calibration,
+    found: &mut Found,
+    say: &mut dyn FnMut(&str),
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<()> {
+    let solved = settings.criterion == WeightCriterion::Sparsegpt;
+    let sequential = calibration.sequential.unwrap_or(solved);
+    if sequential && settings.scope() == Scope::Global {
+        return Err(Error::Usage(
+            "a global scope needs all layers at once, so they cannot be masked in sequence: leave out --sequential, or use --scope layer or row"
+                .to_owned(),
+        ));
+    }
+    let source = calibration.source.clone().unwrap_or_else(|| {
+        found.warnings.push(
+            "calibrated on random numbers, which look like no data: give a few hundred samples with --calibration"
+                .to_owned(),
+        );
+        DataSource::Random { samples: calibration.samples, seed: settings.seed }
+    });
+    let layers: Vec<&Layer> = chosen.layers().collect();
+    let batch = batch_size(analysis, layers.iter().copied());
+    let data = DataSet::open(&source, &declared_inputs(analysis), analysis, batch)?;
+    let data = data.first(calibration.samples);
+    found.calibration = Some(CalibrationRow {
+        data: data.describe(),
+        samples: data.samples(),
+        sequential,
+    });
+    let runtime = calibration
+        .runtime
+        .load_for(std::slice::from_ref(&calibration.provider), say)?;
+    let walk = Walk {
+        analysis,
+        runtime: &runtime,
+        provider: calibration.provider.clone(),
+        data: &data,
+        // Gram matrices of all layers at once would not fit.
+        in_order: sequential || solved,
+    };
+    let quotas = chosen.quotas(settings)?;
+    let mut masked: Vec<Option<Masked>> = layers.iter().map(|_| None).collect();
+    let mut norms: Vec<Vec<f32>> = vec![Vec::new(); layers.len()];
+    let warnings = &mut found.warnings;
+    let mut each = |place: usize, statistics: Statistics| {
+        let (layer, weights) = (chosen.layer(place), chosen.weights(place));
+        if solved {
+            warn_of_rank(layer, &statistics, warnings);
+            let done = sparsified(
+                layer,
+                weights,
+                statistics,
+                quotas[place],
+                settings,
+                warnings,
+            );
+            let bytes = sequential.then(|| done.edit.bytes(weights).to_vec());
+            masked[place] = Some(done);
+            return Ok(bytes);
+        }
+        norms[place] = root_mean_squares(&statistics);
+        if !sequential {
+            return Ok(None);
+        }
+        let mask = chosen.mask(place, quotas[place], settings, &norms[place])?;
+        let done = Masked::plain(layer, weights, mask);
+        let bytes = done.edit.bytes(weights).to_vec();
+        masked[place] = Some(done);
+        Ok(Some(bytes))
+    };
+    let wanted = if solved { Wanted::Grams } else { Wanted::Norms };
+    walk.run(&layers, wanted, &mut each, progress)?;
+    if !solved && !sequential {
+        let masks = chosen.masks(settings, &norms)?;
+        for (place, mask) in masks.into_iter().enumerate() {
+            masked[place] = Some(Masked::plain(
+                chosen.layer(place),
+                chosen.weights(place),
+                mask,
+            ));
+        }
+    }
+    found.masked.extend(masked.into_iter().flatten());
+    Ok(())
+}
+
+/// Norms of the columns, by batch and column, that do not depend on the number of samples.
+fn root_mean_squares(statistics: &Statistics) -> Vec<f32> {
+    let rows = statistics.rows.max(1) as f64;
+    let sums = statistics.sums.iter().flatten();
+    sums.map(|sum| (sum / rows).sqrt() as f32).collect()
+}
+
+fn warn_of_rank(layer: &Layer, statistics: &Statistics, warnings: &mut Vec<String>) {
+    let columns = layer.columns();
+    if (statistics.rows as usize) < columns {
+        warnings.push(format!(
+            "'{}' sums over {columns} inputs but was calibrated on {} rows only: its Gram matrix is singular and was damped; give more samples",
+            layer.name, statistics.rows
+        ));
+    }
+}
+
+fn sparsified(
+    layer: &Layer,
+    weights: &Weights,
+    statistics: Statistics,
+    zeros: usize,
+    settings: &MaskSettings,
+    warnings: &mut Vec<String>,
+) -> Masked {
+    let matrix = layer.gather(&weights.values());
+    let Solved {
+        matrix,
+        kept,
+        damping,
+    } = solve(layer, matrix, statistics.sums, zeros, settings.pattern);
+    if damping > crate::masks::DAMPING {
+        warnings.push(format!(
+            "the Gram matrix of '{}' was so near to singular that {damping:.0e} of its mean diagonal was added",
+            layer.name
+        ));
+    }
+    Masked {
+        layer: layer.clone(),
+        weights: weights.clone(),
+        mask: bits(layer, &kept),
+        edit: Edit::Bytes(packed(&layer.scatter(&matrix), weights.element()).into()),
+    }
+}

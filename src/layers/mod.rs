@@ -1,0 +1,181 @@
+//! Layers: the weights of a model as matrices, whatever operator reads them.
+//!
+//! The rules of `ops` say of every operand that is multiplied with data which of its axes are rows (outputs),
+//! which are columns (summed over) and which are batches of separate matrices. Here an initializer is
+//! followed from the operand back through transposes and reshapes, and its elements get coordinates
+//! `(batch, row, column)`. Everything that treats weights as matrices (masking, calibration, recovery) works
+//! on these and knows no operator.
+//!
+//! An initializer with another reader (a table that is looked up, a parameter that is multiplied elementwise)
+//! is no layer; [`Layers::left`] says why.
+
+mod find;
+mod view;
+
+use crate::graph::{NodeId, ValueId};
+use crate::ops::Linear;
+
+pub use find::{Layers, LeftWeight};
+
+/// An axis of a matrix coordinate: its size, and how far apart its positions are in the initializer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stride {
+    pub(crate) size: usize,
+    pub(crate) step: usize,
+}
+
+/// A weight that is multiplied with data.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The initializer's name.
+    pub name: String,
+    /// Operator of the first node that reads it.
+    pub operator: String,
+    /// Sizes of the initializer's axes.
+    pub dims: Vec<usize>,
+    pub(crate) value: ValueId,
+    /// Every place where it is multiplied; more than one for shared weights.
+    pub(crate) uses: Vec<Linear>,
+    pub(crate) batches: Vec<Stride>,
+    pub(crate) rows: Vec<Stride>,
+    pub(crate) columns: Vec<Stride>,
+    /// The place in `columns` of the reduction axis; none where only a window is summed over.
+    pub(crate) reduction: Option<usize>,
+}
+
+/// Number of positions of several axes.
+fn count(axes: &[Stride]) -> usize {
+    axes.iter().map(|axis| axis.size).product()
+}
+
+/// Where each position stands in the initializer, in row-major order of the axes.
+fn offsets(axes: &[Stride]) -> Vec<usize> {
+    axes.iter().fold(vec![0], |outer, axis| {
+        let spread = |&at: &usize| (0..axis.size).map(move |i| at + i * axis.step);
+        outer.iter().flat_map(spread).collect()
+    })
+}
+
+impl Layer {
+    /// Number of weights.
+    pub fn len(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// True if there are no weights.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of separate matrices (groups of a convolution, directions of a recurrent layer).
+    pub fn batches(&self) -> usize {
+        count(&self.batches)
+    }
+
+    /// Rows of each matrix: outputs.
+    pub fn rows(&self) -> usize {
+        count(&self.rows)
+    }
+
+    /// Columns of each matrix: what a row sums over.
+    pub fn columns(&self) -> usize {
+        count(&self.columns)
+    }
+
+    /// Size of the reduction axis: the columns without the places of a window.
+    pub fn reduction(&self) -> usize {
+        self.reduction.map_or(1, |place| self.columns[place].size)
+    }
+
+    /// The nodes that read it.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.uses.iter().map(|of| of.node)
+    }
+
+    /// Where each row of all matrices starts in the initializer, batch by batch.
+    pub(crate) fn row_offsets(&self) -> Vec<usize> {
+        let rows = offsets(&self.rows);
+        let batches = offsets(&self.batches);
+        let spread = |&batch: &usize| rows.iter().map(move |&row| batch + row);
+        batches.iter().flat_map(spread).collect()
+    }
+
+    /// How far each column stands from the start of its row.
+    pub(crate) fn column_offsets(&self) -> Vec<usize> {
+        offsets(&self.columns)
+    }
+
+    /// The columns in lanes along the reduction axis: one lane for each place of the window. Patterns such as
+    /// N:M hold along these.
+    pub(crate) fn lanes(&self) -> Vec<Vec<usize>> {
+        let columns = self.columns();
+        let Some(place) = self.reduction else {
+            return (0..columns).map(|column| vec![column]).collect();
+        };
+        let size = self.columns[place].size;
+        let inner = count(&self.columns[place + 1..]);
+        let starts = (0..columns).filter(|column| column / inner % size == 0);
+        let lane = |start: usize| (0..size).map(|i| start + i * inner).collect();
+        starts.map(lane).collect()
+    }
+
+    /// The weights as rows of columns, batch by batch, from `elements` in the initializer's order.
+    pub(crate) fn gather<T: Copy>(&self, elements: &[T]) -> Vec<T> {
+        let columns = self.column_offsets();
+        let mut out = Vec::with_capacity(elements.len());
+        for row in self.row_offsets() {
+            out.extend(columns.iter().map(|column| elements[row + column]));
+        }
+        out
+    }
+
+    /// The inverse of [`Layer::gather`].
+    pub(crate) fn scatter<T: Copy + Default>(&self, matrix: &[T]) -> Vec<T> {
+        let columns = self.column_offsets();
+        let mut out = vec![T::default(); matrix.len()];
+        let rows = self.row_offsets().into_iter();
+        for (row, from) in rows.zip(matrix.chunks_exact(columns.len().max(1))) {
+            for (column, &element) in columns.iter().zip(from) {
+                out[row + column] = element;
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn convolution() -> Layer {
+        let stride = |size, step| Stride { size, step };
+        Layer {
+            name: "w".to_owned(),
+            operator: "Conv".to_owned(),
+            dims: vec![2, 3, 2],
+            value: ValueId(0),
+            uses: Vec::new(),
+            batches: Vec::new(),
+            rows: vec![stride(2, 6)],
+            columns: vec![stride(3, 2), stride(2, 1)],
+            reduction: Some(0),
+        }
+    }
+
+    #[test]
+    fn lanes_follow_the_reduction_axis_at_each_place_of_the_window() {
+        assert_eq!(convolution().lanes(), [[0, 2, 4], [1, 3, 5]]);
+    }
+
+    #[test]
+    fn scattering_undoes_gathering() {
+        let mut layer = convolution();
+        // The same weights behind a transpose.
+        layer.rows = vec![Stride { size: 3, step: 1 }];
+        layer.columns = vec![Stride { size: 4, step: 3 }];
+        let elements: Vec<u32> = (0..12).collect();
+        let matrix = layer.gather(&elements);
+        assert_eq!(matrix[..4], [0, 3, 6, 9]);
+        assert_eq!(layer.scatter(&matrix), elements);
+    }
+}

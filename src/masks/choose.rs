@@ -1,0 +1,149 @@
+//! Which weights are masked, and why the others are not.
+
+use super::budget::Target;
+use super::mask::Weights;
+use super::select::misfit;
+use super::settings::MaskSettings;
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::layers::{Layer, Layers, LeftWeight};
+use crate::ops::{Linear, Operand};
+use crate::patterns::Patterns;
+
+/// The layers that are masked.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    pub(super) targets: Vec<Target>,
+    /// Weights that are left, and why.
+    pub left: Vec<LeftWeight>,
+}
+
+impl Chosen {
+    /// The layers that are masked, in the order of the initializers.
+    pub fn layers(&self) -> impl Iterator<Item = &Layer> {
+        self.targets.iter().map(|target| &target.layer)
+    }
+
+    /// Number of layers.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+}
+
+/// Chooses what `settings` name among the layers of `analysis`.
+///
+/// # Errors
+/// Settings that contradict each other, patterns that match nothing, or nothing to mask.
+pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
+    settings.check()?;
+    let globs = |list: &'_ [String]| -> Vec<String> { list.to_vec() };
+    let (skip, only) = (globs(&settings.skip), globs(&settings.only));
+    let skip = Patterns::new(skip.iter().map(String::as_str))?;
+    let only = Patterns::new(only.iter().map(String::as_str))?;
+    let include = Patterns::new(settings.include.iter().map(String::as_str))?;
+    let own = Patterns::new(settings.sparsity_for.iter().map(|(glob, _)| glob.as_str()))?;
+    let Layers { layers, left } = Layers::of(analysis);
+    let mut chosen = Chosen {
+        targets: Vec::new(),
+        left: Vec::new(),
+    };
+    for layer in layers {
+        let labels = labels(analysis, &layer);
+        let own = own
+            .matched(&labels)
+            .map(|place| settings.sparsity_for[place].1);
+        let reason = match (skip.matched(&labels), only.matched(&labels)) {
+            (Some(place), _) => Some(format!("skipped by --skip '{}'", skip.text(place))),
+            (None, None) if !only.is_empty() => Some("not named by --only".to_owned()),
+            _ if settings.criterion.is_calibrated() && !is_measurable(analysis, &layer) => {
+                Some("what it is multiplied with cannot be measured".to_owned())
+            }
+            _ => misfit(&layer, settings.pattern),
+        };
+        match reason {
+            Some(reason) => chosen.left.push(LeftWeight {
+                name: layer.name.clone(),
+                len: layer.len(),
+                reason,
+                value: layer.value,
+            }),
+            None => chosen.targets.push(target(analysis, layer, own)?),
+        }
+    }
+    for weight in left {
+        let labels = [weight.name.clone()];
+        let asked = include.matched(&labels).is_some() && skip.matched(&labels).is_none();
+        let own = own
+            .matched(&labels)
+            .map(|place| settings.sparsity_for[place].1);
+        match asked.then(|| Layer::flat(analysis, weight.value)).flatten() {
+            Some(layer) if !settings.criterion.is_calibrated() => {
+                chosen.targets.push(target(analysis, layer, own)?);
+            }
+            Some(_) => {
+                return Err(Error::Usage(format!(
+                    "'{}' is multiplied with no data that could be calibrated: mask it with --criterion magnitude in a run of its own",
+                    weight.name
+                )));
+            }
+            None => chosen.left.push(weight),
+        }
+    }
+    for patterns in [&skip, &only, &own] {
+        patterns.all_used("layer")?;
+    }
+    include.all_used("weight")?;
+    if chosen.targets.is_empty() {
+        let reason = |weight: &LeftWeight| format!("'{}': {}", weight.name, weight.reason);
+        let mut blocked: Vec<String> = chosen.left.iter().map(reason).collect();
+        if blocked.is_empty() {
+            blocked.push("the model has no weights".to_owned());
+        }
+        return Err(Error::NothingToPrune { blocked });
+    }
+    Ok(chosen)
+}
+
+/// True if every node multiplies the layer with one value of known rank.
+fn is_measurable(analysis: &Analysis, layer: &Layer) -> bool {
+    let known = |linear: &Linear| match linear.data {
+        None => false,
+        Some(Operand::Output(_)) => true,
+        Some(Operand::Input(slot)) => {
+            let value = analysis.graph().node(linear.node).inputs.get(slot);
+            value
+                .copied()
+                .flatten()
+                .is_some_and(|value| analysis.state.axes(value).is_some())
+        }
+    };
+    layer.uses.iter().all(known)
+}
+
+fn target(analysis: &Analysis, layer: Layer, own: Option<f64>) -> Result<Target> {
+    let tensor = analysis.graph().constant(layer.value);
+    let tensor = tensor.ok_or_else(|| Error::tensor(&layer.name, "is no constant"))?;
+    Ok(Target {
+        weights: Weights {
+            name: layer.name.clone(),
+            ..Weights::of(tensor)?
+        },
+        layer,
+        own,
+    })
+}
+
+/// What a pattern may match: the initializer, the nodes that read it, their operators.
+fn labels(analysis: &Analysis, layer: &Layer) -> Vec<String> {
+    let mut labels = vec![layer.name.clone()];
+    for node in layer.nodes() {
+        let proto = analysis.graph().node_proto(node);
+        labels.extend([proto.name().to_owned(), proto.op_type().to_owned()]);
+    }
+    labels
+}
