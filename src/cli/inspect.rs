@@ -11,6 +11,9 @@ use super::{Printer, parse_size};
 pub struct InspectArgs {
     /// The model to look at
     model: PathBuf,
+    /// Show the zeros instead: by initializer, with N:M patterns, dead channels and magnitudes
+    #[arg(long)]
+    sparsity: bool,
     /// Size of a dynamic input axis, as in batch=2
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
     dims: Vec<(String, i64)>,
@@ -18,6 +21,9 @@ pub struct InspectArgs {
 
 impl InspectArgs {
     pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+        if self.sparsity {
+            return printer.print(&secateur::job::sparsity(&self.model)?);
+        }
         printer.print(&secateur::job::inspect(&self.model, &self.dims)?)
     }
 }

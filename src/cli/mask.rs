@@ -38,9 +38,10 @@ pub struct MaskArgs {
     /// stay, as in 2:4), or block:RxC
     #[arg(long, default_value = "unstructured")]
     pattern: Pattern,
-    /// How the sparsity is shared among layers: uniform, erk or lamp
-    #[arg(long, default_value = "uniform")]
-    budget: Budget,
+    /// How the sparsity is shared among layers: uniform, erk or lamp [default: lamp for wanda and sparsegpt,
+    /// else uniform]
+    #[arg(long)]
+    budget: Option<Budget>,
     /// Leave layers alone whose initializer, node or operator matches this glob
     #[arg(long, value_name = "GLOB")]
     skip: Vec<String>,

@@ -7,6 +7,7 @@ mod mask;
 mod masking;
 mod prune;
 mod runtime;
+mod sparsity;
 mod twin;
 mod validate;
 mod watch;
@@ -24,6 +25,7 @@ pub use inspect::inspect;
 pub use mask::{Calibration, MaskOptions, MaskSource, Store, mask};
 pub use prune::{PruneOptions, Source, prune};
 pub use runtime::runtime_status;
+pub use sparsity::sparsity;
 pub use twin::{TwinOptions, twin};
 pub use validate::{ValidateOptions, Validated, validate};
 

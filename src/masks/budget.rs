@@ -25,7 +25,7 @@ pub(super) fn quotas(
     settings: &MaskSettings,
 ) -> Result<Vec<usize>> {
     let free: Vec<&Target> = targets.iter().filter(|t| t.own.is_none()).collect();
-    let shared = match settings.budget {
+    let shared = match settings.budget() {
         Budget::Uniform => free.iter().map(|t| quota(t.weights.len(), share)).collect(),
         Budget::Erk => erk(&free, share),
         Budget::Lamp => lamp(&free, share)?,
@@ -94,7 +94,7 @@ fn rounded(zeros: &[f64], sizes: &[f64]) -> Vec<usize> {
 /// of the magnitudes, so a layer's part is a number.
 fn lamp(targets: &[&Target], share: f64) -> Result<Vec<usize>> {
     let total: usize = targets.iter().map(|target| target.weights.len()).sum();
-    let mut scores: Vec<(f64, usize)> = Vec::with_capacity(total);
+    let mut scores: Vec<(f32, u32)> = Vec::with_capacity(total);
     for (place, target) in targets.iter().enumerate() {
         let mut values = target.weights.values();
         if values.iter().any(|value| value.is_nan()) {
@@ -106,7 +106,14 @@ fn lamp(targets: &[&Target], share: f64) -> Result<Vec<usize>> {
         scores.extend(values.iter().map(|&value| {
             let square = f64::from(value) * f64::from(value);
             sum += square;
-            (if sum > 0.0 { square / sum } else { 0.0 }, place)
+            (
+                if sum > 0.0 {
+                    (square / sum) as f32
+                } else {
+                    0.0
+                },
+                place as u32,
+            )
         }));
     }
     let zeros = quota(total, share);
@@ -116,6 +123,6 @@ fn lamp(targets: &[&Target], share: f64) -> Result<Vec<usize>> {
     let mut out = vec![0; targets.len()];
     scores[..zeros]
         .iter()
-        .for_each(|&(_, place)| out[place] += 1);
+        .for_each(|&(_, place)| out[place as usize] += 1);
     Ok(out)
 }

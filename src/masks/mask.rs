@@ -110,6 +110,11 @@ impl Weights {
         counts.into_iter().sum()
     }
 
+    /// Whether the weight at a place is zero.
+    pub(crate) fn is_zero(&self, place: usize) -> bool {
+        self.magnitude(place) == 0
+    }
+
     /// Bits of the absolute value at a place.
     pub(super) fn magnitude(&self, place: usize) -> u32 {
         let width = self.width();

@@ -190,7 +190,7 @@ fn global(
         }
         (WeightCriterion::Lamp, _) => {
             let budget = MaskSettings {
-                budget: Budget::Lamp,
+                budget: Some(Budget::Lamp),
                 ..settings.clone()
             };
             let quotas = budget::quotas(targets, share, &budget)?;

@@ -129,8 +129,8 @@ pub struct MaskSettings {
     pub criterion: WeightCriterion,
     /// Which zeros belong together.
     pub pattern: Pattern,
-    /// How the sparsity is shared among layers.
-    pub budget: Budget,
+    /// How the sparsity is shared among layers; the criterion's own budget without.
+    pub budget: Option<Budget>,
     /// Glob patterns of layers to leave alone: initializer, node or operator.
     pub skip: Vec<String>,
     /// Glob patterns of layers to mask and no others; empty for all.
@@ -150,7 +150,7 @@ impl Default for MaskSettings {
             scope: None,
             criterion: WeightCriterion::default(),
             pattern: Pattern::default(),
-            budget: Budget::default(),
+            budget: None,
             skip: Vec::new(),
             only: Vec::new(),
             include: Vec::new(),
@@ -170,6 +170,22 @@ impl MaskSettings {
         self.scope.unwrap_or(own)
     }
 
+    /// The budget that holds: the one asked for, or the criterion's own. Wanda and SparseGPT share unevenly
+    /// by default: the same sparsity everywhere ruins small layers, of which the first of a convolutional net
+    /// is one, long before the others suffer.
+    pub fn budget(&self) -> Budget {
+        use WeightCriterion::{Sparsegpt, Wanda};
+        let uneven = matches!(self.criterion, Wanda | Sparsegpt)
+            && self.pattern == Pattern::Unstructured
+            && self.scope() != Scope::Global;
+        let own = if uneven {
+            Budget::Lamp
+        } else {
+            Budget::Uniform
+        };
+        self.budget.unwrap_or(own)
+    }
+
     /// The command that asks for these settings; what is not said has its default.
     pub fn command(&self) -> String {
         let grouped = matches!(self.pattern, Pattern::Grouped { .. });
@@ -183,8 +199,8 @@ impl MaskSettings {
         if !grouped && matches!(self.amount, Amount::Sparsity(_)) {
             words += &format!(" --scope {}", self.scope());
         }
-        if self.budget != Budget::Uniform {
-            words += &format!(" --budget {}", self.budget);
+        if self.budget() != Budget::Uniform {
+            words += &format!(" --budget {}", self.budget());
         }
         if self.criterion == WeightCriterion::Random {
             words += &format!(" --seed {}", self.seed);
@@ -227,7 +243,7 @@ impl MaskSettings {
             if !(limit >= 0.0 && limit.is_finite()) {
                 return usage(format!("the threshold {limit} is no positive number"));
             }
-            let plain = self.pattern == Pattern::Unstructured && self.budget == Budget::Uniform;
+            let plain = self.pattern == Pattern::Unstructured && self.budget.is_none();
             let magnitude = self.criterion == WeightCriterion::Magnitude;
             if !plain || !magnitude || self.scope.is_some() || !self.sparsity_for.is_empty() {
                 return usage(
@@ -244,7 +260,7 @@ impl MaskSettings {
                     .to_owned(),
             );
         }
-        if self.budget != Budget::Uniform && self.scope() == Scope::Global {
+        if self.budget.is_some() && self.scope() == Scope::Global {
             return usage(
                 "a global scope decides itself what each layer loses: leave out --budget, or use --scope layer"
                     .to_owned(),
@@ -252,7 +268,7 @@ impl MaskSettings {
         }
         if self.criterion == WeightCriterion::Sparsegpt && self.scope() != Scope::Layer {
             return usage(
-                "SparseGPT solves one layer after the other: use --scope layer, and --budget erk or lamp to share the sparsity"
+                "SparseGPT solves one layer after the other: use --scope layer, and --budget to share the sparsity among layers"
                     .to_owned(),
             );
         }
@@ -264,7 +280,7 @@ impl MaskSettings {
             Pattern::Unstructured => Ok(()),
             Pattern::Grouped { .. }
                 if self.scope.is_some()
-                    || self.budget != Budget::Uniform
+                    || self.budget.is_some()
                     || !self.sparsity_for.is_empty() =>
             {
                 Err(Error::Usage(

@@ -5,6 +5,7 @@ mod inspection;
 mod masking;
 mod pruning;
 mod runtime;
+mod sparsity;
 mod table;
 mod validation;
 
@@ -13,4 +14,5 @@ pub use inspection::{BlockedRow, DimensionRow, Inspection, UnsupportedRow};
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
 pub use pruning::{Outcome, PlannedRow, PruneReport, Stage};
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
+pub use sparsity::{SparsityReport, SparsityRow};
 pub use validation::ValidationReport;
