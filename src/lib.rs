@@ -42,6 +42,7 @@ mod axes;
 pub mod benchmark;
 mod calibrate;
 pub mod data;
+pub mod dead;
 pub mod dimensions;
 mod error;
 mod files;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the library, from the ground up. A room imports from rooms before it only.
-const FLOORS: [&str; 21] = [
+const FLOORS: [&str; 22] = [
     "error",
     "files",
     "patterns",
@@ -17,6 +17,7 @@ const FLOORS: [&str; 21] = [
     "layers",
     "data",
     "calibrate",
+    "dead",
     "importance",
     "plan",
     "masks",

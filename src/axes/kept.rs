@@ -53,6 +53,47 @@ impl Types {
         self.vars(ty).iter().any(|&id| kept.get(id).is_some())
     }
 
+    /// The positions of `ty` that belong to one channel of a variable, ascending; for a block axis those of
+    /// any block.
+    pub(crate) fn places(&self, ty: &Type, var: VarId, channel: u32) -> Vec<u32> {
+        match self.normal(ty) {
+            Type::Var(id) if id == var => vec![channel],
+            Type::Var(_) => Vec::new(),
+            Type::Product(factors) => {
+                let mut outer = vec![0];
+                let mut found = false;
+                for factor in &factors {
+                    let size = self.size(factor);
+                    let own = self.vars(factor).contains(&var);
+                    let inner = match own {
+                        true => self.places(factor, var, channel),
+                        false => (0..size).collect(),
+                    };
+                    found |= own;
+                    let spread = |&at: &u32| inner.iter().map(move |&i| at * size + i);
+                    outer = outer.iter().flat_map(spread).collect();
+                }
+                if found { outer } else { Vec::new() }
+            }
+            Type::Sum(parts) => {
+                let mut out = Vec::new();
+                let mut offset = 0;
+                for part in &parts {
+                    let own = self.places(part, var, channel).into_iter();
+                    out.extend(own.map(|place| place + offset));
+                    offset += self.size(part);
+                }
+                out
+            }
+            Type::Block { of, blocks } => {
+                let size = self.size(&of) / (blocks as u32).max(1);
+                let mut out = self.places(&of, var, channel);
+                out.iter_mut().for_each(|place| *place %= size.max(1));
+                out
+            }
+        }
+    }
+
     /// The positions of `ty` that stay, ascending. Only for known sizes.
     pub(crate) fn kept_positions(&self, ty: &Type, kept: &Kept) -> Vec<u32> {
         match self.normal(ty) {

@@ -47,7 +47,7 @@ impl Stages {
             }
             last.extend(layer.nodes().max_by_key(|node| place[node]));
         }
-        let fixed = fixed_nodes(analysis);
+        let fixed = graph.fixed_nodes();
         let needed = needed_nodes(analysis, layers);
         let mut stages = Stages {
             when: vec![None; graph.node_count()],
@@ -56,7 +56,7 @@ impl Stages {
         let mut available: HashMap<ValueId, usize> = HashMap::new();
         let mut level_of: Vec<usize> = vec![0; layers.len()];
         for &node in graph.order() {
-            if fixed.contains(&node) {
+            if fixed[node.index()] {
                 stages.when[node.index()] = Some(When::Anywhere);
                 continue;
             }
@@ -119,29 +119,6 @@ impl Stages {
         }
         out
     }
-}
-
-/// Nodes that depend on constants only.
-fn fixed_nodes(analysis: &Analysis) -> HashSet<NodeId> {
-    let graph = analysis.graph();
-    let mut fixed = HashSet::new();
-    for &node in graph.order() {
-        let connections = graph.node(node);
-        let constant = |value: &ValueId| match graph.value(*value).producer {
-            Producer::Initializer(_) | Producer::SparseInitializer(_) => true,
-            Producer::Node(maker, _) => fixed.contains(&maker),
-            Producer::Input(_) | Producer::Missing => false,
-        };
-        let mut inputs = connections
-            .inputs
-            .iter()
-            .flatten()
-            .chain(&connections.captured);
-        if inputs.all(constant) {
-            fixed.insert(node);
-        }
-    }
-    fixed
 }
 
 /// Nodes that some layer's data depends on.

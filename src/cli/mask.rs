@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use secateur::data::DataSource;
-use secateur::job::{Calibration, MaskOptions, MaskSource, Overwrite, Proof, Store, mask};
+use secateur::job::{Calibration, MaskOptions, MaskSource, Proof, Store, mask};
 use secateur::masks::{Amount, Budget, MaskSettings, Pattern, Scope, WeightCriterion};
 use secateur::runtime::Provider;
 
-use super::{Printer, RuntimeFlags, measured, parse_size};
+use super::{Printer, RuntimeFlags, measured, overwrite, parse_size};
 
 /// Zero weights inside the layers: by magnitude, threshold, Wanda or SparseGPT; unstructured, N:M or in
 /// blocks
@@ -177,11 +177,7 @@ impl MaskArgs {
                 false => Proof::Required(self.runtime.options()),
             },
             sizes: self.dims,
-            overwrite: if self.force {
-                Overwrite::Allowed
-            } else {
-                Overwrite::Refused
-            },
+            overwrite: overwrite(self.force),
         }
     }
 }

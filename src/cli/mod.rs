@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use secateur::job::RuntimeOptions;
+use secateur::job::{Overwrite, RuntimeOptions};
 
 /// Prune any exported ONNX model and prove the surgery.
 #[derive(Debug, Parser)]
@@ -142,6 +142,14 @@ fn measured<T>(
     let result = call(&mut tell, &mut advance);
     bar.finish_and_clear();
     Ok(result?)
+}
+
+/// What `--force` means.
+fn overwrite(force: bool) -> Overwrite {
+    match force {
+        true => Overwrite::Allowed,
+        false => Overwrite::Refused,
+    }
 }
 
 /// `NAME=SIZE`

@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use secateur::importance::Criterion;
-use secateur::job::{Overwrite, Proof, PruneOptions, Source, prune};
+use secateur::job::{DeadOptions, Proof, PruneOptions, Source, prune, prune_dead};
 use secateur::plan::Settings;
 
-use super::{Printer, RuntimeFlags, parse_size, say};
+use super::{Printer, RuntimeFlags, overwrite, parse_size, say};
 
 /// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original
 #[derive(Args, Debug)]
@@ -46,6 +46,12 @@ pub struct PruneArgs {
     /// Replay this plan instead of making one
     #[arg(long, value_name = "PLAN")]
     plan: Option<PathBuf>,
+    /// Remove only what zeros have made dead, without loss: channels that nothing reads, or that are constant
+    #[arg(long, conflicts_with_all = [
+        "plan", "plan_out", "ratio", "criterion", "seed", "skip", "only", "min_channels", "round_to", "exact",
+        "no_verify",
+    ])]
+    from_zeros: bool,
     /// Write the plan here
     #[arg(long, value_name = "PLAN")]
     plan_out: Option<PathBuf>,
@@ -89,9 +95,22 @@ impl PruneArgs {
         spinner.set_message(format!("pruning {}", self.model.display()));
         spinner.enable_steady_tick(Duration::from_millis(100));
         let mut tell = |line: &str| spinner.suspend(|| say(line));
-        let report = prune(&self.model.clone(), &self.options(), &mut tell);
+        let model = self.model.clone();
+        let report = match self.from_zeros {
+            true => prune_dead(&model, &self.dead_options(), &mut tell),
+            false => prune(&model, &self.options(), &mut tell),
+        };
         spinner.finish_and_clear();
         printer.print(&report?)
+    }
+
+    fn dead_options(self) -> DeadOptions {
+        DeadOptions {
+            output: self.output.filter(|_| !self.dry_run),
+            runtime: self.runtime.options(),
+            sizes: self.dims,
+            overwrite: overwrite(self.force),
+        }
     }
 
     fn options(self) -> PruneOptions {
@@ -117,11 +136,7 @@ impl PruneArgs {
                 false => Proof::Required(self.runtime.options()),
             },
             sizes: self.dims,
-            overwrite: if self.force {
-                Overwrite::Allowed
-            } else {
-                Overwrite::Refused
-            },
+            overwrite: overwrite(self.force),
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use secateur::job::{Overwrite, TwinOptions, twin};
+use secateur::job::{TwinOptions, twin};
 use secateur::rewrite::Masks;
 
-use super::{Printer, say};
+use super::{Printer, overwrite, say};
 
 /// Write the original with a plan's masks multiplied in: what the pruned model must equal
 #[derive(Args, Debug)]
@@ -35,11 +35,7 @@ impl TwinArgs {
             } else {
                 Masks::Initializers
             },
-            overwrite: if self.force {
-                Overwrite::Allowed
-            } else {
-                Overwrite::Refused
-            },
+            overwrite: overwrite(self.force),
         };
         twin(&self.model, &self.plan, &self.output, options)?;
         say(&format!("written: {}", self.output.display()));

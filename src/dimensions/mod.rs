@@ -140,6 +140,14 @@ impl Analysis {
         })
     }
 
+    /// True if some weight has 16 bits.
+    pub(crate) fn has_half_weights(&self) -> bool {
+        use crate::onnx::ElementType::{Bfloat16, Float16};
+        let half = |element| matches!(element, Float16 | Bfloat16);
+        let mut weights = self.weights();
+        weights.any(|(value, _)| self.graph.element(value).is_some_and(half))
+    }
+
     pub(crate) fn explain(&self, reason: Reason) -> String {
         let origin = match reason.origin {
             Origin::Node(node) => self.graph.describe(NodeId(node)),

@@ -206,6 +206,26 @@ impl Graph {
         }
     }
 
+    /// By node: whether it depends on constants only.
+    pub(crate) fn fixed_nodes(&self) -> Vec<bool> {
+        let mut fixed = vec![false; self.nodes.len()];
+        for &node in &self.order {
+            let connections = self.node(node);
+            let constant = |value: &ValueId| match self.value(*value).producer {
+                Producer::Initializer(_) | Producer::SparseInitializer(_) => true,
+                Producer::Node(maker, _) => fixed[maker.index()],
+                Producer::Input(_) | Producer::Missing => false,
+            };
+            let mut inputs = connections
+                .inputs
+                .iter()
+                .flatten()
+                .chain(&connections.captured);
+            fixed[node.index()] = inputs.all(constant);
+        }
+        fixed
+    }
+
     /// Element type of a value where the model says it.
     pub(crate) fn element(&self, id: ValueId) -> Option<ElementType> {
         let constant = || self.constant(id).map(|tensor| tensor.data_type());

@@ -11,6 +11,7 @@ mod sparsity;
 mod twin;
 mod validate;
 mod watch;
+mod zeros;
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,7 @@ pub use runtime::runtime_status;
 pub use sparsity::sparsity;
 pub use twin::{TwinOptions, twin};
 pub use validate::{ValidateOptions, Validated, validate};
+pub use zeros::{DeadOptions, prune_dead};
 
 /// Which onnxruntime a job may use.
 #[derive(Clone, Debug, Default)]

@@ -16,7 +16,7 @@ use crate::rewrite;
 use crate::validate::{Verification, verify};
 
 /// Version of the JSON document.
-const SCHEMA: &str = "secateur.prune/1";
+pub(super) const SCHEMA: &str = "secateur.prune/1";
 
 /// Where the plan comes from.
 #[derive(Clone, Debug)]

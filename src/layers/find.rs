@@ -185,9 +185,11 @@ fn reading(analysis: &Analysis, node: NodeId) -> String {
         .filter(|(other, _)| *other == node)
         .map(|(_, why)| *why);
     let operator = graph.node_proto(node).op_type();
-    match why.last() {
+    match why.min() {
         Some(why) => format!("is read by {operator} ({why})"),
-        None => format!("is read by {operator}, which does not multiply it with data in sums"),
+        None => format!(
+            "{operator} does not sum over it: a bias, a norm's parameter or an embedding (--include)"
+        ),
     }
 }
 

@@ -114,7 +114,7 @@ impl Layer {
         };
         let size = self.columns[place].size;
         let inner = count(&self.columns[place + 1..]);
-        let starts = (0..columns).filter(|column| column / inner % size == 0);
+        let starts = (0..columns).filter(|column| (column / inner).is_multiple_of(size));
         let lane = |start: usize| (0..size).map(|i| start + i * inner).collect();
         starts.map(lane).collect()
     }

@@ -70,13 +70,13 @@ pub(crate) fn tensor_core_obstacle(
     if layer.batches() > 1 {
         return Some("grouped".to_owned());
     }
-    if layer.reduction() % multiple != 0 {
+    if !layer.reduction().is_multiple_of(multiple) {
         return Some(format!(
             "reduction axis of {} is no multiple of {multiple}",
             layer.reduction()
         ));
     }
-    if layer.rows() % multiple != 0 {
+    if !layer.rows().is_multiple_of(multiple) {
         return Some(format!(
             "{} rows are no multiple of {multiple}",
             layer.rows()

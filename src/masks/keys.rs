@@ -36,21 +36,22 @@ pub(super) fn keys(
         true => 0,
         false => score.abs().to_bits().saturating_add(1),
     };
-    let scored = values.iter().enumerate();
+    let scored = || values.iter();
+    let placed = || values.iter().enumerate();
     let keys: Vec<u32> = match criterion {
         WeightCriterion::Magnitude | WeightCriterion::Lamp | WeightCriterion::Sparsegpt => {
-            scored.map(|(_, &value)| key(value, value)).collect()
+            scored().map(|&value| key(value, value)).collect()
         }
         WeightCriterion::Random => {
             let mut generator = generator(&weights.name, seed);
-            scored
-                .map(|(_, &value)| key(generator.random::<f32>(), value))
+            scored()
+                .map(|&value| key(generator.random::<f32>(), value))
                 .collect()
         }
-        WeightCriterion::Wanda => scored
+        WeightCriterion::Wanda => placed()
             .map(|(place, &value)| key(value * norm(place), value))
             .collect(),
-        WeightCriterion::Activation => scored
+        WeightCriterion::Activation => placed()
             .map(|(place, &value)| key(norm(place), value))
             .collect(),
     };

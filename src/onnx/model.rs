@@ -61,6 +61,17 @@ impl Model {
         }
     }
 
+    /// The same model with every initializer's bytes at hand.
+    pub(crate) fn settled(mut self) -> Model {
+        let graph = self.proto.graph.get_or_insert_default();
+        for tensor in &mut graph.initializer {
+            if let Some(lazy) = self.lazy.remove(tensor.name()) {
+                tensor.raw_data = Some((lazy.make)().into());
+            }
+        }
+        self
+    }
+
     /// BLAKE3 hash (hexadecimal) of the files that the model was read from: the model, then its data files
     /// in the order of their names.
     pub fn hash(&self) -> &str {

@@ -36,7 +36,7 @@ pub(crate) enum Operand {
 }
 
 /// A node multiplies the input at `slot` with its data: the input is a weight if it is a constant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Linear {
     pub(crate) node: NodeId,
     pub(crate) slot: usize,
@@ -48,6 +48,8 @@ pub(crate) struct Linear {
     pub(crate) groups: usize,
     /// Where a vector is added to the rows, if the operator has such an input.
     pub(crate) bias: Option<usize>,
+    /// Factors of the product and of the bias.
+    pub(crate) scales: [f32; 2],
 }
 
 /// A product of sizes that adds to a node's multiply-accumulate operations.

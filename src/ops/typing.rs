@@ -238,6 +238,10 @@ impl Typing<'_> {
         bias: Option<usize>,
     ) {
         let node = self.node;
+        let scales = ["alpha", "beta"].map(|name| {
+            let attribute = self.proto().attribute(name).and_then(|a| a.f);
+            attribute.filter(|_| bias.is_some()).unwrap_or(1.0)
+        });
         self.state.linears.push(Linear {
             node,
             slot,
@@ -245,6 +249,7 @@ impl Typing<'_> {
             roles,
             groups,
             bias,
+            scales,
         });
     }
 

@@ -4,6 +4,7 @@
 //! positions, refreshes every number that a rule declared as the mirror of a size, freezes sizes that reach
 //! arithmetic on data, and drops what became dead. The result is verified as a graph before it is returned.
 
+mod bias;
 mod cleanup;
 mod emit;
 mod insert;
@@ -15,6 +16,7 @@ mod slice;
 mod sparse;
 mod twin;
 
+pub(crate) use bias::add_to_rows;
 pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;
 pub(crate) use sparse::{Stored, store_sparse};

@@ -181,10 +181,7 @@ fn same_signature(reference: &Session, candidate: &Session) -> Result<()> {
 }
 
 fn allowed(analysis: &Analysis) -> f64 {
-    let half = |element| matches!(element, ElementType::Float16 | ElementType::Bfloat16);
-    let graph = analysis.graph();
-    let mut weights = analysis.weights();
-    match weights.any(|(value, _)| graph.element(value).is_some_and(half)) {
+    match analysis.has_half_weights() {
         true => ALLOWED_HALF,
         false => ALLOWED,
     }

@@ -1,0 +1,455 @@
+//! Finding the dead channels of a model.
+
+use std::collections::BTreeSet;
+
+use fixedbitset::FixedBitSet;
+
+use super::independent::Independent;
+use super::ranges::Seen;
+use crate::data::random_inputs;
+use crate::dimensions::{Analysis, Dimension, DimensionId};
+use crate::error::Result;
+use crate::graph::{Attributes, NodeId, Producer, ValueId};
+use crate::onnx::Model;
+use crate::onnx::proto::ValueInfoProto;
+use crate::ops::{Contraction, Linear, Operand, Role};
+use crate::runtime::Runtime;
+
+/// The dead channels of a model.
+#[derive(Clone, Debug, Default)]
+pub struct Dead {
+    /// Dimensions that have any.
+    pub dimensions: Vec<DeadDimension>,
+    /// What their readers have to be given instead.
+    pub(crate) constants: Vec<Constant>,
+    /// Channels that do not depend on data and stay, with the reason.
+    pub kept: Vec<(String, usize, &'static str)>,
+}
+
+/// A dimension with dead channels.
+#[derive(Clone, Debug)]
+pub struct DeadDimension {
+    /// The dimension.
+    pub id: DimensionId,
+    /// The channels that stay, ascending.
+    pub kept: Vec<u32>,
+}
+
+/// What dead channels add to the rows of a layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Constant {
+    pub(crate) linear: Linear,
+    /// By row.
+    pub(crate) added: Vec<f32>,
+}
+
+/// A reader of a dimension: a node that sums over it.
+struct Reader<'a> {
+    site: Contraction,
+    value: ValueId,
+    /// The weight that the value is multiplied with, if it is a constant.
+    partner: Option<(&'a Linear, ValueId)>,
+}
+
+/// Numbers by position of a summed axis.
+type Places = Vec<(usize, f32)>;
+
+/// How a reader takes a channel.
+enum Taken {
+    /// It adds nothing.
+    Nothing,
+    /// It adds these constants, by position of the summed axis.
+    Constants(Places),
+    /// It needs it, for this reason where that is worth saying.
+    Needs(Option<&'static str>),
+}
+
+/// Finds the dead channels of all dimensions whose channels do not influence each other. Each dimension
+/// keeps at least one channel, and as many in every group of a grouped convolution.
+///
+/// # Errors
+/// Weights that cannot be read, or a model that onnxruntime cannot run on random inputs.
+pub fn dead_channels(analysis: &Analysis, runtime: &Runtime) -> Result<Dead> {
+    let fixed = analysis.graph().fixed_nodes();
+    let mut seen = Seen::new(analysis);
+    let mut candidates = Vec::new();
+    for (place, dimension) in analysis.dimensions().iter().enumerate() {
+        if dimension.mixing.is_none() && has_zeros(analysis, dimension, &mut seen)? {
+            candidates.push((DimensionId(place), dimension));
+        }
+    }
+    let mut dead = Dead::default();
+    if candidates.is_empty() {
+        return Ok(dead);
+    }
+    let readers: Vec<Vec<Reader>> = candidates
+        .iter()
+        .map(|(_, dimension)| readers(analysis, dimension, &fixed))
+        .collect();
+    observe(analysis, runtime, &readers, &mut seen)?;
+    for ((id, dimension), readers) in candidates.into_iter().zip(readers) {
+        let independent = Independent::of(analysis, dimension, &fixed, &mut seen)?;
+        let finder = Finder {
+            analysis,
+            dimension,
+            independent: &independent,
+            fixed: &fixed,
+        };
+        finder.collect(id, &readers, &mut seen, &mut dead)?;
+    }
+    Ok(dead)
+}
+
+/// True if some weight has a channel of zeros only.
+fn has_zeros(analysis: &Analysis, dimension: &Dimension, seen: &mut Seen) -> Result<bool> {
+    for site in &dimension.sites {
+        let axes = analysis.state.axes(site.value).unwrap_or_default();
+        let several = axes.len() > 1;
+        if several
+            && seen
+                .ranges(site.value, site.axis)?
+                .iter()
+                .any(|range| range.is_zero())
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn readers<'a>(analysis: &'a Analysis, dimension: &Dimension, fixed: &[bool]) -> Vec<Reader<'a>> {
+    let mut out = Vec::new();
+    for &site in &analysis.state.contractions {
+        let node = analysis.graph().node(site.node);
+        let Some(value) = node.inputs.get(site.slot).copied().flatten() else {
+            continue;
+        };
+        let axes = analysis.state.axes(value).unwrap_or_default();
+        let has = |axis: usize| {
+            axes.get(axis)
+                .is_some_and(|ty| analysis.state.types.vars(ty).contains(&dimension.var))
+        };
+        if !has(site.axis) {
+            continue;
+        }
+        let multiplied = analysis.state.linears.iter().find_map(|linear| {
+            let with = linear.node == site.node && linear.data == Some(Operand::Input(site.slot));
+            let weight = node.inputs.get(linear.slot).copied().flatten()?;
+            (with && is_fixed(analysis, weight, fixed)).then_some((linear, weight))
+        });
+        out.push(Reader {
+            site,
+            value,
+            partner: multiplied,
+        });
+    }
+    out
+}
+
+fn is_fixed(analysis: &Analysis, value: ValueId, fixed: &[bool]) -> bool {
+    match analysis.graph().value(value).producer {
+        Producer::Initializer(_) => true,
+        Producer::Node(node, _) => fixed[node.index()],
+        Producer::SparseInitializer(_) | Producer::Input(_) | Producer::Missing => false,
+    }
+}
+
+/// Runs the model once and looks at what is read.
+fn observe(
+    analysis: &Analysis,
+    runtime: &Runtime,
+    readers: &[Vec<Reader>],
+    seen: &mut Seen,
+) -> Result<()> {
+    let graph = analysis.graph();
+    let read = readers.iter().flatten();
+    let read =
+        read.flat_map(|reader| [Some(reader.value), reader.partner.map(|(_, weight)| weight)]);
+    let wanted: BTreeSet<ValueId> = read
+        .flatten()
+        .filter(|&value| graph.constant(value).is_none())
+        .collect();
+    let mut proto = graph.model().proto.clone();
+    let target = proto.graph.get_or_insert_default();
+    let there: Vec<String> = target
+        .output
+        .iter()
+        .map(|output| output.name().to_owned())
+        .collect();
+    let names = wanted.iter().map(|&value| graph.value(value).name.clone());
+    for name in names.filter(|name| !there.contains(name)) {
+        target.output.push(ValueInfoProto {
+            name: Some(name),
+            ..ValueInfoProto::default()
+        });
+    }
+    let model: Model = graph.model().with(proto, graph.model().lazy.clone());
+    let mut session = runtime.session(&model, "the model with its inner values as outputs")?;
+    let inputs = random_inputs(analysis, &session.inputs(), 0)?;
+    for (name, tensor) in session.run(&inputs)? {
+        if let Some(value) = graph.find(&name).filter(|value| wanted.contains(value)) {
+            seen.observe(value, &tensor);
+        }
+    }
+    Ok(())
+}
+
+struct Finder<'a> {
+    analysis: &'a Analysis,
+    dimension: &'a Dimension,
+    independent: &'a Independent<'a>,
+    fixed: &'a [bool],
+}
+
+impl Finder<'_> {
+    fn collect(
+        &self,
+        id: DimensionId,
+        readers: &[Reader],
+        seen: &mut Seen,
+        dead: &mut Dead,
+    ) -> Result<()> {
+        let size = self.dimension.size;
+        let mut removable = FixedBitSet::with_capacity(size);
+        let mut added: Vec<Vec<(u32, Places)>> = vec![Vec::new(); readers.len()];
+        for channel in 0..size as u32 {
+            let mut taken = Vec::with_capacity(readers.len());
+            for reader in readers {
+                taken.push(self.taken(reader, readers, channel, seen)?);
+            }
+            let needs = taken.iter().find_map(|taken| match taken {
+                Taken::Needs(why) => Some(*why),
+                Taken::Nothing | Taken::Constants(_) => None,
+            });
+            if let Some(why) = needs {
+                if let Some(why) = why {
+                    dead.kept
+                        .push((self.dimension.name.clone(), channel as usize, why));
+                }
+                continue;
+            }
+            removable.insert(channel as usize);
+            for (constants, taken) in added.iter_mut().zip(taken) {
+                if let Taken::Constants(own) = taken {
+                    constants.push((channel, own));
+                }
+            }
+        }
+        self.balance(&mut removable);
+        if removable.is_clear() {
+            return Ok(());
+        }
+        for (reader, constants) in readers.iter().zip(added) {
+            let own = constants
+                .into_iter()
+                .filter(|(channel, _)| removable.contains(*channel as usize));
+            let own: Places = own.flat_map(|(_, constants)| constants).collect();
+            if let (Some((linear, weight)), false) = (reader.partner, own.is_empty()) {
+                let added = rows_of(linear, weight, &own, seen)?;
+                dead.constants.push(Constant {
+                    linear: linear.clone(),
+                    added,
+                });
+            }
+        }
+        let kept = (0..size as u32).filter(|&channel| !removable.contains(channel as usize));
+        dead.dimensions.push(DeadDimension {
+            id,
+            kept: kept.collect(),
+        });
+        Ok(())
+    }
+
+    /// Leaves equally many channels in every block, and at least one.
+    fn balance(&self, removable: &mut FixedBitSet) {
+        let blocks = self.dimension.blocks.max(1);
+        let size = self.dimension.size / blocks;
+        let count = |block: usize| removable.count_ones(block * size..(block + 1) * size);
+        let most = (0..blocks)
+            .map(count)
+            .min()
+            .unwrap_or(0)
+            .min(size.saturating_sub(1));
+        for block in 0..blocks {
+            let own: Vec<usize> = (block * size..(block + 1) * size)
+                .filter(|&c| removable.contains(c))
+                .collect();
+            own[most..]
+                .iter()
+                .for_each(|&channel| removable.set(channel, false));
+        }
+    }
+
+    fn taken(
+        &self,
+        reader: &Reader,
+        all: &[Reader],
+        channel: u32,
+        seen: &mut Seen,
+    ) -> Result<Taken> {
+        if is_fixed(self.analysis, reader.value, self.fixed) {
+            let zero = self.is_zero(reader.value, reader.site.axis, channel, seen)?;
+            return Ok(
+                match zero || self.reads_own_zero(reader, all, channel, seen)? {
+                    true => Taken::Nothing,
+                    false => Taken::Needs(None),
+                },
+            );
+        }
+        if self.partner_is_zero(reader, channel, seen)? {
+            return Ok(Taken::Nothing);
+        }
+        let independent = self.independent.channels.get(&reader.value);
+        if !independent.is_some_and(|channels| channels.contains(channel as usize)) {
+            return Ok(Taken::Needs(None));
+        }
+        let places = self.places(reader.value, reader.site.axis, channel);
+        let ranges = seen.ranges(reader.value, reader.site.axis)?;
+        if places
+            .iter()
+            .all(|&place| ranges.get(place).is_some_and(|range| range.is_zero()))
+        {
+            return Ok(Taken::Nothing);
+        }
+        let constants = places
+            .iter()
+            .map(|&place| Some((place, ranges.get(place)?.constant()?)));
+        let Some(constants) = constants.collect::<Option<Vec<_>>>() else {
+            return Ok(Taken::Needs(Some(
+                "its constant is not the same everywhere (padding before it)",
+            )));
+        };
+        Ok(match reader.partner {
+            Some((linear, _)) if self.is_uniform(linear) => Taken::Constants(constants),
+            Some(_) => Taken::Needs(Some(
+                "its reader pads it, so what it adds differs at the borders",
+            )),
+            None => Taken::Needs(Some("it is constant, but multiplied with data")),
+        })
+    }
+
+    fn places(&self, value: ValueId, axis: usize, channel: u32) -> Vec<usize> {
+        let axes = self.analysis.state.axes(value).unwrap_or_default();
+        let places = self
+            .analysis
+            .state
+            .types
+            .places(&axes[axis], self.dimension.var, channel);
+        places.into_iter().map(|place| place as usize).collect()
+    }
+
+    fn is_zero(&self, value: ValueId, axis: usize, channel: u32, seen: &mut Seen) -> Result<bool> {
+        let places = self.places(value, axis, channel);
+        let ranges = seen.ranges(value, axis)?;
+        Ok(places
+            .iter()
+            .all(|&place| ranges.get(place).is_some_and(|range| range.is_zero())))
+    }
+
+    /// A node that multiplies a weight with its own states does not need the columns of a state that is zero
+    /// because everything that makes it is.
+    fn reads_own_zero(
+        &self,
+        reader: &Reader,
+        all: &[Reader],
+        channel: u32,
+        seen: &mut Seen,
+    ) -> Result<bool> {
+        let own = self.analysis.state.linears.iter().find(|linear| {
+            let reduced = matches!(linear.roles.get(reader.site.axis), Some(Role::Reduction(_)));
+            linear.node == reader.site.node
+                && linear.slot == reader.site.slot
+                && reduced
+                && matches!(linear.data, Some(Operand::Output(_)))
+        });
+        // Other activations need not be zero at zero.
+        let proto = self.analysis.graph().node_proto(reader.site.node);
+        if own.is_none() || proto.attribute("activations").is_some() {
+            return Ok(false);
+        }
+        for other in all
+            .iter()
+            .filter(|other| other.site.node == reader.site.node && other.site != reader.site)
+        {
+            let fixed = is_fixed(self.analysis, other.value, self.fixed);
+            if !fixed || !self.is_zero(other.value, other.site.axis, channel, seen)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// True if the weight that the value is multiplied with is zero wherever it reads the channel.
+    fn partner_is_zero(&self, reader: &Reader, channel: u32, seen: &mut Seen) -> Result<bool> {
+        let Some((linear, weight)) = reader.partner else {
+            return Ok(false);
+        };
+        let axis = linear
+            .roles
+            .iter()
+            .position(|role| *role == Role::Reduction(reader.site.axis));
+        match axis {
+            // In a grouped transposed convolution and others the axes need not be of the same type.
+            Some(axis) if !self.places(weight, axis, channel).is_empty() => {
+                self.is_zero(weight, axis, channel, seen)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// True if a constant input adds the same to every place of the output.
+    fn is_uniform(&self, linear: &Linear) -> bool {
+        let proto = self.analysis.graph().node_proto(linear.node);
+        let rows = linear
+            .roles
+            .iter()
+            .filter(|role| matches!(role, Role::Row(_)));
+        let one_row = rows.clone().count() == 1
+            && rows.clone().all(|role| matches!(role, Role::Row(Some(_))));
+        let batched = linear
+            .roles
+            .iter()
+            .any(|role| matches!(role, Role::Batch(_)));
+        let padded = proto
+            .ints("pads")
+            .is_some_and(|pads| pads.iter().any(|&pad| pad != 0))
+            || proto
+                .string("auto_pad")
+                .is_some_and(|mode| mode.starts_with("SAME"));
+        one_row && !batched && linear.groups == 1 && !padded
+    }
+}
+
+/// What constant columns add to the rows of a weight.
+fn rows_of(
+    linear: &Linear,
+    weight: ValueId,
+    constants: &[(usize, f32)],
+    seen: &mut Seen,
+) -> Result<Vec<f32>> {
+    let find = |wanted: fn(&Role) -> bool| linear.roles.iter().position(wanted);
+    let row = find(|role| matches!(role, Role::Row(_)));
+    let column = find(|role| matches!(role, Role::Reduction(_)));
+    let (Some(row), Some(column), Some(numbers)) = (row, column, seen.numbers(weight)?) else {
+        return Ok(Vec::new());
+    };
+    let step = |axis: usize| numbers.shape[axis + 1..].iter().product::<usize>();
+    let mut by_place = vec![0.0_f64; numbers.shape[column]];
+    constants
+        .iter()
+        .for_each(|&(place, constant)| by_place[place] = f64::from(constant));
+    let mut out = vec![0.0_f64; numbers.shape[row]];
+    for (place, &weight) in numbers.data.iter().enumerate() {
+        let constant = by_place[place / step(column) % numbers.shape[column]];
+        out[place / step(row) % numbers.shape[row]] += f64::from(weight) * constant;
+    }
+    let scale = f64::from(linear.scales[0]);
+    Ok(out.into_iter().map(|sum| (sum * scale) as f32).collect())
+}
+
+/// The node that reads a constant.
+impl Constant {
+    pub(crate) fn node(&self) -> NodeId {
+        self.linear.node
+    }
+}

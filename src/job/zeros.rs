@@ -1,0 +1,218 @@
+//! Removing dead channels, again and again: what made a removed channel may itself be dead then.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::watch::Watch;
+use super::{Overwrite, RuntimeOptions, analyse, check_target, written_bytes};
+use crate::dead::{Dead, dead_channels};
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::onnx::Model;
+use crate::plan::{Decision, Plan, Selection, Settings};
+use crate::report::{Outcome, PlannedRow, PruneReport};
+use crate::rewrite::{add_to_rows, prune};
+use crate::runtime::Runtime;
+use crate::validate::{Verification, verify_equal};
+
+/// Rounds at most: each removes at least one channel, and no net is as deep as that.
+const ROUNDS: usize = 64;
+/// Relative error that folding constants may make in 32 bits, and in 16.
+const ALLOWED: f64 = 1e-5;
+const ALLOWED_HALF: f64 = 2e-2;
+
+/// A model without its dead channels.
+struct Cleared {
+    model: Model,
+    analysis: Analysis,
+    rows: Vec<PlannedRow>,
+}
+
+/// Removes the dead channels of the analysed model.
+///
+/// # Errors
+/// There are none, or onnxruntime cannot run the model.
+fn without_dead_channels(
+    analysis: &Analysis,
+    sizes: &[(String, i64)],
+    runtime: &Runtime,
+) -> Result<Cleared> {
+    let mut kept: BTreeMap<String, usize> = BTreeMap::new();
+    let mut reasons: BTreeMap<String, (usize, &str)> = BTreeMap::new();
+    let mut now: Option<Cleared> = None;
+    for _ in 0..ROUNDS {
+        let current = now.as_ref().map_or(analysis, |cleared| &cleared.analysis);
+        let dead = dead_channels(current, runtime)?;
+        reasons.clear();
+        for (name, _, why) in &dead.kept {
+            reasons.entry(name.clone()).or_insert((0, why)).0 += 1;
+        }
+        if dead.dimensions.is_empty() {
+            break;
+        }
+        for dimension in &dead.dimensions {
+            let name = current.dimensions()[dimension.id.0].name.clone();
+            kept.insert(name, dimension.kept.len());
+        }
+        let model = round(current, &dead, sizes)?;
+        let analysis = analyse(&model, sizes)?;
+        now = Some(Cleared {
+            model,
+            analysis,
+            rows: Vec::new(),
+        });
+    }
+    let row = |dimension: &crate::dimensions::Dimension| PlannedRow {
+        name: dimension.name.clone(),
+        size: dimension.size,
+        kept: kept.get(&dimension.name).copied().unwrap_or(dimension.size),
+        mixing: dimension.mixing.is_some(),
+        left: (!kept.contains_key(&dimension.name)).then(|| why_left(dimension, &reasons)),
+    };
+    let rows: Vec<PlannedRow> = analysis.dimensions().iter().map(row).collect();
+    match now {
+        Some(cleared) => Ok(Cleared { rows, ..cleared }),
+        None => {
+            let blocked = rows.into_iter().map(|row| {
+                format!(
+                    "dimension '{}' ({}): {}",
+                    row.name,
+                    row.size,
+                    row.left.unwrap_or_default()
+                )
+            });
+            let mut blocked: Vec<String> = blocked.collect();
+            if blocked.is_empty() {
+                blocked.push("the model has no prunable dimension".to_owned());
+            }
+            Err(Error::NothingToPrune { blocked })
+        }
+    }
+}
+
+fn why_left(
+    dimension: &crate::dimensions::Dimension,
+    reasons: &BTreeMap<String, (usize, &str)>,
+) -> String {
+    match (&dimension.mixing, reasons.get(&dimension.name)) {
+        (Some(_), _) => "its channels influence each other, so that none is dead".to_owned(),
+        (None, Some((count, why))) => format!("{count} channel(s) stay: {why}"),
+        (None, None) => "it has no dead channel".to_owned(),
+    }
+}
+
+/// Gives the readers of dead channels their constants, then removes the channels.
+fn round(analysis: &Analysis, dead: &Dead, sizes: &[(String, i64)]) -> Result<Model> {
+    let folded = add_to_rows(analysis, &dead.constants)?;
+    let folded = analyse(&folded, sizes)?;
+    let kept: BTreeMap<&str, &Vec<u32>> = dead
+        .dimensions
+        .iter()
+        .map(|dimension| {
+            (
+                analysis.dimensions()[dimension.id.0].name.as_str(),
+                &dimension.kept,
+            )
+        })
+        .collect();
+    let decisions =
+        folded
+            .dimensions()
+            .iter()
+            .map(|dimension| match kept.get(dimension.name.as_str()) {
+                Some(kept) => Decision::Prune((*kept).clone()),
+                None => Decision::Leave(String::new()),
+            });
+    let selection = Selection {
+        decisions: decisions.collect(),
+    };
+    let scores: Vec<Vec<f64>> = folded
+        .dimensions()
+        .iter()
+        .map(|d| vec![1.0; d.size])
+        .collect();
+    let plan = Plan::new(&folded, &selection, &scores, &Settings::default());
+    Ok(prune(&folded, &plan)?.settled())
+}
+
+/// How dead channels are removed from a file.
+#[derive(Clone, Debug)]
+pub struct DeadOptions {
+    /// Where the model goes; nothing is written without.
+    pub output: Option<PathBuf>,
+    /// The onnxruntime that measures constants and proves the result.
+    pub runtime: RuntimeOptions,
+    /// Sizes of dynamic input axes, for costs and verification.
+    pub sizes: Vec<(String, i64)>,
+    /// Whether the input's own files may be replaced.
+    pub overwrite: Overwrite,
+}
+
+/// Removes the dead channels of the model at `path`, without loss: the result is proven to compute the same.
+/// `say` gets a line when something changes the machine.
+///
+/// # Errors
+/// A bad model; no dead channel; a failed verification; an output that cannot be written. In all cases no
+/// output is left.
+pub fn prune_dead(
+    path: &Path,
+    options: &DeadOptions,
+    say: &mut dyn FnMut(&str),
+) -> Result<PruneReport> {
+    let mut watch = Watch::default();
+    let model = watch.stage("read", || Model::load(path))?;
+    let targets: Vec<PathBuf> = options.output.iter().cloned().collect();
+    check_target(&model, &targets, options.overwrite)?;
+    let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
+    let runtime = options.runtime.load(say)?;
+    let mut cleared = watch.stage("rewrite", || {
+        without_dead_channels(&analysis, &options.sizes, &runtime)
+    })?;
+    let verification = watch.stage("verify", || verify(&analysis, &cleared, &runtime))?;
+    let mut report = PruneReport {
+        schema: super::prune::SCHEMA,
+        model: path.display().to_string(),
+        outcome: Outcome::DryRun,
+        before: analysis.model_totals(),
+        after: cleared.analysis.model_totals(),
+        file_bytes_before: model.source_bytes(),
+        file_bytes_after: None,
+        dimensions: cleared.rows,
+        verification: Some(verification),
+        stages: Vec::new(),
+    };
+    if let Some(output) = options.output.as_deref() {
+        check_target(
+            &model,
+            &cleared.model.target_paths(output),
+            options.overwrite,
+        )?;
+        super::stamp(&mut cleared.model, "prune --from-zeros", model.hash());
+        watch.stage("write", || cleared.model.save(output))?;
+        report.file_bytes_after = Some(written_bytes(&cleared.model, output));
+        report.outcome = Outcome::Written(output.display().to_string());
+    }
+    report.stages = watch.stages;
+    Ok(report)
+}
+
+/// Proves that nothing was lost.
+fn verify(original: &Analysis, cleared: &Cleared, runtime: &Runtime) -> Result<Verification> {
+    let model = original.graph().model();
+    let allowed = match original.has_half_weights() {
+        true => ALLOWED_HALF,
+        false => ALLOWED,
+    };
+    let what = "the masked model";
+    let outputs = verify_equal(original, model, &cleared.model, what, allowed, runtime)?;
+    Ok(Verification {
+        proven: cleared
+            .rows
+            .iter()
+            .filter(|row| row.kept < row.size)
+            .count(),
+        left_out: 0,
+        outputs,
+        allowed,
+    })
+}

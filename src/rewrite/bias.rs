@@ -1,0 +1,214 @@
+//! Adding constants to the rows that layers produce: into the bias where there is one of their own, else as
+//! a new bias, else as a node.
+
+use std::collections::HashMap;
+
+use super::insert::Insertions;
+use super::names::Names;
+use crate::dead::Constant;
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::graph::{Graph, Producer, ValueId};
+use crate::masks::packed;
+use crate::onnx::proto::{GraphProto, NodeProto};
+use crate::onnx::{ElementType, Model, from_raw, to_f32};
+use crate::ops::Role;
+
+/// The analysed model with constants added to the rows of its layers.
+///
+/// # Errors
+/// A bias that cannot be read, or a result that is no valid graph.
+pub(crate) fn add_to_rows(analysis: &Analysis, constants: &[Constant]) -> Result<Model> {
+    let graph = analysis.graph();
+    let mut proto = graph.model().proto.clone();
+    let target = proto.graph.get_or_insert_default();
+    let mut adder = Adder {
+        analysis,
+        names: Names::of(graph),
+        added: Insertions::default(),
+        changed: HashMap::new(),
+    };
+    for constant in constants {
+        adder.add(constant, target)?;
+    }
+    adder.added.apply(target);
+    let model = graph.model().with(proto, graph.model().lazy.clone());
+    Ok(
+        Graph::verified(model, "the model with constants in its biases")?
+            .model()
+            .clone(),
+    )
+}
+
+struct Adder<'a> {
+    analysis: &'a Analysis,
+    names: Names,
+    added: Insertions,
+    /// What biases are now, as several constants may go to one.
+    changed: HashMap<ValueId, Vec<f32>>,
+}
+
+impl Adder<'_> {
+    fn add(&mut self, constant: &Constant, target: &mut GraphProto) -> Result<()> {
+        let linear = &constant.linear;
+        let graph = self.analysis.graph();
+        let node = graph.node(linear.node);
+        if let Some(slot) = linear.bias.filter(|_| linear.scales[1] == 1.0) {
+            match node.inputs.get(slot).copied().flatten() {
+                Some(bias) if self.add_to_constant(bias, &constant.added, target)? => return Ok(()),
+                None => return self.as_bias(constant, slot, target),
+                Some(_) => {}
+            }
+        }
+        if let Some(bias) = self.bias_behind(constant)
+            && self.add_to_constant(bias, &constant.added, target)?
+        {
+            return Ok(());
+        }
+        self.as_node(constant, target);
+        Ok(())
+    }
+
+    /// Adds to an initializer that is a vector of one number per row and that nobody else reads.
+    fn add_to_constant(
+        &mut self,
+        bias: ValueId,
+        added: &[f32],
+        target: &mut GraphProto,
+    ) -> Result<bool> {
+        let graph = self.analysis.graph();
+        let value = graph.value(bias);
+        let (Producer::Initializer(index), Some(tensor)) = (value.producer, graph.constant(bias))
+        else {
+            return Ok(false);
+        };
+        let element = ElementType::of(tensor.data_type()).filter(|element| element.is_float());
+        let count: i64 = tensor.dims.iter().product();
+        let last = tensor.dims.last().copied();
+        let fits = count == added.len() as i64 && last == Some(count);
+        let Some(element) =
+            element.filter(|_| fits && value.consumers.len() == 1 && !value.is_output)
+        else {
+            return Ok(false);
+        };
+        let mut now = match self.changed.remove(&bias) {
+            Some(now) => now,
+            None => to_f32(tensor)?,
+        };
+        now.iter_mut()
+            .zip(added)
+            .for_each(|(now, added)| *now += added);
+        let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
+        target.initializer[index] = from_raw(tensor.name(), element, &dims, packed(&now, element));
+        self.changed.insert(bias, now);
+        Ok(true)
+    }
+
+    /// The constant that an Add behind the node adds to all that it makes.
+    fn bias_behind(&self, constant: &Constant) -> Option<ValueId> {
+        let graph = self.analysis.graph();
+        let output = graph
+            .node(constant.node())
+            .outputs
+            .first()
+            .copied()
+            .flatten()?;
+        let value = graph.value(output);
+        let last = self.analysis.state.axes(output)?.len().checked_sub(1)?;
+        let [(reader, slot)] = value.consumers[..] else {
+            return None;
+        };
+        let is_add = graph.node_proto(reader).op_type() == "Add";
+        let rows_last = constant.linear.roles.contains(&Role::Row(Some(last)));
+        if value.is_output || !is_add || !rows_last {
+            return None;
+        }
+        graph
+            .node(reader)
+            .inputs
+            .get(1 - slot.min(1))
+            .copied()
+            .flatten()
+    }
+
+    fn element(&self, constant: &Constant) -> ElementType {
+        let output = self
+            .analysis
+            .graph()
+            .node(constant.node())
+            .outputs
+            .first()
+            .copied()
+            .flatten();
+        let element = output.and_then(|value| self.analysis.state.elements[value.index()]);
+        element.unwrap_or(ElementType::Float)
+    }
+
+    /// A new initializer with the constants, with `behind` axes of size 1 after that of the rows.
+    fn tensor(&mut self, constant: &Constant, behind: usize, target: &mut GraphProto) -> String {
+        let element = self.element(constant);
+        let name = self.names.fresh(&format!(
+            "{}.constant",
+            self.analysis.graph().node_proto(constant.node()).name()
+        ));
+        let mut dims = vec![constant.added.len()];
+        dims.resize(behind + 1, 1);
+        target.initializer.push(from_raw(
+            &name,
+            element,
+            &dims,
+            packed(&constant.added, element),
+        ));
+        name
+    }
+
+    fn as_bias(&mut self, constant: &Constant, slot: usize, target: &mut GraphProto) -> Result<()> {
+        let place = constant.node().index();
+        // Two constants for one new bias meet in the node's list of inputs.
+        let there = target.node[place]
+            .input
+            .get(slot)
+            .filter(|name| !name.is_empty());
+        if there.is_some() {
+            self.as_node(constant, target);
+            return Ok(());
+        }
+        let name = self.tensor(constant, 0, target);
+        let inputs = &mut target.node[place].input;
+        inputs.resize(inputs.len().max(slot + 1), String::new());
+        inputs[slot] = name;
+        Ok(())
+    }
+
+    /// An Add behind the node, under the name of what the node made.
+    fn as_node(&mut self, constant: &Constant, target: &mut GraphProto) {
+        let graph = self.analysis.graph();
+        let place = constant.node().index();
+        let output = graph
+            .node(constant.node())
+            .outputs
+            .first()
+            .copied()
+            .flatten();
+        let rank = output
+            .and_then(|value| self.analysis.state.axes(value))
+            .map_or(1, <[_]>::len);
+        let row = constant.linear.roles.iter().find_map(|role| match role {
+            Role::Row(axis) => *axis,
+            Role::Reduction(_) | Role::Kernel | Role::Batch(_) => None,
+        });
+        let behind = rank - 1 - row.unwrap_or(rank - 1).min(rank - 1);
+        let name = self.tensor(constant, behind, target);
+        let made = target.node[place].output[0].clone();
+        let bare = self.names.fresh(&format!("{made}.bare"));
+        target.node[place].output[0].clone_from(&bare);
+        let add = NodeProto {
+            op_type: Some("Add".to_owned()),
+            name: Some(format!("{bare}.add")),
+            input: vec![bare, name],
+            output: vec![made],
+            ..NodeProto::default()
+        };
+        self.added.before(place + 1, add);
+    }
+}
