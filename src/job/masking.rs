@@ -177,10 +177,13 @@ fn calibrated(
     let mut masked: Vec<Option<Masked>> = layers.iter().map(|_| None).collect();
     let mut norms: Vec<Vec<f32>> = vec![Vec::new(); layers.len()];
     let warnings = &mut found.warnings;
+    let mut poor = Vec::new();
     let mut each = |place: usize, statistics: Statistics| {
         let (layer, weights) = (chosen.layer(place), chosen.weights(place));
         if solved {
-            warn_of_rank(layer, &statistics, warnings);
+            if (statistics.rows as usize) < layer.columns() {
+                poor.push((layer.name.clone(), layer.columns(), statistics.rows));
+            }
             let done = sparsified(
                 layer,
                 weights,
@@ -205,6 +208,7 @@ fn calibrated(
     };
     let wanted = if solved { Wanted::Grams } else { Wanted::Norms };
     walk.run(&layers, wanted, &mut each, progress)?;
+    warn_of_rank(&poor, &mut found.warnings);
     if !solved && !sequential {
         let masks = chosen.masks(settings, &norms)?;
         for (place, mask) in masks.into_iter().enumerate() {
@@ -226,14 +230,18 @@ fn root_mean_squares(statistics: &Statistics) -> Vec<f32> {
     sums.map(|sum| (sum / rows).sqrt() as f32).collect()
 }
 
-fn warn_of_rank(layer: &Layer, statistics: &Statistics, warnings: &mut Vec<String>) {
-    let columns = layer.columns();
-    if (statistics.rows as usize) < columns {
-        warnings.push(format!(
-            "'{}' sums over {columns} inputs but was calibrated on {} rows only: its Gram matrix is singular and was damped; give more samples",
-            layer.name, statistics.rows
-        ));
-    }
+/// Layers whose Gram matrices cannot be of full rank, in one line.
+fn warn_of_rank(poor: &[(String, usize, u64)], warnings: &mut Vec<String>) {
+    let Some((name, columns, rows)) = poor
+        .iter()
+        .max_by_key(|(_, columns, rows)| columns / (*rows as usize).max(1))
+    else {
+        return;
+    };
+    warnings.push(format!(
+        "{} layer(s) sum over more inputs than they were calibrated on rows, the worst '{name}' ({columns} inputs, {rows} rows): their Gram matrices are singular and were damped; give more samples",
+        poor.len()
+    ));
 }
 
 fn sparsified(

@@ -4,6 +4,8 @@ mod builder;
 mod cases;
 mod families;
 mod graphs;
+mod layers;
+mod masks;
 mod rewrites;
 mod rules;
 mod zoo;
