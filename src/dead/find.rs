@@ -120,19 +120,18 @@ fn has_zeros(analysis: &Analysis, dimension: &Dimension, seen: &mut Seen) -> Res
 fn readers<'a>(analysis: &'a Analysis, dimension: &Dimension, fixed: &[bool]) -> Vec<Reader<'a>> {
     let mut out = Vec::new();
     for &site in &analysis.state.contractions {
+        let site = data_side(analysis, site, fixed);
         let node = analysis.graph().node(site.node);
         let Some(value) = node.inputs.get(site.slot).copied().flatten() else {
             continue;
         };
         let axes = analysis.state.axes(value).unwrap_or_default();
-        let has = |axis: usize| {
-            axes.get(axis)
-                .is_some_and(|ty| analysis.state.types.vars(ty).contains(&dimension.var))
-        };
-        if !has(site.axis) {
+        let types = &analysis.state.types;
+        let has = |ty| types.vars(ty).contains(&dimension.var);
+        if !axes.get(site.axis).is_some_and(has) {
             continue;
         }
-        let multiplied = analysis.state.linears.iter().find_map(|linear| {
+        let partner = analysis.state.linears.iter().find_map(|linear| {
             let with = linear.node == site.node && linear.data == Some(Operand::Input(site.slot));
             let weight = node.inputs.get(linear.slot).copied().flatten()?;
             (with && is_fixed(analysis, weight, fixed)).then_some((linear, weight))
@@ -140,10 +139,31 @@ fn readers<'a>(analysis: &'a Analysis, dimension: &Dimension, fixed: &[bool]) ->
         out.push(Reader {
             site,
             value,
-            partner: multiplied,
+            partner,
         });
     }
     out
+}
+
+/// Where a sum over a weight and data is stated at the weight: the same at the data.
+fn data_side(analysis: &Analysis, site: Contraction, fixed: &[bool]) -> Contraction {
+    let inputs = &analysis.graph().node(site.node).inputs;
+    let is_data = |slot: usize| {
+        let value = inputs.get(slot).copied().flatten();
+        value.is_some_and(|value| !is_fixed(analysis, value, fixed))
+    };
+    let mut own = analysis
+        .state
+        .linears
+        .iter()
+        .filter(|linear| linear.node == site.node && linear.slot == site.slot);
+    let turned = own.find_map(|linear| match (linear.data, linear.roles.get(site.axis)) {
+        (Some(Operand::Input(slot)), Some(&Role::Reduction(axis))) => {
+            (!is_data(site.slot) && is_data(slot)).then_some(Contraction { slot, axis, ..site })
+        }
+        _ => None,
+    });
+    turned.unwrap_or(site)
 }
 
 fn is_fixed(analysis: &Analysis, value: ValueId, fixed: &[bool]) -> bool {

@@ -29,6 +29,8 @@ pub use runtime::runtime_status;
 pub use sparsity::sparsity;
 pub use twin::{TwinOptions, twin};
 pub use validate::{ValidateOptions, Validated, validate};
+#[cfg(test)]
+pub(crate) use zeros::without_dead_channels;
 pub use zeros::{DeadOptions, prune_dead};
 
 /// Which onnxruntime a job may use.

@@ -22,17 +22,17 @@ const ALLOWED: f64 = 1e-5;
 const ALLOWED_HALF: f64 = 2e-2;
 
 /// A model without its dead channels.
-struct Cleared {
-    model: Model,
-    analysis: Analysis,
-    rows: Vec<PlannedRow>,
+pub(crate) struct Cleared {
+    pub(crate) model: Model,
+    pub(crate) analysis: Analysis,
+    pub(crate) rows: Vec<PlannedRow>,
 }
 
 /// Removes the dead channels of the analysed model.
 ///
 /// # Errors
 /// There are none, or onnxruntime cannot run the model.
-fn without_dead_channels(
+pub(crate) fn without_dead_channels(
     analysis: &Analysis,
     sizes: &[(String, i64)],
     runtime: &Runtime,

@@ -6,7 +6,8 @@ use super::builder::{Builder, analyse, floats, noise};
 use crate::dimensions::Analysis;
 use crate::layers::Layer;
 use crate::masks::{
-    Amount, Budget, Chosen, Mask, MaskSettings, Pattern, Scope, WeightCriterion, choose, solve,
+    Amount, Budget, Chosen, Mask, MaskSettings, Pattern, Scope, WeightCriterion, choose,
+    read_masks, solve,
 };
 use crate::onnx::Model;
 
@@ -575,4 +576,47 @@ fn sparsegpt_takes_dead_inputs_first_and_keeps_zeros() {
     );
     assert_eq!(zeros(&solved.kept), 160);
     assert!(solved.matrix.iter().all(|w| w.is_finite()));
+}
+
+#[test]
+fn magnitude_masks_are_those_of_torch() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let model = Model::load(root.join("trained/lenet_mnist.onnx")).expect("a fixture");
+    let analysis = analyse(&model);
+    let runs = [
+        ("layer_30", 0.3, Scope::Layer),
+        ("layer_77", 0.77, Scope::Layer),
+        ("global_60", 0.6, Scope::Global),
+    ];
+    for (name, share, scope) in runs {
+        let settings = MaskSettings {
+            scope: Some(scope),
+            ..sparsity(share)
+        };
+        let chosen = choose(&analysis, &settings).expect("layers");
+        let dims = |name: &str| {
+            chosen
+                .layers()
+                .find(|layer| layer.name == name)
+                .map(|layer| layer.dims.clone())
+        };
+        let path = root.join(format!("masks/{name}.npz"));
+        let theirs = read_masks(&path, dims).expect("a fixture");
+        assert_eq!(theirs.len(), chosen.len());
+        let ours = chosen.masks(&settings, &[]).expect("masks");
+        let mut differing = Vec::new();
+        for (place, ours) in ours.iter().enumerate() {
+            let weights = chosen.weights(place);
+            let ours = weights.kept(ours);
+            let theirs = weights.kept(&theirs[&chosen.layer(place).name]);
+            let values = weights.values();
+            differing.extend(
+                ours.symmetric_difference(&theirs)
+                    .map(|place| values[place].abs()),
+            );
+        }
+        // Only weights of one and the same absolute value may be told apart otherwise.
+        differing.dedup();
+        assert!(differing.len() <= 1, "{name}: {differing:?}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod cases;
+mod dead;
 mod families;
 mod graphs;
 mod layers;
