@@ -17,7 +17,7 @@ pub(crate) struct LazyBytes {
     /// Length of what `make` returns.
     pub(crate) length: usize,
     /// Computes the packed bytes.
-    pub(crate) make: Arc<dyn Fn() -> Vec<u8> + Send + Sync>,
+    pub(crate) make: Arc<dyn Fn() -> Bytes + Send + Sync>,
 }
 
 impl fmt::Debug for LazyBytes {
@@ -66,7 +66,7 @@ impl Model {
         let graph = self.proto.graph.get_or_insert_default();
         for tensor in &mut graph.initializer {
             if let Some(lazy) = self.lazy.remove(tensor.name()) {
-                tensor.raw_data = Some((lazy.make)().into());
+                tensor.raw_data = Some((lazy.make)());
             }
         }
         self

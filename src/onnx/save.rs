@@ -76,7 +76,7 @@ impl Model {
 
     fn bytes_of(&self, tensor: &TensorProto) -> Option<Bytes> {
         match self.lazy.get(tensor.name()) {
-            Some(lazy) => Some((lazy.make)().into()),
+            Some(lazy) => Some((lazy.make)()),
             None => tensor.raw_data.clone(),
         }
     }

@@ -50,7 +50,7 @@ pub(crate) fn with_weights(graph: &Graph, edits: &BTreeMap<ValueId, Edit>) -> Re
                 *tensor = cleared(tensor);
                 let edit = edit.clone();
                 let length = weights.byte_length();
-                let make = Arc::new(move || edit.bytes(&weights).to_vec());
+                let make = Arc::new(move || edit.bytes(&weights));
                 lazy.insert(tensor.name().to_owned(), LazyBytes { length, make });
             }
             Producer::Node(node, _) => {

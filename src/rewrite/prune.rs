@@ -61,7 +61,7 @@ fn slice_constants(
                 let slice = TensorSlice::new(tensor, axes, &analysis.state.types, kept)?;
                 replace_dims(tensor, &slice);
                 let length = slice.length();
-                let make = Arc::new(move || slice.run());
+                let make = Arc::new(move || slice.run().into());
                 lazy.insert(tensor.name().to_owned(), LazyBytes { length, make });
             }
             Producer::Node(node, _) => {
