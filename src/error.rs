@@ -69,7 +69,10 @@ pub enum Error {
     #[error("local function '{function}': {reason}")]
     Function { function: String, reason: String },
     /// No dimension is left to prune; every blocking reason is listed.
-    #[error("nothing can be pruned with these settings:{}", list(blocked))]
+    #[error(
+        "nothing can be pruned or masked with these settings:{}",
+        list(blocked)
+    )]
     NothingToPrune { blocked: Vec<String> },
     /// A plan does not fit the model or itself.
     #[error("the plan does not fit: {reason}")]

@@ -51,13 +51,14 @@ impl<'a> Patterns<'a> {
     }
 
     /// # Errors
-    /// A pattern that matched nothing so far; `what` says what it could have matched.
-    pub(crate) fn all_used(&self, what: &str) -> Result<()> {
+    /// A pattern that matched nothing so far; `what` says what it could have matched, `lister` which command
+    /// lists the names of those.
+    pub(crate) fn all_used(&self, what: &str, lister: &str) -> Result<()> {
         let used = self.used.borrow();
         match self.globs.iter().zip(used.iter()).find(|(_, used)| !**used) {
             None => Ok(()),
             Some((pattern, _)) => Err(Error::Usage(format!(
-                "the pattern '{pattern}' matches no {what}; `secateur inspect` lists their names"
+                "the pattern '{pattern}' matches no {what}; `{lister}` lists their names"
             ))),
         }
     }

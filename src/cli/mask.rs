@@ -20,13 +20,19 @@ pub struct MaskArgs {
     #[arg(short, long, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
     /// Share of the weights that become zero, from 0 to 1, zeros that are there included [default: 0.5]
-    #[arg(long, value_parser = parse_share, conflicts_with_all = ["threshold", "std_threshold"])]
+    #[arg(long, value_name = "S", value_parser = parse_share, allow_negative_numbers = true,
+        conflicts_with_all = ["threshold", "std_threshold"])]
     sparsity: Option<f64>,
     /// Zero weights with an absolute value below this
-    #[arg(long, value_name = "T", conflicts_with = "std_threshold")]
+    #[arg(
+        long,
+        value_name = "T",
+        allow_negative_numbers = true,
+        conflicts_with = "std_threshold"
+    )]
     threshold: Option<f64>,
     /// Zero weights below this many standard deviations of their layer
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     std_threshold: Option<f64>,
     /// Among which weights the least important are sought: layer, global or row [default: the criterion's]
     #[arg(long)]

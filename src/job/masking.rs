@@ -173,6 +173,11 @@ fn calibrated(
         // Gram matrices of all layers at once would not fit.
         in_order: sequential || solved,
     };
+    for place in 0..chosen.len() {
+        chosen
+            .weights(place)
+            .all_numbers("so they cannot be ranked")?;
+    }
     let quotas = chosen.quotas(settings)?;
     let mut masked: Vec<Option<Masked>> = layers.iter().map(|_| None).collect();
     let mut norms: Vec<Vec<f32>> = vec![Vec::new(); layers.len()];
@@ -257,10 +262,18 @@ fn sparsified(
         matrix,
         kept,
         damping,
+        dead,
     } = solve(layer, matrix, statistics.sums, zeros, settings.pattern);
     if damping > crate::masks::DAMPING {
         warnings.push(format!(
             "the Gram matrix of '{}' was so near to singular that {damping:.0e} of its mean diagonal was added",
+            layer.name
+        ));
+    }
+    let inputs = layer.batches() * layer.columns();
+    if 2 * dead > inputs {
+        warnings.push(format!(
+            "{dead} of {inputs} inputs of '{}' are zero on all calibration samples: look at the data, or give more",
             layer.name
         ));
     }

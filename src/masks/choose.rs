@@ -95,9 +95,9 @@ pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
         }
     }
     for patterns in [&skip, &only, &own] {
-        patterns.all_used("layer")?;
+        patterns.all_used("layer", "secateur inspect --sparsity")?;
     }
-    include.all_used("weight")?;
+    include.all_used("weight that is no layer's", "secateur inspect --sparsity")?;
     if chosen.targets.is_empty() {
         let reason = |weight: &LeftWeight| format!("'{}': {}", weight.name, weight.reason);
         let mut blocked: Vec<String> = chosen.left.iter().map(reason).collect();

@@ -77,6 +77,12 @@ pub(crate) fn read_masks(
             .take(largest)
             .read_to_end(&mut bytes)
             .map_err(read_fault)?;
+        if bytes.len() as u64 == largest {
+            misfits.push(format!(
+                "the mask of '{name}' is larger than the initializer {dims:?}"
+            ));
+            continue;
+        }
         match flags(&bytes) {
             Err(reason) => misfits.push(format!("array '{name}' {reason}")),
             Ok((shape, _)) if shape != dims => misfits.push(format!(

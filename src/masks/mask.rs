@@ -145,7 +145,7 @@ impl Weights {
 
     /// # Errors
     /// A weight that is no number, for `why` (a clause).
-    pub(super) fn all_numbers(&self, why: &str) -> Result<()> {
+    pub(crate) fn all_numbers(&self, why: &str) -> Result<()> {
         let found = self.fold(|| false, |found, bits| *found |= bits > INFINITE);
         match found.contains(&true) {
             true => Err(not_a_number(&self.name, why)),

@@ -34,6 +34,8 @@ pub(crate) struct Solved {
     pub(crate) kept: Vec<bool>,
     /// The damping that made H positive definite, in units of its mean diagonal.
     pub(crate) damping: f64,
+    /// Inputs that are always zero, over all batches.
+    pub(crate) dead: usize,
 }
 
 /// Solves a layer for `zeros` zeros, or those of an N:M pattern. `grams` has one matrix of the inputs'
@@ -54,6 +56,7 @@ pub(crate) fn solve(
         kept: matrix.iter().map(|w| *w != 0.0).collect(),
         matrix,
         damping: DAMPING,
+        dead: 0,
     };
     let size = (layer.rows() * columns).max(1);
     let batches = solved
@@ -69,6 +72,7 @@ pub(crate) fn solve(
     for ((matrix, kept), gram) in batches.zip(grams) {
         let (inverse, damping, dead) = inverse_factor(gram, &order.columns);
         solved.damping = solved.damping.max(damping);
+        solved.dead += dead.iter().filter(|dead| **dead).count();
         let mut batch = Batch {
             weights: permuted(matrix, &order.columns),
             kept: kept

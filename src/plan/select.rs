@@ -76,8 +76,8 @@ fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<St
             }
         });
     }
-    skip.all_used("dimension")?;
-    only.all_used("dimension")?;
+    skip.all_used("dimension", "secateur inspect")?;
+    only.all_used("dimension", "secateur inspect")?;
     Ok(out)
 }
 
