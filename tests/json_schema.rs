@@ -10,8 +10,9 @@ use tempfile::TempDir;
 
 use common::{fixture, secateur};
 
-/// Documented fields that the runs below cannot show: they need a GPU, stored outputs or a dry run.
-const ELSEWHERE: [&str; 4] = [
+/// Documented fields that the runs below cannot show: they need a GPU, stored outputs, zeros or a dry run.
+const ELSEWHERE: [&str; 5] = [
+    "patterns[]",
     "placement[]",
     "provider_drift[]",
     "stored[]",
@@ -98,6 +99,19 @@ fn every_document_is_as_documented() {
     let pruned = text(folder.path().join("pruned.onnx"));
     check(&["prune", &model, "-o", &pruned]);
     check(&["inspect", &model]);
+    check(&["inspect", "--sparsity", &model]);
+    let masked = text(folder.path().join("masked.onnx"));
+    let masking = [
+        "mask",
+        &model,
+        "-o",
+        &masked,
+        "--sparsity",
+        "0.9",
+        "--store",
+        "sparse",
+    ];
+    check(&[&masking[..], &["--criterion", "wanda", "--samples", "8"]].concat());
     check(&["runtime", "status"]);
     check(&[
         "validate",

@@ -1,7 +1,7 @@
 //! A real GPU provider on a machine without a GPU: WebGPU on the SwiftShader of Debian's chromium.
 //!
 //! A pruned convolutional net and a pruned transformer must equal their masked twins there, with every
-//! compute node on the provider. Where that cannot run the tests count as ignored, and the reason is said.
+//! compute node on the provider, and calibration there must give the masks that the CPU gives. Where that cannot run the tests count as ignored, and the reason is said.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +25,13 @@ fn main() {
         Trial::test(name, move || equals_its_twin(model, ratio))
             .with_ignored_flag(missing.is_some())
     });
-    libtest_mimic::run(&arguments, trials.into()).exit();
+    let calibrated = Trial::test(
+        "calibration_on_webgpu_gives_the_masks_of_the_cpu",
+        calibrates,
+    )
+    .with_ignored_flag(missing.is_some());
+    let trials = trials.into_iter().chain([calibrated]);
+    libtest_mimic::run(&arguments, trials.collect()).exit();
 }
 
 /// Why the tests cannot run, if they cannot.
@@ -69,6 +75,50 @@ fn run(arguments: &[&str]) -> Result<Vec<u8>, Failed> {
         true => Ok(output.stdout),
         false => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
     }
+}
+
+/// Norms and Gram matrices of convolutions, products and a transformer are the same on both providers, up to
+/// rounding: so nearly all weights that go are the same.
+fn calibrates() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/trained");
+    for (model, criterion) in [("lenet_mnist", "sparsegpt"), ("vit_fashion", "wanda")] {
+        let model = fixtures.join(format!("{model}.onnx")).display().to_string();
+        let mut kept = Vec::new();
+        for provider in ["cpu", "webgpu"] {
+            let (out, masks) = (at("masked.onnx"), at("masks.npz"));
+            let method = [
+                "--criterion",
+                criterion,
+                "--samples",
+                "16",
+                "--provider",
+                provider,
+            ];
+            let files = ["mask", &model, "-o", &out, "--mask-out", &masks];
+            run(&[&files[..], &method].concat())?;
+            kept.push(flags(Path::new(&masks))?);
+        }
+        let pairs = kept[0].iter().zip(&kept[1]);
+        let equal = pairs.filter(|(a, b)| a == b).count();
+        let share = equal as f64 / kept[0].len() as f64;
+        if share < 0.995 || kept[0].len() != kept[1].len() {
+            return Err(format!("{model}: only {share} of the masks are equal").into());
+        }
+    }
+    Ok(())
+}
+
+/// All masks of a file, one after the other.
+fn flags(path: &Path) -> Result<Vec<bool>, Failed> {
+    let mut archive = ndarray_npy::NpzReader::new(std::fs::File::open(path)?)?;
+    let mut out = Vec::new();
+    for name in archive.names()? {
+        let array: ndarray::ArrayD<bool> = archive.by_name(&name)?;
+        out.extend(array);
+    }
+    Ok(out)
 }
 
 fn equals_its_twin(model: &str, ratio: &str) -> Result<(), Failed> {

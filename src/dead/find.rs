@@ -6,13 +6,14 @@ use fixedbitset::FixedBitSet;
 
 use super::independent::Independent;
 use super::ranges::Seen;
+use super::readers::{Reader, is_fixed, readers, rows_of};
 use crate::data::random_inputs;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::Result;
-use crate::graph::{Attributes, NodeId, Producer, ValueId};
+use crate::graph::{Attributes, NodeId, ValueId};
 use crate::onnx::Model;
 use crate::onnx::proto::ValueInfoProto;
-use crate::ops::{Contraction, Linear, Operand, Role};
+use crate::ops::{Linear, Operand, Role};
 use crate::runtime::Runtime;
 
 /// The dead channels of a model.
@@ -41,14 +42,6 @@ pub(crate) struct Constant {
     pub(crate) linear: Linear,
     /// By row.
     pub(crate) added: Vec<f32>,
-}
-
-/// A reader of a dimension: a node that sums over it.
-struct Reader<'a> {
-    site: Contraction,
-    value: ValueId,
-    /// The weight that the value is multiplied with, if it is a constant.
-    partner: Option<(&'a Linear, ValueId)>,
 }
 
 /// Numbers by position of a summed axis.
@@ -115,63 +108,6 @@ fn has_zeros(analysis: &Analysis, dimension: &Dimension, seen: &mut Seen) -> Res
         }
     }
     Ok(false)
-}
-
-fn readers<'a>(analysis: &'a Analysis, dimension: &Dimension, fixed: &[bool]) -> Vec<Reader<'a>> {
-    let mut out = Vec::new();
-    for &site in &analysis.state.contractions {
-        let site = data_side(analysis, site, fixed);
-        let node = analysis.graph().node(site.node);
-        let Some(value) = node.inputs.get(site.slot).copied().flatten() else {
-            continue;
-        };
-        let axes = analysis.state.axes(value).unwrap_or_default();
-        let types = &analysis.state.types;
-        let has = |ty| types.vars(ty).contains(&dimension.var);
-        if !axes.get(site.axis).is_some_and(has) {
-            continue;
-        }
-        let partner = analysis.state.linears.iter().find_map(|linear| {
-            let with = linear.node == site.node && linear.data == Some(Operand::Input(site.slot));
-            let weight = node.inputs.get(linear.slot).copied().flatten()?;
-            (with && is_fixed(analysis, weight, fixed)).then_some((linear, weight))
-        });
-        out.push(Reader {
-            site,
-            value,
-            partner,
-        });
-    }
-    out
-}
-
-/// Where a sum over a weight and data is stated at the weight: the same at the data.
-fn data_side(analysis: &Analysis, site: Contraction, fixed: &[bool]) -> Contraction {
-    let inputs = &analysis.graph().node(site.node).inputs;
-    let is_data = |slot: usize| {
-        let value = inputs.get(slot).copied().flatten();
-        value.is_some_and(|value| !is_fixed(analysis, value, fixed))
-    };
-    let mut own = analysis
-        .state
-        .linears
-        .iter()
-        .filter(|linear| linear.node == site.node && linear.slot == site.slot);
-    let turned = own.find_map(|linear| match (linear.data, linear.roles.get(site.axis)) {
-        (Some(Operand::Input(slot)), Some(&Role::Reduction(axis))) => {
-            (!is_data(site.slot) && is_data(slot)).then_some(Contraction { slot, axis, ..site })
-        }
-        _ => None,
-    });
-    turned.unwrap_or(site)
-}
-
-fn is_fixed(analysis: &Analysis, value: ValueId, fixed: &[bool]) -> bool {
-    match analysis.graph().value(value).producer {
-        Producer::Initializer(_) => true,
-        Producer::Node(node, _) => fixed[node.index()],
-        Producer::SparseInitializer(_) | Producer::Input(_) | Producer::Missing => false,
-    }
 }
 
 /// Runs the model once and looks at what is read.
@@ -438,33 +374,6 @@ impl Finder<'_> {
                 .is_some_and(|mode| mode.starts_with("SAME"));
         one_row && !batched && linear.groups == 1 && !padded
     }
-}
-
-/// What constant columns add to the rows of a weight.
-fn rows_of(
-    linear: &Linear,
-    weight: ValueId,
-    constants: &[(usize, f32)],
-    seen: &mut Seen,
-) -> Result<Vec<f32>> {
-    let find = |wanted: fn(&Role) -> bool| linear.roles.iter().position(wanted);
-    let row = find(|role| matches!(role, Role::Row(_)));
-    let column = find(|role| matches!(role, Role::Reduction(_)));
-    let (Some(row), Some(column), Some(numbers)) = (row, column, seen.numbers(weight)?) else {
-        return Ok(Vec::new());
-    };
-    let step = |axis: usize| numbers.shape[axis + 1..].iter().product::<usize>();
-    let mut by_place = vec![0.0_f64; numbers.shape[column]];
-    constants
-        .iter()
-        .for_each(|&(place, constant)| by_place[place] = f64::from(constant));
-    let mut out = vec![0.0_f64; numbers.shape[row]];
-    for (place, &weight) in numbers.data.iter().enumerate() {
-        let constant = by_place[place / step(column) % numbers.shape[column]];
-        out[place / step(row) % numbers.shape[row]] += f64::from(weight) * constant;
-    }
-    let scale = f64::from(linear.scales[0]);
-    Ok(out.into_iter().map(|sum| (sum * scale) as f32).collect())
 }
 
 /// The node that reads a constant.

@@ -12,6 +12,7 @@
 mod find;
 mod independent;
 mod ranges;
+mod readers;
 
 pub(crate) use find::Constant;
 pub use find::{Dead, DeadDimension, dead_channels};

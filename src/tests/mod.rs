@@ -9,4 +9,6 @@ mod layers;
 mod masks;
 mod rewrites;
 mod rules;
+mod sparsegpt;
+mod storage;
 mod zoo;
