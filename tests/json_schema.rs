@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use common::{fixture, secateur};
+use common::{fixture, json};
 
 /// Documented fields that the runs below cannot show: they need a GPU, stored outputs, zeros or a dry run.
 const ELSEWHERE: [&str; 5] = [
@@ -68,14 +68,7 @@ fn paths(value: &Value, path: &str, leaves: &mut BTreeSet<String>, all: &mut BTr
 }
 
 fn check(arguments: &[&str]) {
-    let output = secateur()
-        .args(arguments)
-        .arg("--json")
-        .assert()
-        .success()
-        .get_output()
-        .clone();
-    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let document = json(arguments);
     let schema = document["schema"].as_str().expect("a schema").to_owned();
     let documented = documented(&schema);
     let (mut leaves, mut all) = (BTreeSet::new(), BTreeSet::new());

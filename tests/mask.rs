@@ -7,22 +7,9 @@ use std::path::Path;
 
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
-use serde_json::Value;
 use tempfile::TempDir;
 
-use common::{fixture, lenet, secateur};
-
-/// Runs a command that succeeds; returns its JSON document.
-fn json(arguments: &[&str]) -> Value {
-    let output = secateur()
-        .args(arguments)
-        .arg("--json")
-        .assert()
-        .success()
-        .get_output()
-        .clone();
-    serde_json::from_slice(&output.stdout).expect("JSON")
-}
+use common::{fixture, json, lenet, secateur};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")

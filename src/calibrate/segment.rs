@@ -85,13 +85,7 @@ pub(super) fn build(
     let connected = |node: &NodeId| -> &Node { graph.node(*node) };
     let mut read: BTreeSet<ValueId> = BTreeSet::new();
     for connections in nodes.iter().chain(&copied).map(connected) {
-        read.extend(
-            connections
-                .inputs
-                .iter()
-                .flatten()
-                .chain(&connections.captured),
-        );
+        read.extend(connections.reads());
     }
     let datas = measured.iter().filter_map(|m| match m.linear.data? {
         Operand::Input(slot) => graph
@@ -110,12 +104,8 @@ pub(super) fn build(
         };
         if stages.when[node.index()] == Some(When::Anywhere) && nodes.insert(node) {
             let connections = graph.node(node);
-            let inputs = connections
-                .inputs
-                .iter()
-                .flatten()
-                .chain(&connections.captured);
-            for &input in inputs {
+            let inputs = connections.reads();
+            for input in inputs {
                 read.insert(input);
                 queue.push(input);
             }

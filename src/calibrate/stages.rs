@@ -61,12 +61,8 @@ impl Stages {
                 continue;
             }
             let connections = graph.node(node);
-            let inputs = connections
-                .inputs
-                .iter()
-                .flatten()
-                .chain(&connections.captured);
-            let level = inputs.filter_map(|value| available.get(value)).max();
+            let inputs = connections.reads();
+            let level = inputs.filter_map(|value| available.get(&value)).max();
             let level = level.copied().unwrap_or(0);
             for &(layer, linear) in uses.get(&node).into_iter().flatten() {
                 stages
@@ -102,12 +98,7 @@ impl Stages {
                 continue;
             }
             let connections = graph.node(node);
-            for &value in connections
-                .inputs
-                .iter()
-                .flatten()
-                .chain(&connections.captured)
-            {
+            for value in connections.reads() {
                 let made = match graph.value(value).producer {
                     Producer::Node(maker, _) => self.when[maker.index()],
                     _ => None,
@@ -142,12 +133,7 @@ fn needed_nodes(analysis: &Analysis, layers: &[&Layer]) -> HashSet<NodeId> {
         };
         needed.insert(node);
         let connections = graph.node(node);
-        for &input in connections
-            .inputs
-            .iter()
-            .flatten()
-            .chain(&connections.captured)
-        {
+        for input in connections.reads() {
             if seen.insert(input) {
                 queue.push(input);
             }

@@ -211,7 +211,7 @@ impl Builder {
             flow.add_node(NodeId(index as u32));
         }
         for (index, node) in self.nodes.iter().enumerate() {
-            for &value in node.inputs.iter().flatten().chain(&node.captured) {
+            for value in node.reads() {
                 if let Producer::Node(from, _) = self.values[value.index()].producer {
                     flow.add_edge(NodeIndex::new(from.index()), NodeIndex::new(index), value);
                 }

@@ -96,6 +96,13 @@ pub struct Node {
     pub captured: Vec<ValueId>,
 }
 
+impl Node {
+    /// Everything that it reads: connected inputs, and outer values of its subgraphs.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = ValueId> + '_ {
+        self.inputs.iter().flatten().chain(&self.captured).copied()
+    }
+}
+
 /// A verified graph.
 #[derive(Clone, Debug)]
 pub struct Graph {
@@ -211,16 +218,12 @@ impl Graph {
         let mut fixed = vec![false; self.nodes.len()];
         for &node in &self.order {
             let connections = self.node(node);
-            let constant = |value: &ValueId| match self.value(*value).producer {
+            let constant = |value: ValueId| match self.value(value).producer {
                 Producer::Initializer(_) | Producer::SparseInitializer(_) => true,
                 Producer::Node(maker, _) => fixed[maker.index()],
                 Producer::Input(_) | Producer::Missing => false,
             };
-            let mut inputs = connections
-                .inputs
-                .iter()
-                .flatten()
-                .chain(&connections.captured);
+            let mut inputs = connections.reads();
             fixed[node.index()] = inputs.all(constant);
         }
         fixed

@@ -17,7 +17,7 @@ fn live_values(graph: &Graph) -> HashSet<String> {
             continue;
         };
         let node = graph.node(node);
-        for &input in node.inputs.iter().flatten().chain(&node.captured) {
+        for input in node.reads() {
             if seen.insert(input) {
                 queue.push(input);
             }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use serde_json::Value;
 
 /// A file of `fixtures/`.
 #[allow(dead_code, reason = "not every test file needs it")]
@@ -21,4 +22,17 @@ pub fn secateur() -> Command {
 #[allow(dead_code, reason = "not every test file needs it")]
 pub fn lenet() -> PathBuf {
     fixture("trained/lenet_mnist.onnx")
+}
+
+/// Runs a command that succeeds; returns its JSON document.
+#[allow(dead_code, reason = "not every test file needs it")]
+pub fn json(arguments: &[&str]) -> Value {
+    let output = secateur()
+        .args(arguments)
+        .arg("--json")
+        .assert()
+        .success()
+        .get_output()
+        .clone();
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
