@@ -176,7 +176,9 @@ impl<'a> Taps<'a> {
         self.reshape(&flat, &[0, -1, columns.width as i64])
     }
 
-    /// Windows as channels, channel by channel: a convolution with one filter per place of the window.
+    /// Windows as channels, channel by channel: a convolution with one filter per place of the window. The
+    /// channels are taken as samples, since not every provider is right about grouped convolutions that
+    /// multiply channels (seen: WebGPU).
     fn unfolded(&mut self, x: &str, sizes: &[usize], node: NodeId, channels: usize) -> String {
         let window: usize = sizes.iter().product();
         let proto = self.graph.node_proto(node);
@@ -188,22 +190,22 @@ impl<'a> Taps<'a> {
         if window == 1 && !slides("strides", 1) && !slides("pads", 0) {
             return x.to_owned();
         }
-        let mut filters = vec![0_f32; channels * window * window];
-        for filter in 0..channels * window {
-            filters[filter * window + filter % window] = 1.0;
-        }
+        let mut filters = vec![0_f32; window * window];
+        (0..window).for_each(|place| filters[place * window + place] = 1.0);
         let bytes: Vec<u8> = filters.iter().flat_map(|f| f.to_le_bytes()).collect();
-        let mut dims = vec![channels * window, 1];
+        let mut dims = vec![window, 1];
         dims.extend(sizes);
         let filters = self.constant(ElementType::Float, &dims, bytes);
-        let mut attributes: Vec<AttributeProto> = WINDOW
+        let attributes: Vec<AttributeProto> = WINDOW
             .iter()
             .filter_map(|name| proto.attribute(name).cloned())
             .collect();
-        let mut group = attribute("group", AttributeType::Int);
-        group.i = Some(channels as i64);
-        attributes.push(group);
-        self.node("Conv", &[x, &filters], attributes)
+        let mut single = vec![-1, 1];
+        single.resize(2 + sizes.len(), 0);
+        let x = self.reshape(x, &single);
+        let x = self.node("Conv", &[&x, &filters], attributes);
+        let x = self.reshape(&x, &[0, 0, -1]);
+        self.reshape(&x, &[-1, (channels * window) as i64, 0])
     }
 
     /// Sums of squares over the rows.
