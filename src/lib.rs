@@ -7,6 +7,9 @@
 //! architecture is needed. An operator without a rule holds what it touches, so the worst case is a dimension
 //! less, never a wrong model.
 //!
+//! Masking ([`masks`]) zeroes single weights instead. The same rules say which axes of a weight are rows and
+//! which are summed over, so every method is written once, for matrices.
+//!
 //! The proof: the *masked twin* is the original with 0/1 masks multiplied into whatever reads a pruned
 //! dimension. The pruned model must compute what the twin computes, in onnxruntime, before it is written.
 //!
@@ -33,8 +36,9 @@
 //! ```
 //!
 //! The modules are floors: each imports only from those before it in this list. `error`, [`onnx`] (files),
-//! [`graph`], `axes` (types), [`runtime`] (onnxruntime), `ops` (rules), [`dimensions`],
-//! [`layers`], [`data`], [`importance`], [`plan`], [`rewrite`], [`validate`], [`benchmark`], [`report`], [`job`] (the commands as calls).
+//! [`graph`], `axes` (types), [`runtime`] (onnxruntime), `ops` (rules), [`dimensions`], [`layers`] (weights as
+//! matrices), [`data`], `calibrate`, [`dead`], [`importance`], [`plan`], [`masks`], [`rewrite`], [`validate`],
+//! [`benchmark`], [`report`], [`job`] (the commands as calls).
 
 #![warn(missing_docs)]
 

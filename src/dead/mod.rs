@@ -6,7 +6,7 @@
 //!
 //! That a channel does not depend on data is *proven* on the graph: it is carried from node to node by the
 //! typed dimension, and whatever else enters a node on the way must be constant or multiplied with zero
-//! weights ([`independent`]). What the constant is, is *measured*: one run in onnxruntime on any input shows
+//! weights (`independent.rs`). What the constant is, is *measured*: one run in onnxruntime on any input shows
 //! it. A constant that is not the same at all places (behind padding) cannot be a bias, and the channel stays.
 
 mod find;

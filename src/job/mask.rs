@@ -80,6 +80,39 @@ pub struct MaskOptions {
 /// Masks the model at `path`. `say` gets a line when something changes the machine; `progress` gets what is
 /// done and the whole while calibrating.
 ///
+/// ```
+/// use secateur::data::DataSource;
+/// use secateur::job::{Calibration, MaskOptions, MaskSource, Overwrite, Proof, RuntimeOptions, Store, mask};
+/// use secateur::masks::{MaskSettings, WeightCriterion};
+/// use secateur::runtime::Provider;
+///
+/// # fn main() -> secateur::Result<()> {
+/// let options = MaskOptions {
+///     source: MaskSource::Settings(MaskSettings {
+///         criterion: WeightCriterion::Wanda,
+///         ..MaskSettings::default()
+///     }),
+///     calibration: Calibration {
+///         source: Some(DataSource::Path("fixtures/data/mnist_200.npz".into())),
+///         samples: 200,
+///         sequential: None,
+///         provider: Provider::Cpu,
+///         runtime: RuntimeOptions::default(),
+///     },
+///     output: None,
+///     mask_out: None,
+///     store: Store::Dense,
+///     proof: Proof::Skipped,
+///     sizes: Vec::new(),
+///     overwrite: Overwrite::Refused,
+/// };
+/// let model = "fixtures/trained/lenet_mnist.onnx".as_ref();
+/// let report = mask(model, &options, &mut |_| {}, &mut |_, _| {})?;
+/// assert_eq!(report.zeros_after, report.weights / 2);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// A bad model, mask file, data or argument; nothing to mask; an output that cannot be written. In all cases
 /// no output is left.

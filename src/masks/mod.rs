@@ -1,7 +1,8 @@
 //! Masking: zeros inside initializers, with their shapes as they are.
 //!
-//! [`choose`] says which weights are masked, [`masks`] which of them go. A mask is a [`Mask`]: a limit of
-//! magnitude, which needs no memory, or a bit per weight. Only [`sparsegpt`] changes the weights that stay.
+//! [`choose`] says which weights are masked, `Chosen::masks` which of them go. A mask is a limit of magnitude,
+//! which needs no memory, or a bit per weight. Only SparseGPT changes the weights that stay. The whole, from
+//! file to file, is `job::mask`.
 //!
 //! Promises: a sparsity is met within one weight (in every layer for the scopes `layer` and `row`, over all
 //! for `global`; within one block for blocks), an N:M pattern holds in every group along the reduction axis,
