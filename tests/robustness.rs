@@ -7,8 +7,13 @@ use secateur::Result;
 use secateur::dimensions::{Analysis, InputSizes};
 use secateur::graph::Graph;
 use secateur::importance::{Criterion, scores};
+use secateur::job::{
+    self, Calibration, MaskOptions, MaskSource, Overwrite, Proof, RuntimeOptions, Store,
+};
+use secateur::masks::{MaskSettings, Pattern, Scope};
 use secateur::onnx::Model;
 use secateur::plan::{Plan, Settings, select};
+use secateur::runtime::Provider;
 
 /// Nodes and names stand before the weights.
 const STRUCTURE: usize = 24_000;
@@ -26,6 +31,35 @@ fn prune(bytes: Vec<u8>) -> Result<usize> {
     secateur::rewrite::twin(&analysis, &plan, secateur::rewrite::Masks::Inputs)?;
     let pruned = secateur::rewrite::prune(&analysis, &plan)?;
     pruned.to_bytes().map(|bytes| bytes.len())
+}
+
+/// Masks without writing, and counts the zeros that are there.
+fn mask(bytes: &[u8], pattern: Pattern, scope: Option<Scope>) -> Result<u64> {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), bytes).expect("space");
+    let zeros = job::sparsity(file.path())?.zeros;
+    let options = MaskOptions {
+        source: MaskSource::Settings(MaskSettings {
+            pattern,
+            scope,
+            ..MaskSettings::default()
+        }),
+        calibration: Calibration {
+            source: None,
+            samples: 1,
+            sequential: None,
+            provider: Provider::Cpu,
+            runtime: RuntimeOptions::default(),
+        },
+        output: None,
+        mask_out: None,
+        store: Store::Dense,
+        proof: Proof::Skipped,
+        sizes: Vec::new(),
+        overwrite: Overwrite::Refused,
+    };
+    let report = job::mask(file.path(), &options, &mut |_| {}, &mut |_, _| {})?;
+    Ok(report.zeros_after.max(zeros))
 }
 
 fn model(name: &str) -> Vec<u8> {
@@ -49,6 +83,9 @@ proptest! {
                 *old = byte;
             }
         }
+        let _ = mask(&bytes, Pattern::Grouped { kept: 2, of: 4 }, None);
+        let _ = mask(&bytes, Pattern::Unstructured, Some(Scope::Row));
+        let _ = mask(&bytes, Pattern::Unstructured, Some(Scope::Global));
         let _ = prune(bytes);
     }
 

@@ -113,21 +113,27 @@ impl Walk<'_> {
             let before = number * self.data.batches();
             let mut count = |batch: usize| progress(before + batch, total);
             let found = self.run_segment(&segment, &mut waiting, &mut next, &keep, &mut count)?;
-            for tap in &segment.taps {
-                let (statistic, rows) = &found[&tap.statistic];
-                add(
-                    sums.entry(tap.layer).or_default(),
-                    statistic,
-                    *rows,
-                    layers[tap.layer],
-                    wanted,
-                );
+            let ready = &stages.ready[number];
+            let of = |place: usize| segment.taps.iter().filter(move |tap| tap.layer == place);
+            for tap in segment
+                .taps
+                .iter()
+                .filter(|tap| !ready.contains(&tap.layer))
+            {
+                let known = sums.entry(tap.layer).or_default();
+                add(known, &found[&tap.statistic], layers[tap.layer], wanted);
             }
-            drop(found);
-            for &place in &stages.ready[number] {
-                let Some(statistics) = sums.remove(&place) else {
-                    continue;
-                };
+            // One layer after the other, so that statistics that several share are copied for one at a time.
+            for &place in ready {
+                let mut statistics = sums.remove(&place).unwrap_or_default();
+                of(place).for_each(|tap| {
+                    add(
+                        &mut statistics,
+                        &found[&tap.statistic],
+                        layers[place],
+                        wanted,
+                    );
+                });
                 self.check(layers[place], &statistics)?;
                 if let Some(bytes) = each(place, statistics)? {
                     changes.insert(layers[place].name.clone(), Bytes::from(bytes));
@@ -214,7 +220,7 @@ fn accumulate(sum: &mut Vec<f64>, tensor: &Tensor) {
 }
 
 /// Adds a statistic to what is known of a layer; data that all batches of the layer share counts for each.
-fn add(known: &mut Statistics, sums: &[f64], rows: u64, layer: &Layer, wanted: Wanted) {
+fn add(known: &mut Statistics, (sums, rows): &(Vec<f64>, u64), layer: &Layer, wanted: Wanted) {
     let width = match wanted {
         Wanted::Norms => layer.columns(),
         Wanted::Grams => layer.columns() * layer.columns(),

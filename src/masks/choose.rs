@@ -41,10 +41,8 @@ impl Chosen {
 /// Settings that contradict each other, patterns that match nothing, or nothing to mask.
 pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
     settings.check()?;
-    let globs = |list: &'_ [String]| -> Vec<String> { list.to_vec() };
-    let (skip, only) = (globs(&settings.skip), globs(&settings.only));
-    let skip = Patterns::new(skip.iter().map(String::as_str))?;
-    let only = Patterns::new(only.iter().map(String::as_str))?;
+    let skip = Patterns::new(settings.skip.iter().map(String::as_str))?;
+    let only = Patterns::new(settings.only.iter().map(String::as_str))?;
     let include = Patterns::new(settings.include.iter().map(String::as_str))?;
     let own = Patterns::new(settings.sparsity_for.iter().map(|(glob, _)| glob.as_str()))?;
     let Layers { layers, left } = Layers::of(analysis);
