@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 
 use super::spill::Waiting;
-use super::stages::{Stages, When};
+use super::stages::{Measured, Stages, When};
 use super::taps::{Columns, Taps};
 use super::walk::Wanted;
 use crate::dimensions::Analysis;
-use crate::graph::{Node, NodeId, Producer, ValueId};
+use crate::graph::{NodeId, Producer, ValueId};
 use crate::layers::Layer;
 use crate::onnx::proto::{
     GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
@@ -37,8 +37,6 @@ pub(super) struct Segment {
     pub(super) inputs: BTreeSet<String>,
     /// The waiting values that it reads.
     pub(super) reads: BTreeSet<String>,
-    /// Values that it makes for later segments.
-    pub(super) makes: Vec<String>,
 }
 
 fn info(name: &str, element: Option<ElementType>, rank: Option<usize>) -> ValueInfoProto {
@@ -59,145 +57,194 @@ fn info(name: &str, element: Option<ElementType>, rank: Option<usize>) -> ValueI
     }
 }
 
-/// Builds segment `number`; `changes` are the weights that have been changed so far.
-pub(super) fn build(
-    analysis: &Analysis,
-    layers: &[&Layer],
-    stages: &Stages,
-    number: usize,
-    wanted: Wanted,
-    waiting: &[Waiting],
-    changes: &Changes,
-) -> Segment {
-    let graph = analysis.graph();
-    let mut proto = GraphProto {
-        name: Some(format!("segment {number}")),
-        ..GraphProto::default()
-    };
-    let own = |node: &NodeId| stages.when[node.index()] == Some(When::In(number));
-    let mut nodes: BTreeSet<NodeId> = graph.order().iter().copied().filter(own).collect();
-    let measured = stages.measured.get(number).map_or(&[][..], Vec::as_slice);
-    let copied: BTreeSet<NodeId> = measured
-        .iter()
-        .filter(|m| matches!(m.linear.data, Some(Operand::Output(_))))
-        .map(|m| m.linear.node)
-        .collect();
-    let connected = |node: &NodeId| -> &Node { graph.node(*node) };
-    let mut read: BTreeSet<ValueId> = BTreeSet::new();
-    for connections in nodes.iter().chain(&copied).map(connected) {
-        read.extend(connections.reads());
-    }
-    let datas = measured.iter().filter_map(|m| match m.linear.data? {
-        Operand::Input(slot) => graph
-            .node(m.linear.node)
-            .inputs
-            .get(slot)
-            .copied()
-            .flatten(),
-        Operand::Output(_) => None,
-    });
-    read.extend(datas);
-    let mut queue: Vec<ValueId> = read.iter().copied().collect();
-    while let Some(value) = queue.pop() {
-        let Producer::Node(node, _) = graph.value(value).producer else {
-            continue;
+/// What a segment is cut from.
+pub(super) struct Cut<'a> {
+    pub(super) analysis: &'a Analysis,
+    pub(super) layers: &'a [&'a Layer],
+    pub(super) stages: &'a Stages,
+    pub(super) wanted: Wanted,
+    /// The weights that have been changed so far.
+    pub(super) changes: &'a Changes,
+}
+
+impl Cut<'_> {
+    /// Builds segment `number`; `waiting` are the values that earlier segments left.
+    pub(super) fn segment(&self, number: usize, waiting: &[Waiting]) -> Segment {
+        let graph = self.analysis.graph();
+        let measured = self
+            .stages
+            .measured
+            .get(number)
+            .map_or(&[][..], Vec::as_slice);
+        let own = |node: &NodeId| self.stages.when[node.index()] == Some(When::In(number));
+        let nodes: BTreeSet<NodeId> = graph.order().iter().copied().filter(own).collect();
+        let (nodes, read) = self.with_constants(nodes, measured);
+        let mut proto = GraphProto {
+            name: Some(format!("segment {number}")),
+            ..GraphProto::default()
         };
-        if stages.when[node.index()] == Some(When::Anywhere) && nodes.insert(node) {
-            let connections = graph.node(node);
-            let inputs = connections.reads();
-            for input in inputs {
-                read.insert(input);
-                queue.push(input);
+        let in_order = graph.order().iter().filter(|node| nodes.contains(node));
+        proto.node = in_order.map(|&node| self.node(node)).collect();
+        let mut segment = Segment {
+            model: graph.model().clone(),
+            taps: Vec::new(),
+            inputs: BTreeSet::new(),
+            reads: BTreeSet::new(),
+        };
+        self.declare(&read, &nodes, waiting, &mut proto, &mut segment);
+        segment.taps = self.taps(measured, &mut proto);
+        self.hand_on(number, &nodes, &mut proto);
+        let source = graph.model();
+        let whole = ModelProto {
+            graph: Some(proto),
+            ..without_graph(&source.proto)
+        };
+        segment.model = source.with(whole, BTreeMap::new());
+        segment.model.external = false;
+        segment
+    }
+
+    /// The nodes with those that only depend on constants and are needed, and all values that are read.
+    fn with_constants(
+        &self,
+        mut nodes: BTreeSet<NodeId>,
+        measured: &[Measured],
+    ) -> (BTreeSet<NodeId>, BTreeSet<ValueId>) {
+        let graph = self.analysis.graph();
+        let mut read: BTreeSet<ValueId> = BTreeSet::new();
+        for &node in &nodes {
+            read.extend(graph.node(node).reads());
+        }
+        for Measured { linear, .. } in measured {
+            let node = graph.node(linear.node);
+            match linear.data {
+                Some(Operand::Input(slot)) => read.extend(node.input(slot)),
+                Some(Operand::Output(_)) => read.extend(node.reads()),
+                None => {}
+            }
+        }
+        let mut queue: Vec<ValueId> = read.iter().copied().collect();
+        while let Some(value) = queue.pop() {
+            let Producer::Node(node, _) = graph.value(value).producer else {
+                continue;
+            };
+            if self.stages.when[node.index()] == Some(When::Anywhere) && nodes.insert(node) {
+                read.extend(graph.node(node).reads());
+                queue.extend(graph.node(node).reads());
+            }
+        }
+        (nodes, read)
+    }
+
+    /// A node; a changed weight that stands in it is replaced.
+    fn node(&self, node: NodeId) -> NodeProto {
+        let mut proto = self.analysis.graph().node_proto(node).clone();
+        let changed = proto.output.first().and_then(|name| self.changes.get(name));
+        if let Some(bytes) = changed {
+            let tensors = proto.attribute.iter_mut().filter_map(|a| a.t.as_mut());
+            tensors.for_each(|tensor| *tensor = with_data(tensor, bytes));
+        }
+        proto
+    }
+
+    /// Declares everything that is read from outside the segment.
+    fn declare(
+        &self,
+        read: &BTreeSet<ValueId>,
+        nodes: &BTreeSet<NodeId>,
+        waiting: &[Waiting],
+        proto: &mut GraphProto,
+        segment: &mut Segment,
+    ) {
+        let graph = self.analysis.graph();
+        for &value in read {
+            let name = &graph.value(value).name;
+            match graph.value(value).producer {
+                Producer::Initializer(index) => {
+                    let tensor = &graph.proto().initializer[index];
+                    let changed = self.changes.get(name);
+                    let tensor =
+                        changed.map_or_else(|| tensor.clone(), |bytes| with_data(tensor, bytes));
+                    proto.initializer.push(tensor);
+                }
+                Producer::SparseInitializer(index) => {
+                    let tensor = graph.proto().sparse_initializer[index].clone();
+                    proto.sparse_initializer.push(tensor);
+                }
+                Producer::Input(index) => {
+                    segment.inputs.insert(name.clone());
+                    proto.input.push(graph.proto().input[index].clone());
+                }
+                Producer::Node(maker, _) if !nodes.contains(&maker) => {
+                    let stored = waiting.iter().find(|(known, ..)| known == name);
+                    if let Some((_, element, rank)) = stored {
+                        segment.reads.insert(name.clone());
+                        proto.input.push(info(name, Some(*element), Some(*rank)));
+                    }
+                }
+                Producer::Node(..) | Producer::Missing => {}
             }
         }
     }
-    let mut segment = Segment {
-        model: graph.model().clone(),
-        taps: Vec::new(),
-        inputs: BTreeSet::new(),
-        reads: BTreeSet::new(),
-        makes: Vec::new(),
-    };
-    let in_order = graph.order().iter().filter(|node| nodes.contains(node));
-    proto.node = in_order
-        .map(|&node| graph.node_proto(node).clone())
-        .collect();
-    for &value in &read {
-        let name = &graph.value(value).name;
-        match graph.value(value).producer {
-            Producer::Initializer(index) => {
-                let mut tensor = graph.proto().initializer[index].clone();
-                if let Some(bytes) = changes.get(name) {
-                    tensor = TensorProto {
-                        raw_data: Some(bytes.clone()),
-                        ..cleared(&tensor)
-                    };
-                }
-                proto.initializer.push(tensor);
+
+    /// Appends the statistics of the layers that are measured here.
+    fn taps(&self, measured: &[Measured], proto: &mut GraphProto) -> Vec<Tap> {
+        let graph = self.analysis.graph();
+        let mut copies: BTreeMap<NodeId, NodeProto> = BTreeMap::new();
+        for Measured { linear, .. } in measured {
+            if matches!(linear.data, Some(Operand::Output(_))) {
+                let copied = || copy(graph.node_proto(linear.node), self.analysis);
+                copies.entry(linear.node).or_insert_with(copied);
             }
-            Producer::SparseInitializer(index) => {
+        }
+        proto.node.extend(copies.values().cloned());
+        let mut taps = Taps::new(graph, proto);
+        let mut out = Vec::new();
+        for Measured { layer, linear } in measured {
+            let Some((data, rank)) = data_name(self.analysis, linear, &copies) else {
+                continue;
+            };
+            let columns = Columns::of(self.layers[*layer], linear, rank);
+            let (statistic, shape) = taps.tap(&data, &columns, self.wanted);
+            let layer = *layer;
+            out.push(Tap {
+                layer,
+                statistic,
+                shape,
+            });
+        }
+        let mut outputs: BTreeMap<&str, ElementType> = BTreeMap::new();
+        for tap in &out {
+            outputs.insert(&tap.statistic, ElementType::Float);
+            outputs.insert(&tap.shape, ElementType::Int64);
+        }
+        for (name, element) in outputs {
+            proto.output.push(info(name, Some(element), None));
+        }
+        out
+    }
+
+    /// Declares what later segments need of this one as outputs.
+    fn hand_on(&self, number: usize, nodes: &BTreeSet<NodeId>, proto: &mut GraphProto) {
+        let graph = self.analysis.graph();
+        for value in self.stages.front(self.analysis, number) {
+            if matches!(graph.value(value).producer, Producer::Node(node, _) if nodes.contains(&node))
+            {
+                let element = self.analysis.state.elements[value.index()];
                 proto
-                    .sparse_initializer
-                    .push(graph.proto().sparse_initializer[index].clone());
+                    .output
+                    .push(info(&graph.value(value).name, element, None));
             }
-            Producer::Input(index) => {
-                segment.inputs.insert(name.clone());
-                proto.input.push(graph.proto().input[index].clone());
-            }
-            Producer::Node(maker, _) if !nodes.contains(&maker) => {
-                if let Some((_, element, rank)) = waiting.iter().find(|(known, ..)| known == name) {
-                    segment.reads.insert(name.clone());
-                    proto.input.push(info(name, Some(*element), Some(*rank)));
-                }
-            }
-            Producer::Node(..) | Producer::Missing => {}
         }
     }
-    let mut copies: BTreeMap<NodeId, NodeProto> = BTreeMap::new();
-    for node in copied {
-        let copy = copy(graph.node_proto(node), analysis);
-        proto.node.push(copy.clone());
-        copies.insert(node, copy);
+}
+
+/// The tensor with other packed bytes.
+fn with_data(tensor: &TensorProto, bytes: &Bytes) -> TensorProto {
+    TensorProto {
+        raw_data: Some(bytes.clone()),
+        ..cleared(tensor)
     }
-    let mut taps = Taps::new(graph, &mut proto);
-    for m in measured {
-        let Some((data, rank)) = data_name(analysis, &m.linear, &copies) else {
-            continue;
-        };
-        let columns = Columns::of(layers[m.layer], &m.linear, rank);
-        let (statistic, shape) = taps.tap(&data, &columns, wanted);
-        segment.taps.push(Tap {
-            layer: m.layer,
-            statistic,
-            shape,
-        });
-    }
-    let mut outputs: BTreeMap<String, ElementType> = BTreeMap::new();
-    for tap in &segment.taps {
-        outputs.insert(tap.statistic.clone(), ElementType::Float);
-        outputs.insert(tap.shape.clone(), ElementType::Int64);
-    }
-    for (name, element) in outputs {
-        proto.output.push(info(&name, Some(element), None));
-    }
-    for value in stages.front(analysis, number) {
-        let made = matches!(graph.value(value).producer, Producer::Node(node, _) if own(&node));
-        if made {
-            let name = graph.value(value).name.clone();
-            proto
-                .output
-                .push(info(&name, analysis.state.elements[value.index()], None));
-            segment.makes.push(name);
-        }
-    }
-    let source = graph.model();
-    let whole = ModelProto {
-        graph: Some(proto),
-        ..without_graph(&source.proto)
-    };
-    segment.model = source.with(whole, BTreeMap::new());
-    segment.model.external = false;
-    segment
 }
 
 fn without_graph(proto: &ModelProto) -> ModelProto {
@@ -231,13 +278,7 @@ fn data_name(
 ) -> Option<(String, usize)> {
     match linear.data? {
         Operand::Input(slot) => {
-            let value = analysis
-                .graph()
-                .node(linear.node)
-                .inputs
-                .get(slot)
-                .copied()
-                .flatten()?;
+            let value = analysis.graph().node(linear.node).input(slot)?;
             let rank = analysis.state.axes(value)?.len();
             Some((analysis.graph().value(value).name.clone(), rank))
         }

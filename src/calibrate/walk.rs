@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::segment::{Changes, Segment, build};
+use super::segment::{Changes, Cut, Segment};
 use super::spill::Spill;
 use super::stages::Stages;
 use crate::data::DataSet;
@@ -44,13 +44,7 @@ pub(crate) fn batch_size<'a>(
     let number = |extent| analysis.number(&extent);
     let bytes = |layer: &Layer| {
         let node = layer.uses.first()?.node;
-        let output = analysis
-            .graph()
-            .node(node)
-            .outputs
-            .first()
-            .copied()
-            .flatten()?;
+        let output = analysis.graph().node(node).output(0)?;
         let sizes = analysis.state.axes(output)?.iter();
         let places: u64 = sizes
             .map(|ty| number(analysis.state.types.extent(ty)))
@@ -95,15 +89,14 @@ impl Walk<'_> {
         let mut sums: HashMap<usize, Statistics> = HashMap::new();
         for number in 0..stages.measured.len() {
             let known = waiting.waiting();
-            let segment = build(
-                self.analysis,
+            let cut = Cut {
+                analysis: self.analysis,
                 layers,
-                &stages,
-                number,
+                stages: &stages,
                 wanted,
-                &known,
-                &changes,
-            );
+                changes: &changes,
+            };
+            let segment = cut.segment(number, &known);
             let keep: Vec<String> = stages
                 .front(self.analysis, number)
                 .into_iter()

@@ -128,14 +128,7 @@ impl<'a> Independent<'a> {
         let types = &self.analysis.state.types;
         let linears = self.analysis.state.linears.iter();
         for linear in linears.filter(|l| l.node == node && l.data == Some(data)) {
-            let weight = self
-                .analysis
-                .graph()
-                .node(node)
-                .inputs
-                .get(linear.slot)
-                .copied()
-                .flatten();
+            let weight = self.analysis.graph().node(node).input(linear.slot);
             let Some(weight) = weight.filter(|&weight| !self.is_data(weight)) else {
                 continue;
             };

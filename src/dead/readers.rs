@@ -24,7 +24,7 @@ pub(super) fn readers<'a>(
     for &site in &analysis.state.contractions {
         let site = data_side(analysis, site, fixed);
         let node = analysis.graph().node(site.node);
-        let Some(value) = node.inputs.get(site.slot).copied().flatten() else {
+        let Some(value) = node.input(site.slot) else {
             continue;
         };
         let axes = analysis.state.axes(value).unwrap_or_default();
@@ -35,7 +35,7 @@ pub(super) fn readers<'a>(
         }
         let partner = analysis.state.linears.iter().find_map(|linear| {
             let with = linear.node == site.node && linear.data == Some(Operand::Input(site.slot));
-            let weight = node.inputs.get(linear.slot).copied().flatten()?;
+            let weight = node.input(linear.slot)?;
             (with && is_fixed(analysis, weight, fixed)).then_some((linear, weight))
         });
         out.push(Reader {

@@ -97,6 +97,16 @@ pub struct Node {
 }
 
 impl Node {
+    /// The value at an input slot, if it is connected.
+    pub(crate) fn input(&self, slot: usize) -> Option<ValueId> {
+        self.inputs.get(slot).copied().flatten()
+    }
+
+    /// The value at an output slot, if it is connected.
+    pub(crate) fn output(&self, slot: usize) -> Option<ValueId> {
+        self.outputs.get(slot).copied().flatten()
+    }
+
     /// Everything that it reads: connected inputs, and outer values of its subgraphs.
     pub(crate) fn reads(&self) -> impl Iterator<Item = ValueId> + '_ {
         self.inputs.iter().flatten().chain(&self.captured).copied()

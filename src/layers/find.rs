@@ -173,7 +173,7 @@ fn other_reader(analysis: &Analysis, value: ValueId) -> Option<String> {
 fn rearranged(analysis: &Analysis, node: NodeId, slot: usize) -> Option<ValueId> {
     let graph = analysis.graph();
     let views = crate::ops::find(graph, node).and_then(|row| row.viewing);
-    let output = graph.node(node).outputs.first().copied().flatten()?;
+    let output = graph.node(node).output(0)?;
     let kept = !graph.value(output).is_output;
     (views.is_some() && slot == 0 && kept).then_some(output)
 }

@@ -24,7 +24,7 @@ pub(super) fn view(graph: &Graph, state: &State, value: ValueId) -> Result<View,
         return Err(value);
     };
     let viewing = find(graph, node).and_then(|row| row.viewing);
-    let input = graph.node(node).inputs.first().copied().flatten();
+    let input = graph.node(node).input(0);
     let (Some(viewing), Some(input)) = (viewing, input) else {
         return Err(value);
     };

@@ -40,12 +40,7 @@ impl Typing<'_> {
 
     /// The value at an input slot, if it is connected.
     pub(super) fn value(&self, slot: usize) -> Option<ValueId> {
-        self.graph
-            .node(self.node)
-            .inputs
-            .get(slot)
-            .copied()
-            .flatten()
+        self.graph.node(self.node).input(slot)
     }
 
     pub(super) fn input_count(&self) -> usize {

@@ -54,7 +54,7 @@ impl Adder<'_> {
         let graph = self.analysis.graph();
         let node = graph.node(linear.node);
         if let Some(slot) = linear.bias.filter(|_| linear.scales[1] == 1.0) {
-            match node.inputs.get(slot).copied().flatten() {
+            match node.input(slot) {
                 Some(bias) if self.add_to_constant(bias, &constant.added, target)? => return Ok(()),
                 None => return self.as_bias(constant, slot, target),
                 Some(_) => {}
@@ -107,12 +107,7 @@ impl Adder<'_> {
     /// The constant that an Add behind the node adds to all that it makes.
     fn bias_behind(&self, constant: &Constant) -> Option<ValueId> {
         let graph = self.analysis.graph();
-        let output = graph
-            .node(constant.node())
-            .outputs
-            .first()
-            .copied()
-            .flatten()?;
+        let output = graph.node(constant.node()).output(0)?;
         let value = graph.value(output);
         let last = self.analysis.state.axes(output)?.len().checked_sub(1)?;
         let [(reader, slot)] = value.consumers[..] else {
@@ -123,23 +118,11 @@ impl Adder<'_> {
         if value.is_output || !is_add || !rows_last {
             return None;
         }
-        graph
-            .node(reader)
-            .inputs
-            .get(1 - slot.min(1))
-            .copied()
-            .flatten()
+        graph.node(reader).input(1 - slot.min(1))
     }
 
     fn element(&self, constant: &Constant) -> ElementType {
-        let output = self
-            .analysis
-            .graph()
-            .node(constant.node())
-            .outputs
-            .first()
-            .copied()
-            .flatten();
+        let output = self.analysis.graph().node(constant.node()).output(0);
         let element = output.and_then(|value| self.analysis.state.elements[value.index()]);
         element.unwrap_or(ElementType::Float)
     }
@@ -184,12 +167,7 @@ impl Adder<'_> {
     fn as_node(&mut self, constant: &Constant, target: &mut GraphProto) {
         let graph = self.analysis.graph();
         let place = constant.node().index();
-        let output = graph
-            .node(constant.node())
-            .outputs
-            .first()
-            .copied()
-            .flatten();
+        let output = graph.node(constant.node()).output(0);
         let rank = output
             .and_then(|value| self.analysis.state.axes(value))
             .map_or(1, <[_]>::len);

@@ -205,14 +205,7 @@ impl<'a> ShapeRewriter<'a> {
             }
             return None;
         }
-        let value = self
-            .analysis
-            .graph()
-            .node(node)
-            .inputs
-            .get(slot)
-            .copied()
-            .flatten();
+        let value = self.analysis.graph().node(node).input(slot);
         let Some(value) = value else {
             if any_changed {
                 self.add_list(slot, attribute, as_input, replaces, &wanted, proto);

@@ -1,7 +1,7 @@
 //! Layers of every operator family: rows and columns are right if the Gram matrices of the inputs give the
 //! energy of the outputs, `sum |Y|^2 = sum over batches of tr(W G W^T)`, as onnxruntime computes them.
 
-use super::builder::{Builder, Size, analyse};
+use super::builder::{Builder, Size, Value, analyse, noise};
 use super::rules::runtime;
 use crate::calibrate::{Statistics, Walk, Wanted};
 use crate::data::{DataSet, DataSource, declared_inputs};
@@ -242,7 +242,7 @@ fn gram_matrices_predict_the_energy_of_products() {
             .weight("w", &[1, 6, 5])
             .node("MatMul", "x w -> y", &[]),
     );
-    let einsum = |equation| [("equation", crate::tests::builder::Value::Text(equation))];
+    let einsum = |equation| [("equation", Value::Text(equation))];
     check(
         "Einsum",
         rows(&[4, 6])
@@ -350,10 +350,10 @@ fn other_readers_keep_a_weight_from_being_a_layer() {
     );
 }
 
-/// A net with a residual stream, a shared weight and a branch, cut into segments.
-fn branched() -> Model {
-    rows(&[6])
-        .weight("w1", &[6, 6])
+/// A net with a residual stream, a shared weight and a branch. The first weight is an initializer or stands
+/// in a Constant node.
+fn branched(first: Builder) -> Model {
+    first
         .weight("w2", &[6, 6])
         .weight("w3", &[6, 4])
         .node("MatMul", "x w1 -> a", &[])
@@ -370,9 +370,19 @@ fn branched() -> Model {
 
 #[test]
 fn later_layers_see_what_changed_layers_make() {
-    let model = branched();
-    let analysis = analyse(&model);
-    let found = Layers::of(&analysis);
+    let value = Value::Tensor(Box::new(noise("w1", &[6, 6])));
+    check_order(&branched(rows(&[6]).weight("w1", &[6, 6])));
+    check_order(&branched(rows(&[6]).node(
+        "Constant",
+        "-> w1",
+        &[("value", value)],
+    )));
+}
+
+fn check_order(model: &Model) {
+    let analysis = analyse(model);
+    let mut found = Layers::of(&analysis);
+    found.layers.sort_by(|a, b| a.name.cmp(&b.name));
     let layers: Vec<&Layer> = found.layers.iter().collect();
     assert_eq!(layers.len(), 3);
     assert_eq!(layers[1].uses.len(), 2);
