@@ -74,6 +74,16 @@ pub enum Error {
         list(blocked)
     )]
     NothingToPrune { blocked: Vec<String> },
+    /// A budget is below what the settings can reach.
+    #[error(
+        "at most {:.4} of the {what} were asked for, but the dimensions that may be pruned leave {reachable:.4} at least: allow more with --max-ratio, --min-channels, --round-to or without --exact, --skip and --only; `secateur inspect` says what holds the rest",
+        asked
+    )]
+    Budget {
+        what: String,
+        asked: f64,
+        reachable: f64,
+    },
     /// A plan does not fit the model or itself.
     #[error("the plan does not fit: {reason}")]
     Plan { reason: String },
@@ -125,6 +135,7 @@ impl Error {
             | Error::Graph { .. }
             | Error::Function { .. }
             | Error::NothingToPrune { .. }
+            | Error::Budget { .. }
             | Error::Data { .. }
             | Error::Signatures { .. }
             | Error::Plan { .. } => Class::Input,

@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use secateur::importance::Criterion;
 use secateur::job::{DeadOptions, Proof, PruneOptions, Source, prune, prune_dead};
-use secateur::plan::Settings;
+use secateur::plan::{Cost, CostBudget, Scope, Settings};
 
 use super::{Printer, RuntimeFlags, overwrite, parse_size, say};
 
@@ -20,8 +20,29 @@ pub struct PruneArgs {
     #[arg(short, long, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
     /// Share of the channels of every dimension to remove, from 0 to below 1
-    #[arg(long, default_value_t = 0.5, value_parser = parse_ratio, conflicts_with = "plan")]
+    #[arg(long, value_name = "R", default_value_t = 0.5, value_parser = parse_ratio,
+        conflicts_with_all = ["plan", "params", "macs", "bytes"])]
     ratio: f64,
+    /// Keep at most this share of the parameters, and as much of it as channels allow
+    #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with_all = ["plan", "macs", "bytes"])]
+    params: Option<f64>,
+    /// Keep at most this share of the multiply-accumulate operations
+    #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with_all = ["plan", "bytes"])]
+    macs: Option<f64>,
+    /// Keep at most this share of the bytes of the weights
+    #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with = "plan")]
+    bytes: Option<f64>,
+    /// Among which channels the least important are sought: uniform (of each dimension), global (of all) or
+    /// isomorphic (of dimensions that the same operators produce and read)
+    #[arg(long, default_value = "uniform", conflicts_with = "plan")]
+    scope: Scope,
+    /// Ratio of the dimensions whose name, or whose producing node's name, matches a glob; of several that
+    /// match the last counts
+    #[arg(long, value_name = "GLOB=R", value_parser = parse_own_ratio, conflicts_with = "plan")]
+    ratio_for: Vec<(String, f64)>,
+    /// Take at most this share of the channels of any dimension [default: 1; 0.9 for scopes over several]
+    #[arg(long, value_name = "R", value_parser = parse_share, conflicts_with = "plan")]
+    max_ratio: Option<f64>,
     /// How channels are scored: l1, l2 or random
     #[arg(long, default_value = "l2", conflicts_with = "plan")]
     criterion: Criterion,
@@ -48,7 +69,7 @@ pub struct PruneArgs {
     plan: Option<PathBuf>,
     /// Remove only what zeros have made dead, without loss: channels that nothing reads, or that are constant
     #[arg(long, conflicts_with_all = [
-        "plan", "plan_out", "ratio", "criterion", "seed", "skip", "only", "min_channels", "round_to", "exact",
+        "plan", "plan_out", "ratio", "params", "macs", "bytes", "scope", "ratio_for", "max_ratio", "criterion", "seed", "skip", "only", "min_channels", "round_to", "exact",
         "no_verify",
     ])]
     from_zeros: bool,
@@ -79,6 +100,30 @@ fn parse_ratio(text: &str) -> Result<f64, String> {
             "the ratio is the share of channels to remove: a number from 0 to below 1".to_owned(),
         ),
     }
+}
+
+/// A share above 0 and below 1.
+fn parse_kept(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("a budget is the share that is kept: a number above 0 and below 1".to_owned()),
+    }
+}
+
+/// A share from 0 to 1.
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("this is a share of channels: a number from 0 to 1".to_owned()),
+    }
+}
+
+/// `GLOB=R`
+fn parse_own_ratio(text: &str) -> Result<(String, f64), String> {
+    let (glob, ratio) = text
+        .rsplit_once('=')
+        .ok_or("write GLOB=R, as in 'layer1*=0.25'")?;
+    Ok((glob.to_owned(), parse_ratio(ratio)?))
 }
 
 fn parse_multiple(text: &str) -> Result<usize, String> {
@@ -114,6 +159,13 @@ impl PruneArgs {
     }
 
     fn options(self) -> PruneOptions {
+        let budgets = [
+            (Cost::Params, self.params),
+            (Cost::Macs, self.macs),
+            (Cost::Bytes, self.bytes),
+        ];
+        let mut budgets = budgets.into_iter();
+        let budget = budgets.find_map(|(cost, share)| Some((cost, share?)));
         let source = match self.plan {
             Some(path) => Source::Plan(path),
             None => Source::Settings(Settings {
@@ -125,6 +177,10 @@ impl PruneArgs {
                 min_channels: self.min_channels,
                 round_to: self.round_to,
                 exact: self.exact,
+                scope: self.scope,
+                budget: budget.map(|(cost, share)| CostBudget { cost, share }),
+                ratio_for: self.ratio_for,
+                max_ratio: self.max_ratio,
             }),
         };
         PruneOptions {

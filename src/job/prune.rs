@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::importance::scores;
 use crate::onnx::Model;
-use crate::plan::{Decision, Plan, Selection, Settings, select};
-use crate::report::{Outcome, PlannedRow, PruneReport};
+use crate::plan::{CostBudget, Decision, Plan, Selection, Settings, select};
+use crate::report::{BudgetRow, Outcome, PlannedRow, PruneReport};
 use crate::rewrite;
 use crate::validate::{Verification, verify};
 
@@ -77,10 +77,12 @@ pub fn prune(
         after: analysis.totals(&kept),
         file_bytes_before: model.source_bytes(),
         file_bytes_after: None,
+        budget: None,
         dimensions: rows,
         verification: None,
         stages: Vec::new(),
     };
+    report.budget = budget(&options.source, &report.before, &report.after);
     // The plan is on disk before the model appears, so that a full disk leaves neither.
     let plan_file = options.plan_out.as_deref().map(|target| {
         let text = plan.to_json();
@@ -128,6 +130,19 @@ fn plan(analysis: &Analysis, source: &Source) -> Result<(Plan, Vec<PlannedRow>)>
             Ok((plan, selected_rows(analysis, &selection)))
         }
     }
+}
+
+/// What a budget asked for and what it got.
+fn budget(source: &Source, before: &Totals, after: &Totals) -> Option<BudgetRow> {
+    let Source::Settings(settings) = source else {
+        return None;
+    };
+    let CostBudget { cost, share } = settings.budget?;
+    Some(BudgetRow {
+        cost,
+        asked: share,
+        got: cost.of(after) as f64 / cost.of(before).max(1) as f64,
+    })
 }
 
 fn selected_rows(analysis: &Analysis, selection: &Selection) -> Vec<PlannedRow> {

@@ -177,6 +177,7 @@ pub fn prune_dead(
         after: cleared.analysis.model_totals(),
         file_bytes_before: model.source_bytes(),
         file_bytes_after: None,
+        budget: None,
         dimensions: cleared.rows,
         verification: Some(verification),
         stages: Vec::new(),

@@ -7,80 +7,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::select::Selection;
+use super::settings::Settings;
 use crate::axes::{Kept, Type};
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
-use crate::importance::Criterion;
 
 /// Version of the document that this library writes and reads.
 const VERSION: u32 = 1;
-
-/// How channels are selected.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Share of the channels of every dimension that is removed, in `[0, 1)`.
-    pub ratio: f64,
-    /// How channels are scored.
-    pub criterion: Criterion,
-    /// Seed of [`Criterion::Random`].
-    pub seed: u64,
-    /// Glob patterns of dimensions or producing nodes to leave alone.
-    pub skip: Vec<String>,
-    /// Glob patterns of dimensions or producing nodes to prune and no others; empty for all.
-    pub only: Vec<String>,
-    /// No dimension gets fewer channels than this.
-    pub min_channels: usize,
-    /// Kept channels are rounded up to a multiple of this, per group in grouped convolutions: odd widths
-    /// can be slower than the original.
-    pub round_to: usize,
-    /// Leave mixing dimensions alone.
-    pub exact: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            ratio: 0.5,
-            criterion: Criterion::default(),
-            seed: 0,
-            skip: Vec::new(),
-            only: Vec::new(),
-            min_channels: 1,
-            round_to: 1,
-            exact: false,
-        }
-    }
-}
-
-impl Settings {
-    /// The command that asks for these settings; what is not said has its default.
-    pub fn command(&self) -> String {
-        let default = Settings::default();
-        let mut words = format!(
-            "prune --ratio {} --criterion {}",
-            self.ratio, self.criterion
-        );
-        if self.criterion == Criterion::Random {
-            words += &format!(" --seed {}", self.seed);
-        }
-        for (flag, globs) in [("skip", &self.skip), ("only", &self.only)] {
-            for glob in globs {
-                words += &format!(" --{flag} '{glob}'");
-            }
-        }
-        if self.min_channels != default.min_channels {
-            words += &format!(" --min-channels {}", self.min_channels);
-        }
-        if self.round_to != default.round_to {
-            words += &format!(" --round-to {}", self.round_to);
-        }
-        if self.exact {
-            words += " --exact";
-        }
-        words
-    }
-}
 
 /// Which positions of every dimension stay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

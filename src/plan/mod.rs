@@ -3,8 +3,11 @@
 //! A [`Plan`] is a document: it is written, reviewed, edited and replayed. [`select`] decides from scores; a
 //! plan is checked against the model before it is applied.
 
+mod counts;
 mod document;
 mod select;
+mod settings;
 
-pub use document::{AxisKept, Plan, PlannedDimension, PlannedInitializer, Settings};
+pub use document::{AxisKept, Plan, PlannedDimension, PlannedInitializer};
 pub use select::{Decision, Selection, select};
+pub use settings::{Cost, CostBudget, Scope, Settings};

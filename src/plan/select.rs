@@ -1,8 +1,9 @@
 //! Selection: which dimensions are pruned, by how much, and why the others are not.
 
-use super::document::Settings;
+use super::counts::{Ranked, counts};
+use super::settings::Settings;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::patterns::Patterns;
 
 /// What happens to one dimension.
@@ -32,29 +33,46 @@ impl Selection {
     }
 }
 
-/// Chooses the channels that stay: in every eligible dimension the share `1 - ratio` with the highest
-/// scores, never fewer than asked, never a removed channel more than the ratio says.
+/// Chooses the channels that stay: of every eligible dimension those with the highest scores, as many as the
+/// scope, the ratio or the budget leave it, never fewer than asked.
 ///
 /// # Errors
-/// A ratio outside `[0, 1)`, a pattern that is no glob, or a pattern that matches nothing.
+/// A ratio or share outside its range, a pattern that is no glob or matches nothing, or a budget that cannot
+/// be met.
 pub fn select(analysis: &Analysis, scores: &[Vec<f64>], settings: &Settings) -> Result<Selection> {
-    if !(0.0..1.0).contains(&settings.ratio) {
-        return Err(Error::Usage(format!(
-            "the ratio {} is outside [0, 1): it is the share of channels to remove",
-            settings.ratio
-        )));
-    }
+    settings.check()?;
     let mut reasons = eligibility(analysis, settings)?;
+    let own = own_ratios(analysis, settings)?;
     one_factor(analysis, &mut reasons);
-    let decisions = analysis.dimensions().iter().zip(scores).zip(reasons).map(
-        |((dimension, scores), reason)| match reason {
-            Some(reason) => Decision::Leave(reason),
-            None => choose(dimension, scores, settings),
-        },
-    );
+    let dimensions = analysis.dimensions();
+    let ranked: Vec<Option<Ranked>> = (0..dimensions.len())
+        .map(|place| {
+            let free = reasons[place].is_none();
+            free.then(|| Ranked::new(&dimensions[place], &scores[place], own[place], settings))
+        })
+        .collect();
+    let kept = counts(analysis, &ranked, settings)?;
+    let decisions = reasons.into_iter().zip(ranked).zip(kept);
+    let decisions = decisions.map(|((reason, ranked), kept)| match (reason, ranked) {
+        (Some(reason), _) => Decision::Leave(reason),
+        (None, Some(ranked)) => ranked.decide(kept, settings),
+        (None, None) => Decision::Leave("it was not ranked".to_owned()),
+    });
     Ok(Selection {
         decisions: decisions.collect(),
     })
+}
+
+/// The ratio that `--ratio-for` gives each dimension; of several patterns that match the last counts.
+fn own_ratios(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<f64>>> {
+    let patterns = Patterns::new(settings.ratio_for.iter().map(|(glob, _)| glob.as_str()))?;
+    let own = analysis.dimensions().iter().map(|dimension| {
+        let place = patterns.matched(&labels(analysis, dimension));
+        place.map(|place| settings.ratio_for[place].1)
+    });
+    let own = own.collect();
+    patterns.all_used("dimension", "secateur inspect")?;
+    Ok(own)
 }
 
 /// Why each dimension may not be pruned; `None` where it may.
@@ -131,44 +149,4 @@ fn one_factor(analysis: &Analysis, reasons: &mut [Option<String>]) {
             }
         }
     }
-}
-
-fn choose(dimension: &Dimension, scores: &[f64], settings: &Settings) -> Decision {
-    let block = dimension.size / dimension.blocks.max(1);
-    let removed = (block as f64 * settings.ratio).floor() as usize;
-    let least = settings
-        .min_channels
-        .div_ceil(dimension.blocks.max(1))
-        .max(1);
-    let keep = (block - removed).max(least);
-    let keep = keep.next_multiple_of(settings.round_to.max(1)).min(block);
-    if keep == block {
-        return Decision::Leave(match removed > 0 {
-            true if least >= block => {
-                format!("--min-channels {} keeps all {block}", settings.min_channels)
-            }
-            true => format!("--round-to {} keeps all {block}", settings.round_to),
-            false => format!(
-                "a ratio of {} removes none of {block} channels",
-                settings.ratio
-            ),
-        });
-    }
-    let mut kept = Vec::with_capacity(keep * dimension.blocks);
-    for (index, scores) in scores.chunks(block).enumerate() {
-        let mut order: Vec<u32> = (0..block as u32).collect();
-        // Ties keep the earlier channel.
-        order.sort_by(|&a, &b| {
-            scores[b as usize]
-                .total_cmp(&scores[a as usize])
-                .then(a.cmp(&b))
-        });
-        let mut best = order[..keep].to_vec();
-        best.sort_unstable();
-        kept.extend(
-            best.into_iter()
-                .map(|position| position + (index * block) as u32),
-        );
-    }
-    Decision::Prune(kept)
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::table::{count, percent, table};
 use crate::dimensions::Totals;
+use crate::plan::Cost;
 use crate::validate::Verification;
 
 /// A run of `prune`.
@@ -25,12 +26,25 @@ pub struct PruneReport {
     pub file_bytes_before: u64,
     /// Bytes of the written files; none in a dry run.
     pub file_bytes_after: Option<u64>,
+    /// What was asked for as a budget and what became of it; none where a ratio or a plan decided.
+    pub budget: Option<BudgetRow>,
     /// Every dimension and what became of it.
     pub dimensions: Vec<PlannedRow>,
     /// What was proven; none without verification.
     pub verification: Option<Verification>,
     /// How long each stage took.
     pub stages: Vec<Stage>,
+}
+
+/// A budget and what became of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct BudgetRow {
+    /// What is counted.
+    pub cost: Cost,
+    /// The share that may be kept.
+    pub asked: f64,
+    /// The share that is kept.
+    pub got: f64,
 }
 
 /// How far a run of `prune` went.
@@ -71,6 +85,12 @@ impl fmt::Display for PruneReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_dimensions(f)?;
         self.write_totals(f)?;
+        if let Some(BudgetRow { cost, asked, got }) = &self.budget {
+            writeln!(
+                f,
+                "asked for at most {asked:.4} of the {cost}, got {got:.4}"
+            )?;
+        }
         match &self.verification {
             Some(proof) => write_proof(proof, f)?,
             None => writeln!(f, "not verified")?,

@@ -1,0 +1,236 @@
+//! What is asked of pruning.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dimensions::Totals;
+use crate::error::{Error, Result};
+use crate::importance::Criterion;
+
+/// Largest share of a dimension that a scope over several dimensions takes unless told otherwise: a ranking
+/// alone would leave some with next to nothing.
+const SHARED_MAX_RATIO: f64 = 0.9;
+
+/// Among which channels the least important are sought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Those of one dimension: each loses the same share.
+    #[default]
+    Uniform,
+    /// Those of all dimensions together.
+    Global,
+    /// Those of all dimensions that the same operators produce and read (Fang et al. 2024).
+    Isomorphic,
+}
+
+/// What a budget counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cost {
+    /// Numbers in weights.
+    Params,
+    /// Multiply-accumulate operations.
+    Macs,
+    /// Bytes of weights.
+    Bytes,
+}
+
+impl Cost {
+    /// This cost of a model.
+    pub fn of(self, totals: &Totals) -> u64 {
+        match self {
+            Cost::Params => totals.params,
+            Cost::Macs => totals.macs,
+            Cost::Bytes => totals.bytes,
+        }
+    }
+}
+
+/// At most a share of a cost is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CostBudget {
+    /// What is counted.
+    pub cost: Cost,
+    /// Share that is kept, in `(0, 1)`.
+    pub share: f64,
+}
+
+/// How channels are selected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Share of the channels that is removed, in `[0, 1)`: of every dimension, or of all together, as the scope
+    /// says. Not used with a budget.
+    pub ratio: f64,
+    /// How channels are scored.
+    pub criterion: Criterion,
+    /// Seed of [`Criterion::Random`].
+    pub seed: u64,
+    /// Glob patterns of dimensions or producing nodes to leave alone.
+    pub skip: Vec<String>,
+    /// Glob patterns of dimensions or producing nodes to prune and no others; empty for all.
+    pub only: Vec<String>,
+    /// No dimension gets fewer channels than this.
+    pub min_channels: usize,
+    /// Kept channels are rounded up to a multiple of this, per group in grouped convolutions: odd widths
+    /// can be slower than the original.
+    pub round_to: usize,
+    /// Leave mixing dimensions alone.
+    pub exact: bool,
+    /// Among which channels the least important are sought.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Instead of a ratio: keep at most a share of a cost.
+    #[serde(default)]
+    pub budget: Option<CostBudget>,
+    /// Ratios of dimensions by glob pattern; of several that match the last counts.
+    #[serde(default)]
+    pub ratio_for: Vec<(String, f64)>,
+    /// No dimension loses a larger share than this; without, 1 for the uniform scope and 0.9 for others.
+    #[serde(default)]
+    pub max_ratio: Option<f64>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            ratio: 0.5,
+            criterion: Criterion::default(),
+            seed: 0,
+            skip: Vec::new(),
+            only: Vec::new(),
+            min_channels: 1,
+            round_to: 1,
+            exact: false,
+            scope: Scope::default(),
+            budget: None,
+            ratio_for: Vec::new(),
+            max_ratio: None,
+        }
+    }
+}
+
+impl Settings {
+    /// The largest share that a dimension may lose.
+    pub fn max_ratio(&self) -> f64 {
+        self.max_ratio.unwrap_or(match self.scope {
+            Scope::Uniform => 1.0,
+            Scope::Global | Scope::Isomorphic => SHARED_MAX_RATIO,
+        })
+    }
+
+    /// Checks that all numbers are in their ranges.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub fn check(&self) -> Result<()> {
+        let own = self.ratio_for.iter().map(|(_, ratio)| *ratio);
+        for ratio in own.chain([self.ratio]) {
+            if !(0.0..1.0).contains(&ratio) {
+                return Err(Error::Usage(format!(
+                    "the ratio {ratio} is outside [0, 1): it is the share of channels to remove"
+                )));
+            }
+        }
+        if !(0.0..=1.0).contains(&self.max_ratio()) {
+            return Err(Error::Usage(format!(
+                "the largest ratio {} is outside [0, 1]: it is a share of channels",
+                self.max_ratio()
+            )));
+        }
+        match self.budget {
+            Some(CostBudget { share, .. }) if !(share > 0.0 && share < 1.0) => {
+                Err(Error::Usage(format!(
+                    "the share {share} is outside (0, 1): it is what is kept of the {}",
+                    self.budget.map_or(Cost::Params, |budget| budget.cost)
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The command that asks for these settings; what is not said has its default.
+    pub fn command(&self) -> String {
+        let default = Settings::default();
+        let mut words = match self.budget {
+            None => format!("prune --ratio {}", self.ratio),
+            Some(CostBudget { cost, share }) => format!("prune --{} {share}", cost.flag()),
+        };
+        words += &format!(" --criterion {}", self.criterion);
+        if self.criterion == Criterion::Random {
+            words += &format!(" --seed {}", self.seed);
+        }
+        if self.scope != default.scope {
+            words += &format!(" --scope {}", self.scope);
+        }
+        for (flag, globs) in [("skip", &self.skip), ("only", &self.only)] {
+            for glob in globs {
+                words += &format!(" --{flag} '{glob}'");
+            }
+        }
+        for (glob, ratio) in &self.ratio_for {
+            words += &format!(" --ratio-for '{glob}={ratio}'");
+        }
+        if let Some(ratio) = self.max_ratio {
+            words += &format!(" --max-ratio {ratio}");
+        }
+        if self.min_channels != default.min_channels {
+            words += &format!(" --min-channels {}", self.min_channels);
+        }
+        if self.round_to != default.round_to {
+            words += &format!(" --round-to {}", self.round_to);
+        }
+        if self.exact {
+            words += " --exact";
+        }
+        words
+    }
+}
+
+impl Cost {
+    fn flag(self) -> &'static str {
+        match self {
+            Cost::Params => "params",
+            Cost::Macs => "macs",
+            Cost::Bytes => "bytes",
+        }
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cost::Params => "params",
+            Cost::Macs => "MACs",
+            Cost::Bytes => "weight bytes",
+        })
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scope::Uniform => "uniform",
+            Scope::Global => "global",
+            Scope::Isomorphic => "isomorphic",
+        })
+    }
+}
+
+impl FromStr for Scope {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Scope> {
+        match text {
+            "uniform" => Ok(Scope::Uniform),
+            "global" => Ok(Scope::Global),
+            "isomorphic" => Ok(Scope::Isomorphic),
+            _ => Err(Error::Usage(format!(
+                "there is no scope '{text}'; choose one of uniform, global, isomorphic"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Scopes and budgets: met from above, within one channel, on the model that comes out.
+
+use std::sync::Arc;
+
+use super::builder::analyse;
+use crate::axes::Kept;
+use crate::dimensions::Analysis;
+use crate::error::Error;
+use crate::importance::{Criterion, scores};
+use crate::onnx::Model;
+use crate::plan::{Cost, CostBudget, Decision, Plan, Scope, Selection, Settings, select};
+use crate::rewrite::prune;
+
+fn model(name: &str) -> Model {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    Model::load(root.join("fixtures/trained").join(name)).expect("a fixture")
+}
+
+fn chosen(analysis: &Analysis, settings: &Settings) -> Selection {
+    let scores = scores(analysis, Criterion::L2, 0).expect("scores");
+    select(analysis, &scores, settings).expect("a selection")
+}
+
+/// Channels that stay of each dimension.
+fn counts(analysis: &Analysis, selection: &Selection) -> Vec<usize> {
+    let pairs = analysis.dimensions().iter().zip(&selection.decisions);
+    let count = pairs.map(|(dimension, decision)| match decision {
+        Decision::Prune(kept) => kept.len(),
+        Decision::Leave(_) => dimension.size,
+    });
+    count.collect()
+}
+
+fn cost(analysis: &Analysis, counts: &[usize], cost: Cost) -> u64 {
+    let mut kept = Kept::default();
+    for (dimension, &count) in analysis.dimensions().iter().zip(counts) {
+        if count < dimension.size {
+            kept.insert(dimension.var, Arc::from_iter(0..count as u32));
+        }
+    }
+    cost.of(&analysis.totals(&kept))
+}
+
+const SCOPES: [Scope; 3] = [Scope::Uniform, Scope::Global, Scope::Isomorphic];
+
+#[test]
+fn budgets_are_met_from_above_within_one_channel() {
+    for name in [
+        "resnet8_fashion.bn.onnx",
+        "vit_fashion.onnx",
+        "gru_fashion.onnx",
+    ] {
+        let analysis = analyse(&model(name));
+        for (what, share) in [(Cost::Macs, 0.5), (Cost::Params, 0.6), (Cost::Bytes, 0.73)] {
+            let before = what.of(&analysis.model_totals());
+            let target = (before as f64 * share) as u64;
+            for scope in SCOPES {
+                let budget = Some(CostBudget { cost: what, share });
+                let settings = Settings {
+                    scope,
+                    budget,
+                    ..Settings::default()
+                };
+                let selection = chosen(&analysis, &settings);
+                let counts = counts(&analysis, &selection);
+                let got = cost(&analysis, &counts, what);
+                assert!(got <= target, "{name} {scope} {what}: {got} above {target}");
+                for (place, decision) in selection.decisions.iter().enumerate() {
+                    let mut more = counts.clone();
+                    more[place] += 1;
+                    let one_more = || cost(&analysis, &more, what);
+                    let pruned = matches!(decision, Decision::Prune(_));
+                    assert!(
+                        !pruned || one_more() > target,
+                        "{name} {scope} {what}: {place} could keep more"
+                    );
+                }
+                // What the polynomials say is what the written model has.
+                let scored = vec![Vec::new(); counts.len()];
+                let plan = Plan::new(&analysis, &selection, &scored, &settings);
+                let pruned = analyse(&prune(&analysis, &plan).expect("a model").settled());
+                assert_eq!(what.of(&pruned.model_totals()), got, "{name} {scope}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_budget_out_of_reach_says_what_can_be_reached() {
+    let analysis = analyse(&model("resnet8_fashion.bn.onnx"));
+    let budget = Some(CostBudget {
+        cost: Cost::Macs,
+        share: 0.2,
+    });
+    let settings = Settings {
+        budget,
+        min_channels: 30,
+        ..Settings::default()
+    };
+    let scores = scores(&analysis, Criterion::L2, 0).expect("scores");
+    let fault = select(&analysis, &scores, &settings).expect_err("out of reach");
+    let Error::Budget {
+        asked, reachable, ..
+    } = fault
+    else {
+        panic!("{fault}");
+    };
+    assert!(
+        asked == 0.2 && reachable > 0.2 && reachable < 1.0,
+        "{reachable}"
+    );
+}
+
+#[test]
+fn a_global_ratio_is_a_share_of_all_channels() {
+    let analysis = analyse(&model("resnet8_fashion.bn.onnx"));
+    let all: usize = analysis.dimensions().iter().map(|d| d.size).sum();
+    for ratio in [0.1, 0.5, 0.8] {
+        let settings = Settings {
+            scope: Scope::Global,
+            ratio,
+            max_ratio: Some(1.0),
+            ..Settings::default()
+        };
+        let selection = chosen(&analysis, &settings);
+        let kept: usize = counts(&analysis, &selection).iter().sum();
+        assert!(kept.abs_diff(all - (all as f64 * ratio) as usize) <= analysis.dimensions().len());
+        // Whatever goes anywhere is less important than whatever stays anywhere.
+        let scores = scores(&analysis, Criterion::L2, 0).expect("scores");
+        let (mut gone, mut stays) = (0.0_f64, f64::INFINITY);
+        for ((dimension, decision), scores) in analysis
+            .dimensions()
+            .iter()
+            .zip(&selection.decisions)
+            .zip(&scores)
+        {
+            let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+            for (channel, score) in scores.iter().enumerate() {
+                let kept = match decision {
+                    Decision::Prune(kept) => kept.contains(&(channel as u32)),
+                    Decision::Leave(_) => true,
+                };
+                match kept {
+                    true if dimension.size > 1 => stays = stays.min(score / mean),
+                    true => {}
+                    false => gone = gone.max(score / mean),
+                }
+            }
+        }
+        assert!(gone <= stays, "{ratio}: {gone} went, {stays} stays");
+    }
+}
+
+#[test]
+fn isomorphic_dimensions_share_among_themselves() {
+    let analysis = analyse(&model("lenet_mnist.onnx"));
+    let settings = Settings {
+        scope: Scope::Isomorphic,
+        ratio: 0.5,
+        ..Settings::default()
+    };
+    let counts = counts(&analysis, &chosen(&analysis, &settings));
+    // One convolution is read by a convolution, one by a product, and one product by a product: each alone.
+    assert_eq!(counts, [16, 32, 50]);
+}
+
+#[test]
+fn ratios_of_single_dimensions_and_largest_ratios_hold_in_every_scope() {
+    let analysis = analyse(&model("resnet8_fashion.bn.onnx"));
+    let names: Vec<&str> = analysis
+        .dimensions()
+        .iter()
+        .map(|d| d.name.as_str())
+        .collect();
+    let own = names
+        .iter()
+        .position(|name| *name == "layers.1.c1.weight")
+        .expect("a dimension");
+    for scope in SCOPES {
+        for budget in [
+            None,
+            Some(CostBudget {
+                cost: Cost::Macs,
+                share: 0.4,
+            }),
+        ] {
+            let settings = Settings {
+                scope,
+                budget,
+                ratio: 0.6,
+                ratio_for: vec![
+                    ("layers.1.*".to_owned(), 0.9),
+                    ("layers.1.c1*".to_owned(), 0.25),
+                ],
+                max_ratio: Some(0.7),
+                ..Settings::default()
+            };
+            let counts = counts(&analysis, &chosen(&analysis, &settings));
+            assert_eq!(counts[own], 48, "{scope}");
+            let pairs = analysis.dimensions().iter().zip(&counts);
+            assert!(
+                pairs.into_iter().all(|(d, kept)| *kept * 10 >= d.size * 3),
+                "{scope}: {counts:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn multiples_hold_under_a_budget() {
+    let analysis = analyse(&model("resnet8_fashion.bn.onnx"));
+    for scope in SCOPES {
+        let budget = Some(CostBudget {
+            cost: Cost::Macs,
+            share: 0.5,
+        });
+        let settings = Settings {
+            scope,
+            budget,
+            round_to: 8,
+            ..Settings::default()
+        };
+        let counts = counts(&analysis, &chosen(&analysis, &settings));
+        assert!(counts.iter().all(|count| count % 8 == 0), "{counts:?}");
+        let before = Cost::Macs.of(&analysis.model_totals());
+        assert!(cost(&analysis, &counts, Cost::Macs) <= before / 2);
+    }
+}
