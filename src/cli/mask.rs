@@ -8,7 +8,7 @@ use secateur::job::{Calibration, MaskOptions, MaskSource, Proof, Store, mask};
 use secateur::masks::{Amount, Budget, MaskSettings, Pattern, Scope, WeightCriterion};
 use secateur::runtime::Provider;
 
-use super::{Printer, RuntimeFlags, measured, overwrite, parse_size};
+use super::{Printer, RuntimeFlags, measured, overwrite, parse_number, parse_size};
 
 /// Zero weights inside the layers: by magnitude, threshold, Wanda or SparseGPT; unstructured, N:M or in
 /// blocks
@@ -109,15 +109,9 @@ enum StoreFlag {
     Sparse,
 }
 
-/// A share from 0 to 1.
 fn parse_share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err(
-            "the sparsity is the share of weights that become zero: a number from 0 to 1"
-                .to_owned(),
-        ),
-    }
+    let what = "the sparsity is the share of weights that become zero: a number from 0 to 1";
+    parse_number(text, 0.0..=1.0, what)
 }
 
 /// `GLOB=S`

@@ -9,6 +9,7 @@ mod twin;
 mod validate;
 
 use std::io::{self, Write};
+use std::ops::RangeBounds;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -150,6 +151,12 @@ fn overwrite(force: bool) -> Overwrite {
         true => Overwrite::Allowed,
         false => Overwrite::Refused,
     }
+}
+
+/// A number inside a range; `what` says what it is and where it has to lie.
+fn parse_number(text: &str, range: impl RangeBounds<f64>, what: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| what.to_owned())
 }
 
 /// `NAME=SIZE`

@@ -9,7 +9,7 @@ use secateur::importance::Criterion;
 use secateur::job::{DeadOptions, Proof, PruneOptions, Source, prune, prune_dead};
 use secateur::plan::{Cost, CostBudget, Scope, Settings};
 
-use super::{Printer, RuntimeFlags, overwrite, parse_size, say};
+use super::{Printer, RuntimeFlags, overwrite, parse_number, parse_size, say};
 
 /// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original
 #[derive(Args, Debug)]
@@ -41,7 +41,7 @@ pub struct PruneArgs {
     #[arg(long, value_name = "GLOB=R", value_parser = parse_own_ratio, conflicts_with = "plan")]
     ratio_for: Vec<(String, f64)>,
     /// Take at most this share of the channels of any dimension [default: 1; 0.9 for scopes over several]
-    #[arg(long, value_name = "R", value_parser = parse_share, conflicts_with = "plan")]
+    #[arg(long, value_name = "R", value_parser = parse_largest, conflicts_with = "plan")]
     max_ratio: Option<f64>,
     /// How channels are scored: l1, l2 or random
     #[arg(long, default_value = "l2", conflicts_with = "plan")]
@@ -92,30 +92,19 @@ pub struct PruneArgs {
     runtime: RuntimeFlags,
 }
 
-/// A share from 0 to below 1.
 fn parse_ratio(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(ratio) if (0.0..1.0).contains(&ratio) => Ok(ratio),
-        _ => Err(
-            "the ratio is the share of channels to remove: a number from 0 to below 1".to_owned(),
-        ),
-    }
+    let what = "the ratio is the share of channels to remove: a number from 0 to below 1";
+    parse_number(text, 0.0..1.0, what)
 }
 
-/// A share above 0 and below 1.
 fn parse_kept(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
-        _ => Err("a budget is the share that is kept: a number above 0 and below 1".to_owned()),
-    }
+    let what = "a budget is the share that is kept: a number above 0 and below 1";
+    parse_number(text, f64::MIN_POSITIVE..1.0, what)
 }
 
-/// A share from 0 to 1.
-fn parse_share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("this is a share of channels: a number from 0 to 1".to_owned()),
-    }
+fn parse_largest(text: &str) -> Result<f64, String> {
+    let what = "this is a share of channels: a number from 0 to 1";
+    parse_number(text, 0.0..=1.0, what)
 }
 
 /// `GLOB=R`
