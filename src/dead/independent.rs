@@ -60,6 +60,15 @@ impl<'a> Independent<'a> {
             {
                 own.union_with(carried);
             }
+            if self
+                .analysis
+                .state
+                .lookups
+                .iter()
+                .any(|(index, _)| *index == value)
+            {
+                own.union_with(&self.constant_tables(node, seen)?);
+            }
             channels.intersect_with(&own);
         }
         // What a node makes of its own states goes back into it.
@@ -120,6 +129,35 @@ impl<'a> Independent<'a> {
                 })
         };
         self.analysis.state.linears.iter().any(summed)
+    }
+
+    /// Channels that are the same at every place of a constant that the node reads: whatever is looked up
+    /// in it, they are what they are.
+    fn constant_tables(&self, node: NodeId, seen: &mut Seen) -> Result<FixedBitSet> {
+        let mut out = FixedBitSet::with_capacity(self.dimension.size);
+        let types = &self.analysis.state.types;
+        let inputs = self.analysis.graph().node(node).inputs.iter().flatten();
+        for &table in inputs.filter(|&&value| !self.is_data(value) && self.has(value)) {
+            let axes = self.analysis.state.axes(table).unwrap_or_default();
+            let own = |ty| types.vars(ty).contains(&self.var());
+            let Some(axis) = axes.iter().position(own) else {
+                continue;
+            };
+            let ranges = seen.ranges(table, axis)?;
+            for channel in 0..self.dimension.size {
+                let mut places = types
+                    .places(&axes[axis], self.var(), channel as u32)
+                    .into_iter();
+                let constant = |place: u32| {
+                    let range = ranges.get(place as usize);
+                    range.is_some_and(|range| range.constant().is_some())
+                };
+                if places.all(constant) {
+                    out.insert(channel);
+                }
+            }
+        }
+        Ok(out)
     }
 
     /// Channels whose rows in the weight that the node multiplies with `data` are zero.

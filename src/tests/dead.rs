@@ -230,6 +230,21 @@ fn a_gate_from_data_keeps_a_constant_channel_alive() {
 }
 
 #[test]
+fn channels_that_a_table_has_the_same_everywhere_go() {
+    let zero = |at: &[usize]| at[1] == 1 || at[1] == 6;
+    let model = Builder::new(17)
+        .input_of("ids", ElementType::Int64, &[2.into(), 4.into()])
+        .tensor(holed("table", &[11, 8], zero))
+        .weight("bias", &[8])
+        .weight("w", &[8, 3])
+        .node("Gather", "table ids -> e", &[])
+        .node("Add", "e bias -> f", &[])
+        .node("Sigmoid", "f -> g", &[])
+        .node("MatMul", "g w -> y", &[]);
+    assert_eq!(sizes(model), [6]);
+}
+
+#[test]
 fn groups_keep_equal_numbers_of_channels() {
     let model = images()
         .tensor(holed("w1", &[8, 3, 1, 1], |at| [0, 1, 5].contains(&at[0])))
