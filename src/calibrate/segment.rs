@@ -37,6 +37,8 @@ pub(super) struct Segment {
     pub(super) inputs: BTreeSet<String>,
     /// The waiting values that it reads.
     pub(super) reads: BTreeSet<String>,
+    /// The values that later segments need, made here or before.
+    pub(super) front: BTreeSet<String>,
 }
 
 fn info(name: &str, element: Option<ElementType>, rank: Option<usize>) -> ValueInfoProto {
@@ -90,10 +92,11 @@ impl Cut<'_> {
             taps: Vec::new(),
             inputs: BTreeSet::new(),
             reads: BTreeSet::new(),
+            front: BTreeSet::new(),
         };
         self.declare(&read, &nodes, waiting, &mut proto, &mut segment);
         segment.taps = self.taps(measured, &mut proto);
-        self.hand_on(number, &nodes, &mut proto);
+        segment.front = self.hand_on(number, &nodes, &mut proto);
         let source = graph.model();
         let whole = ModelProto {
             graph: Some(proto),
@@ -224,18 +227,25 @@ impl Cut<'_> {
         out
     }
 
-    /// Declares what later segments need of this one as outputs.
-    fn hand_on(&self, number: usize, nodes: &BTreeSet<NodeId>, proto: &mut GraphProto) {
+    /// Declares what later segments need of this one as outputs; returns all that they need.
+    fn hand_on(
+        &self,
+        number: usize,
+        nodes: &BTreeSet<NodeId>,
+        proto: &mut GraphProto,
+    ) -> BTreeSet<String> {
         let graph = self.analysis.graph();
+        let mut front = BTreeSet::new();
         for value in self.stages.front(self.analysis, number) {
-            if matches!(graph.value(value).producer, Producer::Node(node, _) if nodes.contains(&node))
-            {
+            let name = &graph.value(value).name;
+            let producer = graph.value(value).producer;
+            if matches!(producer, Producer::Node(node, _) if nodes.contains(&node)) {
                 let element = self.analysis.state.elements[value.index()];
-                proto
-                    .output
-                    .push(info(&graph.value(value).name, element, None));
+                proto.output.push(info(name, element, None));
             }
+            front.insert(name.clone());
         }
+        front
     }
 }
 

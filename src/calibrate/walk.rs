@@ -97,15 +97,10 @@ impl Walk<'_> {
                 changes: &changes,
             };
             let segment = cut.segment(number, &known);
-            let keep: Vec<String> = stages
-                .front(self.analysis, number)
-                .into_iter()
-                .map(|value| self.analysis.graph().value(value).name.clone())
-                .collect();
             let mut next = Spill::new()?;
             let before = number * self.data.batches();
             let mut count = |batch: usize| progress(before + batch, total);
-            let found = self.run_segment(&segment, &mut waiting, &mut next, &keep, &mut count)?;
+            let found = self.run_segment(&segment, &mut waiting, &mut next, &mut count)?;
             let ready = &stages.ready[number];
             let of = |place: usize| segment.taps.iter().filter(move |tap| tap.layer == place);
             for tap in segment
@@ -143,7 +138,6 @@ impl Walk<'_> {
         segment: &Segment,
         waiting: &mut Spill,
         next: &mut Spill,
-        keep: &[String],
         count: &mut dyn FnMut(usize),
     ) -> Result<HashMap<String, (Vec<f64>, u64)>> {
         let options = SessionOptions {
@@ -178,8 +172,9 @@ impl Walk<'_> {
                 accumulate(&mut sum.0, &outputs[&tap.statistic]);
             }
             let all = inputs.into_iter().chain(passed).chain(outputs);
-            let mut front: Vec<(String, Tensor)> =
-                all.filter(|(name, _)| keep.contains(name)).collect();
+            let mut front: Vec<(String, Tensor)> = all
+                .filter(|(name, _)| segment.front.contains(name))
+                .collect();
             front.sort_by(|(a, _), (b, _)| a.cmp(b));
             next.push(&front)?;
             count(number + 1);

@@ -6,7 +6,7 @@ use fixedbitset::FixedBitSet;
 
 use super::independent::Independent;
 use super::ranges::Seen;
-use super::readers::{Reader, is_fixed, readers, rows_of};
+use super::readers::{Reader, readers, rows_of};
 use crate::data::random_inputs;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::Result;
@@ -243,7 +243,7 @@ impl Finder<'_> {
         channel: u32,
         seen: &mut Seen,
     ) -> Result<Taken> {
-        if is_fixed(self.analysis, reader.value, self.fixed) {
+        if self.analysis.graph().is_fixed(reader.value, self.fixed) {
             let zero = self.is_zero(reader.value, reader.site.axis, channel, seen)?;
             return Ok(
                 match zero || self.reads_own_zero(reader, all, channel, seen)? {
@@ -259,14 +259,11 @@ impl Finder<'_> {
         if !independent.is_some_and(|channels| channels.contains(channel as usize)) {
             return Ok(Taken::Needs(None));
         }
-        let places = self.places(reader.value, reader.site.axis, channel);
-        let ranges = seen.ranges(reader.value, reader.site.axis)?;
-        if places
-            .iter()
-            .all(|&place| ranges.get(place).is_some_and(|range| range.is_zero()))
-        {
+        if self.is_zero(reader.value, reader.site.axis, channel, seen)? {
             return Ok(Taken::Nothing);
         }
+        let places = self.places(reader.value, reader.site.axis, channel);
+        let ranges = seen.ranges(reader.value, reader.site.axis)?;
         let constants = places
             .iter()
             .map(|&place| Some((place, ranges.get(place)?.constant()?)));
@@ -327,7 +324,7 @@ impl Finder<'_> {
             .iter()
             .filter(|other| other.site.node == reader.site.node && other.site != reader.site)
         {
-            let fixed = is_fixed(self.analysis, other.value, self.fixed);
+            let fixed = self.analysis.graph().is_fixed(other.value, self.fixed);
             if !fixed || !self.is_zero(other.value, other.site.axis, channel, seen)? {
                 return Ok(false);
             }

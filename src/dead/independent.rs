@@ -99,13 +99,8 @@ impl<'a> Independent<'a> {
 
     /// True if the value can differ from run to run; sizes do not change channels.
     fn is_data(&self, value: ValueId) -> bool {
-        use crate::graph::Producer;
-        let constant = match self.analysis.graph().value(value).producer {
-            Producer::Initializer(_) | Producer::SparseInitializer(_) => true,
-            Producer::Node(node, _) => self.fixed[node.index()],
-            Producer::Input(_) | Producer::Missing => false,
-        };
-        !constant && self.analysis.state.integers[value.index()].is_none()
+        !self.analysis.graph().is_fixed(value, self.fixed)
+            && self.analysis.state.integers[value.index()].is_none()
     }
 
     /// True if the node sums over the dimension in this input.

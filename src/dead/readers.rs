@@ -3,7 +3,7 @@
 use super::ranges::Seen;
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::Result;
-use crate::graph::{Producer, ValueId};
+use crate::graph::ValueId;
 use crate::ops::{Contraction, Linear, Operand, Role};
 
 /// A reader of a dimension: a node that sums over it.
@@ -36,7 +36,7 @@ pub(super) fn readers<'a>(
         let partner = analysis.state.linears.iter().find_map(|linear| {
             let with = linear.node == site.node && linear.data == Some(Operand::Input(site.slot));
             let weight = node.input(linear.slot)?;
-            (with && is_fixed(analysis, weight, fixed)).then_some((linear, weight))
+            (with && analysis.graph().is_fixed(weight, fixed)).then_some((linear, weight))
         });
         out.push(Reader {
             site,
@@ -52,7 +52,7 @@ fn data_side(analysis: &Analysis, site: Contraction, fixed: &[bool]) -> Contract
     let inputs = &analysis.graph().node(site.node).inputs;
     let is_data = |slot: usize| {
         let value = inputs.get(slot).copied().flatten();
-        value.is_some_and(|value| !is_fixed(analysis, value, fixed))
+        value.is_some_and(|value| !analysis.graph().is_fixed(value, fixed))
     };
     let mut own = analysis
         .state
@@ -66,15 +66,6 @@ fn data_side(analysis: &Analysis, site: Contraction, fixed: &[bool]) -> Contract
         _ => None,
     });
     turned.unwrap_or(site)
-}
-
-/// True if the value depends on constants only.
-pub(super) fn is_fixed(analysis: &Analysis, value: ValueId, fixed: &[bool]) -> bool {
-    match analysis.graph().value(value).producer {
-        Producer::Initializer(_) => true,
-        Producer::Node(node, _) => fixed[node.index()],
-        Producer::SparseInitializer(_) | Producer::Input(_) | Producer::Missing => false,
-    }
 }
 
 /// What constant columns add to the rows of a weight.

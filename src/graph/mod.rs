@@ -227,16 +227,19 @@ impl Graph {
     pub(crate) fn fixed_nodes(&self) -> Vec<bool> {
         let mut fixed = vec![false; self.nodes.len()];
         for &node in &self.order {
-            let connections = self.node(node);
-            let constant = |value: ValueId| match self.value(value).producer {
-                Producer::Initializer(_) | Producer::SparseInitializer(_) => true,
-                Producer::Node(maker, _) => fixed[maker.index()],
-                Producer::Input(_) | Producer::Missing => false,
-            };
-            let mut inputs = connections.reads();
-            fixed[node.index()] = inputs.all(constant);
+            let mut reads = self.node(node).reads();
+            fixed[node.index()] = reads.all(|value| self.is_fixed(value, &fixed));
         }
         fixed
+    }
+
+    /// True if a value depends on constants only; `nodes` are those of [`Graph::fixed_nodes`].
+    pub(crate) fn is_fixed(&self, value: ValueId, nodes: &[bool]) -> bool {
+        match self.value(value).producer {
+            Producer::Initializer(_) | Producer::SparseInitializer(_) => true,
+            Producer::Node(node, _) => nodes[node.index()],
+            Producer::Input(_) | Producer::Missing => false,
+        }
     }
 
     /// Element type of a value where the model says it.

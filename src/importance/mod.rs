@@ -75,10 +75,15 @@ pub fn scores(analysis: &Analysis, criterion: Criterion, seed: u64) -> Result<Ve
     }
 }
 
-/// Numbers that depend on the seed and the dimension's name alone, not on what else the model holds.
+/// Scores that depend on the seed and the dimension's name alone, not on what else the model holds.
 fn random(name: &str, count: usize, seed: u64) -> Vec<f64> {
+    let mut generator = generator(name, seed);
+    (0..count).map(|_| generator.random::<f64>()).collect()
+}
+
+/// Random numbers that depend on the seed and a name alone.
+pub(crate) fn generator(name: &str, seed: u64) -> ChaCha8Rng {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes()).update(name.as_bytes());
-    let mut generator = ChaCha8Rng::from_seed(*hasher.finalize().as_bytes());
-    (0..count).map(|_| generator.random::<f64>()).collect()
+    ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
 }

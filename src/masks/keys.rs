@@ -1,12 +1,12 @@
 //! Scores of weights as integers that sort alike: zeros that are there already come first, equal scores are
 //! told apart by their place.
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::RngExt;
 
 use super::mask::{INFINITE, Weights, not_a_number};
 use super::settings::WeightCriterion;
 use crate::error::Result;
+use crate::importance::generator;
 use crate::layers::Layer;
 
 /// The weights of a layer as rows of columns, with a key for each: the lowest go first.
@@ -59,11 +59,4 @@ pub(super) fn keys(
         true => Err(not_a_number(&weights.name, "so they cannot be ranked")),
         false => Ok(Keyed { keys, columns }),
     }
-}
-
-/// Random numbers that depend on the seed and the name alone.
-fn generator(name: &str, seed: u64) -> ChaCha8Rng {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes()).update(name.as_bytes());
-    ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
 }

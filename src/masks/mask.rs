@@ -260,11 +260,9 @@ impl Weights {
 
     /// The mask bit by bit.
     pub(crate) fn kept(&self, mask: &Mask) -> FixedBitSet {
-        let Mask::Cut(cut) = mask else {
-            let Mask::Kept(kept) = mask else {
-                unreachable!("a mask is a cut or bits")
-            };
-            return kept.clone();
+        let cut = match mask {
+            Mask::Kept(kept) => return kept.clone(),
+            Mask::Cut(cut) => cut,
         };
         let mut kept = FixedBitSet::with_capacity(self.len());
         let (mut place, mut ties) = (0, cut.ties);

@@ -71,11 +71,11 @@ impl Chosen {
     pub(crate) fn masks(&self, settings: &MaskSettings, norms: &[Vec<f32>]) -> Result<Vec<Mask>> {
         let quotas = self.quotas(settings)?;
         if settings.scope() == Scope::Global && matches!(settings.amount, Amount::Sparsity(_)) {
-            return global(&self.targets, &quotas, settings, norms);
+            return global(self, &quotas, settings, norms);
         }
         let none = Vec::new();
         let norms = |place: usize| norms.get(place).unwrap_or(&none);
-        if settings.amount_is_streamed() {
+        if settings.is_streamed() {
             // Pieces of a tensor are worked on in parallel, so that only one needs memory at a time.
             let streamed = self.targets.iter().zip(&quotas);
             return streamed
@@ -124,7 +124,7 @@ impl Chosen {
 
 impl MaskSettings {
     /// True if masks are cuts by magnitude: found by counting, without a copy of the weights.
-    fn amount_is_streamed(&self) -> bool {
+    fn is_streamed(&self) -> bool {
         let magnitude = self.criterion == WeightCriterion::Magnitude;
         magnitude && self.pattern == Pattern::Unstructured && self.scope() != Scope::Row
     }
@@ -156,22 +156,19 @@ fn streamed_mask(target: &Target, zeros: usize, settings: &MaskSettings) -> Resu
 
 /// The lowest of all layers together; layers with a sparsity of their own stay apart.
 fn global(
-    targets: &[Target],
+    chosen: &Chosen,
     quotas: &[usize],
     settings: &MaskSettings,
     norms: &[Vec<f32>],
 ) -> Result<Vec<Mask>> {
-    let apart = Chosen {
-        targets: targets.to_vec(),
-        left: Vec::new(),
-    };
+    let targets = &chosen.targets;
     let (pool, alone): (Vec<usize>, Vec<usize>) =
         (0..targets.len()).partition(|&place| targets[place].own.is_none());
     let none = Vec::new();
     let norms = |place: usize| norms.get(place).unwrap_or(&none);
     let mut out: Vec<Option<Mask>> = vec![None; targets.len()];
     for place in alone {
-        out[place] = Some(apart.mask(place, quotas[place], settings, norms(place))?);
+        out[place] = Some(chosen.mask(place, quotas[place], settings, norms(place))?);
     }
     let lengths: Vec<usize> = pool
         .iter()
