@@ -56,6 +56,7 @@ fn whole(bench: &mut Criterion) {
         source: Source::Settings(Settings::default()),
         output: Some(folder.path().join("pruned.onnx")),
         plan_out: None,
+        calibration: None,
         proof: Proof::Skipped,
         sizes: Vec::new(),
         overwrite: Overwrite::Refused,
@@ -66,7 +67,7 @@ fn whole(bench: &mut Criterion) {
         b.iter(|| std::fs::copy(&path, folder.path().join("copy.onnx")));
     });
     group.bench_function("prune", |b| {
-        b.iter(|| job::prune(&path, &options, &mut |_| {}))
+        b.iter(|| job::prune(&path, &options, &mut |_| {}, &mut |_, _| {}))
     });
     group.finish();
 }

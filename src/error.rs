@@ -158,6 +158,14 @@ impl Error {
         }
     }
 
+    /// A [`Error::Data`] with one misfit.
+    pub(crate) fn data(what: impl Into<String>, misfit: impl Into<String>) -> Error {
+        Error::Data {
+            what: what.into(),
+            misfits: vec![misfit.into()],
+        }
+    }
+
     /// A [`Error::Plan`] without ceremony.
     pub(crate) fn plan(reason: impl Into<String>) -> Error {
         Error::Plan {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use memmap2::Mmap;
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
@@ -77,4 +78,11 @@ pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// A file as memory; nothing is read before it is looked at.
+pub(crate) fn mapped(file: &File) -> io::Result<Mmap> {
+    // SAFETY: the map is only read. As with every mapped file, a foreign process that truncates the file
+    // while it is open can end this one; our own writes go to a new file that is renamed into place.
+    unsafe { Mmap::map(file) }
 }

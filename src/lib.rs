@@ -42,6 +42,7 @@
 
 #![warn(missing_docs)]
 
+mod algebra;
 mod axes;
 pub mod benchmark;
 mod calibrate;
@@ -59,6 +60,7 @@ pub mod onnx;
 mod ops;
 mod patterns;
 pub mod plan;
+pub mod recover;
 pub mod report;
 pub mod rewrite;
 pub mod runtime;

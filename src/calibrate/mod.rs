@@ -8,10 +8,22 @@
 //! Because a segment runs only when the layers before it are done, those may have been changed: every layer
 //! sees its inputs as the model made so far computes them. Each node runs once per batch.
 
+mod columns;
+mod lockstep;
+mod pass;
 mod segment;
 mod spill;
 mod stages;
+mod statistics;
+mod stats;
+mod sums;
 mod taps;
+mod unit;
+mod uses;
 mod walk;
 
-pub(crate) use walk::{Statistics, Walk, Wanted, batch_size};
+pub(crate) use lockstep::Lockstep;
+pub(crate) use statistics::{Statistic, Statistics};
+pub(crate) use stats::Stats;
+pub(crate) use unit::{Evidence, Outcome, Sums, Target, Trial, Unit};
+pub(crate) use walk::{Walk, batch_size};

@@ -1,11 +1,9 @@
-//! In which segment each node runs and each layer is measured.
+//! In which segment each node runs and each probe measures.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::dimensions::Analysis;
 use crate::graph::{NodeId, Producer, ValueId};
-use crate::layers::Layer;
-use crate::ops::{Linear, Operand};
 
 /// When a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,128 +14,109 @@ pub(super) enum When {
     Anywhere,
 }
 
-/// A place where a layer is measured.
+/// Something that is measured on values before a node runs.
 #[derive(Clone, Debug)]
-pub(super) struct Measured {
-    pub(super) layer: usize,
-    pub(super) linear: Linear,
+pub(super) struct Probe {
+    pub(super) needs: Vec<ValueId>,
+    pub(super) before: NodeId,
 }
 
-/// The nodes and layers of a model in the order in which they run.
+/// The nodes and probes of a model in the order in which they run.
 #[derive(Debug, Default)]
 pub(super) struct Stages {
-    /// By node.
+    /// By node; none for nodes that no probe needs.
     pub(super) when: Vec<Option<When>>,
-    /// By segment.
-    pub(super) measured: Vec<Vec<Measured>>,
-    /// By segment: the layers that have been measured everywhere when it is done.
-    pub(super) ready: Vec<Vec<usize>>,
+    /// By segment: places of the probes.
+    pub(super) measured: Vec<Vec<usize>>,
+    /// By value: the last segment that reads it.
+    last_read: HashMap<ValueId, usize>,
 }
 
 impl Stages {
-    /// Segments end before the last node of every layer in `layers`; without `cuts` there is only one.
-    pub(super) fn of(analysis: &Analysis, layers: &[&Layer], cuts: bool) -> Stages {
+    /// The nodes in `cuts` run in a later segment than the probes before them. Every node runs as late as it
+    /// can, so that few values wait between segments.
+    pub(super) fn of(analysis: &Analysis, probes: &[Probe], cuts: &HashSet<NodeId>) -> Stages {
         let graph = analysis.graph();
-        let place: HashMap<NodeId, usize> = graph.order().iter().copied().zip(0..).collect();
-        let mut uses: HashMap<NodeId, Vec<(usize, &Linear)>> = HashMap::new();
-        let mut last = HashSet::new();
-        for (number, layer) in layers.iter().enumerate() {
-            for linear in &layer.uses {
-                uses.entry(linear.node).or_default().push((number, linear));
-            }
-            last.extend(layer.nodes().max_by_key(|node| place[node]));
+        let mut before: HashMap<NodeId, Vec<usize>> = HashMap::new();
+        for (place, probe) in probes.iter().enumerate() {
+            before.entry(probe.before).or_default().push(place);
         }
         let fixed = graph.fixed_nodes();
-        let needed = needed_nodes(analysis, layers);
-        let mut stages = Stages {
-            when: vec![None; graph.node_count()],
-            ..Stages::default()
-        };
+        let mut measured: Vec<Vec<usize>> = Vec::new();
         let mut available: HashMap<ValueId, usize> = HashMap::new();
-        let mut level_of: Vec<usize> = vec![0; layers.len()];
         for &node in graph.order() {
             if fixed[node.index()] {
-                stages.when[node.index()] = Some(When::Anywhere);
                 continue;
             }
+            let level = |values: &mut dyn Iterator<Item = ValueId>| {
+                let levels = values.filter_map(|value| available.get(&value).copied());
+                levels.max().unwrap_or(0)
+            };
             let connections = graph.node(node);
-            let inputs = connections.reads();
-            let level = inputs.filter_map(|value| available.get(&value)).max();
-            let level = level.copied().unwrap_or(0);
-            for &(layer, linear) in uses.get(&node).into_iter().flatten() {
-                stages
-                    .measured
-                    .resize_with(stages.measured.len().max(level + 1), Vec::new);
-                let linear = linear.clone();
-                stages.measured[level].push(Measured { layer, linear });
-                level_of[layer] = level_of[layer].max(level);
-            }
-            let run = level + usize::from(cuts && last.contains(&node));
-            if needed.contains(&node) {
-                stages.when[node.index()] = Some(When::In(run));
+            let mut run = level(&mut connections.reads());
+            for &place in before.get(&node).into_iter().flatten() {
+                let at = level(&mut probes[place].needs.iter().copied());
+                measured.resize_with(measured.len().max(at + 1), Vec::new);
+                measured[at].push(place);
+                if cuts.contains(&node) {
+                    run = run.max(at + 1);
+                }
             }
             for &value in connections.outputs.iter().flatten() {
                 available.insert(value, run);
             }
         }
-        stages.ready = vec![Vec::new(); stages.measured.len()];
-        for (layer, level) in level_of.into_iter().enumerate() {
-            if let Some(ready) = stages.ready.get_mut(level) {
-                ready.push(layer);
+        let mut stages = Stages {
+            when: vec![None; graph.node_count()],
+            measured,
+            last_read: HashMap::new(),
+        };
+        stages.schedule(analysis, probes, &fixed);
+        stages
+    }
+
+    /// Gives every node that is needed the last segment in which it may run.
+    fn schedule(&mut self, analysis: &Analysis, probes: &[Probe], fixed: &[bool]) {
+        let graph = analysis.graph();
+        let mut due: HashMap<ValueId, usize> = HashMap::new();
+        for (number, places) in self.measured.iter().enumerate() {
+            for &value in places.iter().flat_map(|&place| &probes[place].needs) {
+                let first = due.entry(value).or_insert(number);
+                *first = number.min(*first);
+                let last = self.last_read.entry(value).or_insert(number);
+                *last = number.max(*last);
             }
         }
-        stages
+        for &node in graph.order().iter().rev() {
+            if fixed[node.index()] {
+                self.when[node.index()] = Some(When::Anywhere);
+                continue;
+            }
+            let connections = graph.node(node);
+            let outputs = connections.outputs.iter().flatten();
+            let Some(run) = outputs.filter_map(|value| due.get(value).copied()).min() else {
+                continue;
+            };
+            self.when[node.index()] = Some(When::In(run));
+            for value in connections.reads() {
+                let first = due.entry(value).or_insert(run);
+                *first = run.min(*first);
+                let last = self.last_read.entry(value).or_insert(run);
+                *last = run.max(*last);
+            }
+        }
     }
 
     /// The values that segment `number` hands on to later ones.
     pub(super) fn front(&self, analysis: &Analysis, number: usize) -> BTreeSet<ValueId> {
         let graph = analysis.graph();
-        let mut out = BTreeSet::new();
-        for &node in graph.order() {
-            if !matches!(self.when[node.index()], Some(When::In(run)) if run > number) {
-                continue;
+        let later = self.last_read.iter().filter(|(_, last)| **last > number);
+        let made = |value: &ValueId| match graph.value(*value).producer {
+            Producer::Node(maker, _) => {
+                matches!(self.when[maker.index()], Some(When::In(run)) if run <= number)
             }
-            let connections = graph.node(node);
-            for value in connections.reads() {
-                let made = match graph.value(value).producer {
-                    Producer::Node(maker, _) => self.when[maker.index()],
-                    _ => None,
-                };
-                if matches!(made, Some(When::In(run)) if run <= number) {
-                    out.insert(value);
-                }
-            }
-        }
-        out
-    }
-}
-
-/// Nodes that some layer's data depends on.
-fn needed_nodes(analysis: &Analysis, layers: &[&Layer]) -> HashSet<NodeId> {
-    let graph = analysis.graph();
-    let mut queue: Vec<ValueId> = Vec::new();
-    for linear in layers.iter().flat_map(|layer| &layer.uses) {
-        let inputs = &graph.node(linear.node).inputs;
-        match linear.data {
-            Some(Operand::Input(slot)) => queue.extend(inputs.get(slot).copied().flatten()),
-            // What a node makes itself is measured at a copy of it.
-            Some(Operand::Output(_)) => queue.extend(inputs.iter().flatten()),
-            None => {}
-        }
-    }
-    let mut seen: HashSet<ValueId> = queue.iter().copied().collect();
-    let mut needed = HashSet::new();
-    while let Some(value) = queue.pop() {
-        let Producer::Node(node, _) = graph.value(value).producer else {
-            continue;
+            _ => false,
         };
-        needed.insert(node);
-        let connections = graph.node(node);
-        for input in connections.reads() {
-            if seen.insert(input) {
-                queue.push(input);
-            }
-        }
+        later.map(|(value, _)| *value).filter(made).collect()
     }
-    needed
 }

@@ -2,72 +2,22 @@
 
 use std::collections::HashMap;
 
+use faer::Mat;
+
+use super::segment::info;
 use crate::graph::{Attributes, Graph, NodeId};
-use crate::layers::Layer;
 use crate::onnx::proto::attribute_proto::AttributeType;
 use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use crate::onnx::{ElementType, from_raw};
-use crate::ops::{Linear, Role};
 
-use super::walk::Wanted;
+use super::columns::{Columns, Rows};
+use super::statistics::Statistic;
 
 /// Attributes that say how a window slides.
 const WINDOW: [&str; 4] = ["strides", "pads", "dilations", "auto_pad"];
-/// Version of the operator set from which reductions take their axes as an input.
+/// Version of the operator set from which reductions take their axes as an input; ReduceSum was the first.
 const AXES_AS_INPUT: i64 = 18;
-
-/// How a layer's columns are made of its data.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Columns {
-    /// Data axes whose positions have statistics of their own.
-    pub(super) batches: Vec<usize>,
-    /// Data axes that are columns, in the order of the weight's axes.
-    pub(super) columns: Vec<usize>,
-    /// Blocks of axis 1 with statistics of their own.
-    pub(super) groups: usize,
-    /// Sizes of a window that slides over the axes from 2 on, with the node that says how.
-    pub(super) window: Option<(Vec<usize>, NodeId)>,
-    /// Number of columns of each block.
-    pub(super) width: usize,
-    /// Rank of the data.
-    pub(super) rank: usize,
-    /// Channels of the data, where a window slides.
-    pub(super) channels: usize,
-}
-
-impl Columns {
-    /// How the columns of `layer` are made at one of its uses, where the data has this rank.
-    pub(super) fn of(layer: &Layer, linear: &Linear, rank: usize) -> Columns {
-        let mut out = Columns {
-            batches: Vec::new(),
-            columns: Vec::new(),
-            groups: linear.groups,
-            window: None,
-            width: layer.columns(),
-            rank,
-            channels: layer.reduction() * linear.groups,
-        };
-        for role in &linear.roles {
-            match role {
-                Role::Batch(Some(axis)) => out.batches.push(*axis),
-                Role::Reduction(axis) => out.columns.push(*axis),
-                Role::Kernel | Role::Batch(None) | Role::Row(_) => {}
-            }
-        }
-        if linear.roles.contains(&Role::Kernel) {
-            let sizes = layer.columns.iter().enumerate();
-            let window = sizes.filter(|(place, _)| Some(*place) != layer.reduction);
-            let window = window.map(|(_, axis)| axis.size).collect();
-            out.window = Some((window, linear.node));
-        }
-        out
-    }
-
-    /// True if the data is laid out as samples, channels, places.
-    fn is_spatial(&self) -> bool {
-        self.window.is_some() || self.groups > 1
-    }
-}
+const SUM_AXES_AS_INPUT: i64 = 13;
 
 /// Appends nodes to a graph; equal requests share them.
 pub(super) struct Taps<'a> {
@@ -97,33 +47,43 @@ impl<'a> Taps<'a> {
         }
     }
 
-    /// Names of the statistics of `data` and of the shape `[batches, rows, columns]` that they are made of.
-    pub(super) fn tap(
-        &mut self,
-        data: &str,
-        columns: &Columns,
-        wanted: Wanted,
-    ) -> (String, String) {
+    /// Names of the columns of `data`, `[batches, rows, columns]` in 32 bits, and of their shape.
+    pub(super) fn columns(&mut self, data: &str, columns: &Columns) -> (String, String) {
         let key = format!("{data} {columns:?}");
-        let matrix = match self.made.get(&key) {
-            Some(name) => name.clone(),
-            None => {
-                let name = self.matrix(data, columns);
-                self.made.insert(key.clone(), name.clone());
-                name
-            }
-        };
-        let statistic = self.shared(&format!("{key} {wanted:?}"), |taps| match wanted {
-            Wanted::Norms => taps.squares(&matrix),
-            Wanted::Grams => {
-                let turned = taps.transpose(&matrix, &[0, 2, 1]);
-                taps.node("MatMul", &[&turned, &matrix], Vec::new())
-            }
-        });
-        let shape = self.shared(&format!("{key} shape"), |taps| {
+        let matrix = self.shared(&key, |taps| taps.matrix(data, columns));
+        let shape = self.shared(&format!("{matrix} shape"), |taps| {
             taps.node("Shape", &[&matrix], Vec::new())
         });
-        (statistic, shape)
+        (matrix, shape)
+    }
+
+    /// Name of a statistic of columns, `[batches, columns]` or `[batches, columns, columns]`.
+    pub(super) fn statistic(&mut self, matrix: &str, statistic: Statistic) -> String {
+        self.shared(&format!("{matrix} {statistic:?}"), |taps| match statistic {
+            Statistic::Sums => taps.reduce("ReduceSum", matrix),
+            Statistic::Squares => taps.reduce("ReduceSumSquare", matrix),
+            Statistic::Least => taps.reduce("ReduceMin", matrix),
+            Statistic::Largest => taps.reduce("ReduceMax", matrix),
+            Statistic::Products => taps.products(matrix, matrix),
+            Statistic::Zeros => {
+                let zero = taps.constant(ElementType::Float, &[], vec![0; 4]);
+                let equal = taps.node("Equal", &[matrix, &zero], Vec::new());
+                let equal = taps.as_floats(&equal);
+                taps.reduce("ReduceSum", &equal)
+            }
+        })
+    }
+
+    /// `a^T b`, batch by batch: sums over rows.
+    pub(super) fn products(&mut self, a: &str, b: &str) -> String {
+        let turned = self.transpose(a, &[0, 2, 1]);
+        self.node("MatMul", &[&turned, b], Vec::new())
+    }
+
+    fn as_floats(&mut self, data: &str) -> String {
+        let mut to = attribute("to", AttributeType::Int);
+        to.i = Some(ElementType::Float.number().into());
+        self.node("Cast", &[data], vec![to])
     }
 
     fn shared(&mut self, key: &str, make: impl FnOnce(&mut Self) -> String) -> String {
@@ -137,9 +97,7 @@ impl<'a> Taps<'a> {
 
     /// The data as `[batches, rows, columns]` in 32 bits.
     fn matrix(&mut self, data: &str, columns: &Columns) -> String {
-        let mut to = attribute("to", AttributeType::Int);
-        to.i = Some(ElementType::Float.number().into());
-        let mut x = self.node("Cast", &[data], vec![to]);
+        let mut x = self.as_floats(data);
         if !columns.is_spatial() {
             let rest = (0..columns.rank)
                 .filter(|axis| !columns.batches.contains(axis) && !columns.columns.contains(axis));
@@ -208,17 +166,126 @@ impl<'a> Taps<'a> {
         self.reshape(&x, &[-1, (channels * window) as i64, 0])
     }
 
-    /// Sums of squares over the rows.
-    fn squares(&mut self, matrix: &str) -> String {
+    /// `[batches, rows, columns]` of several layers side by side.
+    pub(super) fn joined(&mut self, matrices: &[String]) -> String {
+        if let [only] = matrices {
+            return only.clone();
+        }
+        let mut axis = attribute("axis", AttributeType::Int);
+        axis.i = Some(2);
+        let matrices: Vec<&str> = matrices.iter().map(String::as_str).collect();
+        self.node("Concat", &matrices, vec![axis])
+    }
+
+    /// The positions `kept` of an axis.
+    pub(super) fn kept(&mut self, data: &str, axis: usize, kept: &[u32]) -> String {
+        let places = kept.iter().flat_map(|&at| i64::from(at).to_le_bytes());
+        let places = self.constant(ElementType::Int64, &[kept.len()], places.collect());
+        let mut along = attribute("axis", AttributeType::Int);
+        along.i = Some(axis as i64);
+        self.node("Gather", &[data, &places], vec![along])
+    }
+
+    /// A value that layers make as `[groups, rows, rows of the weight]` in 32 bits; its other axes are in the
+    /// order of the layers' columns.
+    pub(super) fn rows(&mut self, value: &str, layout: &Rows) -> String {
+        let x = self.as_floats(value);
+        let rest = (0..layout.rank).filter(|&axis| axis != layout.axis);
+        let order: Vec<usize> = rest.chain([layout.axis]).collect();
+        let x = self.transpose(&x, &order);
+        let mut axis = attribute("axis", AttributeType::Int);
+        axis.i = Some(layout.rank as i64 - 1);
+        let x = self.node("Flatten", &[&x], vec![axis]);
+        let x = self.reshape(&x, &[0, layout.groups as i64, -1]);
+        self.transpose(&x, &[1, 0, 2])
+    }
+
+    /// Columns times the transposed weights, by batch.
+    pub(super) fn product(&mut self, columns: &str, weights: &[Mat<f64>]) -> String {
+        let (rows, width) = weights.first().map_or((0, 0), |w| (w.nrows(), w.ncols()));
+        let numbers = weights.iter().flat_map(|matrix| {
+            (0..width).flat_map(move |j| (0..rows).map(move |i| matrix[(i, j)] as f32))
+        });
+        let bytes: Vec<u8> = numbers.flat_map(f32::to_le_bytes).collect();
+        let weights = self.constant(ElementType::Float, &[weights.len(), width, rows], bytes);
+        self.node("MatMul", &[columns, &weights], Vec::new())
+    }
+
+    /// A node of two inputs.
+    pub(super) fn pair(&mut self, operator: &str, a: &str, b: &str) -> String {
+        self.node(operator, &[a, b], Vec::new())
+    }
+
+    pub(super) fn shape(&mut self, matrix: &str) -> String {
+        self.node("Shape", &[matrix], Vec::new())
+    }
+
+    /// For rows `made` that are to be `target` before an activation between `bounds`, with `others` added to
+    /// both: the targets that the activation allows nearest to what was made, and the error behind it.
+    pub(super) fn behind(
+        &mut self,
+        made: &str,
+        target: &str,
+        others: Option<&str>,
+        bounds: [f32; 2],
+    ) -> (String, String) {
+        let whole = |taps: &mut Self, rows: &str| match others {
+            Some(others) => taps.pair("Add", rows, others),
+            None => rows.to_owned(),
+        };
+        let (made, wanted) = (whole(self, made), whole(self, target));
+        let (mut moved, mut error) = (wanted.clone(), [made.clone(), wanted.clone()]);
+        // Which operator leaves what is outside a bound, which what is inside, and which tells them apart.
+        let sides = [("Min", "Max", "Less"), ("Max", "Min", "Greater")];
+        for (bound, (outwards, inwards, compares)) in bounds.into_iter().zip(sides) {
+            if bound.is_infinite() {
+                continue;
+            }
+            let bound = self.constant(ElementType::Float, &[], bound.to_le_bytes().to_vec());
+            let free = self.pair(outwards, &made, &bound);
+            let inside = self.pair(compares, &bound, &wanted);
+            moved = self.node("Where", &[&inside, &moved, &free], Vec::new());
+            error = error.map(|rows| self.pair(inwards, &rows, &bound));
+        }
+        let error = self.pair("Sub", &error[0], &error[1]);
+        let moved = match others {
+            Some(others) => self.pair("Sub", &moved, others),
+            None => moved,
+        };
+        (moved, error)
+    }
+
+    /// A new graph input of 32-bit numbers.
+    pub(super) fn input(&mut self, what: &str, rank: usize) -> String {
+        let name = format!("{}.{what}", self.fresh());
+        let declared = info(&name, Some(ElementType::Float), Some(rank));
+        self.proto.input.push(declared);
+        name
+    }
+
+    /// Makes a value an output.
+    pub(super) fn output(&mut self, name: &str, element: ElementType) {
+        if self.proto.output.iter().all(|output| output.name() != name) {
+            self.proto.output.push(info(name, Some(element), None));
+        }
+    }
+
+    /// Reduces the rows of `[batches, rows, columns]`.
+    pub(super) fn reduce(&mut self, operator: &str, matrix: &str) -> String {
         let mut keep = attribute("keepdims", AttributeType::Int);
         keep.i = Some(0);
-        if self.opset >= AXES_AS_INPUT {
+        let since = if operator == "ReduceSum" {
+            SUM_AXES_AS_INPUT
+        } else {
+            AXES_AS_INPUT
+        };
+        if self.opset >= since {
             let axes = self.constant(ElementType::Int64, &[1], 1_i64.to_le_bytes().to_vec());
-            return self.node("ReduceSumSquare", &[matrix, &axes], vec![keep]);
+            return self.node(operator, &[matrix, &axes], vec![keep]);
         }
         let mut axes = attribute("axes", AttributeType::Ints);
         axes.ints = vec![1];
-        self.node("ReduceSumSquare", &[matrix], vec![keep, axes])
+        self.node(operator, &[matrix], vec![keep, axes])
     }
 
     fn reshape(&mut self, x: &str, shape: &[i64]) -> String {
@@ -243,7 +310,12 @@ impl<'a> Taps<'a> {
         name
     }
 
-    fn node(&mut self, operator: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+    pub(super) fn node(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> String {
         let output = self.fresh();
         self.proto.node.push(NodeProto {
             op_type: Some(operator.to_owned()),

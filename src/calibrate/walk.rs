@@ -1,36 +1,25 @@
-//! Running a model segment by segment over a data set.
+//! Measuring the layers of a model over a data set, segment by segment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::segment::{Changes, Cut, Segment};
-use super::spill::Spill;
-use super::stages::Stages;
+use super::pass::Pass;
+use super::segment::{Changes, Cut, Segment, info};
+use super::spill::{Spill, Waiting};
+use super::stages::{Probe, Stages};
+use super::statistics::{Statistic, Statistics};
+use super::taps::Taps;
+use super::uses::{Copies, needs};
 use crate::data::DataSet;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::graph::NodeId;
 use crate::layers::Layer;
-use crate::ops::Role;
-use crate::runtime::{Provider, Runtime, SessionOptions, Tensor};
-
-/// What is measured of the columns of a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// Sums of squares.
-    Norms,
-    /// Gram matrices: sums of products of all pairs.
-    Grams,
-}
-
-/// What was measured of the columns of a layer.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Statistics {
-    /// Number of rows that were summed over: samples times places.
-    pub(crate) rows: u64,
-    /// By batch of the layer: sums of squares, or a Gram matrix row by row.
-    pub(crate) sums: Vec<Vec<f64>>,
-}
+use crate::onnx::ElementType;
+use crate::onnx::proto::GraphProto;
+use crate::ops::Linear;
+use crate::runtime::{Provider, Runtime, Tensor};
 
 /// Values that a run of one batch may hold at a time, in bytes: it decides how many samples make a batch.
 const LARGEST_BATCH: u64 = 256 << 20;
@@ -68,6 +57,14 @@ pub(crate) struct Walk<'a> {
 /// Takes a layer's place and statistics, returns its new bytes if it has changed.
 type Each<'a> = &'a mut dyn FnMut(usize, Statistics) -> Result<Option<Vec<u8>>>;
 
+/// A statistic of a use of a layer in a segment.
+struct Tap {
+    layer: usize,
+    statistic: Statistic,
+    name: String,
+    shape: String,
+}
+
 impl Walk<'_> {
     /// Measures all `layers` and calls `each` once for every one, in the order in which they run; what it
     /// returns takes the place of the layer's weights from then on. `progress` gets batches done and to do.
@@ -78,50 +75,54 @@ impl Walk<'_> {
     pub(crate) fn run(
         &self,
         layers: &[&Layer],
-        wanted: Wanted,
+        wanted: &[Statistic],
         each: Each,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<()> {
-        let stages = Stages::of(self.analysis, layers, self.in_order);
+        let uses: Vec<(usize, &Linear)> = layers
+            .iter()
+            .enumerate()
+            .flat_map(|(place, layer)| layer.uses.iter().map(move |linear| (place, linear)))
+            .collect();
+        let stages = self.stages(layers, &uses);
         let total = stages.measured.len() * self.data.batches();
         let mut changes = Changes::new();
         let mut waiting = Spill::new()?;
-        let mut sums: HashMap<usize, Statistics> = HashMap::new();
-        for number in 0..stages.measured.len() {
-            let known = waiting.waiting();
+        let mut known: HashMap<usize, Statistics> = HashMap::new();
+        let mut missing: Vec<usize> = layers.iter().map(|layer| layer.uses.len()).collect();
+        for (number, measured) in stages.measured.iter().enumerate() {
+            let uses: Vec<(usize, &Linear)> = measured.iter().map(|&use_| uses[use_]).collect();
             let cut = Cut {
                 analysis: self.analysis,
-                layers,
                 stages: &stages,
-                wanted,
                 changes: &changes,
             };
-            let segment = cut.segment(number, &known);
+            let (segment, taps) =
+                self.segment(&cut, number, &waiting.waiting(), layers, &uses, wanted);
             let mut next = Spill::new()?;
             let before = number * self.data.batches();
             let mut count = |batch: usize| progress(before + batch, total);
-            let found = self.run_segment(&segment, &mut waiting, &mut next, &mut count)?;
-            let ready = &stages.ready[number];
-            let of = |place: usize| segment.taps.iter().filter(move |tap| tap.layer == place);
-            for tap in segment
-                .taps
-                .iter()
-                .filter(|tap| !ready.contains(&tap.layer))
-            {
-                let known = sums.entry(tap.layer).or_default();
-                add(known, &found[&tap.statistic], layers[tap.layer], wanted);
+            let found = self.measure(&segment, &taps, &mut waiting, &mut next, &mut count)?;
+            for &(place, _) in &uses {
+                missing[place] -= 1;
             }
+            let mut places: Vec<usize> = uses.iter().map(|(place, _)| *place).collect();
+            places.sort_unstable();
+            places.dedup();
             // One layer after the other, so that statistics that several share are copied for one at a time.
-            for &place in ready {
-                let mut statistics = sums.remove(&place).unwrap_or_default();
-                of(place).for_each(|tap| {
-                    add(
-                        &mut statistics,
-                        &found[&tap.statistic],
-                        layers[place],
-                        wanted,
-                    );
-                });
+            for place in places {
+                let mut statistics = known.remove(&place).unwrap_or_default();
+                for tap in taps.iter().filter(|tap| tap.layer == place) {
+                    let (part, rows) = &found[&tap.name];
+                    if tap.statistic == wanted[0] {
+                        statistics.rows += rows;
+                    }
+                    statistics.join(tap.statistic, part, layers[place]);
+                }
+                if missing[place] > 0 {
+                    known.insert(place, statistics);
+                    continue;
+                }
                 self.check(layers[place], &statistics)?;
                 if let Some(bytes) = each(place, statistics)? {
                     changes.insert(layers[place].name.clone(), Bytes::from(bytes));
@@ -132,59 +133,98 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Sums of every statistic over all batches, with the number of rows.
-    fn run_segment(
+    /// Segments end before the last node of every layer, if layers are measured in order.
+    fn stages(&self, layers: &[&Layer], uses: &[(usize, &Linear)]) -> Stages {
+        let graph = self.analysis.graph();
+        let place: HashMap<NodeId, usize> = graph.order().iter().copied().zip(0..).collect();
+        let last = |layer: &&Layer| layer.nodes().max_by_key(|node| place[node]);
+        let cuts: HashSet<NodeId> = match self.in_order {
+            true => layers.iter().filter_map(last).collect(),
+            false => HashSet::new(),
+        };
+        let probe = |(_, linear): &(usize, &Linear)| Probe {
+            needs: needs(self.analysis, linear),
+            before: linear.node,
+        };
+        let probes: Vec<Probe> = uses.iter().map(probe).collect();
+        Stages::of(self.analysis, &probes, &cuts)
+    }
+
+    fn segment(
+        &self,
+        cut: &Cut,
+        number: usize,
+        waiting: &[Waiting],
+        layers: &[&Layer],
+        uses: &[(usize, &Linear)],
+        wanted: &[Statistic],
+    ) -> (Segment, Vec<Tap>) {
+        let reads = uses.iter().flat_map(|(_, of)| needs(self.analysis, of));
+        let mut out = Vec::new();
+        let mut append = |proto: &mut GraphProto| {
+            let mut copies = Copies::default();
+            let data: Vec<_> = uses
+                .iter()
+                .filter_map(|&(place, linear)| {
+                    let data = copies.data(self.analysis, layers[place], linear, proto)?;
+                    Some((place, data))
+                })
+                .collect();
+            let mut taps = Taps::new(self.analysis.graph(), proto);
+            for (layer, (name, columns)) in data {
+                let (matrix, shape) = taps.columns(&name, &columns);
+                out.extend(wanted.iter().map(|&statistic| Tap {
+                    layer,
+                    statistic,
+                    name: taps.statistic(&matrix, statistic),
+                    shape: shape.clone(),
+                }));
+            }
+            let mut outputs: BTreeMap<&str, ElementType> = BTreeMap::new();
+            for tap in &out {
+                outputs.insert(&tap.name, ElementType::Float);
+                outputs.insert(&tap.shape, ElementType::Int64);
+            }
+            let outputs = outputs.into_iter();
+            let outputs = outputs.map(|(name, element)| info(name, Some(element), None));
+            proto.output.extend(outputs);
+        };
+        let reads: Vec<_> = reads.collect();
+        let segment = cut.segment(number, waiting, &reads, &mut append);
+        (segment, out)
+    }
+
+    /// Every statistic over all batches, with the number of rows.
+    fn measure(
         &self,
         segment: &Segment,
+        taps: &[Tap],
         waiting: &mut Spill,
         next: &mut Spill,
         count: &mut dyn FnMut(usize),
     ) -> Result<HashMap<String, (Vec<f64>, u64)>> {
-        let options = SessionOptions {
-            provider: self.provider.clone(),
-            ..SessionOptions::default()
-        };
-        let mut session =
-            self.runtime
-                .session_with(&segment.model, "a part of the model", &options)?;
-        let mut sums: HashMap<String, (Vec<f64>, u64)> = HashMap::new();
-        for number in 0..self.data.batches() {
-            let stored = waiting.batch(number)?;
-            let mut inputs: Vec<(String, Tensor)> = Vec::new();
-            if !segment.inputs.is_empty() {
-                inputs.extend(self.data.batch(number)?.inputs);
-                inputs.retain(|(name, _)| segment.inputs.contains(name));
-            }
-            let (read, passed): (Vec<_>, Vec<_>) = stored
-                .into_iter()
-                .partition(|(name, _)| segment.reads.contains(name));
-            inputs.extend(read);
-            let outputs: HashMap<String, Tensor> = session.run(&inputs)?.into_iter().collect();
-            let mut counted: Vec<&str> = Vec::new();
-            for tap in &segment.taps {
-                if counted.contains(&tap.statistic.as_str()) {
-                    continue;
-                }
-                counted.push(&tap.statistic);
-                let sum = sums.entry(tap.statistic.clone()).or_default();
+        let mut found: HashMap<String, (Vec<f64>, u64)> = HashMap::new();
+        let mut each = |number: usize, outputs: &HashMap<String, Tensor>| {
+            let mut counted: HashSet<&str> = HashSet::new();
+            for tap in taps.iter().filter(|tap| counted.insert(&tap.name)) {
+                let known = found.entry(tap.name.clone()).or_default();
                 let rows = outputs[&tap.shape].to_f64();
-                sum.1 += rows.get(1).map_or(0, |&rows| rows as u64);
-                accumulate(&mut sum.0, &outputs[&tap.statistic]);
+                known.1 += rows.get(1).map_or(0, |&rows| rows as u64);
+                tap.statistic.accumulate(&mut known.0, &outputs[&tap.name]);
             }
-            let all = inputs.into_iter().chain(passed).chain(outputs);
-            let mut front: Vec<(String, Tensor)> = all
-                .filter(|(name, _)| segment.front.contains(name))
-                .collect();
-            front.sort_by(|(a, _), (b, _)| a.cmp(b));
-            next.push(&front)?;
             count(number + 1);
-        }
-        Ok(sums)
+        };
+        let pass = Pass {
+            runtime: self.runtime,
+            provider: &self.provider,
+            data: self.data,
+        };
+        pass.run(segment, &[], waiting, Some(next), &mut each)?;
+        Ok(found)
     }
 
     fn check(&self, layer: &Layer, statistics: &Statistics) -> Result<()> {
-        let finite = statistics.sums.iter().flatten().all(|sum| sum.is_finite());
-        match finite {
+        match statistics.are_finite() {
             true => Ok(()),
             false => Err(Error::Data {
                 what: self.data.describe(),
@@ -195,51 +235,4 @@ impl Walk<'_> {
             }),
         }
     }
-}
-
-fn accumulate(sum: &mut Vec<f64>, tensor: &Tensor) {
-    let Tensor::Float(array) = tensor else {
-        return;
-    };
-    sum.resize(array.len(), 0.0);
-    for (sum, &part) in sum.iter_mut().zip(array) {
-        *sum += f64::from(part);
-    }
-}
-
-/// Adds a statistic to what is known of a layer; data that all batches of the layer share counts for each.
-fn add(known: &mut Statistics, (sums, rows): &(Vec<f64>, u64), layer: &Layer, wanted: Wanted) {
-    let width = match wanted {
-        Wanted::Norms => layer.columns(),
-        Wanted::Grams => layer.columns() * layer.columns(),
-    };
-    known.rows += rows;
-    known.sums.resize(layer.batches(), vec![0.0; width]);
-    for (sum, place) in known.sums.iter_mut().zip(own_batches(layer)) {
-        let part = &sums[place * width..][..width];
-        sum.iter_mut()
-            .zip(part)
-            .for_each(|(sum, part)| *sum += part);
-    }
-}
-
-/// For every batch of a layer the batch of its data.
-fn own_batches(layer: &Layer) -> Vec<usize> {
-    let Some(linear) = layer.uses.first() else {
-        return Vec::new();
-    };
-    let mut own = Vec::new();
-    if linear.groups > 1 {
-        own.push(true);
-    }
-    own.extend(linear.roles.iter().filter_map(|role| match role {
-        Role::Batch(axis) => Some(axis.is_some()),
-        Role::Row(_) | Role::Reduction(_) | Role::Kernel => None,
-    }));
-    let axes = layer.batches.iter().zip(own);
-    axes.fold(vec![0], |outer, (axis, own)| {
-        let inner =
-            |&at: &usize| (0..axis.size).map(move |i| if own { at * axis.size + i } else { at });
-        outer.iter().flat_map(inner).collect()
-    })
 }

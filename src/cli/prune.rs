@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use secateur::data::DataSource;
 use secateur::importance::Criterion;
-use secateur::job::{DeadOptions, Proof, PruneOptions, Source, prune, prune_dead};
+use secateur::job::{
+    DeadOptions, Proof, PruneCalibration, PruneOptions, Source, prune, prune_dead,
+};
 use secateur::plan::{Cost, CostBudget, Scope, Settings};
+use secateur::recover::Recovery;
+use secateur::runtime::Provider;
 
-use super::{Printer, RuntimeFlags, overwrite, parse_number, parse_size, say};
+use super::{Printer, RuntimeFlags, measured, overwrite, parse_number, parse_size, say};
 
 /// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original
 #[derive(Args, Debug)]
@@ -43,9 +48,10 @@ pub struct PruneArgs {
     /// Take at most this share of the channels of any dimension [default: 1; 0.9 for scopes over several]
     #[arg(long, value_name = "R", value_parser = parse_largest, conflicts_with = "plan")]
     max_ratio: Option<f64>,
-    /// How channels are scored: l1, l2 or random
-    #[arg(long, default_value = "l2", conflicts_with = "plan")]
-    criterion: Criterion,
+    /// How channels are scored: l1, l2 or random by weight; obs, reconstruction, wanda, act-mean, act-max,
+    /// act-min, act-var, act-zero or loss on calibration data [default: obs with calibration data, else l2]
+    #[arg(long, conflicts_with = "plan")]
+    criterion: Option<Criterion>,
     /// Seed of the random criterion
     #[arg(long, default_value_t = 0, conflicts_with = "plan")]
     seed: u64,
@@ -64,13 +70,34 @@ pub struct PruneArgs {
     /// Leave dimensions alone whose channels influence each other (LayerNorm, reductions)
     #[arg(long, conflicts_with = "plan")]
     exact: bool,
+    /// A few hundred samples, no labels needed: an .npz file, a folder of .npy files, or onnx test data
+    #[arg(long, value_name = "PATH")]
+    calibration: Option<PathBuf>,
+    /// Use at most this many calibration samples
+    #[arg(
+        long,
+        default_value_t = 512,
+        value_name = "N",
+        requires = "calibration"
+    )]
+    samples: usize,
+    /// Statistics of the layers on the calibration data, as safetensors: read if the file is there, else
+    /// written
+    #[arg(long, value_name = "FILE", requires = "calibration")]
+    stats: Option<PathBuf>,
+    /// What makes up for removed channels: none, bias, fold or solve [default: solve]
+    #[arg(long, requires = "calibration")]
+    recover: Option<Recovery>,
+    /// Where calibration runs: cpu, cuda[:N], tensorrt[:N], webgpu or plugin:LIBRARY[,NAME]
+    #[arg(long, default_value = "cpu", requires = "calibration")]
+    provider: Provider,
     /// Replay this plan instead of making one
     #[arg(long, value_name = "PLAN")]
     plan: Option<PathBuf>,
     /// Remove only what zeros have made dead, without loss: channels that nothing reads, or that are constant
     #[arg(long, conflicts_with_all = [
         "plan", "plan_out", "ratio", "params", "macs", "bytes", "scope", "ratio_for", "max_ratio", "criterion", "seed", "skip", "only", "min_channels", "round_to", "exact",
-        "no_verify",
+        "no_verify", "calibration",
     ])]
     from_zeros: bool,
     /// Write the plan here
@@ -124,15 +151,22 @@ fn parse_multiple(text: &str) -> Result<usize, String> {
 
 impl PruneArgs {
     pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+        let model = self.model.clone();
+        if self.calibration.is_some() {
+            let options = self.options();
+            let report = measured("steps", |say, progress| {
+                prune(&model, &options, say, progress)
+            })?;
+            return printer.print(&report);
+        }
         let spinner = ProgressBar::new_spinner();
         spinner.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}")?);
         spinner.set_message(format!("pruning {}", self.model.display()));
         spinner.enable_steady_tick(Duration::from_millis(100));
         let mut tell = |line: &str| spinner.suspend(|| say(line));
-        let model = self.model.clone();
         let report = match self.from_zeros {
             true => prune_dead(&model, &self.dead_options(), &mut tell),
-            false => prune(&model, &self.options(), &mut tell),
+            false => prune(&model, &self.options(), &mut tell, &mut |_, _| {}),
         };
         spinner.finish_and_clear();
         printer.print(&report?)
@@ -159,7 +193,10 @@ impl PruneArgs {
             Some(path) => Source::Plan(path),
             None => Source::Settings(Settings {
                 ratio: self.ratio,
-                criterion: self.criterion,
+                criterion: self.criterion.unwrap_or(match self.calibration {
+                    Some(_) => Criterion::Obs,
+                    None => Criterion::L2,
+                }),
                 seed: self.seed,
                 skip: self.skip,
                 only: self.only,
@@ -176,6 +213,14 @@ impl PruneArgs {
             source,
             output: self.output.filter(|_| !self.dry_run),
             plan_out: self.plan_out,
+            calibration: self.calibration.map(|path| PruneCalibration {
+                source: DataSource::Path(path),
+                samples: self.samples,
+                stats: self.stats,
+                recovery: self.recover.unwrap_or_default(),
+                provider: self.provider,
+                runtime: self.runtime.options(),
+            }),
             proof: match self.no_verify {
                 true => Proof::Skipped,
                 false => Proof::Required(self.runtime.options()),

@@ -11,6 +11,7 @@ use ndarray_npy::{ViewNpyError, ViewNpyExt};
 
 use super::{Batch, Labels, misfit, read_fault};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::onnx::ElementType;
 use crate::runtime::{Signature, Tensor};
 
@@ -153,8 +154,7 @@ fn rows(bytes: &[u8], range: Range<usize>) -> std::result::Result<Tensor, String
 
 impl Column {
     fn open(name: &str, file: &File, path: &Path) -> Result<Column> {
-        // SAFETY: the map is only read; see `onnx::load` on foreign processes that truncate files.
-        let map = unsafe { Mmap::map(file) }.map_err(|source| read_fault(path, source))?;
+        let map = files::mapped(file).map_err(|source| read_fault(path, source))?;
         let (element, shape) = header(&map).map_err(|reason| Error::Data {
             what: path.display().to_string(),
             misfits: vec![format!(

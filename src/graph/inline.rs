@@ -4,7 +4,7 @@
 //! Names made inside a body get the calling node's name as prefix; attribute references take the caller's
 //! value or the function's default. Element types and shapes stay as they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
 use crate::onnx::Model;
@@ -190,6 +190,23 @@ fn attribute_values(
         .collect()
 }
 
+/// The graph with `prefix` and a dot before all of its names but those of its inputs.
+pub(crate) fn prefixed(graph: &GraphProto, prefix: &str) -> GraphProto {
+    let own: HashSet<&str> = graph.initializer.iter().map(|t| t.name()).collect();
+    let inputs = graph.input.iter().map(|input| input.name());
+    let kept = inputs.filter(|name| !own.contains(name));
+    let rename = Renaming {
+        names: kept
+            .map(|name| (name.to_owned(), name.to_owned()))
+            .collect(),
+        prefix: prefix.to_owned(),
+        attributes: HashMap::new(),
+    };
+    let mut graph = graph.clone();
+    rename.graph(&mut graph);
+    graph
+}
+
 /// What the names and attribute references of one call's body become.
 struct Renaming {
     names: HashMap<String, String>,
@@ -234,7 +251,9 @@ impl Renaming {
     }
 
     fn graph(&self, graph: &mut GraphProto) {
-        for tensor in &mut graph.initializer {
+        let sparse = graph.sparse_initializer.iter_mut();
+        let sparse = sparse.filter_map(|tensor| tensor.values.as_mut());
+        for tensor in graph.initializer.iter_mut().chain(sparse) {
             tensor.name = Some(self.name(tensor.name()));
         }
         let infos = graph.input.iter_mut().chain(&mut graph.output);

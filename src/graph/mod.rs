@@ -25,7 +25,7 @@ use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, type_proto};
 use crate::onnx::{ElementType, Model};
 
 pub(crate) use attributes::Attributes;
-pub(crate) use inline::inlined;
+pub(crate) use inline::{inlined, prefixed};
 
 /// A node, by its place in the model's node list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

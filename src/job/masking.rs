@@ -5,7 +5,7 @@ use std::path::Path;
 use fixedbitset::FixedBitSet;
 
 use super::mask::{Calibration, left_rows};
-use crate::calibrate::{Statistics, Walk, Wanted, batch_size};
+use crate::calibrate::{Statistic, Statistics, Walk, batch_size};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
@@ -211,8 +211,11 @@ fn calibrated(
         masked[place] = Some(done);
         Ok(Some(bytes))
     };
-    let wanted = if solved { Wanted::Grams } else { Wanted::Norms };
-    walk.run(&layers, wanted, &mut each, progress)?;
+    let wanted = match solved {
+        true => Statistic::Products,
+        false => Statistic::Squares,
+    };
+    walk.run(&layers, &[wanted], &mut each, progress)?;
     warn_of_rank(&poor, &mut found.warnings);
     if !solved && !sequential {
         let masks = chosen.masks(settings, &norms)?;
@@ -231,7 +234,7 @@ fn calibrated(
 /// Norms of the columns, by batch and column, that do not depend on the number of samples.
 fn root_mean_squares(statistics: &Statistics) -> Vec<f32> {
     let rows = statistics.rows.max(1) as f64;
-    let sums = statistics.sums.iter().flatten();
+    let sums = statistics.of(Statistic::Squares).iter().flatten();
     sums.map(|sum| (sum / rows).sqrt() as f32).collect()
 }
 
@@ -252,7 +255,7 @@ fn warn_of_rank(poor: &[(String, usize, u64)], warnings: &mut Vec<String>) {
 fn sparsified(
     layer: &Layer,
     weights: &Weights,
-    statistics: Statistics,
+    mut statistics: Statistics,
     zeros: usize,
     settings: &MaskSettings,
     warnings: &mut Vec<String>,
@@ -263,7 +266,13 @@ fn sparsified(
         kept,
         damping,
         dead,
-    } = solve(layer, matrix, statistics.sums, zeros, settings.pattern);
+    } = solve(
+        layer,
+        matrix,
+        statistics.take(Statistic::Products),
+        zeros,
+        settings.pattern,
+    );
     if damping > crate::masks::DAMPING {
         warnings.push(format!(
             "the Gram matrix of '{}' was so near to singular that {damping:.0e} of its mean diagonal was added",

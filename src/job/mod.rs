@@ -1,6 +1,7 @@
 //! The commands as library calls: from files to files, with a report.
 
 mod bench;
+mod calibrated;
 mod gains;
 mod inspect;
 mod mask;
@@ -22,6 +23,7 @@ use crate::onnx::Model;
 use crate::runtime::{Library, Package, Provider, Runtime};
 
 pub use bench::{BenchOptions, PeakMemory, bench, peak_memory};
+pub use calibrated::PruneCalibration;
 pub use inspect::inspect;
 pub use mask::{Calibration, MaskOptions, MaskSource, Store, mask};
 pub use prune::{PruneOptions, Source, prune};

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::calibrated::{Calibrated, PruneCalibration};
 use super::watch::Watch;
 use super::{Overwrite, Proof, analyse, check_target};
 use crate::axes::Kept;
@@ -36,6 +37,8 @@ pub struct PruneOptions {
     pub output: Option<PathBuf>,
     /// Where the plan goes.
     pub plan_out: Option<PathBuf>,
+    /// The data that criteria and recovery use.
+    pub calibration: Option<PruneCalibration>,
     /// Whether the result is verified.
     pub proof: Proof,
     /// Sizes of dynamic input axes, for costs and verification.
@@ -44,15 +47,17 @@ pub struct PruneOptions {
     pub overwrite: Overwrite,
 }
 
-/// Prunes the model at `path`. `say` gets a line when something takes long or changes the machine.
+/// Prunes the model at `path`. `say` gets a line when something takes long or changes the machine;
+/// `progress` gets what is done and the whole of each step that takes long.
 ///
 /// # Errors
-/// A bad model, plan or argument; nothing to prune; a failed verification; an output that cannot be written.
+/// A bad model, plan, data or argument; nothing to prune; a failed verification; an output that cannot be written.
 /// In all cases no output is left.
 pub fn prune(
     path: &Path,
     options: &PruneOptions,
     say: &mut dyn FnMut(&str),
+    progress: &mut dyn FnMut(usize, usize),
 ) -> Result<PruneReport> {
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
@@ -67,7 +72,17 @@ pub fn prune(
         options.overwrite,
     )?;
     let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
-    let (plan, rows) = watch.stage("plan", || plan(&analysis, &options.source))?;
+    let calibrated = match &options.calibration {
+        None => None,
+        Some(calibration) => {
+            let open = || Calibrated::open(&analysis, calibration, say, progress);
+            Some(watch.stage("calibrate", open)?)
+        }
+    };
+    let calibrated = calibrated.as_ref();
+    let (plan, rows) = watch.stage("plan", || {
+        plan(&analysis, &options.source, calibrated, progress)
+    })?;
     let kept = plan.kept(&analysis)?;
     let mut report = PruneReport {
         schema: SCHEMA,
@@ -79,6 +94,7 @@ pub fn prune(
         file_bytes_after: None,
         budget: None,
         dimensions: rows,
+        recovery: None,
         verification: None,
         stages: Vec::new(),
     };
@@ -94,8 +110,19 @@ pub fn prune(
         let mut pruned = watch.stage("rewrite", || rewrite::prune(&analysis, &plan))?;
         check_target(&model, &pruned.target_paths(output), options.overwrite)?;
         report.after.nodes = node_count(&pruned, report.after);
+        let recovered = match calibrated.filter(|of| of.recovers()) {
+            None => None,
+            Some(calibrated) => {
+                let recover = || calibrated.recover(&analysis, &plan, &pruned, progress);
+                let (edited, row) = watch.stage("recover", recover)?;
+                pruned = watch.stage("rewrite again", || rewrite::prune(&edited, &plan))?;
+                report.recovery = Some(row);
+                Some(edited)
+            }
+        };
+        let reference = recovered.as_ref().unwrap_or(&analysis);
         report.verification = watch.stage("verify", || {
-            prove(&analysis, &plan, &pruned, &options.proof, say)
+            prove(reference, &plan, &pruned, &options.proof, say)
         })?;
         stamp(&mut pruned, &plan);
         watch.stage("write", || pruned.save(output))?;
@@ -109,7 +136,12 @@ pub fn prune(
     Ok(report)
 }
 
-fn plan(analysis: &Analysis, source: &Source) -> Result<(Plan, Vec<PlannedRow>)> {
+fn plan(
+    analysis: &Analysis,
+    source: &Source,
+    calibrated: Option<&Calibrated>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(Plan, Vec<PlannedRow>)> {
     match source {
         Source::Plan(path) => {
             let plan = Plan::load(path)?;
@@ -120,7 +152,10 @@ fn plan(analysis: &Analysis, source: &Source) -> Result<(Plan, Vec<PlannedRow>)>
             Ok((plan, replayed_rows(analysis, &kept)))
         }
         Source::Settings(settings) => {
-            let scores = scores(analysis, settings.criterion, settings.seed)?;
+            let scores = match calibrated {
+                Some(calibrated) => calibrated.scores(analysis, settings, progress)?,
+                None => scores(analysis, settings.criterion, settings.seed)?,
+            };
             let selection = select(analysis, &scores, settings)?;
             if selection.pruned().next().is_none() {
                 let blocked = obstacles(analysis, &selection);

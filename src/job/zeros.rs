@@ -103,7 +103,7 @@ fn why_left(
 
 /// Gives the readers of dead channels their constants, then removes the channels.
 fn round(analysis: &Analysis, dead: &Dead, sizes: &[(String, i64)]) -> Result<Model> {
-    let folded = add_to_rows(analysis, &dead.constants)?;
+    let (folded, _) = add_to_rows(analysis, &dead.constants)?;
     let folded = analyse(&folded, sizes)?;
     let kept: BTreeMap<&str, &Vec<u32>> = dead
         .dimensions
@@ -179,6 +179,7 @@ pub fn prune_dead(
         file_bytes_after: None,
         budget: None,
         dimensions: cleared.rows,
+        recovery: None,
         verification: Some(verification),
         stages: Vec::new(),
     };

@@ -9,11 +9,17 @@
 //! An initializer with another reader (a table that is looked up, a parameter that is multiplied elementwise)
 //! is no layer; [`Layers::left`] says why.
 
+mod channels;
 mod find;
 mod view;
 
-use crate::graph::{NodeId, ValueId};
-use crate::ops::Linear;
+use faer::Mat;
+
+use crate::algebra::from_rows;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId, ValueId};
+use crate::onnx::to_f32;
+use crate::ops::{Linear, Role};
 
 pub use find::{Layers, LeftWeight};
 
@@ -87,6 +93,12 @@ impl Layer {
         self.reduction.map_or(1, |place| self.columns[place].size)
     }
 
+    /// True if its data is laid out as samples, channels, places: it is a convolution.
+    pub(crate) fn reads_windows(&self) -> bool {
+        let mut uses = self.uses.iter();
+        uses.any(|linear| linear.groups > 1 || linear.roles.contains(&Role::Kernel))
+    }
+
     /// The nodes that read it.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
         self.uses.iter().map(|of| of.node)
@@ -127,6 +139,30 @@ impl Layer {
             out.extend(columns.iter().map(|column| elements[row + column]));
         }
         out
+    }
+
+    /// The weights as a matrix of rows and columns for every batch.
+    ///
+    /// # Errors
+    /// A tensor that cannot be read, or holds what is no number.
+    pub(crate) fn matrices(&self, graph: &Graph) -> Result<Vec<Mat<f64>>> {
+        let Some(tensor) = graph.constant(self.value) else {
+            return Ok(Vec::new());
+        };
+        let elements: Vec<f64> = self
+            .gather(&to_f32(tensor)?)
+            .into_iter()
+            .map(f64::from)
+            .collect();
+        if elements.iter().any(|weight| !weight.is_finite()) {
+            return Err(Error::tensor(
+                &self.name,
+                "holds weights that are no finite numbers, so it cannot be solved for; use a criterion that reads weights only, with --recover none, or repair the model",
+            ));
+        }
+        let (rows, columns) = (self.rows(), self.columns());
+        let batches = elements.chunks_exact((rows * columns).max(1));
+        Ok(batches.map(|of| from_rows(rows, columns, of)).collect())
     }
 
     /// The inverse of [`Layer::gather`].

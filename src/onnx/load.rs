@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::Path;
 
 use bytes::Bytes;
-use memmap2::Mmap;
 use prost::Message;
 
 use super::external::ExternalFiles;
@@ -12,6 +11,7 @@ use super::model::Model;
 use super::proto::{ModelProto, tensor_proto::DataLocation};
 use super::{sparse, tensor, visit};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Maps a whole file into memory.
 pub(crate) fn map_file(path: &Path) -> Result<Bytes> {
@@ -27,10 +27,7 @@ pub(crate) fn map_file(path: &Path) -> Result<Bytes> {
     if metadata.len() == 0 {
         return Ok(Bytes::new());
     }
-    // SAFETY: the map is only read. As with every mapped file, a foreign process that truncates the file
-    // while it is open can end this one; our own writes go to a new file that is renamed into place.
-    let map = unsafe { Mmap::map(&file) }.map_err(fault)?;
-    Ok(Bytes::from_owner(map))
+    Ok(Bytes::from_owner(files::mapped(&file).map_err(fault)?))
 }
 
 impl Model {

@@ -2,7 +2,7 @@
 
 use super::arithmetic as ev;
 use super::typing::{Ruling, Typing, Unsupported};
-use super::{Row, Viewing, row};
+use super::{Pointwise, Row, Viewing, row};
 use crate::axes::Type;
 use crate::onnx::ElementType;
 
@@ -14,7 +14,7 @@ pub(super) const ROWS: &[Row] = &[
     row("CastLike", carry).viewed(Viewing::Same),
     row("Dropout", carry),
     row("Neg", carry).evaluated(ev::negate),
-    row("Relu", unary),
+    row("Relu", unary).pointwise(Pointwise::Positive),
     row("LeakyRelu", unary),
     row("ThresholdedRelu", unary),
     row("Elu", unary),
@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Row] = &[
     row("Softplus", unary),
     row("Softsign", unary),
     row("Shrink", unary),
-    row("Clip", unary),
+    row("Clip", unary).pointwise(Pointwise::Bounded),
     row("Erf", unary),
     row("Abs", unary),
     row("Sign", unary),
@@ -58,12 +58,20 @@ pub(super) const ROWS: &[Row] = &[
     row("IsNaN", unary).yields(ElementType::Bool),
     row("IsInf", unary).yields(ElementType::Bool),
     row("BitwiseNot", unary),
-    row("Add", additive).evaluated(ev::add),
-    row("Sub", additive).evaluated(ev::sub),
+    row("Add", additive)
+        .evaluated(ev::add)
+        .pointwise(Pointwise::Sum),
+    row("Sub", additive)
+        .evaluated(ev::sub)
+        .pointwise(Pointwise::Difference),
     row("Sum", additive),
     row("Mean", additive),
-    row("Mul", scaling).evaluated(ev::mul),
-    row("Div", scaling).evaluated(ev::div),
+    row("Mul", scaling)
+        .evaluated(ev::mul)
+        .pointwise(Pointwise::Product),
+    row("Div", scaling)
+        .evaluated(ev::div)
+        .pointwise(Pointwise::Quotient),
     row("Pow", binary),
     row("Mod", binary).evaluated(ev::modulo),
     row("Min", binary).evaluated(ev::min),

@@ -52,6 +52,25 @@ pub(crate) enum Viewing {
     Permuted,
 }
 
+/// How an operator acts on each element of its first input, or of any input where it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pointwise {
+    /// The sum of all inputs.
+    Sum,
+    /// The first input less the second.
+    Difference,
+    /// The product of all inputs.
+    Product,
+    /// The first input over the second.
+    Quotient,
+    /// Batch normalisation with given statistics: scale, bias, mean and variance are inputs.
+    Normalised,
+    /// Negative numbers become zero.
+    Positive,
+    /// Numbers are cut off at a minimum and a maximum: inputs or attributes `min` and `max`.
+    Bounded,
+}
+
 /// What is known about one operator of the default domain.
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
@@ -62,6 +81,8 @@ pub(crate) struct Row {
     yields: Option<ElementType>,
     /// Set where the output shows the elements of the first input.
     pub(crate) viewing: Option<Viewing>,
+    /// Set where the output is piecewise linear in the elements of an input.
+    pub(crate) pointwise: Option<Pointwise>,
 }
 
 const fn row(operator: &'static str, rule: Rule) -> Row {
@@ -71,6 +92,7 @@ const fn row(operator: &'static str, rule: Rule) -> Row {
         evaluate: None,
         yields: None,
         viewing: None,
+        pointwise: None,
     }
 }
 
@@ -85,6 +107,13 @@ impl Row {
     const fn viewed(self, viewing: Viewing) -> Row {
         Row {
             viewing: Some(viewing),
+            ..self
+        }
+    }
+
+    const fn pointwise(self, pointwise: Pointwise) -> Row {
+        Row {
+            pointwise: Some(pointwise),
             ..self
         }
     }

@@ -1,11 +1,11 @@
 //! Normalisations: statistics over some axes, parameters along others.
 
 use super::typing::{Ruling, Typing, Unsupported, axis_of};
-use super::{Row, row};
+use super::{Pointwise, Row, row};
 use crate::axes::{Extent, Type};
 
 pub(super) const ROWS: &[Row] = &[
-    row("BatchNormalization", batch),
+    row("BatchNormalization", batch).pointwise(Pointwise::Normalised),
     row("InstanceNormalization", instance),
     row("LayerNormalization", layer),
     row("RMSNormalization", layer),

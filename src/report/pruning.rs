@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::RecoveryRow;
 use super::table::{count, percent, table};
 use crate::dimensions::Totals;
 use crate::plan::Cost;
@@ -30,6 +31,8 @@ pub struct PruneReport {
     pub budget: Option<BudgetRow>,
     /// Every dimension and what became of it.
     pub dimensions: Vec<PlannedRow>,
+    /// What recovery did; none without calibration data.
+    pub recovery: Option<RecoveryRow>,
     /// What was proven; none without verification.
     pub verification: Option<Verification>,
     /// How long each stage took.
@@ -90,6 +93,9 @@ impl fmt::Display for PruneReport {
                 f,
                 "asked for at most {asked:.4} of the {cost}, got {got:.4}"
             )?;
+        }
+        if let Some(recovery) = &self.recovery {
+            write!(f, "{recovery}")?;
         }
         match &self.verification {
             Some(proof) => write_proof(proof, f)?,

@@ -14,11 +14,15 @@ use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::onnx::{ElementType, Model, from_raw, to_f32};
 use crate::ops::Role;
 
-/// The analysed model with constants added to the rows of its layers.
+/// The analysed model with constants added to the rows of its layers, and the name of the initializer that
+/// each constant went to.
 ///
 /// # Errors
 /// A bias that cannot be read, or a result that is no valid graph.
-pub(crate) fn add_to_rows(analysis: &Analysis, constants: &[Constant]) -> Result<Model> {
+pub(crate) fn add_to_rows(
+    analysis: &Analysis,
+    constants: &[Constant],
+) -> Result<(Model, Vec<String>)> {
     let graph = analysis.graph();
     let mut proto = graph.model().proto.clone();
     let target = proto.graph.get_or_insert_default();
@@ -28,16 +32,15 @@ pub(crate) fn add_to_rows(analysis: &Analysis, constants: &[Constant]) -> Result
         added: Insertions::default(),
         changed: HashMap::new(),
     };
-    for constant in constants {
-        adder.add(constant, target)?;
-    }
+    let names: Result<Vec<String>> = constants
+        .iter()
+        .map(|constant| adder.add(constant, target))
+        .collect();
+    let names = names?;
     adder.added.apply(target);
     let model = graph.model().with(proto, graph.model().lazy.clone());
-    Ok(
-        Graph::verified(model, "the model with constants in its biases")?
-            .model()
-            .clone(),
-    )
+    let model = Graph::verified(model, "the model with constants in its biases")?;
+    Ok((model.model().clone(), names))
 }
 
 struct Adder<'a> {
@@ -49,24 +52,25 @@ struct Adder<'a> {
 }
 
 impl Adder<'_> {
-    fn add(&mut self, constant: &Constant, target: &mut GraphProto) -> Result<()> {
+    fn add(&mut self, constant: &Constant, target: &mut GraphProto) -> Result<String> {
         let linear = &constant.linear;
         let graph = self.analysis.graph();
         let node = graph.node(linear.node);
         if let Some(slot) = linear.bias.filter(|_| linear.scales[1] == 1.0) {
             match node.input(slot) {
-                Some(bias) if self.add_to_constant(bias, &constant.added, target)? => return Ok(()),
-                None => return self.as_bias(constant, slot, target),
+                Some(bias) if self.add_to_constant(bias, &constant.added, target)? => {
+                    return Ok(graph.value(bias).name.clone());
+                }
+                None => return Ok(self.as_bias(constant, slot, target)),
                 Some(_) => {}
             }
         }
         if let Some(bias) = self.bias_behind(constant)
             && self.add_to_constant(bias, &constant.added, target)?
         {
-            return Ok(());
+            return Ok(graph.value(bias).name.clone());
         }
-        self.as_node(constant, target);
-        Ok(())
+        Ok(self.as_node(constant, target))
     }
 
     /// Adds to an initializer that is a vector of one number per row and that nobody else reads.
@@ -145,7 +149,7 @@ impl Adder<'_> {
         name
     }
 
-    fn as_bias(&mut self, constant: &Constant, slot: usize, target: &mut GraphProto) -> Result<()> {
+    fn as_bias(&mut self, constant: &Constant, slot: usize, target: &mut GraphProto) -> String {
         let place = constant.node().index();
         // Two constants for one new bias meet in the node's list of inputs.
         let there = target.node[place]
@@ -153,18 +157,17 @@ impl Adder<'_> {
             .get(slot)
             .filter(|name| !name.is_empty());
         if there.is_some() {
-            self.as_node(constant, target);
-            return Ok(());
+            return self.as_node(constant, target);
         }
         let name = self.tensor(constant, 0, target);
         let inputs = &mut target.node[place].input;
         inputs.resize(inputs.len().max(slot + 1), String::new());
-        inputs[slot] = name;
-        Ok(())
+        inputs[slot].clone_from(&name);
+        name
     }
 
     /// An Add behind the node, under the name of what the node made.
-    fn as_node(&mut self, constant: &Constant, target: &mut GraphProto) {
+    fn as_node(&mut self, constant: &Constant, target: &mut GraphProto) -> String {
         let graph = self.analysis.graph();
         let place = constant.node().index();
         let output = graph.node(constant.node()).output(0);
@@ -183,10 +186,11 @@ impl Adder<'_> {
         let add = NodeProto {
             op_type: Some("Add".to_owned()),
             name: Some(format!("{bare}.add")),
-            input: vec![bare, name],
+            input: vec![bare, name.clone()],
             output: vec![made],
             ..NodeProto::default()
         };
         self.added.before(place + 1, add);
+        name
     }
 }

@@ -5,7 +5,30 @@ use bytes::Bytes;
 use crate::axes::{Extent, Kept, Type, Types};
 use crate::error::Result;
 use crate::onnx::proto::TensorProto;
-use crate::onnx::{ElementType, byte_length, pack, packed_bytes, unpacked};
+use crate::onnx::{ElementType, byte_length, from_raw, pack, packed_bytes, unpacked};
+
+/// By element of what `kept` leaves of a tensor with these axes its place in the whole tensor.
+///
+/// # Errors
+/// A tensor that is too large to number.
+pub(crate) fn kept_elements(
+    dims: &[usize],
+    axes: &[Type],
+    types: &Types,
+    kept: &Kept,
+) -> Result<Vec<u32>> {
+    let count: usize = dims.iter().product();
+    let numbers = (0..count as u32).flat_map(|number| number.to_le_bytes());
+    let numbers = from_raw(
+        "places",
+        ElementType::Uint32,
+        dims,
+        numbers.collect::<Vec<u8>>(),
+    );
+    let slice = TensorSlice::new(&numbers, axes, types, kept)?.run();
+    let places = slice.as_chunks().0.iter();
+    Ok(places.map(|&bytes| u32::from_le_bytes(bytes)).collect())
+}
 
 /// What stays of one axis.
 #[derive(Clone, Debug)]

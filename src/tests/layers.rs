@@ -3,7 +3,7 @@
 
 use super::builder::{Builder, Size, Value, analyse, noise};
 use super::rules::runtime;
-use crate::calibrate::{Statistics, Walk, Wanted};
+use crate::calibrate::{Statistic, Statistics, Walk};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::layers::{Layer, Layers};
@@ -25,7 +25,7 @@ fn data(analysis: &Analysis) -> DataSet<'_> {
 fn measure(
     analysis: &Analysis,
     layers: &[&Layer],
-    wanted: Wanted,
+    wanted: Statistic,
     in_order: bool,
     each: &mut dyn FnMut(usize) -> Option<Vec<u8>>,
 ) -> Vec<Statistics> {
@@ -43,9 +43,14 @@ fn measure(
         out[place] = statistics;
         Ok(each(place))
     };
-    walk.run(layers, wanted, &mut keep, &mut |_, _| {})
+    walk.run(layers, &[wanted], &mut keep, &mut |_, _| {})
         .expect("calibration");
     out
+}
+
+/// The only statistic that was measured.
+fn sums(statistics: &Statistics) -> &[Vec<f64>] {
+    statistics.found.values().next().expect("a statistic")
 }
 
 fn weights(analysis: &Analysis, layer: &Layer) -> Weights {
@@ -72,7 +77,7 @@ fn predicted(layer: &Layer, weights: &Weights, statistics: &Statistics) -> f64 {
     let width = layer.columns();
     let rows = matrix.chunks_exact(width).enumerate();
     let terms = rows.map(|(number, row)| {
-        let gram = &statistics.sums[number / layer.rows()];
+        let gram = &statistics.of(Statistic::Products)[number / layer.rows()];
         let product = |i: usize| {
             (0..width)
                 .map(|j| gram[i * width + j] * f64::from(row[j]))
@@ -98,7 +103,9 @@ fn check(name: &str, model: Builder) {
         weights.len(),
         "{name}"
     );
-    let grams = measure(&analysis, &[layer], Wanted::Grams, false, &mut |_| None);
+    let grams = measure(&analysis, &[layer], Statistic::Products, false, &mut |_| {
+        None
+    });
     let (expected, found) = (
         energy(&model, &analysis),
         predicted(layer, &weights, &grams[0]),
@@ -107,9 +114,11 @@ fn check(name: &str, model: Builder) {
         (expected - found).abs() < 1e-4 * expected,
         "{name}: {found} instead of {expected}"
     );
-    let norms = measure(&analysis, &[layer], Wanted::Norms, false, &mut |_| None);
+    let norms = measure(&analysis, &[layer], Statistic::Squares, false, &mut |_| {
+        None
+    });
     let width = layer.columns();
-    for (gram, norms) in grams[0].sums.iter().zip(&norms[0].sums) {
+    for (gram, norms) in sums(&grams[0]).iter().zip(sums(&norms[0])) {
         for (column, norm) in norms.iter().enumerate() {
             let square = gram[column * width + column];
             assert!(
@@ -317,11 +326,11 @@ fn recurrent_layers_have_input_and_hidden_weights() {
     assert_eq!(sizes(&found.layers[0]), [2, 12, 5]);
     assert_eq!(sizes(&found.layers[1]), [2, 12, 4]);
     let layers: Vec<&Layer> = found.layers.iter().collect();
-    let statistics = measure(&analysis, &layers, Wanted::Norms, true, &mut |_| None);
+    let statistics = measure(&analysis, &layers, Statistic::Squares, true, &mut |_| None);
     // All directions read the same inputs, each its own states; the states are not connected to anything.
-    assert_eq!(statistics[0].sums[0], statistics[0].sums[1]);
-    assert_ne!(statistics[1].sums[0], statistics[1].sums[1]);
-    assert!(statistics[1].sums.iter().flatten().all(|&sum| sum > 0.0));
+    assert_eq!(sums(&statistics[0])[0], sums(&statistics[0])[1]);
+    assert_ne!(sums(&statistics[1])[0], sums(&statistics[1])[1]);
+    assert!(sums(&statistics[1]).iter().flatten().all(|&sum| sum > 0.0));
 }
 
 #[test]
@@ -395,11 +404,13 @@ fn check_order(model: &Model) {
         bytes
     };
     // Unchanged, segments measure what the whole measures.
-    let whole = measure(&analysis, &layers, Wanted::Grams, false, &mut |_| None);
-    let segments = measure(&analysis, &layers, Wanted::Grams, true, &mut |_| None);
+    let whole = measure(&analysis, &layers, Statistic::Products, false, &mut |_| {
+        None
+    });
+    let segments = measure(&analysis, &layers, Statistic::Products, true, &mut |_| None);
     for (whole, segments) in whole.iter().zip(&segments) {
         assert_eq!(whole.rows, segments.rows);
-        close(&whole.sums, &segments.sums);
+        close(sums(whole), sums(segments));
     }
     assert_eq!(
         whole[1].rows,
@@ -407,17 +418,21 @@ fn check_order(model: &Model) {
         "both uses of a shared weight count"
     );
     // Changed, what the changed model measures as a whole.
-    let changed = measure(&analysis, &layers, Wanted::Grams, true, &mut |place| {
-        (place == 0).then(|| half(0))
-    });
+    let changed = measure(
+        &analysis,
+        &layers,
+        Statistic::Products,
+        true,
+        &mut |place| (place == 0).then(|| half(0)),
+    );
     let edit = crate::rewrite::Edit::Bytes(half(0).into());
     let edited = crate::rewrite::with_weights(analysis.graph(), &[(layers[0].value, edit)].into())
         .expect("an edit");
     let edited = analyse(&edited.settled());
-    let expected = measure(&edited, &layers, Wanted::Grams, false, &mut |_| None);
+    let expected = measure(&edited, &layers, Statistic::Products, false, &mut |_| None);
     for place in 1..3 {
-        close(&expected[place].sums, &changed[place].sums);
-        assert_ne!(expected[place].sums, whole[place].sums);
+        close(sums(&expected[place]), sums(&changed[place]));
+        assert_ne!(sums(&expected[place]), sums(&whole[place]));
     }
 }
 

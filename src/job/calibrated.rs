@@ -1,0 +1,155 @@
+//! What pruning does with calibration data: statistics, scores, recovery.
+
+use std::path::PathBuf;
+
+use super::RuntimeOptions;
+use crate::calibrate::{Stats, Walk, batch_size};
+use crate::data::{DataSet, DataSource, declared_inputs};
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::importance::{Criterion, Needs, calibrated_scores, scores};
+use crate::layers::{Layer, Layers};
+use crate::onnx::Model;
+use crate::plan::{Plan, Settings};
+use crate::recover::{Means, Recovery, recover};
+use crate::report::RecoveryRow;
+use crate::rewrite::{add_to_rows, with_weights};
+use crate::runtime::{Provider, Runtime};
+
+/// Batches at least, where there are samples enough: the last ones are held out.
+const BATCHES: usize = 10;
+
+/// The data that criteria and recovery use, and where the model runs on it.
+#[derive(Clone, Debug)]
+pub struct PruneCalibration {
+    /// The data.
+    pub source: DataSource,
+    /// Samples at most.
+    pub samples: usize,
+    /// A safetensors file of statistics: read if it is there, else written.
+    pub stats: Option<PathBuf>,
+    /// How far recovery goes.
+    pub recovery: Recovery,
+    /// Where the model runs.
+    pub provider: Provider,
+    /// With which onnxruntime.
+    pub runtime: RuntimeOptions,
+}
+
+/// Calibration data, opened, with the statistics of all layers on it.
+pub(super) struct Calibrated<'a> {
+    options: &'a PruneCalibration,
+    runtime: Runtime,
+    data: DataSet<'a>,
+    layers: Layers,
+    stats: Stats,
+}
+
+impl<'a> Calibrated<'a> {
+    pub(super) fn open(
+        analysis: &'a Analysis,
+        options: &'a PruneCalibration,
+        say: &mut dyn FnMut(&str),
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Calibrated<'a>> {
+        let layers = Layers::of(analysis);
+        let provider = &options.provider;
+        let inputs = declared_inputs(analysis);
+        let data = DataSet::open(&options.source, &inputs, analysis, 1)?;
+        let samples = data.first(options.samples).samples();
+        let batch = batch_size(analysis, layers.layers.iter()).min((samples / BATCHES).max(1));
+        let data = DataSet::open(&options.source, &inputs, analysis, batch)?;
+        let data = data.first(options.samples);
+        let runtime = options
+            .runtime
+            .load_for(std::slice::from_ref(provider), say)?;
+        let walk = Walk {
+            analysis,
+            runtime: &runtime,
+            provider: provider.clone(),
+            data: &data,
+            in_order: false,
+        };
+        let known = options.stats.as_deref().filter(|path| path.exists());
+        let stats = match known {
+            Some(path) => Stats::open(path, analysis)?,
+            None => {
+                let all: Vec<&Layer> = layers.layers.iter().collect();
+                let stats = Stats::measure(&walk, &all, progress)?;
+                if let Some(path) = &options.stats {
+                    stats.save(path)?;
+                }
+                stats
+            }
+        };
+        Ok(Calibrated {
+            options,
+            runtime,
+            data,
+            layers,
+            stats,
+        })
+    }
+
+    pub(super) fn recovers(&self) -> bool {
+        self.options.recovery != Recovery::None
+    }
+
+    /// Scores of every dimension; by weight for those that no layer reads.
+    pub(super) fn scores(
+        &self,
+        analysis: &Analysis,
+        settings: &Settings,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<Vec<f64>>> {
+        match settings.criterion.needs() {
+            Needs::Weights => scores(analysis, settings.criterion, settings.seed),
+            Needs::Statistics | Needs::Runs => {
+                let layers: Vec<&Layer> = self.layers.layers.iter().collect();
+                let known = calibrated_scores(
+                    analysis,
+                    &layers,
+                    settings.criterion,
+                    &self.stats,
+                    progress,
+                )?;
+                let fallback = scores(analysis, Criterion::L2, settings.seed)?;
+                let pairs = known.into_iter().zip(fallback);
+                Ok(pairs.map(|(known, other)| known.unwrap_or(other)).collect())
+            }
+        }
+    }
+
+    /// The dense model with weights that make up for what the plan removes.
+    pub(super) fn recover(
+        &self,
+        analysis: &Analysis,
+        plan: &Plan,
+        pruned: &Model,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(Analysis, RecoveryRow)> {
+        let analysed = |model: Model| -> Result<Analysis> {
+            let graph = Graph::new(&model.settled())?;
+            Ok(Analysis::new(graph, analysis.sizes().clone()))
+        };
+        let pruned = analysed(pruned.clone())?;
+        let means = Means {
+            recovery: self.options.recovery,
+            stats: &self.stats,
+            runtime: &self.runtime,
+            provider: self.options.provider.clone(),
+            data: &self.data,
+        };
+        let recovered = recover(analysis, plan, &pruned, &means, progress)?;
+        let edited = analysed(with_weights(analysis.graph(), &recovered.edits)?)?;
+        let (edited, _) = add_to_rows(&edited, &recovered.constants)?;
+        let row = RecoveryRow {
+            recovery: self.options.recovery,
+            data: self.data.describe(),
+            samples: self.data.samples(),
+            layers: recovered.layers,
+        };
+        Ok((analysed(edited)?, row))
+    }
+}

@@ -1,0 +1,75 @@
+//! Which channels of a dimension the rows and columns of a layer belong to.
+
+use super::Layer;
+use crate::axes::{Type, Types, VarId};
+use crate::dimensions::Analysis;
+
+/// By position of an axis the channel it belongs to; per block for the weights of grouped convolutions.
+struct Labels {
+    channels: Vec<Option<u32>>,
+    blocks: usize,
+}
+
+impl Labels {
+    fn of(types: &Types, ty: &Type, var: VarId) -> Option<Labels> {
+        if !types.vars(ty).contains(&var) {
+            return None;
+        }
+        let (of, blocks) = match types.normal(ty) {
+            Type::Block { of, blocks } => (*of, blocks.max(1)),
+            ty => (ty, 1),
+        };
+        let mut channels = vec![None; types.size(&of) as usize];
+        for channel in 0..types.size(&Type::Var(var)) {
+            for place in types.places(&of, var, channel) {
+                channels[place as usize] = Some(channel);
+            }
+        }
+        Some(Labels { channels, blocks })
+    }
+
+    fn at(&self, batch: usize, position: usize) -> Option<u32> {
+        let size = self.channels.len() / self.blocks;
+        self.channels[(batch % self.blocks) * size + position]
+    }
+}
+
+impl Layer {
+    /// By batch and column the channel of `var` that the column reads.
+    pub(crate) fn column_channels(&self, analysis: &Analysis, var: VarId) -> Vec<Vec<Option<u32>>> {
+        let offsets = vec![self.column_offsets(); self.batches()];
+        self.labelled(analysis, var, &offsets)
+    }
+
+    /// By batch and row the channel of `var` that the row makes.
+    pub(crate) fn row_channels(&self, analysis: &Analysis, var: VarId) -> Vec<Vec<Option<u32>>> {
+        let rows = self.row_offsets();
+        let offsets: Vec<_> = rows.chunks(self.rows().max(1)).map(<[_]>::to_vec).collect();
+        self.labelled(analysis, var, &offsets)
+    }
+
+    /// By batch the channels of the elements at these offsets, as the axes that the offsets move along say.
+    fn labelled(
+        &self,
+        analysis: &Analysis,
+        var: VarId,
+        offsets: &[Vec<usize>],
+    ) -> Vec<Vec<Option<u32>>> {
+        let axes = analysis.state.axes(self.value).unwrap_or_default();
+        let mut out: Vec<Vec<Option<u32>>> = offsets.iter().map(|o| vec![None; o.len()]).collect();
+        let mut step: usize = self.dims.iter().product();
+        for (ty, &size) in axes.iter().zip(&self.dims) {
+            step /= size.max(1);
+            let position = |offset: usize| offset / step.max(1) % size.max(1);
+            let moved = offsets.iter().flatten().any(|&offset| position(offset) > 0);
+            let labels = Labels::of(&analysis.state.types, ty, var).filter(|_| moved || size == 1);
+            let Some(labels) = labels else { continue };
+            for (batch, (out, offsets)) in out.iter_mut().zip(offsets).enumerate() {
+                for (out, &offset) in out.iter_mut().zip(offsets) {
+                    *out = out.or(labels.at(batch, position(offset)));
+                }
+            }
+        }
+        out
+    }
+}

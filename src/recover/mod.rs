@@ -1,0 +1,231 @@
+//! Recovery: weights of the pruned model that make up for what was removed, from calibration data alone.
+//!
+//! The dense model and the pruned one run side by side, front by front. Each layer of the pruned model is
+//! solved by least squares for what the dense model makes at its place, from what the pruned model, repaired
+//! so far, gives it to read; always with constants, which go into biases. Layers that meet in a sum are solved
+//! together; a layer that is added to something else is solved for the dense sum less what is added. Before an
+//! activation that cuts off, targets that it would cut off may move, and the layer is solved again.
+//!
+//! Nothing is believed: of plain slicing, constants alone, the fold of the removed channels into those kept
+//! (CORP) and the solutions for several ridges, the one with the least error on samples that were held out is
+//! taken.
+
+mod front;
+mod places;
+mod solve;
+mod tail;
+mod units;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::calibrate::{Lockstep, Stats, Unit};
+use crate::data::DataSet;
+use crate::dead::Constant;
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, ValueId};
+use crate::layers::{Layer, Layers};
+use crate::masks::packed;
+use crate::onnx::{Model, to_f32};
+use crate::plan::Plan;
+use crate::rewrite::{Edit, PRUNED, add_to_rows, side_by_side};
+use crate::runtime::{Provider, Runtime};
+
+use front::{Front, Sites};
+use units::{is_shared, units};
+
+pub use front::{Method, RecoveredLayer};
+
+/// How far recovery goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recovery {
+    /// Plain slicing.
+    None,
+    /// Constants into biases.
+    Bias,
+    /// Removed channels folded into those kept, as the dense model's statistics say.
+    Fold,
+    /// Least squares on what the pruned model computes.
+    #[default]
+    Solve,
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Recovery::None => "none",
+            Recovery::Bias => "bias",
+            Recovery::Fold => "fold",
+            Recovery::Solve => "solve",
+        })
+    }
+}
+
+impl FromStr for Recovery {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Recovery> {
+        match text {
+            "none" => Ok(Recovery::None),
+            "bias" => Ok(Recovery::Bias),
+            "fold" => Ok(Recovery::Fold),
+            "solve" => Ok(Recovery::Solve),
+            _ => Err(Error::Usage(format!(
+                "there is no recovery '{text}'; choose one of none, bias, fold, solve"
+            ))),
+        }
+    }
+}
+
+/// With what a model is recovered.
+pub(crate) struct Means<'a> {
+    pub(crate) recovery: Recovery,
+    pub(crate) stats: &'a Stats,
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) provider: Provider,
+    pub(crate) data: &'a DataSet<'a>,
+}
+
+/// What the dense model has to become so that pruning it gives the recovered one.
+pub(crate) struct Recovered {
+    /// New weights.
+    pub(crate) edits: BTreeMap<ValueId, Edit>,
+    /// What is added to rows.
+    pub(crate) constants: Vec<Constant>,
+    /// What became of every layer.
+    pub(crate) layers: Vec<RecoveredLayer>,
+}
+
+/// Solves the layers of the model that `plan` leaves of the analysed one; `pruned` is that model.
+///
+/// # Errors
+/// Data that cannot be read or gives no numbers, weights that are no numbers, or a provider that refuses a
+/// part of the model.
+pub(crate) fn recover(
+    analysis: &Analysis,
+    plan: &Plan,
+    pruned: &Analysis,
+    means: &Means,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Recovered> {
+    let dense_layers = Layers::of(analysis);
+    let (explicit, sites) = explicit_biases(pruned)?;
+    let graph = side_by_side(analysis.graph().model(), &explicit)?;
+    let both = Analysis::new(graph, analysis.sizes().clone());
+    let both_layers = Layers::of(&both);
+    let by_name: HashMap<&str, &Layer> = both_layers
+        .layers
+        .iter()
+        .map(|layer| (layer.name.as_str(), layer))
+        .collect();
+    let prefix = format!("{PRUNED}.");
+    let of_pruned: HashMap<&str, &Layer> = by_name
+        .iter()
+        .filter_map(|(name, layer)| Some((name.strip_prefix(&prefix)?, *layer)))
+        .collect();
+    let kept = plan.kept(analysis)?;
+    let (mut plans, left) = units(analysis, &kept, &dense_layers, &of_pruned)?;
+    let find = |value: ValueId| {
+        let name = &analysis.graph().value(value).name;
+        let dense = both.graph().find(name)?;
+        match is_shared(analysis, value) {
+            true => Some((dense, dense)),
+            false => Some((dense, both.graph().find(&format!("{prefix}{name}"))?)),
+        }
+    };
+    let mut lockstep_units = Vec::new();
+    let mut ready = Vec::new();
+    for plan in plans.drain(..) {
+        let layer = |name: &str| by_name.get(name).copied();
+        let Some(target) = plan.target(&find, &layer, analysis)? else {
+            continue;
+        };
+        lockstep_units.push(Unit {
+            members: plan.members.iter().map(|member| member.pruned).collect(),
+            target,
+            clamp: plan.clamp.filter(|_| means.recovery == Recovery::Solve),
+        });
+        ready.push(plan);
+    }
+    let mut front = Front::new(analysis, means, &ready, &lockstep_units, sites);
+    let lockstep = Lockstep {
+        analysis: &both,
+        runtime: means.runtime,
+        provider: means.provider.clone(),
+        data: means.data,
+    };
+    lockstep.run(
+        &lockstep_units,
+        &mut |evidence, attempt| front.solve(evidence, attempt),
+        progress,
+    )?;
+    let mut recovered = front.finish()?;
+    recovered.layers.extend(
+        left.into_iter()
+            .map(|left| RecoveredLayer::left(left.name, left.reason)),
+    );
+    Ok(recovered)
+}
+
+/// The pruned model with a bias of its own for every layer that can have one, and where they stand.
+fn explicit_biases(pruned: &Analysis) -> Result<(Model, Sites)> {
+    let mut names = Vec::new();
+    let mut constants = Vec::new();
+    for layer in Layers::of(pruned).layers {
+        let [linear] = &layer.uses[..] else { continue };
+        let Some(rows) = rows_of_output(pruned, &layer) else {
+            continue;
+        };
+        names.push(layer.name.clone());
+        constants.push(Constant {
+            linear: linear.clone(),
+            added: vec![0.0; rows],
+        });
+    }
+    let (model, biases) = add_to_rows(pruned, &constants)?;
+    let model = model.settled();
+    let graph = Graph::new(&model)?;
+    let mut sites = Sites::new();
+    for (layer, bias) in names.into_iter().zip(biases) {
+        let value = graph.find(&bias);
+        if let Some(tensor) = value.and_then(|value| graph.constant(value)) {
+            sites.insert(layer, (bias, to_f32(tensor)?, tensor.data_type()));
+        }
+    }
+    Ok((model, sites))
+}
+
+/// Number of rows over all groups where they are an axis of the output.
+fn rows_of_output(analysis: &Analysis, layer: &Layer) -> Option<usize> {
+    use crate::ops::Role;
+    let linear = layer.uses.first()?;
+    let rows = linear
+        .roles
+        .iter()
+        .filter(|role| matches!(role, Role::Row(_)));
+    let [Role::Row(Some(axis))] = rows.collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let output = analysis.graph().node(linear.node).output(0)?;
+    let size = analysis
+        .state
+        .types
+        .size(analysis.state.axes(output)?.get(*axis)?) as usize;
+    (size == layer.rows() * linear.groups && layer.batches() == linear.groups).then_some(size)
+}
+
+/// Numbers as bytes of an element type, without denormals, which slow onnxruntime down.
+fn flushed(mut numbers: Vec<f32>, element: crate::onnx::ElementType) -> Bytes {
+    for number in &mut numbers {
+        if number.is_subnormal() {
+            *number = 0.0;
+        }
+    }
+    packed(&numbers, element).into()
+}

@@ -1,0 +1,143 @@
+//! Weights and constants of a unit from sums over its inputs and targets.
+
+use faer::{Mat, Scale};
+
+use crate::algebra::{Damped, inner};
+use crate::calibrate::{Evidence, Sums};
+
+/// Ridges that are tried, in mean diagonals.
+pub(super) const ALPHAS: [f64; 4] = [1e-3, 1e-2, 1e-1, 1.0];
+
+/// Weights and constants of one matrix.
+#[derive(Clone, Debug)]
+pub(super) struct Solution {
+    pub(super) weights: Mat<f64>,
+    pub(super) constants: Vec<f64>,
+}
+
+/// The least squares problem of one matrix of a unit.
+pub(super) struct Problem {
+    /// The weights that plain slicing leaves.
+    pub(super) sliced: Solution,
+    /// Whether constants may be added to rows.
+    pub(super) constants: bool,
+}
+
+fn mean(sums: &[f64], rows: f64) -> Vec<f64> {
+    sums.iter().map(|sum| sum / rows).collect()
+}
+
+/// `a b^T`
+fn outer(a: &[f64], b: &[f64]) -> Mat<f64> {
+    Mat::from_fn(a.len(), b.len(), |i, j| a[i] * b[j])
+}
+
+impl Problem {
+    /// Moments of a batch: covariance (or second moments without constants), cross moments, means.
+    fn moments(&self, sums: &Sums, batch: usize) -> (Mat<f64>, Mat<f64>, Vec<f64>, Vec<f64>) {
+        let rows = sums.rows.max(1.0);
+        let inputs = mean(&sums.inputs[batch], rows);
+        let targets = mean(&sums.targets[batch], rows);
+        let mut gram = &sums.gram[batch] * Scale(1.0 / rows);
+        let mut cross = &sums.cross[batch] * Scale(1.0 / rows);
+        if self.constants {
+            gram -= outer(&inputs, &inputs);
+            cross -= outer(&targets, &inputs);
+        }
+        (gram, cross, inputs, targets)
+    }
+
+    /// The constants that make up for the means with these weights (F3).
+    pub(super) fn with_constants(&self, weights: Mat<f64>, sums: &Sums, batch: usize) -> Solution {
+        if !self.constants {
+            return Solution {
+                constants: self.sliced.constants.clone(),
+                weights,
+            };
+        }
+        let rows = sums.rows.max(1.0);
+        let inputs = mean(&sums.inputs[batch], rows);
+        let targets = mean(&sums.targets[batch], rows);
+        let constants = (0..weights.nrows()).map(|i| {
+            let made: f64 = (0..inputs.len()).map(|j| weights[(i, j)] * inputs[j]).sum();
+            targets[i] - made
+        });
+        Solution {
+            constants: constants.collect(),
+            weights,
+        }
+    }
+
+    /// Least squares with a ridge towards the sliced weights (ALGORITHMS F3), one solution for every ridge.
+    pub(super) fn solve(&self, sums: &Sums, batch: usize, alphas: &[f64]) -> Vec<Solution> {
+        let (gram, cross, ..) = self.moments(sums, batch);
+        let solve = |&alpha: &f64| {
+            let damped = Damped::new(gram.as_ref(), alpha);
+            let right = &cross + &self.sliced.weights * Scale(damped.lambda);
+            self.with_constants(damped.solve(right.as_ref()), sums, batch)
+        };
+        alphas.iter().map(solve).collect()
+    }
+
+    /// Squared error of a solution.
+    pub(super) fn error(&self, solution: &Solution, sums: &Sums, batch: usize) -> f64 {
+        let Solution { weights, constants } = solution;
+        let made = weights * &sums.gram[batch];
+        let quadratic = inner(made.as_ref(), weights.as_ref());
+        let linear = inner(sums.cross[batch].as_ref(), weights.as_ref());
+        let inputs = &sums.inputs[batch];
+        let mut error = quadratic - 2.0 * linear;
+        for (i, &constant) in constants.iter().enumerate() {
+            let reached: f64 = (0..inputs.len()).map(|j| weights[(i, j)] * inputs[j]).sum();
+            error += sums.energy[batch][i] - 2.0 * constant * sums.targets[batch][i]
+                + 2.0 * constant * reached
+                + constant * constant * sums.rows;
+        }
+        error.max(0.0)
+    }
+}
+
+/// What a row varies by, summed: the error of the best constants.
+pub(super) fn variation(sums: &Sums) -> f64 {
+    let rows = sums.rows.max(1.0);
+    let pairs = sums
+        .energy
+        .iter()
+        .flatten()
+        .zip(sums.targets.iter().flatten());
+    pairs
+        .map(|(energy, sum)| energy - sum * sum / rows)
+        .sum::<f64>()
+        .max(0.0)
+}
+
+/// The sums of both parts of the samples together.
+pub(super) fn together(evidence: &Evidence) -> Sums {
+    let Evidence { fit, held } = evidence;
+    if held.rows == 0.0 && held.cross.is_empty() {
+        return fit.clone();
+    }
+    let matrices = |a: &[Mat<f64>], b: &[Mat<f64>]| a.iter().zip(b).map(|(a, b)| a + b).collect();
+    let vectors = |a: &[Vec<f64>], b: &[Vec<f64>]| {
+        let pairs = a.iter().zip(b);
+        let sum = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| a + b).collect();
+        pairs.map(sum).collect()
+    };
+    Sums {
+        rows: fit.rows + held.rows,
+        gram: matrices(&fit.gram, &held.gram),
+        inputs: vectors(&fit.inputs, &held.inputs),
+        cross: matrices(&fit.cross, &held.cross),
+        targets: vectors(&fit.targets, &held.targets),
+        energy: vectors(&fit.energy, &held.energy),
+    }
+}
+
+/// The same inputs with other targets.
+pub(super) fn aimed(sums: &Sums, moved: Sums) -> Sums {
+    Sums {
+        cross: moved.cross,
+        targets: moved.targets,
+        ..sums.clone()
+    }
+}

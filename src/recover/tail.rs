@@ -1,0 +1,221 @@
+//! What follows a layer: scales and constants of its rows, residual sums, the activation.
+
+use std::collections::HashMap;
+
+use crate::dimensions::Analysis;
+use crate::graph::{Attributes, Graph, NodeId, Producer, ValueId};
+use crate::onnx::to_f32;
+use crate::ops::{Pointwise, Viewing, find};
+
+/// The nodes behind a layer that nobody else reads from: `end = scale * rows + shift + others`.
+#[derive(Clone, Debug)]
+pub(super) struct Tail {
+    pub(super) end: ValueId,
+    /// By position of the rows' axis.
+    pub(super) scale: Vec<f64>,
+    pub(super) shift: Vec<f64>,
+    /// Values that are added on the way.
+    pub(super) others: Vec<ValueId>,
+    /// A sum with a value that is not there yet when the layer runs.
+    pub(super) sum: Option<NodeId>,
+    /// Bounds of an activation that is all that reads the end.
+    pub(super) clamp: Option<[f32; 2]>,
+}
+
+/// Follows values through a graph.
+pub(super) struct Follower<'a> {
+    analysis: &'a Analysis,
+    place: HashMap<NodeId, usize>,
+    fixed: Vec<bool>,
+}
+
+impl<'a> Follower<'a> {
+    pub(super) fn new(analysis: &'a Analysis) -> Follower<'a> {
+        let graph = analysis.graph();
+        Follower {
+            analysis,
+            place: graph.order().iter().copied().zip(0..).collect(),
+            fixed: graph.fixed_nodes(),
+        }
+    }
+
+    /// The tail of `value`, which a layer at `node` makes with its rows along `axis`.
+    pub(super) fn tail(&self, node: NodeId, value: ValueId, axis: usize) -> Option<Tail> {
+        let axes = self.analysis.state.axes(value)?;
+        let size = self.analysis.state.types.size(axes.get(axis)?) as usize;
+        let mut tail = Tail {
+            end: value,
+            scale: vec![1.0; size],
+            shift: vec![0.0; size],
+            others: Vec::new(),
+            sum: None,
+            clamp: None,
+        };
+        while let Some(next) = self.step(&mut tail, node, axis) {
+            tail.end = next;
+        }
+        Some(tail)
+    }
+
+    fn graph(&self) -> &Graph {
+        self.analysis.graph()
+    }
+
+    /// The only node that reads a value, with the slot.
+    fn reader(&self, value: ValueId) -> Option<(NodeId, usize)> {
+        let graph = self.graph();
+        let known = graph.value(value);
+        let [(node, slot)] = known.consumers[..] else {
+            return None;
+        };
+        let captured = graph
+            .order()
+            .iter()
+            .any(|&node| graph.node(node).captured.contains(&value));
+        (!known.is_output && !captured).then_some((node, slot))
+    }
+
+    /// Takes one node more into the tail; returns what it makes.
+    fn step(&self, tail: &mut Tail, from: NodeId, axis: usize) -> Option<ValueId> {
+        let graph = self.graph();
+        let (node, slot) = self.reader(tail.end)?;
+        let row = find(graph, node)?;
+        let out = graph.node(node).output(0)?;
+        if row.viewing == Some(Viewing::Same) && graph.element(tail.end) == graph.element(out) {
+            return Some(out);
+        }
+        let same = self.same_axes(tail.end, out);
+        let other = || graph.node(node).input(1 - slot.min(1));
+        let binary = graph.node(node).inputs.len() == 2;
+        match row.pointwise? {
+            Pointwise::Sum if binary && same => {
+                let other = other()?;
+                if let Some(constant) = self.along(other, tail.end, axis) {
+                    let pairs = tail.shift.iter_mut().zip(constant);
+                    pairs.for_each(|(shift, constant)| *shift += constant);
+                    return Some(out);
+                }
+                if graph.is_fixed(other, &self.fixed) || !self.same_axes(other, out) {
+                    return None;
+                }
+                if !self.is_before(other, from) {
+                    tail.sum = Some(node);
+                    return None;
+                }
+                tail.others.push(other);
+                Some(out)
+            }
+            Pointwise::Difference if same && slot == 0 => {
+                let constant = self.along(other()?, tail.end, axis)?;
+                let pairs = tail.shift.iter_mut().zip(constant);
+                pairs.for_each(|(shift, constant)| *shift -= constant);
+                Some(out)
+            }
+            Pointwise::Product if binary && same && tail.others.is_empty() => {
+                tail.scale_by(&self.along(other()?, tail.end, axis)?);
+                Some(out)
+            }
+            Pointwise::Quotient if same && slot == 0 && tail.others.is_empty() => {
+                let mut constant = self.along(other()?, tail.end, axis)?;
+                constant.iter_mut().for_each(|c| *c = 1.0 / *c);
+                tail.scale_by(&constant);
+                Some(out)
+            }
+            Pointwise::Normalised if slot == 0 && axis == 1 && tail.others.is_empty() => {
+                self.normalise(tail, node)?;
+                Some(out)
+            }
+            Pointwise::Positive => {
+                tail.clamp = Some([0.0, f32::INFINITY]);
+                None
+            }
+            Pointwise::Bounded if slot == 0 => {
+                tail.clamp = self.bounds(node);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// True if both have the same axes.
+    fn same_axes(&self, a: ValueId, b: ValueId) -> bool {
+        let extents = |value| {
+            let axes = self.analysis.state.axes(value)?.iter();
+            let extents = axes.map(|ty| self.analysis.state.types.extent(ty));
+            Some(extents.collect::<Vec<_>>())
+        };
+        extents(a).is_some() && extents(a) == extents(b)
+    }
+
+    /// True if a value is made before a node runs.
+    fn is_before(&self, value: ValueId, node: NodeId) -> bool {
+        match self.graph().value(value).producer {
+            Producer::Node(maker, _) => self.place[&maker] < self.place[&node],
+            _ => true,
+        }
+    }
+
+    /// The numbers of a constant by position of an axis of `of`, if they depend on nothing else.
+    fn along(&self, constant: ValueId, of: ValueId, axis: usize) -> Option<Vec<f64>> {
+        let axes = self.analysis.state.axes(of)?;
+        let size = self.analysis.state.types.size(&axes[axis]) as usize;
+        let tensor = self.graph().constant(constant)?;
+        let numbers = to_f32(tensor).ok()?;
+        let rank = tensor.dims.len();
+        let own = (axis + rank).checked_sub(axes.len());
+        let elsewhere = tensor.dims.iter().enumerate();
+        let mut elsewhere = elsewhere.filter(|(place, _)| Some(*place) != own);
+        let fits = rank <= axes.len() && elsewhere.all(|(_, &dim)| dim == 1);
+        match numbers.len() {
+            1 if fits => Some(vec![f64::from(numbers[0]); size]),
+            n if fits && n == size => Some(numbers.into_iter().map(f64::from).collect()),
+            _ => None,
+        }
+    }
+
+    fn normalise(&self, tail: &mut Tail, node: NodeId) -> Option<()> {
+        let graph = self.graph();
+        let proto = graph.node_proto(node);
+        if proto.int("training_mode").unwrap_or(0) != 0 {
+            return None;
+        }
+        let epsilon = proto.attribute("epsilon").and_then(|a| a.f).unwrap_or(1e-5);
+        let parameter = |slot: usize| {
+            let numbers = to_f32(graph.constant(graph.node(node).input(slot)?)?).ok()?;
+            (numbers.len() == tail.scale.len()).then_some(numbers)
+        };
+        let (scale, bias) = (parameter(1)?, parameter(2)?);
+        let (mean, variance) = (parameter(3)?, parameter(4)?);
+        for place in 0..scale.len() {
+            let root = (f64::from(variance[place]) + f64::from(epsilon)).sqrt();
+            let factor = f64::from(scale[place]) / root;
+            tail.scale[place] *= factor;
+            let centred = tail.shift[place] - f64::from(mean[place]);
+            tail.shift[place] = centred * factor + f64::from(bias[place]);
+        }
+        Some(())
+    }
+
+    fn bounds(&self, node: NodeId) -> Option<[f32; 2]> {
+        let graph = self.graph();
+        let proto = graph.node_proto(node);
+        let bound = |slot: usize, name: &str, open: f32| match graph.node(node).input(slot) {
+            Some(value) => {
+                let numbers = to_f32(graph.constant(value)?).ok()?;
+                numbers.first().copied()
+            }
+            None => Some(proto.attribute(name).and_then(|a| a.f).unwrap_or(open)),
+        };
+        let least = bound(1, "min", f32::NEG_INFINITY)?;
+        Some([least, bound(2, "max", f32::INFINITY)?])
+    }
+}
+
+impl Tail {
+    fn scale_by(&mut self, factors: &[f64]) {
+        for (place, factor) in factors.iter().enumerate() {
+            self.scale[place] *= factor;
+            self.shift[place] *= factor;
+        }
+    }
+}

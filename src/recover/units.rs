@@ -1,0 +1,375 @@
+//! The units of a model: which layers are solved together, and for what.
+
+use std::collections::HashMap;
+
+use faer::Mat;
+
+use super::places::{Places, places};
+use super::tail::{Follower, Tail};
+use crate::axes::Kept;
+use crate::calibrate::Target;
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::graph::{NodeId, Producer, ValueId};
+use crate::layers::{Layer, Layers};
+use crate::onnx::to_f32;
+use crate::ops::{Operand, Role};
+
+/// A layer of a unit.
+pub(super) struct Member<'a> {
+    pub(super) dense: &'a Layer,
+    pub(super) pruned: &'a Layer,
+    /// By matrix of the pruned layer.
+    pub(super) places: Vec<Places>,
+    /// By element of the pruned initializer its place in the dense one.
+    pub(super) elements: Vec<u32>,
+    /// What becomes of each row before the target: `scale * row + shift`, by matrix and row.
+    pub(super) scale: Vec<Vec<f64>>,
+    pub(super) shift: Vec<Vec<f64>>,
+    /// What a constant that is added to the row is scaled by.
+    pub(super) bias_scale: Vec<Vec<f64>>,
+    /// Whether constants can be added to its rows.
+    pub(super) constants: bool,
+    /// By matrix the weights that slicing leaves.
+    pub(super) weights: Vec<Mat<f64>>,
+}
+
+/// Layers that are solved together, in terms of the dense model.
+pub(super) struct Plan<'a> {
+    pub(super) members: Vec<Member<'a>>,
+    pub(super) goal: Goal,
+    pub(super) clamp: Option<[f32; 2]>,
+}
+
+/// What a unit is solved for.
+pub(super) enum Goal {
+    /// A value less others: by axis, with the positions that stay.
+    Value {
+        end: ValueId,
+        others: Vec<ValueId>,
+        axis: usize,
+        kept: Option<Vec<u32>>,
+    },
+    /// What the dense weights make of the dense inputs.
+    Product,
+}
+
+/// A layer that is left as slicing makes it.
+pub(super) struct Left {
+    pub(super) name: String,
+    pub(super) reason: &'static str,
+}
+
+/// All units of the dense model whose pruned layers are `pruned`, by name, in the order in which they run.
+pub(super) fn units<'a>(
+    analysis: &Analysis,
+    kept: &Kept,
+    dense: &'a Layers,
+    pruned: &HashMap<&str, &'a Layer>,
+) -> Result<(Vec<Plan<'a>>, Vec<Left>)> {
+    let place: HashMap<NodeId, usize> = {
+        let order = analysis.graph().order();
+        order.iter().copied().zip(0..).collect()
+    };
+    let follower = Follower::new(analysis);
+    let mut layers: Vec<&Layer> = dense.layers.iter().collect();
+    layers.sort_by_key(|layer| layer.nodes().map(|node| place[&node]).max());
+    let mut plans: Vec<Plan> = Vec::new();
+    let mut left = Vec::new();
+    // By sum that is not complete yet the unit that waits for it.
+    let mut waiting: HashMap<NodeId, usize> = HashMap::new();
+    for layer in layers {
+        let mut leave = |reason: &'static str| {
+            let name = layer.name.clone();
+            left.push(Left { name, reason });
+        };
+        let [linear] = &layer.uses[..] else {
+            leave("several nodes read it");
+            continue;
+        };
+        let Some(&partner) = pruned.get(layer.name.as_str()) else {
+            leave("nothing is left of it");
+            continue;
+        };
+        if linear.data.is_none() || partner.uses.len() != 1 {
+            leave("what it is multiplied with is no single value");
+            continue;
+        }
+        let Some((places, elements)) = places(analysis, kept, layer, partner)? else {
+            leave("what slicing left of it has another form");
+            continue;
+        };
+        let weights = layer.matrices(analysis.graph())?;
+        let weights = sliced(&weights, &places);
+        let Some((axis, tail)) = valued(analysis, layer, &follower) else {
+            plans.push(product(layer, partner, places, elements, weights));
+            continue;
+        };
+        let member = member(
+            analysis,
+            kept,
+            (layer, partner),
+            places,
+            elements,
+            weights,
+            axis,
+            &tail,
+        );
+        let Some(member) = member else {
+            leave("its bias is computed");
+            continue;
+        };
+        let partner_unit = tail.others.last().and_then(|_| {
+            let sum = sum_of(analysis, &tail)?;
+            waiting.remove(&sum)
+        });
+        let goal = Goal::Value {
+            end: tail.end,
+            others: tail.others.clone(),
+            axis,
+            kept: kept_positions(analysis, kept, tail.end, axis),
+        };
+        let mut unit = Plan {
+            members: vec![member],
+            goal,
+            clamp: tail.clamp,
+        };
+        if let Some(place) = partner_unit {
+            join(&mut unit, &mut plans, place);
+        }
+        if let Some(sum) = tail.sum {
+            waiting.insert(sum, plans.len());
+        }
+        plans.push(unit);
+    }
+    plans.retain(|plan| !plan.members.is_empty());
+    Ok((plans, left))
+}
+
+/// The node that added the last of a tail's others.
+fn sum_of(analysis: &Analysis, tail: &Tail) -> Option<NodeId> {
+    let other = *tail.others.last()?;
+    let consumers = &analysis.graph().value(other).consumers;
+    match consumers[..] {
+        [(node, _)] => Some(node),
+        _ => None,
+    }
+}
+
+/// Solves the unit that waited for a sum together with the one that completes it.
+fn join<'a>(unit: &mut Plan<'a>, plans: &mut [Plan<'a>], place: usize) {
+    let Goal::Value { others, .. } = &mut unit.goal else {
+        return;
+    };
+    let earlier = &mut plans[place];
+    let Goal::Value {
+        end,
+        others: before,
+        ..
+    } = &earlier.goal
+    else {
+        return;
+    };
+    let plain = |plan: &Plan| plan.members.iter().all(|member| member.places.len() == 1);
+    let own = unit.members.iter().all(|member| member.places.len() == 1);
+    if !own || !plain(earlier) || others.last() != Some(end) {
+        return;
+    }
+    let before = before.clone();
+    others.pop();
+    others.extend(before);
+    let mut members = std::mem::take(&mut earlier.members);
+    members.append(&mut unit.members);
+    unit.members = members;
+}
+
+fn sliced(weights: &[Mat<f64>], places: &[Places]) -> Vec<Mat<f64>> {
+    let slice = |of: &Places| {
+        let from = &weights[of.batch];
+        Mat::from_fn(of.rows.len(), of.columns.len(), |i, j| {
+            from[(of.rows[i], of.columns[j])]
+        })
+    };
+    places.iter().map(slice).collect()
+}
+
+/// The axis of a layer's rows and what follows it, where its output can be seen as rows.
+fn valued(analysis: &Analysis, layer: &Layer, follower: &Follower) -> Option<(usize, Tail)> {
+    let linear = layer.uses.first()?;
+    let graph = analysis.graph();
+    let Some(Operand::Input(slot)) = linear.data else {
+        return None;
+    };
+    let rows = linear.roles.iter().filter_map(|role| match role {
+        Role::Row(axis) => Some(*axis),
+        _ => None,
+    });
+    let [Some(axis)] = rows.collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    if layer.batches() != linear.groups {
+        return None;
+    }
+    let data = graph.node(linear.node).input(slot)?;
+    let output = graph.node(linear.node).output(0)?;
+    if !layer.reads_windows() {
+        let summed = linear.roles.iter().filter_map(|role| match role {
+            Role::Reduction(axis) => Some(*axis),
+            _ => None,
+        });
+        let summed: Vec<usize> = summed.collect();
+        let rest = |value, without: &[usize]| {
+            let axes = analysis.state.axes(value)?.iter().enumerate();
+            let rest = axes.filter(|(axis, _)| !without.contains(axis));
+            Some(
+                rest.map(|(_, ty)| analysis.state.types.extent(ty))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        if rest(data, &summed)? != rest(output, &[axis])? {
+            return None;
+        }
+    }
+    Some((axis, follower.tail(linear.node, output, axis)?))
+}
+
+fn kept_positions(
+    analysis: &Analysis,
+    kept: &Kept,
+    value: ValueId,
+    axis: usize,
+) -> Option<Vec<u32>> {
+    let ty = &analysis.state.axes(value)?[axis];
+    let types = &analysis.state.types;
+    let pruned = types.is_pruned(ty, kept);
+    pruned.then(|| types.kept_positions(ty, kept))
+}
+
+#[allow(clippy::too_many_arguments)]
+fn member<'a>(
+    analysis: &Analysis,
+    kept: &Kept,
+    (dense, pruned): (&'a Layer, &'a Layer),
+    places: Vec<Places>,
+    elements: Vec<u32>,
+    weights: Vec<Mat<f64>>,
+    axis: usize,
+    tail: &Tail,
+) -> Option<Member<'a>> {
+    let graph = analysis.graph();
+    let linear = dense.uses.first()?;
+    let [alpha, beta] = linear.scales.map(f64::from);
+    let mut shift = tail.shift.clone();
+    let bias = linear
+        .bias
+        .and_then(|slot| graph.node(linear.node).input(slot));
+    if let Some(bias) = bias {
+        let numbers = to_f32(graph.constant(bias)?).ok()?;
+        for (place, shift) in shift.iter_mut().enumerate() {
+            let number = match numbers.len() {
+                1 => numbers[0],
+                n if n == tail.scale.len() => numbers[place],
+                _ => return None,
+            };
+            *shift += tail.scale[place] * beta * f64::from(number);
+        }
+    }
+    let positions = kept_positions(analysis, kept, tail.end, axis);
+    let positions = positions.unwrap_or_else(|| (0..tail.scale.len() as u32).collect());
+    let by_matrix = |numbers: &[f64]| -> Vec<Vec<f64>> {
+        let numbers: Vec<f64> = positions.iter().map(|&at| numbers[at as usize]).collect();
+        let rows = numbers.len() / places.len().max(1);
+        numbers.chunks(rows.max(1)).map(<[f64]>::to_vec).collect()
+    };
+    let bias_scale = by_matrix(&tail.scale);
+    let scale: Vec<f64> = tail.scale.iter().map(|scale| scale * alpha).collect();
+    Some(Member {
+        scale: by_matrix(&scale),
+        shift: by_matrix(&shift),
+        bias_scale,
+        constants: true,
+        dense,
+        pruned,
+        places,
+        elements,
+        weights,
+    })
+}
+
+fn product<'a>(
+    dense: &'a Layer,
+    pruned: &'a Layer,
+    places: Vec<Places>,
+    elements: Vec<u32>,
+    weights: Vec<Mat<f64>>,
+) -> Plan<'a> {
+    let all = |number: f64| -> Vec<Vec<f64>> {
+        places
+            .iter()
+            .map(|of| vec![number; of.rows.len()])
+            .collect()
+    };
+    Plan {
+        members: vec![Member {
+            scale: all(1.0),
+            shift: all(0.0),
+            bias_scale: all(1.0),
+            constants: false,
+            dense,
+            pruned,
+            places,
+            elements,
+            weights,
+        }],
+        goal: Goal::Product,
+        clamp: None,
+    }
+}
+
+impl Plan<'_> {
+    /// The target in a graph where both models stand side by side; none if a value is not there.
+    pub(super) fn target<'b>(
+        &self,
+        find: &dyn Fn(ValueId) -> Option<(ValueId, ValueId)>,
+        both: &dyn Fn(&str) -> Option<&'b Layer>,
+        dense: &Analysis,
+    ) -> Result<Option<Target<'b>>> {
+        Ok(match &self.goal {
+            Goal::Value {
+                end,
+                others,
+                axis,
+                kept,
+            } => {
+                let others: Option<Vec<ValueId>> = others
+                    .iter()
+                    .map(|&other| find(other).map(|(_, pruned)| pruned))
+                    .collect();
+                let (Some((end, _)), Some(others)) = (find(*end), others) else {
+                    return Ok(None);
+                };
+                Some(Target::Value {
+                    dense: end,
+                    others,
+                    axis: *axis,
+                    kept: kept.clone(),
+                })
+            }
+            Goal::Product => {
+                let member = &self.members[0];
+                let weights = member.dense.matrices(dense.graph())?;
+                let rows = member.places.iter().map(|of| {
+                    let from = &weights[of.batch];
+                    Mat::from_fn(of.rows.len(), from.ncols(), |i, j| from[(of.rows[i], j)])
+                });
+                let weights = rows.collect();
+                both(&member.dense.name).map(|layer| Target::Product { layer, weights })
+            }
+        })
+    }
+}
+
+/// True if a value is an input of the graph or depends on constants only: it stands once for both models.
+pub(super) fn is_shared(analysis: &Analysis, value: ValueId) -> bool {
+    matches!(analysis.graph().value(value).producer, Producer::Input(_))
+}
