@@ -56,6 +56,7 @@ pub mod importance;
 pub mod job;
 pub mod layers;
 pub mod masks;
+mod measure;
 pub mod onnx;
 mod ops;
 mod patterns;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the library, from the ground up. A room imports from rooms before it only.
-const FLOORS: [&str; 24] = [
+const FLOORS: [&str; 25] = [
     "error",
     "files",
     "patterns",
@@ -24,6 +24,7 @@ const FLOORS: [&str; 24] = [
     "masks",
     "rewrite",
     "recover",
+    "measure",
     "validate",
     "benchmark",
     "report",

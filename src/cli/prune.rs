@@ -37,10 +37,11 @@ pub struct PruneArgs {
     /// Keep at most this share of the bytes of the weights
     #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with = "plan")]
     bytes: Option<f64>,
-    /// Among which channels the least important are sought: uniform (of each dimension), global (of all) or
-    /// isomorphic (of dimensions that the same operators produce and read)
-    #[arg(long, default_value = "uniform", conflicts_with = "plan")]
-    scope: Scope,
+    /// Among which channels the least important are sought: uniform (of each dimension), global (of all),
+    /// isomorphic (of dimensions that the same operators produce and read) or allocated (of each as many as its
+    /// measured effect on the outputs allows) [default: allocated with calibration data, else uniform]
+    #[arg(long, conflicts_with = "plan")]
+    scope: Option<Scope>,
     /// Ratio of the dimensions whose name, or whose producing node's name, matches a glob; of several that
     /// match the last counts
     #[arg(long, value_name = "GLOB=R", value_parser = parse_own_ratio, conflicts_with = "plan")]
@@ -203,7 +204,10 @@ impl PruneArgs {
                 min_channels: self.min_channels,
                 round_to: self.round_to,
                 exact: self.exact,
-                scope: self.scope,
+                scope: self.scope.unwrap_or(match self.calibration {
+                    Some(_) => Scope::Allocated,
+                    None => Scope::Uniform,
+                }),
                 budget: budget.map(|(cost, share)| CostBudget { cost, share }),
                 ratio_for: self.ratio_for,
                 max_ratio: self.max_ratio,

@@ -5,6 +5,7 @@
 
 mod cost;
 mod find;
+mod polynomial;
 mod products;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::graph::{Graph, NodeId, ValueId};
 use crate::ops::{State, type_graph};
 
 pub use cost::{InputSizes, Totals};
+pub(crate) use polynomial::{CostPolynomial, Counted};
 
 /// A dimension, by its place in [`Analysis::dimensions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

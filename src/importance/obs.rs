@@ -14,7 +14,7 @@ use crate::algebra::{Damped, columns, inner, square};
 use crate::calibrate::Stats;
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::Result;
-use crate::layers::Layer;
+use crate::layers::{Follower, Layer};
 
 /// Damping in mean diagonals.
 const ALPHA: f64 = 1e-2;
@@ -46,10 +46,22 @@ struct Surgery {
 }
 
 impl Surgery {
-    fn new(reader: Reader, analysis: &Analysis, stats: &Stats) -> Result<Surgery> {
+    fn new(
+        reader: Reader,
+        analysis: &Analysis,
+        stats: &Stats,
+        follower: &Follower,
+    ) -> Result<Surgery> {
         let covariance = stats.covariance(reader.layer, reader.batch)?;
         let weights = reader.layer.matrices(analysis.graph())?;
-        let weights = weights[reader.batch].clone();
+        let mut weights = weights[reader.batch].clone();
+        // Rows count as much as what follows scales them, such as a batch normalisation.
+        if let Some((_, tail)) = follower.behind(reader.layer) {
+            let first = reader.batch * reader.layer.rows();
+            for (row, scale) in tail.scale[first..].iter().take(weights.nrows()).enumerate() {
+                weights.row_mut(row).iter_mut().for_each(|w| *w *= scale);
+            }
+        }
         let energy = inner((&weights * &covariance).as_ref(), weights.as_ref());
         let inverse = Damped::new(covariance.as_ref(), ALPHA).inverse();
         let own: Vec<usize> = reader.columns.iter().flatten().copied().collect();
@@ -178,8 +190,9 @@ pub(super) fn scores(
     rest: Rest,
 ) -> Result<Option<Vec<f64>>> {
     let readers = readers(analysis, layers, dimension).into_iter();
+    let follower = Follower::new(analysis);
     let surgeries: Result<Vec<Surgery>> = readers
-        .map(|reader| Surgery::new(reader, analysis, stats))
+        .map(|reader| Surgery::new(reader, analysis, stats, &follower))
         .collect();
     let mut surgeries = surgeries?;
     if surgeries.is_empty() {

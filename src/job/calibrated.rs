@@ -10,11 +10,11 @@ use crate::error::Result;
 use crate::graph::Graph;
 use crate::importance::{Criterion, Needs, calibrated_scores, scores};
 use crate::layers::{Layer, Layers};
+use crate::measure::{Bench, curves};
 use crate::onnx::Model;
-use crate::plan::{Plan, Settings};
+use crate::plan::{Curve, Plan, Ranking, Settings};
 use crate::recover::{Means, Recovery, recover};
 use crate::report::RecoveryRow;
-use crate::rewrite::{add_to_rows, with_weights};
 use crate::runtime::{Provider, Runtime};
 
 /// Batches at least, where there are samples enough: the last ones are held out.
@@ -121,6 +121,23 @@ impl<'a> Calibrated<'a> {
         }
     }
 
+    /// By dimension what its sizes cost at the outputs, where the scope wants to know; else nothing.
+    pub(super) fn curves(
+        &self,
+        ranking: &Ranking,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<Curve>> {
+        let bench = Bench {
+            analysis: ranking.analysis(),
+            layers: &self.layers.layers,
+            stats: &self.stats,
+            runtime: &self.runtime,
+            provider: &self.options.provider,
+            data: &self.data,
+        };
+        curves(&bench, ranking, progress)
+    }
+
     /// The dense model with weights that make up for what the plan removes.
     pub(super) fn recover(
         &self,
@@ -129,11 +146,8 @@ impl<'a> Calibrated<'a> {
         pruned: &Model,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(Analysis, RecoveryRow)> {
-        let analysed = |model: Model| -> Result<Analysis> {
-            let graph = Graph::new(&model.settled())?;
-            Ok(Analysis::new(graph, analysis.sizes().clone()))
-        };
-        let pruned = analysed(pruned.clone())?;
+        let graph = Graph::new(&pruned.clone().settled())?;
+        let pruned = Analysis::new(graph, analysis.sizes().clone());
         let means = Means {
             recovery: self.options.recovery,
             stats: &self.stats,
@@ -142,14 +156,13 @@ impl<'a> Calibrated<'a> {
             data: &self.data,
         };
         let recovered = recover(analysis, plan, &pruned, &means, progress)?;
-        let edited = analysed(with_weights(analysis.graph(), &recovered.edits)?)?;
-        let (edited, _) = add_to_rows(&edited, &recovered.constants)?;
+        let edited = recovered.applied(analysis)?;
         let row = RecoveryRow {
             recovery: self.options.recovery,
             data: self.data.describe(),
             samples: self.data.samples(),
             layers: recovered.layers,
         };
-        Ok((analysed(edited)?, row))
+        Ok((edited, row))
     }
 }

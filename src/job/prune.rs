@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::importance::scores;
 use crate::onnx::Model;
-use crate::plan::{CostBudget, Decision, Plan, Selection, Settings, select};
+use crate::plan::{CostBudget, Decision, Plan, Ranking, Scope, Selection, Settings};
 use crate::report::{BudgetRow, Outcome, PlannedRow, PruneReport};
 use crate::rewrite;
 use crate::validate::{Verification, verify};
@@ -156,7 +156,12 @@ fn plan(
                 Some(calibrated) => calibrated.scores(analysis, settings, progress)?,
                 None => scores(analysis, settings.criterion, settings.seed)?,
             };
-            let selection = select(analysis, &scores, settings)?;
+            let ranking = Ranking::new(analysis, &scores, settings)?;
+            let curves = match (settings.scope, calibrated) {
+                (Scope::Allocated, Some(calibrated)) => calibrated.curves(&ranking, progress)?,
+                _ => Vec::new(),
+            };
+            let selection = ranking.select(&curves)?;
             if selection.pruned().next().is_none() {
                 let blocked = obstacles(analysis, &selection);
                 return Err(Error::NothingToPrune { blocked });

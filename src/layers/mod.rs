@@ -11,6 +11,7 @@
 
 mod channels;
 mod find;
+mod tail;
 mod view;
 
 use faer::Mat;
@@ -20,6 +21,8 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::to_f32;
 use crate::ops::{Linear, Role};
+
+pub(crate) use tail::{Follower, Tail};
 
 pub use find::{Layers, LeftWeight};
 

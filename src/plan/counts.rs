@@ -19,8 +19,8 @@ const HALVINGS: usize = 40;
 
 /// The channels of a dimension, best first.
 pub(super) struct Ranked {
-    size: usize,
-    blocks: usize,
+    pub(super) size: usize,
+    pub(super) blocks: usize,
     /// By block its positions, best first; ties keep the earlier.
     orders: Vec<Vec<u32>>,
     /// Importance of what the n-th channel of every block adds, over the mean of the dimension.
@@ -29,7 +29,7 @@ pub(super) struct Ranked {
     least: usize,
     round_to: usize,
     /// A ratio of its own.
-    own: Option<f64>,
+    pub(super) own: Option<f64>,
 }
 
 impl Ranked {
@@ -65,13 +65,25 @@ impl Ranked {
     }
 
     /// The number per block that stays when `wanted` would.
-    fn allowed(&self, wanted: usize) -> usize {
+    pub(super) fn allowed(&self, wanted: usize) -> usize {
         let least = wanted.max(self.least);
         least.next_multiple_of(self.round_to).min(self.size)
     }
 
+    /// Allowed sizes below the own one, in equal steps, largest first.
+    pub(super) fn levels(&self, steps: usize) -> Vec<usize> {
+        let wanted = (1..steps)
+            .rev()
+            .map(|step| (self.size * step).div_ceil(steps));
+        let mut levels: Vec<usize> = wanted.map(|wanted| self.allowed(wanted)).collect();
+        levels.push(self.allowed(0));
+        levels.retain(|&level| level < self.size);
+        levels.dedup();
+        levels
+    }
+
     /// What a ratio of its own leaves.
-    fn at(&self, ratio: f64) -> usize {
+    pub(super) fn at(&self, ratio: f64) -> usize {
         self.allowed(self.size - (self.size as f64 * ratio).floor() as usize)
     }
 
@@ -148,7 +160,7 @@ fn pools(analysis: &Analysis, ranked: &[Option<Ranked>], scope: Scope) -> Vec<Ve
             continue;
         };
         let class = match scope {
-            Scope::Uniform => continue,
+            Scope::Uniform | Scope::Allocated => continue,
             Scope::Global => String::new(),
             Scope::Isomorphic => class(analysis, &analysis.dimensions()[place]),
         };
@@ -185,6 +197,11 @@ fn class(analysis: &Analysis, dimension: &Dimension) -> String {
         operators(&dimension.consumers),
         dimension.mixing.is_some()
     )
+}
+
+/// Channels per block that stay when every dimension loses the same share.
+pub(super) fn at_uniform_ratio(ranked: &[Option<Ranked>], ratio: f64) -> Vec<usize> {
+    at_ratio(ranked, &[], ratio)
 }
 
 fn at_ratio(ranked: &[Option<Ranked>], pools: &[Vec<Step>], ratio: f64) -> Vec<usize> {
@@ -279,7 +296,7 @@ fn grow(ranked: &[Option<Ranked>], counts: &mut [usize], fits: &dyn Fn(&[usize])
 }
 
 /// Numbers of channels as kept positions; costs depend on numbers only.
-fn kept(analysis: &Analysis, ranked: &[Option<Ranked>], counts: &[usize]) -> Kept {
+pub(super) fn kept(analysis: &Analysis, ranked: &[Option<Ranked>], counts: &[usize]) -> Kept {
     let mut kept = Kept::default();
     for ((dimension, ranked), &count) in analysis.dimensions().iter().zip(ranked).zip(counts) {
         if let Some(ranked) = ranked.as_ref().filter(|ranked| count < ranked.size) {

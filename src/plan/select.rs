@@ -1,9 +1,10 @@
 //! Selection: which dimensions are pruned, by how much, and why the others are not.
 
+use super::allocate::{Curve, allocated};
 use super::counts::{Ranked, counts};
-use super::settings::Settings;
+use super::settings::{Scope, Settings};
 use crate::dimensions::{Analysis, Dimension, DimensionId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::patterns::Patterns;
 
 /// What happens to one dimension.
@@ -37,30 +38,92 @@ impl Selection {
 /// scope, the ratio or the budget leave it, never fewer than asked.
 ///
 /// # Errors
-/// A ratio or share outside its range, a pattern that is no glob or matches nothing, or a budget that cannot
-/// be met.
+/// A ratio or share outside its range, a pattern that is no glob or matches nothing, a budget that cannot be
+/// met, or a scope that needs measured divergences.
 pub fn select(analysis: &Analysis, scores: &[Vec<f64>], settings: &Settings) -> Result<Selection> {
-    settings.check()?;
-    let mut reasons = eligibility(analysis, settings)?;
-    let own = own_ratios(analysis, settings)?;
-    one_factor(analysis, &mut reasons);
-    let dimensions = analysis.dimensions();
-    let ranked: Vec<Option<Ranked>> = (0..dimensions.len())
-        .map(|place| {
+    Ranking::new(analysis, scores, settings)?.select(&[])
+}
+
+/// The channels of every dimension in the order of their scores, with what may happen to them.
+pub(crate) struct Ranking<'a> {
+    analysis: &'a Analysis,
+    settings: &'a Settings,
+    /// By dimension why it may not be pruned.
+    reasons: Vec<Option<String>>,
+    /// By dimension; none where it may not be pruned.
+    ranked: Vec<Option<Ranked>>,
+}
+
+impl<'a> Ranking<'a> {
+    /// # Errors
+    /// Those of [`select`] but for budgets.
+    pub(crate) fn new(
+        analysis: &'a Analysis,
+        scores: &[Vec<f64>],
+        settings: &'a Settings,
+    ) -> Result<Ranking<'a>> {
+        settings.check()?;
+        let mut reasons = eligibility(analysis, settings)?;
+        let own = own_ratios(analysis, settings)?;
+        one_factor(analysis, &mut reasons);
+        let dimensions = analysis.dimensions();
+        let ranked = (0..dimensions.len()).map(|place| {
             let free = reasons[place].is_none();
             free.then(|| Ranked::new(&dimensions[place], &scores[place], own[place], settings))
+        });
+        Ok(Ranking {
+            ranked: ranked.collect(),
+            analysis,
+            settings,
+            reasons,
         })
-        .collect();
-    let kept = counts(analysis, &ranked, settings)?;
-    let decisions = reasons.into_iter().zip(ranked).zip(kept);
-    let decisions = decisions.map(|((reason, ranked), kept)| match (reason, ranked) {
-        (Some(reason), _) => Decision::Leave(reason),
-        (None, Some(ranked)) => ranked.decide(kept, settings),
-        (None, None) => Decision::Leave("it was not ranked".to_owned()),
-    });
-    Ok(Selection {
-        decisions: decisions.collect(),
-    })
+    }
+
+    /// The model.
+    pub(crate) fn analysis(&self) -> &'a Analysis {
+        self.analysis
+    }
+
+    /// The sizes below its own that a dimension could be cut to, in `steps` equal steps, the largest first, each
+    /// with the channels that would stay.
+    pub(crate) fn levels(&self, dimension: DimensionId, steps: usize) -> Vec<(usize, Vec<u32>)> {
+        let Some(ranked) = &self.ranked[dimension.0] else {
+            return Vec::new();
+        };
+        let levels = ranked.levels(steps).into_iter();
+        let level = |keep: usize| match ranked.decide(keep, self.settings) {
+            Decision::Prune(kept) => Some((keep, kept)),
+            Decision::Leave(_) => None,
+        };
+        levels.filter_map(level).collect()
+    }
+
+    /// A decision for every dimension. `curves` says by dimension what sizes cost at the outputs, as the
+    /// allocated scope needs it.
+    ///
+    /// # Errors
+    /// A budget that cannot be met, or a scope that needs curves and has none.
+    pub(crate) fn select(self, curves: &[Curve]) -> Result<Selection> {
+        let kept = match self.settings.scope {
+            Scope::Allocated if curves.is_empty() => {
+                return Err(Error::Usage(
+                    "the allocated scope spreads a budget by what is measured on data: give some with --calibration, or use another scope"
+                        .to_owned(),
+                ));
+            }
+            Scope::Allocated => allocated(self.analysis, &self.ranked, self.settings, curves)?,
+            _ => counts(self.analysis, &self.ranked, self.settings)?,
+        };
+        let decisions = self.reasons.into_iter().zip(self.ranked).zip(kept);
+        let decisions = decisions.map(|((reason, ranked), kept)| match (reason, ranked) {
+            (Some(reason), _) => Decision::Leave(reason),
+            (None, Some(ranked)) => ranked.decide(kept, self.settings),
+            (None, None) => Decision::Leave("it was not ranked".to_owned()),
+        });
+        Ok(Selection {
+            decisions: decisions.collect(),
+        })
+    }
 }
 
 /// The ratio that `--ratio-for` gives each dimension; of several patterns that match the last counts.

@@ -24,6 +24,9 @@ pub enum Scope {
     Global,
     /// Those of all dimensions that the same operators produce and read (Fang et al. 2024).
     Isomorphic,
+    /// Those of all dimensions, as many of each as the divergence of the outputs says that was measured for it
+    /// on calibration data.
+    Allocated,
 }
 
 /// What a budget counts.
@@ -118,7 +121,7 @@ impl Settings {
     pub fn max_ratio(&self) -> f64 {
         self.max_ratio.unwrap_or(match self.scope {
             Scope::Uniform => 1.0,
-            Scope::Global | Scope::Isomorphic => SHARED_MAX_RATIO,
+            Scope::Global | Scope::Isomorphic | Scope::Allocated => SHARED_MAX_RATIO,
         })
     }
 
@@ -216,6 +219,7 @@ impl fmt::Display for Scope {
             Scope::Uniform => "uniform",
             Scope::Global => "global",
             Scope::Isomorphic => "isomorphic",
+            Scope::Allocated => "allocated",
         })
     }
 }
@@ -228,8 +232,9 @@ impl FromStr for Scope {
             "uniform" => Ok(Scope::Uniform),
             "global" => Ok(Scope::Global),
             "isomorphic" => Ok(Scope::Isomorphic),
+            "allocated" => Ok(Scope::Allocated),
             _ => Err(Error::Usage(format!(
-                "there is no scope '{text}'; choose one of uniform, global, isomorphic"
+                "there is no scope '{text}'; choose one of uniform, global, isomorphic, allocated"
             ))),
         }
     }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use faer::{Mat, Scale};
+use faer::Mat;
 use serde::Serialize;
 
+use super::fold::{FOLD, folded};
 use super::solve::{ALPHAS, Problem, Solution, aimed, together, variation};
 use super::units::{Member, Plan};
 use super::{Means, Recovered, Recovery, flushed};
-use crate::algebra::{Damped, columns, square};
 use crate::calibrate::{Evidence, Outcome, Sums, Trial, Unit};
 use crate::dead::Constant;
 use crate::dimensions::Analysis;
@@ -17,8 +17,6 @@ use crate::error::Result;
 use crate::onnx::{ElementType, to_f32};
 use crate::rewrite::Edit;
 
-/// Ridge of the fold in mean diagonals.
-const FOLD: f64 = 1e-3;
 /// How often layers before an activation are solved again.
 const ROUNDS: usize = 5;
 /// An error below this share of what the target varies by is none.
@@ -251,10 +249,7 @@ impl<'a> Front<'a> {
             let weights = member.dense.matrices(self.analysis.graph())?;
             let from = &weights[of.batch];
             let whole = Mat::from_fn(of.rows.len(), from.ncols(), |i, j| from[(of.rows[i], j)]);
-            let cross = &whole * columns(covariance.as_ref(), &of.columns);
-            let damped = Damped::new(square(covariance.as_ref(), &of.columns).as_ref(), FOLD);
-            let right = cross + &member.weights[batch] * Scale(damped.lambda);
-            let mut folded = damped.solve(right.as_ref());
+            let mut folded = folded(&whole, &covariance, &of.columns);
             for (row, &scale) in member.scale[batch].iter().enumerate() {
                 folded
                     .row_mut(row)

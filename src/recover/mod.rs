@@ -10,10 +10,10 @@
 //! (CORP) and the solutions for several ridges, the one with the least error on samples that were held out is
 //! taken.
 
+mod fold;
 mod front;
 mod places;
 mod solve;
-mod tail;
 mod units;
 
 use std::collections::{BTreeMap, HashMap};
@@ -33,8 +33,10 @@ use crate::layers::{Layer, Layers};
 use crate::masks::packed;
 use crate::onnx::{Model, to_f32};
 use crate::plan::Plan;
-use crate::rewrite::{Edit, PRUNED, add_to_rows, side_by_side};
+use crate::rewrite::{Edit, PRUNED, add_to_rows, side_by_side, with_weights};
 use crate::runtime::{Provider, Runtime};
+
+pub(crate) use fold::fold_dimension;
 
 use front::{Front, Sites};
 use units::{is_shared, units};
@@ -171,6 +173,24 @@ pub(crate) fn recover(
             .map(|left| RecoveredLayer::left(left.name, left.reason)),
     );
     Ok(recovered)
+}
+
+impl Recovered {
+    /// The analysed model with all of this done to it.
+    ///
+    /// # Errors
+    /// A tensor that cannot be read, or a result that is no valid graph.
+    pub(crate) fn applied(&self, analysis: &Analysis) -> Result<Analysis> {
+        let analysed = |model: Model| -> Result<Analysis> {
+            let graph = Graph::new(&model.settled())?;
+            Ok(Analysis::new(graph, analysis.sizes().clone()))
+        };
+        let edited = analysed(with_weights(analysis.graph(), &self.edits)?)?;
+        if self.constants.is_empty() {
+            return Ok(edited);
+        }
+        analysed(add_to_rows(&edited, &self.constants)?.0)
+    }
 }
 
 /// The pruned model with a bias of its own for every layer that can have one, and where they stand.

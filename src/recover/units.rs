@@ -5,15 +5,13 @@ use std::collections::HashMap;
 use faer::Mat;
 
 use super::places::{Places, places};
-use super::tail::{Follower, Tail};
 use crate::axes::Kept;
 use crate::calibrate::Target;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{NodeId, Producer, ValueId};
-use crate::layers::{Layer, Layers};
+use crate::layers::{Follower, Layer, Layers, Tail};
 use crate::onnx::to_f32;
-use crate::ops::{Operand, Role};
 
 /// A layer of a unit.
 pub(super) struct Member<'a> {
@@ -101,7 +99,7 @@ pub(super) fn units<'a>(
         };
         let weights = layer.matrices(analysis.graph())?;
         let weights = sliced(&weights, &places);
-        let Some((axis, tail)) = valued(analysis, layer, &follower) else {
+        let Some((axis, tail)) = follower.behind(layer) else {
             plans.push(product(layer, partner, places, elements, weights));
             continue;
         };
@@ -191,46 +189,6 @@ fn sliced(weights: &[Mat<f64>], places: &[Places]) -> Vec<Mat<f64>> {
         })
     };
     places.iter().map(slice).collect()
-}
-
-/// The axis of a layer's rows and what follows it, where its output can be seen as rows.
-fn valued(analysis: &Analysis, layer: &Layer, follower: &Follower) -> Option<(usize, Tail)> {
-    let linear = layer.uses.first()?;
-    let graph = analysis.graph();
-    let Some(Operand::Input(slot)) = linear.data else {
-        return None;
-    };
-    let rows = linear.roles.iter().filter_map(|role| match role {
-        Role::Row(axis) => Some(*axis),
-        _ => None,
-    });
-    let [Some(axis)] = rows.collect::<Vec<_>>()[..] else {
-        return None;
-    };
-    if layer.batches() != linear.groups {
-        return None;
-    }
-    let data = graph.node(linear.node).input(slot)?;
-    let output = graph.node(linear.node).output(0)?;
-    if !layer.reads_windows() {
-        let summed = linear.roles.iter().filter_map(|role| match role {
-            Role::Reduction(axis) => Some(*axis),
-            _ => None,
-        });
-        let summed: Vec<usize> = summed.collect();
-        let rest = |value, without: &[usize]| {
-            let axes = analysis.state.axes(value)?.iter().enumerate();
-            let rest = axes.filter(|(axis, _)| !without.contains(axis));
-            Some(
-                rest.map(|(_, ty)| analysis.state.types.extent(ty))
-                    .collect::<Vec<_>>(),
-            )
-        };
-        if rest(data, &summed)? != rest(output, &[axis])? {
-            return None;
-        }
-    }
-    Some((axis, follower.tail(linear.node, output, axis)?))
 }
 
 fn kept_positions(

@@ -22,15 +22,22 @@ use crate::plan::Plan;
 /// # Errors
 /// The plan does not fit the model, or the result is no valid graph.
 pub fn prune(analysis: &Analysis, plan: &Plan) -> Result<Model> {
-    let kept = plan.kept(analysis)?;
+    prune_to(analysis, &plan.kept(analysis)?)
+}
+
+/// As [`prune`], for kept positions.
+///
+/// # Errors
+/// The result is no valid graph.
+pub(crate) fn prune_to(analysis: &Analysis, kept: &Kept) -> Result<Model> {
     let source = analysis.graph();
     let mut proto = source.model().proto.clone();
     let mut lazy = source.model().lazy.clone();
     let graph = proto.graph.get_or_insert_default();
-    slice_constants(analysis, &kept, graph, &mut lazy)?;
+    slice_constants(analysis, kept, graph, &mut lazy)?;
     let mut names = Names::of(source);
-    ShapeRewriter::new(analysis, &kept, &mut names).rewrite(graph);
-    update_declarations(analysis, &kept, graph);
+    ShapeRewriter::new(analysis, kept, &mut names).rewrite(graph);
+    update_declarations(analysis, kept, graph);
     let rewritten = source.model().with(proto, lazy);
     let checked = Graph::verified(rewritten, "the pruned model")?;
     let clean = without_newly_dead(source, &checked);

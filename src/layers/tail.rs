@@ -2,35 +2,36 @@
 
 use std::collections::HashMap;
 
+use super::Layer;
 use crate::dimensions::Analysis;
 use crate::graph::{Attributes, Graph, NodeId, Producer, ValueId};
 use crate::onnx::to_f32;
-use crate::ops::{Pointwise, Viewing, find};
+use crate::ops::{Operand, Pointwise, Role, Viewing, find};
 
 /// The nodes behind a layer that nobody else reads from: `end = scale * rows + shift + others`.
 #[derive(Clone, Debug)]
-pub(super) struct Tail {
-    pub(super) end: ValueId,
+pub(crate) struct Tail {
+    pub(crate) end: ValueId,
     /// By position of the rows' axis.
-    pub(super) scale: Vec<f64>,
-    pub(super) shift: Vec<f64>,
+    pub(crate) scale: Vec<f64>,
+    pub(crate) shift: Vec<f64>,
     /// Values that are added on the way.
-    pub(super) others: Vec<ValueId>,
+    pub(crate) others: Vec<ValueId>,
     /// A sum with a value that is not there yet when the layer runs.
-    pub(super) sum: Option<NodeId>,
+    pub(crate) sum: Option<NodeId>,
     /// Bounds of an activation that is all that reads the end.
-    pub(super) clamp: Option<[f32; 2]>,
+    pub(crate) clamp: Option<[f32; 2]>,
 }
 
 /// Follows values through a graph.
-pub(super) struct Follower<'a> {
+pub(crate) struct Follower<'a> {
     analysis: &'a Analysis,
     place: HashMap<NodeId, usize>,
     fixed: Vec<bool>,
 }
 
 impl<'a> Follower<'a> {
-    pub(super) fn new(analysis: &'a Analysis) -> Follower<'a> {
+    pub(crate) fn new(analysis: &'a Analysis) -> Follower<'a> {
         let graph = analysis.graph();
         Follower {
             analysis,
@@ -39,8 +40,49 @@ impl<'a> Follower<'a> {
         }
     }
 
+    /// The axis of a layer's rows and what follows it, where its output can be seen as rows.
+    pub(crate) fn behind(&self, layer: &Layer) -> Option<(usize, Tail)> {
+        let analysis = self.analysis;
+        let linear = layer.uses.first()?;
+        let graph = analysis.graph();
+        let Some(Operand::Input(slot)) = linear.data else {
+            return None;
+        };
+        let rows = linear.roles.iter().filter_map(|role| match role {
+            Role::Row(axis) => Some(*axis),
+            _ => None,
+        });
+        let [Some(axis)] = rows.collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        if layer.batches() != linear.groups {
+            return None;
+        }
+        let data = graph.node(linear.node).input(slot)?;
+        let output = graph.node(linear.node).output(0)?;
+        if !layer.reads_windows() {
+            let summed = linear.roles.iter().filter_map(|role| match role {
+                Role::Reduction(axis) => Some(*axis),
+                _ => None,
+            });
+            let summed: Vec<usize> = summed.collect();
+            let rest = |value, without: &[usize]| {
+                let axes = analysis.state.axes(value)?.iter().enumerate();
+                let rest = axes.filter(|(axis, _)| !without.contains(axis));
+                Some(
+                    rest.map(|(_, ty)| analysis.state.types.extent(ty))
+                        .collect::<Vec<_>>(),
+                )
+            };
+            if rest(data, &summed)? != rest(output, &[axis])? {
+                return None;
+            }
+        }
+        Some((axis, self.tail(linear.node, output, axis)?))
+    }
+
     /// The tail of `value`, which a layer at `node` makes with its rows along `axis`.
-    pub(super) fn tail(&self, node: NodeId, value: ValueId, axis: usize) -> Option<Tail> {
+    fn tail(&self, node: NodeId, value: ValueId, axis: usize) -> Option<Tail> {
         let axes = self.analysis.state.axes(value)?;
         let size = self.analysis.state.types.size(axes.get(axis)?) as usize;
         let mut tail = Tail {

@@ -1,0 +1,6 @@
+//! What removing channels costs at the outputs, measured by running the model on data.
+
+mod curves;
+mod divergence;
+
+pub(crate) use curves::{Bench, curves};
