@@ -29,12 +29,20 @@ use crate::runtime::{Provider, Runtime, Tensor};
 /// One in this many batches is held out, the last ones, at least one.
 const HELD_OUT: usize = 5;
 
-/// Solves the units of one front: gets their evidence and a way to try weights; returns new bytes of
+/// Solves the units of one front: gets their evidence and the front, to try things on; returns new bytes of
 /// initializers of the pruned model by name.
-pub(crate) type Solve<'a> = &'a mut dyn FnMut(
-    Vec<(usize, Evidence)>,
-    &mut dyn FnMut(&[Trial]) -> Result<Vec<Outcome>>,
-) -> Result<Vec<(String, Bytes)>>;
+pub(crate) type Solve<'a> =
+    &'a mut dyn FnMut(Vec<(usize, Evidence)>, &mut Stage) -> Result<Vec<(String, Bytes)>>;
+
+/// A front of units that are being solved.
+pub(crate) struct Stage<'a> {
+    lockstep: &'a Lockstep<'a>,
+    stages: &'a Stages,
+    changes: &'a Changes,
+    number: usize,
+    units: &'a [Unit<'a>],
+    waiting: &'a mut Spill,
+}
 
 /// A run of both models.
 pub(crate) struct Lockstep<'a> {
@@ -61,16 +69,17 @@ impl Lockstep<'_> {
         let mut waiting = Spill::new()?;
         for (number, measured) in stages.measured.iter().enumerate() {
             progress(number, stages.measured.len());
-            let cut = Cut {
-                analysis: self.analysis,
+            let mut next = Spill::new()?;
+            let mut stage = Stage {
+                lockstep: self,
                 stages: &stages,
                 changes: &changes,
+                number,
+                units,
+                waiting: &mut waiting,
             };
-            let mut next = Spill::new()?;
-            let evidence = self.measure(&cut, number, units, measured, &mut waiting, &mut next)?;
-            let mut try_ =
-                |trials: &[Trial]| self.attempt(&cut, number, units, trials, &mut waiting);
-            let changed = solve(evidence, &mut try_)?;
+            let evidence = stage.measure(measured, Some(&mut next))?;
+            let changed = solve(evidence, &mut stage)?;
             changes.extend(changed);
             waiting = next;
         }
@@ -106,41 +115,6 @@ impl Lockstep<'_> {
             }
         }
         out
-    }
-
-    /// Runs segment `number`, with nodes that `append` adds for the units at `places`.
-    fn segment(
-        &self,
-        cut: &Cut,
-        number: usize,
-        waiting: &Spill,
-        units: &[Unit],
-        places: &[usize],
-        append: &mut dyn FnMut(&mut Taps, usize, &str, &str, Option<&str>),
-    ) -> Segment {
-        let reads: BTreeSet<ValueId> = places
-            .iter()
-            .flat_map(|&unit| self.needs(&units[unit]))
-            .collect();
-        let reads: Vec<ValueId> = reads.into_iter().collect();
-        cut.segment(number, &waiting.waiting(), &reads, &mut |proto| {
-            let mut copies = Copies::default();
-            let data: Vec<_> = places
-                .iter()
-                .map(|&unit| self.data(&units[unit], &mut copies, proto))
-                .collect();
-            let mut taps = Taps::new(self.analysis.graph(), proto);
-            for (&unit, data) in places.iter().zip(data) {
-                let inputs: Vec<String> = data
-                    .members
-                    .iter()
-                    .map(|(name, columns)| taps.columns(name, columns).0)
-                    .collect();
-                let inputs = taps.joined(&inputs);
-                let (target, others) = self.target(&units[unit], &data, &mut taps);
-                append(&mut taps, unit, &inputs, &target, others.as_deref());
-            }
-        })
     }
 
     fn data(&self, unit: &Unit, copies: &mut Copies, proto: &mut GraphProto) -> Data {
@@ -200,124 +174,6 @@ impl Lockstep<'_> {
         }
     }
 
-    fn measure(
-        &self,
-        cut: &Cut,
-        number: usize,
-        units: &[Unit],
-        places: &[usize],
-        waiting: &mut Spill,
-        next: &mut Spill,
-    ) -> Result<Vec<(usize, Evidence)>> {
-        let mut named: Vec<(usize, Names)> = Vec::new();
-        let segment = self.segment(
-            cut,
-            number,
-            waiting,
-            units,
-            places,
-            &mut |taps, unit, inputs, target, _| {
-                let names = Names {
-                    shape: taps.shape(inputs),
-                    gram: taps.products(inputs, inputs),
-                    inputs: taps.reduce("ReduceSum", inputs),
-                    cross: taps.products(target, inputs),
-                    targets: taps.reduce("ReduceSum", target),
-                    energy: taps.reduce("ReduceSumSquare", target),
-                };
-                taps.output(&names.shape, ElementType::Int64);
-                for name in [
-                    &names.gram,
-                    &names.inputs,
-                    &names.cross,
-                    &names.targets,
-                    &names.energy,
-                ] {
-                    taps.output(name, ElementType::Float);
-                }
-                named.push((unit, names));
-            },
-        );
-        let mut totals: [Totals; 2] = Default::default();
-        let from = self.first_held_out();
-        let mut each = |batch: usize, outputs: &HashMap<String, Tensor>| {
-            totals[usize::from(batch >= from)].add(outputs);
-        };
-        self.pass()
-            .run(&segment, &[], waiting, Some(next), &mut each)?;
-        let [fit, held] = totals;
-        let mut out = Vec::new();
-        for (unit, names) in named {
-            let evidence = Evidence {
-                fit: fit.sums(&units[unit], &names),
-                held: held.sums(&units[unit], &names),
-            };
-            self.check(&units[unit], &evidence)?;
-            out.push((unit, evidence));
-        }
-        Ok(out)
-    }
-
-    /// Runs a segment once more to see what trials make of it.
-    fn attempt(
-        &self,
-        cut: &Cut,
-        number: usize,
-        units: &[Unit],
-        trials: &[Trial],
-        waiting: &mut Spill,
-    ) -> Result<Vec<Outcome>> {
-        let places: Vec<usize> = trials.iter().map(|trial| trial.unit).collect();
-        let mut named: Vec<(Names, String)> = Vec::new();
-        let mut more: Vec<(String, Tensor)> = Vec::new();
-        let segment = self.segment(
-            cut,
-            number,
-            waiting,
-            units,
-            &places,
-            &mut |taps, unit, inputs, target, others| {
-                let weights = taps.input(&format!("weights.{unit}"), 3);
-                let constants = taps.input(&format!("constants.{unit}"), 3);
-                let made = taps.node("MatMul", &[inputs, &weights], Vec::new());
-                let made = taps.pair("Add", &made, &constants);
-                let bounds = units[unit]
-                    .clamp
-                    .unwrap_or([f32::NEG_INFINITY, f32::INFINITY]);
-                let (moved, error) = taps.behind(&made, target, others, bounds);
-                let names = Names {
-                    cross: taps.products(&moved, inputs),
-                    targets: taps.reduce("ReduceSum", &moved),
-                    ..Names::default()
-                };
-                let error = taps.reduce("ReduceSumSquare", &error);
-                for name in [&names.cross, &names.targets, &error] {
-                    taps.output(name, ElementType::Float);
-                }
-                if let Some(trial) = trials.iter().find(|trial| trial.unit == unit) {
-                    more.push((weights, transposed(&trial.weights)));
-                    more.push((constants, stacked(&trial.constants)));
-                }
-                named.push((names, error));
-            },
-        );
-        let mut totals: [Totals; 2] = Default::default();
-        let from = self.first_held_out();
-        let mut each = |batch: usize, outputs: &HashMap<String, Tensor>| {
-            totals[usize::from(batch >= from)].add(outputs);
-        };
-        self.pass().run(&segment, &more, waiting, None, &mut each)?;
-        let [fit, held] = totals;
-        let outcome = |(place, (names, error)): (usize, (Names, String))| Outcome {
-            moved: Evidence {
-                fit: fit.sums(&units[places[place]], &names),
-                held: held.sums(&units[places[place]], &names),
-            },
-            error: held.of(&error).iter().sum(),
-        };
-        Ok(named.into_iter().enumerate().map(outcome).collect())
-    }
-
     fn pass(&self) -> Pass<'_> {
         Pass {
             runtime: self.runtime,
@@ -351,6 +207,165 @@ impl Lockstep<'_> {
                 name.trim_start_matches("secateur.pruned.")
             ),
         ))
+    }
+}
+
+impl Stage<'_> {
+    /// The evidence of some units once more, with new bytes for initializers of the pruned model.
+    ///
+    /// # Errors
+    /// Those of [`Lockstep::run`].
+    pub(crate) fn again(
+        &mut self,
+        places: &[usize],
+        changed: Vec<(String, Bytes)>,
+    ) -> Result<Vec<(usize, Evidence)>> {
+        let mut changes = self.changes.clone();
+        changes.extend(changed);
+        let mut stage = Stage {
+            changes: &changes,
+            waiting: &mut *self.waiting,
+            ..*self
+        };
+        stage.measure(places, None)
+    }
+
+    /// The segment with nodes that `append` adds for the units at `places`.
+    fn segment(
+        &self,
+        places: &[usize],
+        append: &mut dyn FnMut(&mut Taps, usize, &str, &str, Option<&str>),
+    ) -> Segment {
+        let lockstep = self.lockstep;
+        let cut = Cut {
+            analysis: lockstep.analysis,
+            stages: self.stages,
+            changes: self.changes,
+        };
+        let reads: BTreeSet<ValueId> = places
+            .iter()
+            .flat_map(|&unit| lockstep.needs(&self.units[unit]))
+            .collect();
+        let reads: Vec<ValueId> = reads.into_iter().collect();
+        cut.segment(self.number, &self.waiting.waiting(), &reads, &mut |proto| {
+            let mut copies = Copies::default();
+            let data: Vec<_> = places
+                .iter()
+                .map(|&unit| lockstep.data(&self.units[unit], &mut copies, proto))
+                .collect();
+            let mut taps = Taps::new(lockstep.analysis.graph(), proto);
+            for (&unit, data) in places.iter().zip(data) {
+                let inputs: Vec<String> = data
+                    .members
+                    .iter()
+                    .map(|(name, columns)| taps.columns(name, columns).0)
+                    .collect();
+                let inputs = taps.joined(&inputs);
+                let (target, others) = lockstep.target(&self.units[unit], &data, &mut taps);
+                append(&mut taps, unit, &inputs, &target, others.as_deref());
+            }
+        })
+    }
+
+    fn measure(
+        &mut self,
+        places: &[usize],
+        next: Option<&mut Spill>,
+    ) -> Result<Vec<(usize, Evidence)>> {
+        let units = self.units;
+        let mut named: Vec<(usize, Names)> = Vec::new();
+        let segment = self.segment(places, &mut |taps, unit, inputs, target, _| {
+            let names = Names {
+                shape: taps.shape(inputs),
+                gram: taps.products(inputs, inputs),
+                inputs: taps.reduce("ReduceSum", inputs),
+                cross: taps.products(target, inputs),
+                targets: taps.reduce("ReduceSum", target),
+                energy: taps.reduce("ReduceSumSquare", target),
+            };
+            taps.output(&names.shape, ElementType::Int64);
+            for name in [
+                &names.gram,
+                &names.inputs,
+                &names.cross,
+                &names.targets,
+                &names.energy,
+            ] {
+                taps.output(name, ElementType::Float);
+            }
+            named.push((unit, names));
+        });
+        let mut totals: [Totals; 2] = Default::default();
+        let from = self.lockstep.first_held_out();
+        let mut each = |batch: usize, outputs: &HashMap<String, Tensor>| {
+            totals[usize::from(batch >= from)].add(outputs);
+        };
+        self.lockstep
+            .pass()
+            .run(&segment, &[], self.waiting, next, &mut each)?;
+        let [fit, held] = totals;
+        let mut out = Vec::new();
+        for (unit, names) in named {
+            let evidence = Evidence {
+                fit: fit.sums(&units[unit], &names),
+                held: held.sums(&units[unit], &names),
+            };
+            self.lockstep.check(&units[unit], &evidence)?;
+            out.push((unit, evidence));
+        }
+        Ok(out)
+    }
+
+    /// Runs a segment once more to see what trials make of it.
+    ///
+    /// # Errors
+    /// Data that cannot be read, or a provider that refuses the segment.
+    pub(crate) fn attempt(&mut self, trials: &[Trial]) -> Result<Vec<Outcome>> {
+        let units = self.units;
+        let places: Vec<usize> = trials.iter().map(|trial| trial.unit).collect();
+        let mut named: Vec<(Names, String)> = Vec::new();
+        let mut more: Vec<(String, Tensor)> = Vec::new();
+        let segment = self.segment(&places, &mut |taps, unit, inputs, target, others| {
+            let weights = taps.input(&format!("weights.{unit}"), 3);
+            let constants = taps.input(&format!("constants.{unit}"), 3);
+            let made = taps.node("MatMul", &[inputs, &weights], Vec::new());
+            let made = taps.pair("Add", &made, &constants);
+            let bounds = units[unit]
+                .clamp
+                .unwrap_or([f32::NEG_INFINITY, f32::INFINITY]);
+            let (moved, error) = taps.behind(&made, target, others, bounds);
+            let names = Names {
+                cross: taps.products(&moved, inputs),
+                targets: taps.reduce("ReduceSum", &moved),
+                ..Names::default()
+            };
+            let error = taps.reduce("ReduceSumSquare", &error);
+            for name in [&names.cross, &names.targets, &error] {
+                taps.output(name, ElementType::Float);
+            }
+            if let Some(trial) = trials.iter().find(|trial| trial.unit == unit) {
+                more.push((weights, transposed(&trial.weights)));
+                more.push((constants, stacked(&trial.constants)));
+            }
+            named.push((names, error));
+        });
+        let mut totals: [Totals; 2] = Default::default();
+        let from = self.lockstep.first_held_out();
+        let mut each = |batch: usize, outputs: &HashMap<String, Tensor>| {
+            totals[usize::from(batch >= from)].add(outputs);
+        };
+        self.lockstep
+            .pass()
+            .run(&segment, &more, self.waiting, None, &mut each)?;
+        let [fit, held] = totals;
+        let outcome = |(place, (names, error)): (usize, (Names, String))| Outcome {
+            moved: Evidence {
+                fit: fit.sums(&units[places[place]], &names),
+                held: held.sums(&units[places[place]], &names),
+            },
+            error: held.of(&error).iter().sum(),
+        };
+        Ok(named.into_iter().enumerate().map(outcome).collect())
     }
 }
 

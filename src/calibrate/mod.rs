@@ -22,8 +22,8 @@ mod unit;
 mod uses;
 mod walk;
 
-pub(crate) use lockstep::Lockstep;
+pub(crate) use lockstep::{Lockstep, Stage};
 pub(crate) use statistics::{Statistic, Statistics};
 pub(crate) use stats::Stats;
-pub(crate) use unit::{Evidence, Outcome, Sums, Target, Trial, Unit};
+pub(crate) use unit::{Evidence, Sums, Target, Trial, Unit};
 pub(crate) use walk::{Walk, batch_size};

@@ -56,7 +56,7 @@ impl Surgery {
         let weights = reader.layer.matrices(analysis.graph())?;
         let mut weights = weights[reader.batch].clone();
         // Rows count as much as what follows scales them, such as a batch normalisation.
-        if let Some((_, tail)) = follower.behind(reader.layer) {
+        if let Some((_, tail)) = follower.behind(reader.layer, None) {
             let first = reader.batch * reader.layer.rows();
             for (row, scale) in tail.scale[first..].iter().take(weights.nrows()).enumerate() {
                 weights.row_mut(row).iter_mut().for_each(|w| *w *= scale);

@@ -23,6 +23,7 @@ use crate::onnx::to_f32;
 use crate::ops::{Linear, Role};
 
 pub(crate) use tail::{Follower, Tail};
+pub(crate) use view::constant_of;
 
 pub use find::{Layers, LeftWeight};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Layer;
+use super::{Layer, constant_of};
 use crate::dimensions::Analysis;
 use crate::graph::{Attributes, Graph, NodeId, Producer, ValueId};
 use crate::onnx::to_f32;
@@ -17,8 +17,9 @@ pub(crate) struct Tail {
     pub(crate) shift: Vec<f64>,
     /// Values that are added on the way.
     pub(crate) others: Vec<ValueId>,
-    /// A sum with a value that is not there yet when the layer runs.
-    pub(crate) sum: Option<NodeId>,
+    /// The sums with others, the last perhaps with one that is not there yet when the layer runs: it is not
+    /// taken in then.
+    pub(crate) sums: Vec<NodeId>,
     /// Bounds of an activation that is all that reads the end.
     pub(crate) clamp: Option<[f32; 2]>,
 }
@@ -40,8 +41,9 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// The axis of a layer's rows and what follows it, where its output can be seen as rows.
-    pub(crate) fn behind(&self, layer: &Layer) -> Option<(usize, Tail)> {
+    /// The axis of a layer's rows and what follows it, where its output can be seen as rows. `known` is a value
+    /// that will be there when the layer runs.
+    pub(crate) fn behind(&self, layer: &Layer, known: Option<ValueId>) -> Option<(usize, Tail)> {
         let analysis = self.analysis;
         let linear = layer.uses.first()?;
         let graph = analysis.graph();
@@ -78,11 +80,11 @@ impl<'a> Follower<'a> {
                 return None;
             }
         }
-        Some((axis, self.tail(linear.node, output, axis)?))
+        Some((axis, self.tail((linear.node, known), output, axis)?))
     }
 
-    /// The tail of `value`, which a layer at `node` makes with its rows along `axis`.
-    fn tail(&self, node: NodeId, value: ValueId, axis: usize) -> Option<Tail> {
+    /// The tail of `value`, which a layer at a node makes with its rows along `axis`.
+    fn tail(&self, from: (NodeId, Option<ValueId>), value: ValueId, axis: usize) -> Option<Tail> {
         let axes = self.analysis.state.axes(value)?;
         let size = self.analysis.state.types.size(axes.get(axis)?) as usize;
         let mut tail = Tail {
@@ -90,10 +92,10 @@ impl<'a> Follower<'a> {
             scale: vec![1.0; size],
             shift: vec![0.0; size],
             others: Vec::new(),
-            sum: None,
+            sums: Vec::new(),
             clamp: None,
         };
-        while let Some(next) = self.step(&mut tail, node, axis) {
+        while let Some(next) = self.step(&mut tail, from, axis) {
             tail.end = next;
         }
         Some(tail)
@@ -118,12 +120,18 @@ impl<'a> Follower<'a> {
     }
 
     /// Takes one node more into the tail; returns what it makes.
-    fn step(&self, tail: &mut Tail, from: NodeId, axis: usize) -> Option<ValueId> {
+    fn step(
+        &self,
+        tail: &mut Tail,
+        (from, known): (NodeId, Option<ValueId>),
+        axis: usize,
+    ) -> Option<ValueId> {
         let graph = self.graph();
         let (node, slot) = self.reader(tail.end)?;
         let row = find(graph, node)?;
         let out = graph.node(node).output(0)?;
-        if row.viewing == Some(Viewing::Same) && graph.element(tail.end) == graph.element(out) {
+        let element = |value: ValueId| self.analysis.state.elements[value.index()];
+        if row.viewing == Some(Viewing::Same) && element(tail.end) == element(out) {
             return Some(out);
         }
         let same = self.same_axes(tail.end, out);
@@ -140,8 +148,8 @@ impl<'a> Follower<'a> {
                 if graph.is_fixed(other, &self.fixed) || !self.same_axes(other, out) {
                     return None;
                 }
-                if !self.is_before(other, from) {
-                    tail.sum = Some(node);
+                tail.sums.push(node);
+                if Some(other) != known && !self.is_before(other, from) {
                     return None;
                 }
                 tail.others.push(other);
@@ -201,7 +209,7 @@ impl<'a> Follower<'a> {
     fn along(&self, constant: ValueId, of: ValueId, axis: usize) -> Option<Vec<f64>> {
         let axes = self.analysis.state.axes(of)?;
         let size = self.analysis.state.types.size(&axes[axis]) as usize;
-        let tensor = self.graph().constant(constant)?;
+        let tensor = constant_of(self.analysis, constant)?;
         let numbers = to_f32(tensor).ok()?;
         let rank = tensor.dims.len();
         let own = (axis + rank).checked_sub(axes.len());
@@ -223,7 +231,8 @@ impl<'a> Follower<'a> {
         }
         let epsilon = proto.attribute("epsilon").and_then(|a| a.f).unwrap_or(1e-5);
         let parameter = |slot: usize| {
-            let numbers = to_f32(graph.constant(graph.node(node).input(slot)?)?).ok()?;
+            let numbers =
+                to_f32(constant_of(self.analysis, graph.node(node).input(slot)?)?).ok()?;
             (numbers.len() == tail.scale.len()).then_some(numbers)
         };
         let (scale, bias) = (parameter(1)?, parameter(2)?);
@@ -243,7 +252,7 @@ impl<'a> Follower<'a> {
         let proto = graph.node_proto(node);
         let bound = |slot: usize, name: &str, open: f32| match graph.node(node).input(slot) {
             Some(value) => {
-                let numbers = to_f32(graph.constant(value)?).ok()?;
+                let numbers = to_f32(constant_of(self.analysis, value)?).ok()?;
                 numbers.first().copied()
             }
             None => Some(proto.attribute(name).and_then(|a| a.f).unwrap_or(open)),

@@ -1,8 +1,31 @@
 //! Operands as views of initializers: the same elements under other axes.
 
 use super::Stride;
+use crate::dimensions::Analysis;
 use crate::graph::{Attributes, Graph, NodeId, Producer, ValueId};
+use crate::onnx::proto::TensorProto;
 use crate::ops::{State, Viewing, find};
+
+/// The constant whose elements `value` shows in the same places.
+pub(crate) fn constant_of(analysis: &Analysis, value: ValueId) -> Option<&TensorProto> {
+    let graph = analysis.graph();
+    let element = |value: ValueId| analysis.state.elements[value.index()];
+    let mut value = value;
+    loop {
+        if let Some(tensor) = graph.constant(value) {
+            return Some(tensor);
+        }
+        let Producer::Node(node, _) = graph.value(value).producer else {
+            return None;
+        };
+        let same = find(graph, node).and_then(|row| row.viewing) == Some(Viewing::Same);
+        let input = graph.node(node).input(0)?;
+        if !same || element(input) != element(value) {
+            return None;
+        }
+        value = input;
+    }
+}
 
 /// An initializer seen through the nodes between it and an operand.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! In a grouped convolution each group keeps its own channels, as many as the others: the data's channel
 //! axis is balanced over the groups and the weight's channel axis is a [`Type::Block`] view of it.
 
-use super::state::{Operand, Role};
+use super::state::{Bias, Operand, Role};
 use super::typing::{Ruling, Typing, Unsupported};
 use super::{Row, row};
 use crate::axes::{Extent, Type};
@@ -28,7 +28,13 @@ fn conv(op: &mut Typing) -> Ruling {
     }
     let mut roles = vec![Role::Row(Some(1)), Role::Reduction(1)];
     roles.resize(w.len(), Role::Kernel);
-    op.linear_with(1, Some(Operand::Input(0)), roles, groups, Some(2));
+    op.linear_with(
+        1,
+        Some(Operand::Input(0)),
+        roles,
+        groups,
+        Some(Bias::whole(2)),
+    );
     let spatial = forward_sizes(op, &x[2..], &w[2..])?;
     finish(op, &x, &w, w[0].clone(), w[1].clone(), spatial)
 }
@@ -58,7 +64,13 @@ fn conv_transpose(op: &mut Typing) -> Ruling {
     // The kernel's places are rows: each makes its own part of an output position's sum.
     let mut roles = vec![Role::Reduction(1), Role::Row(Some(1))];
     roles.resize(w.len(), Role::Row(None));
-    op.linear_with(1, Some(Operand::Input(0)), roles, groups, Some(2));
+    op.linear_with(
+        1,
+        Some(Operand::Input(0)),
+        roles,
+        groups,
+        Some(Bias::whole(2)),
+    );
     let spatial = transposed_sizes(op, &x[2..], &w[2..])?;
     finish(op, &x, &w, out, w[0].clone(), spatial)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::elementwise::{broadcast, broadcast_axis};
-use super::state::{Operand, Role};
+use super::state::{Bias, Operand, Role};
 use super::typing::{Ruling, Typing, Unsupported};
 use super::{Row, row};
 use crate::axes::Type;
@@ -85,14 +85,14 @@ fn gemm(op: &mut Typing) -> Ruling {
         Some(Operand::Input(1)),
         roles(summed, read, 0),
         1,
-        Some(2),
+        Some(Bias::whole(2)),
     );
     op.linear_with(
         1,
         Some(Operand::Input(0)),
         roles(read, summed, 1),
         1,
-        Some(2),
+        Some(Bias::whole(2)),
     );
     let out = vec![a[1 - summed].clone(), b[1 - read].clone()];
     if let Some(c) = op.optional(2)? {

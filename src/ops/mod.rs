@@ -32,7 +32,7 @@ use crate::onnx::ElementType;
 
 pub(crate) use integers::{Evaluation, Integers, evaluate_node};
 pub(crate) use pass::type_graph;
-pub(crate) use state::{Contraction, Linear, Mirror, Operand, Role, State, Target};
+pub(crate) use state::{Bias, Contraction, Linear, Mirror, Operand, Role, State, Target};
 
 use typing::{Ruling, Typing};
 

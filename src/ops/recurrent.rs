@@ -3,7 +3,7 @@
 //! Hidden units meet themselves inside the operator: they are masked where they are made (gate rows of W, R
 //! and B, initial states) and where R reads them, so that a masked unit stays 0 for any activation.
 
-use super::state::{Operand, Role};
+use super::state::{Bias, Operand, Role};
 use super::typing::{Ruling, Typing, Unsupported};
 use super::{Row, row};
 use crate::axes::{Extent, Type};
@@ -59,10 +59,16 @@ fn recurrent(op: &mut Typing, gates: usize) -> Ruling {
     }
     let (row, all) = (Role::Row(None), Role::Batch(None));
     let weights = vec![all, row, Role::Reduction(2)];
-    op.linear(1, Some(Operand::Input(0)), weights);
+    // B holds a vector for W, then one for R.
+    let bias = |part: usize| Bias {
+        slot: 3,
+        parts: 2,
+        part,
+    };
+    op.linear_with(1, Some(Operand::Input(0)), weights, 1, Some(bias(0)));
     // R reads the hidden states, which are the first output: [seq, dirs, batch, h].
     let recurrent = vec![Role::Batch(Some(1)), row, Role::Reduction(3)];
-    op.linear(2, Some(Operand::Output(0)), recurrent);
+    op.linear_with(2, Some(Operand::Output(0)), recurrent, 1, Some(bias(1)));
     op.mirror_int("hidden_size", &h);
     op.nonlinear(&h, "applies a function to each unit");
     let mut produced = x[..2].to_vec();

@@ -35,6 +35,31 @@ pub(crate) enum Operand {
     Output(usize),
 }
 
+/// An input that is added to the rows of every batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bias {
+    pub(crate) slot: usize,
+    /// Its last axis falls into this many equal parts, of which this one belongs to the weight.
+    pub(crate) parts: usize,
+    pub(crate) part: usize,
+}
+
+impl Bias {
+    /// All of an input.
+    pub(crate) const fn whole(slot: usize) -> Bias {
+        Bias {
+            slot,
+            parts: 1,
+            part: 0,
+        }
+    }
+
+    /// The place of a row in the input's elements, where each batch has this many rows.
+    pub(crate) fn place(self, batch: usize, row: usize, rows: usize) -> usize {
+        (batch * self.parts + self.part) * rows + row
+    }
+}
+
 /// A node multiplies the input at `slot` with its data: the input is a weight if it is a constant.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Linear {
@@ -47,7 +72,7 @@ pub(crate) struct Linear {
     /// Axis 0 of the weight falls into this many equal blocks, each on its own block of the data's axis 1.
     pub(crate) groups: usize,
     /// Where a vector is added to the rows, if the operator has such an input.
-    pub(crate) bias: Option<usize>,
+    pub(crate) bias: Option<Bias>,
     /// Factors of the product and of the bias.
     pub(crate) scales: [f32; 2],
 }

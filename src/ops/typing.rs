@@ -5,7 +5,7 @@ use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::to_f32;
 
-use super::state::{Contraction, Cost, Linear, Mirror, Operand, Role, State, Target};
+use super::state::{Bias, Contraction, Cost, Linear, Mirror, Operand, Role, State, Target};
 
 /// Why a rule does not apply to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +230,7 @@ impl Typing<'_> {
         data: Option<Operand>,
         roles: Vec<Role>,
         groups: usize,
-        bias: Option<usize>,
+        bias: Option<Bias>,
     ) {
         let node = self.node;
         let scales = ["alpha", "beta"].map(|name| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use faer::{Mat, Scale};
 
-use super::{Recovered, flushed, rows_of_output};
+use super::{Recovered, flushed};
 use crate::algebra::{Damped, columns, square};
 use crate::axes::VarId;
 use crate::calibrate::Stats;
@@ -13,7 +13,7 @@ use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::layers::Layer;
 use crate::onnx::ElementType;
-use crate::rewrite::Edit;
+use crate::rewrite::{Edit, rows_with_constants};
 
 /// Ridge in mean diagonals.
 pub(super) const FOLD: f64 = 1e-3;
@@ -102,7 +102,7 @@ fn fold_layer(
         element.unwrap_or(ElementType::Float),
     );
     recovered.edits.insert(layer.value, Edit::Bytes(bytes));
-    if let ([linear], Some(_)) = (&layer.uses[..], rows_of_output(analysis, layer)) {
+    if let ([linear], Some(_)) = (&layer.uses[..], rows_with_constants(analysis, layer)) {
         recovered.constants.push(Constant {
             linear: linear.clone(),
             added,

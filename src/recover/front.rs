@@ -1,29 +1,24 @@
-//! Solving the units of one front after the other, and keeping what they became.
-
-use std::collections::{BTreeMap, HashMap};
+//! Solving the units of one front after the other.
 
 use bytes::Bytes;
-use faer::Mat;
 use serde::Serialize;
 
-use super::fold::{FOLD, folded};
-use super::solve::{ALPHAS, Problem, Solution, aimed, together, variation};
-use super::units::{Member, Plan};
-use super::{Means, Recovered, Recovery, flushed};
-use crate::calibrate::{Evidence, Outcome, Sums, Trial, Unit};
-use crate::dead::Constant;
+use super::choice::{Chosen, choose, error, folded_solutions, judged, solved};
+use super::ledger::{Biases, Ledger};
+use super::solve::{Solution, aimed, blended};
+use super::units::Plan;
+use super::{Means, Recovered, Recovery};
+use crate::calibrate::{Evidence, Stage, Trial, Unit};
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::onnx::{ElementType, to_f32};
-use crate::rewrite::Edit;
+use crate::ops::Operand;
 
 /// How often layers before an activation are solved again.
 const ROUNDS: usize = 5;
-/// An error below this share of what the target varies by is none.
-const NEGLIGIBLE: f64 = 1e-9;
-
-/// By layer its bias in the pruned model: the initializer, its numbers and element type.
-pub(super) type Sites = HashMap<String, (String, Vec<f32>, i32)>;
+/// How often layers that read what they make themselves are solved again.
+const SIMULATIONS: usize = 5;
+/// What earlier runs count for when the next solution is sought: on the last run alone solutions swing.
+const REMEMBERED: f64 = 0.8;
 
 /// What a layer got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -50,7 +45,7 @@ pub struct RecoveredLayer {
     pub method: Method,
     /// Ridge in mean diagonals, where it was solved.
     pub ridge: Option<f64>,
-    /// Times that it was solved again for what the activation behind it lets pass.
+    /// Times that it was solved again: for what the activation behind it lets pass, or on what it makes.
     pub rounds: usize,
     /// Error of plain slicing on the samples held out, as a share of what the target varies by.
     pub before: f64,
@@ -87,26 +82,8 @@ pub(super) struct Front<'a> {
     means: &'a Means<'a>,
     plans: &'a [Plan<'a>],
     units: &'a [Unit<'a>],
-    sites: Sites,
-    edits: BTreeMap<crate::graph::ValueId, Vec<f32>>,
-    constants: Vec<Constant>,
+    ledger: Ledger<'a>,
     layers: Vec<RecoveredLayer>,
-}
-
-/// What was found best for a unit so far.
-struct Chosen {
-    place: usize,
-    problems: Vec<Problem>,
-    evidence: Evidence,
-    method: Method,
-    ridge: f64,
-    rounds: usize,
-    /// By matrix, fitted to the samples that are not held out.
-    solutions: Vec<Solution>,
-    /// The sums that it is fitted to.
-    aims: Option<Evidence>,
-    before: f64,
-    after: f64,
 }
 
 impl<'a> Front<'a> {
@@ -115,16 +92,14 @@ impl<'a> Front<'a> {
         means: &'a Means<'a>,
         plans: &'a [Plan<'a>],
         units: &'a [Unit<'a>],
-        sites: Sites,
+        biases: Biases,
     ) -> Front<'a> {
         Front {
             analysis,
             means,
             plans,
             units,
-            sites,
-            edits: BTreeMap::new(),
-            constants: Vec::new(),
+            ledger: Ledger::new(analysis, biases),
             layers: Vec::new(),
         }
     }
@@ -133,142 +108,51 @@ impl<'a> Front<'a> {
     pub(super) fn solve(
         &mut self,
         evidence: Vec<(usize, Evidence)>,
-        attempt: &mut dyn FnMut(&[Trial]) -> Result<Vec<Outcome>>,
+        stage: &mut Stage,
     ) -> Result<Vec<(String, Bytes)>> {
         let mut chosen = Vec::new();
         for (place, evidence) in evidence {
-            chosen.push(self.choose(place, evidence)?);
+            let plan = &self.plans[place];
+            chosen.push(choose(self.analysis, self.means, plan, place, evidence)?);
         }
-        self.follow_activations(&mut chosen, attempt)?;
+        self.follow_activations(&mut chosen, stage)?;
+        // What such a layer reads depends on all other weights of its node.
+        chosen.sort_by_key(|unit| self.reads_itself(unit.place));
         let mut changes = Vec::new();
-        for unit in chosen {
-            let solutions = unit.refitted();
-            self.store(&unit, &solutions, &mut changes)?;
+        for mut unit in chosen {
+            if self.reads_itself(unit.place) && unit.method != Method::None {
+                self.simulate(&mut unit, &changes, stage)?;
+            }
+            if unit.method != Method::None {
+                let solutions = unit.refitted();
+                let entry = self.entry(&unit, unit.method, &solutions);
+                changes.extend(self.ledger.enter(entry)?);
+            }
             self.report(&unit);
         }
         Ok(changes)
     }
 
-    /// The candidate with the least error on the samples held out.
-    fn choose(&self, place: usize, evidence: Evidence) -> Result<Chosen> {
-        let plan = &self.plans[place];
-        let batches = plan.members[0].places.len();
-        let problems: Vec<Problem> = (0..batches)
-            .map(|batch| self.problem(plan, batch))
-            .collect();
-        // With nothing held out the fit is all there is to judge by.
-        let judged = match evidence.held.rows > 0.0 {
-            true => &evidence.held,
-            false => &evidence.fit,
-        };
-        let scale = variation(judged).max(f64::MIN_POSITIVE);
-        let error = |solutions: &[Solution]| -> f64 {
-            let pairs = problems.iter().zip(solutions).enumerate();
-            let errors =
-                pairs.map(|(batch, (problem, solution))| problem.error(solution, judged, batch));
-            errors.sum::<f64>() / scale
-        };
-        let sliced: Vec<Solution> = problems.iter().map(|p| p.sliced.clone()).collect();
-        let before = error(&sliced);
-        let mut best = (before, Method::None, 0.0, sliced.clone());
-        let mut consider = |method: Method, ridge: f64, solutions: Vec<Solution>| {
-            let error = error(&solutions);
-            if error < best.0 {
-                best = (error, method, ridge, solutions);
-            }
-        };
-        if before > NEGLIGIBLE {
-            let with_constants = |weights: Vec<Mat<f64>>| -> Vec<Solution> {
-                let all = problems.iter().zip(weights).enumerate();
-                let all = all.map(|(batch, (problem, weights))| {
-                    problem.with_constants(weights, &evidence.fit, batch)
-                });
-                all.collect()
-            };
-            let weights = |solutions: &[Solution]| -> Vec<Mat<f64>> {
-                solutions.iter().map(|s| s.weights.clone()).collect()
-            };
-            consider(Method::Bias, 0.0, with_constants(weights(&sliced)));
-            if self.means.recovery >= Recovery::Fold {
-                let folded: Result<Vec<Mat<f64>>> =
-                    (0..batches).map(|batch| self.folded(plan, batch)).collect();
-                consider(Method::Fold, FOLD, with_constants(folded?));
-            }
-            if self.means.recovery == Recovery::Solve {
-                let mut by_ridge: Vec<Vec<Solution>> = ALPHAS.iter().map(|_| Vec::new()).collect();
-                for (batch, problem) in problems.iter().enumerate() {
-                    let solved = problem.solve(&evidence.fit, batch, &ALPHAS);
-                    for (list, solution) in by_ridge.iter_mut().zip(solved) {
-                        list.push(solution);
-                    }
-                }
-                for (ridge, solutions) in ALPHAS.into_iter().zip(by_ridge) {
-                    consider(Method::Solve, ridge, solutions);
-                }
-            }
-        }
-        let (after, method, ridge, solutions) = best;
-        Ok(Chosen {
-            place,
-            problems,
-            evidence,
-            method,
-            ridge,
-            rounds: 0,
-            solutions,
-            aims: None,
-            before,
-            after,
-        })
+    fn entry(&self, unit: &Chosen, method: Method, solutions: &[Solution]) -> super::ledger::Entry {
+        let plan = &self.plans[unit.place];
+        let with_weights = method != Method::Bias;
+        self.ledger
+            .entry(plan, &unit.sliced_constants(), solutions, with_weights)
     }
 
-    /// Slicing, as it stands before the target.
-    fn problem(&self, plan: &Plan, batch: usize) -> Problem {
-        let members = plan.members.iter();
-        let weights: Vec<Mat<f64>> = members.map(|member| scaled(member, batch)).collect();
-        let rows = plan.members[0].shift[batch].len();
-        let constants = (0..rows).map(|row| {
-            let shifts = plan.members.iter().map(|member| member.shift[batch][row]);
-            shifts.sum()
-        });
-        Problem {
-            sliced: Solution {
-                weights: beside(&weights),
-                constants: constants.collect(),
-            },
-            constants: plan.members.iter().any(|member| member.constants),
-        }
-    }
-
-    /// The fold of what the dense model's columns have in common (ALGORITHMS F4).
-    fn folded(&self, plan: &Plan, batch: usize) -> Result<Mat<f64>> {
-        let mut parts = Vec::new();
-        for member in &plan.members {
-            let of = &member.places[batch];
-            let covariance = self.means.stats.covariance(member.dense, of.batch)?;
-            let weights = member.dense.matrices(self.analysis.graph())?;
-            let from = &weights[of.batch];
-            let whole = Mat::from_fn(of.rows.len(), from.ncols(), |i, j| from[(of.rows[i], j)]);
-            let mut folded = folded(&whole, &covariance, &of.columns);
-            for (row, &scale) in member.scale[batch].iter().enumerate() {
-                folded
-                    .row_mut(row)
-                    .iter_mut()
-                    .for_each(|weight| *weight *= scale);
-            }
-            parts.push(folded);
-        }
-        Ok(beside(&parts))
+    /// True if the data of a unit is what its own node makes.
+    fn reads_itself(&self, place: usize) -> bool {
+        let members = &self.plans[place].members;
+        let mut uses = members.iter().flat_map(|member| &member.dense.uses);
+        uses.any(|linear| matches!(linear.data, Some(Operand::Output(_))))
     }
 
     /// Solves units before an activation again, for targets that the activation lets move.
-    fn follow_activations(
-        &self,
-        chosen: &mut [Chosen],
-        attempt: &mut dyn FnMut(&[Trial]) -> Result<Vec<Outcome>>,
-    ) -> Result<()> {
-        let eligible =
-            |unit: &Chosen| self.units[unit.place].clamp.is_some() && unit.method == Method::Solve;
+    fn follow_activations(&self, chosen: &mut [Chosen], stage: &mut Stage) -> Result<()> {
+        let eligible = |unit: &Chosen| {
+            let solved = matches!(unit.method, Method::Fold | Method::Solve);
+            self.units[unit.place].clamp.is_some() && solved
+        };
         let places: Vec<usize> = (0..chosen.len())
             .filter(|&n| eligible(&chosen[n]))
             .collect();
@@ -282,17 +166,11 @@ impl<'a> Front<'a> {
         let mut aims: Vec<Option<Evidence>> = vec![None; places.len()];
         let mut best: Vec<f64> = vec![f64::INFINITY; places.len()];
         for round in 0..=ROUNDS {
-            let trials: Vec<Trial> = places
-                .iter()
-                .zip(&current)
-                .map(|(&n, solutions)| Trial {
-                    unit: chosen[n].place,
-                    weights: solutions.iter().map(|s| s.weights.clone()).collect(),
-                    constants: solutions.iter().map(|s| s.constants.clone()).collect(),
-                })
+            let trials = places.iter().zip(&current);
+            let trials: Vec<Trial> = trials
+                .map(|(&n, solutions)| trial(chosen[n].place, solutions))
                 .collect();
-            let outcomes = attempt(&trials)?;
-            for (index, outcome) in outcomes.into_iter().enumerate() {
+            for (index, outcome) in stage.attempt(&trials)?.into_iter().enumerate() {
                 let unit = &mut chosen[places[index]];
                 if outcome.error < best[index] {
                     best[index] = outcome.error;
@@ -304,112 +182,72 @@ impl<'a> Front<'a> {
                     fit: aimed(&unit.evidence.fit, outcome.moved.fit),
                     held: aimed(&unit.evidence.held, outcome.moved.held),
                 };
-                let ridge = [unit.ridge];
-                current[index] = (0..unit.problems.len())
-                    .flat_map(|batch| unit.problems[batch].solve(&aimed_at.fit, batch, &ridge))
-                    .collect();
+                current[index] = unit.solved_for(&aimed_at);
                 aims[index] = Some(aimed_at);
             }
         }
+        for &n in &places {
+            if chosen[n].rounds > 0 {
+                chosen[n].method = Method::Solve;
+            }
+        }
         Ok(())
     }
 
-    /// Puts solutions into the weights and biases of both models.
-    fn store(
-        &mut self,
-        unit: &Chosen,
-        solutions: &[Solution],
-        changes: &mut Vec<(String, Bytes)>,
+    /// Solves a unit that reads what its own node makes: every solution changes what it reads, so each is run
+    /// before it is believed, and the next is solved on what it gave.
+    fn simulate(
+        &self,
+        unit: &mut Chosen,
+        changes: &[(String, Bytes)],
+        stage: &mut Stage,
     ) -> Result<()> {
-        if unit.method == Method::None {
-            return Ok(());
-        }
         let plan = &self.plans[unit.place];
-        let mut from = 0;
-        let last = plan.members.iter().rposition(|member| member.constants);
-        for (place, member) in plan.members.iter().enumerate() {
-            let width = member.pruned.columns();
-            if unit.method != Method::Bias {
-                self.store_weights(member, solutions, from, changes)?;
+        let (mut solutions, mut method) = match self.means.recovery {
+            Recovery::Fold | Recovery::Solve => {
+                let folded = folded_solutions(self.analysis, self.means, plan, unit)?;
+                (folded, Method::Fold)
             }
-            from += width;
-            if Some(place) == last {
-                self.store_constants(member, unit, solutions, changes);
+            _ => (unit.solutions.clone(), unit.method),
+        };
+        let (mut aims, mut ridge) = (None, unit.ridge);
+        let mut known: Option<Evidence> = None;
+        let mut best = unit.before;
+        unit.method = Method::None;
+        for round in 0..=SIMULATIONS {
+            let mut tried = changes.to_vec();
+            tried.extend(self.entry(unit, method, &solutions).changes);
+            let mut evidence = stage.again(&[unit.place], tried)?;
+            let Some((_, evidence)) = evidence.pop() else {
+                break;
+            };
+            let reached = error(&unit.problems, &solutions, judged(&evidence));
+            if reached < best {
+                best = reached;
+                unit.method = method;
+                unit.rounds = round;
+                unit.after = reached;
+                unit.ridge = ridge;
+                unit.solutions.clone_from(&solutions);
+                // What was not solved on a run takes its constants from the last one.
+                unit.aims = aims.take().or_else(|| Some(evidence.clone()));
             }
+            if self.means.recovery < Recovery::Solve {
+                break;
+            }
+            let all = match &known {
+                None => evidence,
+                Some(known) => Evidence {
+                    fit: blended(&known.fit, &evidence.fit, REMEMBERED),
+                    held: blended(&known.held, &evidence.held, REMEMBERED),
+                },
+            };
+            (_, ridge, solutions) = solved(&unit.problems, &all);
+            method = Method::Solve;
+            aims = Some(all.clone());
+            known = Some(all);
         }
         Ok(())
-    }
-
-    fn store_weights(
-        &mut self,
-        member: &Member,
-        solutions: &[Solution],
-        from: usize,
-        changes: &mut Vec<(String, Bytes)>,
-    ) -> Result<()> {
-        let graph = self.analysis.graph();
-        let Some(tensor) = graph.constant(member.dense.value) else {
-            return Ok(());
-        };
-        let element = ElementType::of(tensor.data_type()).unwrap_or(ElementType::Float);
-        let mut matrix: Vec<f32> = Vec::with_capacity(member.pruned.len());
-        for (batch, solution) in solutions.iter().enumerate() {
-            for (row, &scale) in member.scale[batch].iter().enumerate() {
-                for column in 0..member.pruned.columns() {
-                    let old = member.weights[batch][(row, column)];
-                    let new = solution.weights[(row, from + column)] / scale;
-                    // A row that is scaled to nothing has no weights that would matter.
-                    let usable = new.is_finite() && (new as f32).is_finite();
-                    matrix.push(if usable { new } else { old } as f32);
-                }
-            }
-        }
-        let elements = member.pruned.scatter(&matrix);
-        let whole = match self.edits.entry(member.dense.value) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(free) => free.insert(to_f32(tensor)?),
-        };
-        for (&at, &number) in member.elements.iter().zip(&elements) {
-            whole[at as usize] = number;
-        }
-        changes.push((member.pruned.name.clone(), flushed(elements, element)));
-        Ok(())
-    }
-
-    fn store_constants(
-        &mut self,
-        member: &Member,
-        unit: &Chosen,
-        solutions: &[Solution],
-        changes: &mut Vec<(String, Bytes)>,
-    ) {
-        let sites = self.sites.get_mut(&member.dense.name);
-        let (Some((name, bias, element)), Some(linear)) = (sites, member.dense.uses.first()) else {
-            return;
-        };
-        let size = member.dense.rows() * member.dense.batches();
-        let mut added = vec![0.0; size];
-        let rows = member.pruned.rows();
-        for (batch, solution) in solutions.iter().enumerate() {
-            let before = &unit.problems[batch].sliced.constants;
-            let of = &member.places[batch];
-            for (row, constant) in solution.constants.iter().enumerate() {
-                let change = (constant - before[row]) / member.bias_scale[batch][row];
-                if change.is_finite() {
-                    added[of.batch * member.dense.rows() + of.rows[row]] = change as f32;
-                    bias[batch * rows + row] += change as f32;
-                }
-            }
-        }
-        let element = ElementType::of(*element).unwrap_or(ElementType::Float);
-        changes.push((
-            format!("{}.{name}", crate::rewrite::PRUNED),
-            flushed(bias.clone(), element),
-        ));
-        self.constants.push(Constant {
-            linear: linear.clone(),
-            added,
-        });
     }
 
     fn report(&mut self, unit: &Chosen) {
@@ -426,7 +264,10 @@ impl<'a> Front<'a> {
                 ridge: (unit.method == Method::Solve).then_some(unit.ridge),
                 rounds: unit.rounds,
                 before: unit.before,
-                after: unit.after,
+                after: match unit.method {
+                    Method::None => unit.before,
+                    _ => unit.after,
+                },
                 rows: rows as u64,
                 columns: members.iter().map(|member| member.pruned.columns()).sum(),
                 left: None,
@@ -434,62 +275,16 @@ impl<'a> Front<'a> {
         }
     }
 
-    /// The edits of the dense model.
-    pub(super) fn finish(self) -> Result<Recovered> {
-        let element = |value| {
-            let tensor = self.analysis.graph().constant(value);
-            tensor
-                .and_then(|tensor| ElementType::of(tensor.data_type()))
-                .unwrap_or(ElementType::Float)
-        };
-        let edits = self
-            .edits
-            .into_iter()
-            .map(|(value, numbers)| (value, Edit::Bytes(flushed(numbers, element(value)))));
-        Ok(Recovered {
-            edits: edits.collect(),
-            constants: self.constants,
-            layers: self.layers,
-        })
+    /// What the dense model has to become.
+    pub(super) fn finish(self) -> Recovered {
+        self.ledger.finish(self.layers)
     }
 }
 
-impl Chosen {
-    /// The solutions once more, from all samples.
-    fn refitted(&self) -> Vec<Solution> {
-        let evidence = self.aims.as_ref().unwrap_or(&self.evidence);
-        let sums: Sums = together(evidence);
-        let each = self.problems.iter().zip(&self.solutions).enumerate();
-        let refit = each.map(|(batch, (problem, solution))| match self.method {
-            Method::None => solution.clone(),
-            Method::Bias | Method::Fold => {
-                problem.with_constants(solution.weights.clone(), &sums, batch)
-            }
-            Method::Solve => {
-                let mut solved = problem.solve(&sums, batch, &[self.ridge]);
-                solved.pop().unwrap_or_else(|| solution.clone())
-            }
-        });
-        refit.collect()
+fn trial(unit: usize, solutions: &[Solution]) -> Trial {
+    Trial {
+        unit,
+        weights: solutions.iter().map(|s| s.weights.clone()).collect(),
+        constants: solutions.iter().map(|s| s.constants.clone()).collect(),
     }
-}
-
-/// A member's sliced weights as they stand before the target.
-fn scaled(member: &Member, batch: usize) -> Mat<f64> {
-    let weights = &member.weights[batch];
-    Mat::from_fn(weights.nrows(), weights.ncols(), |i, j| {
-        weights[(i, j)] * member.scale[batch][i]
-    })
-}
-
-/// Matrices of equally many rows side by side.
-fn beside(parts: &[Mat<f64>]) -> Mat<f64> {
-    let rows = parts.first().map_or(0, Mat::nrows);
-    let mut out = Mat::zeros(rows, parts.iter().map(Mat::ncols).sum());
-    let mut from = 0;
-    for part in parts {
-        out.subcols_mut(from, part.ncols()).copy_from(part);
-        from += part.ncols();
-    }
-    out
 }

@@ -10,8 +10,10 @@
 //! (CORP) and the solutions for several ridges, the one with the least error on samples that were held out is
 //! taken.
 
+mod choice;
 mod fold;
 mod front;
+mod ledger;
 mod places;
 mod solve;
 mod units;
@@ -31,14 +33,15 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::layers::{Layer, Layers};
 use crate::masks::packed;
-use crate::onnx::{Model, to_f32};
+use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::rewrite::{Edit, PRUNED, add_to_rows, side_by_side, with_weights};
 use crate::runtime::{Provider, Runtime};
 
 pub(crate) use fold::fold_dimension;
 
-use front::{Front, Sites};
+use front::Front;
+use ledger::Biases;
 use units::{is_shared, units};
 
 pub use front::{Method, RecoveredLayer};
@@ -117,7 +120,7 @@ pub(crate) fn recover(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Recovered> {
     let dense_layers = Layers::of(analysis);
-    let (explicit, sites) = explicit_biases(pruned)?;
+    let (explicit, biases) = Biases::explicit(pruned)?;
     let graph = side_by_side(analysis.graph().model(), &explicit)?;
     let both = Analysis::new(graph, analysis.sizes().clone());
     let both_layers = Layers::of(&both);
@@ -155,7 +158,7 @@ pub(crate) fn recover(
         });
         ready.push(plan);
     }
-    let mut front = Front::new(analysis, means, &ready, &lockstep_units, sites);
+    let mut front = Front::new(analysis, means, &ready, &lockstep_units, biases);
     let lockstep = Lockstep {
         analysis: &both,
         runtime: means.runtime,
@@ -164,10 +167,10 @@ pub(crate) fn recover(
     };
     lockstep.run(
         &lockstep_units,
-        &mut |evidence, attempt| front.solve(evidence, attempt),
+        &mut |evidence, stage| front.solve(evidence, stage),
         progress,
     )?;
-    let mut recovered = front.finish()?;
+    let mut recovered = front.finish();
     recovered.layers.extend(
         left.into_iter()
             .map(|left| RecoveredLayer::left(left.name, left.reason)),
@@ -191,53 +194,6 @@ impl Recovered {
         }
         analysed(add_to_rows(&edited, &self.constants)?.0)
     }
-}
-
-/// The pruned model with a bias of its own for every layer that can have one, and where they stand.
-fn explicit_biases(pruned: &Analysis) -> Result<(Model, Sites)> {
-    let mut names = Vec::new();
-    let mut constants = Vec::new();
-    for layer in Layers::of(pruned).layers {
-        let [linear] = &layer.uses[..] else { continue };
-        let Some(rows) = rows_of_output(pruned, &layer) else {
-            continue;
-        };
-        names.push(layer.name.clone());
-        constants.push(Constant {
-            linear: linear.clone(),
-            added: vec![0.0; rows],
-        });
-    }
-    let (model, biases) = add_to_rows(pruned, &constants)?;
-    let model = model.settled();
-    let graph = Graph::new(&model)?;
-    let mut sites = Sites::new();
-    for (layer, bias) in names.into_iter().zip(biases) {
-        let value = graph.find(&bias);
-        if let Some(tensor) = value.and_then(|value| graph.constant(value)) {
-            sites.insert(layer, (bias, to_f32(tensor)?, tensor.data_type()));
-        }
-    }
-    Ok((model, sites))
-}
-
-/// Number of rows over all groups where they are an axis of the output.
-fn rows_of_output(analysis: &Analysis, layer: &Layer) -> Option<usize> {
-    use crate::ops::Role;
-    let linear = layer.uses.first()?;
-    let rows = linear
-        .roles
-        .iter()
-        .filter(|role| matches!(role, Role::Row(_)));
-    let [Role::Row(Some(axis))] = rows.collect::<Vec<_>>()[..] else {
-        return None;
-    };
-    let output = analysis.graph().node(linear.node).output(0)?;
-    let size = analysis
-        .state
-        .types
-        .size(analysis.state.axes(output)?.get(*axis)?) as usize;
-    (size == layer.rows() * linear.groups && layer.batches() == linear.groups).then_some(size)
 }
 
 /// Numbers as bytes of an element type, without denormals, which slow onnxruntime down.

@@ -133,6 +133,29 @@ pub(super) fn together(evidence: &Evidence) -> Sums {
     }
 }
 
+/// Sums of several runs, the earlier ones counting for less.
+pub(super) fn blended(before: &Sums, now: &Sums, share: f64) -> Sums {
+    let less = |matrices: &[Mat<f64>]| matrices.iter().map(|m| m * Scale(share)).collect();
+    let fewer = |vectors: &[Vec<f64>]| {
+        let scaled = vectors
+            .iter()
+            .map(|v| v.iter().map(|x| x * share).collect());
+        scaled.collect()
+    };
+    let fit = Sums {
+        rows: before.rows * share,
+        gram: less(&before.gram),
+        inputs: fewer(&before.inputs),
+        cross: less(&before.cross),
+        targets: fewer(&before.targets),
+        energy: fewer(&before.energy),
+    };
+    together(&Evidence {
+        fit,
+        held: now.clone(),
+    })
+}
+
 /// The same inputs with other targets.
 pub(super) fn aimed(sums: &Sums, moved: Sums) -> Sums {
     Sums {

@@ -10,8 +10,9 @@ use crate::calibrate::Target;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{NodeId, Producer, ValueId};
-use crate::layers::{Follower, Layer, Layers, Tail};
+use crate::layers::{Follower, Layer, Layers, Tail, constant_of};
 use crate::onnx::to_f32;
+use crate::rewrite::rows_with_constants;
 
 /// A layer of a unit.
 pub(super) struct Member<'a> {
@@ -99,10 +100,21 @@ pub(super) fn units<'a>(
         };
         let weights = layer.matrices(analysis.graph())?;
         let weights = sliced(&weights, &places);
-        let Some((axis, tail)) = follower.behind(layer) else {
-            plans.push(product(layer, partner, places, elements, weights));
+        let Some((axis, mut tail)) = follower.behind(layer, None) else {
+            let unit = product(analysis, layer, partner, places, elements, weights);
+            plans.push(unit);
             continue;
         };
+        let earlier = tail.sums.iter().find_map(|sum| waiting.remove(sum));
+        let earlier = earlier.filter(|&place: &usize| {
+            let before = plans[place].members.iter();
+            places.len() == 1 && before.into_iter().all(|member| member.places.len() == 1)
+        });
+        if let Some(Goal::Value { end, .. }) = earlier.map(|place| &plans[place].goal)
+            && let Some((_, whole)) = follower.behind(layer, Some(*end))
+        {
+            tail = whole;
+        }
         let member = member(
             analysis,
             kept,
@@ -117,10 +129,6 @@ pub(super) fn units<'a>(
             leave("its bias is computed");
             continue;
         };
-        let partner_unit = tail.others.last().and_then(|_| {
-            let sum = sum_of(analysis, &tail)?;
-            waiting.remove(&sum)
-        });
         let goal = Goal::Value {
             end: tail.end,
             others: tail.others.clone(),
@@ -132,26 +140,16 @@ pub(super) fn units<'a>(
             goal,
             clamp: tail.clamp,
         };
-        if let Some(place) = partner_unit {
+        if let Some(place) = earlier {
             join(&mut unit, &mut plans, place);
         }
-        if let Some(sum) = tail.sum {
+        if let Some(&sum) = tail.sums.get(tail.others.len()) {
             waiting.insert(sum, plans.len());
         }
         plans.push(unit);
     }
     plans.retain(|plan| !plan.members.is_empty());
     Ok((plans, left))
-}
-
-/// The node that added the last of a tail's others.
-fn sum_of(analysis: &Analysis, tail: &Tail) -> Option<NodeId> {
-    let other = *tail.others.last()?;
-    let consumers = &analysis.graph().value(other).consumers;
-    match consumers[..] {
-        [(node, _)] => Some(node),
-        _ => None,
-    }
 }
 
 /// Solves the unit that waited for a sum together with the one that completes it.
@@ -168,13 +166,11 @@ fn join<'a>(unit: &mut Plan<'a>, plans: &mut [Plan<'a>], place: usize) {
     else {
         return;
     };
-    let plain = |plan: &Plan| plan.members.iter().all(|member| member.places.len() == 1);
-    let own = unit.members.iter().all(|member| member.places.len() == 1);
-    if !own || !plain(earlier) || others.last() != Some(end) {
+    let Some(place) = others.iter().position(|other| other == end) else {
         return;
-    }
+    };
     let before = before.clone();
-    others.pop();
+    others.remove(place);
     others.extend(before);
     let mut members = std::mem::take(&mut earlier.members);
     members.append(&mut unit.members);
@@ -220,9 +216,9 @@ fn member<'a>(
     let mut shift = tail.shift.clone();
     let bias = linear
         .bias
-        .and_then(|slot| graph.node(linear.node).input(slot));
+        .and_then(|bias| graph.node(linear.node).input(bias.slot));
     if let Some(bias) = bias {
-        let numbers = to_f32(graph.constant(bias)?).ok()?;
+        let numbers = to_f32(constant_of(analysis, bias)?).ok()?;
         for (place, shift) in shift.iter_mut().enumerate() {
             let number = match numbers.len() {
                 1 => numbers[0],
@@ -255,6 +251,7 @@ fn member<'a>(
 }
 
 fn product<'a>(
+    analysis: &Analysis,
     dense: &'a Layer,
     pruned: &'a Layer,
     places: Vec<Places>,
@@ -272,7 +269,7 @@ fn product<'a>(
             scale: all(1.0),
             shift: all(0.0),
             bias_scale: all(1.0),
-            constants: false,
+            constants: rows_with_constants(analysis, dense).is_some(),
             dense,
             pruned,
             places,

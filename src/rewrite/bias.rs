@@ -9,10 +9,11 @@ use crate::dead::Constant;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{Graph, Producer, ValueId};
+use crate::layers::Layer;
 use crate::masks::packed;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::onnx::{ElementType, Model, from_raw, to_f32};
-use crate::ops::Role;
+use crate::ops::{Bias, Role};
 
 /// The analysed model with constants added to the rows of its layers, and the name of the initializer that
 /// each constant went to.
@@ -43,6 +44,32 @@ pub(crate) fn add_to_rows(
     Ok((model.model().clone(), names))
 }
 
+/// Number of rows over all batches of a layer to which constants can be added, if they can: rows that are an
+/// axis of the output, or that have a bias of their own inside the operator.
+pub(crate) fn rows_with_constants(analysis: &Analysis, layer: &Layer) -> Option<usize> {
+    let [linear] = &layer.uses[..] else {
+        return None;
+    };
+    let graph = analysis.graph();
+    let node = graph.node(linear.node);
+    if let Some(bias) = linear.bias.filter(|bias| bias.parts > 1) {
+        let value = node.input(bias.slot)?;
+        let known = graph.value(value);
+        let owned = known.consumers.len() == 1 && !known.is_output;
+        let initializer = matches!(known.producer, Producer::Initializer(_));
+        return (owned && initializer).then_some(layer.rows() * layer.batches());
+    }
+    let rows = linear.roles.iter();
+    let rows = rows.filter(|role| matches!(role, Role::Row(_)));
+    let [Role::Row(Some(axis))] = rows.collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let axes = analysis.state.axes(node.output(0)?)?;
+    let size = analysis.state.types.size(axes.get(*axis)?) as usize;
+    let fits = size == layer.rows() * linear.groups && layer.batches() == linear.groups;
+    fits.then_some(size)
+}
+
 struct Adder<'a> {
     analysis: &'a Analysis,
     names: Names,
@@ -56,27 +83,28 @@ impl Adder<'_> {
         let linear = &constant.linear;
         let graph = self.analysis.graph();
         let node = graph.node(linear.node);
-        if let Some(slot) = linear.bias.filter(|_| linear.scales[1] == 1.0) {
-            match node.input(slot) {
-                Some(bias) if self.add_to_constant(bias, &constant.added, target)? => {
+        if let Some(own) = linear.bias.filter(|_| linear.scales[1] == 1.0) {
+            match node.input(own.slot) {
+                Some(bias) if self.add_to_constant(bias, own, &constant.added, target)? => {
                     return Ok(graph.value(bias).name.clone());
                 }
-                None => return Ok(self.as_bias(constant, slot, target)),
+                None => return Ok(self.as_bias(constant, own.slot, target)),
                 Some(_) => {}
             }
         }
         if let Some(bias) = self.bias_behind(constant)
-            && self.add_to_constant(bias, &constant.added, target)?
+            && self.add_to_constant(bias, Bias::whole(0), &constant.added, target)?
         {
             return Ok(graph.value(bias).name.clone());
         }
         Ok(self.as_node(constant, target))
     }
 
-    /// Adds to an initializer that is a vector of one number per row and that nobody else reads.
+    /// Adds to an initializer that has one number per row and that nobody else reads.
     fn add_to_constant(
         &mut self,
         bias: ValueId,
+        of: Bias,
         added: &[f32],
         target: &mut GraphProto,
     ) -> Result<bool> {
@@ -88,8 +116,12 @@ impl Adder<'_> {
         };
         let element = ElementType::of(tensor.data_type()).filter(|element| element.is_float());
         let count: i64 = tensor.dims.iter().product();
-        let last = tensor.dims.last().copied();
-        let fits = count == added.len() as i64 && last == Some(count);
+        let last = tensor.dims.last().copied().unwrap_or(1);
+        let batches = match of.parts {
+            1 => 1,
+            _ => count / last.max(1),
+        };
+        let fits = count as usize == added.len() * of.parts && last * batches == count;
         let Some(element) =
             element.filter(|_| fits && value.consumers.len() == 1 && !value.is_output)
         else {
@@ -99,9 +131,12 @@ impl Adder<'_> {
             Some(now) => now,
             None => to_f32(tensor)?,
         };
-        now.iter_mut()
-            .zip(added)
-            .for_each(|(now, added)| *now += added);
+        let rows = added.len() / (batches as usize).max(1);
+        for (batch, added) in added.chunks_exact(rows.max(1)).enumerate() {
+            for (row, added) in added.iter().enumerate() {
+                now[of.place(batch, row, rows)] += added;
+            }
+        }
         let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
         target.initializer[index] = from_raw(tensor.name(), element, &dims, packed(&now, element));
         self.changed.insert(bias, now);

@@ -17,7 +17,7 @@ mod slice;
 mod sparse;
 mod twin;
 
-pub(crate) use bias::add_to_rows;
+pub(crate) use bias::{add_to_rows, rows_with_constants};
 pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;
 pub(crate) use prune::prune_to;

@@ -1,0 +1,265 @@
+//! Which of several ways to recover a unit is best on samples that were held out.
+
+use faer::Mat;
+
+use super::fold::folded;
+use super::solve::{ALPHAS, Problem, Solution, together, variation};
+use super::units::Plan;
+use super::{Means, Method, Recovery};
+use crate::calibrate::{Evidence, Sums};
+use crate::dimensions::Analysis;
+use crate::error::Result;
+
+/// An error below this share of what the target varies by is none.
+const NEGLIGIBLE: f64 = 1e-9;
+/// How much better than a solution the fold has to be: its statistics include the samples held out.
+const MARGIN: f64 = 1.1;
+
+/// What was found best for a unit so far.
+pub(super) struct Chosen {
+    /// The unit.
+    pub(super) place: usize,
+    /// By matrix.
+    pub(super) problems: Vec<Problem>,
+    pub(super) evidence: Evidence,
+    pub(super) method: Method,
+    /// The best ridge, in mean diagonals.
+    pub(super) ridge: f64,
+    pub(super) rounds: usize,
+    /// By matrix, fitted to the samples that are not held out.
+    pub(super) solutions: Vec<Solution>,
+    /// What they were fitted to, if not to the first evidence.
+    pub(super) aims: Option<Evidence>,
+    /// Errors on the samples held out, as shares of what the target varies by.
+    pub(super) before: f64,
+    pub(super) after: f64,
+}
+
+/// The samples that solutions are judged on: with nothing held out all there is.
+pub(super) fn judged(evidence: &Evidence) -> &Sums {
+    match evidence.held.rows > 0.0 {
+        true => &evidence.held,
+        false => &evidence.fit,
+    }
+}
+
+/// The error of a unit's solutions as a share of what the target varies by.
+pub(super) fn error(problems: &[Problem], solutions: &[Solution], sums: &Sums) -> f64 {
+    let pairs = problems.iter().zip(solutions).enumerate();
+    let errors = pairs.map(|(batch, (problem, solution))| problem.error(solution, sums, batch));
+    errors.sum::<f64>() / variation(sums).max(f64::MIN_POSITIVE)
+}
+
+/// Solutions for the ridge with the least error: error, ridge, solutions.
+pub(super) fn solved(problems: &[Problem], evidence: &Evidence) -> (f64, f64, Vec<Solution>) {
+    let mut by_ridge: Vec<Vec<Solution>> = ALPHAS.iter().map(|_| Vec::new()).collect();
+    for (batch, problem) in problems.iter().enumerate() {
+        let solved = problem.solve(&evidence.fit, batch, &ALPHAS);
+        for (list, solution) in by_ridge.iter_mut().zip(solved) {
+            list.push(solution);
+        }
+    }
+    let judge = |(solutions, ridge): (Vec<Solution>, f64)| {
+        (
+            error(problems, &solutions, judged(evidence)),
+            ridge,
+            solutions,
+        )
+    };
+    let all = by_ridge.into_iter().zip(ALPHAS).map(judge);
+    let best = all.min_by(|a, b| a.0.total_cmp(&b.0));
+    best.unwrap_or((f64::INFINITY, ALPHAS[0], Vec::new()))
+}
+
+/// The best of slicing, constants alone, the fold and least squares, as far as recovery goes.
+pub(super) fn choose(
+    analysis: &Analysis,
+    means: &Means,
+    plan: &Plan,
+    place: usize,
+    evidence: Evidence,
+) -> Result<Chosen> {
+    let problems = problems(plan);
+    let sliced: Vec<Solution> = problems.iter().map(|p| p.sliced.clone()).collect();
+    let before = error(&problems, &sliced, judged(&evidence));
+    let mut chosen = Chosen {
+        place,
+        evidence,
+        method: Method::None,
+        ridge: ALPHAS[1],
+        rounds: 0,
+        solutions: sliced.clone(),
+        aims: None,
+        before,
+        after: before,
+        problems,
+    };
+    if before <= NEGLIGIBLE {
+        return Ok(chosen);
+    }
+    let weights = sliced.into_iter().map(|solution| solution.weights);
+    chosen.consider(Method::Bias, weights.collect());
+    if means.recovery >= Recovery::Fold {
+        let batches = 0..chosen.problems.len();
+        let folds: Result<Vec<Mat<f64>>> = batches
+            .map(|batch| folded_unit(analysis, means, plan, batch))
+            .collect();
+        chosen.consider(Method::Fold, folds?);
+    }
+    if means.recovery == Recovery::Solve {
+        let (error, ridge, solutions) = solved(&chosen.problems, &chosen.evidence);
+        chosen.ridge = ridge;
+        let bar = match chosen.method {
+            Method::Fold => MARGIN * chosen.after,
+            _ => chosen.after,
+        };
+        if error < bar {
+            chosen.method = Method::Solve;
+            chosen.after = error;
+            chosen.solutions = solutions;
+        }
+    }
+    Ok(chosen)
+}
+
+/// The fold with the constants that the dense model's means ask for.
+pub(super) fn folded_solutions(
+    analysis: &Analysis,
+    means: &Means,
+    plan: &Plan,
+    unit: &Chosen,
+) -> Result<Vec<Solution>> {
+    let mut out = Vec::new();
+    for (batch, problem) in unit.problems.iter().enumerate() {
+        let weights = folded_unit(analysis, means, plan, batch)?;
+        let mut constants = problem.sliced.constants.clone();
+        let mut from = 0;
+        for member in plan.members.iter().filter(|_| problem.constants) {
+            let of = &member.places[batch];
+            let mean = &means.stats.layer(member.dense)?.mean[of.batch];
+            let whole = &member.dense.matrices(analysis.graph())?[of.batch];
+            for (row, &at) in of.rows.iter().enumerate() {
+                let dense: f64 = mean
+                    .iter()
+                    .enumerate()
+                    .map(|(j, m)| whole[(at, j)] * m)
+                    .sum();
+                let columns = of.columns.iter().enumerate();
+                let kept: f64 = columns
+                    .map(|(j, &c)| weights[(row, from + j)] * mean[c])
+                    .sum();
+                constants[row] += dense * member.scale[batch][row] - kept;
+            }
+            from += of.columns.len();
+        }
+        out.push(Solution { weights, constants });
+    }
+    Ok(out)
+}
+
+/// By matrix, with slicing as it stands before the target.
+fn problems(plan: &Plan) -> Vec<Problem> {
+    let problem = |batch: usize| {
+        let weights: Vec<Mat<f64>> = plan
+            .members
+            .iter()
+            .map(|member| scaled(&member.weights[batch], &member.scale[batch]))
+            .collect();
+        let rows = plan.members[0].shift[batch].len();
+        let constants = (0..rows).map(|row| {
+            let shifts = plan.members.iter().map(|member| member.shift[batch][row]);
+            shifts.sum()
+        });
+        Problem {
+            sliced: Solution {
+                weights: beside(&weights),
+                constants: constants.collect(),
+            },
+            constants: plan.members.iter().any(|member| member.constants),
+        }
+    };
+    (0..plan.members[0].places.len()).map(problem).collect()
+}
+
+/// The fold of what the dense model's columns have in common.
+fn folded_unit(analysis: &Analysis, means: &Means, plan: &Plan, batch: usize) -> Result<Mat<f64>> {
+    let mut parts = Vec::new();
+    for member in &plan.members {
+        let of = &member.places[batch];
+        let covariance = means.stats.covariance(member.dense, of.batch)?;
+        let from = &member.dense.matrices(analysis.graph())?[of.batch];
+        let whole = Mat::from_fn(of.rows.len(), from.ncols(), |i, j| from[(of.rows[i], j)]);
+        let folded = folded(&whole, &covariance, &of.columns);
+        parts.push(scaled(&folded, &member.scale[batch]));
+    }
+    Ok(beside(&parts))
+}
+
+impl Chosen {
+    /// Takes weights with the best constants if they are better than what there is.
+    fn consider(&mut self, method: Method, weights: Vec<Mat<f64>>) {
+        let each = self.problems.iter().zip(weights).enumerate();
+        let solutions: Vec<Solution> = each
+            .map(|(batch, (problem, weights))| {
+                problem.with_constants(weights, &self.evidence.fit, batch)
+            })
+            .collect();
+        let error = error(&self.problems, &solutions, judged(&self.evidence));
+        if error < self.after {
+            self.method = method;
+            self.after = error;
+            self.solutions = solutions;
+        }
+    }
+
+    /// The solutions once more, from all samples.
+    pub(super) fn refitted(&self) -> Vec<Solution> {
+        let sums = together(self.aims.as_ref().unwrap_or(&self.evidence));
+        let each = self.problems.iter().zip(&self.solutions).enumerate();
+        let refit = each.map(|(batch, (problem, solution))| match self.method {
+            Method::None => solution.clone(),
+            Method::Bias | Method::Fold => {
+                problem.with_constants(solution.weights.clone(), &sums, batch)
+            }
+            Method::Solve => {
+                let mut solved = problem.solve(&sums, batch, &[self.ridge]);
+                solved.pop().unwrap_or_else(|| solution.clone())
+            }
+        });
+        refit.collect()
+    }
+
+    /// Solutions for other targets with the same ridge, from the samples that are not held out.
+    pub(super) fn solved_for(&self, evidence: &Evidence) -> Vec<Solution> {
+        let ridge = [self.ridge];
+        let each = self.problems.iter().enumerate();
+        each.flat_map(|(batch, problem)| problem.solve(&evidence.fit, batch, &ridge))
+            .collect()
+    }
+
+    /// The constants that slicing leaves, by matrix.
+    pub(super) fn sliced_constants(&self) -> Vec<Vec<f64>> {
+        let all = self.problems.iter();
+        all.map(|problem| problem.sliced.constants.clone())
+            .collect()
+    }
+}
+
+/// Rows times their scales.
+fn scaled(weights: &Mat<f64>, scale: &[f64]) -> Mat<f64> {
+    Mat::from_fn(weights.nrows(), weights.ncols(), |i, j| {
+        weights[(i, j)] * scale[i]
+    })
+}
+
+/// Matrices of equally many rows side by side.
+fn beside(parts: &[Mat<f64>]) -> Mat<f64> {
+    let rows = parts.first().map_or(0, Mat::nrows);
+    let mut out = Mat::zeros(rows, parts.iter().map(Mat::ncols).sum());
+    let mut from = 0;
+    for part in parts {
+        out.subcols_mut(from, part.ncols()).copy_from(part);
+        from += part.ncols();
+    }
+    out
+}
