@@ -1,6 +1,7 @@
 //! Sums over batches of samples, and what they are of.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use faer::Mat;
 
@@ -63,13 +64,11 @@ impl Totals {
             let part = self.of(name).get(batch * length..)?;
             Some(part.get(..length)?.to_vec())
         };
+        let gram = own.iter().filter_map(|&b| matrix(&names.gram, b, columns));
         let all = 0..own.len();
         Sums {
             rows: self.of(&names.shape).get(1).copied().unwrap_or(0.0),
-            gram: own
-                .iter()
-                .filter_map(|&b| matrix(&names.gram, b, columns))
-                .collect(),
+            gram: Arc::new(gram.collect()),
             inputs: own
                 .iter()
                 .filter_map(|&b| vector(&names.inputs, b, columns))

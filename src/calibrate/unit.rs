@@ -1,5 +1,7 @@
 //! What is solved in lockstep, and what is known of it.
 
+use std::sync::Arc;
+
 use faer::Mat;
 
 use crate::graph::ValueId;
@@ -45,7 +47,7 @@ pub(crate) struct Sums {
     /// Number of rows.
     pub(crate) rows: f64,
     /// `sum x x^T` by batch.
-    pub(crate) gram: Vec<Mat<f64>>,
+    pub(crate) gram: Arc<Vec<Mat<f64>>>,
     /// `sum x` by batch.
     pub(crate) inputs: Vec<Vec<f64>>,
     /// `sum t x^T` by batch.

@@ -53,6 +53,9 @@ pub struct PruneArgs {
     /// act-min, act-var, act-zero or loss on calibration data [default: obs with calibration data, else l2]
     #[arg(long, conflicts_with = "plan")]
     criterion: Option<Criterion>,
+    /// Remove channels in this many rounds, each further than the one before, and score them anew in between
+    #[arg(long, default_value_t = 1, value_name = "K", value_parser = parse_multiple, conflicts_with = "plan")]
+    iterations: usize,
     /// Seed of the random criterion
     #[arg(long, default_value_t = 0, conflicts_with = "plan")]
     seed: u64,
@@ -97,7 +100,7 @@ pub struct PruneArgs {
     plan: Option<PathBuf>,
     /// Remove only what zeros have made dead, without loss: channels that nothing reads, or that are constant
     #[arg(long, conflicts_with_all = [
-        "plan", "plan_out", "ratio", "params", "macs", "bytes", "scope", "ratio_for", "max_ratio", "criterion", "seed", "skip", "only", "min_channels", "round_to", "exact",
+        "plan", "plan_out", "ratio", "params", "macs", "bytes", "scope", "ratio_for", "max_ratio", "criterion", "seed", "skip", "only", "min_channels", "round_to", "exact", "iterations",
         "no_verify", "calibration",
     ])]
     from_zeros: bool,
@@ -211,6 +214,7 @@ impl PruneArgs {
                 budget: budget.map(|(cost, share)| CostBudget { cost, share }),
                 ratio_for: self.ratio_for,
                 max_ratio: self.max_ratio,
+                iterations: self.iterations,
             }),
         };
         PruneOptions {

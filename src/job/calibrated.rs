@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::graph::Graph;
 use crate::importance::{Criterion, Needs, calibrated_scores, scores};
 use crate::layers::{Layer, Layers};
-use crate::measure::{Bench, curves};
+use crate::measure::{Bench, curves, loss_scores};
 use crate::onnx::Model;
 use crate::plan::{Curve, Plan, Ranking, Settings};
 use crate::recover::{Means, Recovery, recover};
@@ -105,7 +105,8 @@ impl<'a> Calibrated<'a> {
     ) -> Result<Vec<Vec<f64>>> {
         match settings.criterion.needs() {
             Needs::Weights => scores(analysis, settings.criterion, settings.seed),
-            Needs::Statistics | Needs::Runs => {
+            Needs::Runs => loss_scores(&self.bench(analysis), progress),
+            Needs::Statistics => {
                 let layers: Vec<&Layer> = self.layers.layers.iter().collect();
                 let known = calibrated_scores(
                     analysis,
@@ -127,15 +128,18 @@ impl<'a> Calibrated<'a> {
         ranking: &Ranking,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Curve>> {
-        let bench = Bench {
-            analysis: ranking.analysis(),
+        curves(&self.bench(ranking.analysis()), ranking, progress)
+    }
+
+    fn bench<'b>(&'b self, analysis: &'b Analysis) -> Bench<'b> {
+        Bench {
+            analysis,
             layers: &self.layers.layers,
             stats: &self.stats,
             runtime: &self.runtime,
             provider: &self.options.provider,
             data: &self.data,
-        };
-        curves(&bench, ranking, progress)
+        }
     }
 
     /// The dense model with weights that make up for what the plan removes.

@@ -7,6 +7,7 @@ mod inspect;
 mod mask;
 mod masking;
 mod prune;
+mod rounds;
 mod runtime;
 mod sparsity;
 mod twin;

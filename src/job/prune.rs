@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use super::calibrated::{Calibrated, PruneCalibration};
+use super::rounds::Planner;
 use super::watch::Watch;
 use super::{Overwrite, Proof, analyse, check_target};
 use crate::axes::Kept;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::importance::scores;
 use crate::onnx::Model;
-use crate::plan::{CostBudget, Decision, Plan, Ranking, Scope, Selection, Settings};
+use crate::plan::{CostBudget, Decision, Plan, Selection, Settings};
 use crate::report::{BudgetRow, Outcome, PlannedRow, PruneReport};
 use crate::rewrite;
 use crate::validate::{Verification, verify};
@@ -81,7 +81,7 @@ pub fn prune(
     };
     let calibrated = calibrated.as_ref();
     let (plan, rows) = watch.stage("plan", || {
-        plan(&analysis, &options.source, calibrated, progress)
+        plan(&analysis, options, calibrated, say, progress)
     })?;
     let kept = plan.kept(&analysis)?;
     let mut report = PruneReport {
@@ -138,11 +138,12 @@ pub fn prune(
 
 fn plan(
     analysis: &Analysis,
-    source: &Source,
+    options: &PruneOptions,
     calibrated: Option<&Calibrated>,
+    say: &mut dyn FnMut(&str),
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(Plan, Vec<PlannedRow>)> {
-    match source {
+    match &options.source {
         Source::Plan(path) => {
             let plan = Plan::load(path)?;
             let kept = plan.kept(analysis)?;
@@ -152,21 +153,17 @@ fn plan(
             Ok((plan, replayed_rows(analysis, &kept)))
         }
         Source::Settings(settings) => {
-            let scores = match calibrated {
-                Some(calibrated) => calibrated.scores(analysis, settings, progress)?,
-                None => scores(analysis, settings.criterion, settings.seed)?,
+            let planner = Planner {
+                analysis,
+                settings,
+                calibrated,
+                options: options.calibration.as_ref(),
             };
-            let ranking = Ranking::new(analysis, &scores, settings)?;
-            let curves = match (settings.scope, calibrated) {
-                (Scope::Allocated, Some(calibrated)) => calibrated.curves(&ranking, progress)?,
-                _ => Vec::new(),
-            };
-            let selection = ranking.select(&curves)?;
+            let (plan, selection) = planner.plan(say, progress)?;
             if selection.pruned().next().is_none() {
                 let blocked = obstacles(analysis, &selection);
                 return Err(Error::NothingToPrune { blocked });
             }
-            let plan = Plan::new(analysis, &selection, &scores, settings);
             Ok((plan, selected_rows(analysis, &selection)))
         }
     }

@@ -41,18 +41,19 @@ fn relative(from: &[f64], to: &[f64]) -> f64 {
     error / energy.max(f64::MIN_POSITIVE)
 }
 
-/// Of the classes' probabilities; rows that are none are taken for logits.
 fn kullback_leibler(from: &[f64], to: &[f64]) -> f64 {
-    let probabilities = |row: &[f64]| {
-        row.iter().all(|&p| p >= 0.0) && (row.iter().sum::<f64>() - 1.0).abs() < ROUNDING
-    };
-    let logs = |row: &[f64]| match probabilities(from) {
-        true => row.iter().map(|p| p.max(LEAST).ln()).collect(),
-        false => log_softmax(row),
-    };
-    let (from, to): (Vec<f64>, Vec<f64>) = (logs(from), logs(to));
+    let (from, to) = (log_probabilities(from), log_probabilities(to));
     let pairs = from.iter().zip(&to);
     pairs.map(|(a, b)| a.exp() * (a - b)).sum::<f64>().max(0.0)
+}
+
+/// Logarithms of the classes' probabilities; a row that does not hold probabilities is taken for logits.
+pub(super) fn log_probabilities(row: &[f64]) -> Vec<f64> {
+    let sum = row.iter().sum::<f64>();
+    match row.iter().all(|&p| p >= 0.0) && (sum - 1.0).abs() < ROUNDING {
+        true => row.iter().map(|p| p.max(LEAST).ln()).collect(),
+        false => log_softmax(row),
+    }
 }
 
 fn log_softmax(row: &[f64]) -> Vec<f64> {

@@ -95,6 +95,9 @@ pub struct Settings {
     /// No dimension loses a larger share than this; without, 1 for the uniform scope and 0.9 for others.
     #[serde(default)]
     pub max_ratio: Option<f64>,
+    /// Rounds in which channels are removed, scored anew in between; 0 is one.
+    #[serde(default)]
+    pub iterations: usize,
 }
 
 impl Default for Settings {
@@ -112,6 +115,7 @@ impl Default for Settings {
             budget: None,
             ratio_for: Vec::new(),
             max_ratio: None,
+            iterations: 1,
         }
     }
 }
@@ -179,6 +183,9 @@ impl Settings {
         }
         if let Some(ratio) = self.max_ratio {
             words += &format!(" --max-ratio {ratio}");
+        }
+        if self.iterations > 1 {
+            words += &format!(" --iterations {}", self.iterations);
         }
         if self.min_channels != default.min_channels {
             words += &format!(" --min-channels {}", self.min_channels);

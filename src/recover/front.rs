@@ -15,6 +15,8 @@ use crate::ops::Operand;
 
 /// How often layers before an activation are solved again.
 const ROUNDS: usize = 5;
+/// A gain below this share of the error is worth no further round.
+const WORTHWHILE: f64 = 0.01;
 /// How often layers that read what they make themselves are solved again.
 const SIMULATIONS: usize = 5;
 /// What earlier runs count for when the next solution is sought: on the last run alone solutions swing.
@@ -170,8 +172,10 @@ impl<'a> Front<'a> {
             let trials: Vec<Trial> = trials
                 .map(|(&n, solutions)| trial(chosen[n].place, solutions))
                 .collect();
+            let mut better = false;
             for (index, outcome) in stage.attempt(&trials)?.into_iter().enumerate() {
                 let unit = &mut chosen[places[index]];
+                better |= outcome.error < (1.0 - WORTHWHILE) * best[index];
                 if outcome.error < best[index] {
                     best[index] = outcome.error;
                     unit.rounds = round;
@@ -184,6 +188,9 @@ impl<'a> Front<'a> {
                 };
                 current[index] = unit.solved_for(&aimed_at);
                 aims[index] = Some(aimed_at);
+            }
+            if !better {
+                break;
             }
         }
         for &n in &places {

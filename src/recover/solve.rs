@@ -1,5 +1,7 @@
 //! Weights and constants of a unit from sums over its inputs and targets.
 
+use std::sync::Arc;
+
 use faer::{Mat, Scale};
 
 use crate::algebra::{Damped, inner};
@@ -125,7 +127,7 @@ pub(super) fn together(evidence: &Evidence) -> Sums {
     };
     Sums {
         rows: fit.rows + held.rows,
-        gram: matrices(&fit.gram, &held.gram),
+        gram: Arc::new(matrices(&fit.gram, &held.gram)),
         inputs: vectors(&fit.inputs, &held.inputs),
         cross: matrices(&fit.cross, &held.cross),
         targets: vectors(&fit.targets, &held.targets),
@@ -144,7 +146,7 @@ pub(super) fn blended(before: &Sums, now: &Sums, share: f64) -> Sums {
     };
     let fit = Sums {
         rows: before.rows * share,
-        gram: less(&before.gram),
+        gram: Arc::new(less(&before.gram)),
         inputs: fewer(&before.inputs),
         cross: less(&before.cross),
         targets: fewer(&before.targets),

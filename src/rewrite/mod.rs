@@ -24,4 +24,5 @@ pub(crate) use prune::prune_to;
 pub(crate) use side::{PRUNED, side_by_side};
 pub(crate) use slice::kept_elements;
 pub(crate) use sparse::{Stored, store_sparse};
+pub(crate) use twin::instrument;
 pub use twin::{Masks, twin};

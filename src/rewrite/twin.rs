@@ -4,11 +4,12 @@
 //! construction: a masked channel adds nothing wherever it is summed over, and channels meet nowhere else.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::insert::Insertions;
 use super::names::Names;
 use crate::axes::{Kept, Type};
-use crate::dimensions::Analysis;
+use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::onnx::proto::{
@@ -31,14 +32,52 @@ pub enum Masks {
 /// # Errors
 /// The plan does not fit the model, or a masked value has an element type without a zero and a one.
 pub fn twin(analysis: &Analysis, plan: &Plan, masks: Masks) -> Result<Model> {
-    let kept = plan.kept(analysis)?;
+    Ok(masked(analysis, &plan.kept(analysis)?, masks)?.0)
+}
+
+/// A mask of a twin.
+pub(crate) struct MaskInput {
+    pub(crate) name: String,
+    pub(crate) element: ElementType,
+    /// The type of the axis that is masked.
+    ty: Type,
+    dims: Vec<usize>,
+}
+
+impl MaskInput {
+    /// Its numbers when `kept` stays, with their shape.
+    pub(crate) fn numbers(&self, analysis: &Analysis, kept: &Kept) -> (&[usize], Vec<f64>) {
+        let types = &analysis.state.types;
+        let mut numbers = vec![0.0; types.size(&self.ty) as usize];
+        for position in types.kept_positions(&self.ty, kept) {
+            numbers[position as usize] = 1.0;
+        }
+        (&self.dims, numbers)
+    }
+}
+
+/// The twin that masks one dimension by graph inputs, and those inputs.
+///
+/// # Errors
+/// A masked value that has an element type without a zero and a one.
+pub(crate) fn instrument(
+    analysis: &Analysis,
+    dimension: &Dimension,
+) -> Result<(Model, Vec<MaskInput>)> {
+    let mut kept = Kept::default();
+    kept.insert(dimension.var, Arc::from_iter(1..dimension.size as u32));
+    masked(analysis, &kept, Masks::Inputs)
+}
+
+fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<MaskInput>)> {
     let source = analysis.graph();
     let mut builder = Builder {
         analysis,
-        kept: &kept,
+        kept,
         names: Names::of(source),
         masks: HashMap::new(),
         tensors: Vec::new(),
+        inputs: Vec::new(),
         masked: HashMap::new(),
         inserted: Insertions::default(),
     };
@@ -49,7 +88,7 @@ pub fn twin(analysis: &Analysis, plan: &Plan, masks: Masks) -> Result<Model> {
         let axes = value.and_then(|value| Some((value, analysis.state.axes(value)?)));
         let Some((value, axes)) = axes else { continue };
         let ty = &axes[contraction.axis];
-        if !analysis.state.types.is_pruned(ty, &kept) {
+        if !analysis.state.types.is_pruned(ty, kept) {
             continue;
         }
         let behind = axes.len() - contraction.axis - 1;
@@ -65,7 +104,8 @@ pub fn twin(analysis: &Analysis, plan: &Plan, masks: Masks) -> Result<Model> {
         }
     }
     let model = source.model().with(proto, source.model().lazy.clone());
-    Ok(Graph::verified(model, "the masked twin")?.model().clone())
+    let model = Graph::verified(model, "the masked twin")?.model().clone();
+    Ok((model, builder.inputs))
 }
 
 fn input_of(tensor: &crate::onnx::proto::TensorProto) -> ValueInfoProto {
@@ -98,6 +138,8 @@ struct Builder<'a> {
     names: Names,
     masks: HashMap<MaskKey, String>,
     tensors: Vec<crate::onnx::proto::TensorProto>,
+    /// As the tensors.
+    inputs: Vec<MaskInput>,
     /// By value and mask: the masked value.
     masked: HashMap<(String, String), String>,
     inserted: Insertions,
@@ -171,6 +213,12 @@ impl Builder<'_> {
             .names
             .fresh(&format!("secateur.mask.{}", self.masks.len()));
         self.tensors.push(from_raw(&name, element, &dims, bytes));
+        self.inputs.push(MaskInput {
+            name: name.clone(),
+            element,
+            ty: ty.clone(),
+            dims,
+        });
         self.masks.insert(key, name.clone());
         Ok(name)
     }

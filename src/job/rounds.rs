@@ -1,0 +1,144 @@
+//! Pruning in rounds: scores are made anew on what the rounds before leave.
+
+use std::collections::HashMap;
+
+use super::calibrated::{Calibrated, PruneCalibration};
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::importance::scores;
+use crate::plan::{CostBudget, Plan, Ranking, Scope, Selection, Settings};
+use crate::rewrite;
+
+/// What planning needs beside the model and the settings.
+pub(super) struct Planner<'a> {
+    pub(super) analysis: &'a Analysis,
+    pub(super) settings: &'a Settings,
+    pub(super) calibrated: Option<&'a Calibrated<'a>>,
+    pub(super) options: Option<&'a PruneCalibration>,
+}
+
+impl Planner<'_> {
+    /// The plan after all rounds, with the selection that it comes from.
+    pub(super) fn plan(
+        &self,
+        say: &mut dyn FnMut(&str),
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(Plan, Selection)> {
+        let rounds = self.settings.iterations.max(1);
+        let mut scores = self.scores(self.analysis, self.calibrated, progress)?;
+        for round in 1..=rounds {
+            let settings = self.share(round as f64 / rounds as f64);
+            let ranking = Ranking::new(self.analysis, &scores, &settings)?;
+            let curves = match (settings.scope, self.calibrated) {
+                (Scope::Allocated, Some(calibrated)) => calibrated.curves(&ranking, progress)?,
+                _ => Vec::new(),
+            };
+            let selection = ranking.select(&curves)?;
+            let plan = Plan::new(self.analysis, &selection, &scores, self.settings);
+            if round == rounds {
+                return Ok((plan, selection));
+            }
+            scores = self.scores_after(&plan, &scores, say, progress)?;
+        }
+        unreachable!("the last round returns")
+    }
+
+    /// The settings of a round that has come this far, from 0 to 1: sizes are counted against the whole model.
+    fn share(&self, done: f64) -> Settings {
+        let mut settings = self.settings.clone();
+        settings.ratio *= done;
+        for (_, ratio) in &mut settings.ratio_for {
+            *ratio *= done;
+        }
+        if let Some(CostBudget { share, .. }) = &mut settings.budget {
+            *share = 1.0 - (1.0 - *share) * done;
+        }
+        settings
+    }
+
+    fn scores(
+        &self,
+        analysis: &Analysis,
+        calibrated: Option<&Calibrated>,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<Vec<f64>>> {
+        match calibrated {
+            Some(calibrated) => calibrated.scores(analysis, self.settings, progress),
+            None => scores(analysis, self.settings.criterion, self.settings.seed),
+        }
+    }
+
+    /// Scores on what `plan` leaves, recovered as the result will be; removed channels come last.
+    fn scores_after(
+        &self,
+        plan: &Plan,
+        before: &[Vec<f64>],
+        say: &mut dyn FnMut(&str),
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<Vec<f64>>> {
+        let mut left = rewrite::prune(self.analysis, plan)?;
+        if let Some(calibrated) = self.calibrated.filter(|of| of.recovers()) {
+            let (edited, _) = calibrated.recover(self.analysis, plan, &left, progress)?;
+            left = rewrite::prune(&edited, plan)?;
+        }
+        let graph = Graph::new(&left.settled())?;
+        let left = Analysis::new(graph, self.analysis.sizes().clone());
+        let options = self.options.map(|options| PruneCalibration {
+            stats: None,
+            ..options.clone()
+        });
+        let calibrated = match &options {
+            Some(options) => Some(Calibrated::open(&left, options, say, progress)?),
+            None => None,
+        };
+        let now = self.scores(&left, calibrated.as_ref(), progress)?;
+        let by_name: HashMap<&str, &Vec<f64>> = left
+            .dimensions()
+            .iter()
+            .zip(&now)
+            .map(|(dimension, scores)| (dimension.name.as_str(), scores))
+            .collect();
+        let kept: HashMap<&str, &Vec<u32>> = plan
+            .dimensions
+            .iter()
+            .map(|planned| (planned.name.as_str(), &planned.kept))
+            .collect();
+        let dimensions = self.analysis.dimensions().iter().zip(before);
+        let merged = dimensions.map(|(dimension, before)| {
+            let new = by_name.get(dimension.name.as_str());
+            match (kept.get(dimension.name.as_str()), new) {
+                (Some(kept), new) => merged(dimension.size, kept, new.map(|new| new.as_slice())),
+                (None, Some(new)) if new.len() == dimension.size => (*new).clone(),
+                (None, _) => before.clone(),
+            }
+        });
+        Ok(merged.collect())
+    }
+}
+
+/// Scores of all channels from those of the kept ones: removed channels lie below all others. A dimension that
+/// is none any more has one channel left, which stays.
+fn merged(size: usize, kept: &[u32], new: Option<&[f64]>) -> Vec<f64> {
+    let ones = vec![1.0; kept.len()];
+    let new = new.filter(|new| new.len() == kept.len()).unwrap_or(&ones);
+    let least = new.iter().copied().fold(0.0, f64::min);
+    let scale = new.iter().map(|score| score.abs()).fold(1e-12, f64::max);
+    let mut out = vec![least - 1e-9 * scale; size];
+    for (&channel, &score) in kept.iter().zip(new) {
+        out[channel as usize] = score;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merged;
+
+    #[test]
+    fn removed_channels_come_last() {
+        let scores = merged(4, &[1, 3], Some(&[0.0, 2.0]));
+        assert!(scores[0] < scores[1] && scores[2] < scores[1] && scores[3] == 2.0);
+        assert_eq!(merged(2, &[1], None)[1], 1.0);
+    }
+}

@@ -1,0 +1,84 @@
+//! Running models on the first samples of a data set, as many as are affordable.
+
+use crate::calibrate::Stats;
+use crate::data::DataSet;
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::layers::Layer;
+use crate::onnx::Model;
+use crate::runtime::{Provider, Runtime, Session, SessionOptions, Tensor};
+
+/// Samples that outputs are compared on.
+const MOST_SAMPLES: usize = 256;
+pub(super) const LEAST_SAMPLES: usize = 16;
+/// Multiply-accumulate operations that all runs together may take.
+const BUDGET: f64 = 1.5e12;
+/// Numbers in the dense model's outputs that are held at a time.
+const MOST_OUTPUTS: usize = 32 << 20;
+
+/// With what models are measured.
+pub(crate) struct Bench<'a> {
+    pub(crate) analysis: &'a Analysis,
+    pub(crate) layers: &'a [Layer],
+    pub(crate) stats: &'a Stats,
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) provider: &'a Provider,
+    pub(crate) data: &'a DataSet<'a>,
+}
+
+pub(super) type Outputs = Vec<(String, Tensor)>;
+
+/// Number of samples that outputs are of.
+pub(super) fn samples_of(outputs: &Outputs) -> usize {
+    let first = outputs
+        .first()
+        .and_then(|(_, tensor)| tensor.shape().first());
+    first.copied().unwrap_or(1)
+}
+
+impl Bench<'_> {
+    /// Samples that the model can be run on this many times.
+    pub(super) fn affordable(&self, runs: usize) -> usize {
+        let macs = self.analysis.model_totals().macs.max(1) as f64;
+        let batch = self.analysis.sizes().get("batch").unwrap_or(1).max(1) as f64;
+        let samples = (BUDGET * batch / macs / runs.max(1) as f64) as usize;
+        samples.clamp(LEAST_SAMPLES, MOST_SAMPLES)
+    }
+
+    /// A session for a model.
+    pub(super) fn session(&self, model: &Model) -> Result<Session> {
+        let options = SessionOptions {
+            provider: self.provider.clone(),
+            ..SessionOptions::default()
+        };
+        self.runtime.session_with(model, "the model", &options)
+    }
+
+    /// Runs a model on the first samples.
+    pub(super) fn run(
+        &self,
+        model: &Model,
+        samples: usize,
+        each: &mut dyn FnMut(usize, Outputs),
+    ) -> Result<()> {
+        let mut session = self.session(model)?;
+        let names: Vec<String> = session.inputs().into_iter().map(|i| i.name).collect();
+        let (mut seen, mut numbers) = (0, 0);
+        for number in 0..self.data.batches() {
+            if seen >= samples || numbers >= MOST_OUTPUTS {
+                break;
+            }
+            let batch = self.data.batch(number)?;
+            seen += batch.samples;
+            let inputs = batch.inputs.into_iter();
+            let inputs: Vec<_> = inputs.filter(|(name, _)| names.contains(name)).collect();
+            let outputs = session.run(&inputs)?;
+            let lengths = outputs
+                .iter()
+                .map(|(_, t)| t.shape().iter().product::<usize>());
+            numbers += lengths.sum::<usize>();
+            each(number, outputs);
+        }
+        Ok(())
+    }
+}
