@@ -13,11 +13,8 @@ const MOST: f64 = 1e6;
 pub(crate) struct Damped {
     factor: Option<Llt<f64>>,
     size: usize,
-    /// What was added to the diagonal.
+    /// What was added to the diagonal: what was asked for, or more where that was not positive definite.
     pub(crate) lambda: f64,
-    /// The same in units of the mean diagonal: what was asked for, or more where that was not positive
-    /// definite.
-    pub(crate) alpha: f64,
 }
 
 /// The mean of a matrix's diagonal; 1 for a matrix without.
@@ -47,7 +44,6 @@ impl Damped {
                     factor,
                     size,
                     lambda,
-                    alpha,
                 };
             }
             alpha = (alpha * 10.0).max(1e-9);
@@ -112,6 +108,6 @@ mod tests {
         let singular = Damped::new(Mat::<f64>::zeros(3, 3).as_ref(), 0.0);
         assert!(singular.lambda > 0.0);
         let bad = from_rows(2, 2, &[1.0, 2.0, 2.0, 1.0]);
-        assert!(Damped::new(bad.as_ref(), 0.01).alpha >= 1.0);
+        assert!(Damped::new(bad.as_ref(), 0.01).lambda >= 1.0);
     }
 }

@@ -34,6 +34,9 @@ const HELD_OUT: usize = 5;
 pub(crate) type Solve<'a> =
     &'a mut dyn FnMut(Vec<(usize, Evidence)>, &mut Stage) -> Result<Vec<(String, Bytes)>>;
 
+/// Adds nodes for a unit, given the names of its inputs, its target and of what others add to it.
+type Append<'a> = &'a mut dyn FnMut(&mut Taps, usize, &str, &str, Option<&str>);
+
 /// A front of units that are being solved.
 pub(crate) struct Stage<'a> {
     lockstep: &'a Lockstep<'a>,
@@ -231,11 +234,7 @@ impl Stage<'_> {
     }
 
     /// The segment with nodes that `append` adds for the units at `places`.
-    fn segment(
-        &self,
-        places: &[usize],
-        append: &mut dyn FnMut(&mut Taps, usize, &str, &str, Option<&str>),
-    ) -> Segment {
+    fn segment(&self, places: &[usize], append: Append) -> Segment {
         let lockstep = self.lockstep;
         let cut = Cut {
             analysis: lockstep.analysis,

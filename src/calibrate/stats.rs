@@ -36,7 +36,6 @@ const WIDTH: usize = 16;
 const VERSION: (&str, &str) = ("secateur.stats", "1");
 const HASH: &str = "secateur.model_hash";
 const DATA: &str = "secateur.data";
-const SAMPLES: &str = "secateur.samples";
 
 /// Statistics of the columns of layers over a data set.
 #[derive(Debug)]
@@ -48,8 +47,6 @@ pub(crate) struct Stats {
 
 /// Statistics of the columns of one layer, by batch.
 pub(crate) struct LayerStats {
-    /// Rows that they are made of: samples times places.
-    pub(crate) rows: u64,
     /// Means.
     pub(crate) mean: Vec<Vec<f64>>,
     /// The least.
@@ -170,7 +167,6 @@ impl Stats {
                 walk.analysis.graph().model().hash().to_owned(),
             ),
             (DATA.to_owned(), walk.data.describe()),
-            (SAMPLES.to_owned(), walk.data.samples().to_string()),
         ]);
         let metadata = Metadata::new(Some(facts), collected.tensors)
             .map_err(|fault| Error::data("the statistics", fault.to_string()))?;
@@ -239,13 +235,6 @@ impl Stats {
         data.unwrap_or_default()
     }
 
-    /// Number of samples that they were measured on.
-    pub(crate) fn samples(&self) -> usize {
-        let facts = self.metadata.metadata().as_ref();
-        let samples = facts.and_then(|facts| facts.get(SAMPLES)?.parse().ok());
-        samples.unwrap_or(0)
-    }
-
     fn tensor(&self, layer: &Layer, what: &str, dtype: Dtype, shape: &[usize]) -> Result<&[u8]> {
         let name = format!("{}.{what}", layer.name);
         let info = self.metadata.info(&name);
@@ -256,6 +245,20 @@ impl Stats {
                 format!("has no '{name}' of shape {shape:?}; delete it to have it measured anew");
             Error::data(&self.name, why)
         })
+    }
+
+    /// True if a layer was measured.
+    pub(crate) fn has(&self, layer: &Layer) -> bool {
+        self.metadata
+            .info(&format!("{}.rows", layer.name))
+            .is_some()
+    }
+
+    /// Rows that a layer's statistics are made of: samples times places.
+    pub(crate) fn rows(&self, layer: &Layer) -> Result<u64> {
+        let bytes = self.tensor(layer, "rows", Dtype::U64, &[1])?;
+        let first = bytes.as_chunks().0.first();
+        Ok(first.map_or(0, |&bytes| u64::from_le_bytes(bytes)))
     }
 
     /// The statistics of a layer but for its covariances.
@@ -274,10 +277,7 @@ impl Stats {
         };
         let mean = self.tensor(layer, "mean", Dtype::F64, &shape)?;
         let mean = mean.as_chunks().0.iter();
-        let rows = self.tensor(layer, "rows", Dtype::U64, &[1])?;
-        let rows = rows.as_chunks().0.first();
         Ok(LayerStats {
-            rows: rows.map_or(0, |&bytes| u64::from_le_bytes(bytes)),
             mean: by_batch(mean.map(|&bytes| f64::from_le_bytes(bytes)).collect()),
             least: floats("least")?,
             largest: floats("largest")?,

@@ -32,7 +32,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Prune(prune::PruneArgs),
+    Prune(Box<prune::PruneArgs>),
     Mask(Box<mask::MaskArgs>),
     Inspect(inspect::InspectArgs),
     Validate(Box<validate::ValidateArgs>),

@@ -14,7 +14,7 @@ use crate::measure::{Bench, curves, loss_scores};
 use crate::onnx::Model;
 use crate::plan::{Curve, Plan, Ranking, Settings};
 use crate::recover::{Means, Recovery, recover};
-use crate::report::RecoveryRow;
+use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::runtime::{Provider, Runtime};
 
 /// Batches at least, where there are samples enough: the last ones are held out.
@@ -44,6 +44,8 @@ pub(super) struct Calibrated<'a> {
     data: DataSet<'a>,
     layers: Layers,
     stats: Stats,
+    /// Whether the statistics were read from a file.
+    read: bool,
 }
 
 impl<'a> Calibrated<'a> {
@@ -89,11 +91,44 @@ impl<'a> Calibrated<'a> {
             data,
             layers,
             stats,
+            read: known.is_some(),
         })
     }
 
     pub(super) fn recovers(&self) -> bool {
         self.options.recovery != Recovery::None
+    }
+
+    /// What was calibrated on, with warnings.
+    pub(super) fn row(&self) -> Result<PruneCalibrationRow> {
+        let mut poor: Vec<(f64, &Layer, u64)> = Vec::new();
+        for layer in &self.layers.layers {
+            let rows = self.stats.rows(layer)?;
+            if rows < layer.columns() as u64 {
+                poor.push((rows as f64 / layer.columns() as f64, layer, rows));
+            }
+        }
+        let mut warnings = Vec::new();
+        if let Some((_, worst, rows)) = poor.iter().min_by(|a, b| a.0.total_cmp(&b.0)) {
+            warnings.push(format!(
+                "{} layer(s) sum over more inputs than they were calibrated on rows, the worst '{}' ({} inputs, rank at most {rows}): a ridge makes up for it, more samples are better",
+                poor.len(),
+                worst.name,
+                worst.columns(),
+            ));
+        }
+        if self.data.batches() == 1 && self.recovers() {
+            warnings.push(
+                "one batch of data cannot be split: recovery was judged on the samples it was fitted to"
+                    .to_owned(),
+            );
+        }
+        Ok(PruneCalibrationRow {
+            data: self.data.describe(),
+            samples: self.data.samples(),
+            statistics_of: self.read.then(|| self.stats.describe()),
+            warnings,
+        })
     }
 
     /// Scores of every dimension; by weight for those that no layer reads.
@@ -163,8 +198,6 @@ impl<'a> Calibrated<'a> {
         let edited = recovered.applied(analysis)?;
         let row = RecoveryRow {
             recovery: self.options.recovery,
-            data: self.data.describe(),
-            samples: self.data.samples(),
             layers: recovered.layers,
         };
         Ok((edited, row))

@@ -94,6 +94,10 @@ pub fn prune(
         file_bytes_after: None,
         budget: None,
         dimensions: rows,
+        calibration: match calibrated {
+            Some(calibrated) => Some(calibrated.row()?),
+            None => None,
+        },
         recovery: None,
         verification: None,
         stages: Vec::new(),

@@ -179,6 +179,7 @@ pub fn prune_dead(
         file_bytes_after: None,
         budget: None,
         dimensions: cleared.rows,
+        calibration: None,
         recovery: None,
         verification: Some(verification),
         stages: Vec::new(),

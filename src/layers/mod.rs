@@ -17,10 +17,12 @@ mod view;
 use faer::Mat;
 
 use crate::algebra::from_rows;
+use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::graph::Attributes;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::to_f32;
-use crate::ops::{Linear, Role};
+use crate::ops::{Bias, Linear, Operand, Pointwise, Role, find as find_row};
 
 pub(crate) use tail::{Follower, Tail};
 pub(crate) use view::constant_of;
@@ -101,6 +103,50 @@ impl Layer {
     pub(crate) fn reads_windows(&self) -> bool {
         let mut uses = self.uses.iter();
         uses.any(|linear| linear.groups > 1 || linear.roles.contains(&Role::Kernel))
+    }
+
+    /// The scale of a batch normalisation as a layer: one matrix of one weight per channel, which reads the
+    /// channel over the root of its variance.
+    pub(crate) fn of_normalisation(analysis: &Analysis, node: NodeId) -> Option<Layer> {
+        let graph = analysis.graph();
+        let proto = graph.node_proto(node);
+        let kind = find_row(graph, node)?.pointwise;
+        let training = proto.int("training_mode").unwrap_or(0) != 0;
+        if kind != Some(Pointwise::Normalised) || training {
+            return None;
+        }
+        let value = graph.node(node).input(1)?;
+        let [(_, 1)] = graph.value(value).consumers[..] else {
+            return None;
+        };
+        let tensor = graph.constant(value)?;
+        let [channels] = tensor.dims[..] else {
+            return None;
+        };
+        let channels = channels as usize;
+        Some(Layer {
+            name: graph.value(value).name.clone(),
+            operator: proto.op_type().to_owned(),
+            dims: vec![channels],
+            value,
+            uses: vec![Linear {
+                node,
+                slot: 1,
+                data: Some(Operand::Input(0)),
+                roles: vec![Role::Row(Some(1))],
+                groups: channels,
+                bias: Some(Bias::whole(2)),
+                scales: [1.0; 2],
+            }],
+            batches: vec![Stride {
+                size: channels,
+                step: 1,
+            }],
+            rows: Vec::new(),
+            columns: Vec::new(),
+            reduction: None,
+        })
+        .filter(|_| channels > 1)
     }
 
     /// The nodes that read it.

@@ -20,6 +20,8 @@ pub(crate) struct Tail {
     /// The sums with others, the last perhaps with one that is not there yet when the layer runs: it is not
     /// taken in then.
     pub(crate) sums: Vec<NodeId>,
+    /// Batch normalisations that it goes through.
+    pub(crate) normalised: Vec<NodeId>,
     /// Bounds of an activation that is all that reads the end.
     pub(crate) clamp: Option<[f32; 2]>,
 }
@@ -93,6 +95,7 @@ impl<'a> Follower<'a> {
             shift: vec![0.0; size],
             others: Vec::new(),
             sums: Vec::new(),
+            normalised: Vec::new(),
             clamp: None,
         };
         while let Some(next) = self.step(&mut tail, from, axis) {
@@ -172,7 +175,14 @@ impl<'a> Follower<'a> {
                 Some(out)
             }
             Pointwise::Normalised if slot == 0 && axis == 1 && tail.others.is_empty() => {
-                self.normalise(tail, node)?;
+                let (factors, constants) = self.normalisation(node)?;
+                if factors.len() != tail.scale.len() {
+                    return None;
+                }
+                tail.scale_by(&factors);
+                let pairs = tail.shift.iter_mut().zip(constants);
+                pairs.for_each(|(shift, constant)| *shift += constant);
+                tail.normalised.push(node);
                 Some(out)
             }
             Pointwise::Positive => {
@@ -223,28 +233,59 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn normalise(&self, tail: &mut Tail, node: NodeId) -> Option<()> {
-        let graph = self.graph();
-        let proto = graph.node_proto(node);
+    /// The factors and constants of a batch normalisation with given statistics, by channel.
+    fn normalisation(&self, node: NodeId) -> Option<(Vec<f64>, Vec<f64>)> {
+        let roots = self.roots(node)?;
+        let (scale, bias) = (self.parameter(node, 1)?, self.parameter(node, 2)?);
+        let mean = self.parameter(node, 3)?;
+        let factors: Vec<f64> = scale.iter().zip(&roots).map(|(s, root)| s / root).collect();
+        let centred = mean
+            .iter()
+            .zip(&factors)
+            .map(|(mean, factor)| mean * factor);
+        let constants = bias
+            .iter()
+            .zip(centred)
+            .map(|(bias, centred)| bias - centred);
+        let constants = constants.collect();
+        Some((factors, constants))
+    }
+
+    /// The roots of a batch normalisation's variances.
+    fn roots(&self, node: NodeId) -> Option<Vec<f64>> {
+        let proto = self.graph().node_proto(node);
         if proto.int("training_mode").unwrap_or(0) != 0 {
             return None;
         }
         let epsilon = proto.attribute("epsilon").and_then(|a| a.f).unwrap_or(1e-5);
-        let parameter = |slot: usize| {
-            let numbers =
-                to_f32(constant_of(self.analysis, graph.node(node).input(slot)?)?).ok()?;
-            (numbers.len() == tail.scale.len()).then_some(numbers)
-        };
-        let (scale, bias) = (parameter(1)?, parameter(2)?);
-        let (mean, variance) = (parameter(3)?, parameter(4)?);
-        for place in 0..scale.len() {
-            let root = (f64::from(variance[place]) + f64::from(epsilon)).sqrt();
-            let factor = f64::from(scale[place]) / root;
-            tail.scale[place] *= factor;
-            let centred = tail.shift[place] - f64::from(mean[place]);
-            tail.shift[place] = centred * factor + f64::from(bias[place]);
+        let variance = self.parameter(node, 4)?.into_iter();
+        Some(variance.map(|v| (v + f64::from(epsilon)).sqrt()).collect())
+    }
+
+    fn parameter(&self, node: NodeId, slot: usize) -> Option<Vec<f64>> {
+        let value = self.graph().node(node).input(slot)?;
+        let numbers = to_f32(constant_of(self.analysis, value)?).ok()?;
+        Some(numbers.into_iter().map(f64::from).collect())
+    }
+
+    /// What a layer's weights are multiplied with before they count, and what is added beside its bias, by row:
+    /// nothing but for a batch normalisation, whose scale is seen as a layer.
+    pub(crate) fn inside(&self, layer: &Layer) -> Option<(Vec<f64>, Vec<f64>)> {
+        let linear = layer.uses.first()?;
+        let kind = find(self.graph(), linear.node).and_then(|row| row.pointwise);
+        if kind != Some(Pointwise::Normalised) {
+            let rows = layer.rows() * layer.batches();
+            let alpha = f64::from(linear.scales[0]);
+            return Some((vec![alpha; rows], vec![0.0; rows]));
         }
-        Some(())
+        let roots = self.roots(linear.node)?;
+        let (scale, mean) = (
+            self.parameter(linear.node, 1)?,
+            self.parameter(linear.node, 3)?,
+        );
+        let shift = (0..roots.len()).map(|c| -mean[c] * scale[c] / roots[c]);
+        let shift = shift.collect();
+        Some((roots.iter().map(|root| 1.0 / root).collect(), shift))
     }
 
     fn bounds(&self, node: NodeId) -> Option<[f32; 2]> {

@@ -16,6 +16,8 @@ use crate::rewrite::prune_to;
 
 /// Sizes per dimension: this many equal steps, fewer for a model that is expensive to run.
 const STEPS: [usize; 2] = [8, 4];
+/// Models that are made with the larger number of steps.
+const MOST_MODELS: usize = 320;
 /// By dimension its curve; empty for one that may not be pruned.
 ///
 /// # Errors
@@ -32,7 +34,7 @@ pub(crate) fn curves(
     };
     let mut plans = levels(STEPS[0]);
     let count = |plans: &[Vec<_>]| plans.iter().map(Vec::len).sum::<usize>().max(1);
-    if bench.affordable(count(&plans)) <= 2 * LEAST_SAMPLES {
+    if count(&plans) > MOST_MODELS || bench.affordable(count(&plans)) <= 2 * LEAST_SAMPLES {
         plans = levels(STEPS[1]);
     }
     let samples = bench.affordable(count(&plans));

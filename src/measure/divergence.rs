@@ -23,11 +23,11 @@ pub(super) fn divergence(dense: &[(String, Tensor)], other: &[(String, Tensor)])
         };
         let (from, to) = (a.to_f64(), b.to_f64());
         let part = match a.shape() {
-            [_, classes] if *classes > 1 => from
-                .chunks_exact(*classes)
-                .zip(to.chunks_exact(*classes))
-                .map(|(from, to)| kullback_leibler(from, to))
-                .sum(),
+            [_, classes] if *classes > 1 => {
+                let logs = Logs::of(&from, *classes);
+                let rows = from.chunks_exact(*classes).zip(to.chunks_exact(*classes));
+                rows.map(|(from, to)| logs.divergence(from, to)).sum()
+            }
             shape => shape.first().copied().unwrap_or(1) as f64 * relative(&from, &to),
         };
         sum += if part.is_finite() { part } else { LARGEST };
@@ -41,18 +41,40 @@ fn relative(from: &[f64], to: &[f64]) -> f64 {
     error / energy.max(f64::MIN_POSITIVE)
 }
 
-fn kullback_leibler(from: &[f64], to: &[f64]) -> f64 {
-    let (from, to) = (log_probabilities(from), log_probabilities(to));
-    let pairs = from.iter().zip(&to);
-    pairs.map(|(a, b)| a.exp() * (a - b)).sum::<f64>().max(0.0)
+/// How rows of classes become logarithms of probabilities.
+#[derive(Clone, Copy)]
+pub(super) enum Logs {
+    /// They are probabilities.
+    OfProbabilities,
+    /// They are logits.
+    OfLogits,
 }
 
-/// Logarithms of the classes' probabilities; a row that does not hold probabilities is taken for logits.
-pub(super) fn log_probabilities(row: &[f64]) -> Vec<f64> {
-    let sum = row.iter().sum::<f64>();
-    match row.iter().all(|&p| p >= 0.0) && (sum - 1.0).abs() < ROUNDING {
-        true => row.iter().map(|p| p.max(LEAST).ln()).collect(),
-        false => log_softmax(row),
+impl Logs {
+    /// What rows like these hold: logits, unless all are probabilities.
+    pub(super) fn of(rows: &[f64], classes: usize) -> Logs {
+        let probabilities = |row: &[f64]| {
+            let sum = row.iter().sum::<f64>();
+            row.iter().all(|&p| p >= 0.0) && (sum - 1.0).abs() < ROUNDING
+        };
+        match rows.chunks_exact(classes).all(probabilities) {
+            true => Logs::OfProbabilities,
+            false => Logs::OfLogits,
+        }
+    }
+
+    pub(super) fn row(self, row: &[f64]) -> Vec<f64> {
+        match self {
+            Logs::OfProbabilities => row.iter().map(|p| p.max(LEAST).ln()).collect(),
+            Logs::OfLogits => log_softmax(row),
+        }
+    }
+
+    /// Kullback-Leibler divergence.
+    fn divergence(self, from: &[f64], to: &[f64]) -> f64 {
+        let (from, to) = (self.row(from), self.row(to));
+        let pairs = from.iter().zip(&to);
+        pairs.map(|(a, b)| a.exp() * (a - b)).sum::<f64>().max(0.0)
     }
 }
 
@@ -73,7 +95,7 @@ mod tests {
 
     #[test]
     fn classes_diverge_by_kullback_leibler_whether_logits_or_probabilities() {
-        let (a, b) = ([0.0, 1.0], [1.0, 0.0]);
+        let (a, b) = ([-1.0, 0.0], [0.0, -1.0]);
         let logits = divergence(&tensor(&[1, 2], &a), &tensor(&[1, 2], &b));
         let soft = |x: [f64; 2]| log_softmax(&x).iter().map(|l| l.exp()).collect::<Vec<_>>();
         let same = divergence(&tensor(&[1, 2], &soft(a)), &tensor(&[1, 2], &soft(b)));

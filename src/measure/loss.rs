@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::bench::{Bench, Outputs};
-use super::divergence::{divergence, log_probabilities};
+use super::divergence::{Logs, divergence};
 use crate::axes::Kept;
 use crate::data::Labels;
 use crate::dimensions::Dimension;
@@ -117,10 +117,10 @@ fn loss(sample: &Sample, outputs: &Outputs) -> Result<f64> {
                     ),
                 ));
             }
+            let dense = sample.dense.first().map(|(_, tensor)| tensor.to_f64());
+            let logs = Logs::of(&dense.unwrap_or_default(), classes);
             let rows = labels.iter().zip(first.chunks_exact(classes));
-            Ok(rows
-                .map(|(&label, row)| -log_probabilities(row)[label])
-                .sum())
+            Ok(rows.map(|(&label, row)| -logs.row(row)[label]).sum())
         }
         Labels::Values(values) if values.len() == first.len() => {
             let pairs = values.iter().zip(&first);

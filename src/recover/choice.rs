@@ -4,7 +4,7 @@ use faer::Mat;
 
 use super::fold::folded;
 use super::solve::{ALPHAS, Problem, Solution, together, variation};
-use super::units::Plan;
+use super::units::{Member, Plan};
 use super::{Means, Method, Recovery};
 use crate::calibrate::{Evidence, Sums};
 use crate::dimensions::Analysis;
@@ -99,7 +99,8 @@ pub(super) fn choose(
     }
     let weights = sliced.into_iter().map(|solution| solution.weights);
     chosen.consider(Method::Bias, weights.collect());
-    if means.recovery >= Recovery::Fold {
+    let measured = |member: &Member| means.stats.has(member.dense);
+    if means.recovery >= Recovery::Fold && plan.members.iter().all(measured) {
         let batches = 0..chosen.problems.len();
         let folds: Result<Vec<Mat<f64>>> = batches
             .map(|batch| folded_unit(analysis, means, plan, batch))

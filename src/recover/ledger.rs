@@ -7,12 +7,11 @@ use bytes::Bytes;
 
 use super::solve::Solution;
 use super::units::{Member, Plan};
-use super::{Recovered, RecoveredLayer, flushed};
+use super::{Recovered, RecoveredLayer, flushed, solvable};
 use crate::dead::Constant;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
-use crate::layers::Layers;
 use crate::onnx::{ElementType, Model, to_f32};
 use crate::ops::Bias;
 use crate::rewrite::{Edit, PRUNED, add_to_rows, rows_with_constants};
@@ -31,7 +30,7 @@ impl Biases {
     pub(super) fn explicit(pruned: &Analysis) -> Result<(Model, Biases)> {
         let mut layers = Vec::new();
         let mut constants = Vec::new();
-        for layer in Layers::of(pruned).layers {
+        for layer in solvable(pruned) {
             if let ([linear], Some(rows)) = (&layer.uses[..], rows_with_constants(pruned, &layer)) {
                 let own = linear.bias.filter(|bias| bias.parts > 1);
                 layers.push((layer.name.clone(), own.unwrap_or(Bias::whole(0))));

@@ -119,13 +119,12 @@ pub(crate) fn recover(
     means: &Means,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Recovered> {
-    let dense_layers = Layers::of(analysis);
+    let dense_layers = solvable(analysis);
     let (explicit, biases) = Biases::explicit(pruned)?;
     let graph = side_by_side(analysis.graph().model(), &explicit)?;
     let both = Analysis::new(graph, analysis.sizes().clone());
-    let both_layers = Layers::of(&both);
+    let both_layers = solvable(&both);
     let by_name: HashMap<&str, &Layer> = both_layers
-        .layers
         .iter()
         .map(|layer| (layer.name.as_str(), layer))
         .collect();
@@ -176,6 +175,14 @@ pub(crate) fn recover(
             .map(|left| RecoveredLayer::left(left.name, left.reason)),
     );
     Ok(recovered)
+}
+
+/// The layers of a model and its batch normalisations.
+fn solvable(analysis: &Analysis) -> Vec<Layer> {
+    let mut layers = Layers::of(analysis).layers;
+    let nodes = analysis.graph().order().iter();
+    layers.extend(nodes.filter_map(|&node| Layer::of_normalisation(analysis, node)));
+    layers
 }
 
 impl Recovered {

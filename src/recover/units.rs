@@ -1,6 +1,6 @@
 //! The units of a model: which layers are solved together, and for what.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use faer::Mat;
 
@@ -10,7 +10,7 @@ use crate::calibrate::Target;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{NodeId, Producer, ValueId};
-use crate::layers::{Follower, Layer, Layers, Tail, constant_of};
+use crate::layers::{Follower, Layer, Tail, constant_of};
 use crate::onnx::to_f32;
 use crate::rewrite::rows_with_constants;
 
@@ -63,7 +63,7 @@ pub(super) struct Left {
 pub(super) fn units<'a>(
     analysis: &Analysis,
     kept: &Kept,
-    dense: &'a Layers,
+    dense: &'a [Layer],
     pruned: &HashMap<&str, &'a Layer>,
 ) -> Result<(Vec<Plan<'a>>, Vec<Left>)> {
     let place: HashMap<NodeId, usize> = {
@@ -71,13 +71,18 @@ pub(super) fn units<'a>(
         order.iter().copied().zip(0..).collect()
     };
     let follower = Follower::new(analysis);
-    let mut layers: Vec<&Layer> = dense.layers.iter().collect();
+    let mut layers: Vec<&Layer> = dense.iter().collect();
+    // A normalisation that belongs to a layer comes after it.
     layers.sort_by_key(|layer| layer.nodes().map(|node| place[&node]).max());
+    let mut taken: HashSet<NodeId> = HashSet::new();
     let mut plans: Vec<Plan> = Vec::new();
     let mut left = Vec::new();
     // By sum that is not complete yet the unit that waits for it.
     let mut waiting: HashMap<NodeId, usize> = HashMap::new();
     for layer in layers {
+        if layer.nodes().any(|node| taken.contains(&node)) {
+            continue;
+        }
         let mut leave = |reason: &'static str| {
             let name = layer.name.clone();
             left.push(Left { name, reason });
@@ -115,7 +120,9 @@ pub(super) fn units<'a>(
         {
             tail = whole;
         }
+        taken.extend(&tail.normalised);
         let member = member(
+            &follower,
             analysis,
             kept,
             (layer, partner),
@@ -201,6 +208,7 @@ fn kept_positions(
 
 #[allow(clippy::too_many_arguments)]
 fn member<'a>(
+    follower: &Follower,
     analysis: &Analysis,
     kept: &Kept,
     (dense, pruned): (&'a Layer, &'a Layer),
@@ -212,8 +220,13 @@ fn member<'a>(
 ) -> Option<Member<'a>> {
     let graph = analysis.graph();
     let linear = dense.uses.first()?;
-    let [alpha, beta] = linear.scales.map(f64::from);
-    let mut shift = tail.shift.clone();
+    let beta = f64::from(linear.scales[1]);
+    let (factors, constants) = follower.inside(dense)?;
+    if factors.len() != tail.scale.len() {
+        return None;
+    }
+    let pairs = tail.shift.iter().zip(&tail.scale).zip(constants);
+    let mut shift: Vec<f64> = pairs.map(|((shift, scale), c)| shift + scale * c).collect();
     let bias = linear
         .bias
         .and_then(|bias| graph.node(linear.node).input(bias.slot));
@@ -236,7 +249,8 @@ fn member<'a>(
         numbers.chunks(rows.max(1)).map(<[f64]>::to_vec).collect()
     };
     let bias_scale = by_matrix(&tail.scale);
-    let scale: Vec<f64> = tail.scale.iter().map(|scale| scale * alpha).collect();
+    let pairs = tail.scale.iter().zip(factors);
+    let scale: Vec<f64> = pairs.map(|(scale, factor)| scale * factor).collect();
     Some(Member {
         scale: by_matrix(&scale),
         shift: by_matrix(&shift),

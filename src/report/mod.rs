@@ -13,7 +13,7 @@ mod validation;
 pub use benchmark::{BenchReport, BenchSetting, Timing};
 pub use inspection::{BlockedRow, DimensionRow, Inspection, UnsupportedRow};
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
-pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneReport, Stage};
+pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, Stage};
 pub use recovery::RecoveryRow;
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
 pub use sparsity::{SparsityReport, SparsityRow};

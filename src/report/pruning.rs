@@ -31,6 +31,8 @@ pub struct PruneReport {
     pub budget: Option<BudgetRow>,
     /// Every dimension and what became of it.
     pub dimensions: Vec<PlannedRow>,
+    /// What was calibrated on; none without data.
+    pub calibration: Option<PruneCalibrationRow>,
     /// What recovery did; none without calibration data.
     pub recovery: Option<RecoveryRow>,
     /// What was proven; none without verification.
@@ -48,6 +50,19 @@ pub struct BudgetRow {
     pub asked: f64,
     /// The share that is kept.
     pub got: f64,
+}
+
+/// What was calibrated on.
+#[derive(Clone, Debug, Serialize)]
+pub struct PruneCalibrationRow {
+    /// The data.
+    pub data: String,
+    /// Number of samples.
+    pub samples: usize,
+    /// Data that the statistics of layers were read from, where they were not measured anew.
+    pub statistics_of: Option<String>,
+    /// What is to be known about it.
+    pub warnings: Vec<String>,
 }
 
 /// How far a run of `prune` went.
@@ -93,6 +108,18 @@ impl fmt::Display for PruneReport {
                 f,
                 "asked for at most {asked:.4} of the {cost}, got {got:.4}"
             )?;
+        }
+        if let Some(calibration) = &self.calibration {
+            writeln!(f, "calibrated on {}", calibration.data)?;
+            if let Some(data) = &calibration.statistics_of {
+                writeln!(
+                    f,
+                    "statistics of layers: read from a file, measured on {data}"
+                )?;
+            }
+            for warning in &calibration.warnings {
+                writeln!(f, "warning: {warning}")?;
+            }
         }
         if let Some(recovery) = &self.recovery {
             write!(f, "{recovery}")?;

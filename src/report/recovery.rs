@@ -12,10 +12,6 @@ use crate::recover::{Method, RecoveredLayer, Recovery};
 pub struct RecoveryRow {
     /// How far it went.
     pub recovery: Recovery,
-    /// The data.
-    pub data: String,
-    /// Number of samples.
-    pub samples: usize,
     /// By layer, in the order in which they were solved.
     pub layers: Vec<RecoveredLayer>,
 }
@@ -52,24 +48,8 @@ impl fmt::Display for RecoveryRow {
         writeln!(f, "{rows}")?;
         writeln!(
             f,
-            "recovered on {} (errors are shares of what the dense outputs vary by, on samples held out)",
-            self.data
+            "errors are shares of what the dense outputs vary by, on samples held out"
         )?;
-        let poor = self.layers.iter().filter(|l| l.left.is_none());
-        let poor: Vec<_> = poor.filter(|l| l.rows < l.columns as u64).collect();
-        if let Some(worst) = poor
-            .iter()
-            .min_by_key(|l| l.rows * 1000 / l.columns.max(1) as u64)
-        {
-            writeln!(
-                f,
-                "warning: {} layer(s) sum over more inputs than they were calibrated on rows, the worst '{}' ({} inputs, rank at most {}): give more samples",
-                poor.len(),
-                worst.layer,
-                worst.columns,
-                worst.rows
-            )?;
-        }
         Ok(())
     }
 }

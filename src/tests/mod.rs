@@ -8,6 +8,7 @@ mod families;
 mod graphs;
 mod layers;
 mod masks;
+mod recovery;
 mod rewrites;
 mod rules;
 mod sparsegpt;
