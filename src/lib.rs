@@ -35,10 +35,10 @@
 //! # }
 //! ```
 //!
-//! The modules are floors: each imports only from those before it in this list. `error`, [`onnx`] (files),
+//! The modules are floors: each imports only from those before it in this list. `error`, `algebra`, [`onnx`] (files),
 //! [`graph`], `axes` (types), [`runtime`] (onnxruntime), `ops` (rules), [`dimensions`], [`layers`] (weights as
-//! matrices), [`data`], `calibrate`, [`dead`], [`importance`], [`plan`], [`masks`], [`rewrite`], [`validate`],
-//! [`benchmark`], [`report`], [`job`] (the commands as calls).
+//! matrices), [`data`], `calibrate`, [`dead`], [`importance`], [`plan`], [`masks`], [`rewrite`], [`recover`],
+//! `measure`, [`validate`], [`benchmark`], [`report`], [`job`] (the commands as calls).
 
 #![warn(missing_docs)]
 

@@ -29,6 +29,14 @@ use crate::runtime::{Provider, Runtime, Tensor};
 /// One in this many batches is held out, the last ones, at least one.
 const HELD_OUT: usize = 5;
 
+/// The first batch that is held out; there is none if there is only one.
+pub(crate) fn first_held_out(data: &DataSet) -> usize {
+    match data.batches() {
+        1 => 1,
+        batches => batches - (batches / HELD_OUT).max(1),
+    }
+}
+
 /// Solves the units of one front: gets their evidence and the front, to try things on; returns new bytes of
 /// initializers of the pruned model by name.
 pub(crate) type Solve<'a> =
@@ -152,10 +160,9 @@ impl Lockstep<'_> {
                     groups,
                 };
                 let dense = &graph.value(*dense).name;
-                let dense = match kept {
-                    Some(kept) => taps.kept(dense, *axis, kept),
-                    None => dense.clone(),
-                };
+                let dense = kept.iter().fold(dense.clone(), |dense, (axis, kept)| {
+                    taps.kept(&dense, *axis, kept)
+                });
                 let mut target = taps.rows(&dense, &rows);
                 let others: Vec<String> = others
                     .iter()
@@ -167,11 +174,14 @@ impl Lockstep<'_> {
                 }
                 (target, other)
             }
-            Target::Product { weights, .. } => {
+            Target::Product { weights, kept, .. } => {
                 let Some((name, columns)) = &data.dense else {
                     return (String::new(), None);
                 };
-                let (inputs, _) = taps.columns(name, columns);
+                let dense = kept.iter().fold(name.clone(), |dense, (axis, kept)| {
+                    taps.kept(&dense, *axis, kept)
+                });
+                let (inputs, _) = taps.columns(&dense, columns);
                 (taps.product(&inputs, weights), None)
             }
         }
@@ -182,15 +192,6 @@ impl Lockstep<'_> {
             runtime: self.runtime,
             provider: &self.provider,
             data: self.data,
-        }
-    }
-
-    /// The first batch that is held out; there is none if there is only one.
-    fn first_held_out(&self) -> usize {
-        let batches = self.data.batches();
-        match batches {
-            1 => 1,
-            _ => batches - (batches / HELD_OUT).max(1),
         }
     }
 
@@ -295,7 +296,7 @@ impl Stage<'_> {
             named.push((unit, names));
         });
         let mut totals: [Totals; 2] = Default::default();
-        let from = self.lockstep.first_held_out();
+        let from = first_held_out(self.lockstep.data);
         let mut each = |batch: usize, outputs: &HashMap<String, Tensor>| {
             totals[usize::from(batch >= from)].add(outputs);
         };
@@ -349,7 +350,7 @@ impl Stage<'_> {
             named.push((names, error));
         });
         let mut totals: [Totals; 2] = Default::default();
-        let from = self.lockstep.first_held_out();
+        let from = first_held_out(self.lockstep.data);
         let mut each = |batch: usize, outputs: &HashMap<String, Tensor>| {
             totals[usize::from(batch >= from)].add(outputs);
         };

@@ -22,7 +22,7 @@ mod unit;
 mod uses;
 mod walk;
 
-pub(crate) use lockstep::{Lockstep, Stage};
+pub(crate) use lockstep::{Lockstep, Stage, first_held_out};
 pub(crate) use statistics::{Statistic, Statistics};
 pub(crate) use stats::Stats;
 pub(crate) use unit::{Evidence, Sums, Target, Trial, Unit};

@@ -29,8 +29,8 @@ pub(crate) enum Target<'a> {
         others: Vec<ValueId>,
         /// The axis of the rows.
         axis: usize,
-        /// The positions of the axis that the pruned model has, in the dense one; none if it has all.
-        kept: Option<Vec<u32>>,
+        /// By axis of the value that lost positions those that the pruned model has.
+        kept: Vec<(usize, Vec<u32>)>,
     },
     /// What the dense layer makes of its own inputs: weights by batch, rows as the pruned layer has them.
     Product {
@@ -38,6 +38,9 @@ pub(crate) enum Target<'a> {
         layer: &'a Layer,
         /// By batch, rows by columns.
         weights: Vec<Mat<f64>>,
+        /// By axis of its data that lost positions, but for those it sums over, the positions that the pruned
+        /// model has.
+        kept: Vec<(usize, Vec<u32>)>,
     },
 }
 

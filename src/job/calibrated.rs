@@ -15,6 +15,7 @@ use crate::onnx::Model;
 use crate::plan::{Curve, Plan, Ranking, Settings};
 use crate::recover::{Means, Recovery, recover};
 use crate::report::{PruneCalibrationRow, RecoveryRow};
+use crate::rewrite;
 use crate::runtime::{Provider, Runtime};
 
 /// Batches at least, where there are samples enough: the last ones are held out.
@@ -46,6 +47,15 @@ pub(super) struct Calibrated<'a> {
     stats: Stats,
     /// Whether the statistics were read from a file.
     read: bool,
+}
+
+/// A recovered model.
+pub(super) struct Repaired {
+    /// The dense model with weights that make up for what the plan removes.
+    pub(super) edited: Analysis,
+    /// What the plan leaves of it.
+    pub(super) model: Model,
+    pub(super) row: RecoveryRow,
 }
 
 impl<'a> Calibrated<'a> {
@@ -177,15 +187,15 @@ impl<'a> Calibrated<'a> {
         }
     }
 
-    /// The dense model with weights that make up for what the plan removes.
+    /// What the plan leaves, recovered; `sliced` is the same without recovery.
     pub(super) fn recover(
         &self,
         analysis: &Analysis,
         plan: &Plan,
-        pruned: &Model,
+        sliced: &Model,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<(Analysis, RecoveryRow)> {
-        let graph = Graph::new(&pruned.clone().settled())?;
+    ) -> Result<Repaired> {
+        let graph = Graph::new(&sliced.clone().settled())?;
         let pruned = Analysis::new(graph, analysis.sizes().clone());
         let means = Means {
             recovery: self.options.recovery,
@@ -196,10 +206,15 @@ impl<'a> Calibrated<'a> {
         };
         let recovered = recover(analysis, plan, &pruned, &means, progress)?;
         let edited = recovered.applied(analysis)?;
+        let model = rewrite::prune(&edited, plan)?;
+        let bench = self.bench(analysis);
+        let divergence = bench.held_out_divergences([sliced, &model])?;
         let row = RecoveryRow {
             recovery: self.options.recovery,
+            divergence,
+            kept: divergence[1] <= divergence[0],
             layers: recovered.layers,
         };
-        Ok((edited, row))
+        Ok(Repaired { edited, model, row })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::calibrated::{Calibrated, PruneCalibration};
+use super::calibrated::{Calibrated, PruneCalibration, Repaired};
 use super::rounds::Planner;
 use super::watch::Watch;
 use super::{Overwrite, Proof, analyse, check_target};
@@ -118,10 +118,13 @@ pub fn prune(
             None => None,
             Some(calibrated) => {
                 let recover = || calibrated.recover(&analysis, &plan, &pruned, progress);
-                let (edited, row) = watch.stage("recover", recover)?;
-                pruned = watch.stage("rewrite again", || rewrite::prune(&edited, &plan))?;
+                let Repaired { edited, model, row } = watch.stage("recover", recover)?;
+                let kept = row.kept;
                 report.recovery = Some(row);
-                Some(edited)
+                kept.then(|| {
+                    pruned = model;
+                    edited
+                })
             }
         };
         let reference = recovered.as_ref().unwrap_or(&analysis);

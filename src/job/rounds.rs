@@ -79,8 +79,10 @@ impl Planner<'_> {
     ) -> Result<Vec<Vec<f64>>> {
         let mut left = rewrite::prune(self.analysis, plan)?;
         if let Some(calibrated) = self.calibrated.filter(|of| of.recovers()) {
-            let (edited, _) = calibrated.recover(self.analysis, plan, &left, progress)?;
-            left = rewrite::prune(&edited, plan)?;
+            let repaired = calibrated.recover(self.analysis, plan, &left, progress)?;
+            if repaired.row.kept {
+                left = repaired.model;
+            }
         }
         let graph = Graph::new(&left.settled())?;
         let left = Analysis::new(graph, self.analysis.sizes().clone());

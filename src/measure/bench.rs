@@ -1,7 +1,8 @@
 //! Running models on the first samples of a data set, as many as are affordable.
 
-use crate::calibrate::Stats;
-use crate::data::DataSet;
+use super::divergence::divergence;
+use crate::calibrate::{Stats, first_held_out};
+use crate::data::{Batch, DataSet};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::layers::Layer;
@@ -27,6 +28,17 @@ pub(crate) struct Bench<'a> {
 }
 
 pub(super) type Outputs = Vec<(String, Tensor)>;
+
+/// Runs a session on what it takes of a batch.
+fn run_on(session: &mut Session, batch: &Batch) -> Result<Outputs> {
+    let names: Vec<String> = session.inputs().into_iter().map(|i| i.name).collect();
+    let inputs = batch.inputs.iter();
+    let inputs: Vec<_> = inputs
+        .filter(|(name, _)| names.contains(name))
+        .cloned()
+        .collect();
+    session.run(&inputs)
+}
 
 /// Number of samples that outputs are of.
 pub(super) fn samples_of(outputs: &Outputs) -> usize {
@@ -54,6 +66,27 @@ impl Bench<'_> {
         self.runtime.session_with(model, "the model", &options)
     }
 
+    /// The divergence of models from the original on the samples that recovery holds out, per sample; on all of
+    /// them if there is only one batch.
+    ///
+    /// # Errors
+    /// Data that cannot be read, or a provider that refuses a model.
+    pub(crate) fn held_out_divergences(&self, models: [&Model; 2]) -> Result<[f64; 2]> {
+        let mut dense = self.session(self.analysis.graph().model())?;
+        let mut sessions = [self.session(models[0])?, self.session(models[1])?];
+        let (mut sums, mut samples) = ([0.0; 2], 0);
+        let batches = self.data.batches();
+        for number in first_held_out(self.data).min(batches - 1)..batches {
+            let batch = self.data.batch(number)?;
+            samples += batch.samples;
+            let outputs = run_on(&mut dense, &batch)?;
+            for (sum, session) in sums.iter_mut().zip(&mut sessions) {
+                *sum += divergence(&outputs, &run_on(session, &batch)?);
+            }
+        }
+        Ok(sums.map(|sum| sum / samples.max(1) as f64))
+    }
+
     /// Runs a model on the first samples.
     pub(super) fn run(
         &self,
@@ -62,7 +95,6 @@ impl Bench<'_> {
         each: &mut dyn FnMut(usize, Outputs),
     ) -> Result<()> {
         let mut session = self.session(model)?;
-        let names: Vec<String> = session.inputs().into_iter().map(|i| i.name).collect();
         let (mut seen, mut numbers) = (0, 0);
         for number in 0..self.data.batches() {
             if seen >= samples || numbers >= MOST_OUTPUTS {
@@ -70,9 +102,7 @@ impl Bench<'_> {
             }
             let batch = self.data.batch(number)?;
             seen += batch.samples;
-            let inputs = batch.inputs.into_iter();
-            let inputs: Vec<_> = inputs.filter(|(name, _)| names.contains(name)).collect();
-            let outputs = session.run(&inputs)?;
+            let outputs = run_on(&mut session, &batch)?;
             let lengths = outputs
                 .iter()
                 .map(|(_, t)| t.shape().iter().product::<usize>());

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::graph::{NodeId, Producer, ValueId};
 use crate::layers::{Follower, Layer, Tail, constant_of};
 use crate::onnx::to_f32;
+use crate::ops::{Operand, Role};
 use crate::rewrite::rows_with_constants;
 
 /// A layer of a unit.
@@ -47,10 +48,10 @@ pub(super) enum Goal {
         end: ValueId,
         others: Vec<ValueId>,
         axis: usize,
-        kept: Option<Vec<u32>>,
+        kept: Vec<(usize, Vec<u32>)>,
     },
-    /// What the dense weights make of the dense inputs.
-    Product,
+    /// What the dense weights make of the dense inputs, by axis with the positions that stay.
+    Product(Vec<(usize, Vec<u32>)>),
 }
 
 /// A layer that is left as slicing makes it.
@@ -106,7 +107,7 @@ pub(super) fn units<'a>(
         let weights = layer.matrices(analysis.graph())?;
         let weights = sliced(&weights, &places);
         let Some((axis, mut tail)) = follower.behind(layer, None) else {
-            let unit = product(analysis, layer, partner, places, elements, weights);
+            let unit = product(analysis, kept, layer, partner, places, elements, weights);
             plans.push(unit);
             continue;
         };
@@ -140,7 +141,7 @@ pub(super) fn units<'a>(
             end: tail.end,
             others: tail.others.clone(),
             axis,
-            kept: kept_positions(analysis, kept, tail.end, axis),
+            kept: kept_axes(analysis, kept, tail.end, &[]),
         };
         let mut unit = Plan {
             members: vec![member],
@@ -206,6 +207,37 @@ fn kept_positions(
     pruned.then(|| types.kept_positions(ty, kept))
 }
 
+/// By axis of a value that loses positions, but for some, those that stay.
+fn kept_axes(
+    analysis: &Analysis,
+    kept: &Kept,
+    value: ValueId,
+    without: &[usize],
+) -> Vec<(usize, Vec<u32>)> {
+    let rank = analysis.state.axes(value).map_or(0, <[_]>::len);
+    let axes = (0..rank).filter(|axis| !without.contains(axis));
+    axes.filter_map(|axis| Some((axis, kept_positions(analysis, kept, value, axis)?)))
+        .collect()
+}
+
+/// As [`kept_axes`], for the data of a layer but for what it sums over.
+fn data_axes(analysis: &Analysis, kept: &Kept, layer: &Layer) -> Vec<(usize, Vec<u32>)> {
+    let Some(linear) = layer.uses.first() else {
+        return Vec::new();
+    };
+    let Some(Operand::Input(slot)) = linear.data else {
+        return Vec::new();
+    };
+    let summed = linear.roles.iter().filter_map(|role| match role {
+        Role::Reduction(axis) => Some(*axis),
+        _ => None,
+    });
+    let value = analysis.graph().node(linear.node).input(slot);
+    value.map_or(Vec::new(), |value| {
+        kept_axes(analysis, kept, value, &summed.collect::<Vec<_>>())
+    })
+}
+
 #[allow(clippy::too_many_arguments)]
 fn member<'a>(
     follower: &Follower,
@@ -264,8 +296,10 @@ fn member<'a>(
     })
 }
 
+#[allow(clippy::too_many_arguments)]
 fn product<'a>(
     analysis: &Analysis,
+    kept: &Kept,
     dense: &'a Layer,
     pruned: &'a Layer,
     places: Vec<Places>,
@@ -290,7 +324,7 @@ fn product<'a>(
             elements,
             weights,
         }],
-        goal: Goal::Product,
+        goal: Goal::Product(data_axes(analysis, kept, dense)),
         clamp: None,
     }
 }
@@ -324,7 +358,7 @@ impl Plan<'_> {
                     kept: kept.clone(),
                 })
             }
-            Goal::Product => {
+            Goal::Product(kept) => {
                 let member = &self.members[0];
                 let weights = member.dense.matrices(dense.graph())?;
                 let rows = member.places.iter().map(|of| {
@@ -332,7 +366,11 @@ impl Plan<'_> {
                     Mat::from_fn(of.rows.len(), from.ncols(), |i, j| from[(of.rows[i], j)])
                 });
                 let weights = rows.collect();
-                both(&member.dense.name).map(|layer| Target::Product { layer, weights })
+                both(&member.dense.name).map(|layer| Target::Product {
+                    layer,
+                    weights,
+                    kept: kept.clone(),
+                })
             }
         })
     }

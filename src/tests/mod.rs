@@ -2,6 +2,7 @@
 
 mod budgets;
 mod builder;
+mod calibrated;
 mod cases;
 mod dead;
 mod families;

@@ -320,6 +320,34 @@ fn matrices_are_recovered() {
 }
 
 #[test]
+fn layers_that_see_channels_as_rows_are_recovered() {
+    // Between its two matrices over channels another one mixes positions, one row per channel.
+    let builder = vectors(&[4, 12])
+        .tensor(pairs("w1", &[12, 8], 1))
+        .node("MatMul", "x w1 -> a", &[])
+        .node("Relu", "a -> h", &[])
+        .node("Transpose", "h -> t", &[("perm", [0, 2, 1].into())])
+        .weight("m", &[4, 5])
+        .node("MatMul", "t m -> u", &[])
+        .node("Relu", "u -> v", &[])
+        .weight("e", &[5, 3, 2])
+        .node(
+            "Einsum",
+            "v e -> k",
+            &[("equation", "bct,thk->bchk".into())],
+        )
+        .node("Relu", "k -> l", &[])
+        .weight("w2", &[8, 12])
+        .node(
+            "Einsum",
+            "l w2 -> y",
+            &[("equation", "bchk,co->bhko".into())],
+        )
+        .output("y");
+    check("channels as rows", builder, &["w1"]);
+}
+
+#[test]
 fn recurrent_layers_are_recovered() {
     let sequence = || {
         let sizes: [Size; 3] = ["n".into(), 9.into(), 5.into()];

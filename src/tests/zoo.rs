@@ -86,7 +86,7 @@ fn fill_graph(graph: &mut GraphProto) {
     }
 }
 
-fn load(name: &str) -> Model {
+pub(super) fn load(name: &str) -> Model {
     let bytes = std::fs::read(folder().join(format!("{name}.onnx"))).expect("a fixture");
     let mut proto = ModelProto::decode(bytes.as_slice()).expect("a model");
     fill_graph(proto.graph.as_mut().expect("a graph"));
