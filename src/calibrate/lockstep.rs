@@ -295,15 +295,7 @@ impl Stage<'_> {
             }
             named.push((unit, names));
         });
-        let mut totals: [Totals; 2] = Default::default();
-        let from = first_held_out(self.lockstep.data);
-        let mut each = |batch: usize, outputs: &HashMap<String, Tensor>| {
-            totals[usize::from(batch >= from)].add(outputs);
-        };
-        self.lockstep
-            .pass()
-            .run(&segment, &[], self.waiting, next, &mut each)?;
-        let [fit, held] = totals;
+        let [fit, held] = self.totals(&segment, &[], next)?;
         let mut out = Vec::new();
         for (unit, names) in named {
             let evidence = Evidence {
@@ -314,6 +306,23 @@ impl Stage<'_> {
             out.push((unit, evidence));
         }
         Ok(out)
+    }
+
+    /// The outputs of a segment over the samples that are fitted to, and over those held out.
+    fn totals(
+        &mut self,
+        segment: &Segment,
+        more: &[(String, Tensor)],
+        next: Option<&mut Spill>,
+    ) -> Result<[Totals; 2]> {
+        let mut totals: [Totals; 2] = Default::default();
+        let from = first_held_out(self.lockstep.data);
+        let mut each = |batch: usize, outputs: &HashMap<String, Tensor>| {
+            totals[usize::from(batch >= from)].add(outputs);
+        };
+        let pass = self.lockstep.pass();
+        pass.run(segment, more, self.waiting, next, &mut each)?;
+        Ok(totals)
     }
 
     /// Runs a segment once more to see what trials make of it.
@@ -349,15 +358,7 @@ impl Stage<'_> {
             }
             named.push((names, error));
         });
-        let mut totals: [Totals; 2] = Default::default();
-        let from = first_held_out(self.lockstep.data);
-        let mut each = |batch: usize, outputs: &HashMap<String, Tensor>| {
-            totals[usize::from(batch >= from)].add(outputs);
-        };
-        self.lockstep
-            .pass()
-            .run(&segment, &more, self.waiting, None, &mut each)?;
-        let [fit, held] = totals;
+        let [fit, held] = self.totals(&segment, &more, None)?;
         let outcome = |(place, (names, error)): (usize, (Names, String))| Outcome {
             moved: Evidence {
                 fit: fit.sums(&units[places[place]], &names),

@@ -27,21 +27,29 @@ impl Planner<'_> {
     ) -> Result<(Plan, Selection)> {
         let rounds = self.settings.iterations.max(1);
         let mut scores = self.scores(self.analysis, self.calibrated, progress)?;
-        for round in 1..=rounds {
-            let settings = self.share(round as f64 / rounds as f64);
-            let ranking = Ranking::new(self.analysis, &scores, &settings)?;
-            let curves = match (settings.scope, self.calibrated) {
-                (Scope::Allocated, Some(calibrated)) => calibrated.curves(&ranking, progress)?,
-                _ => Vec::new(),
-            };
-            let selection = ranking.select(&curves)?;
-            let plan = Plan::new(self.analysis, &selection, &scores, self.settings);
-            if round == rounds {
-                return Ok((plan, selection));
-            }
+        for round in 1..rounds {
+            let (plan, _) = self.round(round as f64 / rounds as f64, &scores, progress)?;
             scores = self.scores_after(&plan, &scores, say, progress)?;
         }
-        unreachable!("the last round returns")
+        self.round(1.0, &scores, progress)
+    }
+
+    /// The plan of a round that has come this far, from 0 to 1.
+    fn round(
+        &self,
+        done: f64,
+        scores: &[Vec<f64>],
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(Plan, Selection)> {
+        let settings = self.share(done);
+        let ranking = Ranking::new(self.analysis, scores, &settings)?;
+        let curves = match (settings.scope, self.calibrated) {
+            (Scope::Allocated, Some(calibrated)) => calibrated.curves(&ranking, progress)?,
+            _ => Vec::new(),
+        };
+        let selection = ranking.select(&curves)?;
+        let plan = Plan::new(self.analysis, &selection, scores, self.settings);
+        Ok((plan, selection))
     }
 
     /// The settings of a round that has come this far, from 0 to 1: sizes are counted against the whole model.

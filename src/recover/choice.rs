@@ -12,8 +12,6 @@ use crate::error::Result;
 
 /// An error below this share of what the target varies by is none.
 const NEGLIGIBLE: f64 = 1e-9;
-/// How much better than a solution the fold has to be: its statistics include the samples held out.
-const MARGIN: f64 = 1.1;
 
 /// What was found best for a unit so far.
 pub(super) struct Chosen {
@@ -99,6 +97,17 @@ pub(super) fn choose(
     }
     let weights = sliced.into_iter().map(|solution| solution.weights);
     chosen.consider(Method::Bias, weights.collect());
+    if means.recovery == Recovery::Solve {
+        let (error, ridge, solutions) = solved(&chosen.problems, &chosen.evidence);
+        chosen.ridge = ridge;
+        if error < chosen.after {
+            chosen.method = Method::Solve;
+            chosen.after = error;
+            chosen.solutions = solutions;
+            return Ok(chosen);
+        }
+    }
+    // The fold's statistics include the samples held out, so it is no match for a solution.
     let measured = |member: &Member| means.stats.has(member.dense);
     if means.recovery >= Recovery::Fold && plan.members.iter().all(measured) {
         let batches = 0..chosen.problems.len();
@@ -106,19 +115,6 @@ pub(super) fn choose(
             .map(|batch| folded_unit(analysis, means, plan, batch))
             .collect();
         chosen.consider(Method::Fold, folds?);
-    }
-    if means.recovery == Recovery::Solve {
-        let (error, ridge, solutions) = solved(&chosen.problems, &chosen.evidence);
-        chosen.ridge = ridge;
-        let bar = match chosen.method {
-            Method::Fold => MARGIN * chosen.after,
-            _ => chosen.after,
-        };
-        if error < bar {
-            chosen.method = Method::Solve;
-            chosen.after = error;
-            chosen.solutions = solutions;
-        }
     }
     Ok(chosen)
 }

@@ -1,4 +1,5 @@
-//! The fold of removed channels into those kept, by the dense model's statistics alone (CORP; ALGORITHMS F4).
+//! The fold of removed channels into those kept, by the dense model's statistics alone: with the
+//! covariance S of what a layer reads, the kept columns K get `W S[:, K] (S[K, K] + lambda I)^-1` (CORP).
 
 use std::collections::BTreeMap;
 

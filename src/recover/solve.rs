@@ -49,7 +49,7 @@ impl Problem {
         (gram, cross, inputs, targets)
     }
 
-    /// The constants that make up for the means with these weights (F3).
+    /// The constants that make up for the means with these weights.
     pub(super) fn with_constants(&self, weights: Mat<f64>, sums: &Sums, batch: usize) -> Solution {
         if !self.constants {
             return Solution {
@@ -70,7 +70,8 @@ impl Problem {
         }
     }
 
-    /// Least squares with a ridge towards the sliced weights (ALGORITHMS F3), one solution for every ridge.
+    /// Least squares with a ridge towards the sliced weights V, `(cov(t, x) + lambda V) (cov(x, x) + lambda I)^-1`,
+    /// one solution for every ridge.
     pub(super) fn solve(&self, sums: &Sums, batch: usize, alphas: &[f64]) -> Vec<Solution> {
         let (gram, cross, ..) = self.moments(sums, batch);
         let solve = |&alpha: &f64| {
