@@ -139,6 +139,12 @@ impl<'a> DataSet<'a> {
         self.batch
     }
 
+    /// The data set, `batch` samples at a time where the model does not fix their number.
+    pub(crate) fn in_batches(self, batch: usize) -> DataSet<'a> {
+        let batch = if self.fixed { self.batch } else { batch.max(1) };
+        DataSet { batch, ..self }
+    }
+
     /// The first `samples` of the data set, at least one batch.
     pub fn first(self, samples: usize) -> DataSet<'a> {
         let most = samples.max(self.batch);

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::calibrate::Stats;
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
-use crate::layers::Layer;
+use crate::layers::{Follower, Layer};
 
 use obs::Rest;
 
@@ -159,9 +159,12 @@ pub(crate) fn calibrated_scores(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Option<Vec<f64>>>> {
     let dimensions = analysis.dimensions();
+    let follower = Follower::new(analysis);
     let score = |dimension: &Dimension| match criterion {
-        Criterion::Obs => obs::scores(analysis, layers, dimension, stats, Rest::Updated),
-        Criterion::Reconstruction => obs::scores(analysis, layers, dimension, stats, Rest::Fixed),
+        Criterion::Obs => obs::scores(analysis, layers, dimension, stats, &follower, Rest::Updated),
+        Criterion::Reconstruction => {
+            obs::scores(analysis, layers, dimension, stats, &follower, Rest::Fixed)
+        }
         _ => activity::scores(analysis, layers, dimension, stats, criterion),
     };
     let scored = dimensions.iter().enumerate().map(|(place, dimension)| {

@@ -187,12 +187,12 @@ pub(super) fn scores(
     layers: &[&Layer],
     dimension: &Dimension,
     stats: &Stats,
+    follower: &Follower,
     rest: Rest,
 ) -> Result<Option<Vec<f64>>> {
     let readers = readers(analysis, layers, dimension).into_iter();
-    let follower = Follower::new(analysis);
     let surgeries: Result<Vec<Surgery>> = readers
-        .map(|reader| Surgery::new(reader, analysis, stats, &follower))
+        .map(|reader| Surgery::new(reader, analysis, stats, follower))
         .collect();
     let mut surgeries = surgeries?;
     if surgeries.is_empty() {

@@ -69,10 +69,10 @@ impl<'a> Calibrated<'a> {
         let provider = &options.provider;
         let inputs = declared_inputs(analysis);
         let data = DataSet::open(&options.source, &inputs, analysis, 1)?;
-        let samples = data.first(options.samples).samples();
-        let batch = batch_size(analysis, layers.layers.iter()).min((samples / BATCHES).max(1));
-        let data = DataSet::open(&options.source, &inputs, analysis, batch)?;
         let data = data.first(options.samples);
+        let batch = batch_size(analysis, layers.layers.iter());
+        let batch = batch.min((data.samples() / BATCHES).max(1));
+        let data = data.in_batches(batch);
         let runtime = options
             .runtime
             .load_for(std::slice::from_ref(provider), say)?;
