@@ -6,12 +6,13 @@ use std::hint::black_box;
 use std::path::PathBuf;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use secateur::criteria::{self, scores};
 use secateur::dimensions::{Analysis, InputSizes};
 use secateur::graph::Graph;
-use secateur::importance::{self, scores};
 use secateur::job::{self, Overwrite, Proof, PruneOptions, Source};
 use secateur::onnx::Model;
-use secateur::plan::{Plan, Settings, select};
+use secateur::plan::{Plan, Settings};
+use secateur::search::select;
 
 fn model_path() -> PathBuf {
     std::env::var_os("SECATEUR_BENCH_MODEL").map_or_else(
@@ -36,13 +37,13 @@ fn stages(bench: &mut Criterion) {
     let model = Model::load(&path).expect("a model");
     let analysis = analyse(&model);
     let settings = Settings::default();
-    let scored = scores(&analysis, importance::Criterion::L2, 0).expect("scores");
+    let scored = scores(&analysis, criteria::Criterion::L2, 0).expect("scores");
     let selection = select(&analysis, &scored, &settings).expect("a selection");
     let plan = Plan::new(&analysis, &selection, &scored, &settings);
     bench.bench_function("read", |b| b.iter(|| Model::load(black_box(&path))));
     bench.bench_function("type", |b| b.iter(|| analyse(black_box(&model))));
     bench.bench_function("score", |b| {
-        b.iter(|| scores(black_box(&analysis), importance::Criterion::L2, 0));
+        b.iter(|| scores(black_box(&analysis), criteria::Criterion::L2, 0));
     });
     bench.bench_function("rewrite", |b| {
         b.iter(|| secateur::rewrite::prune(black_box(&analysis), &plan).map(|m| m.to_bytes()));

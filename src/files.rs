@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use bytes::Bytes;
 use memmap2::Mmap;
 use tempfile::NamedTempFile;
 
@@ -85,4 +86,21 @@ pub(crate) fn mapped(file: &File) -> io::Result<Mmap> {
     // SAFETY: the map is only read. As with every mapped file, a foreign process that truncates the file
     // while it is open can end this one; our own writes go to a new file that is renamed into place.
     unsafe { Mmap::map(file) }
+}
+
+/// Maps a whole file into memory.
+pub(crate) fn map_file(path: &Path) -> Result<Bytes> {
+    let fault = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(fault)?;
+    let metadata = file.metadata().map_err(fault)?;
+    if !metadata.is_file() {
+        return Err(fault(std::io::Error::other("it is not a regular file")));
+    }
+    if metadata.len() == 0 {
+        return Ok(Bytes::new());
+    }
+    Ok(Bytes::from_owner(mapped(&file).map_err(fault)?))
 }

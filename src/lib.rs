@@ -14,11 +14,12 @@
 //! dimension. The pruned model must compute what the twin computes, in onnxruntime, before it is written.
 //!
 //! ```
+//! use secateur::criteria::{Criterion, scores};
 //! use secateur::dimensions::{Analysis, InputSizes};
 //! use secateur::graph::Graph;
-//! use secateur::importance::{Criterion, scores};
 //! use secateur::onnx::Model;
-//! use secateur::plan::{Plan, Settings, select};
+//! use secateur::plan::{Plan, Settings};
+//! use secateur::search::select;
 //!
 //! # fn main() -> secateur::Result<()> {
 //! let model = Model::load("fixtures/trained/lenet_mnist.onnx")?;
@@ -35,36 +36,40 @@
 //! # }
 //! ```
 //!
-//! The modules are floors: each imports only from those before it in this list. `error`, `algebra`, [`onnx`] (files),
-//! [`graph`], `axes` (types), [`runtime`] (onnxruntime), `ops` (rules), [`dimensions`], [`layers`] (weights as
-//! matrices), [`data`], `calibrate`, [`dead`], [`importance`], [`plan`], [`masks`], [`rewrite`], [`recover`],
-//! `measure`, [`validate`], [`benchmark`], [`report`], [`job`] (the commands as calls).
+//! The modules are floors: each imports only from those before it in this list. `error`, `files`, `patterns`,
+//! `random`, `algebra`, [`onnx`] (files), `axes` (types), [`graph`], [`runtime`] (onnxruntime), `ops` (rules),
+//! [`dimensions`], [`layers`] (weights as matrices), [`data`], [`benchmark`], `engine` (a model run in pieces),
+//! [`metrics`], `statistics`, [`dead`], [`masks`], [`criteria`], [`plan`], [`rewrite`], [`validate`],
+//! [`recover`], [`search`], [`report`], [`job`] (the commands as calls).
 
 #![warn(missing_docs)]
 
 mod algebra;
 mod axes;
 pub mod benchmark;
-mod calibrate;
+pub mod criteria;
 pub mod data;
 pub mod dead;
 pub mod dimensions;
+mod engine;
 mod error;
 mod files;
 pub mod graph;
-pub mod importance;
 pub mod job;
 pub mod layers;
 pub mod masks;
-mod measure;
+pub mod metrics;
 pub mod onnx;
 mod ops;
 mod patterns;
 pub mod plan;
+mod random;
 pub mod recover;
 pub mod report;
 pub mod rewrite;
 pub mod runtime;
+pub mod search;
+mod statistics;
 #[cfg(test)]
 mod tests;
 pub mod validate;

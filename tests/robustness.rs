@@ -4,16 +4,17 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use secateur::Result;
+use secateur::criteria::{Criterion, scores};
 use secateur::dimensions::{Analysis, InputSizes};
 use secateur::graph::Graph;
-use secateur::importance::{Criterion, scores};
 use secateur::job::{
     self, Calibration, MaskOptions, MaskSource, Overwrite, Proof, RuntimeOptions, Store,
 };
 use secateur::masks::{MaskSettings, Pattern, Scope};
 use secateur::onnx::Model;
-use secateur::plan::{Plan, Settings, select};
+use secateur::plan::{Plan, Settings};
 use secateur::runtime::Provider;
+use secateur::search::select;
 
 /// Nodes and names stand before the weights.
 const STRUCTURE: usize = 24_000;

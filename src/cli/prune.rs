@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use secateur::criteria::Criterion;
 use secateur::data::DataSource;
-use secateur::importance::Criterion;
 use secateur::job::{
     DeadOptions, Proof, PruneCalibration, PruneOptions, Source, prune, prune_dead,
 };

@@ -9,6 +9,7 @@ use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::graph::{Producer, ValueId};
 use crate::onnx::ElementType;
+use crate::random::normal;
 use crate::runtime::{Signature, Tensor};
 
 /// Share of ones in integer and Boolean inputs that select from no table: masks are mostly set.
@@ -73,12 +74,6 @@ fn draw(generator: &mut ChaCha8Rng, element: ElementType, bound: Option<u64>, pl
         // The first element is set, so that no mask is empty.
         None => f64::from(place == 0 || generator.random::<f64>() < SHARE_OF_ONES),
     }
-}
-
-/// Box and Muller's transform.
-pub(crate) fn normal(generator: &mut ChaCha8Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - generator.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * generator.random::<f64>()).cos()
 }
 
 /// The shape to run with: declared sizes, and those chosen for dynamic axes.

@@ -22,7 +22,8 @@ use stored::StoredCases;
 pub use images::{ImageOptions, Layout};
 pub use inputs::random_inputs;
 
-pub(crate) use inputs::normal;
+/// One in this many batches is held out, the last ones, at least one.
+const HELD_OUT: usize = 5;
 
 /// Where data comes from.
 #[derive(Clone, Debug)]
@@ -214,6 +215,14 @@ impl<'a> DataSet<'a> {
             Kind::Images(_) => format!("{} image(s)", self.samples()),
             Kind::Random { .. } => format!("{} random sample(s)", self.samples()),
         }
+    }
+}
+
+/// The first batch that is held out; there is none if there is only one.
+pub(crate) fn first_held_out(data: &DataSet) -> usize {
+    match data.batches() {
+        1 => 1,
+        batches => batches - (batches / HELD_OUT).max(1),
     }
 }
 

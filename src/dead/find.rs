@@ -10,7 +10,8 @@ use super::readers::{Reader, readers, rows_of};
 use crate::data::random_inputs;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::Result;
-use crate::graph::{Attributes, NodeId, ValueId};
+use crate::graph::{Attributes, ValueId};
+use crate::layers::Addition;
 use crate::onnx::Model;
 use crate::onnx::proto::ValueInfoProto;
 use crate::ops::{Linear, Operand, Role};
@@ -22,7 +23,7 @@ pub struct Dead {
     /// Dimensions that have any.
     pub dimensions: Vec<DeadDimension>,
     /// What their readers have to be given instead.
-    pub(crate) constants: Vec<Constant>,
+    pub(crate) constants: Vec<Addition>,
     /// Channels that do not depend on data and stay, with the reason.
     pub kept: Vec<(String, usize, &'static str)>,
 }
@@ -34,14 +35,6 @@ pub struct DeadDimension {
     pub id: DimensionId,
     /// The channels that stay, ascending.
     pub kept: Vec<u32>,
-}
-
-/// What dead channels add to the rows of a layer.
-#[derive(Clone, Debug)]
-pub(crate) struct Constant {
-    pub(crate) linear: Linear,
-    /// By row.
-    pub(crate) added: Vec<f32>,
 }
 
 /// Numbers by position of a summed axis.
@@ -202,7 +195,7 @@ impl Finder<'_> {
             let own: Places = own.flat_map(|(_, constants)| constants).collect();
             if let (Some((linear, weight)), false) = (reader.partner, own.is_empty()) {
                 let added = rows_of(linear, weight, &own, seen)?;
-                dead.constants.push(Constant {
+                dead.constants.push(Addition {
                     linear: linear.clone(),
                     added,
                 });
@@ -370,12 +363,5 @@ impl Finder<'_> {
                 .string("auto_pad")
                 .is_some_and(|mode| mode.starts_with("SAME"));
         one_row && !batched && linear.groups == 1 && !padded
-    }
-}
-
-/// The node that reads a constant.
-impl Constant {
-    pub(crate) fn node(&self) -> NodeId {
-        self.linear.node
     }
 }

@@ -14,5 +14,4 @@ mod independent;
 mod ranges;
 mod readers;
 
-pub(crate) use find::Constant;
 pub use find::{Dead, DeadDimension, dead_channels};

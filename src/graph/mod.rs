@@ -14,6 +14,7 @@
 mod attributes;
 mod build;
 mod inline;
+mod patch;
 mod text;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use crate::onnx::{ElementType, Model};
 
 pub(crate) use attributes::Attributes;
 pub(crate) use inline::{inlined, prefixed};
+pub(crate) use patch::{Insertions, Names};
 
 /// A node, by its place in the model's node list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

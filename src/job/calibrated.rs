@@ -3,20 +3,21 @@
 use std::path::PathBuf;
 
 use super::RuntimeOptions;
-use crate::calibrate::{Stats, Walk, batch_size};
+use crate::criteria::{Criterion, Needs, calibrated_scores, scores};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::importance::{Criterion, Needs, calibrated_scores, scores};
 use crate::layers::{Layer, Layers};
-use crate::measure::{Bench, curves, loss_scores};
 use crate::onnx::Model;
-use crate::plan::{Curve, Plan, Ranking, Settings};
-use crate::recover::{Means, Recovery, recover};
+use crate::plan::{Plan, Settings};
+use crate::recover::{Context, Recovery, recover};
 use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::rewrite;
 use crate::runtime::{Provider, Runtime};
+use crate::search::{Curve, Ranking};
+use crate::search::{Outputs, curves, loss_scores};
+use crate::statistics::{Stats, Walk, batch_size};
 
 /// Batches at least, where there are samples enough: the last ones are held out.
 const BATCHES: usize = 10;
@@ -150,7 +151,7 @@ impl<'a> Calibrated<'a> {
     ) -> Result<Vec<Vec<f64>>> {
         match settings.criterion.needs() {
             Needs::Weights => scores(analysis, settings.criterion, settings.seed),
-            Needs::Runs => loss_scores(&self.bench(analysis), progress),
+            Needs::Runs => loss_scores(&self.outputs(analysis), progress),
             Needs::Statistics => {
                 let layers: Vec<&Layer> = self.layers.layers.iter().collect();
                 let known = calibrated_scores(
@@ -173,11 +174,11 @@ impl<'a> Calibrated<'a> {
         ranking: &Ranking,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Curve>> {
-        curves(&self.bench(ranking.analysis()), ranking, progress)
+        curves(&self.outputs(ranking.analysis()), ranking, progress)
     }
 
-    fn bench<'b>(&'b self, analysis: &'b Analysis) -> Bench<'b> {
-        Bench {
+    fn outputs<'b>(&'b self, analysis: &'b Analysis) -> Outputs<'b> {
+        Outputs {
             analysis,
             layers: &self.layers.layers,
             stats: &self.stats,
@@ -197,18 +198,18 @@ impl<'a> Calibrated<'a> {
     ) -> Result<Repaired> {
         let graph = Graph::new(&sliced.clone().settled())?;
         let pruned = Analysis::new(graph, analysis.sizes().clone());
-        let means = Means {
+        let context = Context {
             recovery: self.options.recovery,
             stats: &self.stats,
             runtime: &self.runtime,
             provider: self.options.provider.clone(),
             data: &self.data,
         };
-        let recovered = recover(analysis, plan, &pruned, &means, progress)?;
+        let recovered = recover(analysis, plan, &pruned, &context, progress)?;
         let edited = recovered.applied(analysis)?;
         let model = rewrite::prune(&edited, plan)?;
-        let bench = self.bench(analysis);
-        let divergence = bench.held_out_divergences([sliced, &model])?;
+        let outputs = self.outputs(analysis);
+        let divergence = outputs.held_out_divergences([sliced, &model])?;
         let row = RecoveryRow {
             recovery: self.options.recovery,
             divergence,

@@ -2,10 +2,10 @@
 
 mod bench;
 mod calibrated;
+mod dead;
 mod gains;
 mod inspect;
 mod mask;
-mod masking;
 mod prune;
 mod rounds;
 mod runtime;
@@ -13,7 +13,6 @@ mod sparsity;
 mod twin;
 mod validate;
 mod watch;
-mod zeros;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +24,9 @@ use crate::runtime::{Library, Package, Provider, Runtime};
 
 pub use bench::{BenchOptions, PeakMemory, bench, peak_memory};
 pub use calibrated::PruneCalibration;
+#[cfg(test)]
+pub(crate) use dead::without_dead_channels;
+pub use dead::{DeadOptions, prune_dead};
 pub use inspect::inspect;
 pub use mask::{Calibration, MaskOptions, MaskSource, Store, mask};
 pub use prune::{PruneOptions, Source, prune};
@@ -32,9 +34,6 @@ pub use runtime::runtime_status;
 pub use sparsity::sparsity;
 pub use twin::{TwinOptions, twin};
 pub use validate::{ValidateOptions, Validated, validate};
-#[cfg(test)]
-pub(crate) use zeros::without_dead_channels;
-pub use zeros::{DeadOptions, prune_dead};
 
 /// Which onnxruntime a job may use.
 #[derive(Clone, Debug, Default)]

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use super::calibrated::{Calibrated, PruneCalibration};
+use crate::criteria::scores;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::importance::scores;
-use crate::plan::{CostBudget, Plan, Ranking, Scope, Selection, Settings};
+use crate::plan::{CostBudget, Plan, Scope, Selection, Settings};
 use crate::rewrite;
+use crate::search::Ranking;
 
 /// What planning needs beside the model and the settings.
 pub(super) struct Planner<'a> {

@@ -9,6 +9,7 @@
 //! An initializer with another reader (a table that is looked up, a parameter that is multiplied elementwise)
 //! is no layer; [`Layers::left`] says why.
 
+mod addition;
 mod channels;
 mod find;
 mod tail;
@@ -24,6 +25,7 @@ use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::to_f32;
 use crate::ops::{Bias, Linear, Operand, Pointwise, Role, find as find_row};
 
+pub(crate) use addition::Addition;
 pub(crate) use tail::{Follower, Tail};
 pub(crate) use view::constant_of;
 

@@ -6,8 +6,8 @@ use rand::RngExt;
 use super::mask::{INFINITE, Weights, not_a_number};
 use super::settings::WeightCriterion;
 use crate::error::Result;
-use crate::importance::generator;
 use crate::layers::Layer;
+use crate::random::generator;
 
 /// The weights of a layer as rows of columns, with a key for each: the lowest go first.
 pub(super) struct Keyed {

@@ -36,7 +36,7 @@ pub use settings::{Amount, Budget, MaskSettings, Pattern, Scope, WeightCriterion
 
 pub(crate) use conform::{dead, holds, tensor_core_obstacle};
 pub(crate) use file::{read_masks, write_masks};
-pub(crate) use mask::{Mask, Weights, packed};
+pub(crate) use mask::{Mask, Weights};
 pub(crate) use sparsegpt::{DAMPING, Solved, solve};
 
 /// Masks by initializer.

@@ -8,10 +8,10 @@ use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::load::map_file;
 use super::proto::{TensorProto, tensor_proto::DataLocation};
 use super::tensor::{byte_length, element_count, element_type};
 use crate::error::{Error, Result};
+use crate::files::map_file;
 
 /// The data files of one model, each mapped once.
 pub(crate) struct ExternalFiles {

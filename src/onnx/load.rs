@@ -1,6 +1,5 @@
 //! Reading: map the file, decode in place, bring external data in, check every tensor.
 
-use std::fs::File;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -11,24 +10,7 @@ use super::model::Model;
 use super::proto::{ModelProto, tensor_proto::DataLocation};
 use super::{sparse, tensor, visit};
 use crate::error::{Error, Result};
-use crate::files;
-
-/// Maps a whole file into memory.
-pub(crate) fn map_file(path: &Path) -> Result<Bytes> {
-    let fault = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(fault)?;
-    let metadata = file.metadata().map_err(fault)?;
-    if !metadata.is_file() {
-        return Err(fault(std::io::Error::other("it is not a regular file")));
-    }
-    if metadata.len() == 0 {
-        return Ok(Bytes::new());
-    }
-    Ok(Bytes::from_owner(files::mapped(&file).map_err(fault)?))
-}
+use crate::files::map_file;
 
 impl Model {
     /// Reads the model at `path` with its external data.

@@ -27,5 +27,6 @@ pub use model::Model;
 pub(crate) use model::LazyBytes;
 pub(crate) use sparse::{SPARSE_IR, sparse_bytes, to_sparse};
 pub(crate) use tensor::{
-    byte_length, cleared, element_count, from_raw, integers, pack, packed_bytes, to_f32, unpacked,
+    byte_length, cleared, element_count, from_raw, integers, pack, packed, packed_bytes, to_f32,
+    unpacked,
 };

@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::proto::{ModelProto, StringStringEntryProto};
-use super::save::data_path;
 
 /// Bytes of an initializer that are computed when the model is written, so that a large model is never held
 /// twice in memory.
@@ -135,4 +134,11 @@ impl Model {
             value: Some(value.to_owned()),
         });
     }
+}
+
+/// Where the external data of a model at `path` goes.
+pub(crate) fn data_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".data");
+    path.with_file_name(name)
 }

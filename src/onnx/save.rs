@@ -5,9 +5,9 @@
 //! would pass the 2 GB that protobuf allows.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::model::Model;
+use super::model::{Model, data_path};
 use super::proto::{
     GraphProto, ModelProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation,
 };
@@ -270,11 +270,4 @@ fn write_frame(out: &mut dyn Write, tag: u32, length: usize) -> io::Result<()> {
     encode_key(tag, WireType::LengthDelimited, &mut frame);
     encode_varint(length as u64, &mut frame);
     out.write_all(&frame)
-}
-
-/// Where the external data of a model at `path` goes.
-pub(crate) fn data_path(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".data");
-    path.with_file_name(name)
 }

@@ -200,6 +200,23 @@ pub(crate) fn to_f32(tensor: &TensorProto) -> Result<Vec<f32>> {
     })
 }
 
+/// Values as bytes of an element type. What would be a denormal becomes zero: kernels are slow on those.
+pub(crate) fn packed(values: &[f32], element: ElementType) -> Vec<u8> {
+    let flushed = values
+        .iter()
+        .map(|&x| if x.is_subnormal() { 0.0 } else { x });
+    match element {
+        ElementType::Double => flushed.flat_map(|x| f64::from(x).to_le_bytes()).collect(),
+        ElementType::Float16 => flushed
+            .flat_map(|x| f16::from_f32(x).to_le_bytes())
+            .collect(),
+        ElementType::Bfloat16 => flushed
+            .flat_map(|x| bf16::from_f32(x).to_le_bytes())
+            .collect(),
+        _ => flushed.flat_map(f32::to_le_bytes).collect(),
+    }
+}
+
 /// The elements of an integer or Boolean tensor; `None` for other types.
 ///
 /// # Errors

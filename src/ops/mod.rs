@@ -7,22 +7,8 @@
 //!
 //! A new operator is a row here or, if it behaves like none of these, a row and one function.
 
-mod arithmetic;
-mod broadcast;
-mod convolution;
-mod elementwise;
-mod gather;
-mod integers;
-mod joins;
-mod layout;
-mod matmul;
-mod normalization;
-mod opaque;
+mod families;
 mod pass;
-mod pooling;
-mod recurrent;
-mod reduction;
-mod resize;
 mod shapes;
 mod state;
 mod typing;
@@ -30,8 +16,9 @@ mod typing;
 use crate::graph::{Graph, NodeId};
 use crate::onnx::ElementType;
 
-pub(crate) use integers::{Evaluation, Integers, evaluate_node};
+pub(crate) use families::TABLE;
 pub(crate) use pass::type_graph;
+pub(crate) use shapes::{Evaluation, Integers, evaluate_node};
 pub(crate) use state::{Bias, Contraction, Linear, Mirror, Operand, Role, State, Target};
 
 use typing::{Ruling, Typing};
@@ -125,24 +112,6 @@ impl Row {
         }
     }
 }
-
-/// Every operator with a rule, by family.
-pub(crate) const TABLE: &[&[Row]] = &[
-    elementwise::ROWS,
-    convolution::ROWS,
-    matmul::ROWS,
-    normalization::ROWS,
-    joins::ROWS,
-    layout::ROWS,
-    gather::ROWS,
-    broadcast::ROWS,
-    pooling::ROWS,
-    resize::ROWS,
-    reduction::ROWS,
-    recurrent::ROWS,
-    shapes::ROWS,
-    opaque::ROWS,
-];
 
 /// The row of a node's operator.
 pub(crate) fn find(graph: &Graph, node: NodeId) -> Option<&'static Row> {

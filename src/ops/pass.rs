@@ -1,6 +1,6 @@
 //! The pass that runs every rule once, in topological order.
 
-use super::integers::{self, Integers};
+use super::shapes::{self, Integers};
 use super::state::State;
 use super::typing::{Typing, Unsupported};
 use crate::axes::{Extent, Origin, Reason, Type};
@@ -13,7 +13,7 @@ pub(crate) fn type_graph(graph: &Graph) -> State {
     for id in graph.value_ids() {
         let axes = initial_axes(graph, &mut state, id);
         state.axes.push(axes);
-        state.integers.push(integers::constant(graph, id));
+        state.integers.push(shapes::constant(graph, id));
         state.elements.push(graph.element(id));
     }
     for &node in graph.order() {
@@ -143,7 +143,7 @@ fn evaluate_outputs(graph: &Graph, state: &mut State, node: NodeId) {
             Some(axes.iter().map(|axis| state.types.extent(axis)).collect())
         })
         .collect();
-    let outputs = integers::evaluate_node(graph, node, inputs, shapes, &mut state.symbols);
+    let outputs = shapes::evaluate_node(graph, node, inputs, shapes, &mut state.symbols);
     for (value, integers) in connections.outputs.iter().zip(outputs) {
         if let Some(value) = value {
             state.integers[value.index()] = Some(integers);

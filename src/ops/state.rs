@@ -4,7 +4,7 @@ use crate::axes::{Symbols, Type, Types};
 use crate::graph::{NodeId, ValueId};
 use crate::onnx::ElementType;
 
-use super::integers::Integers;
+use super::shapes::Integers;
 
 /// A node sums over this axis of this input: where a pruned channel is read, and where the twin masks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::select::Selection;
+use super::decision::Selection;
 use super::settings::Settings;
 use crate::axes::{Kept, Type};
 use crate::dimensions::{Analysis, Dimension};

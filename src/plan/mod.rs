@@ -1,16 +1,12 @@
-//! What is pruned: for every dimension the positions that stay. Knows scores and counts, no tensor.
+//! What is pruned: for every dimension the positions that stay. Data only; how it is chosen, `search` knows.
 //!
-//! A [`Plan`] is a document: it is written, reviewed, edited and replayed. [`select`] decides from scores; a
-//! plan is checked against the model before it is applied.
+//! A [`Plan`] is a document: it is written, reviewed, edited and replayed, and checked against the model before
+//! it is applied.
 
-mod allocate;
-mod counts;
+mod decision;
 mod document;
-mod select;
 mod settings;
 
-pub(crate) use allocate::Curve;
+pub use decision::{Decision, Selection};
 pub use document::{AxisKept, Plan, PlannedDimension, PlannedInitializer};
-pub(crate) use select::Ranking;
-pub use select::{Decision, Selection, select};
 pub use settings::{Cost, CostBudget, Scope, Settings};

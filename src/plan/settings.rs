@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::criteria::Criterion;
 use crate::dimensions::Totals;
 use crate::error::{Error, Result};
-use crate::importance::Criterion;
 
 /// Largest share of a dimension that a scope over several dimensions takes unless told otherwise: a ranking
 /// alone would leave some with next to nothing.

@@ -4,9 +4,9 @@ use faer::Mat;
 
 use super::fold::folded;
 use super::solve::{ALPHAS, Problem, Solution, together, variation};
-use super::units::{Member, Plan};
-use super::{Means, Method, Recovery};
-use crate::calibrate::{Evidence, Sums};
+use super::unit::{Evidence, Sums};
+use super::units::{Group, Member};
+use super::{Context, Method, Recovery};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 
@@ -72,12 +72,12 @@ pub(super) fn solved(problems: &[Problem], evidence: &Evidence) -> (f64, f64, Ve
 /// The best of slicing, constants alone, the fold and least squares, as far as recovery goes.
 pub(super) fn choose(
     analysis: &Analysis,
-    means: &Means,
-    plan: &Plan,
+    context: &Context,
+    group: &Group,
     place: usize,
     evidence: Evidence,
 ) -> Result<Chosen> {
-    let problems = problems(plan);
+    let problems = problems(group);
     let sliced: Vec<Solution> = problems.iter().map(|p| p.sliced.clone()).collect();
     let before = error(&problems, &sliced, judged(&evidence));
     let mut chosen = Chosen {
@@ -97,7 +97,7 @@ pub(super) fn choose(
     }
     let weights = sliced.into_iter().map(|solution| solution.weights);
     chosen.consider(Method::Bias, weights.collect());
-    if means.recovery == Recovery::Solve {
+    if context.recovery == Recovery::Solve {
         let (error, ridge, solutions) = solved(&chosen.problems, &chosen.evidence);
         chosen.ridge = ridge;
         if error < chosen.after {
@@ -108,11 +108,11 @@ pub(super) fn choose(
         }
     }
     // The fold's statistics include the samples held out, so it is no match for a solution.
-    let measured = |member: &Member| means.stats.has(member.dense);
-    if means.recovery >= Recovery::Fold && plan.members.iter().all(measured) {
+    let measured = |member: &Member| context.stats.has(member.dense);
+    if context.recovery >= Recovery::Fold && group.members.iter().all(measured) {
         let batches = 0..chosen.problems.len();
         let folds: Result<Vec<Mat<f64>>> = batches
-            .map(|batch| folded_unit(analysis, means, plan, batch))
+            .map(|batch| folded_unit(analysis, context, group, batch))
             .collect();
         chosen.consider(Method::Fold, folds?);
     }
@@ -122,18 +122,18 @@ pub(super) fn choose(
 /// The fold with the constants that the dense model's means ask for.
 pub(super) fn folded_solutions(
     analysis: &Analysis,
-    means: &Means,
-    plan: &Plan,
+    context: &Context,
+    group: &Group,
     unit: &Chosen,
 ) -> Result<Vec<Solution>> {
     let mut out = Vec::new();
     for (batch, problem) in unit.problems.iter().enumerate() {
-        let weights = folded_unit(analysis, means, plan, batch)?;
+        let weights = folded_unit(analysis, context, group, batch)?;
         let mut constants = problem.sliced.constants.clone();
         let mut from = 0;
-        for member in plan.members.iter().filter(|_| problem.constants) {
+        for member in group.members.iter().filter(|_| problem.constants) {
             let of = &member.places[batch];
-            let mean = &means.stats.layer(member.dense)?.mean[of.batch];
+            let mean = &context.stats.layer(member.dense)?.mean[of.batch];
             let whole = &member.dense.matrices(analysis.graph())?[of.batch];
             for (row, &at) in of.rows.iter().enumerate() {
                 let dense: f64 = mean
@@ -155,16 +155,16 @@ pub(super) fn folded_solutions(
 }
 
 /// By matrix, with slicing as it stands before the target.
-fn problems(plan: &Plan) -> Vec<Problem> {
+fn problems(group: &Group) -> Vec<Problem> {
     let problem = |batch: usize| {
-        let weights: Vec<Mat<f64>> = plan
+        let weights: Vec<Mat<f64>> = group
             .members
             .iter()
             .map(|member| scaled(&member.weights[batch], &member.scale[batch]))
             .collect();
-        let rows = plan.members[0].shift[batch].len();
+        let rows = group.members[0].shift[batch].len();
         let constants = (0..rows).map(|row| {
-            let shifts = plan.members.iter().map(|member| member.shift[batch][row]);
+            let shifts = group.members.iter().map(|member| member.shift[batch][row]);
             shifts.sum()
         });
         Problem {
@@ -172,18 +172,23 @@ fn problems(plan: &Plan) -> Vec<Problem> {
                 weights: beside(&weights),
                 constants: constants.collect(),
             },
-            constants: plan.members.iter().any(|member| member.constants),
+            constants: group.members.iter().any(|member| member.constants),
         }
     };
-    (0..plan.members[0].places.len()).map(problem).collect()
+    (0..group.members[0].places.len()).map(problem).collect()
 }
 
 /// The fold of what the dense model's columns have in common.
-fn folded_unit(analysis: &Analysis, means: &Means, plan: &Plan, batch: usize) -> Result<Mat<f64>> {
+fn folded_unit(
+    analysis: &Analysis,
+    context: &Context,
+    group: &Group,
+    batch: usize,
+) -> Result<Mat<f64>> {
     let mut parts = Vec::new();
-    for member in &plan.members {
+    for member in &group.members {
         let of = &member.places[batch];
-        let covariance = means.stats.covariance(member.dense, of.batch)?;
+        let covariance = context.stats.covariance(member.dense, of.batch)?;
         let from = &member.dense.matrices(analysis.graph())?[of.batch];
         let whole = Mat::from_fn(of.rows.len(), from.ncols(), |i, j| from[(of.rows[i], j)]);
         let folded = folded(&whole, &covariance, &of.columns);

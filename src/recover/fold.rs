@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 
 use faer::{Mat, Scale};
 
-use super::{Recovered, flushed};
+use super::Recovered;
 use crate::algebra::{Damped, columns, square};
 use crate::axes::VarId;
-use crate::calibrate::Stats;
-use crate::dead::Constant;
 use crate::dimensions::Analysis;
 use crate::error::Result;
+use crate::layers::Addition;
 use crate::layers::Layer;
-use crate::onnx::ElementType;
+use crate::onnx::{ElementType, packed};
 use crate::rewrite::{Edit, rows_with_constants};
+use crate::statistics::Stats;
 
 /// Ridge in mean diagonals.
 pub(super) const FOLD: f64 = 1e-3;
@@ -98,13 +98,14 @@ fn fold_layer(
             rows.flat_map(move |i| (0..matrix.ncols()).map(move |j| matrix[(i, j)] as f32))
         })
         .collect();
-    let bytes = flushed(
-        layer.scatter(&numbers),
+    let bytes: bytes::Bytes = packed(
+        &layer.scatter(&numbers),
         element.unwrap_or(ElementType::Float),
-    );
+    )
+    .into();
     recovered.edits.insert(layer.value, Edit::Bytes(bytes));
     if let ([linear], Some(_)) = (&layer.uses[..], rows_with_constants(analysis, layer)) {
-        recovered.constants.push(Constant {
+        recovered.constants.push(Addition {
             linear: linear.clone(),
             added,
         });

@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::solve::Solution;
-use super::units::{Member, Plan};
-use super::{Recovered, RecoveredLayer, flushed, solvable};
-use crate::dead::Constant;
+use super::units::{Group, Member};
+use super::{Recovered, RecoveredLayer, solvable};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
-use crate::onnx::{ElementType, Model, to_f32};
+use crate::layers::Addition;
+use crate::onnx::{ElementType, Model, packed, to_f32};
 use crate::ops::Bias;
 use crate::rewrite::{Edit, PRUNED, add_to_rows, rows_with_constants};
 
@@ -34,7 +34,7 @@ impl Biases {
             if let ([linear], Some(rows)) = (&layer.uses[..], rows_with_constants(pruned, &layer)) {
                 let own = linear.bias.filter(|bias| bias.parts > 1);
                 layers.push((layer.name.clone(), own.unwrap_or(Bias::whole(0))));
-                constants.push(Constant {
+                constants.push(Addition {
                     linear: linear.clone(),
                     added: vec![0.0; rows],
                 });
@@ -62,7 +62,7 @@ impl Biases {
 pub(super) struct Entry {
     /// By dense initializer and element.
     weights: Vec<(ValueId, Vec<(u32, f32)>)>,
-    constant: Option<Constant>,
+    constant: Option<Addition>,
     /// New numbers of a bias of the pruned model.
     bias: Option<(String, Vec<f32>)>,
     /// New bytes of the pruned model's initializers.
@@ -74,7 +74,7 @@ pub(super) struct Ledger<'a> {
     analysis: &'a Analysis,
     biases: Biases,
     edits: BTreeMap<ValueId, Vec<f32>>,
-    constants: Vec<Constant>,
+    constants: Vec<Addition>,
 }
 
 impl<'a> Ledger<'a> {
@@ -90,7 +90,7 @@ impl<'a> Ledger<'a> {
     /// What solutions of a unit mean, by matrix; `before` are the constants that slicing leaves.
     pub(super) fn entry(
         &self,
-        plan: &Plan,
+        group: &Group,
         before: &[Vec<f64>],
         solutions: &[Solution],
         with_weights: bool,
@@ -102,8 +102,8 @@ impl<'a> Ledger<'a> {
             changes: Vec::new(),
         };
         let mut from = 0;
-        let last = plan.members.iter().rposition(|member| member.constants);
-        for (place, member) in plan.members.iter().enumerate() {
+        let last = group.members.iter().rposition(|member| member.constants);
+        for (place, member) in group.members.iter().enumerate() {
             if with_weights {
                 self.weights(member, solutions, from, &mut entry);
             }
@@ -136,7 +136,7 @@ impl<'a> Ledger<'a> {
             .copied()
             .zip(elements.iter().copied());
         entry.weights.push((member.dense.value, places.collect()));
-        let bytes = flushed(elements, element.unwrap_or(ElementType::Float));
+        let bytes = packed(&elements, element.unwrap_or(ElementType::Float)).into();
         entry.changes.push((member.pruned.name.clone(), bytes));
     }
 
@@ -167,10 +167,10 @@ impl<'a> Ledger<'a> {
                 }
             }
         }
-        let bytes = flushed(numbers.clone(), *element);
+        let bytes = packed(&numbers, *element).into();
         entry.changes.push((format!("{PRUNED}.{name}"), bytes));
         entry.bias = Some((name.clone(), numbers));
-        entry.constant = Some(Constant {
+        entry.constant = Some(Addition {
             linear: linear.clone(),
             added,
         });
@@ -203,7 +203,7 @@ impl<'a> Ledger<'a> {
     pub(super) fn finish(self, layers: Vec<RecoveredLayer>) -> Recovered {
         let edits = self.edits.into_iter().map(|(value, numbers)| {
             let element = self.analysis.graph().element(value);
-            let bytes = flushed(numbers, element.unwrap_or(ElementType::Float));
+            let bytes = packed(&numbers, element.unwrap_or(ElementType::Float)).into();
             (value, Edit::Bytes(bytes))
         });
         Recovered {

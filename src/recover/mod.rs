@@ -12,39 +12,42 @@
 
 mod choice;
 mod fold;
-mod front;
 mod ledger;
+mod lockstep;
 mod places;
 mod solve;
+mod solver;
+mod sums;
+mod unit;
 mod units;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::{Lockstep, Stats, Unit};
 use crate::data::DataSet;
-use crate::dead::Constant;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
+use crate::layers::Addition;
 use crate::layers::{Layer, Layers};
-use crate::masks::packed;
 use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::rewrite::{Edit, PRUNED, add_to_rows, side_by_side, with_weights};
 use crate::runtime::{Provider, Runtime};
+use crate::statistics::Stats;
 
 pub(crate) use fold::fold_dimension;
 
-use front::Front;
 use ledger::Biases;
+use lockstep::Lockstep;
+use solver::Solver;
+use unit::Unit;
 use units::{is_shared, units};
 
-pub use front::{Method, RecoveredLayer};
+pub use solver::{Method, RecoveredLayer};
 
 /// How far recovery goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -89,7 +92,7 @@ impl FromStr for Recovery {
 }
 
 /// With what a model is recovered.
-pub(crate) struct Means<'a> {
+pub(crate) struct Context<'a> {
     pub(crate) recovery: Recovery,
     pub(crate) stats: &'a Stats,
     pub(crate) runtime: &'a Runtime,
@@ -102,7 +105,7 @@ pub(crate) struct Recovered {
     /// New weights.
     pub(crate) edits: BTreeMap<ValueId, Edit>,
     /// What is added to rows.
-    pub(crate) constants: Vec<Constant>,
+    pub(crate) constants: Vec<Addition>,
     /// What became of every layer.
     pub(crate) layers: Vec<RecoveredLayer>,
 }
@@ -116,7 +119,7 @@ pub(crate) fn recover(
     analysis: &Analysis,
     plan: &Plan,
     pruned: &Analysis,
-    means: &Means,
+    context: &Context,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Recovered> {
     let dense_layers = solvable(analysis);
@@ -134,7 +137,7 @@ pub(crate) fn recover(
         .filter_map(|(name, layer)| Some((name.strip_prefix(&prefix)?, *layer)))
         .collect();
     let kept = plan.kept(analysis)?;
-    let (mut plans, left) = units(analysis, &kept, &dense_layers, &of_pruned)?;
+    let (mut groups, left) = units(analysis, &kept, &dense_layers, &of_pruned)?;
     let find = |value: ValueId| {
         let name = &analysis.graph().value(value).name;
         let dense = both.graph().find(name)?;
@@ -145,31 +148,31 @@ pub(crate) fn recover(
     };
     let mut lockstep_units = Vec::new();
     let mut ready = Vec::new();
-    for plan in plans.drain(..) {
+    for group in groups.drain(..) {
         let layer = |name: &str| by_name.get(name).copied();
-        let Some(target) = plan.target(&find, &layer, analysis)? else {
+        let Some(target) = group.target(&find, &layer, analysis)? else {
             continue;
         };
         lockstep_units.push(Unit {
-            members: plan.members.iter().map(|member| member.pruned).collect(),
+            members: group.members.iter().map(|member| member.pruned).collect(),
             target,
-            clamp: plan.clamp.filter(|_| means.recovery == Recovery::Solve),
+            clamp: group.clamp.filter(|_| context.recovery == Recovery::Solve),
         });
-        ready.push(plan);
+        ready.push(group);
     }
-    let mut front = Front::new(analysis, means, &ready, &lockstep_units, biases);
+    let mut solver = Solver::new(analysis, context, &ready, &lockstep_units, biases);
     let lockstep = Lockstep {
         analysis: &both,
-        runtime: means.runtime,
-        provider: means.provider.clone(),
-        data: means.data,
+        runtime: context.runtime,
+        provider: context.provider.clone(),
+        data: context.data,
     };
     lockstep.run(
         &lockstep_units,
-        &mut |evidence, stage| front.solve(evidence, stage),
+        &mut |evidence, stage| solver.solve(evidence, stage),
         progress,
     )?;
-    let mut recovered = front.finish();
+    let mut recovered = solver.finish();
     recovered.layers.extend(
         left.into_iter()
             .map(|left| RecoveredLayer::left(left.name, left.reason)),
@@ -201,14 +204,4 @@ impl Recovered {
         }
         analysed(add_to_rows(&edited, &self.constants)?.0)
     }
-}
-
-/// Numbers as bytes of an element type, without denormals, which slow onnxruntime down.
-fn flushed(mut numbers: Vec<f32>, element: crate::onnx::ElementType) -> Bytes {
-    for number in &mut numbers {
-        if number.is_subnormal() {
-            *number = 0.0;
-        }
-    }
-    packed(&numbers, element).into()
 }

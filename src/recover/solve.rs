@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use faer::{Mat, Scale};
 
+use super::unit::{Evidence, Sums};
 use crate::algebra::{Damped, inner};
-use crate::calibrate::{Evidence, Sums};
 
 /// Ridges that are tried, in mean diagonals.
 pub(super) const ALPHAS: [f64; 4] = [1e-3, 1e-2, 1e-1, 1.0];

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use faer::Mat;
 
 use super::places::{Places, places};
+use super::unit::Target;
 use crate::axes::Kept;
-use crate::calibrate::Target;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{NodeId, Producer, ValueId};
@@ -35,7 +35,7 @@ pub(super) struct Member<'a> {
 }
 
 /// Layers that are solved together, in terms of the dense model.
-pub(super) struct Plan<'a> {
+pub(super) struct Group<'a> {
     pub(super) members: Vec<Member<'a>>,
     pub(super) goal: Goal,
     pub(super) clamp: Option<[f32; 2]>,
@@ -66,7 +66,7 @@ pub(super) fn units<'a>(
     kept: &Kept,
     dense: &'a [Layer],
     pruned: &HashMap<&str, &'a Layer>,
-) -> Result<(Vec<Plan<'a>>, Vec<Left>)> {
+) -> Result<(Vec<Group<'a>>, Vec<Left>)> {
     let place: HashMap<NodeId, usize> = {
         let order = analysis.graph().order();
         order.iter().copied().zip(0..).collect()
@@ -76,7 +76,7 @@ pub(super) fn units<'a>(
     // A normalisation that belongs to a layer comes after it.
     layers.sort_by_key(|layer| layer.nodes().map(|node| place[&node]).max());
     let mut taken: HashSet<NodeId> = HashSet::new();
-    let mut plans: Vec<Plan> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     let mut left = Vec::new();
     // By sum that is not complete yet the unit that waits for it.
     let mut waiting: HashMap<NodeId, usize> = HashMap::new();
@@ -108,15 +108,15 @@ pub(super) fn units<'a>(
         let weights = sliced(&weights, &places);
         let Some((axis, mut tail)) = follower.behind(layer, None) else {
             let unit = product(analysis, kept, layer, partner, places, elements, weights);
-            plans.push(unit);
+            groups.push(unit);
             continue;
         };
         let earlier = tail.sums.iter().find_map(|sum| waiting.remove(sum));
         let earlier = earlier.filter(|&place: &usize| {
-            let before = plans[place].members.iter();
+            let before = groups[place].members.iter();
             places.len() == 1 && before.into_iter().all(|member| member.places.len() == 1)
         });
-        if let Some(Goal::Value { end, .. }) = earlier.map(|place| &plans[place].goal)
+        if let Some(Goal::Value { end, .. }) = earlier.map(|place| &groups[place].goal)
             && let Some((_, whole)) = follower.behind(layer, Some(*end))
         {
             tail = whole;
@@ -143,29 +143,29 @@ pub(super) fn units<'a>(
             axis,
             kept: kept_axes(analysis, kept, tail.end, &[]),
         };
-        let mut unit = Plan {
+        let mut unit = Group {
             members: vec![member],
             goal,
             clamp: tail.clamp,
         };
         if let Some(place) = earlier {
-            join(&mut unit, &mut plans, place);
+            join(&mut unit, &mut groups, place);
         }
         if let Some(&sum) = tail.sums.get(tail.others.len()) {
-            waiting.insert(sum, plans.len());
+            waiting.insert(sum, groups.len());
         }
-        plans.push(unit);
+        groups.push(unit);
     }
-    plans.retain(|plan| !plan.members.is_empty());
-    Ok((plans, left))
+    groups.retain(|group| !group.members.is_empty());
+    Ok((groups, left))
 }
 
 /// Solves the unit that waited for a sum together with the one that completes it.
-fn join<'a>(unit: &mut Plan<'a>, plans: &mut [Plan<'a>], place: usize) {
+fn join<'a>(unit: &mut Group<'a>, groups: &mut [Group<'a>], place: usize) {
     let Goal::Value { others, .. } = &mut unit.goal else {
         return;
     };
-    let earlier = &mut plans[place];
+    let earlier = &mut groups[place];
     let Goal::Value {
         end,
         others: before,
@@ -305,14 +305,14 @@ fn product<'a>(
     places: Vec<Places>,
     elements: Vec<u32>,
     weights: Vec<Mat<f64>>,
-) -> Plan<'a> {
+) -> Group<'a> {
     let all = |number: f64| -> Vec<Vec<f64>> {
         places
             .iter()
             .map(|of| vec![number; of.rows.len()])
             .collect()
     };
-    Plan {
+    Group {
         members: vec![Member {
             scale: all(1.0),
             shift: all(0.0),
@@ -329,7 +329,7 @@ fn product<'a>(
     }
 }
 
-impl Plan<'_> {
+impl Group<'_> {
     /// The target in a graph where both models stand side by side; none if a value is not there.
     pub(super) fn target<'b>(
         &self,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::pruning::{Outcome, Stage};
 use super::table::{count, percent, table};
-use crate::validate::OutputDeviation;
+use crate::metrics::OutputDeviation;
 
 /// A run of `mask`.
 #[derive(Clone, Debug, Serialize)]

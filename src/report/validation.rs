@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::table::table;
-use crate::validate::{Condition, Deviation, GateRow, ProviderParity, TaskReport};
+use crate::metrics::{Deviation, TaskReport};
+use crate::validate::{Condition, GateRow, ProviderParity};
 
 /// A comparison of two models.
 #[derive(Clone, Debug, Serialize)]

@@ -3,14 +3,12 @@
 
 use std::collections::HashMap;
 
-use super::insert::Insertions;
-use super::names::Names;
-use crate::dead::Constant;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::{Graph, Producer, ValueId};
+use crate::graph::{Graph, Insertions, Names, Producer, ValueId};
+use crate::layers::Addition;
 use crate::layers::Layer;
-use crate::masks::packed;
+use crate::onnx::packed;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::onnx::{ElementType, Model, from_raw, to_f32};
 use crate::ops::{Bias, Role};
@@ -22,7 +20,7 @@ use crate::ops::{Bias, Role};
 /// A bias that cannot be read, or a result that is no valid graph.
 pub(crate) fn add_to_rows(
     analysis: &Analysis,
-    constants: &[Constant],
+    constants: &[Addition],
 ) -> Result<(Model, Vec<String>)> {
     let graph = analysis.graph();
     let mut proto = graph.model().proto.clone();
@@ -79,7 +77,7 @@ struct Adder<'a> {
 }
 
 impl Adder<'_> {
-    fn add(&mut self, constant: &Constant, target: &mut GraphProto) -> Result<String> {
+    fn add(&mut self, constant: &Addition, target: &mut GraphProto) -> Result<String> {
         let linear = &constant.linear;
         let graph = self.analysis.graph();
         let node = graph.node(linear.node);
@@ -144,7 +142,7 @@ impl Adder<'_> {
     }
 
     /// The constant that an Add behind the node adds to all that it makes.
-    fn bias_behind(&self, constant: &Constant) -> Option<ValueId> {
+    fn bias_behind(&self, constant: &Addition) -> Option<ValueId> {
         let graph = self.analysis.graph();
         let output = graph.node(constant.node()).output(0)?;
         let value = graph.value(output);
@@ -160,14 +158,14 @@ impl Adder<'_> {
         graph.node(reader).input(1 - slot.min(1))
     }
 
-    fn element(&self, constant: &Constant) -> ElementType {
+    fn element(&self, constant: &Addition) -> ElementType {
         let output = self.analysis.graph().node(constant.node()).output(0);
         let element = output.and_then(|value| self.analysis.state.elements[value.index()]);
         element.unwrap_or(ElementType::Float)
     }
 
     /// A new initializer with the constants, with `behind` axes of size 1 after that of the rows.
-    fn tensor(&mut self, constant: &Constant, behind: usize, target: &mut GraphProto) -> String {
+    fn tensor(&mut self, constant: &Addition, behind: usize, target: &mut GraphProto) -> String {
         let element = self.element(constant);
         let name = self.names.fresh(&format!(
             "{}.constant",
@@ -184,7 +182,7 @@ impl Adder<'_> {
         name
     }
 
-    fn as_bias(&mut self, constant: &Constant, slot: usize, target: &mut GraphProto) -> String {
+    fn as_bias(&mut self, constant: &Addition, slot: usize, target: &mut GraphProto) -> String {
         let place = constant.node().index();
         // Two constants for one new bias meet in the node's list of inputs.
         let there = target.node[place]
@@ -202,7 +200,7 @@ impl Adder<'_> {
     }
 
     /// An Add behind the node, under the name of what the node made.
-    fn as_node(&mut self, constant: &Constant, target: &mut GraphProto) -> String {
+    fn as_node(&mut self, constant: &Addition, target: &mut GraphProto) -> String {
         let graph = self.analysis.graph();
         let place = constant.node().index();
         let output = graph.node(constant.node()).output(0);

@@ -7,9 +7,7 @@
 mod bias;
 mod cleanup;
 mod emit;
-mod insert;
 mod mask;
-mod names;
 mod prune;
 mod shapes;
 mod side;

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::cleanup::without_newly_dead;
-use super::names::Names;
 use super::shapes::ShapeRewriter;
 use super::slice::{TensorSlice, kept_size};
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::{Graph, Producer, ValueId};
+use crate::graph::{Graph, Names, Producer, ValueId};
 use crate::onnx::proto::{
     GraphProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
 };

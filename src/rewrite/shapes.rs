@@ -7,12 +7,10 @@
 
 use std::collections::HashMap;
 
-use super::insert::Insertions;
-use super::names::Names;
 use super::slice::kept_size;
 use crate::axes::{Extent, Kept};
 use crate::dimensions::Analysis;
-use crate::graph::{Attributes, NodeId, ValueId};
+use crate::graph::{Attributes, Insertions, Names, NodeId, ValueId};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use crate::ops::{Integers, Mirror, Target, evaluate_node};

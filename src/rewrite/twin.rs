@@ -6,12 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::insert::Insertions;
-use super::names::Names;
 use crate::axes::{Kept, Type};
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Insertions, Names, ValueId};
 use crate::onnx::proto::{
     NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::builder::analyse;
 use crate::axes::Kept;
+use crate::criteria::{Criterion, scores};
 use crate::dimensions::Analysis;
 use crate::error::Error;
-use crate::importance::{Criterion, scores};
 use crate::onnx::Model;
-use crate::plan::{Cost, CostBudget, Decision, Plan, Scope, Selection, Settings, select};
+use crate::plan::{Cost, CostBudget, Decision, Plan, Scope, Selection, Settings};
 use crate::rewrite::prune;
+use crate::search::select;
 
 fn model(name: &str) -> Model {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

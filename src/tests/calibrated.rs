@@ -8,14 +8,15 @@ use super::builder::{Builder, Size, analyse};
 use super::rules::runtime;
 use crate::algebra::{Damped, columns, inner, square};
 use crate::axes::Kept;
-use crate::calibrate::{Stats, Walk};
+use crate::criteria::{Criterion, calibrated_scores};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::{Analysis, CostPolynomial};
-use crate::importance::{Criterion, calibrated_scores};
 use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model};
-use crate::plan::{Cost, CostBudget, Decision, Ranking, Scope, Settings};
+use crate::plan::{Cost, CostBudget, Decision, Scope, Settings};
 use crate::runtime::Provider;
+use crate::search::Ranking;
+use crate::statistics::{Stats, Walk};
 
 fn data(analysis: &Analysis) -> DataSet<'_> {
     let source = DataSource::Random {
@@ -76,8 +77,8 @@ fn statistics_are_those_of_the_data() {
         assert!((found.mean[0][i] - mean(i)).abs() < 1e-5);
         let least = column.clone().fold(f64::INFINITY, f64::min);
         let largest = column.clone().fold(f64::NEG_INFINITY, f64::max);
-        assert!((found.least[0][i] - least).abs() < 1e-6);
-        assert!((found.largest[0][i] - largest).abs() < 1e-6);
+        assert!((found.min[0][i] - least).abs() < 1e-6);
+        assert!((found.max[0][i] - largest).abs() < 1e-6);
         for j in 0..7 {
             let products = rows
                 .iter()
@@ -97,7 +98,7 @@ fn statistics_are_those_of_the_data() {
             .iter()
             .any(|&share| share > 0.1 && share < 0.9)
     );
-    assert!(found.least[0].iter().all(|&least| least == 0.0));
+    assert!(found.min[0].iter().all(|&least| least == 0.0));
 }
 
 /// Half the damped error of a reader that keeps these columns, in units of its energy.

@@ -3,13 +3,13 @@
 
 use super::builder::{Builder, Size, Value, analyse, noise};
 use super::rules::runtime;
-use crate::calibrate::{Statistic, Statistics, Walk};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::layers::{Layer, Layers};
 use crate::masks::Weights;
 use crate::onnx::{ElementType, Model};
 use crate::runtime::Provider;
+use crate::statistics::{Statistic, Statistics, Walk};
 
 const SAMPLES: usize = 6;
 

@@ -3,16 +3,16 @@
 
 use super::builder::{Builder, Size, analyse, floats, noise};
 use super::rules::runtime;
-use crate::calibrate::{Stats, Walk};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::layers::{Layer, Layers};
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, Model, to_f32};
 use crate::plan::{Decision, Plan, Selection, Settings};
-use crate::recover::{Means, Method, Recovered, Recovery, recover};
+use crate::recover::{Context, Method, Recovered, Recovery, recover};
 use crate::rewrite::prune;
 use crate::runtime::Provider;
+use crate::statistics::{Stats, Walk};
 
 const SAMPLES: usize = 80;
 
@@ -107,7 +107,7 @@ fn errors(model: &Model, names: &[&str], recovery: Recovery) -> (f64, f64, Recov
     let stats = Stats::measure(&walk, &layers, &mut |_, _| {}).expect("statistics");
     let plan = halved(&analysis, names);
     let sliced = prune(&analysis, &plan).expect("a pruned model");
-    let means = Means {
+    let context = Context {
         recovery,
         stats: &stats,
         runtime: &runtime,
@@ -115,7 +115,7 @@ fn errors(model: &Model, names: &[&str], recovery: Recovery) -> (f64, f64, Recov
         data: &data,
     };
     let pruned = analyse(&sliced.clone().settled());
-    let recovered = recover(&analysis, &plan, &pruned, &means, &mut |_, _| {}).expect("recovery");
+    let recovered = recover(&analysis, &plan, &pruned, &context, &mut |_, _| {}).expect("recovery");
     let edited = recovered.applied(&analysis).expect("an edited model");
     let repaired = prune(&edited, &plan).expect("a recovered model");
     let dense = outputs(model, &data);

@@ -4,13 +4,14 @@ use prost::Message;
 
 use super::builder::{Builder, analyse, info};
 use super::rules::runtime;
+use crate::criteria::{Criterion, scores};
 use crate::dimensions::Analysis;
 use crate::error::Error;
 use crate::graph::Graph;
-use crate::importance::{Criterion, scores};
 use crate::onnx::{ElementType, Model, from_raw};
-use crate::plan::{Plan, Settings, select};
+use crate::plan::{Plan, Settings};
 use crate::rewrite::{Masks, prune, twin};
+use crate::search::select;
 use crate::validate::verify;
 
 fn plan(analysis: &Analysis, settings: &Settings) -> Plan {

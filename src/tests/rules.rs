@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use super::builder::analyse;
 use super::cases::{Case, all};
-use crate::importance::{Criterion, scores};
+use crate::criteria::{Criterion, scores};
 use crate::ops::TABLE;
-use crate::plan::{Plan, Settings, select};
+use crate::plan::{Plan, Settings};
 use crate::rewrite::prune;
 use crate::runtime::{Library, Runtime};
+use crate::search::select;
 use crate::validate::verify;
 
 pub(super) fn runtime() -> Runtime {

@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::builder::analyse;
 use super::rules::runtime;
-use crate::importance::{Criterion, scores};
+use crate::criteria::{Criterion, scores};
 use crate::onnx::proto::{GraphProto, ModelProto, TensorProto};
 use crate::onnx::{ElementType, Model, byte_length, element_count};
-use crate::plan::{Plan, Settings, select};
+use crate::plan::{Plan, Settings};
 use crate::rewrite::prune;
+use crate::search::select;
 use crate::validate::verify;
 
 /// Inputs that must stay positive: (operator, slot).

@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::deviation::Deviation;
 use super::parity::{Condition, ProviderParity};
 use crate::data::Batch;
 use crate::error::{Error, Result};
+use crate::metrics::Deviation;
 
 /// A provider's own drift may add this many times to the error that a gate allows.
 const DRIFTS: f64 = 2.0;

@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::deviation::{Deviation, Deviations, counterpart};
 use super::perturb::Perturbation;
 use super::placement::{Placement, placement};
-use super::task::{Task, TaskReport};
 use crate::data::{Batch, DataSet};
 use crate::error::{Error, Result};
+use crate::metrics::{Deviation, Deviations, Task, TaskReport, counterpart};
 use crate::runtime::{Provider, Runtime, Session, SessionOptions, Tensor};
 
 /// Name of the condition without a perturbation.

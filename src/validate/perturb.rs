@@ -6,8 +6,8 @@ use std::str::FromStr;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::normal;
 use crate::error::{Error, Result};
+use crate::random::normal;
 use crate::runtime::Tensor;
 
 /// A disturbance of all real-valued inputs.

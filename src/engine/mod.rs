@@ -1,0 +1,24 @@
+//! A model run in pieces: the nodes between one front of probes and the next, each piece a model of its own.
+//!
+//! To each *segment* nodes are appended that reduce what is looked at (as columns, windows of a convolution
+//! unfolded) to small numbers, so activations never leave onnxruntime but at the cuts between segments, where
+//! they wait in an unnamed temporary file. Memory depends on neither the number of samples nor of layers.
+//!
+//! Because a segment runs only when the layers before it are done, those may have been changed: every layer
+//! sees its inputs as the model made so far computes them. Each node runs once per batch.
+
+mod columns;
+mod pass;
+mod segment;
+mod spill;
+mod stages;
+mod taps;
+mod uses;
+
+pub(crate) use columns::{Columns, Rows};
+pub(crate) use pass::Pass;
+pub(crate) use segment::{Changes, Cut, Segment, info};
+pub(crate) use spill::{Spill, Waiting};
+pub(crate) use stages::{Probe, Stages};
+pub(crate) use taps::Taps;
+pub(crate) use uses::{Copies, needs, own_batches};

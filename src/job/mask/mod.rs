@@ -1,0 +1,294 @@
+//! Masking a file: read, choose, calibrate, mask, store, prove, write.
+
+mod choose;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::gains::deflated;
+use super::watch::Watch;
+use super::{Overwrite, Proof, RuntimeOptions, analyse, check_target, written_bytes};
+use crate::data::DataSource;
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::masks::{MaskSettings, Pattern, tensor_core_obstacle, write_masks};
+use crate::metrics::OutputDeviation;
+use crate::onnx::{Model, sparse_bytes};
+use crate::report::{Gains, LeftRow, MaskReport, MaskedRow, Outcome};
+use crate::rewrite::{Edit, Stored, store_sparse, with_weights};
+use crate::runtime::Provider;
+use crate::validate::verify_equal;
+use choose::Masked;
+
+/// Version of the JSON document.
+const SCHEMA: &str = "secateur.mask/1";
+
+/// Where masks come from.
+#[derive(Clone, Debug)]
+pub enum MaskSource {
+    /// They are made with these settings.
+    Settings(MaskSettings),
+    /// They are read from this `.npz` file.
+    File(PathBuf),
+}
+
+/// How zeros are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Store {
+    /// As before: every element.
+    #[default]
+    Dense,
+    /// As sparse initializers, where that is smaller.
+    Sparse,
+}
+
+/// What criteria that need data are calibrated on, and where.
+#[derive(Clone, Debug)]
+pub struct Calibration {
+    /// The data; random numbers without, with a warning.
+    pub source: Option<DataSource>,
+    /// Samples at most.
+    pub samples: usize,
+    /// Whether each layer sees the inputs that the masked layers before it make; without, SparseGPT does and
+    /// the others do not.
+    pub sequential: Option<bool>,
+    /// Where the model runs.
+    pub provider: Provider,
+    /// With which onnxruntime.
+    pub runtime: RuntimeOptions,
+}
+
+/// How a file is masked.
+#[derive(Clone, Debug)]
+pub struct MaskOptions {
+    /// Where the masks come from.
+    pub source: MaskSource,
+    /// What criteria that need data are calibrated on.
+    pub calibration: Calibration,
+    /// Where the model goes; nothing is written without.
+    pub output: Option<PathBuf>,
+    /// Where the masks go, as `.npz`.
+    pub mask_out: Option<PathBuf>,
+    /// How zeros are stored.
+    pub store: Store,
+    /// Whether a sparsely stored model is compared with the densely stored one.
+    pub proof: Proof,
+    /// Sizes of dynamic input axes.
+    pub sizes: Vec<(String, i64)>,
+    /// Whether the input's own files may be replaced.
+    pub overwrite: Overwrite,
+}
+
+/// Masks the model at `path`. `say` gets a line when something changes the machine; `progress` gets what is
+/// done and the whole while calibrating.
+///
+/// ```
+/// use secateur::data::DataSource;
+/// use secateur::job::{Calibration, MaskOptions, MaskSource, Overwrite, Proof, RuntimeOptions, Store, mask};
+/// use secateur::masks::{MaskSettings, WeightCriterion};
+/// use secateur::runtime::Provider;
+///
+/// # fn main() -> secateur::Result<()> {
+/// let options = MaskOptions {
+///     source: MaskSource::Settings(MaskSettings {
+///         criterion: WeightCriterion::Wanda,
+///         ..MaskSettings::default()
+///     }),
+///     calibration: Calibration {
+///         source: Some(DataSource::Path("fixtures/data/mnist_200.npz".into())),
+///         samples: 200,
+///         sequential: None,
+///         provider: Provider::Cpu,
+///         runtime: RuntimeOptions::default(),
+///     },
+///     output: None,
+///     mask_out: None,
+///     store: Store::Dense,
+///     proof: Proof::Skipped,
+///     sizes: Vec::new(),
+///     overwrite: Overwrite::Refused,
+/// };
+/// let model = "fixtures/trained/lenet_mnist.onnx".as_ref();
+/// let report = mask(model, &options, &mut |_| {}, &mut |_, _| {})?;
+/// assert_eq!(report.zeros_after, report.weights / 2);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// A bad model, mask file, data or argument; nothing to mask; an output that cannot be written. In all cases
+/// no output is left.
+pub fn mask(
+    path: &Path,
+    options: &MaskOptions,
+    say: &mut dyn FnMut(&str),
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<MaskReport> {
+    if let MaskSource::Settings(settings) = &options.source {
+        settings.check()?;
+    }
+    let mut watch = Watch::default();
+    let model = watch.stage("read", || Model::load(path))?;
+    let targets = [options.output.as_deref(), options.mask_out.as_deref()];
+    let targets: Vec<PathBuf> = targets.into_iter().flatten().map(Path::to_owned).collect();
+    check_target(&model, &targets, options.overwrite)?;
+    let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
+    let found = watch.stage("mask", || match &options.source {
+        MaskSource::Settings(settings) => {
+            choose::by_settings(&analysis, settings, &options.calibration, say, progress)
+        }
+        MaskSource::File(path) => choose::by_file(&analysis, path),
+    })?;
+    let mut report = MaskReport {
+        schema: SCHEMA,
+        model: path.display().to_string(),
+        outcome: Outcome::DryRun,
+        method: method(&options.source),
+        calibration: found.calibration,
+        layers: Vec::new(),
+        left: found.left,
+        weights: 0,
+        zeros_before: 0,
+        zeros_after: 0,
+        gains: Gains {
+            file_bytes_before: model.source_bytes(),
+            ..Gains::default()
+        },
+        verification: None,
+        warnings: found.warnings,
+        stages: Vec::new(),
+    };
+    watch.stage("count", || {
+        summarise(&found.masked, &options.source, &mut report)
+    });
+    let masks = options.mask_out.as_deref().map(|target| {
+        let file = files::write_temporary_seekable(target, |file| {
+            write_masks(file, found.masked.iter().map(Masked::bits))
+        })?;
+        Ok::<_, Error>((file, target))
+    });
+    let masks = masks.transpose()?;
+    if let Some(output) = options.output.as_deref() {
+        let edits: BTreeMap<_, Edit> = found
+            .masked
+            .into_iter()
+            .map(|m| (m.layer.value, m.edit))
+            .collect();
+        let mut masked = watch.stage("rewrite", || with_weights(analysis.graph(), &edits))?;
+        if options.store == Store::Sparse {
+            let (sparse, stored) = watch.stage("store", || store_sparse(&masked))?;
+            report.verification = watch.stage("verify", || {
+                prove(&analysis, &masked, &sparse, options, say)
+            })?;
+            note_storage(stored, &mut report);
+            masked = sparse;
+        }
+        check_target(&model, &masked.target_paths(output), options.overwrite)?;
+        super::stamp(&mut masked, &report.method, model.hash());
+        watch.stage("write", || masked.save(output))?;
+        report.gains.file_bytes_after = Some(written_bytes(&masked, output));
+        report.outcome = Outcome::Written(output.display().to_string());
+    }
+    if let Some((file, target)) = masks {
+        files::persist(file, target)?;
+    }
+    report.stages = watch.stages;
+    Ok(report)
+}
+
+fn method(source: &MaskSource) -> String {
+    match source {
+        MaskSource::Settings(settings) => settings.command(),
+        MaskSource::File(path) => format!("mask --mask '{}'", path.display()),
+    }
+}
+
+fn note_storage(stored: Stored, report: &mut MaskReport) {
+    report.gains.stored_sparsely = stored.tensors;
+    if stored.tensors == 0 {
+        report.warnings.push(
+            "no initializer is smaller as a sparse one: that needs more than two thirds of zeros in 32 bits (an index takes 8 bytes)"
+                .to_owned(),
+        );
+    }
+}
+
+/// A sparsely stored model must compute the same to the bit.
+fn prove(
+    analysis: &Analysis,
+    dense: &Model,
+    sparse: &Model,
+    options: &MaskOptions,
+    say: &mut dyn FnMut(&str),
+) -> Result<Option<Vec<OutputDeviation>>> {
+    let Proof::Required(runtime) = &options.proof else {
+        return Ok(None);
+    };
+    let runtime = runtime.load(say)?;
+    let what = "the densely stored model";
+    verify_equal(analysis, dense, sparse, what, 0.0, &runtime).map(Some)
+}
+
+/// Counts zeros, estimates gains, and says what should be known.
+fn summarise(masked: &[Masked], source: &MaskSource, report: &mut MaskReport) {
+    let mut remainders = 0;
+    let mut emptied = Vec::new();
+    for found in masked {
+        let (layer, weights) = (&found.layer, &found.weights);
+        let (before, after) = (weights.zeros(), weights.zeros_under(&found.mask));
+        let is_zero = weights.zero_under(&found.mask);
+        let row = MaskedRow {
+            name: layer.name.clone(),
+            operator: layer.operator.clone(),
+            shape: layer.dims.clone(),
+            weights: weights.len(),
+            zeros_before: before,
+            zeros_after: after,
+            tensor_cores: tensor_core_obstacle(layer, weights.element(), is_zero),
+        };
+        if let MaskSource::Settings(MaskSettings {
+            pattern: Pattern::Grouped { of, .. },
+            ..
+        }) = source
+        {
+            remainders += usize::from(layer.reduction() % of != 0);
+        }
+        if after == row.weights && before < after {
+            emptied.push(row.name.clone());
+        }
+        let (deflated_before, deflated_after) = deflated(weights, &found.edit);
+        let dense = weights.byte_length() as u64;
+        let sparse = sparse_bytes(row.weights - after, weights.element()) as u64;
+        let gains = &mut report.gains;
+        gains.deflated_before += deflated_before;
+        gains.deflated_after += deflated_after;
+        gains.dense_bytes += dense;
+        gains.sparse_bytes += sparse.min(dense);
+        report.weights += row.weights as u64;
+        report.zeros_before += before as u64;
+        report.zeros_after += after as u64;
+        report.layers.push(row);
+    }
+    if remainders > 0 {
+        report.warnings.push(format!(
+            "the reduction axis of {remainders} layer(s) is no multiple of the pattern's group: the last, shorter group keeps at most as many weights as a full one, so the pattern holds when the axis is padded with zeros"
+        ));
+    }
+    if let Some(first) = emptied.first() {
+        report.warnings.push(format!(
+            "{} layer(s) are all zeros now, among them '{first}': what follows no longer depends on their inputs; use --scope layer, or --skip them",
+            emptied.len()
+        ));
+    }
+}
+
+/// Rows of weights that were left.
+pub(super) fn left_rows(left: Vec<crate::layers::LeftWeight>) -> Vec<LeftRow> {
+    let row = |weight: crate::layers::LeftWeight| LeftRow {
+        name: weight.name,
+        weights: weight.len,
+        reason: weight.reason,
+    };
+    left.into_iter().map(row).collect()
+}

@@ -1,0 +1,115 @@
+//! How far outputs are from those of the original.
+
+use crate::runtime::Tensor;
+
+/// What counts as infinitely far.
+const LARGEST: f64 = 1e9;
+/// Probabilities below this count as this.
+const LEAST: f64 = 1e-12;
+/// How far from 1 the sum of a row of probabilities may be.
+const ROUNDING: f64 = 1e-3;
+
+/// Sum over samples of how far `other` is from `dense`, over all outputs of real numbers: for one row of classes
+/// per sample the Kullback-Leibler divergence, for anything else the squared error as a share of the energy,
+/// times the number of samples.
+pub(crate) fn divergence(dense: &[(String, Tensor)], other: &[(String, Tensor)]) -> f64 {
+    let mut sum = 0.0;
+    for (name, a) in dense
+        .iter()
+        .filter(|(_, tensor)| tensor.element().is_float())
+    {
+        let Some((_, b)) = other.iter().find(|(known, _)| known == name) else {
+            return LARGEST;
+        };
+        let (from, to) = (a.to_f64(), b.to_f64());
+        let part = match a.shape() {
+            [_, classes] if *classes > 1 => {
+                let logs = Logs::of(&from, *classes);
+                let rows = from.chunks_exact(*classes).zip(to.chunks_exact(*classes));
+                rows.map(|(from, to)| logs.divergence(from, to)).sum()
+            }
+            shape => shape.first().copied().unwrap_or(1) as f64 * relative(&from, &to),
+        };
+        sum += if part.is_finite() { part } else { LARGEST };
+    }
+    sum
+}
+
+fn relative(from: &[f64], to: &[f64]) -> f64 {
+    let energy: f64 = from.iter().map(|x| x * x).sum();
+    let error: f64 = from.iter().zip(to).map(|(a, b)| (a - b) * (a - b)).sum();
+    error / energy.max(f64::MIN_POSITIVE)
+}
+
+/// How rows of classes become logarithms of probabilities.
+#[derive(Clone, Copy)]
+pub(crate) enum Logs {
+    /// They are probabilities.
+    OfProbabilities,
+    /// They are logits.
+    OfLogits,
+}
+
+impl Logs {
+    /// What rows like these hold: logits, unless all are probabilities.
+    pub(crate) fn of(rows: &[f64], classes: usize) -> Logs {
+        let probabilities = |row: &[f64]| {
+            let sum = row.iter().sum::<f64>();
+            row.iter().all(|&p| p >= 0.0) && (sum - 1.0).abs() < ROUNDING
+        };
+        match rows.chunks_exact(classes).all(probabilities) {
+            true => Logs::OfProbabilities,
+            false => Logs::OfLogits,
+        }
+    }
+
+    pub(crate) fn row(self, row: &[f64]) -> Vec<f64> {
+        match self {
+            Logs::OfProbabilities => row.iter().map(|p| p.max(LEAST).ln()).collect(),
+            Logs::OfLogits => log_softmax(row),
+        }
+    }
+
+    /// Kullback-Leibler divergence.
+    fn divergence(self, from: &[f64], to: &[f64]) -> f64 {
+        let (from, to) = (self.row(from), self.row(to));
+        let pairs = from.iter().zip(&to);
+        pairs.map(|(a, b)| a.exp() * (a - b)).sum::<f64>().max(0.0)
+    }
+}
+
+fn log_softmax(row: &[f64]) -> Vec<f64> {
+    let most = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = row.iter().map(|x| (x - most).exp()).sum();
+    row.iter().map(|x| x - most - sum.ln()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(shape: &[usize], numbers: &[f64]) -> Vec<(String, Tensor)> {
+        let tensor = Tensor::from_f64(crate::onnx::ElementType::Float, shape, numbers);
+        vec![("y".to_owned(), tensor.expect("a tensor"))]
+    }
+
+    #[test]
+    fn classes_diverge_by_kullback_leibler_whether_logits_or_probabilities() {
+        let (a, b) = ([-1.0, 0.0], [0.0, -1.0]);
+        let logits = divergence(&tensor(&[1, 2], &a), &tensor(&[1, 2], &b));
+        let soft = |x: [f64; 2]| log_softmax(&x).iter().map(|l| l.exp()).collect::<Vec<_>>();
+        let same = divergence(&tensor(&[1, 2], &soft(a)), &tensor(&[1, 2], &soft(b)));
+        // KL of (p, 1 - p) and (1 - p, p) is (1 - 2p) ln((1 - p) / p), with p = 1 / (1 + e).
+        let p = 1.0 / (1.0 + 1_f64.exp());
+        let expected = (1.0 - 2.0 * p) * ((1.0 - p) / p).ln();
+        assert!((logits - expected).abs() < 1e-6 && (same - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn other_outputs_diverge_by_their_relative_error() {
+        let (a, b) = (tensor(&[2, 1], &[3.0, 4.0]), tensor(&[2, 1], &[3.0, 5.0]));
+        assert!((divergence(&a, &b) - 2.0 / 25.0).abs() < 1e-9);
+        let nan = tensor(&[2, 1], &[f64::NAN, 0.0]);
+        assert_eq!(divergence(&a, &nan), LARGEST);
+    }
+}

@@ -1,0 +1,20 @@
+//! Selection by index: the axis that is selected from keeps its positions, all others pass.
+
+use crate::ops::shapes::arithmetic as ev;
+use crate::ops::typing::{Ruling, Typing, axis_of};
+use crate::ops::{Row, row};
+
+pub(in crate::ops) const ROWS: &[Row] = &[row("Gather", gather).evaluated(ev::gather)];
+
+/// Y[a.., i.., b..] = X[a.., index[i..], b..]
+fn gather(op: &mut Typing) -> Ruling {
+    let (x, index) = (op.input(0)?, op.input(1)?);
+    let axis = axis_of(op.int("axis", 0), x.len())?;
+    op.pin(&x[axis], "is selected from by index");
+    op.looks_up(1, &x[axis]);
+    let mut out = x[..axis].to_vec();
+    out.extend(index);
+    out.extend_from_slice(&x[axis + 1..]);
+    op.output(0, out);
+    Ok(())
+}

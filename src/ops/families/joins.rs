@@ -1,0 +1,236 @@
+//! Axes put together and taken apart: Concat, Split, Slice, Pad.
+
+use crate::axes::{Extent, Type};
+use crate::ops::shapes::arithmetic as ev;
+use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
+use crate::ops::{Row, row};
+
+pub(in crate::ops) const ROWS: &[Row] = &[
+    row("Concat", concat).evaluated(ev::concat),
+    row("Split", split).evaluated(ev::split),
+    row("Slice", slice).evaluated(ev::slice),
+    row("Pad", pad),
+];
+
+fn concat(op: &mut Typing) -> Ruling {
+    let inputs: Ruling<Vec<_>> = (0..op.input_count()).map(|slot| op.input(slot)).collect();
+    let inputs = inputs?;
+    let first = inputs.first().ok_or(Unsupported("it has no inputs"))?;
+    let rank = first.len();
+    if inputs.iter().any(|axes| axes.len() != rank) {
+        return Err(Unsupported("its inputs differ in rank"));
+    }
+    let axis = axis_of(op.int("axis", 0), rank)?;
+    for other in &inputs[1..] {
+        for place in (0..rank).filter(|&place| place != axis) {
+            op.unify(&first[place], &other[place]);
+        }
+    }
+    let mut out = first.clone();
+    let parts: Vec<Type> = inputs.iter().map(|axes| axes[axis].clone()).collect();
+    let parts = parts
+        .into_iter()
+        .filter(|part| op.extent(part) != Extent::Known(0));
+    let parts: Vec<Type> = parts.collect();
+    if !parts.is_empty() {
+        out[axis] = op.state.types.normal(&Type::Sum(parts));
+    }
+    op.output(0, out);
+    Ok(())
+}
+
+fn split(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    let axis = axis_of(op.int("axis", 0), x.len())?;
+    let count = op.output_count();
+    let sizes = match op.constants(1, "split")? {
+        Some(sizes) if sizes.len() == count => sizes.into_iter().map(Extent::Known).collect(),
+        Some(_) => return Err(Unsupported("it has another number of sizes than outputs")),
+        None => equal_parts(&op.extent(&x[axis]), count)?,
+    };
+    let total = sizes
+        .iter()
+        .try_fold(Extent::Known(0), |n, size| n.add(size));
+    if total != Some(op.extent(&x[axis])) {
+        return Err(Unsupported("its sizes do not add up to the axis"));
+    }
+    let parts = op.split(&x[axis], &sizes);
+    op.mirror_list(
+        1,
+        "split",
+        parts.iter().cloned().map(Some).collect(),
+        Some("num_outputs"),
+    );
+    for (slot, part) in parts.into_iter().enumerate() {
+        let mut out = x.clone();
+        out[axis] = part;
+        op.output(slot, out);
+    }
+    Ok(())
+}
+
+/// Equal parts, of which the last is smaller where the axis does not divide.
+fn equal_parts(total: &Extent, count: usize) -> Ruling<Vec<Extent>> {
+    if let Some(part) = total.div_exact(&Extent::from(count)) {
+        return Ok(vec![part; count]);
+    }
+    let unknown = Unsupported("it cuts a dynamic axis");
+    let total = total.known().ok_or(unknown)?;
+    let part = total.div_euclid(count as i64) + 1;
+    let last = total - part * (count as i64 - 1);
+    if last < 0 {
+        return Err(Unsupported("it has more outputs than positions"));
+    }
+    let mut sizes = vec![Extent::Known(part); count];
+    sizes[count - 1] = Extent::Known(last);
+    Ok(sizes)
+}
+
+/// Arguments of a Slice along one axis.
+struct Cut {
+    axis: usize,
+    start: Option<Extent>,
+    end: Option<Extent>,
+    step: i64,
+}
+
+fn slice(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    let cuts = cuts(op, x.len())?;
+    let mut out = x.clone();
+    let mut starts = vec![None; cuts.len()];
+    let mut ends = vec![None; cuts.len()];
+    for (place, cut) in cuts.iter().enumerate() {
+        let (axis, size) = (cut.axis, op.extent(&x[cut.axis]));
+        if let (Some(size), Some(start), Some(end)) = (
+            size.known(),
+            cut.start.as_ref().and_then(Extent::known),
+            cut.end.as_ref().and_then(Extent::known),
+        ) {
+            let (from, to) = ev::slice_bounds(size, start, end, cut.step);
+            if cut.step == 1 && (from, to) == (0, size) {
+                continue;
+            }
+            if cut.step != 1 || from >= to {
+                op.pin(&x[axis], "is sliced with a step or to nothing");
+                let count = ev::slice_count(from, to, cut.step);
+                out[axis] = op.fixed(Extent::Known(count), "is a slice");
+                continue;
+            }
+            let sizes = [from, to - from, size - to];
+            let wanted: Vec<Extent> = sizes
+                .into_iter()
+                .filter(|&n| n > 0)
+                .map(Extent::Known)
+                .collect();
+            let parts = op.split(&out[axis], &wanted);
+            let middle = usize::from(from > 0);
+            if from > 0 {
+                starts[place] = Some(parts[0].clone());
+            }
+            if to < size {
+                ends[place] = Some(Type::Sum(parts[..=middle].to_vec()));
+            }
+            out[axis] = parts[middle].clone();
+            continue;
+        }
+        // Nothing is cut off where the slice runs from 0 past every possible end.
+        let whole = cut.step == 1
+            && cut.start == Some(Extent::Known(0))
+            && cut.end.as_ref().is_some_and(|end| match end {
+                Extent::Known(end) => *end >= i64::from(i32::MAX),
+                end => *end == size,
+            });
+        if whole {
+            continue;
+        }
+        op.pin(&x[axis], "is sliced at a dynamic position");
+        let length = match (&cut.start, &cut.end, cut.step) {
+            (Some(Extent::Known(0..)), Some(end @ Extent::Symbolic(_)), 1) => {
+                cut.start.as_ref().and_then(|start| end.sub(start))
+            }
+            _ => None,
+        };
+        out[axis] = match length {
+            Some(length) => op.fixed(length, "is a slice"),
+            None => op.unknown(0, axis, "is sliced at a dynamic position"),
+        };
+    }
+    op.mirror(1, "starts", starts);
+    op.mirror(2, "ends", ends);
+    op.output(0, out);
+    Ok(())
+}
+
+fn cuts(op: &mut Typing, rank: usize) -> Ruling<Vec<Cut>> {
+    let list = |op: &mut Typing, slot: usize, attribute: &str| match op.ints(attribute) {
+        Some(list) => Some(list.into_iter().map(|n| Some(Extent::Known(n))).collect()),
+        None => op.integers(slot),
+    };
+    let starts: Option<Vec<Option<Extent>>> = list(op, 1, "starts");
+    let ends = list(op, 2, "ends");
+    let axes = op.constants(3, "axes")?;
+    let steps = op.constants(4, "steps")?;
+    // Where one bound is computed at run time, the other still says how many axes there are.
+    let count = axes
+        .as_ref()
+        .map(Vec::len)
+        .or(starts.as_ref().map(Vec::len))
+        .or(ends.as_ref().map(Vec::len))
+        .ok_or(Unsupported("its axes are computed at run time"))?;
+    let at = |list: &Option<Vec<Option<Extent>>>, i: usize| list.as_ref()?.get(i)?.clone();
+    (0..count)
+        .map(|i| {
+            let axis = axes.as_ref().map_or(i as i64, |axes| axes[i]);
+            Ok(Cut {
+                axis: axis_of(axis, rank)?,
+                start: at(&starts, i),
+                end: at(&ends, i),
+                step: steps.as_ref().and_then(|s| s.get(i).copied()).unwrap_or(1),
+            })
+        })
+        .collect()
+}
+
+fn pad(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    let pads = op
+        .constants(1, "pads")?
+        .ok_or(Unsupported("it has no pads"))?;
+    let axes: Vec<usize> = match op.constants(3, "axes")? {
+        Some(axes) => {
+            let axes = axes.into_iter().map(|axis| axis_of(axis, x.len()));
+            axes.collect::<Ruling<_>>()?
+        }
+        None => (0..x.len()).collect(),
+    };
+    if pads.len() != 2 * axes.len() {
+        return Err(Unsupported("its pads have the wrong length"));
+    }
+    let constant = op.string("mode", "constant") == "constant";
+    let mut out = x.clone();
+    for (place, &axis) in axes.iter().enumerate() {
+        let (before, after) = (pads[place], pads[place + axes.len()]);
+        if (before, after) == (0, 0) {
+            continue;
+        }
+        if constant && before >= 0 && after >= 0 {
+            let parts = [before, after].map(|n| op.fixed(Extent::Known(n), "is padding"));
+            let [before, after] = parts;
+            let sum = Type::Sum(vec![before, x[axis].clone(), after]);
+            out[axis] = op.state.types.normal(&sum);
+            continue;
+        }
+        let why = "is padded with its own values or cropped";
+        op.pin(&x[axis], why);
+        let size = op
+            .extent(&x[axis])
+            .add(&Extent::Known(before.saturating_add(after)));
+        out[axis] = match size {
+            Some(size) => op.fixed(size, why),
+            None => op.unknown(0, axis, why),
+        };
+    }
+    op.output(0, out);
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! Contractions of matrices: Gemm, MatMul, Einsum.
+
+use std::collections::BTreeMap;
+
+use super::elementwise::{broadcast, broadcast_axis};
+use crate::axes::Type;
+use crate::ops::state::{Bias, Operand, Role};
+use crate::ops::typing::{Ruling, Typing, Unsupported};
+use crate::ops::{Row, row};
+
+pub(in crate::ops) const ROWS: &[Row] = &[
+    row("MatMul", matmul),
+    row("Gemm", gemm),
+    row("Einsum", einsum),
+];
+
+/// Y[.., M, N] = sum over K of A[.., M, K] * B[.., K, N]
+fn matmul(op: &mut Typing) -> Ruling {
+    let (a, b) = (op.input(0)?, op.input(1)?);
+    if a.is_empty() || b.is_empty() {
+        return Err(Unsupported("an input has rank 0"));
+    }
+    let (last, row_axis) = (a.len() - 1, b.len().saturating_sub(2));
+    op.unify(&a[last], &b[row_axis]);
+    op.contract(0, last);
+    let batch = [&a[..a.len().saturating_sub(2)], &b[..row_axis]];
+    let mut out = broadcast(op, &batch.map(<[Type]>::to_vec))?;
+    if a.len() > 1 {
+        out.push(a[last - 1].clone());
+    }
+    if b.len() > 1 {
+        out.push(b[b.len() - 1].clone());
+    }
+    matrix_roles(op, &a, &b, out.len());
+    op.cost(out.clone(), vec![a[last].clone()]);
+    op.output(0, out);
+    Ok(())
+}
+
+/// Either factor of a MatMul may be the weight; the axes before the last two are batches, aligned from the
+/// back.
+fn matrix_roles(op: &mut Typing, a: &[Type], b: &[Type], rank: usize) {
+    let batches = |op: &Typing, own: &[Type], other: &[Type]| -> Vec<Role> {
+        let count = own.len().saturating_sub(2);
+        let other = &other[..other.len().saturating_sub(2)];
+        let aligned = |axis: usize| (axis + other.len()).checked_sub(count);
+        let shared = |axis: usize| {
+            let with = aligned(axis).filter(|&with| !op.is_one(&other[with]));
+            with.filter(|_| !op.is_one(&own[axis]))
+        };
+        (0..count).map(|axis| Role::Batch(shared(axis))).collect()
+    };
+    let (last, row_axis) = (a.len() - 1, b.len().saturating_sub(2));
+    let mut left = batches(op, a, b);
+    if a.len() > 1 {
+        left.push(Role::Row(rank.checked_sub(if b.len() > 1 { 2 } else { 1 })));
+    }
+    left.push(Role::Reduction(row_axis));
+    let mut right = batches(op, b, a);
+    right.push(Role::Reduction(last));
+    if b.len() > 1 {
+        right.push(Role::Row(rank.checked_sub(1)));
+    }
+    op.linear(0, Some(Operand::Input(1)), left);
+    op.linear(1, Some(Operand::Input(0)), right);
+}
+
+/// Y[M, N] = alpha * sum over K of A[M, K] * B[K, N] + beta * C[M, N]
+fn gemm(op: &mut Typing) -> Ruling {
+    let (a, b) = (op.input(0)?, op.input(1)?);
+    if a.len() != 2 || b.len() != 2 {
+        return Err(Unsupported("an input is no matrix"));
+    }
+    let summed = if op.int("transA", 0) != 0 { 0 } else { 1 };
+    let read = if op.int("transB", 0) != 0 { 1 } else { 0 };
+    op.unify(&a[summed], &b[read]);
+    op.contract(0, summed);
+    let roles = |summed: usize, with: usize, row: usize| {
+        let mut roles = [Role::Row(Some(row)); 2];
+        roles[summed] = Role::Reduction(with);
+        roles.to_vec()
+    };
+    op.linear_with(
+        0,
+        Some(Operand::Input(1)),
+        roles(summed, read, 0),
+        1,
+        Some(Bias::whole(2)),
+    );
+    op.linear_with(
+        1,
+        Some(Operand::Input(0)),
+        roles(read, summed, 1),
+        1,
+        Some(Bias::whole(2)),
+    );
+    let out = vec![a[1 - summed].clone(), b[1 - read].clone()];
+    if let Some(c) = op.optional(2)? {
+        broadcast(op, &[out.clone(), c])?;
+    }
+    op.cost(out.clone(), vec![a[summed].clone()]);
+    op.output(0, out);
+    Ok(())
+}
+
+/// The letters of the equation are the axes.
+fn einsum(op: &mut Typing) -> Ruling {
+    let equation: String = op.string("equation", "").split_whitespace().collect();
+    let (left, right) = match equation.split_once("->") {
+        Some((left, right)) => (left.to_owned(), Some(right.to_owned())),
+        None => (equation, None),
+    };
+    let terms: Vec<Vec<char>> = left.split(',').map(letters).collect();
+    if terms.len() != op.input_count() {
+        return Err(Unsupported("its equation has another number of inputs"));
+    }
+    let mut axes: BTreeMap<char, Type> = BTreeMap::new();
+    let mut seen: BTreeMap<char, usize> = BTreeMap::new();
+    let mut first_place: Vec<(char, usize, usize)> = Vec::new();
+    let mut lettered: Vec<Vec<char>> = Vec::new();
+    let mut ellipsis = 0;
+    for (slot, term) in terms.iter().enumerate() {
+        let x = op.input(slot)?;
+        let term = spread(term, x.len())?;
+        ellipsis = ellipsis.max(term.iter().filter(|c| c.is_ascii_digit()).count());
+        for (axis, (&letter, ty)) in term.iter().zip(&x).enumerate() {
+            *seen.entry(letter).or_insert(0) += 1;
+            match axes.remove(&letter) {
+                Some(known) => {
+                    let joined = broadcast_axis(op, known, ty)?;
+                    axes.insert(letter, joined);
+                }
+                None => {
+                    axes.insert(letter, ty.clone());
+                    first_place.push((letter, slot, axis));
+                }
+            }
+        }
+        lettered.push(term);
+    }
+    let output = match right {
+        Some(right) => spread(&letters(&right), usize::MAX)
+            .map(|letters| expand_ellipsis(letters, ellipsis))?,
+        None => {
+            let mut out: Vec<char> = axes
+                .keys()
+                .filter(|c| c.is_ascii_digit())
+                .copied()
+                .collect();
+            out.extend(axes.keys().filter(|c| !c.is_ascii_digit() && seen[c] == 1));
+            out
+        }
+    };
+    let out: Option<Vec<Type>> = output.iter().map(|c| axes.get(c).cloned()).collect();
+    let out = out.ok_or(Unsupported("its equation names an unknown letter"))?;
+    let mut contracted = Vec::new();
+    for (letter, slot, axis) in first_place {
+        if !output.contains(&letter) {
+            op.contract(slot, axis);
+            contracted.push(axes[&letter].clone());
+        }
+    }
+    einsum_roles(op, &lettered, &output);
+    op.cost(out.clone(), contracted);
+    op.output(0, out);
+    Ok(())
+}
+
+/// Of two terms either may be the weight. A letter that the output lacks is summed over; one that both
+/// terms and the output have is a batch.
+fn einsum_roles(op: &mut Typing, terms: &[Vec<char>], output: &[char]) {
+    for (slot, term) in terms.iter().enumerate() {
+        let other = (terms.len() == 2).then(|| &terms[1 - slot]);
+        let once = |term: &[char]| {
+            term.iter()
+                .all(|c| term.iter().filter(|d| *d == c).count() == 1)
+        };
+        let data = other.filter(|other| once(other) && once(term));
+        let place = |letters: &[char], letter: &char| letters.iter().position(|l| l == letter);
+        let role = |letter: &char| {
+            let with = data.and_then(|other| place(other, letter));
+            match (place(output, letter), with) {
+                (Some(_), Some(axis)) => Role::Batch(Some(axis)),
+                (None, Some(axis)) => Role::Reduction(axis),
+                (row, None) => Role::Row(row),
+            }
+        };
+        let roles: Vec<Role> = term.iter().map(role).collect();
+        op.linear(slot, data.map(|_| Operand::Input(1 - slot)), roles);
+    }
+}
+
+/// The letters of a term, with `.` for the three dots of an ellipsis.
+fn letters(term: &str) -> Vec<char> {
+    term.replace("...", ".").chars().collect()
+}
+
+/// Replaces the ellipsis by digits that number its axes from the back, so that shorter ones align.
+fn spread(term: &[char], rank: usize) -> Ruling<Vec<char>> {
+    let Some(place) = term.iter().position(|&c| c == '.') else {
+        if rank != usize::MAX && term.len() != rank {
+            return Err(Unsupported("its equation does not fit an input's rank"));
+        }
+        return Ok(term.to_vec());
+    };
+    if rank == usize::MAX {
+        return Ok(term.to_vec());
+    }
+    let hidden = (rank + 1)
+        .checked_sub(term.len())
+        .filter(|&hidden| hidden < 10)
+        .ok_or(Unsupported("its equation does not fit an input's rank"))?;
+    let mut out = term[..place].to_vec();
+    out.extend(digits(hidden));
+    out.extend(&term[place + 1..]);
+    Ok(out)
+}
+
+fn digits(count: usize) -> impl Iterator<Item = char> {
+    (0..count).rev().map(|i| char::from(b'0' + i as u8))
+}
+
+fn expand_ellipsis(term: Vec<char>, count: usize) -> Vec<char> {
+    let mut out = Vec::with_capacity(term.len() + count);
+    for letter in term {
+        match letter {
+            '.' => out.extend(digits(count)),
+            letter => out.push(letter),
+        }
+    }
+    out
+}

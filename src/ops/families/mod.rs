@@ -1,0 +1,36 @@
+//! One file per family of operators: its rows and its rules.
+
+mod broadcast;
+mod convolution;
+mod elementwise;
+mod gather;
+mod joins;
+mod layout;
+mod matmul;
+mod normalization;
+mod opaque;
+mod pooling;
+mod recurrent;
+mod reduction;
+mod resize;
+mod shapes;
+
+use super::Row;
+
+/// Every operator with a rule, by family.
+pub(crate) const TABLE: &[&[Row]] = &[
+    elementwise::ROWS,
+    convolution::ROWS,
+    matmul::ROWS,
+    normalization::ROWS,
+    joins::ROWS,
+    layout::ROWS,
+    gather::ROWS,
+    broadcast::ROWS,
+    pooling::ROWS,
+    resize::ROWS,
+    reduction::ROWS,
+    recurrent::ROWS,
+    shapes::ROWS,
+    opaque::ROWS,
+];

@@ -1,0 +1,69 @@
+//! Pools over spatial axes: each channel by itself.
+
+use super::convolution::window_sizes;
+use crate::axes::{Extent, Type};
+use crate::ops::typing::{Ruling, Typing, Unsupported};
+use crate::ops::{Row, row};
+
+pub(in crate::ops) const ROWS: &[Row] = &[
+    row("AveragePool", window),
+    row("MaxPool", selecting_window),
+    row("LpPool", selecting_window),
+    row("GlobalAveragePool", global),
+    row("GlobalMaxPool", selecting_global),
+    row("GlobalLpPool", selecting_global),
+];
+
+const POOLED: &str = "is pooled";
+
+fn image(op: &mut Typing) -> Ruling<Vec<Type>> {
+    let x = op.input(0)?;
+    if x.len() < 2 {
+        return Err(Unsupported("its data has no channel axis"));
+    }
+    op.pin_all(&x[2..], POOLED);
+    Ok(x)
+}
+
+fn window(op: &mut Typing) -> Ruling {
+    let x = image(op)?;
+    let kernel = op
+        .ints("kernel_shape")
+        .filter(|kernel| kernel.len() == x.len() - 2);
+    let kernel = kernel.ok_or(Unsupported("it has no kernel shape"))?;
+    let kernel: Vec<Extent> = kernel.into_iter().map(Extent::Known).collect();
+    let mut out = x[..2].to_vec();
+    out.extend(window_sizes(op, &x[2..], &kernel)?);
+    if op.has_output(1) {
+        // Indices count through the channels as well.
+        op.pin(&x[1], "is counted by the indices of a pool");
+    }
+    for slot in 0..op.output_count() {
+        op.output(slot, out.clone());
+    }
+    Ok(())
+}
+
+fn selecting_window(op: &mut Typing) -> Ruling {
+    window(op)?;
+    let channel = op.input(0)?.swap_remove(1);
+    op.nonlinear(&channel, POOLED);
+    Ok(())
+}
+
+fn global(op: &mut Typing) -> Ruling {
+    let x = image(op)?;
+    let mut out = x[..2].to_vec();
+    for _ in &x[2..] {
+        out.push(op.fixed(Extent::ONE, POOLED));
+    }
+    op.output(0, out);
+    Ok(())
+}
+
+fn selecting_global(op: &mut Typing) -> Ruling {
+    global(op)?;
+    let channel = op.input(0)?.swap_remove(1);
+    op.nonlinear(&channel, POOLED);
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Axes that are summed up, ranked or normalised to a distribution.
+
+use crate::axes::{Extent, Type};
+use crate::onnx::ElementType;
+use crate::ops::shapes::arithmetic as ev;
+use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
+use crate::ops::{Row, row};
+
+pub(in crate::ops) const ROWS: &[Row] = &[
+    row("ReduceMean", reduce),
+    row("ReduceSum", reduce),
+    row("ReduceMax", reduce),
+    row("ReduceMin", reduce),
+    row("ReduceProd", reduce).evaluated(ev::reduce_product),
+    row("ReduceL1", reduce),
+    row("ReduceL2", reduce),
+    row("ReduceSumSquare", reduce),
+    row("ReduceLogSum", reduce),
+    row("ReduceLogSumExp", reduce),
+    row("Softmax", softmax),
+    row("LogSoftmax", softmax),
+    row("Hardmax", softmax),
+    row("ArgMax", arg).yields(ElementType::Int64),
+    row("ArgMin", arg).yields(ElementType::Int64),
+    row("TopK", top_k),
+    row("CumSum", cumulative),
+    row("Trilu", triangle),
+];
+
+fn reduce(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    let axes = op.constants(1, "axes")?.unwrap_or_default();
+    if axes.is_empty() && op.int("noop_with_empty_axes", 0) != 0 {
+        op.output(0, x);
+        return Ok(());
+    }
+    let axes: Vec<usize> = match axes.is_empty() {
+        true => (0..x.len()).collect(),
+        false => axes
+            .into_iter()
+            .map(|axis| axis_of(axis, x.len()))
+            .collect::<Ruling<_>>()?,
+    };
+    for &axis in &axes {
+        op.mixing(&x[axis], "is reduced over");
+    }
+    let keep = op.int("keepdims", 1) != 0;
+    let out = without(op, &x, &axes, keep);
+    op.output(0, out);
+    Ok(())
+}
+
+/// `x` with the given axes reduced to size 1, or removed.
+fn without(op: &mut Typing, x: &[Type], axes: &[usize], keep: bool) -> Vec<Type> {
+    let mut out = Vec::with_capacity(x.len());
+    for (place, axis) in x.iter().enumerate() {
+        if !axes.contains(&place) {
+            out.push(axis.clone());
+        } else if keep {
+            out.push(op.fixed(Extent::ONE, "is reduced"));
+        }
+    }
+    out
+}
+
+/// Up to operator set 12 all axes from `axis` on form one distribution, from 13 on a single axis does.
+fn softmax(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    let old = op.opset() < 13;
+    let axis = axis_of(op.int("axis", if old { 1 } else { -1 }), x.len())?;
+    let last = if old { x.len() - 1 } else { axis };
+    op.pin_all(&x[axis..=last], "is a probability distribution");
+    op.output(0, x);
+    Ok(())
+}
+
+fn arg(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    let axis = axis_of(op.int("axis", 0), x.len())?;
+    op.pin(&x[axis], "is searched for a position");
+    let keep = op.int("keepdims", 1) != 0;
+    let out = without(op, &x, &[axis], keep);
+    op.output(0, out);
+    Ok(())
+}
+
+fn top_k(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    let axis = axis_of(op.int("axis", -1), x.len())?;
+    let why = "is ranked";
+    op.pin(&x[axis], why);
+    let count = match op.int("k", -1) {
+        -1 => op.integers(1).and_then(|k| k.first().cloned().flatten()),
+        k => Some(Extent::Known(k)),
+    };
+    let mut out = x;
+    out[axis] = match count {
+        Some(count) => op.fixed(count, why),
+        None => op.unknown(0, axis, why),
+    };
+    for slot in 0..op.output_count() {
+        op.output(slot, out.clone());
+    }
+    Ok(())
+}
+
+fn cumulative(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    let axis = op
+        .constants(1, "axis")?
+        .and_then(|axis| axis.first().copied());
+    let axis = axis.ok_or(Unsupported("its axis is not given"))?;
+    let axis = axis_of(axis, x.len())?;
+    op.pin(&x[axis], "is summed up in order");
+    op.output(0, x);
+    Ok(())
+}
+
+fn triangle(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    op.integers(1);
+    let from = x.len().saturating_sub(2);
+    op.pin_all(&x[from..], "is cut along a diagonal");
+    op.output(0, x);
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! How many channels of each dimension stay: by scope and ratio, or as many as a budget allows.
+//!
+//! All depends on one number, the ratio: a larger one never keeps more of any dimension. A budget is met by
+//! bisecting it on the cost of what would be left, and by giving back single channels, the most important
+//! first, as long as they fit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::ranked::Ranked;
+use crate::axes::Kept;
+use crate::dimensions::{Analysis, Dimension};
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use crate::plan::{CostBudget, Scope, Settings};
+
+/// Halvings of the ratio: more than channels can tell apart.
+const HALVINGS: usize = 40;
+
+/// Channels per block that stay of every dimension; of no meaning for those that are not ranked.
+///
+/// # Errors
+/// A budget that cannot be met.
+pub(super) fn counts(
+    analysis: &Analysis,
+    ranked: &[Option<Ranked>],
+    settings: &Settings,
+) -> Result<Vec<usize>> {
+    let pools = pools(analysis, ranked, settings.scope);
+    let at = |ratio: f64| at_ratio(ranked, &pools, ratio);
+    match settings.budget {
+        None => Ok(at(settings.ratio)),
+        Some(budget) => within(analysis, ranked, budget, &at),
+    }
+}
+
+/// A removable step: its importance, its dimension, the channels that it counts for.
+struct Step {
+    score: f64,
+    dimension: usize,
+    channels: usize,
+}
+
+/// The steps of each set of dimensions that are ranked together, least important first; none for the uniform
+/// scope.
+fn pools(analysis: &Analysis, ranked: &[Option<Ranked>], scope: Scope) -> Vec<Vec<Step>> {
+    let mut pools: BTreeMap<String, Vec<Step>> = BTreeMap::new();
+    for (place, ranked) in ranked.iter().enumerate() {
+        let Some(ranked) = ranked.as_ref().filter(|ranked| ranked.own.is_none()) else {
+            continue;
+        };
+        let class = match scope {
+            Scope::Uniform | Scope::Allocated => continue,
+            Scope::Global => String::new(),
+            Scope::Isomorphic => class(analysis, &analysis.dimensions()[place]),
+        };
+        let steps = ranked.steps.iter().map(|&score| Step {
+            score,
+            dimension: place,
+            channels: ranked.blocks,
+        });
+        pools.entry(class).or_default().extend(steps);
+    }
+    let mut pools: Vec<Vec<Step>> = pools.into_values().collect();
+    for pool in &mut pools {
+        pool.sort_by(|a, b| {
+            a.score
+                .total_cmp(&b.score)
+                .then(b.dimension.cmp(&a.dimension))
+        });
+    }
+    pools
+}
+
+/// What makes two dimensions alike: the operators that produce and read them, and whether they mix.
+fn class(analysis: &Analysis, dimension: &Dimension) -> String {
+    let operators = |nodes: &[NodeId]| {
+        let name = |&node: &NodeId| analysis.graph().node_proto(node).op_type().to_owned();
+        let mut names: Vec<String> = nodes.iter().map(name).collect();
+        names.sort();
+        names.dedup();
+        names.join(",")
+    };
+    format!(
+        "{} -> {} {}",
+        operators(&dimension.producers),
+        operators(&dimension.consumers),
+        dimension.mixing.is_some()
+    )
+}
+
+/// Channels per block that stay when every dimension loses the same share.
+pub(super) fn at_uniform_ratio(ranked: &[Option<Ranked>], ratio: f64) -> Vec<usize> {
+    at_ratio(ranked, &[], ratio)
+}
+
+fn at_ratio(ranked: &[Option<Ranked>], pools: &[Vec<Step>], ratio: f64) -> Vec<usize> {
+    let mut kept: Vec<usize> = ranked
+        .iter()
+        .map(|ranked| match ranked {
+            None => 0,
+            Some(ranked) => match (ranked.own, pools.is_empty()) {
+                (Some(own), _) => ranked.at(own),
+                (None, true) => ranked.at(ratio),
+                (None, false) => ranked.size,
+            },
+        })
+        .collect();
+    for pool in pools {
+        let channels: usize = pool.iter().map(|step| step.channels).sum();
+        let mut left = (channels as f64 * ratio).floor() as usize;
+        for step in pool {
+            if left < step.channels {
+                break;
+            }
+            left -= step.channels;
+            kept[step.dimension] -= 1;
+        }
+    }
+    if !pools.is_empty() {
+        for (kept, ranked) in kept.iter_mut().zip(ranked) {
+            if let Some(ranked) = ranked.as_ref().filter(|ranked| ranked.own.is_none()) {
+                *kept = ranked.allowed(*kept);
+            }
+        }
+    }
+    kept
+}
+
+/// The most that fits a budget: the smallest ratio that meets it, then single steps back while they fit.
+fn within(
+    analysis: &Analysis,
+    ranked: &[Option<Ranked>],
+    budget: CostBudget,
+    at: &dyn Fn(f64) -> Vec<usize>,
+) -> Result<Vec<usize>> {
+    let before = budget.cost.of(&analysis.model_totals());
+    let target = (before as f64 * budget.share).floor() as u64;
+    let cost = |counts: &[usize]| {
+        budget
+            .cost
+            .of(&analysis.totals(&kept(analysis, ranked, counts)))
+    };
+    let (mut low, mut high) = (0.0, 1.0);
+    let smallest = cost(&at(high));
+    if smallest > target {
+        return Err(Error::Budget {
+            what: budget.cost.to_string(),
+            asked: budget.share,
+            reachable: smallest as f64 / before.max(1) as f64,
+        });
+    }
+    for _ in 0..HALVINGS {
+        let middle = (low + high) / 2.0;
+        match cost(&at(middle)) <= target {
+            true => high = middle,
+            false => low = middle,
+        }
+    }
+    let mut counts = at(high);
+    while grow(ranked, &mut counts, &|counts| cost(counts) <= target) {}
+    Ok(counts)
+}
+
+/// Gives every dimension one step back if it fits, the most important first; true if any did.
+fn grow(ranked: &[Option<Ranked>], counts: &mut [usize], fits: &dyn Fn(&[usize]) -> bool) -> bool {
+    let mut steps: Vec<(f64, usize, usize)> = Vec::new();
+    for (place, ranked) in ranked.iter().enumerate() {
+        if let Some(ranked) = ranked.as_ref().filter(|ranked| ranked.own.is_none())
+            && counts[place] < ranked.size
+        {
+            let next = ranked.allowed(counts[place] + 1);
+            steps.push((ranked.steps[counts[place]], place, next));
+        }
+    }
+    steps.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let mut grown = false;
+    for (_, place, next) in steps {
+        let before = std::mem::replace(&mut counts[place], next);
+        match fits(counts) {
+            true => grown = true,
+            false => counts[place] = before,
+        }
+    }
+    grown
+}
+
+/// Numbers of channels as kept positions; costs depend on numbers only.
+pub(super) fn kept(analysis: &Analysis, ranked: &[Option<Ranked>], counts: &[usize]) -> Kept {
+    let mut kept = Kept::default();
+    for ((dimension, ranked), &count) in analysis.dimensions().iter().zip(ranked).zip(counts) {
+        if let Some(ranked) = ranked.as_ref().filter(|ranked| count < ranked.size) {
+            let channels = count * ranked.blocks;
+            kept.insert(dimension.var, Arc::from_iter(0..channels as u32));
+        }
+    }
+    kept
+}

@@ -1,0 +1,72 @@
+//! Divergence of the outputs by the size of one dimension, its readers refitted.
+//!
+//! Each dimension is cut alone; the layers that read it get the fold of what was removed, so that what is
+//! measured is what recovery cannot repair either.
+
+use std::sync::Arc;
+
+use super::allocate::Curve;
+use super::outputs::{LEAST_SAMPLES, Outputs, samples_of};
+use super::select::Ranking;
+use crate::axes::Kept;
+use crate::dimensions::DimensionId;
+use crate::error::Result;
+use crate::metrics::divergence;
+use crate::recover::fold_dimension;
+use crate::rewrite::prune_to;
+
+/// Sizes per dimension: this many equal steps, fewer for a model that is expensive to run.
+const STEPS: [usize; 2] = [8, 4];
+/// Models that are made with the larger number of steps.
+const MOST_MODELS: usize = 320;
+/// By dimension its curve; empty for one that may not be pruned.
+///
+/// # Errors
+/// Data that cannot be read, or a provider that refuses the model.
+pub(crate) fn curves(
+    runs: &Outputs,
+    ranking: &Ranking,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<Curve>> {
+    let dimensions = runs.analysis.dimensions();
+    let levels = |steps: usize| -> Vec<Vec<(usize, Vec<u32>)>> {
+        let all = (0..dimensions.len()).map(|place| ranking.levels(DimensionId(place), steps));
+        all.collect()
+    };
+    let mut plans = levels(STEPS[0]);
+    let count = |plans: &[Vec<_>]| plans.iter().map(Vec::len).sum::<usize>().max(1);
+    if count(&plans) > MOST_MODELS || runs.affordable(count(&plans)) <= 2 * LEAST_SAMPLES {
+        plans = levels(STEPS[1]);
+    }
+    let samples = runs.affordable(count(&plans));
+    let mut dense = Vec::new();
+    runs.run(runs.analysis.graph().model(), samples, &mut |_, outputs| {
+        dense.push(outputs);
+    })?;
+    let total = count(&plans);
+    let mut done = 0;
+    let mut out = Vec::new();
+    for (dimension, plans) in dimensions.iter().zip(plans) {
+        let mut curve = Curve::new();
+        for (size, kept) in plans {
+            let folded =
+                fold_dimension(runs.analysis, runs.layers, runs.stats, dimension.var, &kept)?;
+            let mut positions = Kept::default();
+            positions.insert(dimension.var, Arc::from(kept));
+            let edited = folded.applied(runs.analysis)?;
+            let pruned = prune_to(&edited, &positions)?;
+            let (mut sum, mut rows) = (0.0, 0);
+            runs.run(&pruned, samples, &mut |number, outputs| {
+                if let Some(dense) = dense.get(number) {
+                    sum += divergence(dense, &outputs);
+                    rows += samples_of(dense);
+                }
+            })?;
+            curve.push((size, sum / rows.max(1) as f64));
+            done += 1;
+            progress(done, total);
+        }
+        out.push(curve);
+    }
+    Ok(out)
+}

@@ -1,0 +1,115 @@
+//! Running models on the first samples of a data set, as many as are affordable.
+
+use crate::data::first_held_out;
+use crate::data::{Batch, DataSet};
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::layers::Layer;
+use crate::metrics::divergence;
+use crate::onnx::Model;
+use crate::runtime::{Provider, Runtime, Session, SessionOptions, Tensor};
+use crate::statistics::Stats;
+
+/// Samples that outputs are compared on.
+const MOST_SAMPLES: usize = 256;
+pub(super) const LEAST_SAMPLES: usize = 16;
+/// Multiply-accumulate operations that all runs together may take.
+const BUDGET: f64 = 1.5e12;
+/// Numbers in the dense model's outputs that are held at a time.
+const MOST_OUTPUTS: usize = 32 << 20;
+
+/// With what models are measured.
+pub(crate) struct Outputs<'a> {
+    pub(crate) analysis: &'a Analysis,
+    pub(crate) layers: &'a [Layer],
+    pub(crate) stats: &'a Stats,
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) provider: &'a Provider,
+    pub(crate) data: &'a DataSet<'a>,
+}
+
+pub(super) type Tensors = Vec<(String, Tensor)>;
+
+/// Runs a session on what it takes of a batch.
+fn run_on(session: &mut Session, batch: &Batch) -> Result<Tensors> {
+    let names: Vec<String> = session.inputs().into_iter().map(|i| i.name).collect();
+    let inputs = batch.inputs.iter();
+    let inputs: Vec<_> = inputs
+        .filter(|(name, _)| names.contains(name))
+        .cloned()
+        .collect();
+    session.run(&inputs)
+}
+
+/// Number of samples that outputs are of.
+pub(super) fn samples_of(outputs: &Tensors) -> usize {
+    let first = outputs
+        .first()
+        .and_then(|(_, tensor)| tensor.shape().first());
+    first.copied().unwrap_or(1)
+}
+
+impl Outputs<'_> {
+    /// Samples that the model can be run on this many times.
+    pub(super) fn affordable(&self, runs: usize) -> usize {
+        let macs = self.analysis.model_totals().macs.max(1) as f64;
+        let batch = self.analysis.sizes().get("batch").unwrap_or(1).max(1) as f64;
+        let samples = (BUDGET * batch / macs / runs.max(1) as f64) as usize;
+        samples.clamp(LEAST_SAMPLES, MOST_SAMPLES)
+    }
+
+    /// A session for a model.
+    pub(super) fn session(&self, model: &Model) -> Result<Session> {
+        let options = SessionOptions {
+            provider: self.provider.clone(),
+            ..SessionOptions::default()
+        };
+        self.runtime.session_with(model, "the model", &options)
+    }
+
+    /// The divergence of models from the original on the samples that recovery holds out, per sample; on all of
+    /// them if there is only one batch.
+    ///
+    /// # Errors
+    /// Data that cannot be read, or a provider that refuses a model.
+    pub(crate) fn held_out_divergences(&self, models: [&Model; 2]) -> Result<[f64; 2]> {
+        let mut dense = self.session(self.analysis.graph().model())?;
+        let mut sessions = [self.session(models[0])?, self.session(models[1])?];
+        let (mut sums, mut samples) = ([0.0; 2], 0);
+        let batches = self.data.batches();
+        for number in first_held_out(self.data).min(batches - 1)..batches {
+            let batch = self.data.batch(number)?;
+            samples += batch.samples;
+            let outputs = run_on(&mut dense, &batch)?;
+            for (sum, session) in sums.iter_mut().zip(&mut sessions) {
+                *sum += divergence(&outputs, &run_on(session, &batch)?);
+            }
+        }
+        Ok(sums.map(|sum| sum / samples.max(1) as f64))
+    }
+
+    /// Runs a model on the first samples.
+    pub(super) fn run(
+        &self,
+        model: &Model,
+        samples: usize,
+        each: &mut dyn FnMut(usize, Tensors),
+    ) -> Result<()> {
+        let mut session = self.session(model)?;
+        let (mut seen, mut numbers) = (0, 0);
+        for number in 0..self.data.batches() {
+            if seen >= samples || numbers >= MOST_OUTPUTS {
+                break;
+            }
+            let batch = self.data.batch(number)?;
+            seen += batch.samples;
+            let outputs = run_on(&mut session, &batch)?;
+            let lengths = outputs
+                .iter()
+                .map(|(_, t)| t.shape().iter().product::<usize>());
+            numbers += lengths.sum::<usize>();
+            each(number, outputs);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! Selection: which dimensions are pruned, by how much, and why the others are not.
+
+use super::allocate::{Curve, allocated};
+use super::counts::counts;
+use super::ranked::Ranked;
+use crate::dimensions::{Analysis, Dimension, DimensionId};
+use crate::error::{Error, Result};
+use crate::patterns::Patterns;
+use crate::plan::{Decision, Scope, Selection, Settings};
+
+/// Chooses the channels that stay: of every eligible dimension those with the highest scores, as many as the
+/// scope, the ratio or the budget leave it, never fewer than asked.
+///
+/// # Errors
+/// A ratio or share outside its range, a pattern that is no glob or matches nothing, a budget that cannot be
+/// met, or a scope that needs measured divergences.
+pub fn select(analysis: &Analysis, scores: &[Vec<f64>], settings: &Settings) -> Result<Selection> {
+    Ranking::new(analysis, scores, settings)?.select(&[])
+}
+
+/// The channels of every dimension in the order of their scores, with what may happen to them.
+pub(crate) struct Ranking<'a> {
+    analysis: &'a Analysis,
+    settings: &'a Settings,
+    /// By dimension why it may not be pruned.
+    reasons: Vec<Option<String>>,
+    /// By dimension; none where it may not be pruned.
+    ranked: Vec<Option<Ranked>>,
+}
+
+impl<'a> Ranking<'a> {
+    /// # Errors
+    /// Those of [`select`] but for budgets.
+    pub(crate) fn new(
+        analysis: &'a Analysis,
+        scores: &[Vec<f64>],
+        settings: &'a Settings,
+    ) -> Result<Ranking<'a>> {
+        settings.check()?;
+        let mut reasons = eligibility(analysis, settings)?;
+        let own = own_ratios(analysis, settings)?;
+        one_factor(analysis, &mut reasons);
+        let dimensions = analysis.dimensions();
+        let ranked = (0..dimensions.len()).map(|place| {
+            let free = reasons[place].is_none();
+            free.then(|| Ranked::new(&dimensions[place], &scores[place], own[place], settings))
+        });
+        Ok(Ranking {
+            ranked: ranked.collect(),
+            analysis,
+            settings,
+            reasons,
+        })
+    }
+
+    /// The model.
+    pub(crate) fn analysis(&self) -> &'a Analysis {
+        self.analysis
+    }
+
+    /// The sizes below its own that a dimension could be cut to, in `steps` equal steps, the largest first, each
+    /// with the channels that would stay.
+    pub(crate) fn levels(&self, dimension: DimensionId, steps: usize) -> Vec<(usize, Vec<u32>)> {
+        let Some(ranked) = &self.ranked[dimension.0] else {
+            return Vec::new();
+        };
+        let levels = ranked.levels(steps).into_iter();
+        let level = |keep: usize| match ranked.decide(keep, self.settings) {
+            Decision::Prune(kept) => Some((keep, kept)),
+            Decision::Leave(_) => None,
+        };
+        levels.filter_map(level).collect()
+    }
+
+    /// A decision for every dimension. `curves` says by dimension what sizes cost at the outputs, as the
+    /// allocated scope needs it.
+    ///
+    /// # Errors
+    /// A budget that cannot be met, or a scope that needs curves and has none.
+    pub(crate) fn select(self, curves: &[Curve]) -> Result<Selection> {
+        let kept = match self.settings.scope {
+            Scope::Allocated if curves.is_empty() => {
+                return Err(Error::Usage(
+                    "the allocated scope spreads a budget by what is measured on data: give some with --calibration, or use another scope"
+                        .to_owned(),
+                ));
+            }
+            Scope::Allocated => allocated(self.analysis, &self.ranked, self.settings, curves)?,
+            _ => counts(self.analysis, &self.ranked, self.settings)?,
+        };
+        let decisions = self.reasons.into_iter().zip(self.ranked).zip(kept);
+        let decisions = decisions.map(|((reason, ranked), kept)| match (reason, ranked) {
+            (Some(reason), _) => Decision::Leave(reason),
+            (None, Some(ranked)) => ranked.decide(kept, self.settings),
+            (None, None) => Decision::Leave("it was not ranked".to_owned()),
+        });
+        Ok(Selection {
+            decisions: decisions.collect(),
+        })
+    }
+}
+
+/// The ratio that `--ratio-for` gives each dimension; of several patterns that match the last counts.
+fn own_ratios(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<f64>>> {
+    let patterns = Patterns::new(settings.ratio_for.iter().map(|(glob, _)| glob.as_str()))?;
+    let own = analysis.dimensions().iter().map(|dimension| {
+        let place = patterns.matched(&labels(analysis, dimension));
+        place.map(|place| settings.ratio_for[place].1)
+    });
+    let own = own.collect();
+    patterns.all_used("dimension", "secateur inspect")?;
+    Ok(own)
+}
+
+/// Why each dimension may not be pruned; `None` where it may.
+fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<String>>> {
+    let skip = Patterns::new(settings.skip.iter().map(String::as_str))?;
+    let only = Patterns::new(settings.only.iter().map(String::as_str))?;
+    let mut out = Vec::new();
+    for dimension in analysis.dimensions() {
+        let labels = labels(analysis, dimension);
+        let (skipped, chosen) = (skip.matched(&labels), only.matched(&labels));
+        out.push(if let Some(place) = skipped {
+            Some(format!("skipped by --skip '{}'", skip.text(place)))
+        } else if !only.is_empty() && chosen.is_none() {
+            Some("not named by --only".to_owned())
+        } else {
+            match &dimension.mixing {
+                Some(reason) if settings.exact => Some(format!("--exact, and it mixes: {reason}")),
+                _ => None,
+            }
+        });
+    }
+    skip.all_used("dimension", "secateur inspect")?;
+    only.all_used("dimension", "secateur inspect")?;
+    Ok(out)
+}
+
+/// What a pattern may match: the dimension's name and the names of the nodes that produce it.
+fn labels(analysis: &Analysis, dimension: &Dimension) -> Vec<String> {
+    let nodes = dimension.producers.iter();
+    let names = nodes.map(|&node| analysis.graph().node_proto(node).name().to_owned());
+    std::iter::once(dimension.name.clone())
+        .chain(names)
+        .collect()
+}
+
+/// Of dimensions that multiply each other only one is pruned, or a ratio of one half would remove three
+/// quarters: the outermost, which is the heads of an attention.
+fn one_factor(analysis: &Analysis, reasons: &mut [Option<String>]) {
+    let names: Vec<&str> = analysis
+        .dimensions()
+        .iter()
+        .map(|d| d.name.as_str())
+        .collect();
+    let mut chosen = vec![false; reasons.len()];
+    for product in analysis.products() {
+        let free = |factor: &Vec<DimensionId>, chosen: &[bool], settled: bool| {
+            let eligible = |id: &DimensionId| reasons[id.0].is_none();
+            factor
+                .iter()
+                .any(|id| eligible(id) && (!settled || chosen[id.0]))
+        };
+        let settled = product
+            .iter()
+            .position(|factor| free(factor, &chosen, true));
+        let place = settled.or_else(|| {
+            product
+                .iter()
+                .position(|factor| free(factor, &chosen, false))
+        });
+        let Some(place) = place else { continue };
+        let winner = product[place]
+            .iter()
+            .map(|id| names[id.0])
+            .next()
+            .unwrap_or("");
+        for (other, factor) in product.iter().enumerate() {
+            for id in factor {
+                if other == place {
+                    chosen[id.0] = reasons[id.0].is_none();
+                } else if reasons[id.0].is_none() && !product[place].contains(id) {
+                    chosen[id.0] = false;
+                    reasons[id.0] = Some(format!("multiplies '{winner}', which is pruned instead"));
+                }
+            }
+        }
+    }
+}

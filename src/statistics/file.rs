@@ -1,0 +1,312 @@
+//! Statistics of all layers in a safetensors file, so that many plans need one calibration.
+//!
+//! For every layer `NAME`: `NAME.rows` (U64, `[1]`), `NAME.mean` (F64, `[batches, columns]`),
+//! `NAME.covariance` (F32, `[batches, columns, columns]`), `NAME.min`, `NAME.max` and `NAME.zeros` (the
+//! share of zeros; F32, `[batches, columns]`).
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use bytes::Bytes;
+use faer::Mat;
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{Dtype, SafeTensors};
+
+use super::{Statistic, Statistics, Walk};
+use crate::algebra::from_rows;
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::layers::Layer;
+
+/// What is measured.
+const WANTED: [Statistic; 5] = [
+    Statistic::Products,
+    Statistic::Sums,
+    Statistic::Min,
+    Statistic::Max,
+    Statistic::Zeros,
+];
+/// Bytes of Gram matrices that may be accumulated at a time.
+const AT_ONCE: usize = 512 << 20;
+/// Bytes per element of a Gram matrix while it is accumulated.
+const WIDTH: usize = 16;
+const VERSION: (&str, &str) = ("secateur.stats", "2");
+const HASH: &str = "secateur.model_hash";
+const DATA: &str = "secateur.data";
+
+/// Statistics of the columns of layers over a data set.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    metadata: Metadata,
+    data: Bytes,
+    name: String,
+}
+
+/// Statistics of the columns of one layer, by batch.
+pub(crate) struct LayerStats {
+    /// Means.
+    pub(crate) mean: Vec<Vec<f64>>,
+    /// Minima.
+    pub(crate) min: Vec<Vec<f64>>,
+    /// Maxima.
+    pub(crate) max: Vec<Vec<f64>>,
+    /// Share of zeros.
+    pub(crate) zeros: Vec<Vec<f64>>,
+}
+
+/// Numbers that wait in a file to be written as tensors.
+struct Collected {
+    file: File,
+    tensors: Vec<(String, TensorInfo)>,
+    length: usize,
+}
+
+impl Collected {
+    fn push(&mut self, name: String, dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(spill_fault)?;
+        let data_offsets = (self.length, self.length + bytes.len());
+        self.length = data_offsets.1;
+        let info = TensorInfo {
+            dtype,
+            shape,
+            data_offsets,
+        };
+        self.tensors.push((name, info));
+        Ok(())
+    }
+
+    fn push_layer(&mut self, layer: &Layer, statistics: &mut Statistics) -> Result<()> {
+        let rows = statistics.rows.max(1) as f64;
+        let (batches, columns) = (layer.batches(), layer.columns());
+        let name = |what: &str| format!("{}.{what}", layer.name);
+        let bytes = statistics.rows.to_le_bytes();
+        self.push(name("rows"), Dtype::U64, vec![1], &bytes)?;
+        let mut means = statistics.take(Statistic::Sums);
+        means.iter_mut().flatten().for_each(|sum| *sum /= rows);
+        let bytes: Vec<u8> = means
+            .iter()
+            .flatten()
+            .flat_map(|n| n.to_le_bytes())
+            .collect();
+        self.push(name("mean"), Dtype::F64, vec![batches, columns], &bytes)?;
+        let mut bytes = Vec::new();
+        for (gram, mean) in statistics.take(Statistic::Products).iter().zip(&means) {
+            for (row, mean_i) in gram.chunks_exact(columns).zip(mean) {
+                let centred = row
+                    .iter()
+                    .zip(mean)
+                    .map(|(sum, mean_j)| sum / rows - mean_i * mean_j);
+                bytes.extend(centred.flat_map(|n| (n as f32).to_le_bytes()));
+            }
+        }
+        let shape = vec![batches, columns, columns];
+        self.push(name("covariance"), Dtype::F32, shape, &bytes)?;
+        for (what, statistic, scale) in [
+            ("min", Statistic::Min, 1.0),
+            ("max", Statistic::Max, 1.0),
+            ("zeros", Statistic::Zeros, rows),
+        ] {
+            let numbers = statistics.take(statistic);
+            let numbers = numbers.iter().flatten();
+            let bytes: Vec<u8> = numbers
+                .flat_map(|n| ((n / scale) as f32).to_le_bytes())
+                .collect();
+            self.push(name(what), Dtype::F32, vec![batches, columns], &bytes)?;
+        }
+        Ok(())
+    }
+}
+
+fn spill_fault(source: io::Error) -> Error {
+    Error::Write {
+        path: std::env::temp_dir(),
+        source,
+    }
+}
+
+impl Stats {
+    /// Measures `layers` by a walk over the model and its data.
+    ///
+    /// # Errors
+    /// Those of [`Walk::run`], and a temporary file that cannot be written.
+    pub(crate) fn measure(
+        walk: &Walk,
+        layers: &[&Layer],
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Stats> {
+        let size = |layer: &&Layer| layer.batches() * layer.columns() * layer.columns();
+        let walk = Walk {
+            analysis: walk.analysis,
+            runtime: walk.runtime,
+            provider: walk.provider.clone(),
+            data: walk.data,
+            // Gram matrices of all layers at once might not fit.
+            in_order: WIDTH * layers.iter().map(size).sum::<usize>() > AT_ONCE,
+        };
+        let mut collected = Collected {
+            file: tempfile::tempfile().map_err(spill_fault)?,
+            tensors: Vec::new(),
+            length: 0,
+        };
+        walk.run(
+            layers,
+            &WANTED,
+            &mut |place, mut statistics| {
+                collected.push_layer(layers[place], &mut statistics)?;
+                Ok(None)
+            },
+            progress,
+        )?;
+        let facts = HashMap::from([
+            (VERSION.0.to_owned(), VERSION.1.to_owned()),
+            (
+                HASH.to_owned(),
+                walk.analysis.graph().model().hash().to_owned(),
+            ),
+            (DATA.to_owned(), walk.data.describe()),
+        ]);
+        let metadata = Metadata::new(Some(facts), collected.tensors)
+            .map_err(|fault| Error::data("the statistics", fault.to_string()))?;
+        Ok(Stats {
+            metadata,
+            data: mapped(&collected.file).map_err(spill_fault)?,
+            name: "the statistics".to_owned(),
+        })
+    }
+
+    /// Writes the statistics to a file.
+    ///
+    /// # Errors
+    /// The file cannot be written; an old one is untouched then.
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        files::replace(path, |out| {
+            let mut header = serde_json::to_string(&self.metadata)?;
+            // Data starts at a multiple of 8 bytes.
+            let padded = header.len().next_multiple_of(8);
+            header.extend(std::iter::repeat_n(' ', padded - header.len()));
+            out.write_all(&(header.len() as u64).to_le_bytes())?;
+            out.write_all(header.as_bytes())?;
+            out.write_all(&self.data)
+        })
+    }
+
+    /// Reads statistics of the analysed model.
+    ///
+    /// # Errors
+    /// An unreadable file, one that holds no statistics, or those of another model.
+    pub(crate) fn open(path: &Path, analysis: &Analysis) -> Result<Stats> {
+        let read_fault = |source| Error::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let name = path.display().to_string();
+        let fault = |why: String| Error::data(&name, why);
+        let bytes = mapped(&File::open(path).map_err(read_fault)?).map_err(read_fault)?;
+        let (header, metadata) = SafeTensors::read_metadata(&bytes)
+            .map_err(|why| fault(format!("is no safetensors file: {why}")))?;
+        let facts = metadata.metadata().clone().unwrap_or_default();
+        if facts.get(VERSION.0).map(String::as_str) != Some(VERSION.1) {
+            return Err(fault(
+                "holds no statistics of this version; delete it to have them measured anew"
+                    .to_owned(),
+            ));
+        }
+        let hash = analysis.graph().model().hash();
+        if facts.get(HASH).map(String::as_str) != Some(hash) {
+            return Err(fault(format!(
+                "was measured on a model with hash {}, this one has {hash}; name another file or delete it",
+                facts.get(HASH).map_or("?", String::as_str)
+            )));
+        }
+        Ok(Stats {
+            metadata,
+            data: bytes.slice(8 + header..),
+            name,
+        })
+    }
+
+    /// On which data they were measured.
+    pub(crate) fn describe(&self) -> String {
+        let facts = self.metadata.metadata().as_ref();
+        let data = facts.and_then(|facts| facts.get(DATA)).cloned();
+        data.unwrap_or_default()
+    }
+
+    fn tensor(&self, layer: &Layer, what: &str, dtype: Dtype, shape: &[usize]) -> Result<&[u8]> {
+        let name = format!("{}.{what}", layer.name);
+        let info = self.metadata.info(&name);
+        let info = info.filter(|info| info.dtype == dtype && info.shape == shape);
+        let bytes = info.and_then(|info| self.data.get(info.data_offsets.0..info.data_offsets.1));
+        bytes.ok_or_else(|| {
+            let why =
+                format!("has no '{name}' of shape {shape:?}; delete it to have it measured anew");
+            Error::data(&self.name, why)
+        })
+    }
+
+    /// True if a layer was measured.
+    pub(crate) fn has(&self, layer: &Layer) -> bool {
+        self.metadata
+            .info(&format!("{}.rows", layer.name))
+            .is_some()
+    }
+
+    /// Rows that a layer's statistics are made of: samples times places.
+    pub(crate) fn rows(&self, layer: &Layer) -> Result<u64> {
+        let bytes = self.tensor(layer, "rows", Dtype::U64, &[1])?;
+        let first = bytes.as_chunks().0.first();
+        Ok(first.map_or(0, |&bytes| u64::from_le_bytes(bytes)))
+    }
+
+    /// The statistics of a layer but for its covariances.
+    ///
+    /// # Errors
+    /// The layer is not in the file, or has another shape there.
+    pub(crate) fn layer(&self, layer: &Layer) -> Result<LayerStats> {
+        let shape = [layer.batches(), layer.columns()];
+        let by_batch = |numbers: Vec<f64>| -> Vec<Vec<f64>> {
+            let chunks = numbers.chunks(shape[1].max(1));
+            chunks.map(<[f64]>::to_vec).collect()
+        };
+        let floats = |what: &str| {
+            let bytes = self.tensor(layer, what, Dtype::F32, &shape)?;
+            Ok(by_batch(from_f32(bytes)))
+        };
+        let mean = self.tensor(layer, "mean", Dtype::F64, &shape)?;
+        let mean = mean.as_chunks().0.iter();
+        Ok(LayerStats {
+            mean: by_batch(mean.map(|&bytes| f64::from_le_bytes(bytes)).collect()),
+            min: floats("min")?,
+            max: floats("max")?,
+            zeros: floats("zeros")?,
+        })
+    }
+
+    /// The covariance of the columns in one batch of a layer.
+    ///
+    /// # Errors
+    /// The layer is not in the file, or has another shape there.
+    pub(crate) fn covariance(&self, layer: &Layer, batch: usize) -> Result<Mat<f64>> {
+        let columns = layer.columns();
+        let shape = [layer.batches(), columns, columns];
+        let bytes = self.tensor(layer, "covariance", Dtype::F32, &shape)?;
+        let one = 4 * columns * columns;
+        let numbers = from_f32(&bytes[batch * one..][..one]);
+        Ok(from_rows(columns, columns, &numbers))
+    }
+}
+
+fn from_f32(bytes: &[u8]) -> Vec<f64> {
+    let numbers = bytes.as_chunks().0.iter();
+    numbers.map(|&n| f64::from(f32::from_le_bytes(n))).collect()
+}
+
+fn mapped(file: &File) -> io::Result<Bytes> {
+    match file.metadata()?.len() {
+        0 => Ok(Bytes::new()),
+        _ => Ok(Bytes::from_owner(files::mapped(file)?)),
+    }
+}
