@@ -4,19 +4,39 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::extent::Extent;
-use super::types::{Type, Types, VarId};
+use super::types::{TableId, Type, Types, VarId};
 
-/// For pruned variables the positions that stay, ascending; all others keep everything.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(BTreeMap<VarId, Arc<[u32]>>);
+/// For pruned variables of one table of types the positions that stay, ascending; all others keep everything.
+/// It is of no meaning for any other table.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    of: TableId,
+    positions: BTreeMap<VarId, Arc<[u32]>>,
+}
 
 impl Kept {
     pub(crate) fn insert(&mut self, var: VarId, positions: Arc<[u32]>) {
-        self.0.insert(var, positions);
+        self.positions.insert(var, positions);
+    }
+}
+
+impl Types {
+    /// A choice that keeps everything.
+    pub(crate) fn everything(&self) -> Kept {
+        Kept {
+            of: self.id(),
+            positions: BTreeMap::new(),
+        }
     }
 
-    pub(crate) fn get(&self, var: VarId) -> Option<&Arc<[u32]>> {
-        self.0.get(&var)
+    /// The positions of a variable that stay, if it loses any.
+    pub(crate) fn positions<'a>(&self, kept: &'a Kept, var: VarId) -> Option<&'a Arc<[u32]>> {
+        assert_eq!(
+            kept.of,
+            self.id(),
+            "a choice for one model was used on another"
+        );
+        kept.positions.get(&var)
     }
 }
 
@@ -25,7 +45,7 @@ impl Types {
     pub(crate) fn kept_extent(&self, ty: &Type, kept: &Kept) -> Extent {
         const TOO_LARGE: Extent = Extent::Known(i64::MAX);
         match self.normal(ty) {
-            Type::Var(id) => match kept.get(id) {
+            Type::Var(id) => match self.positions(kept, id) {
                 Some(positions) => Extent::from(positions.len()),
                 None => self.var(id).extent.clone(),
             },
@@ -50,7 +70,9 @@ impl Types {
 
     /// True if a variable of `ty` loses positions.
     pub(crate) fn is_pruned(&self, ty: &Type, kept: &Kept) -> bool {
-        self.vars(ty).iter().any(|&id| kept.get(id).is_some())
+        self.vars(ty)
+            .iter()
+            .any(|&id| self.positions(kept, id).is_some())
     }
 
     /// The positions of `ty` that belong to one channel of a variable, ascending; for a block axis those of
@@ -97,7 +119,7 @@ impl Types {
     /// The positions of `ty` that stay, ascending. Only for known sizes.
     pub(crate) fn kept_positions(&self, ty: &Type, kept: &Kept) -> Vec<u32> {
         match self.normal(ty) {
-            Type::Var(id) => match kept.get(id) {
+            Type::Var(id) => match self.positions(kept, id) {
                 Some(positions) => positions.to_vec(),
                 None => (0..self.size(ty)).collect(),
             },

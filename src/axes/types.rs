@@ -1,5 +1,7 @@
 //! The types and their unification.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::extent::Extent;
 
 /// A union-find variable of a [`Types`] table.
@@ -56,13 +58,29 @@ enum Slot {
     Bound(Type),
 }
 
+/// Which table of types something belongs to; a table and its copies have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TableId(u64);
+
+impl Default for TableId {
+    fn default() -> TableId {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        TableId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// All type variables of one analysis.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Types {
+    id: TableId,
     slots: Vec<Slot>,
 }
 
 impl Types {
+    pub(crate) fn id(&self) -> TableId {
+        self.id
+    }
+
     fn add(&mut self, var: Var) -> Type {
         self.slots.push(Slot::Free(var));
         Type::Var(VarId(self.slots.len() as u32 - 1))

@@ -119,7 +119,7 @@ impl Analysis {
 
     /// The model's costs as it is.
     pub fn model_totals(&self) -> Totals {
-        self.totals(&Kept::default())
+        self.totals(&self.everything())
     }
 
     fn product(&self, types: &[Type], kept: &Kept) -> u64 {
@@ -139,7 +139,7 @@ impl Analysis {
     /// Multiply-accumulate operations per variable: those of every node that it occurs in.
     pub(super) fn macs_by_var(&self) -> BTreeMap<VarId, u64> {
         let mut out = BTreeMap::new();
-        let everything = Kept::default();
+        let everything = self.everything();
         for cost in &self.state.costs {
             let all: Vec<Type> = cost
                 .produced

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::names::{names, reading_places};
 use super::{Analysis, Blocked, Dimension, Site};
 use crate::axes::{Reason, VarId};
-use crate::graph::NodeId;
+use crate::graph::{NodeId, ValueId};
 use crate::onnx::element_count;
 
 /// A reason of no interest: no tool could prune these axes.
@@ -22,51 +23,94 @@ struct Uses {
 pub(super) fn dimensions(analysis: &Analysis) -> Vec<Dimension> {
     let uses = uses(analysis);
     let macs = analysis.macs_by_var();
-    let mut order: Vec<VarId> = Vec::new();
-    let mut sites: HashMap<VarId, Vec<Site>> = HashMap::new();
+    let places = reading_places(analysis.graph());
+    let mut sites: BTreeMap<VarId, Vec<Site>> = BTreeMap::new();
     for (value, axes) in analysis.weights() {
         for (axis, ty) in axes.iter().enumerate() {
             for var in analysis.state.types.vars(ty) {
                 let properties = analysis.state.types.var(var);
                 let many = properties.extent.size().is_some_and(|size| size > 1);
-                if properties.pin.is_some() || !many {
-                    continue;
+                if properties.pin.is_none() && many {
+                    sites.entry(var).or_default().push(Site { value, axis });
                 }
-                let known = sites.entry(var).or_default();
-                if known.is_empty() {
-                    order.push(var);
-                }
-                known.push(Site { value, axis });
             }
         }
     }
-    let mut dimensions: Vec<Dimension> = order
-        .into_iter()
-        .map(|var| {
-            let sites = sites.remove(&var).unwrap_or_default();
-            let list =
-                |uses: &BTreeMap<VarId, Vec<NodeId>>| uses.get(&var).cloned().unwrap_or_default();
-            let properties = analysis.state.types.var(var);
-            Dimension {
-                name: String::new(),
-                size: properties.extent.size().unwrap_or(0),
-                producers: list(&uses.producers),
-                consumers: list(&uses.consumers),
-                mixing: properties.mixing.map(|reason| analysis.explain(reason)),
-                linear: properties.nonlinear.is_none() && properties.mixing.is_none(),
-                blocks: properties.blocks,
-                params: params(analysis, &sites),
-                macs: macs.get(&var).copied().unwrap_or(0),
-                sites,
-                var,
-            }
-        })
-        .collect();
-    let names = names(analysis, &dimensions, &uses);
-    for (dimension, name) in dimensions.iter_mut().zip(names) {
+    // A dimension of weights that nothing reads is none.
+    sites.retain(|_, sites| sites.iter().any(|site| places.contains_key(&site.value)));
+    let mut found: Vec<(Dimension, Vec<(Site, Option<NodeId>)>)> = Vec::new();
+    for (var, sites) in sites {
+        let firsts = naming_sites(analysis, var, &sites, &uses, &places);
+        let dimension = dimension(analysis, var, sites, &uses, &macs);
+        found.push((dimension, firsts));
+    }
+    found.sort_by_key(|(dimension, firsts)| {
+        let site = firsts[0].0;
+        let place = places.get(&site.value).copied();
+        let part = analysis.part(&site, dimension.var);
+        (place.unwrap_or((usize::MAX, 0)), site.axis, part)
+    });
+    let (mut dimensions, firsts): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let names = names(analysis, &dimensions, &firsts);
+    for ((dimension, name), firsts) in dimensions.iter_mut().zip(names).zip(&firsts) {
         dimension.name = name;
+        dimension.weight = analysis.graph().value(firsts[0].0.value).name.clone();
     }
     dimensions
+}
+
+fn dimension(
+    analysis: &Analysis,
+    var: VarId,
+    sites: Vec<Site>,
+    uses: &Uses,
+    macs: &BTreeMap<VarId, u64>,
+) -> Dimension {
+    let list = |uses: &BTreeMap<VarId, Vec<NodeId>>| uses.get(&var).cloned().unwrap_or_default();
+    let properties = analysis.state.types.var(var);
+    Dimension {
+        name: String::new(),
+        weight: String::new(),
+        size: properties.extent.size().unwrap_or(0),
+        producers: list(&uses.producers),
+        consumers: list(&uses.consumers),
+        mixing: properties.mixing.map(|reason| analysis.explain(reason)),
+        linear: properties.nonlinear.is_none() && properties.mixing.is_none(),
+        blocks: properties.blocks,
+        params: params(analysis, &sites),
+        macs: macs.get(&var).copied().unwrap_or(0),
+        sites,
+        var,
+    }
+}
+
+/// The sites that a dimension may be named after, best first, with the nodes that read them: where it is
+/// produced, in the order of the graph.
+fn naming_sites(
+    analysis: &Analysis,
+    var: VarId,
+    sites: &[Site],
+    uses: &Uses,
+    places: &HashMap<ValueId, (usize, usize)>,
+) -> Vec<(Site, Option<NodeId>)> {
+    let order = analysis.graph().order();
+    let reader = |site: &Site| {
+        let (at, _) = places.get(&site.value)?;
+        order.get(*at).copied()
+    };
+    let rank = |site: &Site| {
+        let read = reader(site).is_some_and(|node| uses.read_by.contains(&(node, var)));
+        let place = places.get(&site.value).copied();
+        (read, place.unwrap_or((usize::MAX, 0)), site.axis)
+    };
+    let mut sites = sites.to_vec();
+    sites.sort_by_key(rank);
+    let produced = sites.iter().take_while(|site| !rank(site).0).count();
+    sites.truncate(produced.max(1));
+    sites
+        .into_iter()
+        .map(|site| (site, reader(&site)))
+        .collect()
 }
 
 fn uses(analysis: &Analysis) -> Uses {
@@ -116,52 +160,6 @@ fn params(analysis: &Analysis, sites: &[Site]) -> u64 {
     let count = |value| analysis.graph().constant(value).map(element_count);
     let counts = values.into_iter().filter_map(count);
     counts.map(|count| count.unwrap_or(0) as u64).sum()
-}
-
-/// A name for every dimension: its first producing initializer, with `:axis` where several dimensions have
-/// the same one and `.part` where they share the axis as well.
-fn names(analysis: &Analysis, dimensions: &[Dimension], uses: &Uses) -> Vec<String> {
-    let firsts: Vec<Site> = dimensions
-        .iter()
-        .map(|dimension| {
-            let producing = |site: &&Site| {
-                let consumers = &analysis.graph().value(site.value).consumers;
-                let reads = |node: NodeId| uses.read_by.contains(&(node, dimension.var));
-                !consumers.iter().any(|&(node, _)| reads(node))
-            };
-            *dimension
-                .sites
-                .iter()
-                .find(producing)
-                .unwrap_or(&dimension.sites[0])
-        })
-        .collect();
-    let mut taken = HashSet::new();
-    firsts
-        .iter()
-        .zip(dimensions)
-        .map(|(site, dimension)| {
-            let mut name = analysis.graph().value(site.value).name.clone();
-            let same_value = firsts
-                .iter()
-                .filter(|other| other.value == site.value)
-                .count();
-            let same_axis = firsts.iter().filter(|other| *other == site).count();
-            if same_value > 1 {
-                name += &format!(":{}", site.axis);
-            }
-            if same_axis > 1 {
-                let axes = analysis.state.axes(site.value).unwrap_or_default();
-                let parts = analysis.state.types.vars(&axes[site.axis]);
-                let part = parts.iter().position(|&var| var == dimension.var);
-                name += &format!(".{}", part.unwrap_or(0));
-            }
-            while !taken.insert(name.clone()) {
-                name.push('\'');
-            }
-            name
-        })
-        .collect()
 }
 
 pub(super) fn blocked(analysis: &Analysis) -> Vec<Blocked> {

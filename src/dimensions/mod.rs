@@ -4,14 +4,18 @@
 //! called, where they occur, what they cost, and for everything else which node holds it and why.
 
 mod cost;
+mod edits;
 mod find;
+mod names;
 mod polynomial;
 mod products;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::axes::{Kept, Origin, Reason, Type, VarId};
 use crate::graph::{Graph, NodeId, ValueId};
+use crate::onnx::ElementType;
 use crate::ops::{State, type_graph};
 
 pub use cost::{InputSizes, Totals};
@@ -33,8 +37,11 @@ pub struct Site {
 /// A class of axes (or parts of axes) that must keep the same positions.
 #[derive(Clone, Debug)]
 pub struct Dimension {
-    /// Stable name: the initializer that first produces it, with axis and part where it has several.
+    /// Stable name: the weight of the first node that produces it, or that node's place in the network where an
+    /// exporter made the weight's name up; with axis and part where several have the same.
     pub name: String,
+    /// The weight that it is named after.
+    pub weight: String,
     /// Number of channels.
     pub size: usize,
     /// Where it occurs.
@@ -77,6 +84,8 @@ pub struct Analysis {
     dimensions: Vec<Dimension>,
     blocked: Vec<Blocked>,
     sizes: InputSizes,
+    /// Weights in the order in which the graph reads them.
+    weights: Vec<ValueId>,
 }
 
 impl Analysis {
@@ -89,7 +98,9 @@ impl Analysis {
             dimensions: Vec::new(),
             blocked: Vec::new(),
             sizes,
+            weights: Vec::new(),
         };
+        analysis.weights = analysis.weights_in_order();
         analysis.dimensions = find::dimensions(&analysis);
         analysis.blocked = find::blocked(&analysis);
         analysis
@@ -130,16 +141,30 @@ impl Analysis {
         &self.sizes
     }
 
-    /// Weights with the types of their axes: initializers and Constant nodes that hold no indices.
+    /// Weights with the types of their axes: initializers and Constant nodes that hold no indices, in the order
+    /// in which the graph reads them, whatever their places in the file.
     pub(crate) fn weights(&self) -> impl Iterator<Item = (ValueId, &[Type])> {
-        self.graph.value_ids().filter_map(|id| {
-            let tensor = self.graph.constant(id)?;
-            let element = crate::onnx::ElementType::of(tensor.data_type())?;
-            if element.is_index() {
-                return None;
-            }
-            Some((id, self.state.axes(id)?))
-        })
+        let weights = self.weights.iter();
+        weights.filter_map(|&id| Some((id, self.state.axes(id)?)))
+    }
+
+    fn weights_in_order(&self) -> Vec<ValueId> {
+        let places = names::reading_places(&self.graph);
+        let is_weight = |&id: &ValueId| {
+            let tensor = self.graph.constant(id);
+            let element = tensor.and_then(|tensor| ElementType::of(tensor.data_type()));
+            element.is_some_and(|element| !element.is_index())
+        };
+        let mut weights: Vec<ValueId> = self.graph.value_ids().filter(is_weight).collect();
+        weights.sort_by_key(|id| places.get(id).copied().unwrap_or((usize::MAX, 0)));
+        weights
+    }
+
+    /// Which of the variables in the type of a site's axis a variable is.
+    pub(crate) fn part(&self, site: &Site, var: VarId) -> Option<usize> {
+        let axes = self.state.axes(site.value)?;
+        let vars = self.state.types.vars(axes.get(site.axis)?);
+        vars.iter().position(|&own| own == var)
     }
 
     /// True if some weight has 16 bits.
@@ -156,6 +181,16 @@ impl Analysis {
             Origin::Value(value) => format!("'{}'", self.graph.value(ValueId(value)).name),
         };
         format!("{origin} ({})", reason.why)
+    }
+
+    /// A choice that keeps everything.
+    pub(crate) fn everything(&self) -> Kept {
+        self.state.types.everything()
+    }
+
+    /// The positions of a dimension that stay, if it loses any.
+    pub(crate) fn positions<'a>(&self, kept: &'a Kept, of: &Dimension) -> Option<&'a Arc<[u32]>> {
+        self.state.types.positions(kept, of.var)
     }
 
     pub(crate) fn is_pruned(&self, value: ValueId, kept: &Kept) -> bool {

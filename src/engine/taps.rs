@@ -5,45 +5,36 @@ use std::collections::HashMap;
 use faer::Mat;
 
 use super::segment::info;
-use crate::graph::{Attributes, Graph, NodeId};
-use crate::onnx::proto::attribute_proto::AttributeType;
-use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
-use crate::onnx::{ElementType, from_raw};
+use crate::graph::{Attributes, Graph, NodeId, Patch, int, ints};
+use crate::onnx::ElementType;
+use crate::onnx::proto::{AttributeProto, GraphProto};
 
 use super::columns::{Columns, Rows};
 
 /// Attributes that say how a window slides.
 const WINDOW: [&str; 4] = ["strides", "pads", "dilations", "auto_pad"];
-/// Version of the operator set from which reductions take their axes as an input; ReduceSum was the first.
-const AXES_AS_INPUT: i64 = 18;
-const SUM_AXES_AS_INPUT: i64 = 13;
+/// Start of the names of nodes that are appended.
+const TAP: &str = "secateur.tap";
 
-/// Appends nodes to a graph; equal requests share them.
+/// Appends nodes to a part of a graph; equal requests share them.
 pub(crate) struct Taps<'a> {
-    pub(crate) graph: &'a Graph,
-    pub(crate) proto: &'a mut GraphProto,
-    pub(crate) opset: i64,
+    graph: &'a Graph,
+    patch: Patch,
     made: HashMap<String, String>,
-    count: usize,
-}
-
-fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        r#type: Some(kind as i32),
-        ..AttributeProto::default()
-    }
 }
 
 impl<'a> Taps<'a> {
-    pub(crate) fn new(graph: &'a Graph, proto: &'a mut GraphProto) -> Taps<'a> {
+    pub(crate) fn new(graph: &'a Graph) -> Taps<'a> {
         Taps {
-            opset: graph.model().opset(),
+            patch: Patch::of(graph),
             graph,
-            proto,
             made: HashMap::new(),
-            count: 0,
         }
+    }
+
+    /// Appends what was made.
+    pub(crate) fn apply(self, proto: &mut GraphProto) {
+        self.patch.apply(proto);
     }
 
     /// Names of the columns of `data`, `[batches, rows, columns]` in 32 bits, and of their shape.
@@ -62,10 +53,19 @@ impl<'a> Taps<'a> {
         self.node("MatMul", &[&turned, b], Vec::new())
     }
 
-    pub(crate) fn as_floats(&mut self, data: &str) -> String {
-        let mut to = attribute("to", AttributeType::Int);
-        to.i = Some(ElementType::Float.number().into());
-        self.node("Cast", &[data], vec![to])
+    /// 1 where a number is zero, else 0.
+    pub(crate) fn zeros(&mut self, matrix: &str) -> String {
+        self.patch.zeros(TAP, matrix)
+    }
+
+    /// A node once more with outputs of its own; their names.
+    pub(crate) fn copied(&mut self, node: NodeId) -> Vec<String> {
+        self.patch
+            .copy("secateur.copy", self.graph.node_proto(node))
+    }
+
+    fn as_floats(&mut self, data: &str) -> String {
+        self.patch.cast(TAP, data, ElementType::Float)
     }
 
     pub(crate) fn shared(&mut self, key: &str, make: impl FnOnce(&mut Self) -> String) -> String {
@@ -109,8 +109,7 @@ impl<'a> Taps<'a> {
 
     /// Joins several batch axes at the front, whose sizes are known at run time only.
     fn flattened(&mut self, x: &str, columns: &Columns) -> String {
-        let mut axis = attribute("axis", AttributeType::Int);
-        axis.i = Some(columns.batches.len() as i64);
+        let axis = int("axis", columns.batches.len() as i64);
         // [b1, b2, rows.., columns..] -> [b1 * b2, rest] -> [b1 * b2, rows, columns]
         let flat = self.node("Flatten", &[x], vec![axis]);
         self.reshape(&flat, &[0, -1, columns.width as i64])
@@ -153,19 +152,16 @@ impl<'a> Taps<'a> {
         if let [only] = matrices {
             return only.clone();
         }
-        let mut axis = attribute("axis", AttributeType::Int);
-        axis.i = Some(2);
+        let axis = int("axis", 2);
         let matrices: Vec<&str> = matrices.iter().map(String::as_str).collect();
         self.node("Concat", &matrices, vec![axis])
     }
 
     /// The positions `kept` of an axis.
     pub(crate) fn kept(&mut self, data: &str, axis: usize, kept: &[u32]) -> String {
-        let places = kept.iter().flat_map(|&at| i64::from(at).to_le_bytes());
-        let places = self.constant(ElementType::Int64, &[kept.len()], places.collect());
-        let mut along = attribute("axis", AttributeType::Int);
-        along.i = Some(axis as i64);
-        self.node("Gather", &[data, &places], vec![along])
+        let places: Vec<i64> = kept.iter().map(|&at| i64::from(at)).collect();
+        let places = self.patch.integers(TAP, &places);
+        self.node("Gather", &[data, &places], vec![int("axis", axis as i64)])
     }
 
     /// A value that layers make as `[groups, rows, rows of the weight]` in 32 bits; its other axes are in the
@@ -175,8 +171,7 @@ impl<'a> Taps<'a> {
         let rest = (0..layout.rank).filter(|&axis| axis != layout.axis);
         let order: Vec<usize> = rest.chain([layout.axis]).collect();
         let x = self.transpose(&x, &order);
-        let mut axis = attribute("axis", AttributeType::Int);
-        axis.i = Some(layout.rank as i64 - 1);
+        let axis = int("axis", layout.rank as i64 - 1);
         let x = self.node("Flatten", &[&x], vec![axis]);
         let x = self.reshape(&x, &[0, layout.groups as i64, -1]);
         self.transpose(&x, &[1, 0, 2])
@@ -217,17 +212,23 @@ impl<'a> Taps<'a> {
         };
         let (made, wanted) = (whole(self, made), whole(self, target));
         let (mut moved, mut error) = (wanted.clone(), [made.clone(), wanted.clone()]);
-        // Which operator leaves what is outside a bound, which what is inside, and which tells them apart.
-        let sides = [("Min", "Max", "Less"), ("Max", "Min", "Greater")];
-        for (bound, (outwards, inwards, compares)) in bounds.into_iter().zip(sides) {
+        // Below the minimum and above the maximum what was made is free to follow.
+        for (side, compares) in [(0, "Less"), (1, "Greater")] {
+            let bound = bounds[side];
             if bound.is_infinite() {
                 continue;
             }
-            let bound = self.constant(ElementType::Float, &[], bound.to_le_bytes().to_vec());
-            let free = self.pair(outwards, &made, &bound);
-            let inside = self.pair(compares, &bound, &wanted);
-            moved = self.node("Where", &[&inside, &moved, &free], Vec::new());
-            error = error.map(|rows| self.pair(inwards, &rows, &bound));
+            let limits = [None, Some(bound)];
+            let (outwards, inwards) = match side {
+                0 => (limits, [limits[1], limits[0]]),
+                _ => ([limits[1], limits[0]], limits),
+            };
+            let bytes = bound.to_le_bytes().to_vec();
+            let limit = self.constant(ElementType::Float, &[], bytes);
+            let free = self.patch.clip(TAP, &made, outwards[0], outwards[1]);
+            let inside = self.pair(compares, &limit, &wanted);
+            moved = self.patch.choose(TAP, &inside, &moved, &free);
+            error = error.map(|rows| self.patch.clip(TAP, &rows, inwards[0], inwards[1]));
         }
         let error = self.pair("Sub", &error[0], &error[1]);
         let moved = match others {
@@ -239,40 +240,24 @@ impl<'a> Taps<'a> {
 
     /// A new graph input of 32-bit numbers.
     pub(crate) fn input(&mut self, what: &str, rank: usize) -> String {
-        let name = format!("{}.{what}", self.fresh());
-        let declared = info(&name, Some(ElementType::Float), Some(rank));
-        self.proto.input.push(declared);
+        let name = self.patch.fresh(&format!("{TAP}.{what}"));
+        self.patch
+            .input(info(&name, Some(ElementType::Float), Some(rank)));
         name
     }
 
     /// Makes a value an output.
     pub(crate) fn output(&mut self, name: &str, element: ElementType) {
-        if self.proto.output.iter().all(|output| output.name() != name) {
-            self.proto.output.push(info(name, Some(element), None));
-        }
+        self.patch.output(info(name, Some(element), None));
     }
 
     /// Reduces the rows of `[batches, rows, columns]`.
     pub(crate) fn reduce(&mut self, operator: &str, matrix: &str) -> String {
-        let mut keep = attribute("keepdims", AttributeType::Int);
-        keep.i = Some(0);
-        let since = if operator == "ReduceSum" {
-            SUM_AXES_AS_INPUT
-        } else {
-            AXES_AS_INPUT
-        };
-        if self.opset >= since {
-            let axes = self.constant(ElementType::Int64, &[1], 1_i64.to_le_bytes().to_vec());
-            return self.node(operator, &[matrix, &axes], vec![keep]);
-        }
-        let mut axes = attribute("axes", AttributeType::Ints);
-        axes.ints = vec![1];
-        self.node(operator, &[matrix], vec![keep, axes])
+        self.patch.reduce(TAP, operator, matrix, &[1], false)
     }
 
     fn reshape(&mut self, x: &str, shape: &[i64]) -> String {
-        let bytes: Vec<u8> = shape.iter().flat_map(|n| n.to_le_bytes()).collect();
-        let shape = self.constant(ElementType::Int64, &[shape.len()], bytes);
+        let shape = self.patch.integers(TAP, shape);
         self.node("Reshape", &[x, &shape], Vec::new())
     }
 
@@ -280,21 +265,12 @@ impl<'a> Taps<'a> {
         if order.iter().enumerate().all(|(place, &axis)| place == axis) {
             return x.to_owned();
         }
-        let mut perm = attribute("perm", AttributeType::Ints);
-        perm.ints = order.iter().map(|&axis| axis as i64).collect();
-        self.node("Transpose", &[x], vec![perm])
+        let order: Vec<i64> = order.iter().map(|&axis| axis as i64).collect();
+        self.node("Transpose", &[x], vec![ints("perm", &order)])
     }
 
-    pub(crate) fn constant(
-        &mut self,
-        element: ElementType,
-        dims: &[usize],
-        bytes: Vec<u8>,
-    ) -> String {
-        let name = self.fresh();
-        let tensor: TensorProto = from_raw(&name, element, dims, bytes);
-        self.proto.initializer.push(tensor);
-        name
+    fn constant(&mut self, element: ElementType, dims: &[usize], bytes: Vec<u8>) -> String {
+        self.patch.constant(TAP, element, dims, bytes)
     }
 
     pub(crate) fn node(
@@ -303,25 +279,6 @@ impl<'a> Taps<'a> {
         inputs: &[&str],
         attributes: Vec<AttributeProto>,
     ) -> String {
-        let output = self.fresh();
-        self.proto.node.push(NodeProto {
-            op_type: Some(operator.to_owned()),
-            name: Some(output.clone()),
-            input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            output: vec![output.clone()],
-            attribute: attributes,
-            ..NodeProto::default()
-        });
-        output
-    }
-
-    fn fresh(&mut self) -> String {
-        loop {
-            self.count += 1;
-            let name = format!("secateur.tap.{}", self.count);
-            if self.graph.find(&name).is_none() {
-                return name;
-            }
-        }
+        self.patch.node(TAP, operator, inputs, attributes)
     }
 }

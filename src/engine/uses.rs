@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::columns::Columns;
+use super::taps::Taps;
 use crate::dimensions::Analysis;
 use crate::graph::{NodeId, ValueId};
 use crate::layers::Layer;
-use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::ops::{Linear, Operand, Role};
 
 /// The values that have to be there to see the data of a use: what a node makes itself is seen at a copy.
@@ -21,7 +21,7 @@ pub(crate) fn needs(analysis: &Analysis, linear: &Linear) -> Vec<ValueId> {
 
 /// Copies of nodes whose own outputs are data, each made once.
 #[derive(Default)]
-pub(crate) struct Copies(BTreeMap<NodeId, NodeProto>);
+pub(crate) struct Copies(BTreeMap<NodeId, Vec<String>>);
 
 impl Copies {
     /// Name of the data of a use of `layer`, and how its columns are made of it.
@@ -30,7 +30,7 @@ impl Copies {
         analysis: &Analysis,
         layer: &Layer,
         linear: &Linear,
-        proto: &mut GraphProto,
+        taps: &mut Taps,
     ) -> Option<(String, Columns)> {
         let graph = analysis.graph();
         let (name, rank) = match linear.data? {
@@ -40,35 +40,17 @@ impl Copies {
                 (graph.value(value).name.clone(), rank)
             }
             Operand::Output(slot) => {
-                let copied = self.0.entry(linear.node).or_insert_with(|| {
-                    let copied = copy(graph.node_proto(linear.node), analysis);
-                    proto.node.push(copied.clone());
-                    copied
-                });
+                let copied = self.0.entry(linear.node);
+                let copied = copied.or_insert_with(|| taps.copied(linear.node));
                 // The features are the last axis of what a node makes.
                 let axes = linear.roles.iter().filter_map(|role| match role {
                     Role::Reduction(axis) => Some(*axis),
                     Role::Batch(_) | Role::Row(_) | Role::Kernel => None,
                 });
-                (copied.output.get(slot)?.clone(), axes.max()? + 1)
+                (copied.get(slot)?.clone(), axes.max()? + 1)
             }
         };
         Some((name, Columns::of(layer, linear, rank)))
-    }
-}
-
-/// A node once more, all of its outputs under new names.
-fn copy(node: &NodeProto, analysis: &Analysis) -> NodeProto {
-    let fresh = |slot: usize| {
-        let base = format!("secateur.copy.{}.{slot}", node.name());
-        let taken = |name: &str| analysis.graph().find(name).is_some();
-        let mut names = std::iter::successors(Some(base), |name| Some(format!("{name}.")));
-        names.find(|name| !taken(name)).unwrap_or_default()
-    };
-    NodeProto {
-        output: (0..node.output.len().max(1)).map(fresh).collect(),
-        name: Some(fresh(usize::MAX)),
-        ..node.clone()
     }
 }
 

@@ -1,10 +1,9 @@
 //! Builds a [`Graph`] and names everything that is wrong with it, in one pass, without stopping at a fault.
 
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::{kosaraju_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::visit::EdgeRef;
 
 use super::{DeclaredSize, Graph, Node, NodeId, Producer, Value, ValueId, declared_tensor};
 use crate::error::Fault;
@@ -28,11 +27,13 @@ pub(super) fn build(model: Model) -> (Graph, Vec<Fault>) {
     builder.declare_shapes(&proto);
     let flow = builder.flow();
     let order = builder.order(&flow, &proto);
+    let captured = flow.node_weights().flat_map(|node| &node.captured).copied();
+    let captured: HashSet<ValueId> = captured.collect();
     let graph = Graph {
         model,
         flow,
         order,
-        nodes: builder.nodes,
+        captured,
         values: builder.values,
         names: builder.names,
     };
@@ -205,55 +206,46 @@ impl Builder {
         }
     }
 
-    fn flow(&self) -> DiGraph<NodeId, ValueId> {
+    /// The nodes as a petgraph graph, with an edge for every value that one makes and another reads.
+    fn flow(&mut self) -> DiGraph<Node, ValueId> {
         let mut flow = DiGraph::new();
-        for index in 0..self.nodes.len() {
-            flow.add_node(NodeId(index as u32));
+        for node in std::mem::take(&mut self.nodes) {
+            flow.add_node(node);
         }
-        for (index, node) in self.nodes.iter().enumerate() {
-            for value in node.reads() {
+        for index in flow.node_indices() {
+            let read: Vec<ValueId> = flow[index].reads().collect();
+            for value in read {
                 if let Producer::Node(from, _) = self.values[value.index()].producer {
-                    flow.add_edge(NodeIndex::new(from.index()), NodeIndex::new(index), value);
+                    flow.add_edge(NodeIndex::new(from.index()), index, value);
                 }
             }
         }
         flow
     }
 
-    /// Kahn's algorithm; of the nodes that are ready the first in the file goes first.
-    fn order(&mut self, flow: &DiGraph<NodeId, ValueId>, proto: &GraphProto) -> Vec<NodeId> {
-        let mut waiting: Vec<usize> = flow
-            .node_indices()
-            .map(|index| flow.edges_directed(index, petgraph::Incoming).count())
-            .collect();
-        let ready = |count: &usize| *count == 0;
-        let mut heap: BinaryHeap<_> = (0..waiting.len())
-            .filter(|&index| ready(&waiting[index]))
-            .map(std::cmp::Reverse)
-            .collect();
-        let mut order = Vec::with_capacity(waiting.len());
-        while let Some(std::cmp::Reverse(index)) = heap.pop() {
-            order.push(NodeId(index as u32));
-            for edge in flow.edges(NodeIndex::new(index)) {
-                let next = edge.target().index();
-                waiting[next] -= 1;
-                if waiting[next] == 0 {
-                    heap.push(std::cmp::Reverse(next));
-                }
+    /// The order of the file where that is topological, as it should be.
+    fn order(&mut self, flow: &DiGraph<Node, ValueId>, proto: &GraphProto) -> Vec<NodeId> {
+        let id = |index: NodeIndex| NodeId(index.index() as u32);
+        if flow
+            .raw_edges()
+            .iter()
+            .all(|edge| edge.source() < edge.target())
+        {
+            return flow.node_indices().map(id).collect();
+        }
+        if let Ok(order) = toposort(flow, None) {
+            return order.into_iter().map(id).collect();
+        }
+        for cycle in kosaraju_scc(flow) {
+            let loops = cycle.len() > 1 || flow.contains_edge(cycle[0], cycle[0]);
+            if loops {
+                let mut members: Vec<usize> = cycle.iter().map(|i| i.index()).collect();
+                members.sort_unstable();
+                let nodes = members.iter().map(|&i| describe(&proto.node[i])).collect();
+                self.faults.push(Fault::Cycle { nodes });
             }
         }
-        if order.len() < waiting.len() {
-            for cycle in tarjan_scc(flow) {
-                let loops = cycle.len() > 1 || flow.contains_edge(cycle[0], cycle[0]);
-                if loops {
-                    let mut members: Vec<usize> = cycle.iter().map(|i| i.index()).collect();
-                    members.sort_unstable();
-                    let nodes = members.iter().map(|&i| describe(&proto.node[i])).collect();
-                    self.faults.push(Fault::Cycle { nodes });
-                }
-            }
-        }
-        order
+        Vec::new()
     }
 }
 

@@ -4,16 +4,18 @@
 //! Names made inside a body get the calling node's name as prefix; attribute references take the caller's
 //! value or the function's default. Element types and shapes stay as they are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::patch::collect;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 
 /// Functions may call functions; deeper nesting than this is a cycle.
 const DEEPEST_CALL: usize = 64;
-/// A model may not grow past this many nodes by inlining.
+/// A model may not grow past this many nodes by inlining, nor make more calls.
 const MOST_NODES: usize = 4_000_000;
+const MOST_CALLS: usize = 1_000_000;
 
 type Key = (String, String, String);
 
@@ -35,8 +37,13 @@ pub(crate) fn inlined(model: &Model) -> Result<Model> {
         })
         .collect();
     import_operator_sets(&mut proto, &functions)?;
+    let mut taken = HashSet::new();
+    if let Some(graph) = &proto.graph {
+        collect(graph, &mut taken);
+    }
     let mut inliner = Inliner {
         functions: &functions,
+        taken: taken.into_iter().collect(),
         calls: 0,
         nodes: 0,
     };
@@ -81,6 +88,8 @@ fn import_operator_sets(
 
 struct Inliner<'a> {
     functions: &'a HashMap<Key, FunctionProto>,
+    /// All names of the model's graph before its calls are replaced.
+    taken: BTreeSet<String>,
     calls: usize,
     nodes: usize,
 }
@@ -115,6 +124,19 @@ impl Inliner<'_> {
         Ok(out)
     }
 
+    /// A prefix for the names of one call's body that no name of the model has.
+    fn prefix(&mut self, base: &str) -> String {
+        loop {
+            self.calls += 1;
+            let prefix = format!("{base}.{}", self.calls);
+            let inside = format!("{prefix}.");
+            let next = self.taken.range(inside.clone()..).next();
+            if !next.is_some_and(|name| name.starts_with(&inside)) {
+                return prefix;
+            }
+        }
+    }
+
     fn call(
         &mut self,
         caller: &NodeProto,
@@ -128,7 +150,7 @@ impl Inliner<'_> {
         if depth >= DEEPEST_CALL {
             return Err(fault("it calls itself; ONNX does not allow recursion"));
         }
-        if self.nodes > MOST_NODES {
+        if self.nodes > MOST_NODES || self.calls > MOST_CALLS {
             return Err(fault("inlining it makes the model too large"));
         }
         if caller.input.len() > function.input.len() || caller.output.len() > function.output.len()
@@ -137,11 +159,10 @@ impl Inliner<'_> {
                 "it is called with more inputs or outputs than it has",
             ));
         }
-        self.calls += 1;
-        let prefix = match caller.name() {
-            "" => format!("{}.{}", function.name(), self.calls),
-            name => format!("{name}.{}", self.calls),
-        };
+        let prefix = self.prefix(match caller.name() {
+            "" => function.name(),
+            name => name,
+        });
         let mut rename = Renaming {
             names: HashMap::new(),
             prefix,
@@ -225,7 +246,10 @@ impl Renaming {
 
     fn node(&self, node: &NodeProto) -> NodeProto {
         let mut node = node.clone();
-        node.name = Some(format!("{}.{}", self.prefix, node.name()));
+        // A node without a name stays so: two with the same prefix would have one name.
+        if !node.name().is_empty() {
+            node.name = Some(format!("{}.{}", self.prefix, node.name()));
+        }
         for name in node.input.iter_mut().chain(&mut node.output) {
             *name = self.name(name);
         }

@@ -17,9 +17,10 @@ mod inline;
 mod patch;
 mod text;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use petgraph::graph::DiGraph;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::{Dfs, GraphRef, IntoNeighbors, Reversed, Visitable};
 
 use crate::error::{Error, Fault, Result};
 use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, type_proto};
@@ -27,7 +28,7 @@ use crate::onnx::{ElementType, Model};
 
 pub(crate) use attributes::Attributes;
 pub(crate) use inline::{inlined, prefixed};
-pub(crate) use patch::{Insertions, Names};
+pub(crate) use patch::{Insertions, Names, Patch, int, ints};
 
 /// A node, by its place in the model's node list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,11 +120,12 @@ impl Node {
 #[derive(Clone, Debug)]
 pub struct Graph {
     model: Model,
-    flow: DiGraph<NodeId, ValueId>,
+    flow: DiGraph<Node, ValueId>,
     order: Vec<NodeId>,
-    nodes: Vec<Node>,
     values: Vec<Value>,
     names: HashMap<String, ValueId>,
+    /// Values that subgraphs read.
+    captured: HashSet<ValueId>,
 }
 
 /// Everything that is wrong with a model's graph; empty for a valid one. Local functions are not entered.
@@ -164,7 +166,7 @@ impl Graph {
 
     /// Number of nodes.
     pub fn node_count(&self) -> usize {
-        self.nodes.len()
+        self.flow.node_count()
     }
 
     /// All values.
@@ -174,7 +176,7 @@ impl Graph {
 
     /// The connections of a node.
     pub fn node(&self, id: NodeId) -> &Node {
-        &self.nodes[id.index()]
+        &self.flow[NodeIndex::new(id.index())]
     }
 
     /// A value.
@@ -189,9 +191,8 @@ impl Graph {
 
     /// The nodes that read what `id` produces, in graph order.
     pub fn successors(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
-        self.flow
-            .neighbors(petgraph::graph::NodeIndex::new(id.index()))
-            .map(|index| self.flow[index])
+        let next = self.flow.neighbors(NodeIndex::new(id.index()));
+        next.map(|index| NodeId(index.index() as u32))
     }
 
     pub(crate) fn proto(&self) -> &GraphProto {
@@ -227,12 +228,41 @@ impl Graph {
 
     /// By node: whether it depends on constants only.
     pub(crate) fn fixed_nodes(&self) -> Vec<bool> {
-        let mut fixed = vec![false; self.nodes.len()];
-        for &node in &self.order {
-            let mut reads = self.node(node).reads();
-            fixed[node.index()] = reads.all(|value| self.is_fixed(value, &fixed));
-        }
+        let reads_data = |value: ValueId| {
+            let producer = self.value(value).producer;
+            matches!(producer, Producer::Input(_) | Producer::Missing)
+        };
+        let sources = self.flow.node_indices();
+        let sources = sources.filter(|&index| self.flow[index].reads().any(reads_data));
+        let mut fixed = self.reached(&self.flow, sources);
+        fixed.iter_mut().for_each(|reached| *reached = !*reached);
         fixed
+    }
+
+    /// By node: whether an output of the graph depends on it.
+    pub(crate) fn live_nodes(&self) -> Vec<bool> {
+        let outputs = self.values.iter().filter(|value| value.is_output);
+        let makers = outputs.filter_map(|value| match value.producer {
+            Producer::Node(node, _) => Some(NodeIndex::new(node.index())),
+            _ => None,
+        });
+        self.reached(Reversed(&self.flow), makers)
+    }
+
+    /// By node: whether it can be reached from `sources`, these included.
+    fn reached<G>(&self, graph: G, sources: impl Iterator<Item = NodeIndex>) -> Vec<bool>
+    where
+        G: GraphRef + IntoNeighbors + Visitable<NodeId = NodeIndex>,
+    {
+        let mut reached = vec![false; self.node_count()];
+        let mut search = Dfs::empty(graph);
+        for source in sources {
+            search.move_to(source);
+            while let Some(index) = search.next(graph) {
+                reached[index.index()] = true;
+            }
+        }
+        reached
     }
 
     /// True if a value depends on constants only; `nodes` are those of [`Graph::fixed_nodes`].
@@ -242,6 +272,11 @@ impl Graph {
             Producer::Node(node, _) => nodes[node.index()],
             Producer::Input(_) | Producer::Missing => false,
         }
+    }
+
+    /// True if a subgraph reads the value.
+    pub(crate) fn is_captured(&self, value: ValueId) -> bool {
+        self.captured.contains(&value)
     }
 
     /// Element type of a value where the model says it.

@@ -1,9 +1,374 @@
-//! New nodes among old ones, and names for them.
+//! New nodes among old ones: the one place where nodes are made.
+//!
+//! A [`Patch`] is a change as a value: new nodes with their places, new initializers, inputs and outputs, and
+//! what old nodes read instead. [`Patch::apply`] brings it about. Operators are written as the model's version
+//! of the operator set has them (7 to the newest), and made names are names that nothing has, no value and no
+//! node, in no body either.
 
 use std::collections::HashSet;
 
-use super::Graph;
-use crate::onnx::proto::{GraphProto, NodeProto};
+use super::{Graph, NodeId};
+use crate::onnx::proto::attribute_proto::AttributeType;
+use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::onnx::{ElementType, from_raw};
+
+/// Version of the operator set from which reductions take their axes as an input; ReduceSum was the first.
+const AXES_AS_INPUT: i64 = 18;
+const SUM_AXES_AS_INPUT: i64 = 13;
+/// Version from which Clip takes its bounds as inputs.
+const BOUNDS_AS_INPUT: i64 = 11;
+/// Version that has Where.
+const WHERE: i64 = 9;
+
+/// Makes names; the same requests give the same names.
+pub(crate) struct Names(HashSet<String>);
+
+impl Names {
+    /// Knows all names of a graph: of values and of nodes, in bodies too.
+    pub(crate) fn of(graph: &Graph) -> Names {
+        let mut names = HashSet::new();
+        collect(graph.proto(), &mut names);
+        Names(names)
+    }
+
+    /// `base`, or `base` with the first number that makes it new.
+    pub(crate) fn fresh(&mut self, base: &str) -> String {
+        let mut name = base.to_owned();
+        let mut number = 1;
+        while !self.0.insert(name.clone()) {
+            number += 1;
+            name = format!("{base}.{number}");
+        }
+        name
+    }
+
+    /// `base`, or `base` with the first number that makes it a prefix, with a dot, of no name.
+    pub(crate) fn prefix(&self, base: &str) -> String {
+        let taken = |prefix: &str| {
+            let inside = |name: &String| name.strip_prefix(prefix)?.strip_prefix('.').map(drop);
+            self.0.iter().any(|name| inside(name).is_some())
+        };
+        let numbered = (2..).map(|number| format!("{base}.{number}"));
+        let mut prefixes = std::iter::once(base.to_owned()).chain(numbered);
+        prefixes
+            .find(|prefix| !taken(prefix))
+            .unwrap_or_else(|| base.to_owned())
+    }
+}
+
+/// All names of a graph and of the bodies in it.
+pub(super) fn collect(graph: &GraphProto, names: &mut HashSet<String>) {
+    let sparse = graph.sparse_initializer.iter();
+    let sparse = sparse.filter_map(|sparse| sparse.values.as_ref());
+    names.extend(graph.initializer.iter().map(|t| t.name().to_owned()));
+    names.extend(sparse.map(|t| t.name().to_owned()));
+    let infos = graph.input.iter().chain(&graph.output);
+    names.extend(infos.map(|info| info.name().to_owned()));
+    for node in &graph.node {
+        names.extend(node.input.iter().chain(&node.output).cloned());
+        names.insert(node.name().to_owned());
+        for attribute in &node.attribute {
+            let bodies = attribute.g.iter().chain(&attribute.graphs);
+            bodies.for_each(|body| collect(body, names));
+        }
+    }
+}
+
+/// An integer attribute.
+pub(crate) fn int(name: &str, number: i64) -> AttributeProto {
+    AttributeProto {
+        i: Some(number),
+        ..attribute(name, AttributeType::Int)
+    }
+}
+
+/// An attribute that is a list of integers.
+pub(crate) fn ints(name: &str, numbers: &[i64]) -> AttributeProto {
+    AttributeProto {
+        ints: numbers.to_vec(),
+        ..attribute(name, AttributeType::Ints)
+    }
+}
+
+fn float(name: &str, number: f32) -> AttributeProto {
+    AttributeProto {
+        f: Some(number),
+        ..attribute(name, AttributeType::Float)
+    }
+}
+
+fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        r#type: Some(kind as i32),
+        ..AttributeProto::default()
+    }
+}
+
+/// A change of a graph.
+pub(crate) struct Patch {
+    opset: i64,
+    names: Names,
+    /// The old node before which new ones stand; behind the last one at the end.
+    place: usize,
+    nodes: Vec<(usize, NodeProto)>,
+    initializers: Vec<TensorProto>,
+    inputs: Vec<ValueInfoProto>,
+    outputs: Vec<ValueInfoProto>,
+    /// What old nodes read instead: node, slot, name.
+    connections: Vec<(NodeId, usize, String)>,
+    /// What old nodes make instead.
+    renamed: Vec<(NodeId, usize, String)>,
+}
+
+impl Patch {
+    /// A change of `graph` with new nodes at its end.
+    pub(crate) fn of(graph: &Graph) -> Patch {
+        Patch {
+            opset: graph.model().opset(),
+            names: Names::of(graph),
+            place: usize::MAX,
+            nodes: Vec::new(),
+            initializers: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            connections: Vec::new(),
+            renamed: Vec::new(),
+        }
+    }
+
+    /// From now on new nodes stand before this one.
+    pub(crate) fn before(&mut self, node: NodeId) {
+        self.place = node.index();
+    }
+
+    /// From now on new nodes stand directly behind this one.
+    pub(crate) fn behind(&mut self, node: NodeId) {
+        self.place = node.index() + 1;
+    }
+
+    /// Moves the new node that makes `output` so that it stands before `node` as well.
+    pub(crate) fn advance(&mut self, output: &str, node: NodeId) {
+        let made = self
+            .nodes
+            .iter_mut()
+            .find(|(_, new)| new.output[0] == output);
+        if let Some((place, _)) = made {
+            *place = node.index().min(*place);
+        }
+    }
+
+    /// A name like `base` that nothing has.
+    pub(crate) fn fresh(&mut self, base: &str) -> String {
+        self.names.fresh(base)
+    }
+
+    /// What an old node reads at a slot; an earlier change of it counts.
+    pub(crate) fn reads(&self, graph: &Graph, node: NodeId, slot: usize) -> Option<String> {
+        let changes = self.connections.iter().rev();
+        let mut changes = changes.filter(|(of, at, _)| (*of, *at) == (node, slot));
+        match changes.next() {
+            Some((.., name)) => Some(name.clone()),
+            None => {
+                let name = graph.node_proto(node).input.get(slot)?;
+                (!name.is_empty()).then(|| name.clone())
+            }
+        }
+    }
+
+    /// Lets an old node read another value at a slot.
+    pub(crate) fn connect(&mut self, node: NodeId, slot: usize, name: &str) {
+        self.connections.push((node, slot, name.to_owned()));
+    }
+
+    /// Lets an old node make its output under another name.
+    pub(crate) fn rename_output(&mut self, node: NodeId, slot: usize, name: &str) {
+        self.renamed.push((node, slot, name.to_owned()));
+    }
+
+    /// A new node with one output, whose name is like `base`; returns that name.
+    pub(crate) fn node(
+        &mut self,
+        base: &str,
+        operator: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> String {
+        let output = self.fresh(base);
+        self.node_as(&output, operator, inputs, attributes);
+        output
+    }
+
+    /// A new node that makes the value called `output`.
+    pub(crate) fn node_as(
+        &mut self,
+        output: &str,
+        operator: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) {
+        let name = self.names.fresh(&format!("{output}.{operator}"));
+        let node = NodeProto {
+            op_type: Some(operator.to_owned()),
+            name: Some(name),
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            attribute: attributes,
+            ..NodeProto::default()
+        };
+        self.nodes.push((self.place, node));
+    }
+
+    /// An old node once more, under new names; returns those of its outputs.
+    pub(crate) fn copy(&mut self, base: &str, node: &NodeProto) -> Vec<String> {
+        let count = node.output.len().max(1);
+        let outputs: Vec<String> = (0..count).map(|_| self.fresh(base)).collect();
+        let copied = NodeProto {
+            name: Some(self.fresh(base)),
+            output: outputs.clone(),
+            ..node.clone()
+        };
+        self.nodes.push((self.place, copied));
+        outputs
+    }
+
+    /// A new initializer from packed bytes.
+    pub(crate) fn constant(
+        &mut self,
+        base: &str,
+        element: ElementType,
+        dims: &[usize],
+        bytes: Vec<u8>,
+    ) -> String {
+        let name = self.fresh(base);
+        self.initializers
+            .push(from_raw(&name, element, dims, bytes));
+        name
+    }
+
+    /// A new initializer of 64-bit integers.
+    pub(crate) fn integers(&mut self, base: &str, numbers: &[i64]) -> String {
+        let bytes = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        self.constant(base, ElementType::Int64, &[numbers.len()], bytes)
+    }
+
+    /// A new graph input; its name has to be fresh.
+    pub(crate) fn input(&mut self, declared: ValueInfoProto) {
+        self.inputs.push(declared);
+    }
+
+    /// A further graph output, each once.
+    pub(crate) fn output(&mut self, declared: ValueInfoProto) {
+        let known = self.outputs.iter().any(|o| o.name == declared.name);
+        if !known {
+            self.outputs.push(declared);
+        }
+    }
+
+    /// A reduction of some axes.
+    pub(crate) fn reduce(
+        &mut self,
+        base: &str,
+        operator: &str,
+        x: &str,
+        axes: &[i64],
+        keep: bool,
+    ) -> String {
+        let mut attributes = vec![int("keepdims", i64::from(keep))];
+        let since = match operator {
+            "ReduceSum" => SUM_AXES_AS_INPUT,
+            _ => AXES_AS_INPUT,
+        };
+        if self.opset >= since {
+            let axes = self.integers(&format!("{base}.axes"), axes);
+            return self.node(base, operator, &[x, &axes], attributes);
+        }
+        attributes.push(ints("axes", axes));
+        self.node(base, operator, &[x], attributes)
+    }
+
+    /// 1 where `x`, a tensor of real numbers, is zero, else 0, in 32 bits. Equal compares real numbers from
+    /// version 11 on only, a cast to Booleans is as old as needed.
+    pub(crate) fn zeros(&mut self, base: &str, x: &str) -> String {
+        let set = self.cast(base, x, ElementType::Bool);
+        let zero = self.node(base, "Not", &[&set], Vec::new());
+        self.cast(base, &zero, ElementType::Float)
+    }
+
+    /// The elements in another type.
+    pub(crate) fn cast(&mut self, base: &str, x: &str, to: ElementType) -> String {
+        self.node(base, "Cast", &[x], vec![int("to", to.number().into())])
+    }
+
+    /// 32-bit numbers cut off below `min` and above `max`, where these are given.
+    pub(crate) fn clip(
+        &mut self,
+        base: &str,
+        x: &str,
+        min: Option<f32>,
+        max: Option<f32>,
+    ) -> String {
+        if self.opset < BOUNDS_AS_INPUT {
+            let bounds = [("min", min), ("max", max)].into_iter();
+            let bounds = bounds.filter_map(|(name, bound)| Some(float(name, bound?)));
+            return self.node(base, "Clip", &[x], bounds.collect());
+        }
+        let [min, max] = [min, max].map(|bound| match bound {
+            Some(bound) => {
+                let bytes = bound.to_le_bytes().to_vec();
+                self.constant(base, ElementType::Float, &[], bytes)
+            }
+            None => String::new(),
+        });
+        match max.is_empty() {
+            true => self.node(base, "Clip", &[x, &min], Vec::new()),
+            false => self.node(base, "Clip", &[x, &min, &max], Vec::new()),
+        }
+    }
+
+    /// `a` where `condition` holds, else `b`; 32-bit numbers of one shape, all of them finite.
+    pub(crate) fn choose(&mut self, base: &str, condition: &str, a: &str, b: &str) -> String {
+        if self.opset >= WHERE {
+            return self.node(base, "Where", &[condition, a, b], Vec::new());
+        }
+        let holds = self.cast(base, condition, ElementType::Float);
+        let not = self.node(base, "Not", &[condition], Vec::new());
+        let fails = self.cast(base, &not, ElementType::Float);
+        let a = self.node(base, "Mul", &[a, &holds], Vec::new());
+        let b = self.node(base, "Mul", &[b, &fails], Vec::new());
+        self.node(base, "Add", &[&a, &b], Vec::new())
+    }
+
+    /// Puts the change into the messages of the graph, or of a part of it where only new nodes matter. Of
+    /// several nodes before one the first made comes first.
+    pub(crate) fn apply(mut self, graph: &mut GraphProto) {
+        for (node, slot, name) in self.connections {
+            let inputs = &mut graph.node[node.index()].input;
+            inputs.resize(inputs.len().max(slot + 1), String::new());
+            inputs[slot] = name;
+        }
+        for (node, slot, name) in self.renamed {
+            graph.node[node.index()].output[slot] = name;
+        }
+        self.nodes.sort_by_key(|&(place, _)| place);
+        let mut inserted = self.nodes.into_iter().peekable();
+        let old = std::mem::take(&mut graph.node);
+        for (place, node) in old.into_iter().enumerate() {
+            while let Some((_, new)) = inserted.next_if(|&(before, _)| before == place) {
+                graph.node.push(new);
+            }
+            graph.node.push(node);
+        }
+        graph.node.extend(inserted.map(|(_, node)| node));
+        graph.initializer.append(&mut self.initializers);
+        graph.input.append(&mut self.inputs);
+        for output in self.outputs {
+            if graph.output.iter().all(|known| known.name != output.name) {
+                graph.output.push(output);
+            }
+        }
+    }
+}
 
 /// Nodes to stand before the old node with a given index; those past the last one stand at the end.
 #[derive(Default)]
@@ -12,14 +377,6 @@ pub(crate) struct Insertions(Vec<(usize, NodeProto)>);
 impl Insertions {
     pub(crate) fn before(&mut self, place: usize, node: NodeProto) {
         self.0.push((place, node));
-    }
-
-    /// Moves the node that makes `output` so that it stands before `place` as well.
-    pub(crate) fn advance(&mut self, output: &str, place: usize) {
-        let made = self.0.iter_mut().find(|(_, node)| node.output[0] == output);
-        if let Some((before, _)) = made {
-            *before = place.min(*before);
-        }
     }
 
     pub(crate) fn nodes_mut(&mut self) -> impl Iterator<Item = &mut NodeProto> {
@@ -38,26 +395,5 @@ impl Insertions {
             graph.node.push(node);
         }
         graph.node.extend(inserted.map(|(_, node)| node));
-    }
-}
-
-/// Makes names; the same requests give the same names.
-pub(crate) struct Names(HashSet<String>);
-
-impl Names {
-    pub(crate) fn of(graph: &Graph) -> Names {
-        let values = graph.value_ids().map(|id| graph.value(id).name.clone());
-        Names(values.collect())
-    }
-
-    /// `base`, or `base` with the first number that makes it new.
-    pub(crate) fn fresh(&mut self, base: &str) -> String {
-        let mut name = base.to_owned();
-        let mut number = 1;
-        while !self.0.insert(name.clone()) {
-            number += 1;
-            name = format!("{base}.{number}");
-        }
-        name
     }
 }

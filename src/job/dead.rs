@@ -8,6 +8,7 @@ use super::{Overwrite, RuntimeOptions, analyse, check_target, written_bytes};
 use crate::dead::{Dead, dead_channels};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::onnx::Model;
 use crate::plan::{Decision, Plan, Selection, Settings};
 use crate::report::{Outcome, PlannedRow, PruneReport};
@@ -32,11 +33,7 @@ pub(crate) struct Cleared {
 ///
 /// # Errors
 /// There are none, or onnxruntime cannot run the model.
-pub(crate) fn without_dead_channels(
-    analysis: &Analysis,
-    sizes: &[(String, i64)],
-    runtime: &Runtime,
-) -> Result<Cleared> {
+pub(crate) fn without_dead_channels(analysis: &Analysis, runtime: &Runtime) -> Result<Cleared> {
     let mut kept: BTreeMap<String, usize> = BTreeMap::new();
     let mut reasons: BTreeMap<String, (usize, &str)> = BTreeMap::new();
     let mut now: Option<Cleared> = None;
@@ -54,8 +51,8 @@ pub(crate) fn without_dead_channels(
             let name = current.dimensions()[dimension.id.0].name.clone();
             kept.insert(name, dimension.kept.len());
         }
-        let model = round(current, &dead, sizes)?;
-        let analysis = analyse(&model, sizes)?;
+        let model = round(current, &dead)?;
+        let analysis = Analysis::of_edit(Graph::new(&model)?, current);
         now = Some(Cleared {
             model,
             analysis,
@@ -102,9 +99,9 @@ fn why_left(
 }
 
 /// Gives the readers of dead channels their constants, then removes the channels.
-fn round(analysis: &Analysis, dead: &Dead, sizes: &[(String, i64)]) -> Result<Model> {
+fn round(analysis: &Analysis, dead: &Dead) -> Result<Model> {
     let (folded, _) = add_to_rows(analysis, &dead.constants)?;
-    let folded = analyse(&folded, sizes)?;
+    let folded = Analysis::of_edit(Graph::new(&folded)?, analysis);
     let kept: BTreeMap<&str, &Vec<u32>> = dead
         .dimensions
         .iter()
@@ -165,9 +162,7 @@ pub fn prune_dead(
     check_target(&model, &targets, options.overwrite)?;
     let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
     let runtime = options.runtime.load(say)?;
-    let mut cleared = watch.stage("rewrite", || {
-        without_dead_channels(&analysis, &options.sizes, &runtime)
-    })?;
+    let mut cleared = watch.stage("rewrite", || without_dead_channels(&analysis, &runtime))?;
     let verification = watch.stage("verify", || verify(&analysis, &cleared, &runtime))?;
     let mut report = PruneReport {
         schema: super::prune::SCHEMA,

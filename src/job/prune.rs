@@ -210,7 +210,7 @@ fn selected_rows(analysis: &Analysis, selection: &Selection) -> Vec<PlannedRow> 
 fn replayed_rows(analysis: &Analysis, kept: &Kept) -> Vec<PlannedRow> {
     let dimensions = analysis.dimensions().iter();
     let row = dimensions.map(|dimension| {
-        let positions = kept.get(dimension.var);
+        let positions = analysis.positions(kept, dimension);
         PlannedRow {
             name: dimension.name.clone(),
             size: dimension.size,

@@ -49,7 +49,7 @@ impl Layers {
             layers: Vec::new(),
             left: Vec::new(),
         };
-        for value in analysis.graph().value_ids() {
+        for (value, _) in analysis.weights() {
             let Some(tensor) = analysis.graph().constant(value) else {
                 continue;
             };

@@ -1,6 +1,6 @@
 //! What follows a layer: scales and constants of its rows, residual sums, the activation.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::{Layer, constant_of};
 use crate::dimensions::Analysis;
@@ -31,8 +31,6 @@ pub(crate) struct Follower<'a> {
     analysis: &'a Analysis,
     place: HashMap<NodeId, usize>,
     fixed: Vec<bool>,
-    /// What subgraphs read.
-    captured: HashSet<ValueId>,
 }
 
 impl<'a> Follower<'a> {
@@ -42,11 +40,6 @@ impl<'a> Follower<'a> {
             analysis,
             place: graph.order().iter().copied().zip(0..).collect(),
             fixed: graph.fixed_nodes(),
-            captured: graph
-                .order()
-                .iter()
-                .flat_map(|&node| graph.node(node).captured.iter().copied())
-                .collect(),
         }
     }
 
@@ -122,7 +115,7 @@ impl<'a> Follower<'a> {
         let [(node, slot)] = known.consumers[..] else {
             return None;
         };
-        let captured = self.captured.contains(&value);
+        let captured = graph.is_captured(value);
         (!known.is_output && !captured).then_some((node, slot))
     }
 

@@ -1,6 +1,6 @@
 //! The plan as a JSON document.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -99,7 +99,9 @@ impl Plan {
             dimensions: dimensions.collect(),
             initializers: Vec::new(),
         };
-        let kept = plan.positions(analysis).unwrap_or_default();
+        let kept = plan
+            .positions(analysis)
+            .unwrap_or_else(|_| analysis.everything());
         plan.initializers = initializers(analysis, &kept);
         plan
     }
@@ -159,19 +161,19 @@ impl Plan {
             .iter()
             .map(|dimension| (dimension.name.as_str(), dimension))
             .collect();
-        let mut kept = Kept::default();
+        let mut kept = analysis.everything();
+        let mut named = HashSet::new();
         for planned in &self.dimensions {
             let dimension = known.get(planned.name.as_str()).ok_or_else(|| {
                 Error::plan(format!("the model has no dimension '{}'", planned.name))
             })?;
             check(planned, dimension)?;
-            let var = dimension.var;
-            if kept.get(var).is_some() {
+            if !named.insert(planned.name.as_str()) {
                 let reason = format!("dimension '{}' is there twice", planned.name);
                 return Err(Error::plan(reason));
             }
             if planned.kept.len() < dimension.size {
-                kept.insert(var, Arc::from(planned.kept.as_slice()));
+                kept.insert(dimension.var, Arc::from(planned.kept.as_slice()));
             }
         }
         Ok(kept)

@@ -14,7 +14,7 @@ use crate::graph::{Graph, ValueId};
 use crate::layers::Addition;
 use crate::onnx::{ElementType, Model, packed, to_f32};
 use crate::ops::Bias;
-use crate::rewrite::{Edit, PRUNED, add_to_rows, rows_with_constants};
+use crate::rewrite::{Edit, add_to_rows, rows_with_constants};
 
 /// The biases of the pruned model.
 #[derive(Default)]
@@ -73,15 +73,18 @@ pub(super) struct Entry {
 pub(super) struct Ledger<'a> {
     analysis: &'a Analysis,
     biases: Biases,
+    /// Stands before the names of the pruned model.
+    prefix: &'a str,
     edits: BTreeMap<ValueId, Vec<f32>>,
     constants: Vec<Addition>,
 }
 
 impl<'a> Ledger<'a> {
-    pub(super) fn new(analysis: &'a Analysis, biases: Biases) -> Ledger<'a> {
+    pub(super) fn new(analysis: &'a Analysis, biases: Biases, prefix: &'a str) -> Ledger<'a> {
         Ledger {
             analysis,
             biases,
+            prefix,
             edits: BTreeMap::new(),
             constants: Vec::new(),
         }
@@ -168,7 +171,9 @@ impl<'a> Ledger<'a> {
             }
         }
         let bytes = packed(&numbers, *element).into();
-        entry.changes.push((format!("{PRUNED}.{name}"), bytes));
+        entry
+            .changes
+            .push((format!("{}{name}", self.prefix), bytes));
         entry.bias = Some((name.clone(), numbers));
         entry.constant = Some(Addition {
             linear: linear.clone(),

@@ -19,7 +19,6 @@ use crate::error::{Error, Result};
 use crate::graph::{NodeId, ValueId};
 use crate::layers::Layer;
 use crate::onnx::ElementType;
-use crate::onnx::proto::GraphProto;
 use crate::runtime::{Provider, Runtime, Tensor};
 
 /// Solves the units of one front: gets their evidence and the front, to try things on; returns new bytes of
@@ -47,6 +46,8 @@ pub(crate) struct Lockstep<'a> {
     pub(crate) runtime: &'a Runtime,
     pub(crate) provider: Provider,
     pub(crate) data: &'a DataSet<'a>,
+    /// Stands before the names of the pruned model.
+    pub(crate) prefix: &'a str,
 }
 
 impl Lockstep<'_> {
@@ -113,10 +114,10 @@ impl Lockstep<'_> {
         out
     }
 
-    fn data(&self, unit: &Unit, copies: &mut Copies, proto: &mut GraphProto) -> Data {
+    fn data(&self, unit: &Unit, copies: &mut Copies, taps: &mut Taps) -> Data {
         let mut of = |layer: &Layer| {
             let linear = layer.uses.first()?;
-            copies.data(self.analysis, layer, linear, proto)
+            copies.data(self.analysis, layer, linear, taps)
         };
         Data {
             members: unit.members.iter().filter_map(|layer| of(layer)).collect(),
@@ -193,7 +194,7 @@ impl Lockstep<'_> {
             self.data.describe(),
             format!(
                 "what layer '{}' reads or makes is not finite on it: look for NaN or infinity in the data, or use --recover none",
-                name.trim_start_matches("secateur.pruned.")
+                name.trim_start_matches(self.prefix)
             ),
         ))
     }
@@ -234,11 +235,11 @@ impl Stage<'_> {
         let reads: Vec<ValueId> = reads.into_iter().collect();
         cut.segment(self.number, &self.waiting.waiting(), &reads, &mut |proto| {
             let mut copies = Copies::default();
+            let mut taps = Taps::new(lockstep.analysis.graph());
             let data: Vec<_> = places
                 .iter()
-                .map(|&unit| lockstep.data(&self.units[unit], &mut copies, proto))
+                .map(|&unit| lockstep.data(&self.units[unit], &mut copies, &mut taps))
                 .collect();
-            let mut taps = Taps::new(lockstep.analysis.graph(), proto);
             for (&unit, data) in places.iter().zip(data) {
                 let inputs: Vec<String> = data
                     .members
@@ -249,6 +250,7 @@ impl Stage<'_> {
                 let (target, others) = lockstep.target(&self.units[unit], &data, &mut taps);
                 append(&mut taps, unit, &inputs, &target, others.as_deref());
             }
+            taps.apply(proto);
         })
     }
 

@@ -35,13 +35,13 @@ use crate::layers::Addition;
 use crate::layers::{Layer, Layers};
 use crate::onnx::Model;
 use crate::plan::Plan;
-use crate::rewrite::{Edit, PRUNED, add_to_rows, side_by_side, with_weights};
+use crate::rewrite::{Edit, Side, add_to_rows, side_by_side, with_weights};
 use crate::runtime::{Provider, Runtime};
 use crate::statistics::Stats;
 
 pub(crate) use fold::fold_dimension;
 
-use ledger::Biases;
+use ledger::{Biases, Ledger};
 use lockstep::Lockstep;
 use solver::Solver;
 use unit::Unit;
@@ -124,14 +124,14 @@ pub(crate) fn recover(
 ) -> Result<Recovered> {
     let dense_layers = solvable(analysis);
     let (explicit, biases) = Biases::explicit(pruned)?;
-    let graph = side_by_side(analysis.graph().model(), &explicit)?;
+    let Side { graph, prefix } = side_by_side(analysis.graph(), &explicit)?;
+    let prefix = format!("{prefix}.");
     let both = Analysis::new(graph, analysis.sizes().clone());
     let both_layers = solvable(&both);
     let by_name: HashMap<&str, &Layer> = both_layers
         .iter()
         .map(|layer| (layer.name.as_str(), layer))
         .collect();
-    let prefix = format!("{PRUNED}.");
     let of_pruned: HashMap<&str, &Layer> = by_name
         .iter()
         .filter_map(|(name, layer)| Some((name.strip_prefix(&prefix)?, *layer)))
@@ -160,12 +160,14 @@ pub(crate) fn recover(
         });
         ready.push(group);
     }
-    let mut solver = Solver::new(analysis, context, &ready, &lockstep_units, biases);
+    let ledger = Ledger::new(analysis, biases, &prefix);
+    let mut solver = Solver::new(analysis, context, &ready, &lockstep_units, ledger);
     let lockstep = Lockstep {
         analysis: &both,
         runtime: context.runtime,
         provider: context.provider.clone(),
         data: context.data,
+        prefix: &prefix,
     };
     lockstep.run(
         &lockstep_units,
@@ -196,7 +198,7 @@ impl Recovered {
     pub(crate) fn applied(&self, analysis: &Analysis) -> Result<Analysis> {
         let analysed = |model: Model| -> Result<Analysis> {
             let graph = Graph::new(&model.settled())?;
-            Ok(Analysis::new(graph, analysis.sizes().clone()))
+            Ok(Analysis::of_edit(graph, analysis))
         };
         let edited = analysed(with_weights(analysis.graph(), &self.edits)?)?;
         if self.constants.is_empty() {

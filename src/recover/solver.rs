@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::choice::{Chosen, choose, error, folded_solutions, judged, solved};
-use super::ledger::{Biases, Ledger};
+use super::ledger::Ledger;
 use super::lockstep::Stage;
 use super::solve::{Solution, aimed, blended};
 use super::unit::{Evidence, Trial, Unit};
@@ -95,14 +95,14 @@ impl<'a> Solver<'a> {
         context: &'a Context<'a>,
         groups: &'a [Group<'a>],
         units: &'a [Unit<'a>],
-        biases: Biases,
+        ledger: Ledger<'a>,
     ) -> Solver<'a> {
         Solver {
             analysis,
             context,
             groups,
             units,
-            ledger: Ledger::new(analysis, biases),
+            ledger,
             layers: Vec::new(),
         }
     }

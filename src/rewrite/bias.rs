@@ -1,17 +1,16 @@
 //! Adding constants to the rows that layers produce: into the bias where there is one of their own, else as
 //! a new bias, else as a node.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::{Graph, Insertions, Names, Producer, ValueId};
+use crate::graph::{Graph, Patch, Producer, ValueId};
 use crate::layers::Addition;
 use crate::layers::Layer;
-use crate::onnx::packed;
-use crate::onnx::proto::{GraphProto, NodeProto};
-use crate::onnx::{ElementType, Model, from_raw, to_f32};
-use crate::ops::{Bias, Role};
+use crate::onnx::proto::{GraphProto, TensorProto};
+use crate::onnx::{ElementType, Model, cleared, packed, to_f32};
+use crate::ops::{Bias, Pointwise, Role, find};
 
 /// The analysed model with constants added to the rows of its layers, and the name of the initializer that
 /// each constant went to.
@@ -23,23 +22,49 @@ pub(crate) fn add_to_rows(
     constants: &[Addition],
 ) -> Result<(Model, Vec<String>)> {
     let graph = analysis.graph();
-    let mut proto = graph.model().proto.clone();
-    let target = proto.graph.get_or_insert_default();
     let mut adder = Adder {
         analysis,
-        names: Names::of(graph),
-        added: Insertions::default(),
-        changed: HashMap::new(),
+        patch: Patch::of(graph),
+        changed: BTreeMap::new(),
     };
-    let names: Result<Vec<String>> = constants
-        .iter()
-        .map(|constant| adder.add(constant, target))
-        .collect();
+    let (merged, places) = merged(constants);
+    let names: Result<Vec<String>> = merged.iter().map(|constant| adder.add(constant)).collect();
     let names = names?;
-    adder.added.apply(target);
+    let names = places.into_iter().map(|place| names[place].clone());
+    let mut proto = graph.model().proto.clone();
+    let target = proto.graph.get_or_insert_default();
+    for (value, numbers) in &adder.changed {
+        if let Some(tensor) = constant_mut(graph, target, *value) {
+            *tensor = with_numbers(tensor, numbers);
+        }
+    }
+    adder.patch.apply(target);
     let model = graph.model().with(proto, graph.model().lazy.clone());
     let model = Graph::verified(model, "the model with constants in its biases")?;
-    Ok((model.model().clone(), names))
+    Ok((model.model().clone(), names.collect()))
+}
+
+/// The constants with those for the same rows added up, and by constant its place among them.
+fn merged(constants: &[Addition]) -> (Vec<Addition>, Vec<usize>) {
+    let mut out: Vec<Addition> = Vec::new();
+    let place = |constant: &Addition| {
+        let same = |known: &Addition| {
+            known.linear == constant.linear && known.added.len() == constant.added.len()
+        };
+        match out.iter().position(same) {
+            Some(place) => {
+                let pairs = out[place].added.iter_mut().zip(&constant.added);
+                pairs.for_each(|(sum, added)| *sum += added);
+                place
+            }
+            None => {
+                out.push(constant.clone());
+                out.len() - 1
+            }
+        }
+    };
+    let places = constants.iter().map(place).collect();
+    (out, places)
 }
 
 /// Number of rows over all batches of a layer to which constants can be added, if they can: rows that are an
@@ -52,10 +77,8 @@ pub(crate) fn rows_with_constants(analysis: &Analysis, layer: &Layer) -> Option<
     let node = graph.node(linear.node);
     if let Some(bias) = linear.bias.filter(|bias| bias.parts > 1) {
         let value = node.input(bias.slot)?;
-        let known = graph.value(value);
-        let owned = known.consumers.len() == 1 && !known.is_output;
-        let initializer = matches!(known.producer, Producer::Initializer(_));
-        return (owned && initializer).then_some(layer.rows() * layer.batches());
+        let owned = graph.constant(value).is_some() && is_owned(graph, value);
+        return owned.then_some(layer.rows() * layer.batches());
     }
     let rows = linear.roles.iter();
     let rows = rows.filter(|role| matches!(role, Role::Row(_)));
@@ -68,51 +91,74 @@ pub(crate) fn rows_with_constants(analysis: &Analysis, layer: &Layer) -> Option<
     fits.then_some(size)
 }
 
+/// The tensor behind a constant value in the messages of its graph.
+fn constant_mut<'a>(
+    graph: &Graph,
+    target: &'a mut GraphProto,
+    value: ValueId,
+) -> Option<&'a mut TensorProto> {
+    match graph.value(value).producer {
+        Producer::Initializer(index) => target.initializer.get_mut(index),
+        Producer::Node(node, _) => {
+            let attributes = &mut target.node[node.index()].attribute;
+            let value = attributes.iter_mut().find(|a| a.name() == "value");
+            value.and_then(|attribute| attribute.t.as_mut())
+        }
+        Producer::Input(_) | Producer::SparseInitializer(_) | Producer::Missing => None,
+    }
+}
+
+/// The tensor with other numbers.
+fn with_numbers(tensor: &TensorProto, numbers: &[f32]) -> TensorProto {
+    let element = ElementType::of(tensor.data_type()).unwrap_or(ElementType::Float);
+    TensorProto {
+        raw_data: Some(packed(numbers, element).into()),
+        ..cleared(tensor)
+    }
+}
+
+/// True if a constant is read by one node and nothing else, and so may be changed for it.
+fn is_owned(graph: &Graph, value: ValueId) -> bool {
+    let known = graph.value(value);
+    known.consumers.len() == 1 && !known.is_output && !graph.is_captured(value)
+}
+
 struct Adder<'a> {
     analysis: &'a Analysis,
-    names: Names,
-    added: Insertions,
+    patch: Patch,
     /// What biases are now, as several constants may go to one.
-    changed: HashMap<ValueId, Vec<f32>>,
+    changed: BTreeMap<ValueId, Vec<f32>>,
 }
 
 impl Adder<'_> {
-    fn add(&mut self, constant: &Addition, target: &mut GraphProto) -> Result<String> {
+    fn add(&mut self, constant: &Addition) -> Result<String> {
         let linear = &constant.linear;
         let graph = self.analysis.graph();
         let node = graph.node(linear.node);
         if let Some(own) = linear.bias.filter(|_| linear.scales[1] == 1.0) {
             match node.input(own.slot) {
-                Some(bias) if self.add_to_constant(bias, own, &constant.added, target)? => {
+                Some(bias) if self.add_to_constant(bias, own, &constant.added)? => {
                     return Ok(graph.value(bias).name.clone());
                 }
-                None => return Ok(self.as_bias(constant, own.slot, target)),
+                None => return Ok(self.as_bias(constant, own.slot)),
                 Some(_) => {}
             }
         }
         if let Some(bias) = self.bias_behind(constant)
-            && self.add_to_constant(bias, Bias::whole(0), &constant.added, target)?
+            && self.add_to_constant(bias, Bias::whole(0), &constant.added)?
         {
             return Ok(graph.value(bias).name.clone());
         }
-        Ok(self.as_node(constant, target))
+        Ok(self.as_node(constant))
     }
 
-    /// Adds to an initializer that has one number per row and that nobody else reads.
-    fn add_to_constant(
-        &mut self,
-        bias: ValueId,
-        of: Bias,
-        added: &[f32],
-        target: &mut GraphProto,
-    ) -> Result<bool> {
+    /// Adds to a constant that has one number per row and that nobody else reads.
+    fn add_to_constant(&mut self, bias: ValueId, of: Bias, added: &[f32]) -> Result<bool> {
         let graph = self.analysis.graph();
-        let value = graph.value(bias);
-        let (Producer::Initializer(index), Some(tensor)) = (value.producer, graph.constant(bias))
-        else {
+        let Some(tensor) = graph.constant(bias) else {
             return Ok(false);
         };
-        let element = ElementType::of(tensor.data_type()).filter(|element| element.is_float());
+        let real = ElementType::of(tensor.data_type()).is_some_and(ElementType::is_float);
         let count: i64 = tensor.dims.iter().product();
         let last = tensor.dims.last().copied().unwrap_or(1);
         let batches = match of.parts {
@@ -120,11 +166,9 @@ impl Adder<'_> {
             _ => count / last.max(1),
         };
         let fits = count as usize == added.len() * of.parts && last * batches == count;
-        let Some(element) =
-            element.filter(|_| fits && value.consumers.len() == 1 && !value.is_output)
-        else {
+        if !real || !fits || !is_owned(graph, bias) {
             return Ok(false);
-        };
+        }
         let mut now = match self.changed.remove(&bias) {
             Some(now) => now,
             None => to_f32(tensor)?,
@@ -135,13 +179,11 @@ impl Adder<'_> {
                 now[of.place(batch, row, rows)] += added;
             }
         }
-        let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
-        target.initializer[index] = from_raw(tensor.name(), element, &dims, packed(&now, element));
         self.changed.insert(bias, now);
         Ok(true)
     }
 
-    /// The constant that an Add behind the node adds to all that it makes.
+    /// The constant that a sum behind the node adds to all that it makes.
     fn bias_behind(&self, constant: &Addition) -> Option<ValueId> {
         let graph = self.analysis.graph();
         let output = graph.node(constant.node()).output(0)?;
@@ -150,9 +192,10 @@ impl Adder<'_> {
         let [(reader, slot)] = value.consumers[..] else {
             return None;
         };
-        let is_add = graph.node_proto(reader).op_type() == "Add";
+        let sums = find(graph, reader)?.pointwise == Some(Pointwise::Sum);
         let rows_last = constant.linear.roles.contains(&Role::Row(Some(last)));
-        if value.is_output || !is_add || !rows_last {
+        let alone = !value.is_output && !graph.is_captured(output);
+        if !alone || !sums || graph.node(reader).inputs.len() != 2 || !rows_last {
             return None;
         }
         graph.node(reader).input(1 - slot.min(1))
@@ -165,65 +208,48 @@ impl Adder<'_> {
     }
 
     /// A new initializer with the constants, with `behind` axes of size 1 after that of the rows.
-    fn tensor(&mut self, constant: &Addition, behind: usize, target: &mut GraphProto) -> String {
+    fn tensor(&mut self, constant: &Addition, behind: usize) -> String {
         let element = self.element(constant);
-        let name = self.names.fresh(&format!(
-            "{}.constant",
-            self.analysis.graph().node_proto(constant.node()).name()
-        ));
+        let output = self.analysis.graph().node(constant.node()).output(0);
+        let made = output.map_or("", |value| &self.analysis.graph().value(value).name);
         let mut dims = vec![constant.added.len()];
         dims.resize(behind + 1, 1);
-        target.initializer.push(from_raw(
-            &name,
-            element,
-            &dims,
-            packed(&constant.added, element),
-        ));
-        name
+        let bytes = packed(&constant.added, element);
+        let base = format!("{made}.constant");
+        self.patch.constant(&base, element, &dims, bytes)
     }
 
-    fn as_bias(&mut self, constant: &Addition, slot: usize, target: &mut GraphProto) -> String {
-        let place = constant.node().index();
-        // Two constants for one new bias meet in the node's list of inputs.
-        let there = target.node[place]
-            .input
-            .get(slot)
-            .filter(|name| !name.is_empty());
-        if there.is_some() {
-            return self.as_node(constant, target);
-        }
-        let name = self.tensor(constant, 0, target);
-        let inputs = &mut target.node[place].input;
-        inputs.resize(inputs.len().max(slot + 1), String::new());
-        inputs[slot].clone_from(&name);
-        name
-    }
-
-    /// An Add behind the node, under the name of what the node made.
-    fn as_node(&mut self, constant: &Addition, target: &mut GraphProto) -> String {
+    fn as_bias(&mut self, constant: &Addition, slot: usize) -> String {
         let graph = self.analysis.graph();
-        let place = constant.node().index();
-        let output = graph.node(constant.node()).output(0);
-        let rank = output
-            .and_then(|value| self.analysis.state.axes(value))
-            .map_or(1, <[_]>::len);
+        // Two constants for one new bias meet in the node's list of inputs.
+        if self.patch.reads(graph, constant.node(), slot).is_some() {
+            return self.as_node(constant);
+        }
+        let name = self.tensor(constant, 0);
+        self.patch.connect(constant.node(), slot, &name);
+        name
+    }
+
+    /// A sum behind the node, under the name of what the node made.
+    fn as_node(&mut self, constant: &Addition) -> String {
+        let graph = self.analysis.graph();
+        let node = constant.node();
+        let Some(output) = graph.node(node).output(0) else {
+            return String::new();
+        };
+        let rank = self.analysis.state.axes(output).map_or(1, <[_]>::len);
         let row = constant.linear.roles.iter().find_map(|role| match role {
             Role::Row(axis) => *axis,
             Role::Reduction(_) | Role::Kernel | Role::Batch(_) => None,
         });
         let behind = rank - 1 - row.unwrap_or(rank - 1).min(rank - 1);
-        let name = self.tensor(constant, behind, target);
-        let made = target.node[place].output[0].clone();
-        let bare = self.names.fresh(&format!("{made}.bare"));
-        target.node[place].output[0].clone_from(&bare);
-        let add = NodeProto {
-            op_type: Some("Add".to_owned()),
-            name: Some(format!("{bare}.add")),
-            input: vec![bare, name.clone()],
-            output: vec![made],
-            ..NodeProto::default()
-        };
-        self.added.before(place + 1, add);
+        let name = self.tensor(constant, behind);
+        let made = graph.value(output).name.clone();
+        let bare = self.patch.fresh(&format!("{made}.bare"));
+        self.patch.rename_output(node, 0, &bare);
+        self.patch.behind(node);
+        self.patch
+            .node_as(&made, "Add", &[&bare, &name], Vec::new());
         name
     }
 }

@@ -7,23 +7,12 @@ use crate::onnx::proto::GraphProto;
 
 /// Names of values that an output depends on.
 fn live_values(graph: &Graph) -> HashSet<String> {
-    let mut live = HashSet::new();
+    let live = graph.live_nodes();
+    let nodes = graph.order().iter().filter(|node| live[node.index()]);
+    let read = nodes.flat_map(|&node| graph.node(node).reads());
     let outputs = graph.value_ids().filter(|&id| graph.value(id).is_output);
-    let mut queue: Vec<_> = outputs.collect();
-    let mut seen: HashSet<_> = queue.iter().copied().collect();
-    while let Some(id) = queue.pop() {
-        live.insert(graph.value(id).name.clone());
-        let Producer::Node(node, _) = graph.value(id).producer else {
-            continue;
-        };
-        let node = graph.node(node);
-        for input in node.reads() {
-            if seen.insert(input) {
-                queue.push(input);
-            }
-        }
-    }
-    live
+    let names = read.chain(outputs).map(|id| graph.value(id).name.clone());
+    names.collect()
 }
 
 /// `after`'s messages without the nodes, initializers and value infos that were live in `before` and are

@@ -19,7 +19,7 @@ pub(crate) use bias::{add_to_rows, rows_with_constants};
 pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;
 pub(crate) use prune::prune_to;
-pub(crate) use side::{PRUNED, side_by_side};
+pub(crate) use side::{Side, side_by_side};
 pub(crate) use slice::kept_elements;
 pub(crate) use sparse::{Stored, store_sparse};
 pub(crate) use twin::instrument;

@@ -3,23 +3,28 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::error::Result;
-use crate::graph::{Graph, prefixed};
+use crate::graph::{Graph, Names, prefixed};
 use crate::onnx::Model;
 
-/// Stands, with a dot, before all names of the pruned model but those of the graph inputs.
-pub(crate) const PRUNED: &str = "secateur.pruned";
+/// Two models in one graph.
+pub(crate) struct Side {
+    pub(crate) graph: Graph,
+    /// Stands, with a dot, before all names of the pruned model but those of the graph inputs.
+    pub(crate) prefix: String,
+}
 
 /// The dense model and the pruned one as one graph over the same inputs, with the outputs of both.
 ///
 /// # Errors
 /// The result is no valid graph.
-pub(crate) fn side_by_side(dense: &Model, pruned: &Model) -> Result<Graph> {
-    let (dense, pruned) = (dense.clone().settled(), pruned.clone().settled());
+pub(crate) fn side_by_side(dense: &Graph, pruned: &Model) -> Result<Side> {
+    let prefix = Names::of(dense).prefix("secateur.pruned");
+    let (dense, pruned) = (dense.model().clone().settled(), pruned.clone().settled());
     let mut proto = dense.proto.clone();
     let target = proto.graph.get_or_insert_default();
     let known: HashSet<&str> = target.input.iter().map(|input| input.name()).collect();
     if let Some(graph) = &pruned.proto.graph {
-        let graph = prefixed(graph, PRUNED);
+        let graph = prefixed(graph, &prefix);
         let new = |name: &str| !known.contains(name);
         let inputs: Vec<_> = graph.input.into_iter().filter(|i| new(i.name())).collect();
         target.input.extend(inputs);
@@ -29,8 +34,7 @@ pub(crate) fn side_by_side(dense: &Model, pruned: &Model) -> Result<Graph> {
         target.value_info.extend(graph.value_info);
         target.output.extend(graph.output);
     }
-    Graph::verified(
-        dense.with(proto, BTreeMap::new()),
-        "both models in one graph",
-    )
+    let both = dense.with(proto, BTreeMap::new());
+    let graph = Graph::verified(both, "both models in one graph")?;
+    Ok(Side { graph, prefix })
 }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use crate::axes::{Kept, Type};
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Insertions, Names, ValueId};
+use crate::graph::{Graph, Patch, ValueId};
 use crate::onnx::proto::{
-    NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
+    TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };
 use crate::onnx::{ElementType, Model, from_raw};
+use crate::ops::Contraction;
 use crate::plan::Plan;
 
 /// Where the masks of a twin stand.
@@ -62,7 +63,7 @@ pub(crate) fn instrument(
     analysis: &Analysis,
     dimension: &Dimension,
 ) -> Result<(Model, Vec<MaskInput>)> {
-    let mut kept = Kept::default();
+    let mut kept = analysis.everything();
     kept.insert(dimension.var, Arc::from_iter(1..dimension.size as u32));
     masked(analysis, &kept, Masks::Inputs)
 }
@@ -72,38 +73,44 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
     let mut builder = Builder {
         analysis,
         kept,
-        names: Names::of(source),
+        patch: Patch::of(source),
         masks: HashMap::new(),
         tensors: Vec::new(),
         inputs: Vec::new(),
         masked: HashMap::new(),
-        inserted: Insertions::default(),
     };
-    let mut proto = source.model().proto.clone();
-    let graph = proto.graph.get_or_insert_default();
     for contraction in &analysis.state.contractions {
-        let value = source.node(contraction.node).inputs[contraction.slot];
+        let value = source.node(contraction.node).input(contraction.slot);
         let axes = value.and_then(|value| Some((value, analysis.state.axes(value)?)));
         let Some((value, axes)) = axes else { continue };
-        let ty = &axes[contraction.axis];
-        if !analysis.state.types.is_pruned(ty, kept) {
-            continue;
+        if analysis
+            .state
+            .types
+            .is_pruned(&axes[contraction.axis], kept)
+        {
+            builder.mask_at(contraction, value, axes)?;
         }
-        let behind = axes.len() - contraction.axis - 1;
-        let place = contraction.node.index();
-        let input = &mut graph.node[place].input[contraction.slot];
-        *input = builder.masked(place, value, input.clone(), ty, behind)?;
     }
-    builder.inserted.apply(graph);
-    for tensor in builder.tensors {
-        match masks {
-            Masks::Initializers => graph.initializer.push(tensor),
-            Masks::Inputs => graph.input.push(input_of(&tensor)),
-        }
+    let Builder {
+        mut patch,
+        tensors,
+        inputs,
+        ..
+    } = builder;
+    if masks == Masks::Inputs {
+        tensors
+            .iter()
+            .for_each(|tensor| patch.input(input_of(tensor)));
+    }
+    let mut proto = source.model().proto.clone();
+    let graph = proto.graph.get_or_insert_default();
+    patch.apply(graph);
+    if masks == Masks::Initializers {
+        graph.initializer.extend(tensors);
     }
     let model = source.model().with(proto, source.model().lazy.clone());
     let model = Graph::verified(model, "the masked twin")?.model().clone();
-    Ok((model, builder.inputs))
+    Ok((model, inputs))
 }
 
 fn input_of(tensor: &crate::onnx::proto::TensorProto) -> ValueInfoProto {
@@ -133,45 +140,40 @@ type MaskKey = (Vec<u32>, u32, usize, ElementType);
 struct Builder<'a> {
     analysis: &'a Analysis,
     kept: &'a Kept,
-    names: Names,
+    patch: Patch,
     masks: HashMap<MaskKey, String>,
     tensors: Vec<crate::onnx::proto::TensorProto>,
     /// As the tensors.
     inputs: Vec<MaskInput>,
     /// By value and mask: the masked value.
     masked: HashMap<(String, String), String>,
-    inserted: Insertions,
 }
 
 impl Builder<'_> {
-    /// The name of `input` (which is `value`, perhaps masked already) masked along an axis with `behind`
-    /// axes after it, for the node at `place`.
-    fn masked(
-        &mut self,
-        place: usize,
-        value: ValueId,
-        input: String,
-        ty: &Type,
-        behind: usize,
-    ) -> Result<String> {
-        let element = self.analysis.state.elements[value.index()].unwrap_or(ElementType::Float);
-        let mask = self.mask(ty, behind, element, &input)?;
-        let key = (input.clone(), mask.clone());
-        if let Some(name) = self.masked.get(&key) {
-            self.inserted.advance(name, place);
-            return Ok(name.clone());
-        }
-        let name = self.names.fresh(&format!("{input}.masked"));
-        let mul = NodeProto {
-            op_type: Some("Mul".to_owned()),
-            name: Some(name.clone()),
-            input: vec![input, mask],
-            output: vec![name.clone()],
-            ..NodeProto::default()
+    /// Lets a node read `value` masked along the axis that it sums over; it may be masked along others.
+    fn mask_at(&mut self, at: &Contraction, value: ValueId, axes: &[Type]) -> Result<()> {
+        let Some(input) = self.patch.reads(self.analysis.graph(), at.node, at.slot) else {
+            return Ok(());
         };
-        self.inserted.before(place, mul);
-        self.masked.insert(key, name.clone());
-        Ok(name)
+        let element = self.analysis.state.elements[value.index()].unwrap_or(ElementType::Float);
+        let behind = axes.len() - at.axis - 1;
+        let mask = self.mask(&axes[at.axis], behind, element, &input)?;
+        let key = (input.clone(), mask.clone());
+        let name = match self.masked.get(&key) {
+            Some(name) => {
+                self.patch.advance(name, at.node);
+                name.clone()
+            }
+            None => {
+                self.patch.before(at.node);
+                let base = format!("{input}.masked");
+                let name = self.patch.node(&base, "Mul", &[&input, &mask], Vec::new());
+                self.masked.insert(key, name.clone());
+                name
+            }
+        };
+        self.patch.connect(at.node, at.slot, &name);
+        Ok(())
     }
 
     fn mask(
@@ -208,7 +210,7 @@ impl Builder<'_> {
         let mut dims = vec![size as usize];
         dims.resize(behind + 1, 1);
         let name = self
-            .names
+            .patch
             .fresh(&format!("secateur.mask.{}", self.masks.len()));
         self.tensors.push(from_raw(&name, element, &dims, bytes));
         self.inputs.push(MaskInput {

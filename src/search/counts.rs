@@ -187,7 +187,7 @@ fn grow(ranked: &[Option<Ranked>], counts: &mut [usize], fits: &dyn Fn(&[usize])
 
 /// Numbers of channels as kept positions; costs depend on numbers only.
 pub(super) fn kept(analysis: &Analysis, ranked: &[Option<Ranked>], counts: &[usize]) -> Kept {
-    let mut kept = Kept::default();
+    let mut kept = analysis.everything();
     for ((dimension, ranked), &count) in analysis.dimensions().iter().zip(ranked).zip(counts) {
         if let Some(ranked) = ranked.as_ref().filter(|ranked| count < ranked.size) {
             let channels = count * ranked.blocks;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::allocate::Curve;
 use super::outputs::{LEAST_SAMPLES, Outputs, samples_of};
 use super::select::Ranking;
-use crate::axes::Kept;
 use crate::dimensions::DimensionId;
 use crate::error::Result;
 use crate::metrics::divergence;
@@ -51,10 +50,10 @@ pub(crate) fn curves(
         for (size, kept) in plans {
             let folded =
                 fold_dimension(runs.analysis, runs.layers, runs.stats, dimension.var, &kept)?;
-            let mut positions = Kept::default();
+            let mut positions = runs.analysis.everything();
             positions.insert(dimension.var, Arc::from(kept));
             let edited = folded.applied(runs.analysis)?;
-            let pruned = prune_to(&edited, &positions)?;
+            let pruned = prune_to(&edited, &edited.carried(runs.analysis, &positions))?;
             let (mut sum, mut rows) = (0.0, 0);
             runs.run(&pruned, samples, &mut |number, outputs| {
                 if let Some(dense) = dense.get(number) {

@@ -136,11 +136,13 @@ fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<St
     Ok(out)
 }
 
-/// What a pattern may match: the dimension's name and the names of the nodes that produce it.
+/// What a pattern may match: the dimension's name, the weight that it is named after, and the nodes that produce
+/// it.
 fn labels(analysis: &Analysis, dimension: &Dimension) -> Vec<String> {
     let nodes = dimension.producers.iter();
     let names = nodes.map(|&node| analysis.graph().node_proto(node).name().to_owned());
-    std::iter::once(dimension.name.clone())
+    [dimension.name.clone(), dimension.weight.clone()]
+        .into_iter()
         .chain(names)
         .collect()
 }

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use super::outputs::{Outputs, Tensors};
-use crate::axes::Kept;
 use crate::data::Labels;
 use crate::dimensions::Dimension;
 use crate::error::{Error, Result};
@@ -75,7 +74,7 @@ fn scores(
     let before = before?;
     let mut out = Vec::with_capacity(dimension.size);
     for channel in 0..dimension.size as u32 {
-        let mut kept = Kept::default();
+        let mut kept = runs.analysis.everything();
         let others = (0..dimension.size as u32).filter(|&other| other != channel);
         kept.insert(dimension.var, Arc::from_iter(others));
         let mut sum = 0.0;

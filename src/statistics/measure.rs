@@ -1,6 +1,6 @@
 //! Measuring the layers of a model over a data set, segment by segment.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use super::statistic::{Statistic, Statistics};
 use crate::data::DataSet;
 use crate::dimensions::Analysis;
 use crate::engine::{
-    Changes, Copies, Cut, Pass, Probe, Segment, Spill, Stages, Taps, Waiting, info, needs,
+    Changes, Copies, Cut, Pass, Probe, Segment, Spill, Stages, Taps, Waiting, needs,
 };
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -160,14 +160,14 @@ impl Walk<'_> {
         let mut out = Vec::new();
         let mut append = |proto: &mut GraphProto| {
             let mut copies = Copies::default();
+            let mut taps = Taps::new(self.analysis.graph());
             let data: Vec<_> = uses
                 .iter()
                 .filter_map(|&(place, linear)| {
-                    let data = copies.data(self.analysis, layers[place], linear, proto)?;
+                    let data = copies.data(self.analysis, layers[place], linear, &mut taps)?;
                     Some((place, data))
                 })
                 .collect();
-            let mut taps = Taps::new(self.analysis.graph(), proto);
             for (layer, (name, columns)) in data {
                 let (matrix, shape) = taps.columns(&name, &columns);
                 out.extend(wanted.iter().map(|&statistic| Tap {
@@ -177,14 +177,11 @@ impl Walk<'_> {
                     shape: shape.clone(),
                 }));
             }
-            let mut outputs: BTreeMap<&str, ElementType> = BTreeMap::new();
             for tap in &out {
-                outputs.insert(&tap.name, ElementType::Float);
-                outputs.insert(&tap.shape, ElementType::Int64);
+                taps.output(&tap.name, ElementType::Float);
+                taps.output(&tap.shape, ElementType::Int64);
             }
-            let outputs = outputs.into_iter();
-            let outputs = outputs.map(|(name, element)| info(name, Some(element), None));
-            proto.output.extend(outputs);
+            taps.apply(proto);
         };
         let reads: Vec<_> = reads.collect();
         let segment = cut.segment(number, waiting, &reads, &mut append);

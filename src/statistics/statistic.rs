@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::engine::{Taps, own_batches};
 use crate::layers::Layer;
-use crate::onnx::ElementType;
 use crate::runtime::Tensor;
 
 /// A reduction of a layer's columns over rows.
@@ -35,10 +34,8 @@ impl Statistic {
             Statistic::Max => taps.reduce("ReduceMax", matrix),
             Statistic::Products => taps.products(matrix, matrix),
             Statistic::Zeros => {
-                let zero = taps.constant(ElementType::Float, &[], vec![0; 4]);
-                let equal = taps.node("Equal", &[matrix, &zero], Vec::new());
-                let equal = taps.as_floats(&equal);
-                taps.reduce("ReduceSum", &equal)
+                let zeros = taps.zeros(matrix);
+                taps.reduce("ReduceSum", &zeros)
             }
         })
     }

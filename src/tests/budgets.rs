@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::builder::analyse;
-use crate::axes::Kept;
 use crate::criteria::{Criterion, scores};
 use crate::dimensions::Analysis;
 use crate::error::Error;
@@ -33,7 +32,7 @@ fn counts(analysis: &Analysis, selection: &Selection) -> Vec<usize> {
 }
 
 fn cost(analysis: &Analysis, counts: &[usize], cost: Cost) -> u64 {
-    let mut kept = Kept::default();
+    let mut kept = analysis.everything();
     for (dimension, &count) in analysis.dimensions().iter().zip(counts) {
         if count < dimension.size {
             kept.insert(dimension.var, Arc::from_iter(0..count as u32));

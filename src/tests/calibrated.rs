@@ -7,7 +7,6 @@ use faer::Mat;
 use super::builder::{Builder, Size, analyse};
 use super::rules::runtime;
 use crate::algebra::{Damped, columns, inner, square};
-use crate::axes::Kept;
 use crate::criteria::{Criterion, calibrated_scores};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::{Analysis, CostPolynomial};
@@ -211,7 +210,7 @@ fn cost_polynomials_count_what_the_model_has() {
         let analysis = analyse(&model);
         let polynomial = CostPolynomial::new(&analysis);
         for third in [1, 2, 3] {
-            let mut kept = Kept::default();
+            let mut kept = analysis.everything();
             let mut channels = Vec::new();
             for (place, dimension) in analysis.dimensions().iter().enumerate() {
                 let block = dimension.size / dimension.blocks;

@@ -36,7 +36,7 @@ fn sizes(model: Builder) -> Vec<usize> {
     let model: Model = model.output("y").model();
     let analysis = analyse(&model);
     let runtime = runtime();
-    let cleared = match without_dead_channels(&analysis, &[], &runtime) {
+    let cleared = match without_dead_channels(&analysis, &runtime) {
         Ok(cleared) => cleared,
         Err(crate::Error::NothingToPrune { .. }) => return Vec::new(),
         Err(fault) => panic!("{fault}"),

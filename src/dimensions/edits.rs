@@ -1,0 +1,80 @@
+//! From a model to an edit of it: dimensions are matched by where they occur, never by number.
+
+use std::collections::HashMap;
+
+use super::{Analysis, Dimension, DimensionId, Site};
+use crate::axes::Kept;
+use crate::graph::Graph;
+
+impl Analysis {
+    /// The analysis of an edit of the model that `original` shows: other weights, new nodes, fewer channels.
+    /// Dimensions that are in both have the same names.
+    pub(crate) fn of_edit(graph: Graph, original: &Analysis) -> Analysis {
+        let mut edited = Analysis::new(graph, original.sizes().clone());
+        let found = original.found_in(&edited);
+        let mut taken: Vec<String> = original.dimensions.iter().map(|d| d.name.clone()).collect();
+        let mut names: HashMap<usize, String> = HashMap::new();
+        for (dimension, found) in original.dimensions.iter().zip(found) {
+            if let Some(DimensionId(place)) = found {
+                names.entry(place).or_insert_with(|| dimension.name.clone());
+            }
+        }
+        for (place, dimension) in edited.dimensions.iter_mut().enumerate() {
+            match names.remove(&place) {
+                Some(name) => dimension.name = name,
+                None => {
+                    while taken.contains(&dimension.name) {
+                        dimension.name.push('\'');
+                    }
+                    taken.push(dimension.name.clone());
+                }
+            }
+        }
+        edited
+    }
+
+    /// By dimension the one in an edit of the model that has a site in common: the same axis of a weight of the
+    /// same name, and the same part of it.
+    pub(crate) fn found_in(&self, edited: &Analysis) -> Vec<Option<DimensionId>> {
+        let mut by_site: HashMap<(&str, usize, usize), usize> = HashMap::new();
+        for (place, dimension) in edited.dimensions.iter().enumerate() {
+            let keys = dimension
+                .sites
+                .iter()
+                .filter_map(|site| edited.key(site, dimension));
+            for key in keys {
+                by_site.entry(key).or_insert(place);
+            }
+        }
+        let find = |dimension: &Dimension| {
+            let mut keys = dimension
+                .sites
+                .iter()
+                .filter_map(|site| self.key(site, dimension));
+            let place = keys.find_map(|key| by_site.get(&key));
+            place.map(|&place| DimensionId(place))
+        };
+        self.dimensions.iter().map(find).collect()
+    }
+
+    fn key(&self, site: &Site, dimension: &Dimension) -> Option<(&str, usize, usize)> {
+        let part = self.part(site, dimension.var)?;
+        Some((&self.graph.value(site.value).name, site.axis, part))
+    }
+
+    /// What a choice for `original` is for this edit of it that has all of its channels.
+    pub(crate) fn carried(&self, original: &Analysis, kept: &Kept) -> Kept {
+        let found = original.found_in(self);
+        let mut carried = self.everything();
+        for (dimension, found) in original.dimensions.iter().zip(found) {
+            let positions = original.positions(kept, dimension);
+            let target = found.map(|DimensionId(place)| &self.dimensions[place]);
+            if let (Some(positions), Some(target)) = (positions, target)
+                && target.size == dimension.size
+            {
+                carried.insert(target.var, positions.clone());
+            }
+        }
+        carried
+    }
+}
