@@ -128,10 +128,10 @@ fn weights_reach_the_operators_inside_functions() {
     input x: float32[2, 6]
     weight w1: float32[6, 8]
     weight w2: float32[8, 4]
-    MatMul 'leaky0.1.' (x, w1) -> leaky0.1.m
-    LeakyRelu 'leaky0.1.' (leaky0.1.m) {alpha=0.25} -> h
-    MatMul 'leaky1.2.' (h, w2) -> leaky1.2.m
-    LeakyRelu 'leaky1.2.' (leaky1.2.m) -> y
+    MatMul 'leaky0.1.m' (x, w1) -> leaky0.1.m
+    LeakyRelu 'h' (leaky0.1.m) {alpha=0.25} -> h
+    MatMul 'leaky1.2.m' (h, w2) -> leaky1.2.m
+    LeakyRelu 'y' (leaky1.2.m) -> y
     output y
     ");
 }

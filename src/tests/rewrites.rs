@@ -144,7 +144,7 @@ fn the_twin_adds_masks_and_nothing_else() {
     weight secateur.mask.0: float32[8]
     Gemm 'Gemm0' (x, w1, b1) -> h
     Relu 'Relu1' (h) -> r
-    Mul 'r.masked' (r, secateur.mask.0) -> r.masked
+    Mul 'r.masked.Mul' (r, secateur.mask.0) -> r.masked
     MatMul 'MatMul2' (r.masked, w2) -> y
     output y
     ");
