@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use faer::Mat;
 
 use super::segment::info;
-use crate::graph::{Attributes, Graph, NodeId, Patch, int, ints};
+use crate::graph::{Attributes, Graph, NodeId, Patch, int, ints, text};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{AttributeProto, GraphProto};
 
@@ -51,6 +51,14 @@ impl<'a> Taps<'a> {
     pub(crate) fn products(&mut self, a: &str, b: &str) -> String {
         let turned = self.transpose(a, &[0, 2, 1]);
         self.node("MatMul", &[&turned, b], Vec::new())
+    }
+
+    /// Several values as one, by the equation of an Einsum.
+    pub(crate) fn joint(&mut self, values: &[&str], equation: &str) -> String {
+        let key = format!("{values:?} {equation}");
+        self.shared(&key, |taps| {
+            taps.node("Einsum", values, vec![text("equation", equation)])
+        })
     }
 
     /// 1 where a number is zero, else 0.

@@ -14,7 +14,7 @@ pub(crate) fn needs(analysis: &Analysis, linear: &Linear) -> Vec<ValueId> {
     let node = analysis.graph().node(linear.node);
     match linear.data {
         Some(Operand::Input(slot)) => node.input(slot).into_iter().collect(),
-        Some(Operand::Output(_)) => node.reads().collect(),
+        Some(Operand::Output(_) | Operand::Joined) => node.reads().collect(),
         None => Vec::new(),
     }
 }
@@ -48,6 +48,14 @@ impl Copies {
                     Role::Batch(_) | Role::Row(_) | Role::Kernel => None,
                 });
                 (copied.get(slot)?.clone(), axes.max()? + 1)
+            }
+            Operand::Joined => {
+                let joined = linear.joined.as_ref()?;
+                let node = graph.node(linear.node);
+                let inputs = joined.slots.iter().map(|&slot| node.input(slot));
+                let names = inputs.map(|value| Some(graph.value(value?).name.as_str()));
+                let names: Vec<&str> = names.collect::<Option<_>>()?;
+                (taps.joint(&names, &joined.equation), joined.axes.len())
             }
         };
         Some((name, Columns::of(layer, linear, rank)))

@@ -28,7 +28,7 @@ use crate::onnx::{ElementType, Model};
 
 pub(crate) use attributes::Attributes;
 pub(crate) use inline::{inlined, prefixed};
-pub(crate) use patch::{Insertions, Names, Patch, int, ints};
+pub(crate) use patch::{Insertions, Names, Patch, int, ints, text};
 
 /// A node, by its place in the model's node list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

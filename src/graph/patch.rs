@@ -90,6 +90,14 @@ pub(crate) fn ints(name: &str, numbers: &[i64]) -> AttributeProto {
     }
 }
 
+/// A string attribute.
+pub(crate) fn text(name: &str, text: &str) -> AttributeProto {
+    AttributeProto {
+        s: Some(text.to_owned().into()),
+        ..attribute(name, AttributeType::String)
+    }
+}
+
 fn float(name: &str, number: f32) -> AttributeProto {
     AttributeProto {
         f: Some(number),

@@ -44,7 +44,8 @@ pub(super) struct Calibrated<'a> {
     options: &'a PruneCalibration,
     runtime: Runtime,
     data: DataSet<'a>,
-    layers: Layers,
+    /// Those whose data can be measured.
+    layers: Vec<Layer>,
     stats: Stats,
     /// Whether the statistics were read from a file.
     read: bool,
@@ -66,12 +67,14 @@ impl<'a> Calibrated<'a> {
         say: &mut dyn FnMut(&str),
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Calibrated<'a>> {
-        let layers = Layers::of(analysis);
+        let fixed = analysis.graph().fixed_nodes();
+        let mut layers = Layers::of(analysis).layers;
+        layers.retain(|layer| layer.is_measurable(analysis, &fixed));
         let provider = &options.provider;
         let inputs = declared_inputs(analysis);
         let data = DataSet::open(&options.source, &inputs, analysis, 1)?;
         let data = data.first(options.samples);
-        let batch = batch_size(analysis, layers.layers.iter());
+        let batch = batch_size(analysis, layers.iter());
         let batch = batch.min((data.samples() / BATCHES).max(1));
         let data = data.in_batches(batch);
         let runtime = options
@@ -88,7 +91,7 @@ impl<'a> Calibrated<'a> {
         let stats = match known {
             Some(path) => Stats::open(path, analysis)?,
             None => {
-                let all: Vec<&Layer> = layers.layers.iter().collect();
+                let all: Vec<&Layer> = layers.iter().collect();
                 let stats = Stats::measure(&walk, &all, progress)?;
                 if let Some(path) = &options.stats {
                     stats.save(path)?;
@@ -113,7 +116,7 @@ impl<'a> Calibrated<'a> {
     /// What was calibrated on, with warnings.
     pub(super) fn row(&self) -> Result<PruneCalibrationRow> {
         let mut poor: Vec<(f64, &Layer, u64)> = Vec::new();
-        for layer in &self.layers.layers {
+        for layer in &self.layers {
             let rows = self.stats.rows(layer)?;
             if rows < layer.columns() as u64 {
                 poor.push((rows as f64 / layer.columns() as f64, layer, rows));
@@ -153,7 +156,7 @@ impl<'a> Calibrated<'a> {
             Needs::Weights => scores(analysis, settings.criterion, settings.seed),
             Needs::Runs => loss_scores(&self.outputs(analysis), progress),
             Needs::Statistics => {
-                let layers: Vec<&Layer> = self.layers.layers.iter().collect();
+                let layers: Vec<&Layer> = self.layers.iter().collect();
                 let known = calibrated_scores(
                     analysis,
                     &layers,
@@ -180,7 +183,7 @@ impl<'a> Calibrated<'a> {
     fn outputs<'b>(&'b self, analysis: &'b Analysis) -> Outputs<'b> {
         Outputs {
             analysis,
-            layers: &self.layers.layers,
+            layers: &self.layers,
             stats: &self.stats,
             runtime: &self.runtime,
             provider: &self.options.provider,

@@ -139,6 +139,7 @@ impl Layer {
                 groups: channels,
                 bias: Some(Bias::whole(2)),
                 scales: [1.0; 2],
+                joined: None,
             }],
             batches: vec![Stride {
                 size: channels,
@@ -149,6 +150,28 @@ impl Layer {
             reduction: None,
         })
         .filter(|_| channels > 1)
+    }
+
+    /// True if what it is multiplied with can be measured: at every use it is one value of known rank that depends
+    /// on data. `fixed` are the nodes that depend on constants only.
+    pub(crate) fn is_measurable(&self, analysis: &Analysis, fixed: &[bool]) -> bool {
+        let graph = analysis.graph();
+        let depends = |linear: &Linear, slot: usize| {
+            let value = graph.node(linear.node).input(slot);
+            value.is_some_and(|value| {
+                analysis.state.axes(value).is_some() && !graph.is_fixed(value, fixed)
+            })
+        };
+        let known = |linear: &Linear| match linear.data {
+            Some(Operand::Input(slot)) => depends(linear, slot),
+            Some(Operand::Output(_)) => !fixed[linear.node.index()],
+            Some(Operand::Joined) => {
+                let mut slots = linear.joined.iter().flat_map(|joined| &joined.slots);
+                slots.any(|&slot| depends(linear, slot))
+            }
+            None => false,
+        };
+        self.uses.iter().all(known)
     }
 
     /// The nodes that read it.

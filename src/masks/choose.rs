@@ -7,7 +7,6 @@ use super::settings::MaskSettings;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::layers::{Layer, Layers, LeftWeight};
-use crate::ops::{Linear, Operand};
 use crate::patterns::Patterns;
 
 /// The layers that are masked.
@@ -46,6 +45,7 @@ pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
     let include = Patterns::new(settings.include.iter().map(String::as_str))?;
     let own = Patterns::new(settings.sparsity_for.iter().map(|(glob, _)| glob.as_str()))?;
     let Layers { layers, left } = Layers::of(analysis);
+    let fixed = analysis.graph().fixed_nodes();
     let mut chosen = Chosen {
         targets: Vec::new(),
         left: Vec::new(),
@@ -58,8 +58,8 @@ pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
         let reason = match (skip.matched(&labels), only.matched(&labels)) {
             (Some(place), _) => Some(format!("skipped by --skip '{}'", skip.text(place))),
             (None, None) if !only.is_empty() => Some("not named by --only".to_owned()),
-            _ if settings.criterion.is_calibrated() && !is_measurable(analysis, &layer) => {
-                Some("what it is multiplied with cannot be measured".to_owned())
+            _ if settings.criterion.is_calibrated() && !layer.is_measurable(analysis, &fixed) => {
+                Some("what it is multiplied with is constant or cannot be measured".to_owned())
             }
             _ => misfit(&layer, settings.pattern),
         };
@@ -105,22 +105,6 @@ pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
         return Err(Error::NothingToPrune { blocked });
     }
     Ok(chosen)
-}
-
-/// True if every node multiplies the layer with one value of known rank.
-fn is_measurable(analysis: &Analysis, layer: &Layer) -> bool {
-    let known = |linear: &Linear| match linear.data {
-        None => false,
-        Some(Operand::Output(_)) => true,
-        Some(Operand::Input(slot)) => {
-            let value = analysis.graph().node(linear.node).inputs.get(slot);
-            value
-                .copied()
-                .flatten()
-                .is_some_and(|value| analysis.state.axes(value).is_some())
-        }
-    };
-    layer.uses.iter().all(known)
 }
 
 fn target(analysis: &Analysis, layer: Layer, own: Option<f64>) -> Result<Target> {

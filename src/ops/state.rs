@@ -33,6 +33,18 @@ pub(crate) enum Role {
 pub(crate) enum Operand {
     Input(usize),
     Output(usize),
+    /// What the other inputs make together: see [`Linear::joined`].
+    Joined,
+}
+
+/// Several inputs of a node as one value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Joined {
+    pub(crate) slots: Vec<usize>,
+    /// The equation of the Einsum that makes one of them.
+    pub(crate) equation: String,
+    /// Types of its axes.
+    pub(crate) axes: Vec<Type>,
 }
 
 /// An input that is added to the rows of every batch.
@@ -75,6 +87,8 @@ pub(crate) struct Linear {
     pub(crate) bias: Option<Bias>,
     /// Factors of the product and of the bias.
     pub(crate) scales: [f32; 2],
+    /// What [`Operand::Joined`] is.
+    pub(crate) joined: Option<Joined>,
 }
 
 /// A product of sizes that adds to a node's multiply-accumulate operations.

@@ -5,7 +5,7 @@ use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::to_f32;
 
-use super::state::{Bias, Contraction, Cost, Linear, Mirror, Operand, Role, State, Target};
+use super::state::{Bias, Contraction, Cost, Joined, Linear, Mirror, Operand, Role, State, Target};
 
 /// Why a rule does not apply to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,7 +245,16 @@ impl Typing<'_> {
             groups,
             bias,
             scales,
+            joined: None,
         });
+    }
+
+    /// As [`Typing::linear`], for data that several inputs make together.
+    pub(super) fn linear_joined(&mut self, slot: usize, joined: Joined, roles: Vec<Role>) {
+        self.linear(slot, Some(Operand::Joined), roles);
+        if let Some(linear) = self.state.linears.last_mut() {
+            linear.joined = Some(joined);
+        }
     }
 
     /// States that the node does one multiply-accumulate per element of `produced` x `contracted`.

@@ -160,14 +160,22 @@ impl Lockstep<'_> {
                 }
                 (target, other)
             }
-            Target::Product { weights, kept, .. } => {
+            Target::Product {
+                weights,
+                kept,
+                groups,
+                ..
+            } => {
                 let Some((name, columns)) = &data.dense else {
                     return (String::new(), None);
                 };
                 let dense = kept.iter().fold(name.clone(), |dense, (axis, kept)| {
                     taps.kept(&dense, *axis, kept)
                 });
-                let (inputs, _) = taps.columns(&dense, columns);
+                let (mut inputs, _) = taps.columns(&dense, columns);
+                if let Some(groups) = groups {
+                    inputs = taps.kept(&inputs, 0, groups);
+                }
                 (taps.product(&inputs, weights), None)
             }
         }

@@ -122,7 +122,7 @@ pub(crate) fn recover(
     context: &Context,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Recovered> {
-    let dense_layers = solvable(analysis);
+    let dense_layers = all_layers(analysis);
     let (explicit, biases) = Biases::explicit(pruned)?;
     let Side { graph, prefix } = side_by_side(analysis.graph(), &explicit)?;
     let prefix = format!("{prefix}.");
@@ -182,8 +182,16 @@ pub(crate) fn recover(
     Ok(recovered)
 }
 
-/// The layers of a model and its batch normalisations.
+/// The layers of a model whose data can be measured, and its batch normalisations.
 fn solvable(analysis: &Analysis) -> Vec<Layer> {
+    let fixed = analysis.graph().fixed_nodes();
+    let mut layers = all_layers(analysis);
+    layers.retain(|layer| layer.is_measurable(analysis, &fixed));
+    layers
+}
+
+/// The layers of a model and its batch normalisations.
+fn all_layers(analysis: &Analysis) -> Vec<Layer> {
     let mut layers = Layers::of(analysis).layers;
     let nodes = analysis.graph().order().iter();
     layers.extend(nodes.filter_map(|&node| Layer::of_normalisation(analysis, node)));

@@ -41,6 +41,8 @@ pub(crate) enum Target<'a> {
         /// By axis of its data that lost positions, but for those it sums over, the positions that the pruned
         /// model has.
         kept: Vec<(usize, Vec<u32>)>,
+        /// The groups of its data that the pruned model has, if it lost any.
+        groups: Option<Vec<u32>>,
     },
 }
 

@@ -6,7 +6,7 @@ use faer::Mat;
 
 use super::places::{Places, places};
 use super::unit::Target;
-use crate::axes::Kept;
+use crate::axes::{Kept, Type};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{NodeId, Producer, ValueId};
@@ -50,8 +50,12 @@ pub(super) enum Goal {
         axis: usize,
         kept: Vec<(usize, Vec<u32>)>,
     },
-    /// What the dense weights make of the dense inputs, by axis with the positions that stay.
-    Product(Vec<(usize, Vec<u32>)>),
+    /// What the dense weights make of the dense inputs, by axis with the positions that stay, and the groups
+    /// that stay where some went.
+    Product {
+        kept: Vec<(usize, Vec<u32>)>,
+        groups: Option<Vec<u32>>,
+    },
 }
 
 /// A layer that is left as slicing makes it.
@@ -72,6 +76,7 @@ pub(super) fn units<'a>(
         order.iter().copied().zip(0..).collect()
     };
     let follower = Follower::new(analysis);
+    let fixed = analysis.graph().fixed_nodes();
     let mut layers: Vec<&Layer> = dense.iter().collect();
     // A normalisation that belongs to a layer comes after it.
     layers.sort_by_key(|layer| layer.nodes().map(|node| place[&node]).max());
@@ -88,16 +93,20 @@ pub(super) fn units<'a>(
             let name = layer.name.clone();
             left.push(Left { name, reason });
         };
-        let [linear] = &layer.uses[..] else {
+        let [_] = &layer.uses[..] else {
             leave("several nodes read it");
             continue;
         };
+        if !layer.is_measurable(analysis, &fixed) {
+            leave("what it is multiplied with is constant or cannot be measured");
+            continue;
+        }
         let Some(&partner) = pruned.get(layer.name.as_str()) else {
             leave("nothing is left of it");
             continue;
         };
-        if linear.data.is_none() || partner.uses.len() != 1 {
-            leave("what it is multiplied with is no single value");
+        if partner.uses.len() != 1 {
+            leave("several nodes read what is left of it");
             continue;
         }
         let Some((places, elements)) = places(analysis, kept, layer, partner)? else {
@@ -214,9 +223,21 @@ fn kept_axes(
     value: ValueId,
     without: &[usize],
 ) -> Vec<(usize, Vec<u32>)> {
-    let rank = analysis.state.axes(value).map_or(0, <[_]>::len);
-    let axes = (0..rank).filter(|axis| !without.contains(axis));
-    axes.filter_map(|axis| Some((axis, kept_positions(analysis, kept, value, axis)?)))
+    let axes = analysis.state.axes(value).unwrap_or_default();
+    kept_of(analysis, kept, axes, without)
+}
+
+fn kept_of(
+    analysis: &Analysis,
+    kept: &Kept,
+    axes: &[Type],
+    without: &[usize],
+) -> Vec<(usize, Vec<u32>)> {
+    let types = &analysis.state.types;
+    let axes = axes.iter().enumerate();
+    let pruned = axes.filter(|(axis, ty)| !without.contains(axis) && types.is_pruned(ty, kept));
+    pruned
+        .map(|(axis, ty)| (axis, types.kept_positions(ty, kept)))
         .collect()
 }
 
@@ -225,17 +246,20 @@ fn data_axes(analysis: &Analysis, kept: &Kept, layer: &Layer) -> Vec<(usize, Vec
     let Some(linear) = layer.uses.first() else {
         return Vec::new();
     };
-    let Some(Operand::Input(slot)) = linear.data else {
-        return Vec::new();
-    };
     let summed = linear.roles.iter().filter_map(|role| match role {
         Role::Reduction(axis) => Some(*axis),
         _ => None,
     });
-    let value = analysis.graph().node(linear.node).input(slot);
-    value.map_or(Vec::new(), |value| {
-        kept_axes(analysis, kept, value, &summed.collect::<Vec<_>>())
-    })
+    let summed: Vec<usize> = summed.collect();
+    let axes = match linear.data {
+        Some(Operand::Input(slot)) => {
+            let value = analysis.graph().node(linear.node).input(slot);
+            value.and_then(|value| analysis.state.axes(value))
+        }
+        Some(Operand::Joined) => linear.joined.as_ref().map(|joined| joined.axes.as_slice()),
+        Some(Operand::Output(_)) | None => None,
+    };
+    kept_of(analysis, kept, axes.unwrap_or_default(), &summed)
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -312,6 +336,9 @@ fn product<'a>(
             .map(|of| vec![number; of.rows.len()])
             .collect()
     };
+    let grouped = dense.uses.first().is_some_and(|linear| linear.groups > 1);
+    let groups = (grouped && places.len() < dense.batches())
+        .then(|| places.iter().map(|of| of.batch as u32).collect());
     Group {
         members: vec![Member {
             scale: all(1.0),
@@ -324,7 +351,10 @@ fn product<'a>(
             elements,
             weights,
         }],
-        goal: Goal::Product(data_axes(analysis, kept, dense)),
+        goal: Goal::Product {
+            kept: data_axes(analysis, kept, dense),
+            groups,
+        },
         clamp: None,
     }
 }
@@ -358,7 +388,7 @@ impl Group<'_> {
                     kept: kept.clone(),
                 })
             }
-            Goal::Product(kept) => {
+            Goal::Product { kept, groups } => {
                 let member = &self.members[0];
                 let weights = member.dense.matrices(dense.graph())?;
                 let rows = member.places.iter().map(|of| {
@@ -370,6 +400,7 @@ impl Group<'_> {
                     layer,
                     weights,
                     kept: kept.clone(),
+                    groups: groups.clone(),
                 })
             }
         })

@@ -1,10 +1,10 @@
 //! Contractions of matrices: Gemm, MatMul, Einsum.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::elementwise::{broadcast, broadcast_axis};
 use crate::axes::Type;
-use crate::ops::state::{Bias, Operand, Role};
+use crate::ops::state::{Bias, Joined, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Row, row};
 
@@ -160,25 +160,36 @@ fn einsum(op: &mut Typing) -> Ruling {
             contracted.push(axes[&letter].clone());
         }
     }
-    einsum_roles(op, &lettered, &output);
+    einsum_roles(op, &lettered, &output, &axes);
     op.cost(out.clone(), contracted);
     op.output(0, out);
     Ok(())
 }
 
-/// Of two terms either may be the weight. A letter that the output lacks is summed over; one that both
-/// terms and the output have is a batch.
-fn einsum_roles(op: &mut Typing, terms: &[Vec<char>], output: &[char]) {
+/// Any term may be the weight; the others together are its data. A letter that the output lacks is summed over;
+/// one that the weight, the data and the output have is a batch.
+fn einsum_roles(
+    op: &mut Typing,
+    terms: &[Vec<char>],
+    output: &[char],
+    axes: &BTreeMap<char, Type>,
+) {
+    let once = |term: &[char]| {
+        let count = |letter: &char| term.iter().filter(|other| *other == letter).count();
+        term.iter().all(|letter| count(letter) == 1)
+    };
+    let place = |letters: &[char], letter: &char| letters.iter().position(|l| l == letter);
     for (slot, term) in terms.iter().enumerate() {
-        let other = (terms.len() == 2).then(|| &terms[1 - slot]);
-        let once = |term: &[char]| {
-            term.iter()
-                .all(|c| term.iter().filter(|d| *d == c).count() == 1)
+        let others: Vec<usize> = (0..terms.len()).filter(|&other| other != slot).collect();
+        let distinct = terms.iter().all(|term| once(term));
+        let data: Option<Vec<char>> = match others[..] {
+            _ if !distinct => None,
+            [] => None,
+            [other] => Some(terms[other].clone()),
+            _ => Some(joined_letters(terms, &others, term, output)),
         };
-        let data = other.filter(|other| once(other) && once(term));
-        let place = |letters: &[char], letter: &char| letters.iter().position(|l| l == letter);
         let role = |letter: &char| {
-            let with = data.and_then(|other| place(other, letter));
+            let with = data.as_deref().and_then(|data| place(data, letter));
             match (place(output, letter), with) {
                 (Some(_), Some(axis)) => Role::Batch(Some(axis)),
                 (None, Some(axis)) => Role::Reduction(axis),
@@ -186,8 +197,58 @@ fn einsum_roles(op: &mut Typing, terms: &[Vec<char>], output: &[char]) {
             }
         };
         let roles: Vec<Role> = term.iter().map(role).collect();
-        op.linear(slot, data.map(|_| Operand::Input(1 - slot)), roles);
+        match (others.as_slice(), data) {
+            ([other], Some(_)) => op.linear(slot, Some(Operand::Input(*other)), roles),
+            (_, Some(letters)) => match joined(terms, &others, &letters, axes) {
+                Some(joined) => op.linear_joined(slot, joined, roles),
+                None => op.linear(slot, None, roles),
+            },
+            (_, None) => op.linear(slot, None, roles),
+        }
     }
+}
+
+/// The letters of several terms that matter to another: those of the output or of that term.
+fn joined_letters(
+    terms: &[Vec<char>],
+    others: &[usize],
+    term: &[char],
+    output: &[char],
+) -> Vec<char> {
+    let mut letters: Vec<char> = Vec::new();
+    for letter in others.iter().flat_map(|&other| &terms[other]) {
+        let matters = output.contains(letter) || term.contains(letter);
+        if matters && !letters.contains(letter) {
+            letters.push(*letter);
+        }
+    }
+    letters
+}
+
+/// Several terms as one value with these letters.
+fn joined(
+    terms: &[Vec<char>],
+    others: &[usize],
+    letters: &[char],
+    axes: &BTreeMap<char, Type>,
+) -> Option<Joined> {
+    // The axes of an ellipsis are numbered, and numbers are no letters of an equation.
+    let used: BTreeSet<char> = terms.iter().flatten().copied().collect();
+    let mut free = ('A'..='Z').filter(|letter| !used.contains(letter));
+    let numbers = used.iter().filter(|letter| letter.is_ascii_digit());
+    let spelled: BTreeMap<char, char> = numbers
+        .map(|&number| Some((number, free.next()?)))
+        .collect::<Option<_>>()?;
+    let spell = |letters: &[char]| -> String {
+        let letter = |letter| spelled.get(letter).copied().unwrap_or(*letter);
+        letters.iter().map(letter).collect()
+    };
+    let left: Vec<String> = others.iter().map(|&other| spell(&terms[other])).collect();
+    Some(Joined {
+        slots: others.to_vec(),
+        equation: format!("{}->{}", left.join(","), spell(letters)),
+        axes: letters.iter().map(|letter| axes.get(letter).cloned()).collect::<Option<_>>()?,
+    })
 }
 
 /// The letters of a term, with `.` for the three dots of an ellipsis.
