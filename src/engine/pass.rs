@@ -17,8 +17,8 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Runs `segment` on every batch, with `more` as further inputs. `each` gets the outputs by name; what
-    /// later segments need goes to `next`.
+    /// Runs `segment` on every batch, with `more` as further inputs. `each` gets the outputs by name but for what
+    /// only later segments need, which goes to `next`.
     pub(crate) fn run(
         &self,
         segment: &Segment,
@@ -45,13 +45,15 @@ impl Pass<'_> {
                 .into_iter()
                 .partition(|(name, _)| segment.reads.contains(name));
             inputs.extend(read);
-            let outputs: HashMap<String, Tensor> = session.run(&inputs)?.into_iter().collect();
+            let outputs = session.run(&inputs)?.into_iter();
+            let (handed, outputs): (Vec<_>, Vec<_>) =
+                outputs.partition(|(name, _)| segment.front.contains(name));
+            let outputs: HashMap<String, Tensor> = outputs.into_iter().collect();
             each(number, &outputs);
             if let Some(next) = next.as_deref_mut() {
-                let all = inputs.into_iter().chain(passed).chain(outputs);
-                let mut front: Vec<(String, Tensor)> = all
-                    .filter(|(name, _)| segment.front.contains(name))
-                    .collect();
+                let there = inputs.into_iter().chain(passed);
+                let there = there.filter(|(name, _)| segment.front.contains(name));
+                let mut front: Vec<(String, Tensor)> = there.chain(handed).collect();
                 front.sort_by(|(a, _), (b, _)| a.cmp(b));
                 next.push(&front)?;
             }

@@ -56,6 +56,8 @@ pub(crate) struct Cut<'a> {
     pub(crate) stages: &'a Stages,
     /// The weights that have been changed so far.
     pub(crate) changes: &'a Changes,
+    /// Whether what later segments need is made an output.
+    pub(crate) hands_on: bool,
 }
 
 impl Cut<'_> {
@@ -86,7 +88,9 @@ impl Cut<'_> {
         };
         self.declare(&read, &nodes, waiting, &mut proto, &mut segment);
         append(&mut proto);
-        segment.front = self.hand_on(number, &nodes, &mut proto);
+        if self.hands_on {
+            segment.front = self.hand_on(number, &nodes, &mut proto);
+        }
         let source = graph.model();
         let whole = ModelProto {
             graph: Some(proto),

@@ -20,13 +20,14 @@ pub(super) fn describe(node: &NodeProto) -> String {
 }
 
 pub(super) fn build(model: Model) -> (Graph, Vec<Fault>) {
-    let proto = model.proto.graph.clone().unwrap_or_default();
+    let empty = GraphProto::default();
+    let proto = model.proto.graph.as_ref().unwrap_or(&empty);
     let mut builder = Builder::default();
-    builder.declare_producers(&proto);
-    builder.connect(&proto);
-    builder.declare_shapes(&proto);
+    builder.declare_producers(proto);
+    builder.connect(proto);
+    builder.declare_shapes(proto);
     let flow = builder.flow();
-    let order = builder.order(&flow, &proto);
+    let order = builder.order(&flow, proto);
     let captured = flow.node_weights().flat_map(|node| &node.captured).copied();
     let captured: HashSet<ValueId> = captured.collect();
     let graph = Graph {

@@ -159,6 +159,11 @@ impl Graph {
         &self.model
     }
 
+    /// The model, moved out.
+    pub(crate) fn into_model(self) -> Model {
+        self.model
+    }
+
     /// All nodes in topological order; ties are in file order.
     pub fn order(&self) -> &[NodeId] {
         &self.order
@@ -203,6 +208,28 @@ impl Graph {
 
     pub(crate) fn node_proto(&self, id: NodeId) -> &NodeProto {
         &self.proto().node[id.index()]
+    }
+
+    /// A node in messages that this graph was built from, to be changed.
+    pub(crate) fn node_mut<'a>(&self, graph: &'a mut GraphProto, id: NodeId) -> &'a mut NodeProto {
+        &mut graph.node[id.index()]
+    }
+
+    /// The tensor behind a constant value in messages that this graph was built from, to be changed.
+    pub(crate) fn constant_mut<'a>(
+        &self,
+        graph: &'a mut GraphProto,
+        id: ValueId,
+    ) -> Option<&'a mut TensorProto> {
+        match self.value(id).producer {
+            Producer::Initializer(index) => graph.initializer.get_mut(index),
+            Producer::Node(node, _) => {
+                let attributes = &mut self.node_mut(graph, node).attribute;
+                let value = attributes.iter_mut().find(|a| a.name() == "value");
+                value.and_then(|attribute| attribute.t.as_mut())
+            }
+            Producer::Input(_) | Producer::SparseInitializer(_) | Producer::Missing => None,
+        }
     }
 
     /// `Operator 'name'`, with the first output where the node has no name.

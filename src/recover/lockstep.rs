@@ -229,12 +229,13 @@ impl Stage<'_> {
     }
 
     /// The segment with nodes that `append` adds for the units at `places`.
-    fn segment(&self, places: &[usize], append: Append) -> Segment {
+    fn segment(&self, places: &[usize], hands_on: bool, append: Append) -> Segment {
         let lockstep = self.lockstep;
         let cut = Cut {
             analysis: lockstep.analysis,
             stages: self.stages,
             changes: self.changes,
+            hands_on,
         };
         let reads: BTreeSet<ValueId> = places
             .iter()
@@ -269,7 +270,7 @@ impl Stage<'_> {
     ) -> Result<Vec<(usize, Evidence)>> {
         let units = self.units;
         let mut named: Vec<(usize, Names)> = Vec::new();
-        let segment = self.segment(places, &mut |taps, unit, inputs, target, _| {
+        let segment = self.segment(places, next.is_some(), &mut |taps, unit, inputs, target, _| {
             let names = Names {
                 shape: taps.shape(inputs),
                 gram: taps.products(inputs, inputs),
@@ -329,7 +330,7 @@ impl Stage<'_> {
         let places: Vec<usize> = trials.iter().map(|trial| trial.unit).collect();
         let mut named: Vec<(Names, String)> = Vec::new();
         let mut more: Vec<(String, Tensor)> = Vec::new();
-        let segment = self.segment(&places, &mut |taps, unit, inputs, target, others| {
+        let segment = self.segment(&places, false, &mut |taps, unit, inputs, target, others| {
             let weights = taps.input(&format!("weights.{unit}"), 3);
             let constants = taps.input(&format!("constants.{unit}"), 3);
             let made = taps.node("MatMul", &[inputs, &weights], Vec::new());

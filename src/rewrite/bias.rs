@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::{Graph, Patch, Producer, ValueId};
+use crate::graph::{Graph, Patch, ValueId};
 use crate::layers::Addition;
 use crate::layers::Layer;
-use crate::onnx::proto::{GraphProto, TensorProto};
+use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, Model, cleared, packed, to_f32};
 use crate::ops::{Bias, Pointwise, Role, find};
 
@@ -34,14 +34,14 @@ pub(crate) fn add_to_rows(
     let mut proto = graph.model().proto.clone();
     let target = proto.graph.get_or_insert_default();
     for (value, numbers) in &adder.changed {
-        if let Some(tensor) = constant_mut(graph, target, *value) {
+        if let Some(tensor) = graph.constant_mut(target, *value) {
             *tensor = with_numbers(tensor, numbers);
         }
     }
     adder.patch.apply(target);
     let model = graph.model().with(proto, graph.model().lazy.clone());
-    let model = Graph::verified(model, "the model with constants in its biases")?;
-    Ok((model.model().clone(), names.collect()))
+    let graph = Graph::verified(model, "the model with constants in its biases")?;
+    Ok((graph.into_model(), names.collect()))
 }
 
 /// The constants with those for the same rows added up, and by constant its place among them.
@@ -89,23 +89,6 @@ pub(crate) fn rows_with_constants(analysis: &Analysis, layer: &Layer) -> Option<
     let size = analysis.state.types.size(axes.get(*axis)?) as usize;
     let fits = size == layer.rows() * linear.groups && layer.batches() == linear.groups;
     fits.then_some(size)
-}
-
-/// The tensor behind a constant value in the messages of its graph.
-fn constant_mut<'a>(
-    graph: &Graph,
-    target: &'a mut GraphProto,
-    value: ValueId,
-) -> Option<&'a mut TensorProto> {
-    match graph.value(value).producer {
-        Producer::Initializer(index) => target.initializer.get_mut(index),
-        Producer::Node(node, _) => {
-            let attributes = &mut target.node[node.index()].attribute;
-            let value = attributes.iter_mut().find(|a| a.name() == "value");
-            value.and_then(|attribute| attribute.t.as_mut())
-        }
-        Producer::Input(_) | Producer::SparseInitializer(_) | Producer::Missing => None,
-    }
 }
 
 /// The tensor with other numbers.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::graph::{Graph, Producer};
-use crate::onnx::proto::GraphProto;
+use crate::onnx::Model;
 
 /// Names of values that an output depends on.
 fn live_values(graph: &Graph) -> HashSet<String> {
@@ -15,29 +15,29 @@ fn live_values(graph: &Graph) -> HashSet<String> {
     names.collect()
 }
 
-/// `after`'s messages without the nodes, initializers and value infos that were live in `before` and are
-/// dead now.
-pub(super) fn without_newly_dead(before: &Graph, after: &Graph) -> GraphProto {
-    let (was, is) = (live_values(before), live_values(after));
+/// The model of `after` without the nodes, initializers and value infos that were live in `before` and are dead
+/// now.
+pub(super) fn without_newly_dead(before: &Graph, after: Graph) -> Model {
+    let (was, is) = (live_values(before), live_values(&after));
     let dead = |name: &str| was.contains(name) && !is.contains(name);
     let fresh = |name: &str| before.find(name).is_none() && !is.contains(name);
     let gone = |name: &str| dead(name) || fresh(name);
-    let mut proto = after.proto().clone();
-    proto.node.retain(|node| {
-        let named: Vec<&String> = node.output.iter().filter(|name| !name.is_empty()).collect();
-        let any_gone = named.iter().any(|name| gone(name));
-        let none_live = named.iter().all(|name| !is.contains(*name));
-        !(any_gone && none_live)
-    });
-    proto.initializer.retain(|tensor| !gone(tensor.name()));
-    proto.value_info.retain(|info| !gone(info.name()));
     // In old models initializers are listed among the inputs as well.
     let is_initializer = |name: &str| {
         let id = before.find(name);
         id.is_some_and(|id| matches!(before.value(id).producer, Producer::Initializer(_)))
     };
-    proto
-        .input
-        .retain(|input| !(is_initializer(input.name()) && gone(input.name())));
-    proto
+    let mut model = after.into_model();
+    let graph = model.proto.graph.get_or_insert_default();
+    graph.node.retain(|node| {
+        let named: Vec<&String> = node.output.iter().filter(|name| !name.is_empty()).collect();
+        let any_gone = named.iter().any(|name| gone(name));
+        let none_live = named.iter().all(|name| !is.contains(*name));
+        !(any_gone && none_live)
+    });
+    graph.initializer.retain(|tensor| !gone(tensor.name()));
+    graph.value_info.retain(|info| !gone(info.name()));
+    graph.input.retain(|input| !(is_initializer(input.name()) && gone(input.name())));
+    model.lazy.retain(|name, _| !gone(name));
+    model
 }

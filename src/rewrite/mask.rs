@@ -8,7 +8,6 @@ use bytes::Bytes;
 use crate::error::Result;
 use crate::graph::{Graph, Producer, ValueId};
 use crate::masks::{Mask, Weights};
-use crate::onnx::proto::TensorProto;
 use crate::onnx::{LazyBytes, Model, cleared};
 
 /// What becomes of a weight.
@@ -44,27 +43,19 @@ pub(crate) fn with_weights(graph: &Graph, edits: &BTreeMap<ValueId, Edit>) -> Re
             continue;
         };
         let weights = Weights::of(tensor)?;
-        match graph.value(value).producer {
-            Producer::Initializer(index) => {
-                let tensor = &mut target.initializer[index];
-                *tensor = cleared(tensor);
-                let edit = edit.clone();
-                let length = weights.byte_length();
-                let make = Arc::new(move || edit.bytes(&weights));
-                lazy.insert(tensor.name().to_owned(), LazyBytes { length, make });
-            }
-            Producer::Node(node, _) => {
-                let attributes = &mut target.node[node.index()].attribute;
-                let value = attributes.iter_mut().find(|a| a.name() == "value");
-                if let Some(tensor) = value.and_then(|attribute| attribute.t.as_mut()) {
-                    *tensor = TensorProto {
-                        raw_data: Some(edit.bytes(&weights)),
-                        ..cleared(tensor)
-                    };
-                }
-            }
-            Producer::Input(_) | Producer::SparseInitializer(_) | Producer::Missing => {}
+        let Some(target) = graph.constant_mut(target, value) else {
+            continue;
+        };
+        *target = cleared(target);
+        // What stands in a node is not looked for when the model is written.
+        if !matches!(graph.value(value).producer, Producer::Initializer(_)) {
+            target.raw_data = Some(edit.bytes(&weights));
+            continue;
         }
+        let edit = edit.clone();
+        let length = weights.byte_length();
+        let make = Arc::new(move || edit.bytes(&weights));
+        lazy.insert(target.name().to_owned(), LazyBytes { length, make });
     }
     Ok(source.with(proto, lazy))
 }

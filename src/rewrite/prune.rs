@@ -1,6 +1,6 @@
 //! The structural rewrite.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cleanup::without_newly_dead;
@@ -39,13 +39,8 @@ pub(crate) fn prune_to(analysis: &Analysis, kept: &Kept) -> Result<Model> {
     update_declarations(analysis, kept, graph);
     let rewritten = source.model().with(proto, lazy);
     let checked = Graph::verified(rewritten, "the pruned model")?;
-    let clean = without_newly_dead(source, &checked);
-    let mut model = checked.model().clone();
-    let there: HashSet<&str> = clean.initializer.iter().map(|t| t.name()).collect();
-    model.lazy.retain(|name, _| there.contains(name.as_str()));
-    model.proto.graph = Some(clean);
-    Graph::verified(model.clone(), "the cleaned model")?;
-    Ok(model)
+    let clean = without_newly_dead(source, checked);
+    Ok(Graph::verified(clean, "the cleaned model")?.into_model())
 }
 
 fn slice_constants(
@@ -61,31 +56,19 @@ fn slice_constants(
         .collect();
     for value in touched {
         let axes = analysis.state.axes(value).unwrap_or_default();
-        match analysis.graph().value(value).producer {
-            Producer::Initializer(index) => {
-                let tensor = &mut graph.initializer[index];
-                let slice = TensorSlice::new(tensor, axes, &analysis.state.types, kept)?;
-                replace_dims(tensor, &slice);
-                let length = slice.length();
-                let make = Arc::new(move || slice.run().into());
-                lazy.insert(tensor.name().to_owned(), LazyBytes { length, make });
-            }
-            Producer::Node(node, _) => {
-                for attribute in &mut graph.node[node.index()].attribute {
-                    let Some(tensor) = attribute
-                        .t
-                        .as_mut()
-                        .filter(|_| attribute.name.as_deref() == Some("value"))
-                    else {
-                        continue;
-                    };
-                    let slice = TensorSlice::new(tensor, axes, &analysis.state.types, kept)?;
-                    replace_dims(tensor, &slice);
-                    tensor.raw_data = Some(slice.run().into());
-                }
-            }
-            Producer::Input(_) | Producer::SparseInitializer(_) | Producer::Missing => {}
+        let Some(tensor) = analysis.graph().constant_mut(graph, value) else {
+            continue;
+        };
+        let slice = TensorSlice::new(tensor, axes, &analysis.state.types, kept)?;
+        replace_dims(tensor, &slice);
+        // What stands in a node is not looked for when the model is written.
+        if !matches!(analysis.graph().value(value).producer, Producer::Initializer(_)) {
+            tensor.raw_data = Some(slice.run().into());
+            continue;
         }
+        let length = slice.length();
+        let make = Arc::new(move || slice.run().into());
+        lazy.insert(tensor.name().to_owned(), LazyBytes { length, make });
     }
     Ok(())
 }

@@ -65,9 +65,7 @@ pub(crate) fn store_sparse(model: &Model) -> Result<(Model, Stored)> {
     graph.initializer = dense;
     let model = model.with(proto, lazy);
     Ok((
-        Graph::verified(model, "the sparsely stored model")?
-            .model()
-            .clone(),
+        Graph::verified(model, "the sparsely stored model")?.into_model(),
         stored,
     ))
 }

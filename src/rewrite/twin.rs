@@ -109,7 +109,7 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
         graph.initializer.extend(tensors);
     }
     let model = source.model().with(proto, source.model().lazy.clone());
-    let model = Graph::verified(model, "the masked twin")?.model().clone();
+    let model = Graph::verified(model, "the masked twin")?.into_model();
     Ok((model, inputs))
 }
 

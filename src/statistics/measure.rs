@@ -93,6 +93,7 @@ impl Walk<'_> {
                 analysis: self.analysis,
                 stages: &stages,
                 changes: &changes,
+                hands_on: true,
             };
             let (segment, taps) =
                 self.segment(&cut, number, &waiting.waiting(), layers, &uses, wanted);
