@@ -270,27 +270,31 @@ impl Stage<'_> {
     ) -> Result<Vec<(usize, Evidence)>> {
         let units = self.units;
         let mut named: Vec<(usize, Names)> = Vec::new();
-        let segment = self.segment(places, next.is_some(), &mut |taps, unit, inputs, target, _| {
-            let names = Names {
-                shape: taps.shape(inputs),
-                gram: taps.products(inputs, inputs),
-                inputs: taps.reduce("ReduceSum", inputs),
-                cross: taps.products(target, inputs),
-                targets: taps.reduce("ReduceSum", target),
-                energy: taps.reduce("ReduceSumSquare", target),
-            };
-            taps.output(&names.shape, ElementType::Int64);
-            for name in [
-                &names.gram,
-                &names.inputs,
-                &names.cross,
-                &names.targets,
-                &names.energy,
-            ] {
-                taps.output(name, ElementType::Float);
-            }
-            named.push((unit, names));
-        });
+        let segment = self.segment(
+            places,
+            next.is_some(),
+            &mut |taps, unit, inputs, target, _| {
+                let names = Names {
+                    shape: taps.shape(inputs),
+                    gram: taps.products(inputs, inputs),
+                    inputs: taps.reduce("ReduceSum", inputs),
+                    cross: taps.products(target, inputs),
+                    targets: taps.reduce("ReduceSum", target),
+                    energy: taps.reduce("ReduceSumSquare", target),
+                };
+                taps.output(&names.shape, ElementType::Int64);
+                for name in [
+                    &names.gram,
+                    &names.inputs,
+                    &names.cross,
+                    &names.targets,
+                    &names.energy,
+                ] {
+                    taps.output(name, ElementType::Float);
+                }
+                named.push((unit, names));
+            },
+        );
         let [fit, held] = self.totals(&segment, &[], next)?;
         let mut out = Vec::new();
         for (unit, names) in named {

@@ -37,7 +37,9 @@ pub(super) fn without_newly_dead(before: &Graph, after: Graph) -> Model {
     });
     graph.initializer.retain(|tensor| !gone(tensor.name()));
     graph.value_info.retain(|info| !gone(info.name()));
-    graph.input.retain(|input| !(is_initializer(input.name()) && gone(input.name())));
+    graph
+        .input
+        .retain(|input| !(is_initializer(input.name()) && gone(input.name())));
     model.lazy.retain(|name, _| !gone(name));
     model
 }

@@ -62,7 +62,10 @@ fn slice_constants(
         let slice = TensorSlice::new(tensor, axes, &analysis.state.types, kept)?;
         replace_dims(tensor, &slice);
         // What stands in a node is not looked for when the model is written.
-        if !matches!(analysis.graph().value(value).producer, Producer::Initializer(_)) {
+        if !matches!(
+            analysis.graph().value(value).producer,
+            Producer::Initializer(_)
+        ) {
             tensor.raw_data = Some(slice.run().into());
             continue;
         }

@@ -5,6 +5,7 @@ mod builder;
 mod calibrated;
 mod cases;
 mod dead;
+mod disguises;
 mod families;
 mod graphs;
 mod layers;

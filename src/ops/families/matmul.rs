@@ -247,7 +247,10 @@ fn joined(
     Some(Joined {
         slots: others.to_vec(),
         equation: format!("{}->{}", left.join(","), spell(letters)),
-        axes: letters.iter().map(|letter| axes.get(letter).cloned()).collect::<Option<_>>()?,
+        axes: letters
+            .iter()
+            .map(|letter| axes.get(letter).cloned())
+            .collect::<Option<_>>()?,
     })
 }
 
