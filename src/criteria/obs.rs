@@ -9,7 +9,7 @@
 use faer::Mat;
 use rayon::prelude::*;
 
-use super::readers::{Reader, readers};
+use super::readers::{ReaderMatrix, readers};
 use crate::algebra::{Damped, columns, inner, square};
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::Result;
@@ -47,7 +47,7 @@ struct Surgery {
 
 impl Surgery {
     fn new(
-        reader: Reader,
+        reader: ReaderMatrix,
         analysis: &Analysis,
         stats: &Stats,
         follower: &Follower,

@@ -4,7 +4,7 @@ use crate::dimensions::{Analysis, Dimension};
 use crate::layers::Layer;
 
 /// One matrix of a layer whose columns read a dimension.
-pub(super) struct Reader<'a> {
+pub(super) struct ReaderMatrix<'a> {
     pub(super) layer: &'a Layer,
     pub(super) batch: usize,
     /// By channel the columns that read it.
@@ -18,7 +18,7 @@ pub(super) fn readers<'a>(
     analysis: &Analysis,
     layers: &[&'a Layer],
     dimension: &Dimension,
-) -> Vec<Reader<'a>> {
+) -> Vec<ReaderMatrix<'a>> {
     let mut out = Vec::new();
     for &layer in layers {
         let axes = analysis.state.axes(layer.value).unwrap_or_default();
@@ -30,7 +30,7 @@ pub(super) fn readers<'a>(
         let rows = layer.row_channels(analysis, dimension.var);
         for (batch, (columns, rows)) in columns.iter().zip(&rows).enumerate() {
             if columns.iter().any(Option::is_some) {
-                out.push(Reader {
+                out.push(ReaderMatrix {
                     layer,
                     batch,
                     columns: by_channel(columns, dimension.size),

@@ -38,14 +38,14 @@ pub struct DeadDimension {
 }
 
 /// Numbers by position of a summed axis.
-type Places = Vec<(usize, f32)>;
+type ConstantsByPlace = Vec<(usize, f32)>;
 
 /// How a reader takes a channel.
-enum Taken {
+enum Reading {
     /// It adds nothing.
     Nothing,
     /// It adds these constants, by position of the summed axis.
-    Constants(Places),
+    Constants(ConstantsByPlace),
     /// It needs it, for this reason where that is worth saying.
     Needs(Option<&'static str>),
 }
@@ -160,15 +160,15 @@ impl Finder<'_> {
     ) -> Result<()> {
         let size = self.dimension.size;
         let mut removable = FixedBitSet::with_capacity(size);
-        let mut added: Vec<Vec<(u32, Places)>> = vec![Vec::new(); readers.len()];
+        let mut added: Vec<Vec<(u32, ConstantsByPlace)>> = vec![Vec::new(); readers.len()];
         for channel in 0..size as u32 {
             let mut taken = Vec::with_capacity(readers.len());
             for reader in readers {
                 taken.push(self.taken(reader, readers, channel, seen)?);
             }
             let needs = taken.iter().find_map(|taken| match taken {
-                Taken::Needs(why) => Some(*why),
-                Taken::Nothing | Taken::Constants(_) => None,
+                Reading::Needs(why) => Some(*why),
+                Reading::Nothing | Reading::Constants(_) => None,
             });
             if let Some(why) = needs {
                 if let Some(why) = why {
@@ -179,7 +179,7 @@ impl Finder<'_> {
             }
             removable.insert(channel as usize);
             for (constants, taken) in added.iter_mut().zip(taken) {
-                if let Taken::Constants(own) = taken {
+                if let Reading::Constants(own) = taken {
                     constants.push((channel, own));
                 }
             }
@@ -192,7 +192,7 @@ impl Finder<'_> {
             let own = constants
                 .into_iter()
                 .filter(|(channel, _)| removable.contains(*channel as usize));
-            let own: Places = own.flat_map(|(_, constants)| constants).collect();
+            let own: ConstantsByPlace = own.flat_map(|(_, constants)| constants).collect();
             if let (Some((linear, weight)), false) = (reader.partner, own.is_empty()) {
                 let added = rows_of(linear, weight, &own, seen)?;
                 dead.constants.push(Addition {
@@ -235,25 +235,25 @@ impl Finder<'_> {
         all: &[Reader],
         channel: u32,
         seen: &mut Seen,
-    ) -> Result<Taken> {
+    ) -> Result<Reading> {
         if self.analysis.graph().is_fixed(reader.value, self.fixed) {
             let zero = self.is_zero(reader.value, reader.site.axis, channel, seen)?;
             return Ok(
                 match zero || self.reads_own_zero(reader, all, channel, seen)? {
-                    true => Taken::Nothing,
-                    false => Taken::Needs(None),
+                    true => Reading::Nothing,
+                    false => Reading::Needs(None),
                 },
             );
         }
         if self.partner_is_zero(reader, channel, seen)? {
-            return Ok(Taken::Nothing);
+            return Ok(Reading::Nothing);
         }
         let independent = self.independent.channels.get(&reader.value);
         if !independent.is_some_and(|channels| channels.contains(channel as usize)) {
-            return Ok(Taken::Needs(None));
+            return Ok(Reading::Needs(None));
         }
         if self.is_zero(reader.value, reader.site.axis, channel, seen)? {
-            return Ok(Taken::Nothing);
+            return Ok(Reading::Nothing);
         }
         let places = self.places(reader.value, reader.site.axis, channel);
         let ranges = seen.ranges(reader.value, reader.site.axis)?;
@@ -261,16 +261,16 @@ impl Finder<'_> {
             .iter()
             .map(|&place| Some((place, ranges.get(place)?.constant()?)));
         let Some(constants) = constants.collect::<Option<Vec<_>>>() else {
-            return Ok(Taken::Needs(Some(
+            return Ok(Reading::Needs(Some(
                 "its constant is not the same everywhere (padding before it)",
             )));
         };
         Ok(match reader.partner {
-            Some((linear, _)) if self.is_uniform(linear) => Taken::Constants(constants),
-            Some(_) => Taken::Needs(Some(
+            Some((linear, _)) if self.is_uniform(linear) => Reading::Constants(constants),
+            Some(_) => Reading::Needs(Some(
                 "its reader pads it, so what it adds differs at the borders",
             )),
-            None => Taken::Needs(Some("it is constant, but multiplied with data")),
+            None => Reading::Needs(Some("it is constant, but multiplied with data")),
         })
     }
 

@@ -17,7 +17,7 @@ mod uses;
 
 pub(crate) use columns::{Columns, Rows};
 pub(crate) use pass::Pass;
-pub(crate) use segment::{Changes, Cut, Segment};
+pub(crate) use segment::{Changes, Cutting, Segment};
 pub(crate) use spill::{Spill, Waiting};
 pub(crate) use stages::{Probe, Stages};
 pub(crate) use taps::Taps;

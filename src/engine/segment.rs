@@ -51,7 +51,7 @@ pub(crate) fn info(
 }
 
 /// What a segment is cut from.
-pub(crate) struct Cut<'a> {
+pub(crate) struct Cutting<'a> {
     pub(crate) analysis: &'a Analysis,
     pub(crate) stages: &'a Stages,
     /// The weights that have been changed so far.
@@ -60,7 +60,7 @@ pub(crate) struct Cut<'a> {
     pub(crate) hands_on: bool,
 }
 
-impl Cut<'_> {
+impl Cutting<'_> {
     /// Builds segment `number`; `waiting` are the values that earlier segments left, `needs` those that
     /// `append` reads in what it adds at the end.
     pub(crate) fn segment(

@@ -11,11 +11,11 @@ use crate::runtime::Tensor;
 #[derive(Debug)]
 pub(crate) struct Spill {
     file: File,
-    batches: Vec<Vec<Stored>>,
+    batches: Vec<Vec<Spilled>>,
 }
 
 #[derive(Debug)]
-struct Stored {
+struct Spilled {
     name: String,
     element: ElementType,
     shape: Vec<usize>,
@@ -56,7 +56,7 @@ impl Spill {
         for (name, tensor) in values {
             let bytes = tensor.to_packed();
             self.file.write_all(&bytes).map_err(fault)?;
-            batch.push(Stored {
+            batch.push(Spilled {
                 name: name.clone(),
                 element: tensor.element(),
                 shape: tensor.shape().to_vec(),

@@ -23,7 +23,7 @@ const ALLOWED: f64 = 1e-5;
 const ALLOWED_HALF: f64 = 2e-2;
 
 /// A model without its dead channels.
-pub(crate) struct Cleared {
+pub(crate) struct WithoutDead {
     pub(crate) model: Model,
     pub(crate) analysis: Analysis,
     pub(crate) rows: Vec<PlannedRow>,
@@ -33,10 +33,10 @@ pub(crate) struct Cleared {
 ///
 /// # Errors
 /// There are none, or onnxruntime cannot run the model.
-pub(crate) fn without_dead_channels(analysis: &Analysis, runtime: &Runtime) -> Result<Cleared> {
+pub(crate) fn without_dead_channels(analysis: &Analysis, runtime: &Runtime) -> Result<WithoutDead> {
     let mut kept: BTreeMap<String, usize> = BTreeMap::new();
     let mut reasons: BTreeMap<String, (usize, &str)> = BTreeMap::new();
-    let mut now: Option<Cleared> = None;
+    let mut now: Option<WithoutDead> = None;
     for _ in 0..ROUNDS {
         let current = now.as_ref().map_or(analysis, |cleared| &cleared.analysis);
         let dead = dead_channels(current, runtime)?;
@@ -53,7 +53,7 @@ pub(crate) fn without_dead_channels(analysis: &Analysis, runtime: &Runtime) -> R
         }
         let model = round(current, &dead)?;
         let analysis = Analysis::of_edit(Graph::new(&model)?, current);
-        now = Some(Cleared {
+        now = Some(WithoutDead {
             model,
             analysis,
             rows: Vec::new(),
@@ -68,7 +68,7 @@ pub(crate) fn without_dead_channels(analysis: &Analysis, runtime: &Runtime) -> R
     };
     let rows: Vec<PlannedRow> = analysis.dimensions().iter().map(row).collect();
     match now {
-        Some(cleared) => Ok(Cleared { rows, ..cleared }),
+        Some(cleared) => Ok(WithoutDead { rows, ..cleared }),
         None => {
             let blocked = rows.into_iter().map(|row| {
                 format!(
@@ -195,7 +195,7 @@ pub fn prune_dead(
 }
 
 /// Proves that nothing was lost.
-fn verify(original: &Analysis, cleared: &Cleared, runtime: &Runtime) -> Result<Verification> {
+fn verify(original: &Analysis, cleared: &WithoutDead, runtime: &Runtime) -> Result<Verification> {
     let model = original.graph().model();
     let allowed = match original.has_half_weights() {
         true => ALLOWED_HALF,

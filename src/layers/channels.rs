@@ -5,13 +5,13 @@ use crate::axes::{Type, Types, VarId};
 use crate::dimensions::Analysis;
 
 /// By position of an axis the channel it belongs to; per block for the weights of grouped convolutions.
-struct Labels {
+struct ChannelLabels {
     channels: Vec<Option<u32>>,
     blocks: usize,
 }
 
-impl Labels {
-    fn of(types: &Types, ty: &Type, var: VarId) -> Option<Labels> {
+impl ChannelLabels {
+    fn of(types: &Types, ty: &Type, var: VarId) -> Option<ChannelLabels> {
         if !types.vars(ty).contains(&var) {
             return None;
         }
@@ -25,7 +25,7 @@ impl Labels {
                 channels[place as usize] = Some(channel);
             }
         }
-        Some(Labels { channels, blocks })
+        Some(ChannelLabels { channels, blocks })
     }
 
     fn at(&self, batch: usize, position: usize) -> Option<u32> {
@@ -62,7 +62,8 @@ impl Layer {
             step /= size.max(1);
             let position = |offset: usize| offset / step.max(1) % size.max(1);
             let moved = offsets.iter().flatten().any(|&offset| position(offset) > 0);
-            let labels = Labels::of(&analysis.state.types, ty, var).filter(|_| moved || size == 1);
+            let labels =
+                ChannelLabels::of(&analysis.state.types, ty, var).filter(|_| moved || size == 1);
             let Some(labels) = labels else { continue };
             for (batch, (out, offsets)) in out.iter_mut().zip(offsets).enumerate() {
                 for (out, &offset) in out.iter_mut().zip(offsets) {

@@ -8,7 +8,7 @@ use crate::layers::Layer;
 
 /// A layer that is masked.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(super) struct Maskable {
     pub(super) layer: Layer,
     pub(super) weights: Weights,
     /// Its own sparsity, where the settings name one.
@@ -20,11 +20,11 @@ pub(super) struct Target {
 /// # Errors
 /// A weight that is no number, where magnitudes are needed.
 pub(super) fn quotas(
-    targets: &[Target],
+    targets: &[Maskable],
     share: f64,
     settings: &MaskSettings,
 ) -> Result<Vec<usize>> {
-    let free: Vec<&Target> = targets.iter().filter(|t| t.own.is_none()).collect();
+    let free: Vec<&Maskable> = targets.iter().filter(|t| t.own.is_none()).collect();
     let shared = match settings.budget() {
         Budget::Uniform => free.iter().map(|t| quota(t.weights.len(), share)).collect(),
         Budget::Erk => erk(&free, share),
@@ -40,7 +40,7 @@ pub(super) fn quotas(
 
 /// Density in proportion to (sum of sizes) / (product of sizes); layers that would be denser than full are
 /// full, and the others make up for it.
-fn erk(targets: &[&Target], share: f64) -> Vec<usize> {
+fn erk(targets: &[&Maskable], share: f64) -> Vec<usize> {
     let sizes: Vec<f64> = targets.iter().map(|t| t.weights.len() as f64).collect();
     let raw = targets.iter().zip(&sizes).map(|(target, size)| {
         let sum: usize = target.layer.dims.iter().sum();
@@ -92,7 +92,7 @@ fn rounded(zeros: &[f64], sizes: &[f64]) -> Vec<usize> {
 
 /// Zeros per layer when the lowest LAMP scores of all layers go. Within a layer the scores are in the order
 /// of the magnitudes, so a layer's part is a number.
-fn lamp(targets: &[&Target], share: f64) -> Result<Vec<usize>> {
+fn lamp(targets: &[&Maskable], share: f64) -> Result<Vec<usize>> {
     let total: usize = targets.iter().map(|target| target.weights.len()).sum();
     let mut scores: Vec<(f32, u32)> = Vec::with_capacity(total);
     for (place, target) in targets.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Which weights are masked, and why the others are not.
 
-use super::budget::Target;
+use super::budget::Maskable;
 use super::mask::Weights;
 use super::select::misfit;
 use super::settings::MaskSettings;
@@ -12,7 +12,7 @@ use crate::patterns::Patterns;
 /// The layers that are masked.
 #[derive(Clone, Debug)]
 pub struct Chosen {
-    pub(super) targets: Vec<Target>,
+    pub(super) targets: Vec<Maskable>,
     /// Weights that are left, and why.
     pub left: Vec<LeftWeight>,
 }
@@ -107,10 +107,10 @@ pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
     Ok(chosen)
 }
 
-fn target(analysis: &Analysis, layer: Layer, own: Option<f64>) -> Result<Target> {
+fn target(analysis: &Analysis, layer: Layer, own: Option<f64>) -> Result<Maskable> {
     let tensor = analysis.graph().constant(layer.value);
     let tensor = tensor.ok_or_else(|| Error::tensor(&layer.name, "is no constant"))?;
-    Ok(Target {
+    Ok(Maskable {
         weights: Weights {
             name: layer.name.clone(),
             ..Weights::of(tensor)?

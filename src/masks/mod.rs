@@ -29,7 +29,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::layers::Layer;
-use budget::Target;
+use budget::Maskable;
 
 pub use choose::{Chosen, choose};
 pub use settings::{Amount, Budget, MaskSettings, Pattern, Scope, WeightCriterion};
@@ -141,7 +141,7 @@ pub(crate) fn bits(layer: &Layer, kept: &[bool]) -> Mask {
     Mask::Kept(bits)
 }
 
-fn streamed_mask(target: &Target, zeros: usize, settings: &MaskSettings) -> Result<Mask> {
+fn streamed_mask(target: &Maskable, zeros: usize, settings: &MaskSettings) -> Result<Mask> {
     let weights = &target.weights;
     let below = |limit: f64| -> Result<Mask> {
         weights.all_numbers("so they cannot be compared with a threshold")?;

@@ -73,7 +73,7 @@ pub(crate) fn solve(
         let (inverse, damping, dead) = inverse_factor(gram, &order.columns);
         solved.damping = solved.damping.max(damping);
         solved.dead += dead.iter().filter(|dead| **dead).count();
-        let mut batch = Batch {
+        let mut batch = MatrixBatch {
             weights: permuted(matrix, &order.columns),
             kept: kept
                 .chunks_exact(columns)
@@ -109,10 +109,10 @@ pub(crate) fn solve(
 /// The order in which columns are solved: groups of a pattern stand together.
 struct Order {
     columns: Vec<usize>,
-    blocks: Vec<Block>,
+    blocks: Vec<ColumnBlock>,
 }
 
-struct Block {
+struct ColumnBlock {
     start: usize,
     end: usize,
     /// First column and size of each group of the pattern.
@@ -123,7 +123,7 @@ impl Order {
     fn of(layer: &Layer, pattern: Pattern) -> Order {
         let Pattern::Grouped { of, .. } = pattern else {
             let columns = layer.columns();
-            let block = |start: usize| Block {
+            let block = |start: usize| ColumnBlock {
                 start,
                 end: (start + BLOCK).min(columns),
                 groups: Vec::new(),
@@ -147,7 +147,7 @@ impl Order {
                     block.end = end;
                     block.groups.push((start, group.len()));
                 }
-                _ => order.blocks.push(Block {
+                _ => order.blocks.push(ColumnBlock {
                     start,
                     end,
                     groups: vec![(start, group.len())],
@@ -239,7 +239,7 @@ fn inverse_factor(mut gram: Vec<f64>, order: &[usize]) -> (Mat<f64>, f64, Vec<bo
 }
 
 /// The matrix of one batch while it is solved, columns in the order of solving.
-struct Batch<'a> {
+struct MatrixBatch<'a> {
     weights: Vec<f64>,
     kept: Vec<bool>,
     /// U.
@@ -248,8 +248,8 @@ struct Batch<'a> {
     columns: usize,
 }
 
-impl Batch<'_> {
-    fn solve(&mut self, block: &Block, pattern: Pattern, share: &mut Share) {
+impl MatrixBatch<'_> {
+    fn solve(&mut self, block: &ColumnBlock, pattern: Pattern, share: &mut Share) {
         if !matches!(pattern, Pattern::Grouped { .. }) {
             self.choose(block, share);
         }
@@ -276,7 +276,7 @@ impl Batch<'_> {
                     .zip(kept.chunks_exact_mut(columns));
                 for ((weights, kept), errors) in each.zip(errors.chunks_exact_mut(width)) {
                     let own = block.start..block.end;
-                    let row = Row {
+                    let row = WeightRow {
                         weights: &mut weights[own.clone()],
                         kept: &mut kept[own.clone()],
                         dead: &dead[own],
@@ -291,7 +291,7 @@ impl Batch<'_> {
     }
 
     /// Marks the cheapest weights of a block, over all rows.
-    fn choose(&mut self, block: &Block, share: &mut Share) {
+    fn choose(&mut self, block: &ColumnBlock, share: &mut Share) {
         let mut places = Vec::new();
         let mut keys = Vec::new();
         for row in 0..self.weights.len() / self.columns {
@@ -317,14 +317,14 @@ impl Batch<'_> {
 }
 
 /// A row's part in a block.
-struct Row<'a> {
+struct WeightRow<'a> {
     weights: &'a mut [f64],
     kept: &'a mut [bool],
     dead: &'a [bool],
 }
 
-impl Row<'_> {
-    fn solve(self, block: &Block, factor: &[f64], pattern: Pattern, errors: &mut [f64]) {
+impl WeightRow<'_> {
+    fn solve(self, block: &ColumnBlock, factor: &[f64], pattern: Pattern, errors: &mut [f64]) {
         let width = self.weights.len();
         let mut groups = block.groups.iter().peekable();
         for column in 0..width {

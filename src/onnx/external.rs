@@ -37,7 +37,7 @@ impl ExternalFiles {
         if tensor.data_location() != DataLocation::External {
             return Ok(());
         }
-        let entry = Entry::of(tensor)?;
+        let entry = Reference::of(tensor)?;
         let map = self.map(tensor.name(), &entry.location)?;
         let range = entry.range(tensor, map.len())?;
         tensor.raw_data = Some(map.slice(range));
@@ -94,15 +94,15 @@ impl ExternalFiles {
 }
 
 /// The key-value pairs of `external_data` that matter.
-struct Entry {
+struct Reference {
     location: String,
     offset: usize,
     length: Option<usize>,
 }
 
-impl Entry {
-    fn of(tensor: &TensorProto) -> Result<Entry> {
-        let mut entry = Entry {
+impl Reference {
+    fn of(tensor: &TensorProto) -> Result<Reference> {
+        let mut entry = Reference {
             location: String::new(),
             offset: 0,
             length: None,

@@ -3,9 +3,9 @@
 use faer::Mat;
 
 use super::fold::folded;
+use super::group::{Group, Member};
 use super::solve::{ALPHAS, Problem, Solution, together, variation};
-use super::unit::{Evidence, Sums};
-use super::units::{Group, Member};
+use super::unit::{Evidence, Moments};
 use super::{Context, Method, Recovery};
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::error::Result;
 const NEGLIGIBLE: f64 = 1e-9;
 
 /// What was found best for a unit so far.
-pub(super) struct Chosen {
+pub(super) struct Choice {
     /// The unit.
     pub(super) place: usize,
     /// By matrix.
@@ -34,7 +34,7 @@ pub(super) struct Chosen {
 }
 
 /// The samples that solutions are judged on: with nothing held out all there is.
-pub(super) fn judged(evidence: &Evidence) -> &Sums {
+pub(super) fn judged(evidence: &Evidence) -> &Moments {
     match evidence.held.rows > 0.0 {
         true => &evidence.held,
         false => &evidence.fit,
@@ -42,7 +42,7 @@ pub(super) fn judged(evidence: &Evidence) -> &Sums {
 }
 
 /// The error of a unit's solutions as a share of what the target varies by.
-pub(super) fn error(problems: &[Problem], solutions: &[Solution], sums: &Sums) -> f64 {
+pub(super) fn error(problems: &[Problem], solutions: &[Solution], sums: &Moments) -> f64 {
     let pairs = problems.iter().zip(solutions).enumerate();
     let errors = pairs.map(|(batch, (problem, solution))| problem.error(solution, sums, batch));
     errors.sum::<f64>() / variation(sums).max(f64::MIN_POSITIVE)
@@ -76,11 +76,11 @@ pub(super) fn choose(
     group: &Group,
     place: usize,
     evidence: Evidence,
-) -> Result<Chosen> {
+) -> Result<Choice> {
     let problems = problems(group);
     let sliced: Vec<Solution> = problems.iter().map(|p| p.sliced.clone()).collect();
     let before = error(&problems, &sliced, judged(&evidence));
-    let mut chosen = Chosen {
+    let mut chosen = Choice {
         place,
         evidence,
         method: Method::None,
@@ -124,7 +124,7 @@ pub(super) fn folded_solutions(
     analysis: &Analysis,
     context: &Context,
     group: &Group,
-    unit: &Chosen,
+    unit: &Choice,
 ) -> Result<Vec<Solution>> {
     let mut out = Vec::new();
     for (batch, problem) in unit.problems.iter().enumerate() {
@@ -197,7 +197,7 @@ fn folded_unit(
     Ok(beside(&parts))
 }
 
-impl Chosen {
+impl Choice {
     /// Takes weights with the best constants if they are better than what there is.
     fn consider(&mut self, method: Method, weights: Vec<Mat<f64>>) {
         let each = self.problems.iter().zip(weights).enumerate();

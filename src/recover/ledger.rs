@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::group::{Group, Member};
 use super::solve::Solution;
-use super::units::{Group, Member};
 use super::{Recovered, RecoveredLayer, solvable};
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -59,7 +59,7 @@ impl Biases {
 }
 
 /// New weights and constants of one unit.
-pub(super) struct Entry {
+pub(super) struct Change {
     /// By dense initializer and element.
     weights: Vec<(ValueId, Vec<(u32, f32)>)>,
     constant: Option<Addition>,
@@ -97,8 +97,8 @@ impl<'a> Ledger<'a> {
         before: &[Vec<f64>],
         solutions: &[Solution],
         with_weights: bool,
-    ) -> Entry {
-        let mut entry = Entry {
+    ) -> Change {
+        let mut entry = Change {
             weights: Vec::new(),
             constant: None,
             bias: None,
@@ -118,7 +118,7 @@ impl<'a> Ledger<'a> {
         entry
     }
 
-    fn weights(&self, member: &Member, solutions: &[Solution], from: usize, entry: &mut Entry) {
+    fn weights(&self, member: &Member, solutions: &[Solution], from: usize, entry: &mut Change) {
         let mut matrix: Vec<f32> = Vec::with_capacity(member.pruned.len());
         for (batch, solution) in solutions.iter().enumerate() {
             for (row, &scale) in member.scale[batch].iter().enumerate() {
@@ -148,7 +148,7 @@ impl<'a> Ledger<'a> {
         member: &Member,
         before: &[Vec<f64>],
         solutions: &[Solution],
-        entry: &mut Entry,
+        entry: &mut Change,
     ) {
         let site = self.biases.of_layer.get(&member.dense.name);
         let (Some((name, part)), Some(linear)) = (site, member.dense.uses.first()) else {
@@ -182,7 +182,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Takes an entry for good; returns the new bytes of the pruned model's initializers.
-    pub(super) fn enter(&mut self, entry: Entry) -> Result<Vec<(String, Bytes)>> {
+    pub(super) fn enter(&mut self, entry: Change) -> Result<Vec<(String, Bytes)>> {
         for (value, elements) in entry.weights {
             if let std::collections::btree_map::Entry::Vacant(free) = self.edits.entry(value)
                 && let Some(tensor) = self.analysis.graph().constant(value)

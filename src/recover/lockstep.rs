@@ -8,12 +8,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::sums::{Names, Totals, stacked, transposed};
-use super::unit::{Evidence, Outcome, Sums, Target, Trial, Unit};
+use super::sums::{TapNames, TapTotals, stacked, transposed};
+use super::unit::{Evidence, Moments, Target, Trial, TrialResult, Unit};
 use crate::data::{DataSet, first_held_out};
 use crate::dimensions::Analysis;
 use crate::engine::{
-    Changes, Columns, Copies, Cut, Pass, Probe, Rows, Segment, Spill, Stages, Taps, needs,
+    Changes, Columns, Copies, Cutting, Pass, Probe, Rows, Segment, Spill, Stages, Taps, needs,
 };
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, ValueId};
@@ -24,13 +24,13 @@ use crate::runtime::{Provider, Runtime, Tensor};
 /// Solves the units of one front: gets their evidence and the front, to try things on; returns new bytes of
 /// initializers of the pruned model by name.
 pub(crate) type Solve<'a> =
-    &'a mut dyn FnMut(Vec<(usize, Evidence)>, &mut Stage) -> Result<Vec<(String, Bytes)>>;
+    &'a mut dyn FnMut(Vec<(usize, Evidence)>, &mut Front) -> Result<Vec<(String, Bytes)>>;
 
 /// Adds nodes for a unit, given the names of its inputs, its target and of what others add to it.
 type Append<'a> = &'a mut dyn FnMut(&mut Taps, usize, &str, &str, Option<&str>);
 
 /// A front of units that are being solved.
-pub(crate) struct Stage<'a> {
+pub(crate) struct Front<'a> {
     lockstep: &'a Lockstep<'a>,
     stages: &'a Stages,
     changes: &'a Changes,
@@ -67,7 +67,7 @@ impl Lockstep<'_> {
         for (number, measured) in stages.measured.iter().enumerate() {
             progress(number, stages.measured.len());
             let mut next = Spill::new()?;
-            let mut stage = Stage {
+            let mut stage = Front {
                 lockstep: self,
                 stages: &stages,
                 changes: &changes,
@@ -128,7 +128,7 @@ impl Lockstep<'_> {
         }
     }
 
-    /// Names of the target's rows, and of the rows that others add to what the unit makes.
+    /// TapNames of the target's rows, and of the rows that others add to what the unit makes.
     fn target(&self, unit: &Unit, data: &Data, taps: &mut Taps) -> (String, Option<String>) {
         let graph = self.analysis.graph();
         match &unit.target {
@@ -190,7 +190,7 @@ impl Lockstep<'_> {
     }
 
     fn check(&self, unit: &Unit, evidence: &Evidence) -> Result<()> {
-        let finite = |sums: &Sums| {
+        let finite = |sums: &Moments| {
             let energy = sums.energy.iter().flatten().all(|sum| sum.is_finite());
             energy && sums.inputs.iter().flatten().all(|sum| sum.is_finite())
         };
@@ -208,7 +208,7 @@ impl Lockstep<'_> {
     }
 }
 
-impl Stage<'_> {
+impl Front<'_> {
     /// The evidence of some units once more, with new bytes for initializers of the pruned model.
     ///
     /// # Errors
@@ -220,7 +220,7 @@ impl Stage<'_> {
     ) -> Result<Vec<(usize, Evidence)>> {
         let mut changes = self.changes.clone();
         changes.extend(changed);
-        let mut stage = Stage {
+        let mut stage = Front {
             changes: &changes,
             waiting: &mut *self.waiting,
             ..*self
@@ -231,7 +231,7 @@ impl Stage<'_> {
     /// The segment with nodes that `append` adds for the units at `places`.
     fn segment(&self, places: &[usize], hands_on: bool, append: Append) -> Segment {
         let lockstep = self.lockstep;
-        let cut = Cut {
+        let cut = Cutting {
             analysis: lockstep.analysis,
             stages: self.stages,
             changes: self.changes,
@@ -269,12 +269,12 @@ impl Stage<'_> {
         next: Option<&mut Spill>,
     ) -> Result<Vec<(usize, Evidence)>> {
         let units = self.units;
-        let mut named: Vec<(usize, Names)> = Vec::new();
+        let mut named: Vec<(usize, TapNames)> = Vec::new();
         let segment = self.segment(
             places,
             next.is_some(),
             &mut |taps, unit, inputs, target, _| {
-                let names = Names {
+                let names = TapNames {
                     shape: taps.shape(inputs),
                     gram: taps.products(inputs, inputs),
                     inputs: taps.reduce("ReduceSum", inputs),
@@ -314,8 +314,8 @@ impl Stage<'_> {
         segment: &Segment,
         more: &[(String, Tensor)],
         next: Option<&mut Spill>,
-    ) -> Result<[Totals; 2]> {
-        let mut totals: [Totals; 2] = Default::default();
+    ) -> Result<[TapTotals; 2]> {
+        let mut totals: [TapTotals; 2] = Default::default();
         let from = first_held_out(self.lockstep.data);
         let mut each = |batch: usize, outputs: &HashMap<String, Tensor>| {
             totals[usize::from(batch >= from)].add(outputs);
@@ -329,10 +329,10 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// Data that cannot be read, or a provider that refuses the segment.
-    pub(crate) fn attempt(&mut self, trials: &[Trial]) -> Result<Vec<Outcome>> {
+    pub(crate) fn attempt(&mut self, trials: &[Trial]) -> Result<Vec<TrialResult>> {
         let units = self.units;
         let places: Vec<usize> = trials.iter().map(|trial| trial.unit).collect();
-        let mut named: Vec<(Names, String)> = Vec::new();
+        let mut named: Vec<(TapNames, String)> = Vec::new();
         let mut more: Vec<(String, Tensor)> = Vec::new();
         let segment = self.segment(&places, false, &mut |taps, unit, inputs, target, others| {
             let weights = taps.input(&format!("weights.{unit}"), 3);
@@ -343,10 +343,10 @@ impl Stage<'_> {
                 .clamp
                 .unwrap_or([f32::NEG_INFINITY, f32::INFINITY]);
             let (moved, error) = taps.behind(&made, target, others, bounds);
-            let names = Names {
+            let names = TapNames {
                 cross: taps.products(&moved, inputs),
                 targets: taps.reduce("ReduceSum", &moved),
-                ..Names::default()
+                ..TapNames::default()
             };
             let error = taps.reduce("ReduceSumSquare", &error);
             for name in [&names.cross, &names.targets, &error] {
@@ -359,7 +359,7 @@ impl Stage<'_> {
             named.push((names, error));
         });
         let [fit, held] = self.totals(&segment, &more, None)?;
-        let outcome = |(place, (names, error)): (usize, (Names, String))| Outcome {
+        let outcome = |(place, (names, error)): (usize, (TapNames, String))| TrialResult {
             moved: Evidence {
                 fit: fit.sums(&units[places[place]], &names),
                 held: held.sums(&units[places[place]], &names),

@@ -12,6 +12,7 @@
 
 mod choice;
 mod fold;
+mod group;
 mod ledger;
 mod lockstep;
 mod places;
@@ -41,11 +42,12 @@ use crate::statistics::Stats;
 
 pub(crate) use fold::fold_dimension;
 
+use group::is_shared;
 use ledger::{Biases, Ledger};
 use lockstep::Lockstep;
 use solver::Solver;
 use unit::Unit;
-use units::{is_shared, units};
+use units::groups;
 
 pub use solver::{Method, RecoveredLayer};
 
@@ -137,7 +139,7 @@ pub(crate) fn recover(
         .filter_map(|(name, layer)| Some((name.strip_prefix(&prefix)?, *layer)))
         .collect();
     let kept = plan.kept(analysis)?;
-    let (mut groups, left) = units(analysis, &kept, &dense_layers, &of_pruned)?;
+    let (mut found, left) = groups(analysis, &kept, &dense_layers, &of_pruned)?;
     let find = |value: ValueId| {
         let name = &analysis.graph().value(value).name;
         let dense = both.graph().find(name)?;
@@ -148,7 +150,7 @@ pub(crate) fn recover(
     };
     let mut lockstep_units = Vec::new();
     let mut ready = Vec::new();
-    for group in groups.drain(..) {
+    for group in found.drain(..) {
         let layer = |name: &str| by_name.get(name).copied();
         let Some(target) = group.target(&find, &layer, analysis)? else {
             continue;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use faer::{Mat, Scale};
 
-use super::unit::{Evidence, Sums};
+use super::unit::{Evidence, Moments};
 use crate::algebra::{Damped, inner};
 
 /// Ridges that are tried, in mean diagonals.
@@ -36,7 +36,7 @@ fn outer(a: &[f64], b: &[f64]) -> Mat<f64> {
 
 impl Problem {
     /// Moments of a batch: covariance (or second moments without constants), cross moments, means.
-    fn moments(&self, sums: &Sums, batch: usize) -> (Mat<f64>, Mat<f64>, Vec<f64>, Vec<f64>) {
+    fn moments(&self, sums: &Moments, batch: usize) -> (Mat<f64>, Mat<f64>, Vec<f64>, Vec<f64>) {
         let rows = sums.rows.max(1.0);
         let inputs = mean(&sums.inputs[batch], rows);
         let targets = mean(&sums.targets[batch], rows);
@@ -50,7 +50,12 @@ impl Problem {
     }
 
     /// The constants that make up for the means with these weights.
-    pub(super) fn with_constants(&self, weights: Mat<f64>, sums: &Sums, batch: usize) -> Solution {
+    pub(super) fn with_constants(
+        &self,
+        weights: Mat<f64>,
+        sums: &Moments,
+        batch: usize,
+    ) -> Solution {
         if !self.constants {
             return Solution {
                 constants: self.sliced.constants.clone(),
@@ -72,7 +77,7 @@ impl Problem {
 
     /// Least squares with a ridge towards the sliced weights V, `(cov(t, x) + lambda V) (cov(x, x) + lambda I)^-1`,
     /// one solution for every ridge.
-    pub(super) fn solve(&self, sums: &Sums, batch: usize, alphas: &[f64]) -> Vec<Solution> {
+    pub(super) fn solve(&self, sums: &Moments, batch: usize, alphas: &[f64]) -> Vec<Solution> {
         let (gram, cross, ..) = self.moments(sums, batch);
         let solve = |&alpha: &f64| {
             let damped = Damped::new(gram.as_ref(), alpha);
@@ -83,7 +88,7 @@ impl Problem {
     }
 
     /// Squared error of a solution.
-    pub(super) fn error(&self, solution: &Solution, sums: &Sums, batch: usize) -> f64 {
+    pub(super) fn error(&self, solution: &Solution, sums: &Moments, batch: usize) -> f64 {
         let Solution { weights, constants } = solution;
         let made = weights * &sums.gram[batch];
         let quadratic = inner(made.as_ref(), weights.as_ref());
@@ -101,7 +106,7 @@ impl Problem {
 }
 
 /// What a row varies by, summed: the error of the best constants.
-pub(super) fn variation(sums: &Sums) -> f64 {
+pub(super) fn variation(sums: &Moments) -> f64 {
     let rows = sums.rows.max(1.0);
     let pairs = sums
         .energy
@@ -115,7 +120,7 @@ pub(super) fn variation(sums: &Sums) -> f64 {
 }
 
 /// The sums of both parts of the samples together.
-pub(super) fn together(evidence: &Evidence) -> Sums {
+pub(super) fn together(evidence: &Evidence) -> Moments {
     let Evidence { fit, held } = evidence;
     if held.rows == 0.0 && held.cross.is_empty() {
         return fit.clone();
@@ -126,7 +131,7 @@ pub(super) fn together(evidence: &Evidence) -> Sums {
         let sum = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| a + b).collect();
         pairs.map(sum).collect()
     };
-    Sums {
+    Moments {
         rows: fit.rows + held.rows,
         gram: Arc::new(matrices(&fit.gram, &held.gram)),
         inputs: vectors(&fit.inputs, &held.inputs),
@@ -136,8 +141,8 @@ pub(super) fn together(evidence: &Evidence) -> Sums {
     }
 }
 
-/// Sums of several runs, the earlier ones counting for less.
-pub(super) fn blended(before: &Sums, now: &Sums, share: f64) -> Sums {
+/// Moments of several runs, the earlier ones counting for less.
+pub(super) fn blended(before: &Moments, now: &Moments, share: f64) -> Moments {
     let less = |matrices: &[Mat<f64>]| matrices.iter().map(|m| m * Scale(share)).collect();
     let fewer = |vectors: &[Vec<f64>]| {
         let scaled = vectors
@@ -145,7 +150,7 @@ pub(super) fn blended(before: &Sums, now: &Sums, share: f64) -> Sums {
             .map(|v| v.iter().map(|x| x * share).collect());
         scaled.collect()
     };
-    let fit = Sums {
+    let fit = Moments {
         rows: before.rows * share,
         gram: Arc::new(less(&before.gram)),
         inputs: fewer(&before.inputs),
@@ -160,8 +165,8 @@ pub(super) fn blended(before: &Sums, now: &Sums, share: f64) -> Sums {
 }
 
 /// The same inputs with other targets.
-pub(super) fn aimed(sums: &Sums, moved: Sums) -> Sums {
-    Sums {
+pub(super) fn aimed(sums: &Moments, moved: Moments) -> Moments {
+    Moments {
         cross: moved.cross,
         targets: moved.targets,
         ..sums.clone()

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::choice::{Chosen, choose, error, folded_solutions, judged, solved};
+use super::choice::{Choice, choose, error, folded_solutions, judged, solved};
+use super::group::Group;
 use super::ledger::Ledger;
-use super::lockstep::Stage;
+use super::lockstep::Front;
 use super::solve::{Solution, aimed, blended};
 use super::unit::{Evidence, Trial, Unit};
-use super::units::Group;
 use super::{Context, Recovered, Recovery};
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -111,20 +111,20 @@ impl<'a> Solver<'a> {
     pub(super) fn solve(
         &mut self,
         evidence: Vec<(usize, Evidence)>,
-        stage: &mut Stage,
+        front: &mut Front,
     ) -> Result<Vec<(String, Bytes)>> {
         let mut chosen = Vec::new();
         for (place, evidence) in evidence {
             let group = &self.groups[place];
             chosen.push(choose(self.analysis, self.context, group, place, evidence)?);
         }
-        self.follow_activations(&mut chosen, stage)?;
+        self.follow_activations(&mut chosen, front)?;
         // What such a layer reads depends on all other weights of its node.
         chosen.sort_by_key(|unit| self.reads_itself(unit.place));
         let mut changes = Vec::new();
         for mut unit in chosen {
             if self.reads_itself(unit.place) && unit.method != Method::None {
-                self.simulate(&mut unit, &changes, stage)?;
+                self.simulate(&mut unit, &changes, front)?;
             }
             if unit.method != Method::None {
                 let solutions = unit.refitted();
@@ -136,7 +136,12 @@ impl<'a> Solver<'a> {
         Ok(changes)
     }
 
-    fn entry(&self, unit: &Chosen, method: Method, solutions: &[Solution]) -> super::ledger::Entry {
+    fn entry(
+        &self,
+        unit: &Choice,
+        method: Method,
+        solutions: &[Solution],
+    ) -> super::ledger::Change {
         let group = &self.groups[unit.place];
         let with_weights = method != Method::Bias;
         self.ledger
@@ -151,8 +156,8 @@ impl<'a> Solver<'a> {
     }
 
     /// Solves units before an activation again, for targets that the activation lets move.
-    fn follow_activations(&self, chosen: &mut [Chosen], stage: &mut Stage) -> Result<()> {
-        let eligible = |unit: &Chosen| {
+    fn follow_activations(&self, chosen: &mut [Choice], front: &mut Front) -> Result<()> {
+        let eligible = |unit: &Choice| {
             let solved = matches!(unit.method, Method::Fold | Method::Solve);
             self.units[unit.place].clamp.is_some() && solved
         };
@@ -174,7 +179,7 @@ impl<'a> Solver<'a> {
                 .map(|(&n, solutions)| trial(chosen[n].place, solutions))
                 .collect();
             let mut better = false;
-            for (index, outcome) in stage.attempt(&trials)?.into_iter().enumerate() {
+            for (index, outcome) in front.attempt(&trials)?.into_iter().enumerate() {
                 let unit = &mut chosen[places[index]];
                 better |= outcome.error < (1.0 - WORTHWHILE) * best[index];
                 if outcome.error < best[index] {
@@ -206,9 +211,9 @@ impl<'a> Solver<'a> {
     /// before it is believed, and the next is solved on what it gave.
     fn simulate(
         &self,
-        unit: &mut Chosen,
+        unit: &mut Choice,
         changes: &[(String, Bytes)],
-        stage: &mut Stage,
+        front: &mut Front,
     ) -> Result<()> {
         let group = &self.groups[unit.place];
         let (mut solutions, mut method) = match self.context.recovery {
@@ -225,7 +230,7 @@ impl<'a> Solver<'a> {
         for round in 0..=SIMULATIONS {
             let mut tried = changes.to_vec();
             tried.extend(self.entry(unit, method, &solutions).changes);
-            let mut evidence = stage.again(&[unit.place], tried)?;
+            let mut evidence = front.again(&[unit.place], tried)?;
             let Some((_, evidence)) = evidence.pop() else {
                 break;
             };
@@ -258,7 +263,7 @@ impl<'a> Solver<'a> {
         Ok(())
     }
 
-    fn report(&mut self, unit: &Chosen) {
+    fn report(&mut self, unit: &Choice) {
         let members = &self.groups[unit.place].members;
         for member in members {
             let others = members

@@ -1,18 +1,18 @@
-//! Sums over batches of samples, and what they are of.
+//! Moments over batches of samples, and what they are of.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use faer::Mat;
 
-use super::unit::{Sums, Unit};
+use super::unit::{Moments, Unit};
 use crate::algebra::from_rows;
 use crate::engine::own_batches;
 use crate::runtime::Tensor;
 
-/// Names of what is measured of a unit in a segment.
+/// TapNames of what is measured of a unit in a segment.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names {
+pub(super) struct TapNames {
     pub(super) shape: String,
     pub(super) gram: String,
     pub(super) inputs: String,
@@ -21,11 +21,11 @@ pub(super) struct Names {
     pub(super) energy: String,
 }
 
-/// Sums of outputs over batches of samples, by name.
+/// Moments of outputs over batches of samples, by name.
 #[derive(Default)]
-pub(super) struct Totals(BTreeMap<String, Vec<f64>>);
+pub(super) struct TapTotals(BTreeMap<String, Vec<f64>>);
 
-impl Totals {
+impl TapTotals {
     pub(super) fn add(&mut self, outputs: &HashMap<String, Tensor>) {
         for (name, tensor) in outputs {
             let known = self.0.entry(name.clone()).or_default();
@@ -50,11 +50,11 @@ impl Totals {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn sums(&self, unit: &Unit, names: &Names) -> Sums {
+    pub(super) fn sums(&self, unit: &Unit, names: &TapNames) -> Moments {
         let columns: usize = unit.members.iter().map(|layer| layer.columns()).sum();
         let (own, rows) = match unit.members[..] {
             [layer, ..] => (own_batches(layer), layer.rows()),
-            [] => return Sums::default(),
+            [] => return Moments::default(),
         };
         let matrix = |name: &str, batch: usize, rows: usize| {
             let part = self.of(name).get(batch * rows * columns..)?;
@@ -66,7 +66,7 @@ impl Totals {
         };
         let gram = own.iter().filter_map(|&b| matrix(&names.gram, b, columns));
         let all = 0..own.len();
-        Sums {
+        Moments {
             rows: self.of(&names.shape).get(1).copied().unwrap_or(0.0),
             gram: Arc::new(gram.collect()),
             inputs: own

@@ -46,9 +46,9 @@ pub(crate) enum Target<'a> {
     },
 }
 
-/// Sums over rows of a unit's inputs x and targets t.
+/// Moments over rows of a unit's inputs x and targets t.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sums {
+pub(crate) struct Moments {
     /// Number of rows.
     pub(crate) rows: f64,
     /// `sum x x^T` by batch.
@@ -66,8 +66,8 @@ pub(crate) struct Sums {
 /// What is known of a unit: from the samples that it is fitted to, and from those held out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
-    pub(crate) fit: Sums,
-    pub(crate) held: Sums,
+    pub(crate) fit: Moments,
+    pub(crate) held: Moments,
 }
 
 /// Weights and constants of a unit that are tried.
@@ -82,8 +82,8 @@ pub(crate) struct Trial {
 
 /// What a trial gives behind the activation.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Outcome {
-    /// The targets that the activation leaves free to follow the trial, as sums like [`Sums`]; `gram`,
+pub(crate) struct TrialResult {
+    /// The targets that the activation leaves free to follow the trial, as sums like [`Moments`]; `gram`,
     /// `inputs` and `energy` are left out.
     pub(crate) moved: Evidence,
     /// Squared error behind the activation on the samples held out.

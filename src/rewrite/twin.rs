@@ -70,7 +70,7 @@ pub(crate) fn instrument(
 
 fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<MaskInput>)> {
     let source = analysis.graph();
-    let mut builder = Builder {
+    let mut builder = TwinBuilder {
         analysis,
         kept,
         patch: Patch::of(source),
@@ -91,7 +91,7 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
             builder.mask_at(contraction, value, axes)?;
         }
     }
-    let Builder {
+    let TwinBuilder {
         mut patch,
         tensors,
         inputs,
@@ -137,7 +137,7 @@ fn input_of(tensor: &crate::onnx::proto::TensorProto) -> ValueInfoProto {
 /// A mask: kept positions, size, axes behind, element type.
 type MaskKey = (Vec<u32>, u32, usize, ElementType);
 
-struct Builder<'a> {
+struct TwinBuilder<'a> {
     analysis: &'a Analysis,
     kept: &'a Kept,
     patch: Patch,
@@ -149,7 +149,7 @@ struct Builder<'a> {
     masked: HashMap<(String, String), String>,
 }
 
-impl Builder<'_> {
+impl TwinBuilder<'_> {
     /// Lets a node read `value` masked along the axis that it sums over; it may be masked along others.
     fn mask_at(&mut self, at: &Contraction, value: ValueId, axes: &[Type]) -> Result<()> {
         let Some(input) = self.patch.reads(self.analysis.graph(), at.node, at.slot) else {

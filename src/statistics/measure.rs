@@ -8,7 +8,7 @@ use super::statistic::{Statistic, Statistics};
 use crate::data::DataSet;
 use crate::dimensions::Analysis;
 use crate::engine::{
-    Changes, Copies, Cut, Pass, Probe, Segment, Spill, Stages, Taps, Waiting, needs,
+    Changes, Copies, Cutting, Pass, Probe, Segment, Spill, Stages, Taps, Waiting, needs,
 };
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -89,7 +89,7 @@ impl Walk<'_> {
         let mut missing: Vec<usize> = layers.iter().map(|layer| layer.uses.len()).collect();
         for (number, measured) in stages.measured.iter().enumerate() {
             let uses: Vec<(usize, &Linear)> = measured.iter().map(|&use_| uses[use_]).collect();
-            let cut = Cut {
+            let cut = Cutting {
                 analysis: self.analysis,
                 stages: &stages,
                 changes: &changes,
@@ -150,7 +150,7 @@ impl Walk<'_> {
 
     fn segment(
         &self,
-        cut: &Cut,
+        cut: &Cutting,
         number: usize,
         waiting: &[Waiting],
         layers: &[&Layer],
