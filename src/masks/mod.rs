@@ -165,10 +165,10 @@ fn global(
     let (pool, alone): (Vec<usize>, Vec<usize>) =
         (0..targets.len()).partition(|&place| targets[place].own.is_none());
     let none = Vec::new();
-    let norms = |place: usize| norms.get(place).unwrap_or(&none);
+    let of_layer = |place: usize| norms.get(place).unwrap_or(&none).as_slice();
     let mut out: Vec<Option<Mask>> = vec![None; targets.len()];
     for place in alone {
-        out[place] = Some(chosen.mask(place, quotas[place], settings, norms(place))?);
+        out[place] = Some(chosen.mask(place, quotas[place], settings, of_layer(place))?);
     }
     let lengths: Vec<usize> = pool
         .iter()
@@ -179,53 +179,64 @@ fn global(
         Amount::Threshold(_) | Amount::Deviations(_) => 0.0,
     };
     let zeros = select::quota(lengths.iter().sum(), share);
-    let masks: Vec<Mask> = match (settings.criterion, settings.pattern) {
+    let masks = match (settings.criterion, settings.pattern) {
         (WeightCriterion::Magnitude, Pattern::Unstructured) => {
-            let weights: Vec<&Weights> =
-                pool.iter().map(|&place| &targets[place].weights).collect();
-            let cuts = cut::smallest(&weights, zeros)?;
+            let weights = pool.iter().map(|&place| &targets[place].weights);
+            let cuts = cut::smallest(&weights.collect::<Vec<_>>(), zeros)?;
             cuts.into_iter().map(Mask::Cut).collect()
         }
-        (WeightCriterion::Lamp, _) => {
-            let budget = MaskSettings {
-                budget: Some(Budget::Lamp),
-                ..settings.clone()
-            };
-            let quotas = budget::quotas(targets, share, &budget)?;
-            let cut = |&place: &usize| cut::smallest(&[&targets[place].weights], quotas[place]);
-            let cuts = pool.iter().map(|place| Ok(Mask::Cut(cut(place)?[0])));
-            cuts.collect::<Result<_>>()?
-        }
-        (_, pattern) => {
-            let keyed = pool.par_iter().map(|&place| {
-                let target = &targets[place];
-                let (criterion, seed) = (settings.criterion, settings.seed);
-                keys::keys(
-                    &target.layer,
-                    &target.weights,
-                    criterion,
-                    norms(place),
-                    seed,
-                )
-            });
-            let keyed: Vec<keys::Keyed> = keyed.collect::<Result<_>>()?;
-            let kept = match pattern {
-                Pattern::Block { rows, columns } => {
-                    let pairs = pool.iter().zip(&keyed);
-                    let blocks =
-                        pairs.map(|(&p, k)| select::blocks(&targets[p].layer, k, rows, columns));
-                    select::in_blocks(&blocks.collect::<Vec<_>>(), &lengths, zeros)
-                }
-                Pattern::Unstructured | Pattern::Grouped { .. } => select::in_all(&keyed, zeros),
-            };
-            let pairs = pool.iter().zip(kept);
-            pairs
-                .map(|(&place, kept)| bits(&targets[place].layer, &kept))
-                .collect()
-        }
+        (WeightCriterion::Lamp, _) => by_lamp(targets, &pool, share, settings)?,
+        _ => by_keys(targets, &pool, zeros, settings, &of_layer)?,
     };
     for (place, mask) in pool.into_iter().zip(masks) {
         out[place] = Some(mask);
     }
     Ok(out.into_iter().flatten().collect())
+}
+
+/// Magnitudes with as many zeros of each layer as its LAMP scores give it.
+fn by_lamp(
+    targets: &[Maskable],
+    pool: &[usize],
+    share: f64,
+    settings: &MaskSettings,
+) -> Result<Vec<Mask>> {
+    let budget = MaskSettings {
+        budget: Some(Budget::Lamp),
+        ..settings.clone()
+    };
+    let quotas = budget::quotas(targets, share, &budget)?;
+    let cut = |&place: &usize| cut::smallest(&[&targets[place].weights], quotas[place]);
+    let cuts = pool.iter().map(|place| Ok(Mask::Cut(cut(place)?[0])));
+    cuts.collect()
+}
+
+/// The lowest keys of several layers together.
+fn by_keys<'a>(
+    targets: &[Maskable],
+    pool: &[usize],
+    zeros: usize,
+    settings: &MaskSettings,
+    norms: &(dyn Fn(usize) -> &'a [f32] + Sync),
+) -> Result<Vec<Mask>> {
+    let keyed = pool.par_iter().map(|&place| {
+        let Maskable { layer, weights, .. } = &targets[place];
+        let (criterion, seed) = (settings.criterion, settings.seed);
+        keys::keys(layer, weights, criterion, norms(place), seed)
+    });
+    let keyed: Vec<keys::Keyed> = keyed.collect::<Result<_>>()?;
+    let kept = match settings.pattern {
+        Pattern::Block { rows, columns } => {
+            let pairs = pool.iter().zip(&keyed);
+            let blocks = pairs.map(|(&p, k)| select::blocks(&targets[p].layer, k, rows, columns));
+            let lengths = pool.iter().map(|&place| targets[place].weights.len());
+            let (blocks, lengths): (Vec<_>, Vec<usize>) = (blocks.collect(), lengths.collect());
+            select::in_blocks(&blocks, &lengths, zeros)
+        }
+        Pattern::Unstructured | Pattern::Grouped { .. } => select::in_all(&keyed, zeros),
+    };
+    let pairs = pool.iter().zip(kept);
+    Ok(pairs
+        .map(|(&place, kept)| bits(&targets[place].layer, &kept))
+        .collect())
 }

@@ -86,22 +86,7 @@ pub(crate) fn solve(
         for block in &order.blocks {
             batch.solve(block, pattern, &mut share);
         }
-        for (row, (weights, flags)) in batch
-            .weights
-            .chunks_exact(columns)
-            .zip(batch.kept.chunks_exact(columns))
-            .enumerate()
-        {
-            for (place, &column) in order.columns.iter().enumerate() {
-                let at = row * columns + column;
-                kept[at] = flags[place];
-                matrix[at] = if flags[place] {
-                    weights[place] as f32
-                } else {
-                    0.0
-                };
-            }
-        }
+        batch.write(&order.columns, matrix, kept);
     }
     solved
 }
@@ -249,6 +234,23 @@ struct MatrixBatch<'a> {
 }
 
 impl MatrixBatch<'_> {
+    /// Puts what was solved back in the order of the layer.
+    fn write(&self, order: &[usize], matrix: &mut [f32], kept: &mut [bool]) {
+        let rows = self.weights.chunks_exact(self.columns);
+        let rows = rows.zip(self.kept.chunks_exact(self.columns));
+        for (row, (weights, flags)) in rows.enumerate() {
+            for (place, &column) in order.iter().enumerate() {
+                let at = row * self.columns + column;
+                kept[at] = flags[place];
+                matrix[at] = if flags[place] {
+                    weights[place] as f32
+                } else {
+                    0.0
+                };
+            }
+        }
+    }
+
     fn solve(&mut self, block: &ColumnBlock, pattern: Pattern, share: &mut Share) {
         if !matches!(pattern, Pattern::Grouped { .. }) {
             self.choose(block, share);

@@ -42,7 +42,7 @@ use crate::statistics::Stats;
 
 pub(crate) use fold::fold_dimension;
 
-use group::is_shared;
+use group::{Group, is_shared};
 use ledger::{Biases, Ledger};
 use lockstep::Lockstep;
 use solver::Solver;
@@ -139,31 +139,16 @@ pub(crate) fn recover(
         .filter_map(|(name, layer)| Some((name.strip_prefix(&prefix)?, *layer)))
         .collect();
     let kept = plan.kept(analysis)?;
-    let (mut found, left) = groups(analysis, &kept, &dense_layers, &of_pruned)?;
-    let find = |value: ValueId| {
-        let name = &analysis.graph().value(value).name;
-        let dense = both.graph().find(name)?;
-        match is_shared(analysis, value) {
-            true => Some((dense, dense)),
-            false => Some((dense, both.graph().find(&format!("{prefix}{name}"))?)),
-        }
+    let (found, left) = groups(analysis, &kept, &dense_layers, &of_pruned)?;
+    let stand = Stand {
+        analysis,
+        both: &both,
+        by_name: &by_name,
+        prefix: &prefix,
     };
-    let mut lockstep_units = Vec::new();
-    let mut ready = Vec::new();
-    for group in found.drain(..) {
-        let layer = |name: &str| by_name.get(name).copied();
-        let Some(target) = group.target(&find, &layer, analysis)? else {
-            continue;
-        };
-        lockstep_units.push(Unit {
-            members: group.members.iter().map(|member| member.pruned).collect(),
-            target,
-            clamp: group.clamp.filter(|_| context.recovery == Recovery::Solve),
-        });
-        ready.push(group);
-    }
+    let (ready, units) = stand.units(found, context.recovery)?;
     let ledger = Ledger::new(analysis, biases, &prefix);
-    let mut solver = Solver::new(analysis, context, &ready, &lockstep_units, ledger);
+    let mut solver = Solver::new(analysis, context, &ready, &units, ledger);
     let lockstep = Lockstep {
         analysis: &both,
         runtime: context.runtime,
@@ -172,8 +157,8 @@ pub(crate) fn recover(
         prefix: &prefix,
     };
     lockstep.run(
-        &lockstep_units,
-        &mut |evidence, stage| solver.solve(evidence, stage),
+        &units,
+        &mut |evidence, front| solver.solve(evidence, front),
         progress,
     )?;
     let mut recovered = solver.finish();
@@ -182,6 +167,53 @@ pub(crate) fn recover(
             .map(|left| RecoveredLayer::left(left.name, left.reason)),
     );
     Ok(recovered)
+}
+
+/// Where the dense model stands in the graph that has both.
+struct Stand<'a, 'b> {
+    analysis: &'a Analysis,
+    both: &'a Analysis,
+    by_name: &'a HashMap<&'b str, &'b Layer>,
+    prefix: &'a str,
+}
+
+impl<'b> Stand<'_, 'b> {
+    /// A value of the dense model and what the pruned one has in its place.
+    fn find(&self, value: ValueId) -> Option<(ValueId, ValueId)> {
+        let name = &self.analysis.graph().value(value).name;
+        let graph = self.both.graph();
+        let dense = graph.find(name)?;
+        match is_shared(self.analysis, value) {
+            true => Some((dense, dense)),
+            false => Some((dense, graph.find(&format!("{}{name}", self.prefix))?)),
+        }
+    }
+
+    /// The groups that can be solved, each with what that means in the graph.
+    fn units<'c>(
+        &self,
+        groups: Vec<Group<'c>>,
+        recovery: Recovery,
+    ) -> Result<(Vec<Group<'c>>, Vec<Unit<'c>>)>
+    where
+        'b: 'c,
+    {
+        let (mut ready, mut units) = (Vec::new(), Vec::new());
+        for group in groups {
+            let find = |value| self.find(value);
+            let layer = |name: &str| self.by_name.get(name).copied();
+            let Some(target) = group.target(&find, &layer, self.analysis)? else {
+                continue;
+            };
+            units.push(Unit {
+                members: group.members.iter().map(|member| member.pruned).collect(),
+                target,
+                clamp: group.clamp.filter(|_| recovery == Recovery::Solve),
+            });
+            ready.push(group);
+        }
+        Ok((ready, units))
+    }
 }
 
 /// The layers of a model whose data can be measured, and its batch normalisations.

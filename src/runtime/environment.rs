@@ -106,7 +106,7 @@ impl Runtime {
     fn provider_names(&self, provider: &Provider) -> Result<Vec<String>> {
         let library = match provider {
             Provider::Plugin { library, .. } => library.clone(),
-            Provider::WebGpu => super::install::installed(super::install::Package::WebGpu)?
+            Provider::WebGpu => super::packages::installed(super::packages::Package::WebGpu)?
                 .ok_or_else(|| unavailable(provider, "its plugin library is not installed"))?,
             Provider::Cpu | Provider::Cuda { .. } | Provider::TensorRt { .. } => {
                 return Ok(Vec::new());

@@ -4,17 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use etcetera::{BaseStrategy, choose_base_strategy};
-
-use super::install::{self, Package};
+use super::packages::{Package, installed};
 use crate::error::{Error, Result};
 
 /// Oldest minor version of onnxruntime 1.x whose interface we can use.
 pub(super) const OLDEST_MINOR: u32 = 24;
 /// Environment variable with the path of the library.
-const PATH_VARIABLE: &str = "ORT_DYLIB_PATH";
-/// Environment variable with the folder for downloaded libraries.
-const CACHE_VARIABLE: &str = "SECATEUR_CACHE";
+pub(super) const PATH_VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// How a library was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,52 +69,13 @@ impl Library {
             return Ok(Some(Library { path, source }));
         }
         for &package in preferred.iter().chain(&[Package::Cpu]) {
-            if let Some(path) = install::installed(package)? {
+            if let Some(path) = installed(package)? {
                 let source = Source::Cache;
                 return Ok(Some(Library { path, source }));
             }
         }
         Ok(in_python())
     }
-
-    /// As [`Library::find`], and installs the pinned version into the cache where there is none.
-    ///
-    /// # Errors
-    /// There is none and `offline` forbids to install it, or the installation fails.
-    pub fn find_or_install(
-        given: Option<&Path>,
-        preferred: &[Package],
-        offline: bool,
-        say: &mut dyn FnMut(&str),
-    ) -> Result<Library> {
-        if let Some(library) = Library::find(given, preferred)? {
-            return Ok(library);
-        }
-        if offline {
-            return Err(Error::Runtime {
-                reason: "no library was found and --offline forbids to install one".to_owned(),
-                remedy: format!(
-                    "run `secateur runtime install` once, or name a library with --onnxruntime or {PATH_VARIABLE}"
-                ),
-            });
-        }
-        install::install(Package::Cpu, say)
-    }
-}
-
-/// The folder that downloaded libraries are kept in: `SECATEUR_CACHE`, or the user's cache folder.
-///
-/// # Errors
-/// The user has no home folder.
-pub fn cache_folder() -> Result<PathBuf> {
-    if let Some(folder) = std::env::var_os(CACHE_VARIABLE).filter(|folder| !folder.is_empty()) {
-        return Ok(PathBuf::from(folder));
-    }
-    let strategy = choose_base_strategy().map_err(|_| Error::Runtime {
-        reason: "there is no home folder to keep libraries in".to_owned(),
-        remedy: format!("set {CACHE_VARIABLE} to a folder"),
-    })?;
-    Ok(strategy.cache_dir().join("secateur"))
 }
 
 /// Commands that may start the active Python.

@@ -6,14 +6,16 @@
 mod environment;
 mod install;
 mod library;
+mod packages;
 mod profile;
 mod provider;
 mod session;
 mod tensor;
 
 pub use environment::{Device, Runtime};
-pub use install::{Package, VERSION as PINNED_VERSION, install};
-pub use library::{Library, Source, cache_folder};
+pub use install::install;
+pub use library::{Library, Source};
+pub use packages::{Package, VERSION as PINNED_VERSION, cache_folder};
 pub use profile::Kernel;
 pub use provider::Provider;
 pub use session::{Profiling, Purpose, Session, SessionOptions, Signature};

@@ -54,6 +54,15 @@ pub(crate) struct Walk<'a> {
 /// Takes a layer's place and statistics, returns its new bytes if it has changed.
 type Each<'a> = &'a mut dyn FnMut(usize, Statistics) -> Result<Option<Vec<u8>>>;
 
+/// A use of a layer.
+#[derive(Clone, Copy)]
+struct Use<'a> {
+    /// Of the layer among those that are measured.
+    place: usize,
+    layer: &'a Layer,
+    linear: &'a Linear,
+}
+
 /// A statistic of a use of a layer in a segment.
 struct Tap {
     layer: usize,
@@ -76,10 +85,17 @@ impl Walk<'_> {
         each: Each,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<()> {
-        let uses: Vec<(usize, &Linear)> = layers
+        let uses: Vec<Use> = layers
             .iter()
             .enumerate()
-            .flat_map(|(place, layer)| layer.uses.iter().map(move |linear| (place, linear)))
+            .flat_map(|(place, &layer)| {
+                let uses = layer.uses.iter();
+                uses.map(move |linear| Use {
+                    place,
+                    layer,
+                    linear,
+                })
+            })
             .collect();
         let stages = self.stages(layers, &uses);
         let total = stages.measured.len() * self.data.batches();
@@ -88,23 +104,20 @@ impl Walk<'_> {
         let mut known: HashMap<usize, Statistics> = HashMap::new();
         let mut missing: Vec<usize> = layers.iter().map(|layer| layer.uses.len()).collect();
         for (number, measured) in stages.measured.iter().enumerate() {
-            let uses: Vec<(usize, &Linear)> = measured.iter().map(|&use_| uses[use_]).collect();
+            let uses: Vec<Use> = measured.iter().map(|&number| uses[number]).collect();
             let cut = Cutting {
                 analysis: self.analysis,
                 stages: &stages,
                 changes: &changes,
                 hands_on: true,
             };
-            let (segment, taps) =
-                self.segment(&cut, number, &waiting.waiting(), layers, &uses, wanted);
+            let (segment, taps) = self.segment(&cut, number, &waiting.waiting(), &uses, wanted);
             let mut next = Spill::new()?;
             let before = number * self.data.batches();
             let mut count = |batch: usize| progress(before + batch, total);
             let found = self.measure(&segment, &taps, &mut waiting, &mut next, &mut count)?;
-            for &(place, _) in &uses {
-                missing[place] -= 1;
-            }
-            let mut places: Vec<usize> = uses.iter().map(|(place, _)| *place).collect();
+            uses.iter().for_each(|of| missing[of.place] -= 1);
+            let mut places: Vec<usize> = uses.iter().map(|of| of.place).collect();
             places.sort_unstable();
             places.dedup();
             // One layer after the other, so that statistics that several share are copied for one at a time.
@@ -112,9 +125,7 @@ impl Walk<'_> {
                 let mut statistics = known.remove(&place).unwrap_or_default();
                 for tap in taps.iter().filter(|tap| tap.layer == place) {
                     let (part, rows) = &found[&tap.name];
-                    if tap.statistic == wanted[0] {
-                        statistics.rows += rows;
-                    }
+                    statistics.rows += if tap.statistic == wanted[0] { *rows } else { 0 };
                     statistics.join(tap.statistic, part, layers[place]);
                 }
                 if missing[place] > 0 {
@@ -132,7 +143,7 @@ impl Walk<'_> {
     }
 
     /// Segments end before the last node of every layer, if layers are measured in order.
-    fn stages(&self, layers: &[&Layer], uses: &[(usize, &Linear)]) -> Stages {
+    fn stages(&self, layers: &[&Layer], uses: &[Use]) -> Stages {
         let graph = self.analysis.graph();
         let place: HashMap<NodeId, usize> = graph.order().iter().copied().zip(0..).collect();
         let last = |layer: &&Layer| layer.nodes().max_by_key(|node| place[node]);
@@ -140,9 +151,9 @@ impl Walk<'_> {
             true => layers.iter().filter_map(last).collect(),
             false => HashSet::new(),
         };
-        let probe = |(_, linear): &(usize, &Linear)| Probe {
-            needs: needs(self.analysis, linear),
-            before: linear.node,
+        let probe = |of: &Use| Probe {
+            needs: needs(self.analysis, of.linear),
+            before: of.linear.node,
         };
         let probes: Vec<Probe> = uses.iter().map(probe).collect();
         Stages::of(self.analysis, &probes, &cuts)
@@ -153,20 +164,19 @@ impl Walk<'_> {
         cut: &Cutting,
         number: usize,
         waiting: &[Waiting],
-        layers: &[&Layer],
-        uses: &[(usize, &Linear)],
+        uses: &[Use],
         wanted: &[Statistic],
     ) -> (Segment, Vec<Tap>) {
-        let reads = uses.iter().flat_map(|(_, of)| needs(self.analysis, of));
+        let reads = uses.iter().flat_map(|of| needs(self.analysis, of.linear));
         let mut out = Vec::new();
         let mut append = |proto: &mut GraphProto| {
             let mut copies = Copies::default();
             let mut taps = Taps::new(self.analysis.graph());
             let data: Vec<_> = uses
                 .iter()
-                .filter_map(|&(place, linear)| {
-                    let data = copies.data(self.analysis, layers[place], linear, &mut taps)?;
-                    Some((place, data))
+                .filter_map(|of| {
+                    let data = copies.data(self.analysis, of.layer, of.linear, &mut taps)?;
+                    Some((of.place, data))
                 })
                 .collect();
             for (layer, (name, columns)) in data {

@@ -1,5 +1,6 @@
 //! Masking a file: read, choose, calibrate, mask, store, prove, write.
 
+mod calibrate;
 mod choose;
 
 use std::collections::BTreeMap;
