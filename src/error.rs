@@ -189,7 +189,7 @@ pub enum Fault {
         second: String,
     },
     /// Nodes depend on each other in a circle.
-    #[error("the nodes {} depend on each other in a cycle", nodes.join(", "))]
+    #[error("the nodes {} depend on each other in a cycle", in_short(nodes))]
     Cycle { nodes: Vec<String> },
     /// Two declarations of one value disagree about its rank.
     #[error("'{value}' has rank {first} in {first_place} but rank {second} in {second_place}")]
@@ -203,6 +203,16 @@ pub enum Fault {
     /// A value, node output or graph output without a name.
     #[error("{0} has no name")]
     Unnamed(String),
+}
+
+/// Names in a sentence; of a long list the first ones.
+fn in_short(names: &[String]) -> String {
+    const NAMED: usize = 8;
+    let first = names[..names.len().min(NAMED)].join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 /// Longest list that a message prints in full.

@@ -1,0 +1,20 @@
+//! What a run says of itself while it goes on.
+
+/// Listens to a run. Every method may do nothing.
+pub trait Events {
+    /// A line for the person who waits: something takes long, or changes the machine.
+    fn say(&mut self, line: &str) {
+        let _ = line;
+    }
+
+    /// `done` of `total` parts of the step called `step` are done.
+    fn progress(&mut self, step: &'static str, done: usize, total: usize) {
+        let _ = (step, done, total);
+    }
+}
+
+/// Listens to nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Events for Silent {}
