@@ -34,6 +34,7 @@ fn options(settings: MaskSettings, output: PathBuf) -> MaskOptions {
         store: Store::Dense,
         proof: Proof::Skipped,
         sizes: Vec::new(),
+        sample_axes: Vec::new(),
         overwrite: Overwrite::Refused,
     }
 }

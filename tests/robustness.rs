@@ -57,6 +57,7 @@ fn mask(bytes: &[u8], pattern: Pattern, scope: Option<Scope>) -> Result<u64> {
         store: Store::Dense,
         proof: Proof::Skipped,
         sizes: Vec::new(),
+        sample_axes: Vec::new(),
         overwrite: Overwrite::Refused,
     };
     let report = job::mask(file.path(), &options, &mut |_| {}, &mut |_, _| {})?;

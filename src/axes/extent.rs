@@ -4,7 +4,9 @@
 //! becomes a symbol of its own that remembers its definition, so that equal computations give equal sizes
 //! and every size can be evaluated once the inputs' sizes are chosen.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::expression;
 
 /// A symbol of a [`Symbols`] table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -165,6 +167,59 @@ impl Symbols {
     /// The dynamic size that the model calls `name`.
     pub(crate) fn named(&mut self, name: &str) -> Extent {
         self.intern(Definition::Free(name.to_owned()))
+    }
+
+    /// The dynamic size that the model declares as `text`: a name, or an expression of names and numbers.
+    pub(crate) fn declared(&mut self, text: &str) -> Extent {
+        let Some(terms) = expression::terms(text) else {
+            return self.named(text);
+        };
+        let mut sum = Some(Extent::Known(0));
+        for (number, names) in terms {
+            let factors = names.iter().map(|name| self.named(name));
+            let product = factors.fold(Some(Extent::Known(number)), |product, factor| {
+                product?.mul(&factor)
+            });
+            sum = sum.zip(product).and_then(|(sum, product)| sum.add(&product));
+        }
+        sum.unwrap_or_else(|| self.named(text))
+    }
+
+    /// The name of a dynamic size that is one by itself.
+    pub(crate) fn name_of(&self, extent: &Extent) -> Option<&str> {
+        let Extent::Symbolic(terms) = extent else {
+            return None;
+        };
+        let (monomial, coefficient) = terms.first_key_value()?;
+        let ([symbol], 1, 1) = (&monomial[..], coefficient, terms.len()) else {
+            return None;
+        };
+        match &self.definitions[symbol.0 as usize] {
+            Definition::Free(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The names of all dynamic sizes that `extent` depends on.
+    pub(crate) fn names(&self, extent: &Extent) -> BTreeSet<&str> {
+        let (mut names, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        let mut queue = vec![extent];
+        while let Some(extent) = queue.pop() {
+            let Extent::Symbolic(terms) = extent else {
+                continue;
+            };
+            for symbol in terms.keys().flatten().filter(|symbol| seen.insert(**symbol)) {
+                match &self.definitions[symbol.0 as usize] {
+                    Definition::Free(name) => {
+                        names.insert(name.as_str());
+                    }
+                    Definition::FloorDiv(a, b) | Definition::Min(a, b) | Definition::Max(a, b) => {
+                        queue.extend([a, b]);
+                    }
+                }
+            }
+        }
+        names
     }
 
     /// Division rounded down.

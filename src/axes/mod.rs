@@ -9,11 +9,13 @@
 //!
 //! Nothing here knows ONNX: a [`Reason`] names its origin by number, the floor above turns it into text.
 
+mod expression;
 mod extent;
 mod kept;
 mod regroup;
 mod types;
 
+pub(crate) use expression::terms;
 pub(crate) use extent::{Extent, Symbols};
 pub(crate) use kept::Kept;
 pub(crate) use types::{Origin, Reason, Type, Types, VarId};

@@ -5,10 +5,10 @@ use std::process::Command;
 
 use clap::Args;
 use secateur::benchmark::Repetitions;
-use secateur::job::{BenchOptions, bench, peak_memory};
+use secateur::job::{BenchOptions, Shapes, bench, peak_memory};
 use secateur::runtime::{Profiling, Provider};
 
-use super::{Printer, RuntimeFlags, parse_size, say, write_out};
+use super::{Printer, RuntimeFlags, parse_sample_axis, parse_size, say, write_out};
 
 /// Measure latency, throughput and memory of models side by side
 #[derive(Args, Debug)]
@@ -37,6 +37,10 @@ pub struct BenchArgs {
     /// Size of a dynamic input axis other than the batch, as in sequence=128
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
     dims: Vec<(String, i64)>,
+    /// The axis of an input that counts samples, as in tokens=1, or none where every run gets the whole input;
+    /// repeatable (the axis that the model's symbols share without)
+    #[arg(long = "sample-axis", value_name = "INPUT=AXIS", value_parser = parse_sample_axis)]
+    sample_axes: Vec<(String, Option<usize>)>,
     #[command(flatten)]
     runtime: RuntimeFlags,
 }
@@ -59,6 +63,7 @@ impl BenchArgs {
                 runs: self.runs,
             },
             sizes: self.dims.clone(),
+            sample_axes: self.sample_axes.clone(),
             profiling: if self.profile {
                 Profiling::On
             } else {
@@ -67,8 +72,12 @@ impl BenchArgs {
             runtime: self.runtime.options(),
         };
         let flags = &self.runtime;
+        let shapes = Shapes {
+            sizes: &self.dims,
+            sample_axes: &self.sample_axes,
+        };
         let peak = |model: &Path, provider: &Provider, batch: usize| {
-            peak_of_a_process(model, provider, batch, &self.dims, flags)
+            peak_of_a_process(model, provider, batch, shapes, flags)
         };
         let report = bench(&self.models, &options, &peak, &mut say)?;
         printer.print(&report)?;
@@ -92,7 +101,7 @@ fn peak_of_a_process(
     model: &Path,
     provider: &Provider,
     batch: usize,
-    dims: &[(String, i64)],
+    shapes: Shapes,
     flags: &RuntimeFlags,
 ) -> Option<u64> {
     let mut command = Command::new(std::env::current_exe().ok()?);
@@ -103,8 +112,12 @@ fn peak_of_a_process(
         "--batch",
         &batch.to_string(),
     ]);
-    for (name, size) in dims {
+    for (name, size) in shapes.sizes {
         command.arg("--dim").arg(format!("{name}={size}"));
+    }
+    for (name, axis) in shapes.sample_axes {
+        let axis = axis.map_or("none".to_owned(), |axis| axis.to_string());
+        command.arg("--sample-axis").arg(format!("{name}={axis}"));
     }
     if let Some(library) = &flags.onnxruntime {
         command.arg("--onnxruntime").arg(library);
@@ -123,6 +136,8 @@ pub struct ProbeArgs {
     batch: usize,
     #[arg(long = "dim", value_parser = parse_size)]
     dims: Vec<(String, i64)>,
+    #[arg(long = "sample-axis", value_parser = parse_sample_axis)]
+    sample_axes: Vec<(String, Option<usize>)>,
     #[command(flatten)]
     runtime: RuntimeFlags,
 }
@@ -134,7 +149,10 @@ impl ProbeArgs {
             &self.model,
             &self.provider,
             self.batch,
-            &self.dims,
+            &Shapes {
+                sizes: &self.dims,
+                sample_axes: &self.sample_axes,
+            },
             &options,
         )?;
         let text = peak.map_or(String::new(), |bytes| format!("{bytes}\n"));

@@ -8,7 +8,7 @@ use secateur::job::{Calibration, MaskOptions, MaskSource, Proof, Store, mask};
 use secateur::masks::{Amount, Budget, MaskSettings, Pattern, Scope, WeightCriterion};
 use secateur::runtime::Provider;
 
-use super::{Printer, RuntimeFlags, measured, overwrite, parse_number, parse_size};
+use super::{Printer, RuntimeFlags, measured, overwrite, parse_number, parse_sample_axis, parse_size};
 
 /// Zero weights inside the layers: by magnitude, threshold, Wanda or SparseGPT; unstructured, N:M or in
 /// blocks
@@ -96,6 +96,10 @@ pub struct MaskArgs {
     /// Size of a dynamic input axis, as in sequence=128
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
     dims: Vec<(String, i64)>,
+    /// The axis of an input that counts samples, as in tokens=1, or none where every run gets the whole input;
+    /// repeatable (the axis that the model's symbols share without)
+    #[arg(long = "sample-axis", value_name = "INPUT=AXIS", value_parser = parse_sample_axis)]
+    sample_axes: Vec<(String, Option<usize>)>,
     /// Allow the output to replace the input
     #[arg(long)]
     force: bool,
@@ -177,6 +181,7 @@ impl MaskArgs {
                 false => Proof::Required(self.runtime.options()),
             },
             sizes: self.dims,
+            sample_axes: self.sample_axes,
             overwrite: overwrite(self.force),
         }
     }

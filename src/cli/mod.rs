@@ -159,6 +159,17 @@ fn parse_number(text: &str, range: impl RangeBounds<f64>, what: &str) -> Result<
     number.ok_or_else(|| what.to_owned())
 }
 
+/// `INPUT=AXIS`, or `INPUT=none`
+fn parse_sample_axis(text: &str) -> Result<(String, Option<usize>), String> {
+    let fault = "write INPUT=AXIS with an axis that counts from 0, as in tokens=1, or INPUT=none";
+    let (name, axis) = text.rsplit_once('=').ok_or(fault)?;
+    match (axis, axis.parse()) {
+        ("none", _) => Ok((name.to_owned(), None)),
+        (_, Ok(axis)) => Ok((name.to_owned(), Some(axis))),
+        _ => Err(fault.to_owned()),
+    }
+}
+
 /// `NAME=SIZE`
 fn parse_size(text: &str) -> Result<(String, i64), String> {
     let (name, size) = text

@@ -14,7 +14,7 @@ use secateur::plan::{Cost, CostBudget, Scope, Settings};
 use secateur::recover::Recovery;
 use secateur::runtime::Provider;
 
-use super::{Printer, RuntimeFlags, measured, overwrite, parse_number, parse_size, say};
+use super::{Printer, RuntimeFlags, measured, overwrite, parse_number, parse_sample_axis, parse_size, say};
 
 /// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original
 #[derive(Args, Debug)]
@@ -116,6 +116,10 @@ pub struct PruneArgs {
     /// Size of a dynamic input axis, as in batch=2
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
     dims: Vec<(String, i64)>,
+    /// The axis of an input that counts samples, as in tokens=1, or none where every run gets the whole input;
+    /// repeatable (the axis that the model's symbols share without)
+    #[arg(long = "sample-axis", value_name = "INPUT=AXIS", value_parser = parse_sample_axis)]
+    sample_axes: Vec<(String, Option<usize>)>,
     /// Allow the output to replace the input
     #[arg(long)]
     force: bool,
@@ -234,6 +238,7 @@ impl PruneArgs {
                 false => Proof::Required(self.runtime.options()),
             },
             sizes: self.dims,
+            sample_axes: self.sample_axes,
             overwrite: overwrite(self.force),
         }
     }

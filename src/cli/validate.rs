@@ -8,7 +8,7 @@ use secateur::job::{ValidateOptions, validate};
 use secateur::runtime::Provider;
 use secateur::validate::{Fallback, Gate, Perturbation};
 
-use super::{Printer, RuntimeFlags, measured, parse_size};
+use super::{Printer, RuntimeFlags, measured, parse_sample_axis, parse_size};
 
 /// Compare a candidate with a reference, on every execution provider, and fail if a gate does not hold
 #[derive(Args, Debug)]
@@ -77,6 +77,10 @@ pub struct ValidateArgs {
     /// Size of a dynamic input axis, for random samples
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
     dims: Vec<(String, i64)>,
+    /// The axis of an input that counts samples, as in tokens=1, or none where every run gets the whole input;
+    /// repeatable (the axis that the model's symbols share without)
+    #[arg(long = "sample-axis", value_name = "INPUT=AXIS", value_parser = parse_sample_axis)]
+    sample_axes: Vec<(String, Option<usize>)>,
     #[command(flatten)]
     runtime: RuntimeFlags,
 }
@@ -151,6 +155,7 @@ impl ValidateArgs {
             source,
             batch: self.batch,
             sizes: self.dims,
+            sample_axes: self.sample_axes,
             perturbations: self.perturb,
             gates,
             fallback: if self.no_fallback {

@@ -1,15 +1,16 @@
 //! numpy arrays: an `.npz` file or a folder of `.npy` files, named after the inputs; `label` is optional.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use ndarray::{ArrayViewD, Axis, Slice};
-use ndarray_npy::{ViewNpyError, ViewNpyExt};
 
-use super::{Batch, Labels, misfit, read_fault};
+use super::npy::{Header, Kind};
+use super::{Batch, Labels, declared_names, misfit, read_fault};
+use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::onnx::ElementType;
@@ -18,61 +19,97 @@ use crate::runtime::{Signature, Tensor};
 /// Name of the array with the right answers.
 const LABEL: &str = "label";
 
-/// Columns of equal length, one per input.
+/// An input with its array and the axis that counts samples.
+#[derive(Debug)]
+struct Fed {
+    input: Signature,
+    column: Column,
+    axis: Option<usize>,
+}
+
+/// An array for every input; all that count samples have as many.
 #[derive(Debug)]
 pub(super) struct Arrays {
     pub(super) path: PathBuf,
-    columns: Vec<(Signature, Column)>,
+    fed: Vec<Fed>,
     label: Option<Column>,
     length: usize,
 }
 
+/// An array that is there, before its elements are read.
+struct Found {
+    name: String,
+    header: Header,
+    place: Place,
+}
+
+/// Where an array stands.
+enum Place {
+    File(PathBuf),
+    /// The entry of an archive with this number.
+    Entry(usize),
+}
+
 impl Arrays {
-    pub(super) fn open(path: &Path, inputs: &[Signature]) -> Result<Arrays> {
+    pub(super) fn open(path: &Path, inputs: &[Signature], analysis: &Analysis) -> Result<Arrays> {
         let mut found = match path.is_dir() {
-            true => folder_columns(path)?,
-            false => archive_columns(path)?,
+            true => folder_arrays(path)?,
+            false => archive_arrays(path)?,
         };
-        let what = path.display().to_string();
+        let axis = |input: &Signature| analysis.sizes().samples().axis(&input.name);
         let mut misfits = Vec::new();
-        let mut columns = Vec::new();
         let mut take = |name: &str| {
-            let place = found.iter().position(|column| column.name == name);
+            let place = found.iter().position(|array| array.name == name);
             place.map(|place| found.remove(place))
         };
+        let mut wanted = Vec::new();
         for input in inputs {
             match take(&input.name) {
                 None => misfits.push(format!("there is no array '{}'", input.name)),
-                Some(column) => {
-                    misfits.extend(misfit(input, column.element, &column.shape));
-                    columns.push((input.clone(), column));
+                Some(array) => {
+                    let element = array.header.element_for(input);
+                    misfits.extend(misfit(input, axis(input), element, &array.header.shape));
+                    wanted.push((input, array));
                 }
             }
         }
         let label = take(LABEL);
-        for column in &found {
-            misfits.push(format!("the model has no input '{}'", column.name));
+        let unknown = found.iter().map(|array| &array.name);
+        misfits.extend(unknown.map(|name| format!("the model has no input '{name}'")));
+        if misfits.is_empty() {
+            misfits.extend(disagreements(analysis, &wanted));
         }
-        let length = columns.first().map_or(0, |(_, column)| column.length());
-        let all = columns.iter().map(|(_, column)| column).chain(&label);
-        let missing = columns.is_empty();
-        for column in all.filter(|column| !missing && column.length() != length) {
-            misfits.push(format!(
-                "'{}' has {} samples, the first input has {length}",
-                column.name,
-                column.length()
-            ));
+        let counted = wanted.iter().find_map(|(input, array)| {
+            let size = array.header.shape.get(axis(input)?)?;
+            Some((&array.name, *size))
+        });
+        let length = counted.map_or(1, |(_, length)| length);
+        if let (Some(label), Some((name, _))) = (&label, counted) {
+            let labels = label.header.shape.first().copied().unwrap_or(0);
+            if labels != length {
+                misfits.push(format!(
+                    "'{LABEL}' has {labels} samples along axis 0, '{name}' has {length}"
+                ));
+            }
         }
         if length == 0 && misfits.is_empty() {
             misfits.push("it is empty".to_owned());
         }
         if !misfits.is_empty() {
+            let what = path.display().to_string();
             return Err(Error::Data { what, misfits });
         }
+        let fed = wanted.into_iter().map(|(input, array)| {
+            Ok(Fed {
+                input: input.clone(),
+                column: Column::open(path, array)?,
+                axis: axis(input),
+            })
+        });
         Ok(Arrays {
             path: path.to_owned(),
-            columns,
-            label,
+            fed: fed.collect::<Result<_>>()?,
+            label: label.map(|label| Column::open(path, label)).transpose()?,
             length,
         })
     }
@@ -83,173 +120,213 @@ impl Arrays {
 
     pub(super) fn rows(&self, range: Range<usize>) -> Result<Batch> {
         let samples = range.len();
-        let mut inputs = Vec::with_capacity(self.columns.len());
-        for (input, column) in &self.columns {
-            let tensor = column.rows(range.clone())?;
+        let mut inputs = Vec::with_capacity(self.fed.len());
+        for Fed { input, column, axis } in &self.fed {
+            let element = column.header.element_for(input);
+            let part = axis.map(|axis| (axis, range.clone()));
+            let tensor = column.read(element.unwrap_or(ElementType::Bfloat16), part)?;
             let tensor = match input.element {
-                Some(wanted) if wanted != column.element => {
+                Some(wanted) if wanted != tensor.element() => {
                     Tensor::from_f64(wanted, tensor.shape(), &tensor.to_f64())?
                 }
                 _ => tensor,
             };
             inputs.push((input.name.clone(), tensor));
         }
-        let labels = self
-            .label
-            .as_ref()
-            .map(|column| column.labels(range.clone()))
-            .transpose()?;
+        let labels = self.label.as_ref().map(|column| column.labels(range));
         Ok(Batch {
             inputs,
-            labels,
+            labels: labels.transpose()?,
             expected: None,
             samples,
         })
     }
 }
 
+impl Header {
+    /// The element type that an input takes the array for; none where that cannot be told.
+    fn element_for(&self, input: &Signature) -> Option<ElementType> {
+        match self.kind {
+            Kind::Number(element) => Some(element),
+            Kind::Raw => input.element.filter(|element| *element == ElementType::Bfloat16),
+        }
+    }
+}
+
+/// Axes that the model calls by one name have one size, in all arrays.
+fn disagreements(analysis: &Analysis, arrays: &[(&Signature, Found)]) -> Vec<String> {
+    let mut known: HashMap<String, (&str, usize, usize)> = HashMap::new();
+    let mut out = Vec::new();
+    for (input, array) in arrays {
+        let names = declared_names(analysis, &input.name);
+        for (axis, (name, &size)) in names.into_iter().zip(&array.header.shape).enumerate() {
+            let Some(symbol) = name else {
+                continue;
+            };
+            let first = known.entry(symbol.clone());
+            let &mut (other, place, expected) = first.or_insert((&input.name, axis, size));
+            if expected != size {
+                out.push(format!(
+                    "'{}' has {size} along axis {axis} and '{other}' {expected} along axis {place}; the model calls both '{symbol}'",
+                    input.name
+                ));
+            }
+        }
+    }
+    let counted = arrays.iter().filter_map(|(input, array)| {
+        let axis = analysis.sizes().samples().axis(&input.name)?;
+        Some((&input.name, axis, *array.header.shape.get(axis)?))
+    });
+    let counted: Vec<_> = counted.collect();
+    if let (Some((first, place, expected)), true) = (counted.first(), out.is_empty()) {
+        let others = counted.iter().filter(|(_, _, size)| size != expected);
+        out.extend(others.map(|(name, axis, size)| {
+            format!(
+                "'{name}' has {size} samples along axis {axis}, '{first}' has {expected} along axis {place}; --sample-axis says where samples are counted"
+            )
+        }));
+    }
+    out
+}
+
 /// One mapped array.
 #[derive(Debug)]
 struct Column {
     name: String,
-    element: ElementType,
-    shape: Vec<usize>,
+    header: Header,
     map: Mmap,
 }
 
-/// Runs `$body` with `$view` bound to the array, whatever its element type; tried in this order.
-macro_rules! with_view {
-    ($map:expr, $view:ident, $element:ident, $variant:ident => $body:expr, $($rust:ty, $kind:ident);*) => {{
-        let bytes: &[u8] = $map;
-        $(
-            match ArrayViewD::<$rust>::view_npy(bytes) {
-                Ok($view) => {
-                    let $element = ElementType::$kind;
-                    let $variant = Tensor::$kind;
-                    let _ = (&$element, &$variant);
-                    return Ok($body);
-                }
-                Err(ViewNpyError::WrongDescriptor(_)) => {}
-                Err(fault) => return Err(fault.to_string()),
-            }
-        )*
-        Err("its element type cannot be read".to_owned())
-    }};
-}
-
-/// Type and shape of the array in `bytes`.
-fn header(bytes: &[u8]) -> std::result::Result<(ElementType, Vec<usize>), String> {
-    with_view!(bytes, view, element, variant => (element, view.shape().to_vec()),
-        f32, Float; i64, Int64; f64, Double; i32, Int32; u8, Uint8; bool, Bool; i8, Int8; i16, Int16;
-        u16, Uint16; u32, Uint32; u64, Uint64)
-}
-
-/// The rows `range` of the array in `bytes`.
-fn rows(bytes: &[u8], range: Range<usize>) -> std::result::Result<Tensor, String> {
-    let slice = Slice::from(range);
-    with_view!(bytes, view, element, variant => variant(view.slice_axis(Axis(0), slice).to_owned()),
-        f32, Float; i64, Int64; f64, Double; i32, Int32; u8, Uint8; bool, Bool; i8, Int8; i16, Int16;
-        u16, Uint16; u32, Uint32; u64, Uint64)
-}
-
 impl Column {
-    fn open(name: &str, file: &File, path: &Path) -> Result<Column> {
-        let map = files::mapped(file).map_err(|source| read_fault(path, source))?;
-        let (element, shape) = header(&map).map_err(|reason| Error::Data {
-            what: path.display().to_string(),
-            misfits: vec![format!(
-                "array '{name}' cannot be used ({reason}); numbers and Booleans are read, pickled objects are refused"
-            )],
-        })?;
-        if shape.is_empty() {
-            let misfits = vec![format!(
-                "array '{name}' is a single number, its first axis must count samples"
-            )];
-            let what = path.display().to_string();
-            return Err(Error::Data { what, misfits });
+    fn open(path: &Path, array: Found) -> Result<Column> {
+        let file = match &array.place {
+            Place::File(path) => File::open(path).map_err(|source| read_fault(path, source))?,
+            Place::Entry(index) => unpacked(path, *index, &array.header)?,
+        };
+        let map = files::mapped(&file).map_err(|source| read_fault(path, source))?;
+        if (map.len() as u64) < array.header.file_length() {
+            return Err(Error::data(
+                path.display().to_string(),
+                format!(
+                    "array '{}' is cut off: {} of {} bytes are there",
+                    array.name,
+                    map.len(),
+                    array.header.file_length()
+                ),
+            ));
         }
         Ok(Column {
-            name: name.to_owned(),
-            element,
-            shape,
+            name: array.name,
+            header: array.header,
             map,
         })
     }
 
-    fn length(&self) -> usize {
-        self.shape[0]
-    }
-
-    fn rows(&self, range: Range<usize>) -> Result<Tensor> {
-        let rows = rows(&self.map, range).map_err(|reason| Error::Data {
-            what: format!("array '{}'", self.name),
-            misfits: vec![reason],
-        });
+    fn read(&self, element: ElementType, part: Option<(usize, Range<usize>)>) -> Result<Tensor> {
+        let tensor = self.header.tensor(&self.map, element, part);
         #[cfg(unix)]
         {
-            // The rows are copied; pages that were read would stay in memory until the file is closed.
+            // The elements are copied; pages that were read would stay in memory until the file is closed.
             // SAFETY: the map is a read-only view of a file, so its pages come back unchanged.
             let _ = unsafe {
                 self.map
                     .unchecked_advise(memmap2::UncheckedAdvice::DontNeed)
             };
         }
-        rows
+        tensor
     }
 
     fn labels(&self, range: Range<usize>) -> Result<Labels> {
-        let numbers = self.rows(range)?.to_f64();
-        if self.element.is_float() || self.shape.len() > 1 {
+        let fault = |misfit: String| Error::data(format!("array '{}'", self.name), misfit);
+        let Kind::Number(element) = self.header.kind else {
+            return Err(fault("it holds bytes without a type".to_owned()));
+        };
+        let part = (!self.header.shape.is_empty()).then_some((0, range));
+        let numbers = self.read(element, part)?.to_f64();
+        if element.is_float() || self.header.shape.len() > 1 {
             return Ok(Labels::Values(numbers));
         }
         let class = |&number: &f64| match number >= 0.0 {
             true => Ok(number as usize),
-            false => Err(Error::Data {
-                what: "array 'label'".to_owned(),
-                misfits: vec![format!("{number} is no class; classes count from 0")],
-            }),
+            false => Err(fault(format!(
+                "{number} is no class; classes count from 0"
+            ))),
         };
-        numbers
-            .iter()
-            .map(class)
-            .collect::<Result<_>>()
-            .map(Labels::Classes)
+        let classes = numbers.iter().map(class).collect::<Result<_>>();
+        classes.map(Labels::Classes)
     }
 }
 
-fn folder_columns(folder: &Path) -> Result<Vec<Column>> {
+/// What the array that starts at `source` is.
+fn array(source: &mut dyn Read, name: &str, path: &Path, place: Place) -> Result<Found> {
+    let header = Header::read(source).map_err(|reason| {
+        Error::data(
+            path.display().to_string(),
+            format!("array '{name}' cannot be used ({reason}); numbers and Booleans are read, pickled objects are refused"),
+        )
+    })?;
+    Ok(Found {
+        name: name.to_owned(),
+        header,
+        place,
+    })
+}
+
+fn folder_arrays(folder: &Path) -> Result<Vec<Found>> {
     let entries = std::fs::read_dir(folder).map_err(|source| read_fault(folder, source))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "npy"));
     paths.sort();
-    paths
-        .iter()
-        .map(|path| {
-            let file = File::open(path).map_err(|source| read_fault(path, source))?;
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            Column::open(&name, &file, path)
-        })
-        .collect()
+    let open = |path: &PathBuf| {
+        let mut file = File::open(path).map_err(|source| read_fault(path, source))?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        array(&mut file, &name, path, Place::File(path.clone()))
+    };
+    paths.iter().map(open).collect()
 }
 
-/// The arrays of an archive, each unpacked into an unnamed temporary file and mapped.
-fn archive_columns(path: &Path) -> Result<Vec<Column>> {
-    let broken = |reason: zip::result::ZipError| Error::Data {
-        what: path.display().to_string(),
-        misfits: vec![format!("it is no .npz archive ({reason})")],
-    };
+fn archive(path: &Path) -> Result<zip::ZipArchive<File>> {
     let file = File::open(path).map_err(|source| read_fault(path, source))?;
-    let mut archive = zip::ZipArchive::new(file).map_err(broken)?;
-    let mut columns = Vec::new();
+    zip::ZipArchive::new(file).map_err(|reason| broken(path, &reason))
+}
+
+fn broken(path: &Path, reason: &zip::result::ZipError) -> Error {
+    Error::data(
+        path.display().to_string(),
+        format!("it is no .npz archive ({reason})"),
+    )
+}
+
+fn archive_arrays(path: &Path) -> Result<Vec<Found>> {
+    let mut archive = archive(path)?;
+    let mut out = Vec::new();
     for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(broken)?;
-        let name = entry.name().map_err(broken)?.into_owned();
-        let Some(name) = name.strip_suffix(".npy") else {
-            continue;
-        };
-        let mut unpacked = tempfile::tempfile().map_err(|source| read_fault(path, source))?;
-        io::copy(&mut entry, &mut unpacked).map_err(|source| read_fault(path, source))?;
-        columns.push(Column::open(name, &unpacked, path)?);
+        let entry = archive.by_index(index);
+        let mut entry = entry.map_err(|reason| broken(path, &reason))?;
+        let name = entry.name().map_err(|reason| broken(path, &reason))?.into_owned();
+        if let Some(name) = name.strip_suffix(".npy") {
+            out.push(array(&mut entry, name, path, Place::Entry(index))?);
+        }
     }
-    Ok(columns)
+    Ok(out)
+}
+
+/// An array of an archive in an unnamed temporary file, no more of it than its header says.
+fn unpacked(path: &Path, index: usize, header: &Header) -> Result<File> {
+    let mut archive = archive(path)?;
+    let entry = archive.by_index(index);
+    let entry = entry.map_err(|reason| broken(path, &reason))?;
+    let folder_fault = |source: io::Error| Error::Write {
+        path: std::env::temp_dir(),
+        source,
+    };
+    let mut file = tempfile::tempfile().map_err(folder_fault)?;
+    io::copy(&mut entry.take(header.file_length()), &mut file).map_err(|source| {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => folder_fault(source),
+            _ => read_fault(path, source),
+        }
+    })?;
+    file.seek(SeekFrom::Start(0)).map_err(folder_fault)?;
+    Ok(file)
 }

@@ -1,132 +1,207 @@
-//! Random inputs that a model can be run on, from its signature and what its consumers allow.
+//! Random inputs that a model can be run on, from its signature and what its graph allows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::dimensions::Analysis;
+use crate::dimensions::{Analysis, InputSizes};
 use crate::error::{Error, Result};
-use crate::graph::{Producer, ValueId};
-use crate::onnx::ElementType;
+use crate::graph::{NodeId, Producer, ValueId};
+use crate::onnx::{ElementType, byte_length};
+use crate::ops::{self, Pointwise};
 use crate::random::normal;
 use crate::runtime::{Signature, Tensor};
 
-/// Share of ones in integer and Boolean inputs that select from no table: masks are mostly set.
+/// Share of ones in integer and Boolean inputs that nothing is said of: masks are mostly set.
 const SHARE_OF_ONES: f64 = 0.75;
+/// Bytes that an input may have.
+const LARGEST_INPUT: usize = 2 << 30;
 
-/// Operators whose output elements are elements of their first input.
-const CARRIERS: [&str; 12] = [
-    "Identity",
-    "Cast",
-    "Reshape",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-    "Transpose",
-    "Slice",
-    "Split",
-    "Concat",
-    "Expand",
-    "Clip",
-];
+/// The smallest and the largest number that an input may hold.
+type Range = (i64, i64);
 
-/// A random tensor for every input of `signatures`: standard normal numbers, indices below the height of
-/// the tables that they select from, mostly ones elsewhere. Dynamic axes have the sizes of the analysis.
+/// A random tensor for every input of `signatures`: standard normal numbers, integers in the range that
+/// their readers allow, mostly ones elsewhere. Dynamic axes have the sizes of the analysis.
 ///
 /// # Errors
-/// An input whose type cannot be made.
+/// An input whose type cannot be made, that is too large, or that no random numbers fit.
 pub fn random_inputs(
     analysis: &Analysis,
     signatures: &[Signature],
     seed: u64,
 ) -> Result<Vec<(String, Tensor)>> {
-    let bounds = index_bounds(analysis);
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    signatures
-        .iter()
-        .map(|signature| {
-            let unusual = || Error::Runtime {
-                reason: format!("input '{}' is no tensor of numbers", signature.name),
-                remedy: "use --no-verify".to_owned(),
-            };
-            let element = signature.element.ok_or_else(unusual)?;
-            let shape = shape(analysis, signature);
-            let count: usize = shape.iter().product();
-            let bound = bounds.get(signature.name.as_str()).copied();
-            let numbers: Vec<f64> = (0..count)
-                .map(|place| draw(&mut generator, element, bound, place))
-                .collect();
-            Ok((
-                signature.name.clone(),
-                Tensor::from_f64(element, &shape, &numbers)?,
-            ))
-        })
-        .collect()
+    made(analysis, signatures, analysis.sizes(), seed)
 }
 
-fn draw(generator: &mut ChaCha8Rng, element: ElementType, bound: Option<u64>, place: usize) -> f64 {
-    if element.is_float() {
-        return normal(generator);
-    }
-    match bound {
-        Some(bound) => generator.random_range(0..bound.max(1)) as f64,
+/// As [`random_inputs`], for a run of this many samples.
+pub(crate) fn random_batch(
+    analysis: &Analysis,
+    signatures: &[Signature],
+    samples: usize,
+    seed: u64,
+) -> Result<Vec<(String, Tensor)>> {
+    made(analysis, signatures, &analysis.sizes_of_run(samples), seed)
+}
+
+fn made(
+    analysis: &Analysis,
+    signatures: &[Signature],
+    sizes: &InputSizes,
+    seed: u64,
+) -> Result<Vec<(String, Tensor)>> {
+    let ranges = ranges(analysis, sizes);
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    let tensor = |signature: &Signature| {
+        let unusual = || Error::Runtime {
+            reason: format!(
+                "input '{}' is no tensor of numbers, so that no random ones can be given",
+                signature.name
+            ),
+            remedy: "use --no-verify".to_owned(),
+        };
+        let element = signature.element.ok_or_else(unusual)?;
+        let shape = shape(analysis, signature, sizes);
+        check_size(signature, element, &shape)?;
+        let range = match target_of(analysis, &signature.name) {
+            Some(node) => Some(target_range(analysis, signature, node, &shape)?),
+            None => ranges.get(signature.name.as_str()).copied(),
+        };
+        let count: usize = shape.iter().product();
+        let numbers = (0..count).map(|place| draw(&mut generator, element, range, place));
+        let tensor = Tensor::from_numbers(element, &shape, numbers)?;
+        Ok((signature.name.clone(), tensor))
+    };
+    signatures.iter().map(tensor).collect()
+}
+
+fn draw(generator: &mut ChaCha8Rng, element: ElementType, range: Option<Range>, place: usize) -> f64 {
+    match range {
+        Some((min, max)) => generator.random_range(min..=max.max(min)) as f64,
+        None if element.is_float() => normal(generator),
         // The first element is set, so that no mask is empty.
         None => f64::from(place == 0 || generator.random::<f64>() < SHARE_OF_ONES),
     }
 }
 
 /// The shape to run with: declared sizes, and those chosen for dynamic axes.
-fn shape(analysis: &Analysis, signature: &Signature) -> Vec<usize> {
+fn shape(analysis: &Analysis, signature: &Signature, sizes: &InputSizes) -> Vec<usize> {
     let value = analysis.graph().find(&signature.name);
-    let axes = value.and_then(|value| analysis.state.axes(value));
-    let chosen = |axis: usize| {
-        let extent = analysis.state.types.extent(&axes?[axis]);
-        Some(analysis.number(&extent) as usize)
+    let axes = value.and_then(|value| analysis.state.axes(value)).unwrap_or_default();
+    let chosen = axes.iter().map(|axis| {
+        let extent = analysis.state.types.extent(axis);
+        usize::try_from(analysis.number_at(&extent, sizes)).unwrap_or(usize::MAX)
+    });
+    let chosen: Vec<usize> = chosen.collect();
+    if signature.shape.is_empty() {
+        return chosen;
+    }
+    let declared = signature.shape.iter().enumerate();
+    let size = |(axis, &size): (usize, &i64)| {
+        let known = usize::try_from(size).ok();
+        known.unwrap_or_else(|| chosen.get(axis).copied().unwrap_or(1))
     };
-    let sizes = signature.shape.iter().enumerate();
-    sizes
-        .map(|(axis, &size)| {
-            usize::try_from(size)
-                .ok()
-                .or_else(|| chosen(axis))
-                .unwrap_or(1)
-        })
-        .collect()
+    declared.map(size).collect()
 }
 
-/// For graph inputs that reach a table as indices: the height of the lowest table.
-fn index_bounds(analysis: &Analysis) -> HashMap<&str, u64> {
-    let mut bounds: HashMap<&str, u64> = HashMap::new();
-    for (index, table) in &analysis.state.lookups {
-        let height = analysis.number(&analysis.state.types.extent(table));
-        let mut queue = vec![*index];
-        let mut seen: Vec<ValueId> = Vec::new();
-        while let Some(value) = queue.pop() {
-            if seen.contains(&value) {
+fn check_size(signature: &Signature, element: ElementType, shape: &[usize]) -> Result<()> {
+    let count = shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
+    let bytes = count.and_then(|count| byte_length(count, element.bits()));
+    match bytes.is_some_and(|bytes| bytes <= LARGEST_INPUT) {
+        true => Ok(()),
+        false => Err(Error::Runtime {
+            reason: format!(
+                "input '{}' of the sizes {shape:?} is too large to be made of random numbers",
+                signature.name
+            ),
+            remedy: "give smaller sizes with --dim, or use --no-verify".to_owned(),
+        }),
+    }
+}
+
+/// The node that an input is the target shape of.
+fn target_of(analysis: &Analysis, name: &str) -> Option<NodeId> {
+    let value = analysis.graph().find(name)?;
+    let mut targets = analysis.state.targets.iter();
+    targets.find(|(target, _)| *target == value).map(|(_, node)| *node)
+}
+
+/// A target shape of one size is whatever there is; one of more cannot be guessed.
+fn target_range(
+    analysis: &Analysis,
+    signature: &Signature,
+    node: NodeId,
+    shape: &[usize],
+) -> Result<Range> {
+    match shape {
+        [1] => Ok((-1, -1)),
+        _ => Err(Error::Runtime {
+            reason: format!(
+                "input '{}' is the target shape of {}: random numbers fit no data",
+                signature.name,
+                analysis.graph().describe(node)
+            ),
+            remedy: "make it a constant of the model, or use --no-verify".to_owned(),
+        }),
+    }
+}
+
+/// By graph input the numbers that whatever reads its elements allows.
+fn ranges<'a>(analysis: &'a Analysis, sizes: &InputSizes) -> HashMap<&'a str, Range> {
+    let mut found: HashMap<&str, Range> = HashMap::new();
+    for bound in &analysis.state.bounds {
+        let [min, max] = [0, 1].map(|side| analysis.integer_at(&bound.range[side], sizes));
+        let (Some(min), Some(max)) = (min, max) else {
+            continue;
+        };
+        let mut queue = vec![(bound.value, (min, max))];
+        let mut seen: HashSet<ValueId> = HashSet::new();
+        while let Some((id, range)) = queue.pop() {
+            if !seen.insert(id) {
                 continue;
             }
-            seen.push(value);
-            let value = analysis.graph().value(value);
+            let value = analysis.graph().value(id);
             match value.producer {
                 Producer::Input(_) => {
-                    let bound = bounds.entry(&value.name).or_insert(height);
-                    *bound = (*bound).min(height);
+                    let known = found.entry(&value.name).or_insert(range);
+                    *known = (known.0.max(range.0), known.1.min(range.1));
                 }
-                Producer::Node(node, _) => {
-                    let operator = analysis.graph().node_proto(node).op_type();
-                    let inputs = &analysis.graph().node(node).inputs;
-                    match operator {
-                        "Concat" => queue.extend(inputs.iter().flatten()),
-                        _ if CARRIERS.contains(&operator) => {
-                            queue.extend(inputs.first().copied().flatten());
-                        }
-                        _ => {}
-                    }
-                }
+                Producer::Node(node, _) => queue.extend(sources(analysis, node, range)),
                 Producer::Initializer(_) | Producer::SparseInitializer(_) | Producer::Missing => {}
             }
         }
     }
-    bounds
+    found
+}
+
+/// The inputs of a node whose elements it hands on, with the range that theirs must lie in.
+fn sources(analysis: &Analysis, node: NodeId, range: Range) -> Vec<(ValueId, Range)> {
+    let Some(row) = ops::find(analysis.graph(), node) else {
+        return Vec::new();
+    };
+    let inputs = &analysis.graph().node(node).inputs;
+    let carried = inputs.iter().enumerate().filter(|(slot, _)| row.carries_elements_of(*slot));
+    let mut out: Vec<(ValueId, Range)> =
+        carried.filter_map(|(_, value)| Some(((*value)?, range))).collect();
+    if let [Some(a), Some(b)] = inputs[..] {
+        let (known, other) = (constants(analysis, b), constants(analysis, a));
+        let moved = |by: i64| (range.0.saturating_add(by), range.1.saturating_add(by));
+        match (row.pointwise, known, other) {
+            (Some(Pointwise::Sum), Some((min, max)), _) => out.push((a, (moved(-min).0, moved(-max).1))),
+            (Some(Pointwise::Sum), _, Some((min, max))) => out.push((b, (moved(-min).0, moved(-max).1))),
+            (Some(Pointwise::Difference), Some((min, max)), _) => {
+                out.push((a, (moved(max).0, moved(min).1)));
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// The smallest and the largest of a value's integers, where all are known.
+fn constants(analysis: &Analysis, value: ValueId) -> Option<Range> {
+    let integers = analysis.state.integers[value.index()].as_ref()?;
+    let known = integers.elements.iter().map(|element| element.as_ref()?.known());
+    let known: Vec<i64> = known.collect::<Option<_>>()?;
+    Some((*known.iter().min()?, *known.iter().max()?))
 }

@@ -6,20 +6,24 @@
 mod arrays;
 mod images;
 mod inputs;
+mod npy;
 mod stored;
 
 use std::path::{Path, PathBuf};
 
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::onnx::ElementType;
+use crate::ops::declared_shape;
 use crate::graph::{DeclaredSize, Producer, Value, ValueId};
-use crate::runtime::{Signature, Tensor};
+use crate::runtime::{Signature, Tensor, UnreadOutput};
 
 use arrays::Arrays;
 use images::Images;
 use stored::StoredCases;
 
 pub use images::{ImageOptions, Layout};
+pub(crate) use inputs::random_batch;
 pub use inputs::random_inputs;
 
 /// One in this many batches is held out, the last ones, at least one.
@@ -88,8 +92,8 @@ enum Kind<'a> {
 }
 
 impl<'a> DataSet<'a> {
-    /// Opens `source` for a model with these inputs, to be run `batch` samples at a time. Where the model
-    /// has a fixed first axis, that is the batch.
+    /// Opens `source` for a model with these inputs, to be run `batch` samples at a time, or as many as the
+    /// model fixes. Samples are counted along the axes that the analysis' sizes say.
     ///
     /// # Errors
     /// Unreadable files, and data that does not fit the inputs, with every misfit.
@@ -99,18 +103,13 @@ impl<'a> DataSet<'a> {
         analysis: &'a Analysis,
         batch: usize,
     ) -> Result<DataSet<'a>> {
-        let fixed = inputs
-            .first()
-            .and_then(|input| input.shape.first().copied());
-        let batch = match fixed.map(usize::try_from) {
-            Some(Ok(fixed)) => fixed.max(1),
-            _ => batch.max(1),
-        };
+        let fixed = analysis.sizes().samples().fixed();
+        let batch = fixed.unwrap_or(batch).max(1);
         let kind = match source {
             DataSource::Path(path) if stored::holds_cases(path) => {
-                Kind::Stored(StoredCases::open(path, inputs)?)
+                Kind::Stored(StoredCases::open(path, inputs, analysis)?)
             }
-            DataSource::Path(path) => Kind::Arrays(Arrays::open(path, inputs)?),
+            DataSource::Path(path) => Kind::Arrays(Arrays::open(path, inputs, analysis)?),
             DataSource::Images(options) => Kind::Images(Images::open(options, inputs)?),
             DataSource::Random { samples, seed } => Kind::Random {
                 analysis,
@@ -119,7 +118,7 @@ impl<'a> DataSet<'a> {
                 seed: *seed,
             },
         };
-        let fixed = fixed.is_some_and(|size| size >= 0);
+        let fixed = fixed.is_some();
         let most = usize::MAX;
         let data = DataSet {
             kind,
@@ -194,9 +193,9 @@ impl<'a> DataSet<'a> {
                 ..
             } => {
                 let samples = self.batch.min(self.samples() - from);
-                let inputs = with_batch(inputs, samples);
+                let seed = seed.wrapping_add(number as u64);
                 Ok(Batch {
-                    inputs: random_inputs(analysis, &inputs, seed.wrapping_add(number as u64))?,
+                    inputs: random_batch(analysis, inputs, samples, seed)?,
                     labels: None,
                     expected: None,
                     samples,
@@ -238,27 +237,68 @@ pub(crate) fn declared_inputs(analysis: &Analysis) -> Vec<Signature> {
     let signature = |(id, value): (ValueId, &Value)| Signature {
         name: value.name.clone(),
         element: graph.element(id),
-        shape: value.declared.iter().flatten().map(size).collect(),
+        shape: declared_shape(graph, id).iter().flatten().map(size).collect(),
     };
     inputs.map(signature).collect()
 }
 
-/// The inputs with the size of a dynamic first axis set.
-pub(crate) fn with_batch(inputs: &[Signature], samples: usize) -> Vec<Signature> {
-    let mut inputs = inputs.to_vec();
-    for input in &mut inputs {
-        if let Some(first) = input.shape.first_mut().filter(|size| **size < 0) {
-            *first = samples as i64;
+/// The outputs that a model declares to be no tensors of numbers: nothing compares them.
+pub(crate) fn unread_outputs(analysis: &Analysis) -> Vec<UnreadOutput> {
+    use crate::onnx::proto::type_proto::Value as Kind;
+    let kind = |value: &Kind| match value {
+        Kind::SequenceType(_) => Some("sequence"),
+        Kind::MapType(_) => Some("map"),
+        Kind::OptionalType(_) => Some("optional"),
+        Kind::SparseTensorType(_) => Some("sparse tensor"),
+        Kind::OpaqueType(_) => Some("opaque"),
+        Kind::TensorType(tensor) => {
+            let element = ElementType::of(tensor.elem_type());
+            (element == Some(ElementType::String)).then_some("tensor of strings")
         }
-    }
-    inputs
+    };
+    let outputs = analysis.graph().proto().output.iter();
+    let unread = outputs.filter_map(|output| {
+        Some(UnreadOutput {
+            name: output.name().to_owned(),
+            kind: kind(output.r#type.as_ref()?.value.as_ref()?)?.to_owned(),
+        })
+    });
+    unread.collect()
 }
 
-/// What is wrong with an array of this type and shape for an input; nothing if it fits. The first axis
-/// counts samples.
-fn misfit(input: &Signature, element: crate::onnx::ElementType, shape: &[usize]) -> Option<String> {
-    let wanted = input.element?;
-    let kinds = [wanted, element].map(|e| (e.is_float(), e == crate::onnx::ElementType::Bool));
+/// By axis of an input the name of its size, where it has one of its own and counts no samples.
+fn declared_names(analysis: &Analysis, input: &str) -> Vec<Option<String>> {
+    let value = analysis.graph().find(input);
+    let shape = value.and_then(|id| declared_shape(analysis.graph(), id));
+    let counted = analysis.sizes().samples().axis(input);
+    let name = |(axis, size): (usize, DeclaredSize)| match size {
+        DeclaredSize::Named(name) if !name.is_empty() && Some(axis) != counted => Some(name),
+        _ => None,
+    };
+    shape.into_iter().flatten().enumerate().map(name).collect()
+}
+
+/// What is wrong with an array of this type and shape for an input; nothing if it fits. The number of samples
+/// along `axis` is free.
+fn misfit(
+    input: &Signature,
+    axis: Option<usize>,
+    element: Option<ElementType>,
+    shape: &[usize],
+) -> Option<String> {
+    let Some(wanted) = input.element else {
+        return Some(format!(
+            "the input '{}' is no tensor of numbers: data cannot be given",
+            input.name
+        ));
+    };
+    let Some(element) = element else {
+        return Some(format!(
+            "'{}' holds bytes without a type, as bfloat16 is written, but the model takes {wanted}",
+            input.name
+        ));
+    };
+    let kinds = [wanted, element].map(|e| (e.is_float(), e == ElementType::Bool));
     if kinds[0] != kinds[1] {
         return Some(format!(
             "'{}' has type {element}, the model takes {wanted}",
@@ -272,16 +312,15 @@ fn misfit(input: &Signature, element: crate::onnx::ElementType, shape: &[usize])
             shape.len()
         ));
     }
-    let pairs = shape.iter().zip(&input.shape).skip(1);
-    let wrong = pairs
-        .into_iter()
-        .any(|(&size, &wanted)| wanted >= 0 && size as i64 != wanted);
-    wrong.then(|| {
-        format!(
-            "'{}' has shape {shape:?}, the model takes {input}",
-            input.name
-        )
-    })
+    let mut pairs = shape.iter().zip(&input.shape).enumerate();
+    let (place, size) = pairs.find_map(|(place, (&size, &wanted))| {
+        let wrong = wanted > 0 && size as i64 != wanted && Some(place) != axis;
+        wrong.then_some((place, size))
+    })?;
+    Some(format!(
+        "'{}' has shape {shape:?}, of size {size} along axis {place}; the model takes {input}",
+        input.name
+    ))
 }
 
 fn read_fault(path: &Path, source: std::io::Error) -> Error {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 use super::{Batch, read_fault};
+use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, element_count, packed_bytes};
@@ -18,6 +19,8 @@ const FOLDER: &str = "test_data_set_";
 pub(super) struct StoredCases {
     folders: Vec<PathBuf>,
     inputs: Vec<Signature>,
+    /// By input the axis that counts samples.
+    axes: Vec<Option<usize>>,
 }
 
 fn case_folders(path: &Path) -> Vec<PathBuf> {
@@ -43,18 +46,25 @@ pub(super) fn holds_cases(path: &Path) -> bool {
 }
 
 impl StoredCases {
-    pub(super) fn open(path: &Path, inputs: &[Signature]) -> Result<StoredCases> {
+    pub(super) fn open(
+        path: &Path,
+        inputs: &[Signature],
+        analysis: &Analysis,
+    ) -> Result<StoredCases> {
+        let samples = analysis.sizes().samples();
         let cases = StoredCases {
             folders: case_folders(path),
             inputs: inputs.to_vec(),
+            axes: inputs.iter().map(|input| samples.axis(&input.name)).collect(),
         };
         // Every case is read once, so that all misfits are known before anything runs.
         let mut misfits = Vec::new();
         for number in 0..cases.len() {
             let case = cases.case(number)?;
-            for (input, (_, tensor)) in inputs.iter().zip(&case.inputs) {
+            let given = inputs.iter().zip(&cases.axes).zip(&case.inputs);
+            for ((input, &axis), (_, tensor)) in given {
                 let shape = tensor.shape();
-                misfits.extend(super::misfit(input, tensor.element(), shape));
+                misfits.extend(super::misfit(input, axis, Some(tensor.element()), shape));
             }
             if case.inputs.len() != inputs.len() {
                 misfits.push(format!(
@@ -78,6 +88,12 @@ impl StoredCases {
         self.folders.len()
     }
 
+    fn samples(&self, inputs: &[(String, Tensor)]) -> usize {
+        let mut counted = self.axes.iter().zip(inputs);
+        let samples = counted.find_map(|(axis, (_, tensor))| tensor.shape().get((*axis)?).copied());
+        samples.unwrap_or(1)
+    }
+
     pub(super) fn case(&self, number: usize) -> Result<Batch> {
         let folder = &self.folders[number];
         let mut inputs = Vec::new();
@@ -86,9 +102,7 @@ impl StoredCases {
         }
         let expected = read_all(folder, "output")?;
         Ok(Batch {
-            samples: inputs
-                .first()
-                .map_or(0, |(_, x)| x.shape().first().copied().unwrap_or(1)),
+            samples: self.samples(&inputs),
             inputs,
             labels: None,
             expected: (!expected.is_empty()).then_some(expected),

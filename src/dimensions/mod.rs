@@ -9,6 +9,9 @@ mod find;
 mod names;
 mod polynomial;
 mod products;
+mod samples;
+mod settle;
+mod sizes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +21,9 @@ use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::ElementType;
 use crate::ops::{State, type_graph};
 
-pub use cost::{InputSizes, Totals};
+pub use cost::Totals;
+pub use samples::SampleAxes;
+pub use sizes::InputSizes;
 pub(crate) use polynomial::{CostPolynomial, Counted};
 
 /// A dimension, by its place in [`Analysis::dimensions`].
@@ -92,6 +97,7 @@ impl Analysis {
     /// Types the axes of `graph` and collects its dimensions. Costs are counted at `sizes`.
     pub fn new(graph: Graph, sizes: InputSizes) -> Analysis {
         let state = type_graph(&graph);
+        let sizes = settle::settled(sizes, &state);
         let mut analysis = Analysis {
             graph,
             state,
@@ -139,6 +145,11 @@ impl Analysis {
     /// The sizes that dynamic axes of the inputs are taken to have.
     pub fn sizes(&self) -> &InputSizes {
         &self.sizes
+    }
+
+    /// The sizes of the inputs for a run of this many samples.
+    pub(crate) fn sizes_of_run(&self, samples: usize) -> InputSizes {
+        settle::settled(self.sizes.with_samples(samples), &self.state)
     }
 
     /// Weights with the types of their axes: initializers and Constant nodes that hold no indices, in the order

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{RuntimeOptions, analyse};
+use super::{RuntimeOptions, analyse_with};
 use crate::benchmark::{Latency, Ratio, Repetitions, by_operator, interleaved};
-use crate::data::{random_inputs, with_batch};
+use crate::data::random_batch;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::report::{BenchReport, BenchSetting, Timing};
@@ -29,6 +29,8 @@ pub struct BenchOptions {
     pub repetitions: Repetitions,
     /// Sizes of dynamic input axes.
     pub sizes: Vec<(String, i64)>,
+    /// The axis of an input that counts samples, or that none does, where the model's symbols do not say it.
+    pub sample_axes: Vec<(String, Option<usize>)>,
     /// Whether the time is broken down by operator.
     pub profiling: Profiling,
     /// Which onnxruntime.
@@ -37,6 +39,24 @@ pub struct BenchOptions {
 
 /// Measures the peak memory of a run of its own: model, provider, batch.
 pub type PeakMemory<'a> = &'a dyn Fn(&Path, &Provider, usize) -> Option<u64>;
+
+/// What is said about the sizes of inputs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shapes<'a> {
+    /// Sizes of dynamic axes.
+    pub sizes: &'a [(String, i64)],
+    /// The axis of an input that counts samples, or that none does.
+    pub sample_axes: &'a [(String, Option<usize>)],
+}
+
+impl BenchOptions {
+    fn inputs(&self) -> Shapes<'_> {
+        Shapes {
+            sizes: &self.sizes,
+            sample_axes: &self.sample_axes,
+        }
+    }
+}
 
 type Inputs = Vec<(String, Tensor)>;
 /// Sessions with their inputs, and the milliseconds that loading each took.
@@ -103,7 +123,7 @@ fn measure(
         timings: Vec::new(),
         operators: Vec::new(),
     };
-    let opened = open_all(runtime, models, session, batch, &options.sizes);
+    let opened = open_all(runtime, models, session, batch, &options.inputs());
     let (mut sessions, loads) = match opened {
         Ok(opened) => opened,
         Err(fault @ Error::Provider { .. }) => {
@@ -128,11 +148,11 @@ fn measure(
             profiling: Profiling::On,
             ..session.clone()
         };
-        let (sessions, _) = open_all(runtime, models, &profiled, batch, &options.sizes)?;
+        let (sessions, _) = open_all(runtime, models, &profiled, batch, &options.inputs())?;
         let mut kernels = Vec::new();
         for (mut session, inputs) in sessions {
             for _ in 0..PROFILED {
-                session.run(&inputs)?;
+                session.run_only(&inputs)?;
             }
             kernels.push(session.kernels()?);
         }
@@ -147,12 +167,12 @@ fn open_all(
     models: &[PathBuf],
     options: &SessionOptions,
     batch: usize,
-    sizes: &[(String, i64)],
+    shapes: &Shapes,
 ) -> Result<Opened> {
     let mut sessions = Vec::new();
     let mut loads = Vec::new();
     for path in models {
-        let (session, inputs, milliseconds) = open(runtime, path, options, batch, sizes)?;
+        let (session, inputs, milliseconds) = open(runtime, path, options, batch, shapes)?;
         sessions.push((session, inputs));
         loads.push(milliseconds);
     }
@@ -164,27 +184,23 @@ fn open(
     path: &Path,
     options: &SessionOptions,
     batch: usize,
-    sizes: &[(String, i64)],
+    shapes: &Shapes,
 ) -> Result<(Session, Inputs, f64)> {
-    let analysis = analyse(&Model::load(path)?, sizes)?;
+    let analysis = analyse_with(&Model::load(path)?, shapes.sizes, shapes.sample_axes)?;
     runtime.prepare(&options.provider)?;
     let start = Instant::now();
     let session = runtime.session_from_file(path, &path.display().to_string(), options)?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
     let signatures = session.inputs();
-    let fixed = signatures
-        .iter()
-        .filter_map(|input| input.shape.first().copied());
-    if let Some(fixed) = fixed
-        .into_iter()
-        .find(|&size| size > 0 && size != batch as i64)
-    {
+    let fixed = analysis.sizes().samples().fixed();
+    let fits = |fixed: usize| fixed == batch || analysis.sizes().samples().is_empty();
+    if let Some(fixed) = fixed.filter(|&fixed| !fits(fixed)) {
         return Err(Error::Usage(format!(
             "{} has a fixed batch of {fixed}; use --batch {fixed}",
             path.display()
         )));
     }
-    let inputs = random_inputs(&analysis, &with_batch(&signatures, batch), 0)?;
+    let inputs = random_batch(&analysis, &signatures, batch, 0)?;
     Ok((session, inputs, milliseconds))
 }
 
@@ -219,7 +235,7 @@ pub fn peak_memory(
     path: &Path,
     provider: &Provider,
     batch: usize,
-    sizes: &[(String, i64)],
+    shapes: &Shapes,
     runtime: &RuntimeOptions,
 ) -> Result<Option<u64>> {
     let runtime = runtime.load_for(std::slice::from_ref(provider), &mut |_| {})?;
@@ -228,8 +244,8 @@ pub fn peak_memory(
         purpose: Purpose::Latency,
         ..SessionOptions::default()
     };
-    let (mut session, inputs, _) = open(&runtime, path, &options, batch, sizes)?;
-    session.run(&inputs)?;
+    let (mut session, inputs, _) = open(&runtime, path, &options, batch, shapes)?;
+    session.run_only(&inputs)?;
     Ok(peak_of_this_process())
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::watch::Watch;
 use super::{Overwrite, RuntimeOptions, analyse, check_target, written_bytes};
+use crate::data::unread_outputs;
 use crate::dead::{Dead, dead_channels};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
@@ -177,6 +178,7 @@ pub fn prune_dead(
         calibration: None,
         recovery: None,
         verification: Some(verification),
+        unread: unread_outputs(&analysis),
         stages: Vec::new(),
     };
     if let Some(output) = options.output.as_deref() {

@@ -22,7 +22,7 @@ use crate::graph::Graph;
 use crate::onnx::Model;
 use crate::runtime::{Library, Package, Provider, Runtime};
 
-pub use bench::{BenchOptions, PeakMemory, bench, peak_memory};
+pub use bench::{BenchOptions, PeakMemory, Shapes, bench, peak_memory};
 pub use calibrated::PruneCalibration;
 #[cfg(test)]
 pub(crate) use dead::without_dead_channels;
@@ -81,8 +81,17 @@ pub enum Proof {
 
 /// Reads and types a model. `sizes` are sizes of dynamic input axes.
 fn analyse(model: &Model, sizes: &[(String, i64)]) -> Result<Analysis> {
+    analyse_with(model, sizes, &[])
+}
+
+/// As [`analyse`]; `sample_axes` says of inputs which axis counts samples, or that none does.
+fn analyse_with(
+    model: &Model,
+    sizes: &[(String, i64)],
+    sample_axes: &[(String, Option<usize>)],
+) -> Result<Analysis> {
     let graph = Graph::new(model)?;
-    let sizes = InputSizes::for_graph(&graph, sizes)?;
+    let sizes = InputSizes::with_sample_axes(&graph, sizes, sample_axes)?;
     Ok(Analysis::new(graph, sizes))
 }
 

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::calibrated::{Calibrated, PruneCalibration, Repaired};
 use super::rounds::Planner;
 use super::watch::Watch;
-use super::{Overwrite, Proof, analyse, check_target};
+use super::{Overwrite, Proof, analyse_with, check_target};
 use crate::axes::Kept;
+use crate::data::unread_outputs;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
 use crate::files;
@@ -43,6 +44,8 @@ pub struct PruneOptions {
     pub proof: Proof,
     /// Sizes of dynamic input axes, for costs and verification.
     pub sizes: Vec<(String, i64)>,
+    /// The axis of an input that counts samples, or that none does, where the model's symbols do not say it.
+    pub sample_axes: Vec<(String, Option<usize>)>,
     /// Whether the input's own files may be replaced.
     pub overwrite: Overwrite,
 }
@@ -71,7 +74,7 @@ pub fn prune(
             .collect::<Vec<_>>(),
         options.overwrite,
     )?;
-    let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
+    let analysis = watch.stage("type", || analyse_with(&model, &options.sizes, &options.sample_axes))?;
     let calibrated = match &options.calibration {
         None => None,
         Some(calibration) => {
@@ -100,6 +103,7 @@ pub fn prune(
         },
         recovery: None,
         verification: None,
+        unread: unread_outputs(&analysis),
         stages: Vec::new(),
     };
     report.budget = budget(&options.source, &report.before, &report.after);

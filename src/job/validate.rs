@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::bench::speedup;
 use super::runtime::available;
-use super::{RuntimeOptions, analyse};
+use super::{RuntimeOptions, analyse_with};
 use crate::benchmark::Repetitions;
-use crate::data::{DataSet, DataSource};
+use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::report::ValidationReport;
@@ -31,6 +31,8 @@ pub struct ValidateOptions {
     pub batch: usize,
     /// Sizes of dynamic input axes, for random inputs.
     pub sizes: Vec<(String, i64)>,
+    /// The axis of an input that counts samples, or that none does, where the model's symbols do not say it.
+    pub sample_axes: Vec<(String, Option<usize>)>,
     /// Conditions besides the data as it is.
     pub perturbations: Vec<Perturbation>,
     /// Demands.
@@ -65,7 +67,11 @@ pub fn validate(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Validated> {
     let start = Instant::now();
-    let analysis = analyse(&Model::load(reference)?, &options.sizes)?;
+    let analysis = analyse_with(
+        &Model::load(reference)?,
+        &options.sizes,
+        &options.sample_axes,
+    )?;
     Model::load(candidate)?;
     let wanted = match options.providers.is_empty() {
         true => vec![Provider::Cuda { device: 0 }],
@@ -81,8 +87,8 @@ pub fn validate(
     if !differences.is_empty() {
         return Err(Error::Signatures { differences });
     }
-    let inputs = on_cpu.reference.inputs();
-    let data = DataSet::open(&options.source, &inputs, &analysis, options.batch)?;
+    let unread = on_cpu.reference.unread_outputs();
+    let data = DataSet::open(&options.source, &declared_inputs(&analysis), &analysis, options.batch)?;
     check_labels(&options.gates, &data.batch(0)?)?;
     let settings = ParitySettings {
         providers: match options.providers.is_empty() {
@@ -114,6 +120,7 @@ pub fn validate(
             candidate: candidate.display().to_string(),
             data: data.describe(),
             batch: data.batch_size(),
+            unread,
             providers,
             gates,
             seconds: start.elapsed().as_secs_f64(),

@@ -17,9 +17,9 @@ use crate::graph::{Graph, NodeId};
 use crate::onnx::ElementType;
 
 pub(crate) use families::TABLE;
-pub(crate) use pass::type_graph;
+pub(crate) use pass::{declared_shape, type_graph};
 pub(crate) use shapes::{Evaluation, Integers, evaluate_node};
-pub(crate) use state::{Bias, Contraction, Linear, Mirror, Operand, Role, State, Target};
+pub(crate) use state::{Agreement, Bias, Contraction, Linear, Mirror, Operand, Role, State, Target};
 
 use typing::{Ruling, Typing};
 
@@ -37,6 +37,15 @@ pub(crate) enum Viewing {
     Reshaped,
     /// With axes in the order of the attribute `perm`.
     Permuted,
+}
+
+/// Whose elements the elements of the outputs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carried {
+    /// Those of the first input.
+    First,
+    /// Those of this input and all after it.
+    From(usize),
 }
 
 /// How an operator acts on each element of its first input, or of any input where it says so.
@@ -68,6 +77,10 @@ pub(crate) struct Row {
     yields: Option<ElementType>,
     /// Set where the output shows the elements of the first input.
     pub(crate) viewing: Option<Viewing>,
+    /// Set where the output's elements are elements of inputs.
+    carried: Option<Carried>,
+    /// Input slots that have the same rank, where the first may be of any.
+    ranked: Option<[usize; 2]>,
     /// Set where the output is piecewise linear in the elements of an input.
     pub(crate) pointwise: Option<Pointwise>,
 }
@@ -79,6 +92,8 @@ const fn row(operator: &'static str, rule: Rule) -> Row {
         evaluate: None,
         yields: None,
         viewing: None,
+        carried: None,
+        ranked: None,
         pointwise: None,
     }
 }
@@ -95,6 +110,30 @@ impl Row {
         Row {
             viewing: Some(viewing),
             ..self
+        }
+    }
+
+    const fn carries(self, carried: Carried) -> Row {
+        Row {
+            carried: Some(carried),
+            ..self
+        }
+    }
+
+    /// States that an input has the rank of another, in the usual case that this one is a weight.
+    const fn ranked_as(self, slot: usize, weight: usize) -> Row {
+        Row {
+            ranked: Some([slot, weight]),
+            ..self
+        }
+    }
+
+    /// True if elements of the input at `slot` are elements of the outputs.
+    pub(crate) fn carries_elements_of(&self, slot: usize) -> bool {
+        match self.carried {
+            Some(Carried::First) => slot == 0,
+            Some(Carried::From(first)) => slot >= first,
+            None => self.viewing.is_some() && slot == 0,
         }
     }
 

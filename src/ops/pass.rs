@@ -56,6 +56,21 @@ fn initial_axes(graph: &Graph, state: &mut State, id: ValueId) -> Option<Vec<Typ
     }
 }
 
+/// The declared sizes of a value. An input without any has the rank that a weight of its readers gives it.
+pub(crate) fn declared_shape(graph: &Graph, id: ValueId) -> Option<Vec<DeclaredSize>> {
+    let value = graph.value(id);
+    if value.declared.is_some() || !matches!(value.producer, Producer::Input(_)) {
+        return value.declared.clone();
+    }
+    let rank = |&(node, slot): &(NodeId, usize)| {
+        let [of, weight] = super::find(graph, node)?.ranked?;
+        let weight = graph.node(node).input(weight).filter(|_| slot == of)?;
+        Some(graph.constant(weight)?.dims.len())
+    };
+    let rank = value.consumers.iter().find_map(rank)?;
+    Some(vec![DeclaredSize::Unknown; rank])
+}
+
 /// Pinned axes from the shape that the model declares for a value.
 fn declared_axes(
     graph: &Graph,
@@ -68,11 +83,11 @@ fn declared_axes(
         origin: Origin::Value(id.0),
         why,
     };
-    let sizes = value.declared.as_ref()?.iter().enumerate();
+    let sizes = declared_shape(graph, id)?.into_iter().enumerate();
     let axes = sizes.map(|(axis, size)| {
         let extent = match size {
-            DeclaredSize::Known(size) if *size > 0 => Extent::Known(*size),
-            DeclaredSize::Named(name) if !name.is_empty() => state.symbols.named(name),
+            DeclaredSize::Known(size) if size > 0 => Extent::Known(size),
+            DeclaredSize::Named(name) if !name.is_empty() => state.symbols.declared(&name),
             _ => state.symbols.named(&format!("{}.{axis}", value.name)),
         };
         state.types.fixed(extent, reason)

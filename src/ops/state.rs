@@ -1,6 +1,6 @@
 //! What typing a graph yields: the types of all values and the facts that rules state beside them.
 
-use crate::axes::{Symbols, Type, Types};
+use crate::axes::{Extent, Symbols, Type, Types};
 use crate::graph::{NodeId, ValueId};
 use crate::onnx::ElementType;
 
@@ -125,6 +125,22 @@ pub(crate) struct Mirror {
     pub(crate) sizes: Vec<Option<Type>>,
 }
 
+/// Integers that a node reads lie in a range: positions of an axis, lengths along one, arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Bound {
+    pub(crate) value: ValueId,
+    /// The smallest and the largest number that is allowed.
+    pub(crate) range: [Extent; 2],
+}
+
+/// Two sizes, of which at least one is dynamic, that are equal whenever the model runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Agreement {
+    pub(crate) sizes: [Extent; 2],
+    /// A size of 1 fits as well.
+    pub(crate) broadcast: bool,
+}
+
 /// Types and facts of a whole graph.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -144,6 +160,10 @@ pub(crate) struct State {
     pub(crate) unsupported: Vec<(NodeId, &'static str)>,
     /// Index values and the type of the axis they select from.
     pub(crate) lookups: Vec<(ValueId, Type)>,
+    pub(crate) bounds: Vec<Bound>,
+    /// Inputs of the graph that are the target shape of a node.
+    pub(crate) targets: Vec<(ValueId, NodeId)>,
+    pub(crate) agreements: Vec<Agreement>,
 }
 
 impl State {

@@ -1,11 +1,13 @@
 //! The verbs in which rules speak.
 
 use crate::axes::{Extent, Origin, Reason, Type};
-use crate::graph::{Attributes, Graph, NodeId, ValueId};
+use crate::graph::{Attributes, Graph, NodeId, Producer, ValueId};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::to_f32;
 
-use super::state::{Bias, Contraction, Cost, Joined, Linear, Mirror, Operand, Role, State, Target};
+use super::state::{
+    Agreement, Bias, Bound, Contraction, Cost, Joined, Linear, Mirror, Operand, Role, State, Target,
+};
 
 /// Why a rule does not apply to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +153,7 @@ impl Typing<'_> {
     }
 
     pub(super) fn unify(&mut self, a: &Type, b: &Type) {
+        self.agree(a, b, false);
         let reason = self.reason("joins axes");
         self.state.types.unify(a, b, reason);
     }
@@ -309,10 +312,49 @@ impl Typing<'_> {
         });
     }
 
+    /// States that two sizes are equal when the model runs, or one of them 1 where they are broadcast.
+    pub(super) fn agree(&mut self, a: &Type, b: &Type, broadcast: bool) {
+        let sizes = [self.extent(a), self.extent(b)];
+        let known = sizes.iter().all(|size| size.known().is_some());
+        if !known && sizes[0] != sizes[1] {
+            self.state.agreements.push(Agreement { sizes, broadcast });
+        }
+    }
+
     /// States that the values at `slot` select positions of an axis.
     pub(super) fn looks_up(&mut self, slot: usize, table: &Type) {
         if let Some(value) = self.value(slot) {
             self.state.lookups.push((value, table.clone()));
+        }
+        self.positions(slot, table);
+    }
+
+    /// States that the values at `slot` are positions of an axis.
+    pub(super) fn positions(&mut self, slot: usize, axis: &Type) {
+        let last = self.extent(axis).sub(&Extent::ONE);
+        self.bounded(slot, Extent::Known(0), last);
+    }
+
+    /// States that the values at `slot` count positions of an axis, one at least.
+    pub(super) fn lengths(&mut self, slot: usize, axis: &Type) {
+        let whole = self.extent(axis);
+        self.bounded(slot, Extent::ONE, Some(whole));
+    }
+
+    /// States that the values at `slot` lie in a range.
+    pub(super) fn bounded(&mut self, slot: usize, min: Extent, max: Option<Extent>) {
+        if let (Some(value), Some(max)) = (self.value(slot), max) {
+            let range = [min, max];
+            self.state.bounds.push(Bound { value, range });
+        }
+    }
+
+    /// States that the numbers at `slot` are a shape that the data has to fit.
+    pub(super) fn shapes(&mut self, slot: usize) {
+        let value = self.value(slot);
+        let is_input = |value: &ValueId| matches!(self.graph.value(*value).producer, Producer::Input(_));
+        if let Some(value) = value.filter(is_input) {
+            self.state.targets.push((value, self.node));
         }
     }
 

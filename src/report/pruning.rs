@@ -5,9 +5,11 @@ use std::fmt;
 use serde::Serialize;
 
 use super::RecoveryRow;
+use super::validation::write_unread;
 use super::table::{count, percent, table};
 use crate::dimensions::Totals;
 use crate::plan::Cost;
+use crate::runtime::UnreadOutput;
 use crate::validate::Verification;
 
 /// A run of `prune`.
@@ -37,6 +39,8 @@ pub struct PruneReport {
     pub recovery: Option<RecoveryRow>,
     /// What was proven; none without verification.
     pub verification: Option<Verification>,
+    /// Outputs that are no tensors of numbers: nothing compares them.
+    pub unread: Vec<UnreadOutput>,
     /// How long each stage took.
     pub stages: Vec<Stage>,
 }
@@ -124,6 +128,7 @@ impl fmt::Display for PruneReport {
         if let Some(recovery) = &self.recovery {
             write!(f, "{recovery}")?;
         }
+        write_unread(&self.unread, f)?;
         match &self.verification {
             Some(proof) => write_proof(proof, f)?,
             None => writeln!(f, "not verified")?,

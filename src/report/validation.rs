@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::table::table;
 use crate::metrics::{Deviation, TaskReport};
+use crate::runtime::UnreadOutput;
 use crate::validate::{Condition, GateRow, ProviderParity};
 
 /// A comparison of two models.
@@ -21,6 +22,8 @@ pub struct ValidationReport {
     pub data: String,
     /// Samples per run.
     pub batch: usize,
+    /// Outputs that are no tensors of numbers: they were not compared.
+    pub unread: Vec<UnreadOutput>,
     /// By provider.
     pub providers: Vec<ProviderParity>,
     /// The demands and whether they hold.
@@ -35,6 +38,7 @@ impl fmt::Display for ValidationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} against {}", self.candidate, self.reference)?;
         writeln!(f, "on {}, batch {}\n", self.data, self.batch)?;
+        write_unread(&self.unread, f)?;
         for lane in &self.providers {
             write_provider(lane, f)?;
         }
@@ -57,6 +61,15 @@ impl fmt::Display for ValidationReport {
             self.seconds, self.run_seconds
         )
     }
+}
+
+/// Names the outputs that were not compared.
+pub(super) fn write_unread(unread: &[UnreadOutput], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if unread.is_empty() {
+        return Ok(());
+    }
+    let unread: Vec<String> = unread.iter().map(UnreadOutput::to_string).collect();
+    writeln!(f, "not compared, for they are no tensors of numbers: {}", unread.join(", "))
 }
 
 fn write_provider(lane: &ProviderParity, f: &mut fmt::Formatter<'_>) -> fmt::Result {

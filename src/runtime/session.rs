@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use ort::session::SessionInputs;
 use ort::value::{Outlet, ValueType};
+use serde::Serialize;
 use tempfile::TempDir;
 
 use super::fault;
 use super::profile::{self, Kernel};
 use super::provider::Provider;
 use super::tensor::{Tensor, element_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::onnx::ElementType;
 
 /// What numbers a session is for.
@@ -100,6 +101,36 @@ impl std::fmt::Display for Signature {
     }
 }
 
+/// An output that is no tensor of numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnreadOutput {
+    /// Its name.
+    pub name: String,
+    /// What it is: `sequence`, `map`, `optional`, or `tensor of` other things.
+    pub kind: String,
+}
+
+impl UnreadOutput {
+    fn of(outlet: &Outlet) -> UnreadOutput {
+        let kind = match outlet.dtype() {
+            ValueType::Tensor { ty, .. } => format!("tensor of {ty:?}").to_lowercase(),
+            ValueType::Sequence(_) => "sequence".to_owned(),
+            ValueType::Map { .. } => "map".to_owned(),
+            ValueType::Optional(_) => "optional".to_owned(),
+        };
+        UnreadOutput {
+            name: outlet.name().to_owned(),
+            kind,
+        }
+    }
+}
+
+impl std::fmt::Display for UnreadOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "'{}' ({})", self.name, self.kind)
+    }
+}
+
 /// A model ready to run.
 #[derive(Debug)]
 pub struct Session {
@@ -128,17 +159,53 @@ impl Session {
         self.inner.inputs().iter().map(Signature::of).collect()
     }
 
-    /// The outputs in the model's order.
+    /// The outputs that are tensors of numbers, in the model's order.
     pub fn outputs(&self) -> Vec<Signature> {
-        self.inner.outputs().iter().map(Signature::of).collect()
+        let outputs = self.inner.outputs().iter().map(Signature::of);
+        outputs.filter(|output| output.element.is_some()).collect()
     }
 
-    /// Runs the model on named inputs; returns the outputs in the model's order.
+    /// The other outputs: a run makes them, but they are not read.
+    pub fn unread_outputs(&self) -> Vec<UnreadOutput> {
+        let outputs = self.inner.outputs().iter();
+        let unread = outputs.filter(|output| Signature::of(output).element.is_none());
+        unread.map(UnreadOutput::of).collect()
+    }
+
+    /// Runs the model on named inputs and reads no output.
     ///
     /// # Errors
     /// Inputs that the model does not take, or a failure inside onnxruntime.
+    pub fn run_only(&mut self, inputs: &[(String, Tensor)]) -> Result<()> {
+        self.run_and_read(inputs, Vec::new()).map(drop)
+    }
+
+    /// Runs the model on named inputs; returns the outputs that are tensors, in the model's order.
+    ///
+    /// # Errors
+    /// Inputs that the model does not take, no output that is a tensor, or a failure inside onnxruntime.
     pub fn run(&mut self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
         let names: Vec<String> = self.outputs().into_iter().map(|s| s.name).collect();
+        let unread = self.unread_outputs();
+        if names.is_empty() && !unread.is_empty() {
+            let unread: Vec<String> = unread.iter().map(UnreadOutput::to_string).collect();
+            return Err(Error::Runtime {
+                reason: format!(
+                    "{} has no output that is a tensor of numbers: {}",
+                    self.what,
+                    unread.join(", ")
+                ),
+                remedy: "make a tensor an output as well (for a ZipMap: export with zipmap=False), or prune without data and with --no-verify".to_owned(),
+            });
+        }
+        self.run_and_read(inputs, names)
+    }
+
+    fn run_and_read(
+        &mut self,
+        inputs: &[(String, Tensor)],
+        names: Vec<String>,
+    ) -> Result<Vec<(String, Tensor)>> {
         let mut values = Vec::with_capacity(inputs.len());
         for (name, tensor) in inputs {
             values.push((name.as_str().into(), tensor.as_input()?));

@@ -46,9 +46,18 @@ macro_rules! tensors {
             /// # Errors
             /// An element type that sessions do not take, or another number of elements than the shape says.
             pub fn from_f64(element: ElementType, shape: &[usize], numbers: &[f64]) -> Result<Tensor> {
+                Tensor::from_numbers(element, shape, numbers.iter().copied())
+            }
+
+            /// As [`Tensor::from_f64`], of numbers that are made one by one.
+            pub(crate) fn from_numbers(
+                element: ElementType,
+                shape: &[usize],
+                numbers: impl Iterator<Item = f64>,
+            ) -> Result<Tensor> {
                 match element {
                     $(ElementType::$element => {
-                        let elements = numbers.iter().map(|&x| <$rust as Rounded>::rounded(x));
+                        let elements = numbers.map(<$rust as Rounded>::rounded);
                         let array = ArrayD::from_shape_vec(IxDyn(shape), elements.collect())
                             .map_err(|misfit| Error::Usage(format!("the numbers do not fit the shape: {misfit}")))?;
                         Ok(Tensor::$variant(array))
@@ -75,6 +84,15 @@ macro_rules! tensors {
                         Ok(Tensor::$variant(array))
                     })*
                     other => Err(Error::Usage(format!("tensors of type {other} cannot be run"))),
+                }
+            }
+
+            /// The same elements with the axes in opposite order.
+            pub(crate) fn reversed(self) -> Tensor {
+                match self {
+                    $(Tensor::$variant(array) => {
+                        Tensor::$variant(array.reversed_axes().as_standard_layout().into_owned())
+                    })*
                 }
             }
 

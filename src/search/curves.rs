@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::allocate::Curve;
-use super::outputs::{LEAST_SAMPLES, Outputs, samples_of};
+use super::outputs::{LEAST_SAMPLES, Outputs};
 use super::select::Ranking;
 use crate::dimensions::DimensionId;
 use crate::error::Result;
@@ -39,7 +39,7 @@ pub(crate) fn curves(
     }
     let samples = runs.affordable(count(&plans));
     let mut dense = Vec::new();
-    runs.run(runs.analysis.graph().model(), samples, &mut |_, outputs| {
+    runs.run(runs.analysis.graph().model(), samples, &mut |_, _, outputs| {
         dense.push(outputs);
     })?;
     let total = count(&plans);
@@ -55,10 +55,10 @@ pub(crate) fn curves(
             let edited = folded.applied(runs.analysis)?;
             let pruned = prune_to(&edited, &edited.carried(runs.analysis, &positions))?;
             let (mut sum, mut rows) = (0.0, 0);
-            runs.run(&pruned, samples, &mut |number, outputs| {
+            runs.run(&pruned, samples, &mut |number, samples, outputs| {
                 if let Some(dense) = dense.get(number) {
-                    sum += divergence(dense, &outputs);
-                    rows += samples_of(dense);
+                    sum += divergence(dense, &outputs, samples);
+                    rows += samples;
                 }
             })?;
             curve.push((size, sum / rows.max(1) as f64));

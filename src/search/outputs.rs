@@ -41,19 +41,11 @@ fn run_on(session: &mut Session, batch: &Batch) -> Result<Tensors> {
     session.run(&inputs)
 }
 
-/// Number of samples that outputs are of.
-pub(super) fn samples_of(outputs: &Tensors) -> usize {
-    let first = outputs
-        .first()
-        .and_then(|(_, tensor)| tensor.shape().first());
-    first.copied().unwrap_or(1)
-}
-
 impl Outputs<'_> {
     /// Samples that the model can be run on this many times.
     pub(super) fn affordable(&self, runs: usize) -> usize {
         let macs = self.analysis.model_totals().macs.max(1) as f64;
-        let batch = self.analysis.sizes().get("batch").unwrap_or(1).max(1) as f64;
+        let batch = self.analysis.sizes().samples_of_run().max(1) as f64;
         let samples = (BUDGET * batch / macs / runs.max(1) as f64) as usize;
         samples.clamp(LEAST_SAMPLES, MOST_SAMPLES)
     }
@@ -82,18 +74,18 @@ impl Outputs<'_> {
             samples += batch.samples;
             let outputs = run_on(&mut dense, &batch)?;
             for (sum, session) in sums.iter_mut().zip(&mut sessions) {
-                *sum += divergence(&outputs, &run_on(session, &batch)?);
+                *sum += divergence(&outputs, &run_on(session, &batch)?, batch.samples);
             }
         }
         Ok(sums.map(|sum| sum / samples.max(1) as f64))
     }
 
-    /// Runs a model on the first samples.
+    /// Runs a model on the first samples; `each` gets a batch's number, its number of samples, and the outputs.
     pub(super) fn run(
         &self,
         model: &Model,
         samples: usize,
-        each: &mut dyn FnMut(usize, Tensors),
+        each: &mut dyn FnMut(usize, usize, Tensors),
     ) -> Result<()> {
         let mut session = self.session(model)?;
         let (mut seen, mut numbers) = (0, 0);
@@ -108,7 +100,7 @@ impl Outputs<'_> {
                 .iter()
                 .map(|(_, t)| t.shape().iter().product::<usize>());
             numbers += lengths.sum::<usize>();
-            each(number, outputs);
+            each(number, batch.samples, outputs);
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::runtime::Tensor;
 struct Sample {
     inputs: Tensors,
     labels: Option<Labels>,
+    samples: usize,
     dense: Tensors,
 }
 
@@ -48,11 +49,12 @@ fn samples(runs: &Outputs, count: usize) -> Result<Vec<Sample>> {
     runs.run(
         runs.analysis.graph().model(),
         count,
-        &mut |number, dense| {
+        &mut |number, samples, dense| {
             if let Ok(batch) = runs.data.batch(number) {
                 out.push(Sample {
                     inputs: batch.inputs,
                     labels: batch.labels,
+                    samples,
                     dense,
                 });
             }
@@ -97,7 +99,7 @@ fn scores(
 /// The loss of outputs on a batch, summed over its samples.
 fn loss(sample: &Sample, outputs: &Tensors) -> Result<f64> {
     let Some(labels) = &sample.labels else {
-        return Ok(divergence(&sample.dense, outputs));
+        return Ok(divergence(&sample.dense, outputs, sample.samples));
     };
     let first = outputs.first().map(|(_, tensor)| tensor.to_f64());
     let first = first.unwrap_or_default();

@@ -189,6 +189,7 @@ fn pruned(model: &Path, calibrated: bool) -> Result {
         }),
         proof: Proof::Required(RuntimeOptions::default()),
         sizes: Vec::new(),
+        sample_axes: Vec::new(),
         overwrite: Overwrite::Allowed,
     };
     job::prune(model, &options, &mut |_| {}, &mut |_, _| {}).expect("it is pruned");
@@ -222,6 +223,7 @@ fn masked(model: &Path) -> Result {
         store: Store::Dense,
         proof: Proof::Skipped,
         sizes: Vec::new(),
+        sample_axes: Vec::new(),
         overwrite: Overwrite::Allowed,
     };
     job::mask(model, &options, &mut |_| {}, &mut |_, _| {}).expect("it is masked");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::gains::deflated;
 use super::watch::Watch;
-use super::{Overwrite, Proof, RuntimeOptions, analyse, check_target, written_bytes};
+use super::{Overwrite, Proof, RuntimeOptions, analyse_with, check_target, written_bytes};
 use crate::data::DataSource;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
@@ -77,6 +77,8 @@ pub struct MaskOptions {
     pub proof: Proof,
     /// Sizes of dynamic input axes.
     pub sizes: Vec<(String, i64)>,
+    /// The axis of an input that counts samples, or that none does, where the model's symbols do not say it.
+    pub sample_axes: Vec<(String, Option<usize>)>,
     /// Whether the input's own files may be replaced.
     pub overwrite: Overwrite,
 }
@@ -108,6 +110,7 @@ pub struct MaskOptions {
 ///     store: Store::Dense,
 ///     proof: Proof::Skipped,
 ///     sizes: Vec::new(),
+///     sample_axes: Vec::new(),
 ///     overwrite: Overwrite::Refused,
 /// };
 /// let model = "fixtures/trained/lenet_mnist.onnx".as_ref();
@@ -134,7 +137,7 @@ pub fn mask(
     let targets = [options.output.as_deref(), options.mask_out.as_deref()];
     let targets: Vec<PathBuf> = targets.into_iter().flatten().map(Path::to_owned).collect();
     check_target(&model, &targets, options.overwrite)?;
-    let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
+    let analysis = watch.stage("type", || analyse_with(&model, &options.sizes, &options.sample_axes))?;
     let found = watch.stage("mask", || match &options.source {
         MaskSource::Settings(settings) => {
             choose::by_settings(&analysis, settings, &options.calibration, say, progress)

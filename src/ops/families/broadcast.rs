@@ -3,12 +3,16 @@
 
 use crate::axes::{Extent, Type};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Row, row};
+use crate::ops::{Carried, Row, row};
 
-pub(in crate::ops) const ROWS: &[Row] = &[row("Expand", expand), row("Tile", tile)];
+pub(in crate::ops) const ROWS: &[Row] = &[
+    row("Expand", expand).carries(Carried::First),
+    row("Tile", tile).carries(Carried::First),
+];
 
 fn expand(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
+    op.bounded(1, Extent::ONE, Some(Extent::ONE));
     let elements = op.integers(1);
     let elements = elements.ok_or(Unsupported("its target shape is computed at run time"))?;
     let rank = x.len().max(elements.len());
@@ -49,6 +53,7 @@ fn expand(op: &mut Typing) -> Ruling {
 
 fn tile(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
+    op.bounded(1, Extent::ONE, Some(Extent::ONE));
     let repeats = op.integers(1).filter(|repeats| repeats.len() == x.len());
     let repeats = repeats.ok_or(Unsupported("its repeats are computed at run time"))?;
     let mut out = Vec::with_capacity(x.len());

@@ -8,7 +8,10 @@ use crate::ops::state::{Bias, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Row, row};
 
-pub(in crate::ops) const ROWS: &[Row] = &[row("Conv", conv), row("ConvTranspose", conv_transpose)];
+pub(in crate::ops) const ROWS: &[Row] = &[
+    row("Conv", conv).ranked_as(0, 1),
+    row("ConvTranspose", conv_transpose).ranked_as(0, 1),
+];
 
 /// Y[N, M, ..] = sum over C/g, k of X[N, C, ..] * W[M, C/g, k..] + B[M]
 fn conv(op: &mut Typing) -> Ruling {

@@ -4,7 +4,7 @@ use crate::axes::Type;
 use crate::onnx::ElementType;
 use crate::ops::shapes::arithmetic as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Pointwise, Row, Viewing, row};
+use crate::ops::{Carried, Pointwise, Row, Viewing, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Identity", carry)
@@ -12,7 +12,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .viewed(Viewing::Same),
     row("Cast", carry).evaluated(ev::cast).viewed(Viewing::Same),
     row("CastLike", carry).viewed(Viewing::Same),
-    row("Dropout", carry),
+    row("Dropout", carry).carries(Carried::First),
     row("Neg", carry).evaluated(ev::negate),
     row("Relu", unary).pointwise(Pointwise::Positive),
     row("LeakyRelu", unary),
@@ -29,7 +29,9 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Softplus", unary),
     row("Softsign", unary),
     row("Shrink", unary),
-    row("Clip", unary).pointwise(Pointwise::Bounded),
+    row("Clip", unary)
+        .pointwise(Pointwise::Bounded)
+        .carries(Carried::First),
     row("Erf", unary),
     row("Abs", unary),
     row("Sign", unary),
@@ -74,10 +76,16 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .pointwise(Pointwise::Quotient),
     row("Pow", binary),
     row("Mod", binary).evaluated(ev::modulo),
-    row("Min", binary).evaluated(ev::min),
-    row("Max", binary).evaluated(ev::max),
+    row("Min", binary)
+        .evaluated(ev::min)
+        .carries(Carried::From(0)),
+    row("Max", binary)
+        .evaluated(ev::max)
+        .carries(Carried::From(0)),
     row("PRelu", binary),
-    row("Where", binary).evaluated(ev::choose),
+    row("Where", binary)
+        .evaluated(ev::choose)
+        .carries(Carried::From(1)),
     row("Equal", binary)
         .evaluated(ev::equal)
         .yields(ElementType::Bool),
@@ -199,6 +207,7 @@ pub(in crate::ops) fn broadcast_axis(op: &mut Typing, a: Type, b: &Type) -> Ruli
             return Err(Unsupported("the sizes of its inputs do not fit together"));
         }
         let why = "meets a dynamic size";
+        op.agree(&a, b, true);
         op.pin(&a, why);
         op.pin(b, why);
         return Ok(if m.known().is_some() { a } else { b.clone() });

@@ -2,9 +2,11 @@
 
 use crate::ops::shapes::arithmetic as ev;
 use crate::ops::typing::{Ruling, Typing, axis_of};
-use crate::ops::{Row, row};
+use crate::ops::{Carried, Row, row};
 
-pub(in crate::ops) const ROWS: &[Row] = &[row("Gather", gather).evaluated(ev::gather)];
+pub(in crate::ops) const ROWS: &[Row] = &[row("Gather", gather)
+    .evaluated(ev::gather)
+    .carries(Carried::First)];
 
 /// Y[a.., i.., b..] = X[a.., index[i..], b..]
 fn gather(op: &mut Typing) -> Ruling {

@@ -3,13 +3,19 @@
 use crate::axes::{Extent, Type};
 use crate::ops::shapes::arithmetic as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
-use crate::ops::{Row, row};
+use crate::ops::{Carried, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Concat", concat).evaluated(ev::concat),
-    row("Split", split).evaluated(ev::split),
-    row("Slice", slice).evaluated(ev::slice),
-    row("Pad", pad),
+    row("Concat", concat)
+        .evaluated(ev::concat)
+        .carries(Carried::From(0)),
+    row("Split", split)
+        .evaluated(ev::split)
+        .carries(Carried::First),
+    row("Slice", slice)
+        .evaluated(ev::slice)
+        .carries(Carried::First),
+    row("Pad", pad).carries(Carried::First),
 ];
 
 fn concat(op: &mut Typing) -> Ruling {
@@ -97,6 +103,12 @@ struct Cut {
 fn slice(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     let cuts = cuts(op, x.len())?;
+    // Bounds that are inputs are best those of the whole.
+    for cut in &cuts {
+        let size = op.extent(&x[cut.axis]);
+        op.bounded(1, Extent::Known(0), Some(Extent::Known(0)));
+        op.bounded(2, size.clone(), Some(size));
+    }
     let mut out = x.clone();
     let mut starts = vec![None; cuts.len()];
     let mut ends = vec![None; cuts.len()];

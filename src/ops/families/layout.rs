@@ -25,6 +25,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
 
 fn reshape(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
+    op.shapes(1);
     let elements = op.integers(1);
     let elements = elements.ok_or(Unsupported("its target shape is computed at run time"))?;
     let keep_zero = op.int("allowzero", 0) != 0;

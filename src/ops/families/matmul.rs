@@ -9,8 +9,8 @@ use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("MatMul", matmul),
-    row("Gemm", gemm),
+    row("MatMul", matmul).ranked_as(0, 1),
+    row("Gemm", gemm).ranked_as(0, 1),
     row("Einsum", einsum),
 ];
 

@@ -9,9 +9,9 @@ use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("LSTM", |op| recurrent(op, 4)),
-    row("GRU", |op| recurrent(op, 3)),
-    row("RNN", |op| recurrent(op, 1)),
+    row("LSTM", |op| recurrent(op, 4)).ranked_as(0, 1),
+    row("GRU", |op| recurrent(op, 3)).ranked_as(0, 1),
+    row("RNN", |op| recurrent(op, 1)).ranked_as(0, 1),
 ];
 
 /// Slots: X[seq, batch, in], W[dirs, gates*h, in], R[dirs, gates*h, h], B[dirs, 2*gates*h], sequence_lens,
@@ -41,6 +41,7 @@ fn recurrent(op: &mut Typing, gates: usize) -> Ruling {
         op.contract(3, 1);
     }
     op.optional(4)?;
+    op.lengths(4, &x[0]);
     for slot in [5, 6] {
         let Some(state) = op.optional(slot)? else {
             continue;

@@ -87,6 +87,7 @@ fn arg(op: &mut Typing) -> Ruling {
 fn top_k(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     let axis = axis_of(op.int("axis", -1), x.len())?;
+    op.lengths(1, &x[axis]);
     let why = "is ranked";
     op.pin(&x[axis], why);
     let count = match op.int("k", -1) {

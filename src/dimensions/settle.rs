@@ -1,0 +1,134 @@
+//! Dynamic sizes of inputs that follow from what the graph says about them.
+
+use std::collections::BTreeSet;
+
+use super::InputSizes;
+use crate::axes::Extent;
+use crate::ops::{Agreement, State};
+
+/// Sizes that are tried where none can be computed.
+const LARGEST_TRIED: i64 = 2048;
+/// Evaluations for all trials together.
+const MOST_TRIALS: usize = 1 << 20;
+/// Times that all agreements are looked at.
+const ROUNDS: usize = 4;
+
+struct Settling<'a> {
+    state: &'a State,
+    sizes: InputSizes,
+    /// Names of sizes that others have been made to fit.
+    settled: BTreeSet<String>,
+    trials: usize,
+}
+
+/// The sizes with those changed that nobody chose, so that sizes which must agree do.
+pub(super) fn settled(sizes: InputSizes, state: &State) -> InputSizes {
+    let mut seen = BTreeSet::new();
+    let of_inputs = |agreement: &&Agreement| {
+        let names = agreement.sizes.iter().flat_map(|size| state.symbols.names(size));
+        names.into_iter().all(|name| sizes.get(name).is_some())
+    };
+    let mut agreements: Vec<&Agreement> = state.agreements.iter().filter(of_inputs).collect();
+    agreements.retain(|agreement| seen.insert(format!("{agreement:?}")));
+    // What is said in numbers comes first, then what is said of one size alone.
+    agreements.sort_by_key(|agreement| {
+        let known = agreement.sizes.iter().any(|size| size.known().is_some());
+        let alone = agreement.sizes.iter().any(|size| state.symbols.name_of(size).is_some());
+        (!known, !alone, agreement.broadcast)
+    });
+    let mut settling = Settling {
+        state,
+        sizes,
+        settled: BTreeSet::new(),
+        trials: 0,
+    };
+    for _ in 0..ROUNDS {
+        let changed = agreements.iter().filter(|agreement| settling.meet(agreement));
+        if changed.count() == 0 {
+            break;
+        }
+    }
+    settling.sizes
+}
+
+impl Settling<'_> {
+    fn number(&self, size: &Extent) -> Option<i64> {
+        let assign = |name: &str| self.sizes.get(name).unwrap_or(1);
+        self.state.symbols.evaluate(size, &assign)
+    }
+
+    fn holds(&self, agreement: &Agreement) -> bool {
+        let [a, b] = [0, 1].map(|side| self.number(&agreement.sizes[side]));
+        a == b || (agreement.broadcast && (a == Some(1) || b == Some(1)))
+    }
+
+    /// Changes sizes so that the agreement holds; true if there was something to change.
+    fn meet(&mut self, agreement: &Agreement) -> bool {
+        self.fix_samples(agreement);
+        if self.holds(agreement) {
+            return false;
+        }
+        let [a, b] = &agreement.sizes;
+        for (side, other) in [(a, b), (b, a)] {
+            let name = self.state.symbols.name_of(side).filter(|name| self.is_open(name));
+            let size = self.number(other).filter(|&size| size > 0);
+            if let (Some(name), Some(size)) = (name, size) {
+                let name = name.to_owned();
+                self.sizes.set(&name, size);
+                self.settle(agreement);
+                return true;
+            }
+        }
+        let names = [a, b].into_iter().flat_map(|size| self.state.symbols.names(size));
+        let open: BTreeSet<String> = names
+            .filter(|name| self.is_open(name))
+            .map(str::to_owned)
+            .collect();
+        let alone = open.iter().map(std::slice::from_ref);
+        let all: Vec<String> = open.iter().cloned().collect();
+        alone.chain([&all[..]]).any(|names| self.tries(agreement, names))
+    }
+
+    /// Gives all of `names` one size with which the agreement holds, if there is one.
+    fn tries(&mut self, agreement: &Agreement, names: &[String]) -> bool {
+        let before = self.sizes.clone();
+        for size in 1..=LARGEST_TRIED {
+            self.trials += 1;
+            if names.is_empty() || self.trials > MOST_TRIALS {
+                break;
+            }
+            names.iter().for_each(|name| self.sizes.set(name, size));
+            if self.holds(agreement) {
+                self.settle(agreement);
+                return true;
+            }
+        }
+        self.sizes = before;
+        false
+    }
+
+    fn is_open(&self, name: &str) -> bool {
+        self.sizes.is_open(name) && !self.settled.contains(name)
+    }
+
+    fn settle(&mut self, agreement: &Agreement) {
+        for size in &agreement.sizes {
+            let names = self.state.symbols.names(size).into_iter();
+            self.settled.extend(names.map(str::to_owned));
+        }
+    }
+
+    /// A number of samples that must equal a known size, as that of a fixed state, is fixed.
+    fn fix_samples(&mut self, agreement: &Agreement) {
+        let [a, b] = &agreement.sizes;
+        for (side, other) in [(a, b), (b, a)] {
+            let Some(name) = self.state.symbols.name_of(side) else {
+                continue;
+            };
+            let counts = self.sizes.samples().names().any(|other| other == name);
+            if let Some(size) = other.size().filter(|_| counts && !agreement.broadcast) {
+                self.sizes.fix_samples(size);
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The sizes that the dynamic axes of a model's inputs are taken to have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::samples::{SampleAxes, size_name};
+use crate::axes::terms;
+use crate::error::{Error, Result};
+use crate::graph::{DeclaredSize, Graph, Producer, ValueId};
+use crate::ops::declared_shape;
+
+/// Samples of a run where nothing is said.
+const DEFAULT_SAMPLES: i64 = 1;
+/// Size of a dynamic spatial axis of an image where nothing is said.
+const DEFAULT_SPATIAL: i64 = 64;
+/// Size of any other dynamic axis (sequence, features) where nothing is said.
+const DEFAULT_LENGTH: i64 = 16;
+
+/// The sizes that the dynamic axes of the inputs are taken to have: by the name of the axis, or
+/// `INPUT.AXIS` where it has none. Of an axis that is called by an expression, the sizes of its parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputSizes {
+    sizes: BTreeMap<String, i64>,
+    given: BTreeSet<String>,
+    samples: SampleAxes,
+}
+
+/// A dynamic axis of an input.
+struct DynamicAxis {
+    name: String,
+    axis: usize,
+    rank: usize,
+    counts_samples: bool,
+}
+
+/// The inputs of a graph with the sizes that they declare, where their rank is known.
+pub(super) fn inputs(graph: &Graph) -> Vec<(ValueId, Option<Vec<DeclaredSize>>)> {
+    let is_input = |&id: &ValueId| matches!(graph.value(id).producer, Producer::Input(_));
+    let ids = graph.value_ids().filter(is_input);
+    ids.map(|id| (id, declared_shape(graph, id))).collect()
+}
+
+impl InputSizes {
+    /// Defaults for every dynamic axis of `graph`'s inputs, with `given` sizes instead where named.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if `given` names an axis that no input has.
+    pub fn for_graph(graph: &Graph, given: &[(String, i64)]) -> Result<InputSizes> {
+        InputSizes::with_sample_axes(graph, given, &[])
+    }
+
+    /// As [`InputSizes::for_graph`]; `sample_axes` says of inputs which axis counts samples, or that none does.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if `given` names an axis, or `sample_axes` an input or axis, that is not there.
+    pub fn with_sample_axes(
+        graph: &Graph,
+        given: &[(String, i64)],
+        sample_axes: &[(String, Option<usize>)],
+    ) -> Result<InputSizes> {
+        let samples = SampleAxes::of(graph, sample_axes)?;
+        let axes = dynamic_axes(graph, &samples);
+        let (sums, plain): (Vec<_>, Vec<_>) =
+            axes.iter().partition(|axis| terms(&axis.name).is_some());
+        let mut sizes = BTreeMap::new();
+        for axis in &plain {
+            sizes.entry(axis.name.clone()).or_insert(axis.default_size());
+        }
+        for axis in &sums {
+            let parts = terms(&axis.name).into_iter().flatten();
+            for name in parts.flat_map(|(_, names)| names) {
+                sizes.entry(name.to_owned()).or_insert(axis.default_size());
+            }
+        }
+        for (name, size) in given {
+            if !sizes.contains_key(name) {
+                return Err(unknown_axis(name, &sizes));
+            }
+            sizes.insert(name.clone(), *size);
+        }
+        Ok(InputSizes {
+            sizes,
+            given: given.iter().map(|(name, _)| name.clone()).collect(),
+            samples,
+        })
+    }
+
+    /// The size of the axis called `name`.
+    pub fn get(&self, name: &str) -> Option<i64> {
+        self.sizes.get(name).copied()
+    }
+
+    /// Which axes of the inputs count samples.
+    pub fn samples(&self) -> &SampleAxes {
+        &self.samples
+    }
+
+    /// Number of samples of a run at these sizes.
+    pub(crate) fn samples_of_run(&self) -> usize {
+        let named = self.samples.names().find_map(|name| self.get(name));
+        let named = named.and_then(|size| usize::try_from(size).ok());
+        self.samples.fixed().or(named).unwrap_or(1)
+    }
+
+    /// The sizes for a run of this many samples.
+    pub(super) fn with_samples(&self, samples: usize) -> InputSizes {
+        let mut sizes = self.clone();
+        for name in self.samples.names() {
+            let size = i64::try_from(samples).unwrap_or(i64::MAX);
+            sizes.sizes.insert(name.to_owned(), size);
+        }
+        sizes
+    }
+
+    /// True if the size may follow from others: nobody has chosen it.
+    pub(super) fn is_open(&self, name: &str) -> bool {
+        let counts_samples = self.samples.names().any(|other| other == name);
+        self.sizes.contains_key(name) && !self.given.contains(name) && !counts_samples
+    }
+
+    pub(super) fn set(&mut self, name: &str, size: i64) {
+        self.sizes.insert(name.to_owned(), size);
+    }
+
+    /// The graph takes no other number of samples.
+    pub(super) fn fix_samples(&mut self, samples: usize) {
+        self.samples.fix(samples);
+        *self = self.with_samples(samples);
+    }
+}
+
+impl DynamicAxis {
+    fn default_size(&self) -> i64 {
+        match (self.axis, self.rank) {
+            _ if self.counts_samples => DEFAULT_SAMPLES,
+            (2.., 4..) => DEFAULT_SPATIAL,
+            _ => DEFAULT_LENGTH,
+        }
+    }
+}
+
+fn dynamic_axes(graph: &Graph, samples: &SampleAxes) -> Vec<DynamicAxis> {
+    let mut out = Vec::new();
+    for (id, shape) in inputs(graph) {
+        let value = graph.value(id);
+        let shape = shape.unwrap_or_default();
+        for (axis, size) in shape.iter().enumerate() {
+            let Some(name) = size_name(&value.name, axis, size) else {
+                continue;
+            };
+            out.push(DynamicAxis {
+                counts_samples: samples.names().any(|other| other == name),
+                name,
+                axis,
+                rank: shape.len(),
+            });
+        }
+    }
+    out
+}
+
+fn unknown_axis(name: &str, sizes: &BTreeMap<String, i64>) -> Error {
+    let names: Vec<&str> = sizes.keys().map(String::as_str).collect();
+    let dynamic = match names.is_empty() {
+        true => "all input sizes are fixed".to_owned(),
+        false => format!("the dynamic axes are {}", names.join(", ")),
+    };
+    Error::Usage(format!(
+        "the model has no dynamic axis called '{name}'; {dynamic}"
+    ))
+}
