@@ -50,7 +50,16 @@ mod tests {
 
     #[test]
     fn names_stay_names() {
-        for name in ["batch", "batch-size", "unk__12", "floor(s0/2)", "batch size", "a//2", "+", ""] {
+        for name in [
+            "batch",
+            "batch-size",
+            "unk__12",
+            "floor(s0/2)",
+            "batch size",
+            "a//2",
+            "+",
+            "",
+        ] {
             assert_eq!(terms(name), None, "{name}");
         }
     }

@@ -180,7 +180,9 @@ impl Symbols {
             let product = factors.fold(Some(Extent::Known(number)), |product, factor| {
                 product?.mul(&factor)
             });
-            sum = sum.zip(product).and_then(|(sum, product)| sum.add(&product));
+            sum = sum
+                .zip(product)
+                .and_then(|(sum, product)| sum.add(&product));
         }
         sum.unwrap_or_else(|| self.named(text))
     }
@@ -208,7 +210,11 @@ impl Symbols {
             let Extent::Symbolic(terms) = extent else {
                 continue;
             };
-            for symbol in terms.keys().flatten().filter(|symbol| seen.insert(**symbol)) {
+            for symbol in terms
+                .keys()
+                .flatten()
+                .filter(|symbol| seen.insert(**symbol))
+            {
                 match &self.definitions[symbol.0 as usize] {
                     Definition::Free(name) => {
                         names.insert(name.as_str());

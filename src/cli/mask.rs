@@ -8,7 +8,9 @@ use secateur::job::{Calibration, MaskOptions, MaskSource, Proof, Store, mask};
 use secateur::masks::{Amount, Budget, MaskSettings, Pattern, Scope, WeightCriterion};
 use secateur::runtime::Provider;
 
-use super::{Printer, RuntimeFlags, measured, overwrite, parse_number, parse_sample_axis, parse_size};
+use super::{
+    Printer, RuntimeFlags, measured, overwrite, parse_number, parse_sample_axis, parse_size,
+};
 
 /// Zero weights inside the layers: by magnitude, threshold, Wanda or SparseGPT; unstructured, N:M or in
 /// blocks

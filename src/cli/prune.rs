@@ -14,7 +14,9 @@ use secateur::plan::{Cost, CostBudget, Scope, Settings};
 use secateur::recover::Recovery;
 use secateur::runtime::Provider;
 
-use super::{Printer, RuntimeFlags, measured, overwrite, parse_number, parse_sample_axis, parse_size, say};
+use super::{
+    Printer, RuntimeFlags, measured, overwrite, parse_number, parse_sample_axis, parse_size, say,
+};
 
 /// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original
 #[derive(Args, Debug)]

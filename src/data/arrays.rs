@@ -121,7 +121,12 @@ impl Arrays {
     pub(super) fn rows(&self, range: Range<usize>) -> Result<Batch> {
         let samples = range.len();
         let mut inputs = Vec::with_capacity(self.fed.len());
-        for Fed { input, column, axis } in &self.fed {
+        for Fed {
+            input,
+            column,
+            axis,
+        } in &self.fed
+        {
             let element = column.header.element_for(input);
             let part = axis.map(|axis| (axis, range.clone()));
             let tensor = column.read(element.unwrap_or(ElementType::Bfloat16), part)?;
@@ -148,7 +153,9 @@ impl Header {
     fn element_for(&self, input: &Signature) -> Option<ElementType> {
         match self.kind {
             Kind::Number(element) => Some(element),
-            Kind::Raw => input.element.filter(|element| *element == ElementType::Bfloat16),
+            Kind::Raw => input
+                .element
+                .filter(|element| *element == ElementType::Bfloat16),
         }
     }
 }
@@ -248,9 +255,7 @@ impl Column {
         }
         let class = |&number: &f64| match number >= 0.0 {
             true => Ok(number as usize),
-            false => Err(fault(format!(
-                "{number} is no class; classes count from 0"
-            ))),
+            false => Err(fault(format!("{number} is no class; classes count from 0"))),
         };
         let classes = numbers.iter().map(class).collect::<Result<_>>();
         classes.map(Labels::Classes)
@@ -303,7 +308,10 @@ fn archive_arrays(path: &Path) -> Result<Vec<Found>> {
     for index in 0..archive.len() {
         let entry = archive.by_index(index);
         let mut entry = entry.map_err(|reason| broken(path, &reason))?;
-        let name = entry.name().map_err(|reason| broken(path, &reason))?.into_owned();
+        let name = entry
+            .name()
+            .map_err(|reason| broken(path, &reason))?
+            .into_owned();
         if let Some(name) = name.strip_suffix(".npy") {
             out.push(array(&mut entry, name, path, Place::Entry(index))?);
         }

@@ -75,7 +75,12 @@ fn made(
     signatures.iter().map(tensor).collect()
 }
 
-fn draw(generator: &mut ChaCha8Rng, element: ElementType, range: Option<Range>, place: usize) -> f64 {
+fn draw(
+    generator: &mut ChaCha8Rng,
+    element: ElementType,
+    range: Option<Range>,
+    place: usize,
+) -> f64 {
     match range {
         Some((min, max)) => generator.random_range(min..=max.max(min)) as f64,
         None if element.is_float() => normal(generator),
@@ -87,7 +92,9 @@ fn draw(generator: &mut ChaCha8Rng, element: ElementType, range: Option<Range>, 
 /// The shape to run with: declared sizes, and those chosen for dynamic axes.
 fn shape(analysis: &Analysis, signature: &Signature, sizes: &InputSizes) -> Vec<usize> {
     let value = analysis.graph().find(&signature.name);
-    let axes = value.and_then(|value| analysis.state.axes(value)).unwrap_or_default();
+    let axes = value
+        .and_then(|value| analysis.state.axes(value))
+        .unwrap_or_default();
     let chosen = axes.iter().map(|axis| {
         let extent = analysis.state.types.extent(axis);
         usize::try_from(analysis.number_at(&extent, sizes)).unwrap_or(usize::MAX)
@@ -105,7 +112,9 @@ fn shape(analysis: &Analysis, signature: &Signature, sizes: &InputSizes) -> Vec<
 }
 
 fn check_size(signature: &Signature, element: ElementType, shape: &[usize]) -> Result<()> {
-    let count = shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
+    let count = shape
+        .iter()
+        .try_fold(1_usize, |n, &size| n.checked_mul(size));
     let bytes = count.and_then(|count| byte_length(count, element.bits()));
     match bytes.is_some_and(|bytes| bytes <= LARGEST_INPUT) {
         true => Ok(()),
@@ -123,7 +132,9 @@ fn check_size(signature: &Signature, element: ElementType, shape: &[usize]) -> R
 fn target_of(analysis: &Analysis, name: &str) -> Option<NodeId> {
     let value = analysis.graph().find(name)?;
     let mut targets = analysis.state.targets.iter();
-    targets.find(|(target, _)| *target == value).map(|(_, node)| *node)
+    targets
+        .find(|(target, _)| *target == value)
+        .map(|(_, node)| *node)
 }
 
 /// A target shape of one size is whatever there is; one of more cannot be guessed.
@@ -180,15 +191,23 @@ fn sources(analysis: &Analysis, node: NodeId, range: Range) -> Vec<(ValueId, Ran
         return Vec::new();
     };
     let inputs = &analysis.graph().node(node).inputs;
-    let carried = inputs.iter().enumerate().filter(|(slot, _)| row.carries_elements_of(*slot));
-    let mut out: Vec<(ValueId, Range)> =
-        carried.filter_map(|(_, value)| Some(((*value)?, range))).collect();
+    let carried = inputs
+        .iter()
+        .enumerate()
+        .filter(|(slot, _)| row.carries_elements_of(*slot));
+    let mut out: Vec<(ValueId, Range)> = carried
+        .filter_map(|(_, value)| Some(((*value)?, range)))
+        .collect();
     if let [Some(a), Some(b)] = inputs[..] {
         let (known, other) = (constants(analysis, b), constants(analysis, a));
         let moved = |by: i64| (range.0.saturating_add(by), range.1.saturating_add(by));
         match (row.pointwise, known, other) {
-            (Some(Pointwise::Sum), Some((min, max)), _) => out.push((a, (moved(-min).0, moved(-max).1))),
-            (Some(Pointwise::Sum), _, Some((min, max))) => out.push((b, (moved(-min).0, moved(-max).1))),
+            (Some(Pointwise::Sum), Some((min, max)), _) => {
+                out.push((a, (moved(-min).0, moved(-max).1)))
+            }
+            (Some(Pointwise::Sum), _, Some((min, max))) => {
+                out.push((b, (moved(-min).0, moved(-max).1)))
+            }
             (Some(Pointwise::Difference), Some((min, max)), _) => {
                 out.push((a, (moved(max).0, moved(min).1)));
             }
@@ -201,7 +220,10 @@ fn sources(analysis: &Analysis, node: NodeId, range: Range) -> Vec<(ValueId, Ran
 /// The smallest and the largest of a value's integers, where all are known.
 fn constants(analysis: &Analysis, value: ValueId) -> Option<Range> {
     let integers = analysis.state.integers[value.index()].as_ref()?;
-    let known = integers.elements.iter().map(|element| element.as_ref()?.known());
+    let known = integers
+        .elements
+        .iter()
+        .map(|element| element.as_ref()?.known());
     let known: Vec<i64> = known.collect::<Option<_>>()?;
     Some((*known.iter().min()?, *known.iter().max()?))
 }

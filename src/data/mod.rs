@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::graph::{DeclaredSize, Producer, Value, ValueId};
 use crate::onnx::ElementType;
 use crate::ops::declared_shape;
-use crate::graph::{DeclaredSize, Producer, Value, ValueId};
 use crate::runtime::{Signature, Tensor, UnreadOutput};
 
 use arrays::Arrays;
@@ -237,7 +237,11 @@ pub(crate) fn declared_inputs(analysis: &Analysis) -> Vec<Signature> {
     let signature = |(id, value): (ValueId, &Value)| Signature {
         name: value.name.clone(),
         element: graph.element(id),
-        shape: declared_shape(graph, id).iter().flatten().map(size).collect(),
+        shape: declared_shape(graph, id)
+            .iter()
+            .flatten()
+            .map(size)
+            .collect(),
     };
     inputs.map(signature).collect()
 }

@@ -51,7 +51,10 @@ impl Header {
         }
         let wide = start[MAGIC.len()] > 1;
         let digits = take(if wide { 4 } else { 2 })?;
-        let length = digits.iter().rev().fold(0, |n, &byte| n << 8 | usize::from(byte));
+        let length = digits
+            .iter()
+            .rev()
+            .fold(0, |n, &byte| n << 8 | usize::from(byte));
         if length > LONGEST_HEADER {
             return Err("its header is longer than that of any array of numbers".to_owned());
         }
@@ -97,7 +100,11 @@ impl Header {
             bytes.chunks_exact_mut(self.width).for_each(<[u8]>::reverse);
         }
         let tensor = Tensor::from_packed(element, &stored, &bytes)?;
-        Ok(if self.fortran { tensor.reversed() } else { tensor })
+        Ok(if self.fortran {
+            tensor.reversed()
+        } else {
+            tensor
+        })
     }
 }
 
@@ -108,18 +115,26 @@ fn parse(text: &str) -> Option<std::result::Result<Header, String>> {
         Some(text[place..].trim_start().strip_prefix(':')?.trim_start())
     };
     let descriptor = after("descr")?;
-    let Some(descriptor) = descriptor.strip_prefix('\'').and_then(|rest| rest.split('\'').next())
+    let Some(descriptor) = descriptor
+        .strip_prefix('\'')
+        .and_then(|rest| rest.split('\'').next())
     else {
         return Some(Err("its elements have several fields".to_owned()));
     };
     let fortran = after("fortran_order")?.starts_with("True");
     let sizes = after("shape")?.strip_prefix('(')?.split(')').next()?;
-    let sizes = sizes.split(',').map(|size| size.trim().trim_end_matches('L'));
+    let sizes = sizes
+        .split(',')
+        .map(|size| size.trim().trim_end_matches('L'));
     let shape = sizes.filter(|size| !size.is_empty()).map(str::parse);
     let shape: Vec<usize> = shape.collect::<std::result::Result<_, _>>().ok()?;
     let (kind, width) = match element(descriptor.trim_start_matches(['<', '>', '|', '='])) {
         Some(found) => found,
-        None => return Some(Err(format!("its element type '{descriptor}' cannot be read"))),
+        None => {
+            return Some(Err(format!(
+                "its element type '{descriptor}' cannot be read"
+            )));
+        }
     };
     let length = shape.iter().try_fold(width, |n, &size| n.checked_mul(size));
     let Some(length) = length.filter(|&length| length <= isize::MAX as usize) else {
@@ -184,8 +199,18 @@ mod tests {
 
     #[test]
     fn parts_are_cut_along_any_axis_in_both_orders() {
-        let c = file("|u1", "False", "(2, 3, 2)", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
-        let f = file("|u1", "True", "(2, 3, 2)", &[0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11]);
+        let c = file(
+            "|u1",
+            "False",
+            "(2, 3, 2)",
+            &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+        );
+        let f = file(
+            "|u1",
+            "True",
+            "(2, 3, 2)",
+            &[0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11],
+        );
         for axis in 0..3 {
             let part = Some((axis, 1..2));
             assert_eq!(numbers(&c, part.clone()), numbers(&f, part));
@@ -193,15 +218,27 @@ mod tests {
         assert_eq!(numbers(&c, None), numbers(&f, None));
         assert_eq!(
             numbers(&c, Some((1, 1..3))),
-            (vec![2, 2, 2], vec![2.0, 3.0, 4.0, 5.0, 8.0, 9.0, 10.0, 11.0])
+            (
+                vec![2, 2, 2],
+                vec![2.0, 3.0, 4.0, 5.0, 8.0, 9.0, 10.0, 11.0]
+            )
         );
     }
 
     #[test]
     fn single_numbers_halves_and_big_endians_are_read() {
-        assert_eq!(numbers(&file("<i8", "False", "()", &7_i64.to_le_bytes()), None).1, [7.0]);
-        assert_eq!(numbers(&file(">i2", "False", "(2,)", &[1, 0, 0, 2]), None).1, [256.0, 2.0]);
-        assert_eq!(numbers(&file("<f2", "True", "(1,)", &[0, 0x3e]), None).1, [1.5]);
+        assert_eq!(
+            numbers(&file("<i8", "False", "()", &7_i64.to_le_bytes()), None).1,
+            [7.0]
+        );
+        assert_eq!(
+            numbers(&file(">i2", "False", "(2,)", &[1, 0, 0, 2]), None).1,
+            [256.0, 2.0]
+        );
+        assert_eq!(
+            numbers(&file("<f2", "True", "(1,)", &[0, 0x3e]), None).1,
+            [1.5]
+        );
     }
 
     #[test]

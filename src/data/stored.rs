@@ -55,7 +55,10 @@ impl StoredCases {
         let cases = StoredCases {
             folders: case_folders(path),
             inputs: inputs.to_vec(),
-            axes: inputs.iter().map(|input| samples.axis(&input.name)).collect(),
+            axes: inputs
+                .iter()
+                .map(|input| samples.axis(&input.name))
+                .collect(),
         };
         // Every case is read once, so that all misfits are known before anything runs.
         let mut misfits = Vec::new();

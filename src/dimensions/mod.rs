@@ -22,9 +22,9 @@ use crate::onnx::ElementType;
 use crate::ops::{State, type_graph};
 
 pub use cost::Totals;
+pub(crate) use polynomial::{CostPolynomial, Counted};
 pub use samples::SampleAxes;
 pub use sizes::InputSizes;
-pub(crate) use polynomial::{CostPolynomial, Counted};
 
 /// A dimension, by its place in [`Analysis::dimensions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -49,7 +49,9 @@ fn meaning(name: &str) -> Meaning {
     if has(&["batch"]) || matches!(&lower[..], "n" | "b" | "bs") {
         return Meaning::Samples;
     }
-    let lengths = ["seq", "len", "time", "past", "frame", "height", "width", "token"];
+    let lengths = [
+        "seq", "len", "time", "past", "frame", "height", "width", "token",
+    ];
     match has(&lengths) || matches!(&lower[..], "t" | "l" | "s" | "h" | "w") {
         true => Meaning::Length,
         false => Meaning::Unclear,
@@ -84,7 +86,9 @@ impl SampleAxes {
                 Some((_, axis)) => *axis,
                 None => input.sample_axis(shared.as_deref(), &all),
             };
-            found.names.extend(axis.and_then(|axis| input.name_of(axis)));
+            found
+                .names
+                .extend(axis.and_then(|axis| input.name_of(axis)));
             found.axes.insert(input.name.clone(), axis);
         }
         found.take_fixed_batch(&all, given)?;
@@ -95,7 +99,10 @@ impl SampleAxes {
     fn take_fixed_batch(&mut self, all: &[Input], given: &[(String, Option<usize>)]) -> Result<()> {
         if self.axes.values().all(Option::is_none) {
             let first = all.iter().find_map(|input| input.known(0));
-            for input in all.iter().filter(|input| first.is_some() && input.known(0) == first) {
+            for input in all
+                .iter()
+                .filter(|input| first.is_some() && input.known(0) == first)
+            {
                 if !given.iter().any(|(name, _)| *name == input.name) {
                     self.axes.insert(input.name.clone(), Some(0));
                 }

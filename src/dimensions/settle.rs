@@ -25,7 +25,10 @@ struct Settling<'a> {
 pub(super) fn settled(sizes: InputSizes, state: &State) -> InputSizes {
     let mut seen = BTreeSet::new();
     let of_inputs = |agreement: &&Agreement| {
-        let names = agreement.sizes.iter().flat_map(|size| state.symbols.names(size));
+        let names = agreement
+            .sizes
+            .iter()
+            .flat_map(|size| state.symbols.names(size));
         names.into_iter().all(|name| sizes.get(name).is_some())
     };
     let mut agreements: Vec<&Agreement> = state.agreements.iter().filter(of_inputs).collect();
@@ -33,7 +36,10 @@ pub(super) fn settled(sizes: InputSizes, state: &State) -> InputSizes {
     // What is said in numbers comes first, then what is said of one size alone.
     agreements.sort_by_key(|agreement| {
         let known = agreement.sizes.iter().any(|size| size.known().is_some());
-        let alone = agreement.sizes.iter().any(|size| state.symbols.name_of(size).is_some());
+        let alone = agreement
+            .sizes
+            .iter()
+            .any(|size| state.symbols.name_of(size).is_some());
         (!known, !alone, agreement.broadcast)
     });
     let mut settling = Settling {
@@ -43,7 +49,9 @@ pub(super) fn settled(sizes: InputSizes, state: &State) -> InputSizes {
         trials: 0,
     };
     for _ in 0..ROUNDS {
-        let changed = agreements.iter().filter(|agreement| settling.meet(agreement));
+        let changed = agreements
+            .iter()
+            .filter(|agreement| settling.meet(agreement));
         if changed.count() == 0 {
             break;
         }
@@ -70,7 +78,11 @@ impl Settling<'_> {
         }
         let [a, b] = &agreement.sizes;
         for (side, other) in [(a, b), (b, a)] {
-            let name = self.state.symbols.name_of(side).filter(|name| self.is_open(name));
+            let name = self
+                .state
+                .symbols
+                .name_of(side)
+                .filter(|name| self.is_open(name));
             let size = self.number(other).filter(|&size| size > 0);
             if let (Some(name), Some(size)) = (name, size) {
                 let name = name.to_owned();
@@ -79,14 +91,18 @@ impl Settling<'_> {
                 return true;
             }
         }
-        let names = [a, b].into_iter().flat_map(|size| self.state.symbols.names(size));
+        let names = [a, b]
+            .into_iter()
+            .flat_map(|size| self.state.symbols.names(size));
         let open: BTreeSet<String> = names
             .filter(|name| self.is_open(name))
             .map(str::to_owned)
             .collect();
         let alone = open.iter().map(std::slice::from_ref);
         let all: Vec<String> = open.iter().cloned().collect();
-        alone.chain([&all[..]]).any(|names| self.tries(agreement, names))
+        alone
+            .chain([&all[..]])
+            .any(|names| self.tries(agreement, names))
     }
 
     /// Gives all of `names` one size with which the agreement holds, if there is one.

@@ -63,7 +63,9 @@ impl InputSizes {
             axes.iter().partition(|axis| terms(&axis.name).is_some());
         let mut sizes = BTreeMap::new();
         for axis in &plain {
-            sizes.entry(axis.name.clone()).or_insert(axis.default_size());
+            sizes
+                .entry(axis.name.clone())
+                .or_insert(axis.default_size());
         }
         for axis in &sums {
             let parts = terms(&axis.name).into_iter().flatten();

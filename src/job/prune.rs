@@ -74,7 +74,9 @@ pub fn prune(
             .collect::<Vec<_>>(),
         options.overwrite,
     )?;
-    let analysis = watch.stage("type", || analyse_with(&model, &options.sizes, &options.sample_axes))?;
+    let analysis = watch.stage("type", || {
+        analyse_with(&model, &options.sizes, &options.sample_axes)
+    })?;
     let calibrated = match &options.calibration {
         None => None,
         Some(calibration) => {

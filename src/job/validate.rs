@@ -88,7 +88,12 @@ pub fn validate(
         return Err(Error::Signatures { differences });
     }
     let unread = on_cpu.reference.unread_outputs();
-    let data = DataSet::open(&options.source, &declared_inputs(&analysis), &analysis, options.batch)?;
+    let data = DataSet::open(
+        &options.source,
+        &declared_inputs(&analysis),
+        &analysis,
+        options.batch,
+    )?;
     check_labels(&options.gates, &data.batch(0)?)?;
     let settings = ParitySettings {
         providers: match options.providers.is_empty() {

@@ -19,7 +19,9 @@ use crate::onnx::ElementType;
 pub(crate) use families::TABLE;
 pub(crate) use pass::{declared_shape, type_graph};
 pub(crate) use shapes::{Evaluation, Integers, evaluate_node};
-pub(crate) use state::{Agreement, Bias, Contraction, Linear, Mirror, Operand, Role, State, Target};
+pub(crate) use state::{
+    Agreement, Bias, Contraction, Linear, Mirror, Operand, Role, State, Target,
+};
 
 use typing::{Ruling, Typing};
 

@@ -352,7 +352,8 @@ impl Typing<'_> {
     /// States that the numbers at `slot` are a shape that the data has to fit.
     pub(super) fn shapes(&mut self, slot: usize) {
         let value = self.value(slot);
-        let is_input = |value: &ValueId| matches!(self.graph.value(*value).producer, Producer::Input(_));
+        let is_input =
+            |value: &ValueId| matches!(self.graph.value(*value).producer, Producer::Input(_));
         if let Some(value) = value.filter(is_input) {
             self.state.targets.push((value, self.node));
         }

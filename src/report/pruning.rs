@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::RecoveryRow;
-use super::validation::write_unread;
 use super::table::{count, percent, table};
+use super::validation::write_unread;
 use crate::dimensions::Totals;
 use crate::plan::Cost;
 use crate::runtime::UnreadOutput;

@@ -69,7 +69,11 @@ pub(super) fn write_unread(unread: &[UnreadOutput], f: &mut fmt::Formatter<'_>) 
         return Ok(());
     }
     let unread: Vec<String> = unread.iter().map(UnreadOutput::to_string).collect();
-    writeln!(f, "not compared, for they are no tensors of numbers: {}", unread.join(", "))
+    writeln!(
+        f,
+        "not compared, for they are no tensors of numbers: {}",
+        unread.join(", ")
+    )
 }
 
 fn write_provider(lane: &ProviderParity, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -39,9 +39,13 @@ pub(crate) fn curves(
     }
     let samples = runs.affordable(count(&plans));
     let mut dense = Vec::new();
-    runs.run(runs.analysis.graph().model(), samples, &mut |_, _, outputs| {
-        dense.push(outputs);
-    })?;
+    runs.run(
+        runs.analysis.graph().model(),
+        samples,
+        &mut |_, _, outputs| {
+            dense.push(outputs);
+        },
+    )?;
     let total = count(&plans);
     let mut done = 0;
     let mut out = Vec::new();

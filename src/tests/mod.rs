@@ -8,6 +8,7 @@ mod dead;
 mod disguises;
 mod families;
 mod graphs;
+mod inputs;
 mod layers;
 mod masks;
 mod recovery;

@@ -137,7 +137,9 @@ pub fn mask(
     let targets = [options.output.as_deref(), options.mask_out.as_deref()];
     let targets: Vec<PathBuf> = targets.into_iter().flatten().map(Path::to_owned).collect();
     check_target(&model, &targets, options.overwrite)?;
-    let analysis = watch.stage("type", || analyse_with(&model, &options.sizes, &options.sample_axes))?;
+    let analysis = watch.stage("type", || {
+        analyse_with(&model, &options.sizes, &options.sample_axes)
+    })?;
     let found = watch.stage("mask", || match &options.source {
         MaskSource::Settings(settings) => {
             choose::by_settings(&analysis, settings, &options.calibration, say, progress)

@@ -88,6 +88,19 @@ pub(in crate::tests) fn reductions() -> Vec<Case> {
             .node("Cast", "i -> a", &[("to", FLOAT.into())]);
         cases.push(Case::new(operator, read_image(builder, "a"), &[8]));
     }
+    let regions = image(16)
+        .tensor(floats(
+            "rois",
+            &[2, 4],
+            &[0.0, 0.0, 3.0, 3.0, 1.0, 1.0, 4.0, 4.0],
+        ))
+        .ints("of", &[0, 0])
+        .node(
+            "RoiAlign",
+            "h rois of -> a",
+            &[("output_height", 2.into()), ("output_width", 2.into())],
+        );
+    cases.push(Case::new("RoiAlign", read_image(regions, "a"), &[8]));
     let ranked = image(13)
         .ints("k", &[3])
         .node("TopK", "h k -> a i", &[("axis", 2.into())]);
