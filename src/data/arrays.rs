@@ -189,7 +189,7 @@ fn disagreements(analysis: &Analysis, arrays: &[(&Signature, Found)]) -> Vec<Str
         let others = counted.iter().filter(|(_, _, size)| size != expected);
         out.extend(others.map(|(name, axis, size)| {
             format!(
-                "'{name}' has {size} samples along axis {axis}, '{first}' has {expected} along axis {place}; --sample-axis says where samples are counted"
+                "'{name}' has {size} samples along axis {axis}, '{first}' has {expected} along axis {place}; if it is another axis that counts samples, name it"
             )
         }));
     }

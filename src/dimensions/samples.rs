@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sizes::inputs;
 use crate::error::{Error, Result};
-use crate::graph::{DeclaredSize, Graph};
+use crate::graph::{DeclaredSize, Graph, Producer, ValueId};
+use crate::ops::declared_shape;
 
 /// By input the axis that counts samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,13 @@ pub struct SampleAxes {
 struct Input {
     name: String,
     shape: Vec<DeclaredSize>,
+}
+
+/// The inputs of a graph with the sizes that they declare, where their rank is known.
+pub(super) fn inputs(graph: &Graph) -> Vec<(ValueId, Option<Vec<DeclaredSize>>)> {
+    let is_input = |&id: &ValueId| matches!(graph.value(id).producer, Producer::Input(_));
+    let ids = graph.value_ids().filter(is_input);
+    ids.map(|id| (id, declared_shape(graph, id))).collect()
 }
 
 /// The name of a dynamic size; none for a known one.

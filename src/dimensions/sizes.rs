@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::samples::{SampleAxes, size_name};
+use super::samples::{SampleAxes, inputs, size_name};
 use crate::axes::terms;
 use crate::error::{Error, Result};
-use crate::graph::{DeclaredSize, Graph, Producer, ValueId};
-use crate::ops::declared_shape;
+use crate::graph::Graph;
 
 /// Samples of a run where nothing is said.
 const DEFAULT_SAMPLES: i64 = 1;
@@ -30,13 +29,6 @@ struct DynamicAxis {
     axis: usize,
     rank: usize,
     counts_samples: bool,
-}
-
-/// The inputs of a graph with the sizes that they declare, where their rank is known.
-pub(super) fn inputs(graph: &Graph) -> Vec<(ValueId, Option<Vec<DeclaredSize>>)> {
-    let is_input = |&id: &ValueId| matches!(graph.value(id).producer, Producer::Input(_));
-    let ids = graph.value_ids().filter(is_input);
-    ids.map(|id| (id, declared_shape(graph, id))).collect()
 }
 
 impl InputSizes {
