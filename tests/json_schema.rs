@@ -12,11 +12,12 @@ use common::{fixture, json};
 
 /// Documented fields that the runs below cannot show: they need a GPU, stored outputs, zeros, sums or a
 /// dry run.
-const ELSEWHERE: [&str; 6] = [
+const ELSEWHERE: [&str; 7] = [
     "patterns[]",
     "placement[]",
     "provider_drift[]",
     "stored[]",
+    "unread[]",
     "unsupported[]",
     "with[]",
 ];

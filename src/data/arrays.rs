@@ -84,14 +84,8 @@ impl Arrays {
             Some((&array.name, *size))
         });
         let length = counted.map_or(1, |(_, length)| length);
-        if let (Some(label), Some((name, _))) = (&label, counted) {
-            let labels = label.header.shape.first().copied().unwrap_or(0);
-            if labels != length {
-                misfits.push(format!(
-                    "'{LABEL}' has {labels} samples along axis 0, '{name}' has {length}"
-                ));
-            }
-        }
+        misfits
+            .extend(counted.and_then(|(name, length)| label_misfit(label.as_ref()?, name, length)));
         if length == 0 && misfits.is_empty() {
             misfits.push("it is empty".to_owned());
         }
@@ -158,6 +152,13 @@ impl Header {
                 .filter(|element| *element == ElementType::Bfloat16),
         }
     }
+}
+
+/// Labels count samples along their first axis, as many as the array called `name`.
+fn label_misfit(label: &Found, name: &str, length: usize) -> Option<String> {
+    let labels = label.header.shape.first().copied().unwrap_or(0);
+    (labels != length)
+        .then(|| format!("'{LABEL}' has {labels} samples along axis 0, '{name}' has {length}"))
 }
 
 /// Axes that the model calls by one name have one size, in all arrays.
