@@ -297,7 +297,7 @@ fn misfits_of_data_are_named_all_at_once() {
         .code(3)
         .stderr(contains("'x' has type int64, the model takes float32"))
         .stderr(contains("the model has no input 'extra'"))
-        .stderr(contains("'label' has 3 samples, the first input has 4"));
+        .stderr(contains("'label' has 3 samples along axis 0"));
 }
 
 #[test]
