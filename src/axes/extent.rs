@@ -176,9 +176,9 @@ impl Symbols {
         };
         let mut sum = Some(Extent::Known(0));
         for (number, names) in terms {
-            let factors = names.iter().map(|name| self.named(name));
-            let product = factors.fold(Some(Extent::Known(number)), |product, factor| {
-                product?.mul(&factor)
+            let mut factors = names.iter().map(|name| self.named(name));
+            let product = factors.try_fold(Extent::Known(number), |product, factor| {
+                product.mul(&factor)
             });
             sum = sum
                 .zip(product)
