@@ -60,6 +60,7 @@ fn whole(bench: &mut Criterion) {
         calibration: None,
         proof: Proof::Skipped,
         sizes: Vec::new(),
+        strict: false,
         overwrite: Overwrite::Refused,
     };
     let mut group = bench.benchmark_group("whole");

@@ -109,15 +109,13 @@ pub enum Error {
     /// A demand on a candidate does not hold. All are listed.
     #[error("{} gate(s) failed:{}", failed.len(), list(failed))]
     Gates { failed: Vec<String> },
-    /// The pruned model does not equal the masked original.
+    /// The written model does not equal its reference.
     #[error(
-        "verification failed: output '{output}' differs from {reference} by a relative error of {error:.3e} (allowed: {allowed:.0e}); the model was not written, please report this model"
+        "verification failed against {reference}: {fault}; the model was not written, please report this model"
     )]
     Verification {
-        output: String,
         reference: &'static str,
-        error: f64,
-        allowed: f64,
+        fault: ProofFault,
     },
 }
 
@@ -172,6 +170,44 @@ impl Error {
             reason: reason.into(),
         }
     }
+}
+
+/// What a proof found wrong, and where. The messages say what the fields are.
+#[allow(missing_docs)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ProofFault {
+    /// Names, types or shapes of inputs or outputs are others.
+    #[error("{what} went from {before} to {after}")]
+    Signature {
+        what: String,
+        before: String,
+        after: String,
+    },
+    /// onnxruntime does not load or run the model, though it runs the reference.
+    #[error("the model does not run: {reason}")]
+    Refused { reason: String },
+    /// An output is not finite where the reference's is, or the other way round.
+    #[error("output '{output}' is not finite where the reference is, or the other way round")]
+    NotFinite { output: String },
+    /// An output is further from the reference than rounding explains.
+    #[error(
+        "output '{output}' differs by a relative error of {error:.3e}, where rounding allows {allowed:.1e}"
+    )]
+    Beyond {
+        output: String,
+        error: f64,
+        allowed: f64,
+    },
+    /// A value from which an output is computed is further from the reference than rounding explains.
+    #[error(
+        "'{value}', from which output '{output}' is computed, differs by a relative error of {error:.3e}, where rounding allows {allowed:.1e}"
+    )]
+    BeyondWithin {
+        output: String,
+        value: String,
+        error: f64,
+        allowed: f64,
+    },
 }
 
 /// One broken invariant of a graph. The messages say what the fields are.

@@ -177,6 +177,7 @@ pub fn prune_dead(
         calibration: None,
         recovery: None,
         verification: Some(verification),
+        warnings: Vec::new(),
         stages: Vec::new(),
     };
     if let Some(output) = options.output.as_deref() {
@@ -210,6 +211,7 @@ fn verify(original: &Analysis, cleared: &WithoutDead, runtime: &Runtime) -> Resu
             .filter(|row| row.kept < row.size)
             .count(),
         left_out: 0,
+        mixed_by: Vec::new(),
         outputs,
         allowed,
     })

@@ -6,6 +6,7 @@ mod dead;
 mod gains;
 mod inspect;
 mod mask;
+mod proven;
 mod prune;
 mod rounds;
 mod runtime;

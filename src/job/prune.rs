@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::calibrated::{Calibrated, PruneCalibration, Repaired};
+use super::calibrated::{Calibrated, PruneCalibration};
+use super::proven::{Maker, Proven, Voice};
 use super::rounds::Planner;
 use super::watch::Watch;
 use super::{Overwrite, Proof, analyse, check_target};
@@ -13,8 +14,6 @@ use crate::files;
 use crate::onnx::Model;
 use crate::plan::{CostBudget, Decision, Plan, Selection, Settings};
 use crate::report::{BudgetRow, Outcome, PlannedRow, PruneReport};
-use crate::rewrite;
-use crate::validate::{Verification, verify};
 
 /// Version of the JSON document.
 pub(super) const SCHEMA: &str = "secateur.prune/1";
@@ -41,6 +40,8 @@ pub struct PruneOptions {
     pub calibration: Option<PruneCalibration>,
     /// Whether the result is verified.
     pub proof: Proof,
+    /// Whether a failed proof ends the run; else the dimensions at fault are left alone.
+    pub strict: bool,
     /// Sizes of dynamic input axes, for costs and verification.
     pub sizes: Vec<(String, i64)>,
     /// Whether the input's own files may be replaced.
@@ -100,9 +101,31 @@ pub fn prune(
         },
         recovery: None,
         verification: None,
+        warnings: Vec::new(),
         stages: Vec::new(),
     };
     report.budget = budget(&options.source, &report.before, &report.after);
+    let mut plan = plan;
+    let mut made = None;
+    if let Some(output) = output {
+        let maker = Maker {
+            analysis: &analysis,
+            calibrated,
+            proof: &options.proof,
+            strict: options.strict,
+        };
+        let mut voice = Voice {
+            watch: &mut watch,
+            say,
+            progress,
+        };
+        let proven = maker.make(&plan, &mut voice)?;
+        check_target(&model, &proven.model.target_paths(output), options.overwrite)?;
+        report.note(&analysis, &proven)?;
+        report.budget = budget(&options.source, &report.before, &report.after);
+        plan = proven.plan;
+        made = Some((proven.model, output));
+    }
     // The plan is on disk before the model appears, so that a full disk leaves neither.
     let plan_file = options.plan_out.as_deref().map(|target| {
         let text = plan.to_json();
@@ -110,27 +133,7 @@ pub fn prune(
         Ok::<_, Error>((file, target))
     });
     let plan_file = plan_file.transpose()?;
-    if let Some(output) = output {
-        let mut pruned = watch.stage("rewrite", || rewrite::prune(&analysis, &plan))?;
-        check_target(&model, &pruned.target_paths(output), options.overwrite)?;
-        report.after.nodes = node_count(&pruned, report.after);
-        let recovered = match calibrated.filter(|of| of.recovers()) {
-            None => None,
-            Some(calibrated) => {
-                let recover = || calibrated.recover(&analysis, &plan, &pruned, progress);
-                let Repaired { edited, model, row } = watch.stage("recover", recover)?;
-                let kept = row.kept;
-                report.recovery = Some(row);
-                kept.then(|| {
-                    pruned = model;
-                    edited
-                })
-            }
-        };
-        let reference = recovered.as_ref().unwrap_or(&analysis);
-        report.verification = watch.stage("verify", || {
-            prove(reference, &plan, &pruned, &options.proof, say)
-        })?;
+    if let Some((mut pruned, output)) = made {
         stamp(&mut pruned, &plan);
         watch.stage("write", || pruned.save(output))?;
         report.file_bytes_after = Some(super::written_bytes(&pruned, output));
@@ -248,19 +251,22 @@ fn obstacles(analysis: &Analysis, selection: &Selection) -> Vec<String> {
     out
 }
 
-fn prove(
-    analysis: &Analysis,
-    plan: &Plan,
-    pruned: &Model,
-    proof: &Proof,
-    say: &mut dyn FnMut(&str),
-) -> Result<Option<Verification>> {
-    match proof {
-        Proof::Skipped => Ok(None),
-        Proof::Required(runtime) => {
-            let runtime = runtime.load(say)?;
-            verify(analysis, plan, pruned, &runtime).map(Some)
+impl PruneReport {
+    /// What became of the plan.
+    fn note(&mut self, analysis: &Analysis, proven: &Proven) -> Result<()> {
+        self.after = analysis.totals(&proven.plan.kept(analysis)?);
+        self.after.nodes = node_count(&proven.model, self.after);
+        self.recovery.clone_from(&proven.recovery);
+        self.verification.clone_from(&proven.verification);
+        self.warnings.extend(proven.warnings.iter().cloned());
+        for row in &mut self.dimensions {
+            let mut faulty = proven.faulty.iter();
+            if let Some((_, why)) = faulty.find(|(name, _)| *name == row.name) {
+                row.kept = row.size;
+                row.left = Some(why.clone());
+            }
         }
+        Ok(())
     }
 }
 

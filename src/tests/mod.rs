@@ -10,6 +10,7 @@ mod families;
 mod graphs;
 mod layers;
 mod masks;
+mod proof;
 mod recovery;
 mod rewrites;
 mod rules;
