@@ -76,8 +76,9 @@ pub enum Error {
     NothingToPrune { blocked: Vec<String> },
     /// A budget is below what the settings can reach.
     #[error(
-        "at most {:.4} of the {what} were asked for, but the dimensions that may be pruned leave {reachable:.4} at least: allow more with --max-ratio, --min-channels, --round-to or without --exact, --skip and --only; `secateur inspect` says what holds the rest",
-        asked
+        "at most {:.4} of the {what} were asked for, but the dimensions that may be pruned leave {:.4} at least: allow more with --max-ratio, --min-channels, --round-to or without --exact, --skip and --only; `secateur inspect` says what holds the rest",
+        asked,
+        rounded_up(*reachable)
     )]
     Budget {
         what: String,
@@ -249,6 +250,11 @@ fn in_short(names: &[String]) -> String {
         0 => first,
         more => format!("{first} and {more} more"),
     }
+}
+
+/// A share of four digits that can be asked for: what is printed must not be below what is possible.
+fn rounded_up(share: f64) -> f64 {
+    (share * 1e4).ceil() / 1e4
 }
 
 /// Longest list that a message prints in full.

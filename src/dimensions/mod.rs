@@ -6,6 +6,7 @@
 mod cost;
 mod edits;
 mod find;
+mod holders;
 mod names;
 mod polynomial;
 mod products;
@@ -19,6 +20,7 @@ use crate::onnx::ElementType;
 use crate::ops::{State, type_graph};
 
 pub use cost::{InputSizes, Totals};
+pub use holders::Holder;
 pub(crate) use polynomial::{CostPolynomial, Counted};
 
 /// A dimension, by its place in [`Analysis::dimensions`].

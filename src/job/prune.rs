@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::calibrated::{Calibrated, PruneCalibration};
+use super::little;
+use super::outputs::Files;
 use super::proven::{Maker, Proven, Voice};
 use super::rounds::Planner;
 use super::watch::Watch;
-use super::{Overwrite, Proof, analyse, check_target};
+use super::{Overwrite, Proof, analyse, data_path};
 use crate::axes::Kept;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
@@ -48,6 +50,25 @@ pub struct PruneOptions {
     pub overwrite: Overwrite,
 }
 
+impl PruneOptions {
+    /// What is read and written beside the model.
+    fn files(&self) -> Files<'_> {
+        let plan = match &self.source {
+            Source::Plan(path) => Some(path.as_path()),
+            Source::Settings(_) => None,
+        };
+        let calibration = self.calibration.as_ref();
+        let stats = calibration.and_then(|of| of.stats.as_deref());
+        let data = calibration.and_then(|of| data_path(&of.source));
+        let known = stats.filter(|path| path.exists());
+        Files {
+            output: self.output.as_deref(),
+            others: self.plan_out.as_deref().into_iter().chain(stats).collect(),
+            inputs: plan.into_iter().chain(data).chain(known).collect(),
+        }
+    }
+}
+
 /// Prunes the model at `path`. `say` gets a line when something takes long or changes the machine;
 /// `progress` gets what is done and the whole of each step that takes long.
 ///
@@ -63,15 +84,7 @@ pub fn prune(
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     let output = options.output.as_deref();
-    check_target(
-        &model,
-        &output
-            .into_iter()
-            .chain(options.plan_out.as_deref())
-            .map(Path::to_owned)
-            .collect::<Vec<_>>(),
-        options.overwrite,
-    )?;
+    options.files().check(&model, options.overwrite)?;
     let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
     let calibrated = match &options.calibration {
         None => None,
@@ -95,6 +108,7 @@ pub fn prune(
         file_bytes_after: None,
         budget: None,
         dimensions: rows,
+        held: Vec::new(),
         calibration: match calibrated {
             Some(calibrated) => Some(calibrated.row()?),
             None => None,
@@ -120,12 +134,17 @@ pub fn prune(
             progress,
         };
         let proven = maker.make(&plan, &mut voice)?;
-        check_target(&model, &proven.model.target_paths(output), options.overwrite)?;
         report.note(&analysis, &proven)?;
         report.budget = budget(&options.source, &report.before, &report.after);
         plan = proven.plan;
         made = Some((proven.model, output));
     }
+    little::note(
+        &analysis,
+        &options.source,
+        &plan.kept(&analysis)?,
+        &mut report,
+    );
     // The plan is on disk before the model appears, so that a full disk leaves neither.
     let plan_file = options.plan_out.as_deref().map(|target| {
         let text = plan.to_json();

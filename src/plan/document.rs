@@ -143,7 +143,9 @@ impl Plan {
     /// The plan of the dimensions at these places of its list alone.
     pub(crate) fn only(&self, analysis: &Analysis, places: &[usize]) -> Plan {
         let mut plan = self.clone();
-        let chosen = places.iter().filter_map(|&place| self.dimensions.get(place));
+        let chosen = places
+            .iter()
+            .filter_map(|&place| self.dimensions.get(place));
         plan.dimensions = chosen.cloned().collect();
         let kept = plan.positions(analysis).unwrap_or_default();
         plan.initializers = initializers(analysis, &kept);

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::RecoveryRow;
 use super::table::{count, percent, table};
+use super::{HolderRow, RecoveryRow};
 use crate::dimensions::Totals;
 use crate::plan::Cost;
 use crate::validate::Verification;
@@ -31,6 +31,8 @@ pub struct PruneReport {
     pub budget: Option<BudgetRow>,
     /// Every dimension and what became of it.
     pub dimensions: Vec<PlannedRow>,
+    /// What holds the weights that lost nothing, most first.
+    pub held: Vec<HolderRow>,
     /// What was calibrated on; none without data.
     pub calibration: Option<PruneCalibrationRow>,
     /// What recovery did; none without calibration data.

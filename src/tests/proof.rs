@@ -29,9 +29,7 @@ fn with_wrong_channel(plan: &Plan, place: usize) -> Option<Plan> {
     let mut wrong = plan.clone();
     let dimension = &mut wrong.dimensions[place];
     let mut ranked = dimension.kept.clone();
-    ranked.sort_by(|&a, &b| {
-        dimension.scores[b as usize].total_cmp(&dimension.scores[a as usize])
-    });
+    ranked.sort_by(|&a, &b| dimension.scores[b as usize].total_cmp(&dimension.scores[a as usize]));
     let dropped = *ranked.first()?;
     let removed = (0..dimension.size as u32).filter(|channel| !dimension.kept.contains(channel));
     let taken = removed.min_by_key(|&channel| channel.abs_diff(dropped))?;
@@ -104,7 +102,9 @@ fn models(folder: &str) -> Vec<(String, Model)> {
         .map(|entry| entry.path())
         .collect();
     paths.sort();
-    let models = paths.iter().filter(|path| path.extension().is_some_and(|e| e == "onnx"));
+    let models = paths
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "onnx"));
     let model = |path: &std::path::PathBuf| {
         let name = path.file_stem().and_then(|name| name.to_str());
         let model = Model::load(path).expect("a model");
@@ -122,7 +122,12 @@ fn assert_all_found(models: &[(String, Model)]) {
     }
     println!("{tried} wrong cuts, {} missed", missed.len());
     assert!(tried >= 2 * models.len(), "{tried} wrong cuts were tried");
-    assert!(missed.is_empty(), "{} of {tried} missed:\n{}", missed.len(), missed.join("\n"));
+    assert!(
+        missed.is_empty(),
+        "{} of {tried} missed:\n{}",
+        missed.len(),
+        missed.join("\n")
+    );
 }
 
 #[test]
@@ -144,6 +149,8 @@ fn wrong_cuts_of_exported_graphs_are_found() {
         "glu_chunk se_block group_shuffle lenet gru1_cls tcn1d concat3_split".to_owned()
     });
     let zoo = names.split_whitespace();
-    let zoo: Vec<_> = zoo.map(|name| (name.to_owned(), super::zoo::load(name))).collect();
+    let zoo: Vec<_> = zoo
+        .map(|name| (name.to_owned(), super::zoo::load(name)))
+        .collect();
     assert_all_found(&zoo);
 }

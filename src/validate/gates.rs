@@ -231,9 +231,9 @@ fn verdict(
 
 /// The largest relative error of all outputs that have elements; none of them may be without a finite number.
 fn largest_error(outputs: &[Deviation]) -> Result<f64, String> {
-    let without = outputs.iter().find(|output| {
-        output.max_relative.is_none() && output.elements > 0
-    });
+    let without = outputs
+        .iter()
+        .find(|output| output.max_relative.is_none() && output.elements > 0);
     if let Some(output) = without {
         let name = &output.output;
         return Err(format!("output '{name}' has no finite number to compare"));
@@ -247,7 +247,9 @@ fn largest_error(outputs: &[Deviation]) -> Result<f64, String> {
 fn agreement(outputs: &[Deviation]) -> Result<f64, String> {
     let shares = outputs.iter().filter_map(|output| output.top1_agreement);
     let worst = shares.reduce(f64::min);
-    worst.ok_or("no output has rows of classes: its last axis has fewer than two elements".to_owned())
+    worst.ok_or(
+        "no output has rows of classes: its last axis has fewer than two elements".to_owned(),
+    )
 }
 
 fn drop(name: &str, condition: &Condition) -> Result<f64, String> {

@@ -16,5 +16,5 @@ pub use placement::Placement;
 pub use proof::{Blame, Verification, blame, verify, verify_equal};
 
 pub(crate) use gates::check_labels;
-pub(crate) use proof::is_of_the_plan;
 pub(crate) use parity::{refused_fallback, unavailable_provider};
+pub(crate) use proof::is_of_the_plan;

@@ -48,8 +48,8 @@ use crate::plan::Plan;
 use crate::rewrite::{Masks, prune, twin};
 use crate::runtime::Runtime;
 
-pub use bisect::{Blame, blame};
 pub(crate) use bisect::is_of_the_plan;
+pub use bisect::{Blame, blame};
 
 use entries::Entries;
 use pair::Pair;

@@ -87,7 +87,9 @@ impl Pair<'_> {
         for seed in 0..self.draws() {
             let inputs = self.inputs(&reference.inputs(), seed, 1.0)?;
             let expected = reference.run(&inputs)?;
-            let computed = candidate.run(&inputs).map_err(|fault| self.refused(fault))?;
+            let computed = candidate
+                .run(&inputs)
+                .map_err(|fault| self.refused(fault))?;
             same_form(&expected, &computed)?;
             if let Some(whole) = &mut whole {
                 // Other numbers, but the same names, types and shapes.

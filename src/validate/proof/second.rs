@@ -123,9 +123,7 @@ impl<'a> Second<'a> {
         });
         Ok(Second {
             pair,
-            reference: pair
-                .runtime
-                .session_with(&reference, pair.what, &plain)?,
+            reference: pair.runtime.session_with(&reference, pair.what, &plain)?,
             candidate: pair.open(&candidate, &plain)?,
             orders: orders.into_iter().flatten().collect(),
             wide,
