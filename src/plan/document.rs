@@ -147,8 +147,8 @@ impl Plan {
             .iter()
             .filter_map(|&place| self.dimensions.get(place));
         plan.dimensions = chosen.cloned().collect();
-        let kept = plan.positions(analysis).unwrap_or_default();
-        plan.initializers = initializers(analysis, &kept);
+        let kept = plan.positions(analysis);
+        plan.initializers = kept.map_or_else(|_| Vec::new(), |kept| initializers(analysis, &kept));
         plan
     }
 

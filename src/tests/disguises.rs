@@ -189,6 +189,7 @@ fn pruned(model: &Path, calibrated: bool) -> Result {
         }),
         proof: Proof::Required(RuntimeOptions::default()),
         sizes: Vec::new(),
+        strict: false,
         overwrite: Overwrite::Allowed,
     };
     job::prune(model, &options, &mut |_| {}, &mut |_, _| {}).expect("it is pruned");

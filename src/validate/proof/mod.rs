@@ -39,7 +39,6 @@ mod second;
 
 use serde::Serialize;
 
-use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::metrics::OutputDeviation;
@@ -164,7 +163,7 @@ pub fn verify_equal(
         what,
         candidate,
         whole: None,
-        entries: Entries::of(analysis, &Kept::default()),
+        entries: Entries::of(analysis, &analysis.state.types.everything()),
         allowed,
     };
     pair.judge()
