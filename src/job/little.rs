@@ -1,9 +1,8 @@
 //! How little a run did: what still holds the weights, and a warning where almost all that was asked for is there.
 
-use super::prune::Source;
 use crate::axes::Kept;
 use crate::dimensions::{Analysis, Holder};
-use crate::plan::Cost;
+use crate::plan::{Cost, Settings};
 use crate::report::{HolderRow, PruneReport};
 
 /// Less than this share of what was asked for is little.
@@ -14,7 +13,12 @@ const NAMED: usize = 4;
 const CHOSEN: [&str; 3] = ["skipped by", "not named by", "--"];
 
 /// Notes in the report what holds the weights where `kept` stays, with a warning if that is almost all of them.
-pub(super) fn note(analysis: &Analysis, source: &Source, kept: &Kept, report: &mut PruneReport) {
+pub(super) fn note(
+    analysis: &Analysis,
+    settings: Option<&Settings>,
+    kept: &Kept,
+    report: &mut PruneReport,
+) {
     let left = |name: &str| {
         let mut rows = report.dimensions.iter();
         rows.find(|row| row.name == name)?.left.clone()
@@ -23,7 +27,7 @@ pub(super) fn note(analysis: &Analysis, source: &Source, kept: &Kept, report: &m
     let chosen = holders.iter().filter(|holder| is_chosen(&holder.by));
     let chosen: u64 = chosen.map(|holder| holder.params).sum();
     report.held = rows(analysis, holders);
-    let Source::Settings(settings) = source else {
+    let Some(settings) = settings else {
         return;
     };
     let (cost, asked) = match settings.budget {

@@ -139,12 +139,11 @@ pub fn prune(
         plan = proven.plan;
         made = Some((proven.model, output));
     }
-    little::note(
-        &analysis,
-        &options.source,
-        &plan.kept(&analysis)?,
-        &mut report,
-    );
+    let settings = match &options.source {
+        Source::Settings(settings) => Some(settings),
+        Source::Plan(_) => None,
+    };
+    little::note(&analysis, settings, &plan.kept(&analysis)?, &mut report);
     // The plan is on disk before the model appears, so that a full disk leaves neither.
     let plan_file = options.plan_out.as_deref().map(|target| {
         let text = plan.to_json();
