@@ -61,6 +61,7 @@ fn whole(bench: &mut Criterion) {
         proof: Proof::Skipped,
         sizes: Vec::new(),
         sample_axes: Vec::new(),
+        strict: false,
         overwrite: Overwrite::Refused,
     };
     let mut group = bench.benchmark_group("whole");

@@ -76,8 +76,9 @@ pub enum Error {
     NothingToPrune { blocked: Vec<String> },
     /// A budget is below what the settings can reach.
     #[error(
-        "at most {:.4} of the {what} were asked for, but the dimensions that may be pruned leave {reachable:.4} at least: allow more with --max-ratio, --min-channels, --round-to or without --exact, --skip and --only; `secateur inspect` says what holds the rest",
-        asked
+        "at most {:.4} of the {what} were asked for, but the dimensions that may be pruned leave {:.4} at least: allow more with --max-ratio, --min-channels, --round-to or without --exact, --skip and --only; `secateur inspect` says what holds the rest",
+        asked,
+        rounded_up(*reachable)
     )]
     Budget {
         what: String,
@@ -109,15 +110,13 @@ pub enum Error {
     /// A demand on a candidate does not hold. All are listed.
     #[error("{} gate(s) failed:{}", failed.len(), list(failed))]
     Gates { failed: Vec<String> },
-    /// The pruned model does not equal the masked original.
+    /// The written model does not equal its reference.
     #[error(
-        "verification failed: output '{output}' differs from {reference} by a relative error of {error:.3e} (allowed: {allowed:.0e}); the model was not written, please report this model"
+        "verification failed against {reference}: {fault}; the model was not written, please report this model"
     )]
     Verification {
-        output: String,
         reference: &'static str,
-        error: f64,
-        allowed: f64,
+        fault: ProofFault,
     },
 }
 
@@ -174,6 +173,44 @@ impl Error {
     }
 }
 
+/// What a proof found wrong, and where. The messages say what the fields are.
+#[allow(missing_docs)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ProofFault {
+    /// Names, types or shapes of inputs or outputs are others.
+    #[error("{what} went from {before} to {after}")]
+    Signature {
+        what: String,
+        before: String,
+        after: String,
+    },
+    /// onnxruntime does not load or run the model, though it runs the reference.
+    #[error("the model does not run: {reason}")]
+    Refused { reason: String },
+    /// An output is not finite where the reference's is, or the other way round.
+    #[error("output '{output}' is not finite where the reference is, or the other way round")]
+    NotFinite { output: String },
+    /// An output is further from the reference than rounding explains.
+    #[error(
+        "output '{output}' differs by a relative error of {error:.3e}, where rounding allows {allowed:.1e}"
+    )]
+    Beyond {
+        output: String,
+        error: f64,
+        allowed: f64,
+    },
+    /// A value from which an output is computed is further from the reference than rounding explains.
+    #[error(
+        "'{value}', from which output '{output}' is computed, differs by a relative error of {error:.3e}, where rounding allows {allowed:.1e}"
+    )]
+    BeyondWithin {
+        output: String,
+        value: String,
+        error: f64,
+        allowed: f64,
+    },
+}
+
 /// One broken invariant of a graph. The messages say what the fields are.
 #[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -213,6 +250,11 @@ fn in_short(names: &[String]) -> String {
         0 => first,
         more => format!("{first} and {more} more"),
     }
+}
+
+/// A share of four digits that can be asked for: what is printed must not be below what is possible.
+fn rounded_up(share: f64) -> f64 {
+    (share * 1e4).ceil() / 1e4
 }
 
 /// Longest list that a message prints in full.

@@ -74,4 +74,4 @@ mod statistics;
 mod tests;
 pub mod validate;
 
-pub use error::{Class, Error, Fault, Result};
+pub use error::{Class, Error, Fault, ProofFault, Result};

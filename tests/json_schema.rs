@@ -12,7 +12,9 @@ use common::{fixture, json};
 
 /// Documented fields that the runs below cannot show: they need a GPU, stored outputs, zeros, sums or a
 /// dry run.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 9] = [
+    "verification.mixed_by[]",
+    "warnings[]",
     "patterns[]",
     "placement[]",
     "provider_drift[]",

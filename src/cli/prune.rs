@@ -103,7 +103,7 @@ pub struct PruneArgs {
     /// Remove only what zeros have made dead, without loss: channels that nothing reads, or that are constant
     #[arg(long, conflicts_with_all = [
         "plan", "plan_out", "ratio", "params", "macs", "bytes", "scope", "ratio_for", "max_ratio", "criterion", "seed", "skip", "only", "min_channels", "round_to", "exact", "iterations",
-        "no_verify", "calibration",
+        "no_verify", "strict", "calibration",
     ])]
     from_zeros: bool,
     /// Write the plan here
@@ -115,6 +115,9 @@ pub struct PruneArgs {
     /// Do not compare the result with the masked original in onnxruntime
     #[arg(long)]
     no_verify: bool,
+    /// Fail where the proof fails, instead of leaving the dimensions at fault alone
+    #[arg(long, conflicts_with = "no_verify")]
+    strict: bool,
     /// Size of a dynamic input axis, as in batch=2
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
     dims: Vec<(String, i64)>,
@@ -239,6 +242,7 @@ impl PruneArgs {
                 true => Proof::Skipped,
                 false => Proof::Required(self.runtime.options()),
             },
+            strict: self.strict,
             sizes: self.dims,
             sample_axes: self.sample_axes,
             overwrite: overwrite(self.force),

@@ -9,7 +9,7 @@ use crate::graph::{NodeId, ValueId};
 use crate::onnx::element_count;
 
 /// A reason of no interest: no tool could prune these axes.
-const KERNEL: &str = "is a kernel axis";
+pub(super) const KERNEL: &str = "is a kernel axis";
 
 /// Where variables are written and read.
 #[derive(Default)]

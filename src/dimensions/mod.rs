@@ -6,6 +6,7 @@
 mod cost;
 mod edits;
 mod find;
+mod holders;
 mod names;
 mod polynomial;
 mod products;
@@ -22,6 +23,7 @@ use crate::onnx::ElementType;
 use crate::ops::{State, type_graph};
 
 pub use cost::Totals;
+pub use holders::Holder;
 pub(crate) use polynomial::{CostPolynomial, Counted};
 pub use samples::SampleAxes;
 pub use sizes::InputSizes;

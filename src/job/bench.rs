@@ -89,7 +89,7 @@ pub fn bench(
                     provider: provider.clone(),
                     purpose: Purpose::Latency,
                     threads,
-                    profiling: Profiling::Off,
+                    ..SessionOptions::default()
                 };
                 settings.push(measure(&runtime, models, &session, batch, options, peak)?);
             }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::outputs::Files;
 use super::watch::Watch;
-use super::{Overwrite, RuntimeOptions, analyse, check_target, written_bytes};
+use super::{Overwrite, RuntimeOptions, analyse, written_bytes};
 use crate::data::unread_outputs;
 use crate::dead::{Dead, dead_channels};
 use crate::dimensions::Analysis;
@@ -159,8 +160,11 @@ pub fn prune_dead(
 ) -> Result<PruneReport> {
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
-    let targets: Vec<PathBuf> = options.output.iter().cloned().collect();
-    check_target(&model, &targets, options.overwrite)?;
+    let files = Files {
+        output: options.output.as_deref(),
+        ..Files::default()
+    };
+    files.check(&model, options.overwrite)?;
     let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
     let runtime = options.runtime.load(say)?;
     let mut cleared = watch.stage("rewrite", || without_dead_channels(&analysis, &runtime))?;
@@ -175,18 +179,15 @@ pub fn prune_dead(
         file_bytes_after: None,
         budget: None,
         dimensions: cleared.rows,
+        held: Vec::new(),
         calibration: None,
         recovery: None,
         verification: Some(verification),
         unread: unread_outputs(&analysis),
+        warnings: Vec::new(),
         stages: Vec::new(),
     };
     if let Some(output) = options.output.as_deref() {
-        check_target(
-            &model,
-            &cleared.model.target_paths(output),
-            options.overwrite,
-        )?;
         super::stamp(&mut cleared.model, "prune --from-zeros", model.hash());
         watch.stage("write", || cleared.model.save(output))?;
         report.file_bytes_after = Some(written_bytes(&cleared.model, output));
@@ -212,6 +213,7 @@ fn verify(original: &Analysis, cleared: &WithoutDead, runtime: &Runtime) -> Resu
             .filter(|row| row.kept < row.size)
             .count(),
         left_out: 0,
+        mixed_by: Vec::new(),
         outputs,
         allowed,
     })

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::analyse;
+use super::{analyse, little};
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -43,6 +43,10 @@ pub fn inspect(path: &Path, sizes: &[(String, i64)]) -> Result<Inspection> {
         dimensions: dimensions.map(|d| row(&analysis, d)).collect(),
         blocked: blocked.collect(),
         unsupported: unsupported.collect(),
+        held: little::rows(
+            &analysis,
+            analysis.holders(&analysis.state.types.everything(), &|_| None),
+        ),
     })
 }
 

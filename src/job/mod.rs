@@ -5,7 +5,10 @@ mod calibrated;
 mod dead;
 mod gains;
 mod inspect;
+mod little;
 mod mask;
+mod outputs;
+mod proven;
 mod prune;
 mod rounds;
 mod runtime;
@@ -16,8 +19,9 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 
+use crate::data::DataSource;
 use crate::dimensions::{Analysis, InputSizes};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::Graph;
 use crate::onnx::Model;
 use crate::runtime::{Library, Package, Provider, Runtime};
@@ -95,22 +99,13 @@ fn analyse_with(
     Ok(Analysis::new(graph, sizes))
 }
 
-/// Refuses to write over a file that the model is read from.
-fn check_target(source: &Model, targets: &[PathBuf], overwrite: Overwrite) -> Result<()> {
-    if overwrite == Overwrite::Allowed {
-        return Ok(());
+/// Path of a data source, where it is one.
+fn data_path(source: &DataSource) -> Option<&Path> {
+    match source {
+        DataSource::Path(path) => Some(path),
+        DataSource::Images(images) => Some(&images.folder),
+        DataSource::Random { .. } => None,
     }
-    let real = |path: &Path| path.canonicalize().ok();
-    for target in targets {
-        let same = |path: &Path| real(target).is_some() && real(path) == real(target);
-        if source.source_paths().any(same) {
-            return Err(Error::Usage(format!(
-                "{} is a file of the model that is read; name another output or use --force",
-                target.display()
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Whether the input's own files may be replaced.

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::calibrated::{Calibrated, PruneCalibration, Repaired};
+use super::calibrated::{Calibrated, PruneCalibration};
+use super::little;
+use super::outputs::Files;
+use super::proven::{Maker, Proven, Voice};
 use super::rounds::Planner;
 use super::watch::Watch;
-use super::{Overwrite, Proof, analyse_with, check_target};
+use super::{Overwrite, Proof, analyse_with, data_path};
 use crate::axes::Kept;
 use crate::data::unread_outputs;
 use crate::dimensions::{Analysis, Totals};
@@ -14,8 +17,6 @@ use crate::files;
 use crate::onnx::Model;
 use crate::plan::{CostBudget, Decision, Plan, Selection, Settings};
 use crate::report::{BudgetRow, Outcome, PlannedRow, PruneReport};
-use crate::rewrite;
-use crate::validate::{Verification, verify};
 
 /// Version of the JSON document.
 pub(super) const SCHEMA: &str = "secateur.prune/1";
@@ -42,12 +43,33 @@ pub struct PruneOptions {
     pub calibration: Option<PruneCalibration>,
     /// Whether the result is verified.
     pub proof: Proof,
+    /// Whether a failed proof ends the run; else the dimensions at fault are left alone.
+    pub strict: bool,
     /// Sizes of dynamic input axes, for costs and verification.
     pub sizes: Vec<(String, i64)>,
     /// The axis of an input that counts samples, or that none does, where the model's symbols do not say it.
     pub sample_axes: Vec<(String, Option<usize>)>,
     /// Whether the input's own files may be replaced.
     pub overwrite: Overwrite,
+}
+
+impl PruneOptions {
+    /// What is read and written beside the model.
+    fn files(&self) -> Files<'_> {
+        let plan = match &self.source {
+            Source::Plan(path) => Some(path.as_path()),
+            Source::Settings(_) => None,
+        };
+        let calibration = self.calibration.as_ref();
+        let stats = calibration.and_then(|of| of.stats.as_deref());
+        let data = calibration.and_then(|of| data_path(&of.source));
+        let known = stats.filter(|path| path.exists());
+        Files {
+            output: self.output.as_deref(),
+            others: self.plan_out.as_deref().into_iter().chain(stats).collect(),
+            inputs: plan.into_iter().chain(data).chain(known).collect(),
+        }
+    }
 }
 
 /// Prunes the model at `path`. `say` gets a line when something takes long or changes the machine;
@@ -65,15 +87,7 @@ pub fn prune(
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     let output = options.output.as_deref();
-    check_target(
-        &model,
-        &output
-            .into_iter()
-            .chain(options.plan_out.as_deref())
-            .map(Path::to_owned)
-            .collect::<Vec<_>>(),
-        options.overwrite,
-    )?;
+    options.files().check(&model, options.overwrite)?;
     let analysis = watch.stage("type", || {
         analyse_with(&model, &options.sizes, &options.sample_axes)
     })?;
@@ -99,6 +113,7 @@ pub fn prune(
         file_bytes_after: None,
         budget: None,
         dimensions: rows,
+        held: Vec::new(),
         calibration: match calibrated {
             Some(calibrated) => Some(calibrated.row()?),
             None => None,
@@ -106,9 +121,35 @@ pub fn prune(
         recovery: None,
         verification: None,
         unread: unread_outputs(&analysis),
+        warnings: Vec::new(),
         stages: Vec::new(),
     };
     report.budget = budget(&options.source, &report.before, &report.after);
+    let mut plan = plan;
+    let mut made = None;
+    if let Some(output) = output {
+        let maker = Maker {
+            analysis: &analysis,
+            calibrated,
+            proof: &options.proof,
+            strict: options.strict,
+        };
+        let mut voice = Voice {
+            watch: &mut watch,
+            say,
+            progress,
+        };
+        let proven = maker.make(&plan, &mut voice)?;
+        report.note(&analysis, &proven)?;
+        report.budget = budget(&options.source, &report.before, &report.after);
+        plan = proven.plan;
+        made = Some((proven.model, output));
+    }
+    let settings = match &options.source {
+        Source::Settings(settings) => Some(settings),
+        Source::Plan(_) => None,
+    };
+    little::note(&analysis, settings, &plan.kept(&analysis)?, &mut report);
     // The plan is on disk before the model appears, so that a full disk leaves neither.
     let plan_file = options.plan_out.as_deref().map(|target| {
         let text = plan.to_json();
@@ -116,27 +157,7 @@ pub fn prune(
         Ok::<_, Error>((file, target))
     });
     let plan_file = plan_file.transpose()?;
-    if let Some(output) = output {
-        let mut pruned = watch.stage("rewrite", || rewrite::prune(&analysis, &plan))?;
-        check_target(&model, &pruned.target_paths(output), options.overwrite)?;
-        report.after.nodes = node_count(&pruned, report.after);
-        let recovered = match calibrated.filter(|of| of.recovers()) {
-            None => None,
-            Some(calibrated) => {
-                let recover = || calibrated.recover(&analysis, &plan, &pruned, progress);
-                let Repaired { edited, model, row } = watch.stage("recover", recover)?;
-                let kept = row.kept;
-                report.recovery = Some(row);
-                kept.then(|| {
-                    pruned = model;
-                    edited
-                })
-            }
-        };
-        let reference = recovered.as_ref().unwrap_or(&analysis);
-        report.verification = watch.stage("verify", || {
-            prove(reference, &plan, &pruned, &options.proof, say)
-        })?;
+    if let Some((mut pruned, output)) = made {
         stamp(&mut pruned, &plan);
         watch.stage("write", || pruned.save(output))?;
         report.file_bytes_after = Some(super::written_bytes(&pruned, output));
@@ -254,19 +275,22 @@ fn obstacles(analysis: &Analysis, selection: &Selection) -> Vec<String> {
     out
 }
 
-fn prove(
-    analysis: &Analysis,
-    plan: &Plan,
-    pruned: &Model,
-    proof: &Proof,
-    say: &mut dyn FnMut(&str),
-) -> Result<Option<Verification>> {
-    match proof {
-        Proof::Skipped => Ok(None),
-        Proof::Required(runtime) => {
-            let runtime = runtime.load(say)?;
-            verify(analysis, plan, pruned, &runtime).map(Some)
+impl PruneReport {
+    /// What became of the plan.
+    fn note(&mut self, analysis: &Analysis, proven: &Proven) -> Result<()> {
+        self.after = analysis.totals(&proven.plan.kept(analysis)?);
+        self.after.nodes = node_count(&proven.model, self.after);
+        self.recovery.clone_from(&proven.recovery);
+        self.verification.clone_from(&proven.verification);
+        self.warnings.extend(proven.warnings.iter().cloned());
+        for row in &mut self.dimensions {
+            let mut faulty = proven.faulty.iter();
+            if let Some((_, why)) = faulty.find(|(name, _)| *name == row.name) {
+                row.kept = row.size;
+                row.left = Some(why.clone());
+            }
         }
+        Ok(())
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Overwrite, analyse, check_target};
+use super::outputs::Files;
+use super::{Overwrite, analyse};
 use crate::error::Result;
 use crate::onnx::Model;
 use crate::plan::Plan;
@@ -23,9 +24,14 @@ pub struct TwinOptions {
 /// A bad model or plan, or an output that cannot be written.
 pub fn twin(path: &Path, plan: &Path, output: &Path, options: TwinOptions) -> Result<()> {
     let model = Model::load(path)?;
+    let files = Files {
+        output: Some(output),
+        inputs: vec![plan],
+        ..Files::default()
+    };
+    files.check(&model, options.overwrite)?;
     let plan = Plan::load(plan)?;
     let analysis = analyse(&model, &[])?;
     let twin = rewrite::twin(&analysis, &plan, options.masks)?;
-    check_target(&model, &twin.target_paths(output), options.overwrite)?;
     twin.save(output)
 }

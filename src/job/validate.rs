@@ -137,7 +137,14 @@ pub fn validate(
 fn failed(gates: &[GateRow]) -> Option<Error> {
     let failed = gates.iter().filter(|row| !row.passed);
     let failed: Vec<String> = failed
-        .map(|row| format!("{} on {}: found {:.6}", row.gate, row.provider, row.found))
+        .map(|row| {
+            let found = match (row.found, &row.unmeasured) {
+                (Some(found), _) => format!("found {found:.6}"),
+                (None, Some(why)) => format!("not measured: {why}"),
+                (None, None) => "not measured".to_owned(),
+            };
+            format!("{} on {}: {found}", row.gate, row.provider)
+        })
         .collect();
     (!failed.is_empty()).then_some(Error::Gates { failed })
 }

@@ -2,39 +2,39 @@
 
 use serde::Serialize;
 
+use super::divergence::Logs;
 use crate::error::{Error, Result};
 use crate::runtime::Tensor;
 
 /// Classes that count as found in a top-5 comparison.
 pub(super) const TOP: usize = 5;
-/// A row whose numbers add up to 1 within this is taken for probabilities already.
-const SUM_OF_PROBABILITIES: f64 = 1e-3;
-/// Probabilities below this count as this in a logarithm.
-const SMALLEST_PROBABILITY: f64 = 1e-12;
 
-/// Deviations of one output over all samples.
+/// Deviations of one output over all samples. What could not be measured is none: an output without a finite
+/// number, without rows of two or more, or with an angle or share of nothing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Deviation {
     /// The output.
     pub output: String,
+    /// Its numbers over all samples.
+    pub elements: u64,
     /// Largest absolute difference.
-    pub max_absolute: f64,
+    pub max_absolute: Option<f64>,
     /// Mean absolute difference.
-    pub mean_absolute: f64,
+    pub mean_absolute: Option<f64>,
     /// Largest absolute difference over the largest absolute reference.
-    pub max_relative: f64,
+    pub max_relative: Option<f64>,
     /// Mean absolute difference over the mean absolute reference.
-    pub mean_relative: f64,
+    pub mean_relative: Option<f64>,
     /// Cosine of the angle between the two, all samples as one vector.
-    pub cosine: f64,
+    pub cosine: Option<f64>,
     /// Signal to difference in decibels; infinite for equal outputs.
-    pub sqnr_db: f64,
+    pub sqnr_db: Option<f64>,
     /// Mean Kullback-Leibler divergence of the softmax along the last axis, reference to candidate.
-    pub kl: f64,
+    pub kl: Option<f64>,
     /// Share of rows with the same largest element.
-    pub top1_agreement: f64,
+    pub top1_agreement: Option<f64>,
     /// Share of rows whose largest reference element is among the candidate's five largest.
-    pub top5_agreement: f64,
+    pub top5_agreement: Option<f64>,
     /// Numbers of the candidate that are NaN or infinite where the reference's are not.
     pub not_finite: u64,
 }
@@ -42,6 +42,7 @@ pub struct Deviation {
 /// Sums from which a [`Deviation`] follows.
 #[derive(Clone, Debug, Default)]
 struct Sums {
+    elements: u64,
     count: f64,
     difference: f64,
     difference_squared: f64,
@@ -125,6 +126,7 @@ pub(crate) fn counterpart<'a>(
 
 impl Sums {
     fn add(&mut self, reference: &[f64], candidate: &[f64], row: usize) {
+        self.elements += reference.len() as u64;
         for (&a, &b) in reference.iter().zip(candidate) {
             if !a.is_finite() || !b.is_finite() {
                 self.not_finite += u64::from(a.is_finite());
@@ -144,9 +146,10 @@ impl Sums {
         if row < 2 {
             return;
         }
+        let logs = Logs::of(reference, row);
         for (a, b) in reference.chunks_exact(row).zip(candidate.chunks_exact(row)) {
             self.rows += 1.0;
-            self.divergence += divergence(a, b);
+            self.divergence += logs.divergence(a, b);
             let best = largest(a);
             self.top1 += f64::from(best == largest(b));
             self.top5 += f64::from(rank(b, best) < TOP);
@@ -154,30 +157,32 @@ impl Sums {
     }
 
     fn finish(&self, name: &str) -> Deviation {
+        let measured = |number: f64| (self.count > 0.0).then_some(number);
+        // Nothing of nothing is no difference; something of nothing is infinite.
         let ratio = |part: f64, whole: f64| match whole {
             0.0 if part == 0.0 => 0.0,
             whole => part / whole,
         };
+        let by_row = |sum: f64| (self.rows > 0.0).then(|| sum / self.rows);
         let norm = (self.reference_squared * self.candidate_squared).sqrt();
+        let cosine = match norm > 0.0 {
+            true => Some(self.product / norm),
+            // Two vectors of zeros are the same; one of them has no direction.
+            false => (self.reference_squared == self.candidate_squared).then_some(1.0),
+        };
+        let signal = 10.0 * (self.reference_squared / self.difference_squared).log10();
         Deviation {
             output: name.to_owned(),
-            max_absolute: self.largest_difference,
-            mean_absolute: ratio(self.difference, self.count),
-            max_relative: ratio(self.largest_difference, self.largest_reference),
-            mean_relative: ratio(self.difference, self.reference),
-            cosine: if norm > 0.0 { self.product / norm } else { 1.0 },
-            sqnr_db: 10.0 * (self.reference_squared / self.difference_squared).log10(),
-            kl: ratio(self.divergence, self.rows),
-            top1_agreement: if self.rows > 0.0 {
-                self.top1 / self.rows
-            } else {
-                1.0
-            },
-            top5_agreement: if self.rows > 0.0 {
-                self.top5 / self.rows
-            } else {
-                1.0
-            },
+            elements: self.elements,
+            max_absolute: measured(self.largest_difference),
+            mean_absolute: measured(self.difference / self.count),
+            max_relative: measured(ratio(self.largest_difference, self.largest_reference)),
+            mean_relative: measured(ratio(self.difference, self.reference)),
+            cosine: cosine.and_then(measured),
+            sqnr_db: measured(signal).filter(|signal| !signal.is_nan()),
+            kl: by_row(self.divergence),
+            top1_agreement: by_row(self.top1),
+            top5_agreement: by_row(self.top5),
             not_finite: self.not_finite,
         }
     }
@@ -203,27 +208,6 @@ pub(super) fn rank(row: &[f64], place: usize) -> usize {
     row.iter().enumerate().filter(|&pair| before(pair)).count()
 }
 
-/// KL(softmax(a) || softmax(b)); rows that are probabilities already are taken as they are.
-fn divergence(a: &[f64], b: &[f64]) -> f64 {
-    let (p, q) = (probabilities(a), probabilities(b));
-    let term = |(p, q): (&f64, &f64)| match *p > 0.0 {
-        true => p * (p.max(SMALLEST_PROBABILITY) / q.max(SMALLEST_PROBABILITY)).ln(),
-        false => 0.0,
-    };
-    p.iter().zip(&q).map(term).sum()
-}
-
-pub(super) fn probabilities(row: &[f64]) -> Vec<f64> {
-    let sum: f64 = row.iter().sum();
-    if (sum - 1.0).abs() < SUM_OF_PROBABILITIES && row.iter().all(|&x| x >= 0.0) {
-        return row.to_vec();
-    }
-    let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let powers: Vec<f64> = row.iter().map(|x| (x - top).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,14 +217,16 @@ mod tests {
         let mut sums = Sums::default();
         sums.add(&[3.0, -4.0, 0.0, 1.0], &[3.0, -2.0, 0.0, 2.0], 2);
         let found = sums.finish("y");
-        assert_eq!(found.max_absolute, 2.0);
-        assert_eq!(found.mean_absolute, 0.75);
-        assert_eq!(found.max_relative, 0.5);
-        assert_eq!(found.mean_relative, 3.0 / 8.0);
+        assert_eq!(found.max_absolute, Some(2.0));
+        assert_eq!(found.mean_absolute, Some(0.75));
+        assert_eq!(found.max_relative, Some(0.5));
+        assert_eq!(found.mean_relative, Some(3.0 / 8.0));
         // 9 + 8 + 2 = 19 over sqrt(26 * 17)
-        assert!((found.cosine - 19.0 / (26.0_f64 * 17.0).sqrt()).abs() < 1e-12);
-        assert!((found.sqnr_db - 10.0 * (26.0_f64 / 5.0).log10()).abs() < 1e-12);
-        assert_eq!(found.top1_agreement, 1.0);
+        let cosine = found.cosine.expect("an angle");
+        assert!((cosine - 19.0 / (26.0_f64 * 17.0).sqrt()).abs() < 1e-12);
+        let signal = found.sqnr_db.expect("a ratio");
+        assert!((signal - 10.0 * (26.0_f64 / 5.0).log10()).abs() < 1e-12);
+        assert_eq!(found.top1_agreement, Some(1.0));
     }
 
     #[test]
@@ -248,9 +234,25 @@ mod tests {
         let mut sums = Sums::default();
         sums.add(&[1.0, 2.0, f64::NAN], &[1.0, f64::NAN, 0.0], 3);
         assert_eq!(sums.finish("y").not_finite, 1);
-        assert!(divergence(&[1.0, 2.0], &[1.0, 2.0]).abs() < 1e-12);
+        let mut sums = Sums::default();
         // ln 2 apart with probabilities 1 and 1/2.
-        assert!((divergence(&[1.0, 0.0], &[0.5, 0.5]) - 2.0_f64.ln()).abs() < 1e-9);
+        sums.add(&[1.0, 0.0], &[0.5, 0.5], 2);
+        let divergence = sums.finish("y").kl.expect("rows");
+        assert!((divergence - 2.0_f64.ln()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_was_not_measured_has_no_number() {
+        let mut sums = Sums::default();
+        sums.add(&[f64::NAN, f64::INFINITY], &[f64::NAN, 1.0], 1);
+        let found = sums.finish("y");
+        assert_eq!((found.max_relative, found.cosine), (None, None));
+        assert_eq!((found.kl, found.top1_agreement), (None, None));
+        let mut sums = Sums::default();
+        sums.add(&[0.0, 0.0], &[0.0, 1.0], 1);
+        let found = sums.finish("y");
+        assert_eq!(found.max_relative, Some(f64::INFINITY));
+        assert_eq!(found.cosine, None);
     }
 
     #[test]
@@ -266,11 +268,11 @@ mod tests {
         assert!(
             sums.finish()
                 .iter()
-                .all(|output| output.max_absolute == 0.0)
+                .all(|output| output.max_absolute == Some(0.0))
         );
         let mut stored = Deviations::default();
         stored.add(&[named("", 2.0)], &swapped).expect("they fit");
-        assert_eq!(stored.finish()[0].max_absolute, 0.0);
+        assert_eq!(stored.finish()[0].max_absolute, Some(0.0));
     }
 
     #[test]

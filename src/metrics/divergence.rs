@@ -55,7 +55,8 @@ pub(crate) enum Logs {
 }
 
 impl Logs {
-    /// What rows like these hold: logits, unless all are probabilities.
+    /// What rows like these hold: logits, unless all of them are of no negative number and add up to 1. All
+    /// rows of a tensor decide together: of logits a single row may add up to 1 by chance.
     pub(crate) fn of(rows: &[f64], classes: usize) -> Logs {
         let probabilities = |row: &[f64]| {
             let sum = row.iter().sum::<f64>();
@@ -74,8 +75,8 @@ impl Logs {
         }
     }
 
-    /// Kullback-Leibler divergence.
-    fn divergence(self, from: &[f64], to: &[f64]) -> f64 {
+    /// Kullback-Leibler divergence of a row to another of the same kind.
+    pub(super) fn divergence(self, from: &[f64], to: &[f64]) -> f64 {
         let (from, to) = (self.row(from), self.row(to));
         let pairs = from.iter().zip(&to);
         pairs.map(|(a, b)| a.exp() * (a - b)).sum::<f64>().max(0.0)
@@ -107,6 +108,15 @@ mod tests {
         let p = 1.0 / (1.0 + 1_f64.exp());
         let expected = (1.0 - 2.0 * p) * ((1.0 - p) / p).ln();
         assert!((logits - expected).abs() < 1e-6 && (same - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn one_row_of_logits_makes_all_rows_logits() {
+        let rows = [0.25, 0.75, -1.0, 2.0];
+        assert!(matches!(Logs::of(&rows, 2), Logs::OfLogits));
+        assert!(matches!(Logs::of(&rows[..2], 2), Logs::OfProbabilities));
+        let of_logits = divergence(&tensor(&[2, 2], &rows), &tensor(&[2, 2], &rows), 2);
+        assert!(of_logits.abs() < 1e-9);
     }
 
     #[test]

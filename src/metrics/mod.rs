@@ -6,11 +6,12 @@ mod divergence;
 mod scores;
 mod task;
 
-pub use compare::{OutputDeviation, compare};
+pub use compare::OutputDeviation;
 pub use deviation::Deviation;
 pub use scores::ClassRow;
 pub use task::{Metric, TaskReport};
 
+pub(crate) use compare::{Gap, same_form, spread};
 pub(crate) use deviation::{Deviations, counterpart};
 pub(crate) use divergence::{Logs, divergence};
 pub(crate) use task::Task;

@@ -140,6 +140,18 @@ impl Plan {
         plan
     }
 
+    /// The plan of the dimensions at these places of its list alone.
+    pub(crate) fn only(&self, analysis: &Analysis, places: &[usize]) -> Plan {
+        let mut plan = self.clone();
+        let chosen = places
+            .iter()
+            .filter_map(|&place| self.dimensions.get(place));
+        plan.dimensions = chosen.cloned().collect();
+        let kept = plan.positions(analysis);
+        plan.initializers = kept.map_or_else(|_| Vec::new(), |kept| initializers(analysis, &kept));
+        plan
+    }
+
     /// The kept positions as the rewriter needs them.
     ///
     /// # Errors

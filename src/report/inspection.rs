@@ -28,6 +28,19 @@ pub struct Inspection {
     pub blocked: Vec<BlockedRow>,
     /// Operators that hold what they touch.
     pub unsupported: Vec<UnsupportedRow>,
+    /// What holds the weights that no dimension occurs in, most first.
+    pub held: Vec<HolderRow>,
+}
+
+/// Weights that something holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct HolderRow {
+    /// The operator or the end of the graph, and why.
+    pub by: String,
+    /// Numbers in the weights.
+    pub params: u64,
+    /// The share of all weights, those in bodies included.
+    pub share: f64,
 }
 
 /// A prunable dimension.
@@ -111,11 +124,33 @@ impl fmt::Display for Inspection {
                 row.operator, row.reason
             )?;
         }
-        Ok(())
+        self.write_held(f)
     }
 }
 
 impl Inspection {
+    fn write_held(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let mut rows = table(
+            &[
+                "weights that cannot be pruned are held by",
+                "params",
+                "share",
+            ],
+            1,
+        );
+        for row in &self.held {
+            rows.add_row([
+                row.by.clone(),
+                count(row.params),
+                format!("{:.1} %", 100.0 * row.share),
+            ]);
+        }
+        writeln!(f, "{rows}")
+    }
+
     fn write_dimensions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headings = [
             "dimension",

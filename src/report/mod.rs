@@ -11,7 +11,7 @@ mod table;
 mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
-pub use inspection::{BlockedRow, DimensionRow, Inspection, UnsupportedRow};
+pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, UnsupportedRow};
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
 pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, Stage};
 pub use recovery::RecoveryRow;

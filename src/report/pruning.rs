@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::RecoveryRow;
 use super::table::{count, percent, table};
 use super::validation::write_unread;
+use super::{HolderRow, RecoveryRow};
 use crate::dimensions::Totals;
 use crate::plan::Cost;
 use crate::runtime::UnreadOutput;
@@ -33,6 +33,8 @@ pub struct PruneReport {
     pub budget: Option<BudgetRow>,
     /// Every dimension and what became of it.
     pub dimensions: Vec<PlannedRow>,
+    /// What holds the weights that lost nothing, most first.
+    pub held: Vec<HolderRow>,
     /// What was calibrated on; none without data.
     pub calibration: Option<PruneCalibrationRow>,
     /// What recovery did; none without calibration data.
@@ -41,6 +43,8 @@ pub struct PruneReport {
     pub verification: Option<Verification>,
     /// Outputs that are no tensors of numbers: nothing compares them.
     pub unread: Vec<UnreadOutput>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
     /// How long each stage took.
     pub stages: Vec<Stage>,
 }
@@ -132,6 +136,9 @@ impl fmt::Display for PruneReport {
         match &self.verification {
             Some(proof) => write_proof(proof, f)?,
             None => writeln!(f, "not verified")?,
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
         }
         writeln!(
             f,
@@ -227,16 +234,27 @@ fn write_proof(proof: &Verification, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     if proof.left_out > 0 {
         writeln!(
             f,
-            "not proven: {} mixing dimension(s); pruning them changes what a normalisation or reduction sees. The proof is of the plan without them; the whole model was run and its signature compared. Use --exact to leave them alone.",
-            proof.left_out
+            "not proven: {} mixing dimension(s); pruning them changes what a normalisation or reduction sees: {}. The proof is of the plan without them; the whole model was run and its signature compared. Use --exact to leave them alone.",
+            proof.left_out,
+            first_of(&proof.mixed_by)
         )?;
     }
     for output in proof.outputs.iter().filter(|output| !output.informative) {
         writeln!(
             f,
-            "note: output '{}' is constant or not finite on random inputs, so it proves little",
+            "note: output '{}' is constant or not finite on random inputs, or rounding hides what moves it, so it proves little",
             output.name
         )?;
     }
     Ok(())
+}
+
+/// The first few of a list of reasons, and how many more there are.
+fn first_of(reasons: &[String]) -> String {
+    const LISTED: usize = 3;
+    let mut parts: Vec<String> = reasons.iter().take(LISTED).cloned().collect();
+    if reasons.len() > LISTED {
+        parts.push(format!("and {} more", reasons.len() - LISTED));
+    }
+    parts.join(", ")
 }

@@ -49,7 +49,7 @@ impl fmt::Display for ValidationReport {
                     row.gate.clone(),
                     row.provider.clone(),
                     if row.passed { "passed" } else { "FAILED" }.to_owned(),
-                    short(row.found),
+                    or_dash(row.found, short),
                     short(row.bound),
                 ]);
             }
@@ -124,14 +124,14 @@ fn write_provider(lane: &ProviderParity, f: &mut fmt::Formatter<'_>) -> fmt::Res
                 rows.add_row([
                     d.output.clone(),
                     format!("{what}{suffix}"),
-                    short(d.max_absolute),
-                    short(d.mean_absolute),
-                    short(d.max_relative),
-                    format!("{:.6}", d.cosine),
-                    format!("{:.1}", d.sqnr_db),
-                    short(d.kl),
-                    format!("{:.4}", d.top1_agreement),
-                    format!("{:.4}", d.top5_agreement),
+                    or_dash(d.max_absolute, short),
+                    or_dash(d.mean_absolute, short),
+                    or_dash(d.max_relative, short),
+                    or_dash(d.cosine, |x| format!("{x:.6}")),
+                    or_dash(d.sqnr_db, |x| format!("{x:.1}")),
+                    or_dash(d.kl, short),
+                    or_dash(d.top1_agreement, |x| format!("{x:.4}")),
+                    or_dash(d.top5_agreement, |x| format!("{x:.4}")),
                 ]);
             }
         }
@@ -182,6 +182,11 @@ fn write_task(condition: &Condition, task: &TaskReport, f: &mut fmt::Formatter<'
         writeln!(f, "McNemar's test: p = {}", short(p))?;
     }
     Ok(())
+}
+
+/// A number as `text` writes it; a dash where none was measured.
+fn or_dash(number: Option<f64>, text: impl Fn(f64) -> String) -> String {
+    number.map_or("-".to_owned(), text)
 }
 
 /// A number in few characters.

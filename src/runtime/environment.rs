@@ -5,13 +5,13 @@ use std::sync::{Mutex, OnceLock};
 
 use ort::environment::Environment;
 use ort::ep;
-use ort::session::builder::SessionBuilder;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use tempfile::TempDir;
 
 use super::fault;
 use super::library::Library;
 use super::provider::Provider;
-use super::session::{Profiling, Purpose, Session, SessionOptions};
+use super::session::{Optimisation, Profiling, Purpose, Session, SessionOptions};
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 
@@ -226,6 +226,11 @@ impl Runtime {
         if let Some(folder) = profile {
             builder = builder
                 .with_profiling(folder.path().join("profile"))
+                .map_err(refused)?;
+        }
+        if options.optimisation == Optimisation::Off {
+            builder = builder
+                .with_optimization_level(GraphOptimizationLevel::Disable)
                 .map_err(refused)?;
         }
         let exact = options.purpose == Purpose::Parity;

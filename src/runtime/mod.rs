@@ -18,7 +18,9 @@ pub use library::{Library, Source};
 pub use packages::{Package, VERSION as PINNED_VERSION, cache_folder};
 pub use profile::Kernel;
 pub use provider::Provider;
-pub use session::{Profiling, Purpose, Session, SessionOptions, Signature, UnreadOutput};
+pub use session::{
+    Optimisation, Profiling, Purpose, Session, SessionOptions, Signature, UnreadOutput,
+};
 pub use tensor::Tensor;
 
 use crate::error::Error;

@@ -35,6 +35,16 @@ pub enum Profiling {
     On,
 }
 
+/// Whether a session rewrites the graph before it runs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Optimisation {
+    /// As much as onnxruntime can.
+    #[default]
+    Full,
+    /// Not at all: every node runs as it stands.
+    Off,
+}
+
 /// How a session runs.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
@@ -46,6 +56,8 @@ pub struct SessionOptions {
     pub threads: Option<usize>,
     /// Whether it records its kernels.
     pub profiling: Profiling,
+    /// Whether it rewrites the graph.
+    pub optimisation: Optimisation,
 }
 
 impl Default for SessionOptions {
@@ -55,6 +67,7 @@ impl Default for SessionOptions {
             purpose: Purpose::default(),
             threads: None,
             profiling: Profiling::default(),
+            optimisation: Optimisation::default(),
         }
     }
 }

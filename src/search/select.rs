@@ -78,7 +78,10 @@ impl<'a> Ranking<'a> {
     /// # Errors
     /// A budget that cannot be met, or a scope that needs curves and has none.
     pub(crate) fn select(self, curves: &[Curve]) -> Result<Selection> {
+        let some = self.ranked.iter().any(Option::is_some);
         let kept = match self.settings.scope {
+            // Where nothing may be pruned there is nothing to measure either.
+            _ if !some => vec![0; self.ranked.len()],
             Scope::Allocated if curves.is_empty() => {
                 return Err(Error::Usage(
                     "the allocated scope spreads a budget by what is measured on data: give some with --calibration, or use another scope"

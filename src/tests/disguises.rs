@@ -190,6 +190,7 @@ fn pruned(model: &Path, calibrated: bool) -> Result {
         proof: Proof::Required(RuntimeOptions::default()),
         sizes: Vec::new(),
         sample_axes: Vec::new(),
+        strict: false,
         overwrite: Overwrite::Allowed,
     };
     job::prune(model, &options, &mut |_| {}, &mut |_, _| {}).expect("it is pruned");

@@ -11,6 +11,7 @@ mod graphs;
 mod inputs;
 mod layers;
 mod masks;
+mod proof;
 mod recovery;
 mod rewrites;
 mod rules;

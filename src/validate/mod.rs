@@ -13,7 +13,8 @@ pub use parity::{
 };
 pub use perturb::Perturbation;
 pub use placement::Placement;
-pub use proof::{Verification, verify, verify_equal};
+pub use proof::{Blame, Verification, blame, verify, verify_equal};
 
 pub(crate) use gates::check_labels;
 pub(crate) use parity::{refused_fallback, unavailable_provider};
+pub(crate) use proof::is_of_the_plan;

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::gains::deflated;
+use super::outputs::Files;
 use super::watch::Watch;
-use super::{Overwrite, Proof, RuntimeOptions, analyse_with, check_target, written_bytes};
+use super::{Overwrite, Proof, RuntimeOptions, analyse_with, data_path, written_bytes};
 use crate::data::DataSource;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
@@ -134,9 +135,17 @@ pub fn mask(
     }
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
-    let targets = [options.output.as_deref(), options.mask_out.as_deref()];
-    let targets: Vec<PathBuf> = targets.into_iter().flatten().map(Path::to_owned).collect();
-    check_target(&model, &targets, options.overwrite)?;
+    let data = options.calibration.source.as_ref().and_then(data_path);
+    let masks = match &options.source {
+        MaskSource::File(path) => Some(path.as_path()),
+        MaskSource::Settings(_) => None,
+    };
+    let files = Files {
+        output: options.output.as_deref(),
+        others: options.mask_out.as_deref().into_iter().collect(),
+        inputs: data.into_iter().chain(masks).collect(),
+    };
+    files.check(&model, options.overwrite)?;
     let analysis = watch.stage("type", || {
         analyse_with(&model, &options.sizes, &options.sample_axes)
     })?;
@@ -190,7 +199,6 @@ pub fn mask(
             note_storage(stored, &mut report);
             masked = sparse;
         }
-        check_target(&model, &masked.target_paths(output), options.overwrite)?;
         super::stamp(&mut masked, &report.method, model.hash());
         watch.stage("write", || masked.save(output))?;
         report.gains.file_bytes_after = Some(written_bytes(&masked, output));

@@ -1,0 +1,137 @@
+//! What holds the weights of a model: by operator and reason how many of them no plan can take, or did not.
+
+use std::collections::BTreeMap;
+
+use super::Analysis;
+use crate::axes::{Kept, Origin, Reason};
+use crate::graph::{NodeId, Producer, ValueId};
+use crate::onnx::proto::{GraphProto, TensorProto};
+use crate::onnx::{ElementType, element_count};
+
+/// Weights that something holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The operator or the end of the graph that holds them and why, or why their dimensions were left alone.
+    pub by: String,
+    /// Numbers in them.
+    pub params: u64,
+}
+
+impl Analysis {
+    /// Numbers in all weights, those in bodies of If, Loop and Scan included.
+    pub fn all_params(&self) -> u64 {
+        let own = self.own_weights().map(|(_, params)| params).sum::<u64>();
+        own + self.body_weights().values().sum::<u64>()
+    }
+
+    /// What holds the weights that lose nothing where `kept` stays, most first. `left` says why the dimension of
+    /// a name is left alone; none takes its weights out of the list.
+    pub(crate) fn holders(
+        &self,
+        kept: &Kept,
+        left: &dyn Fn(&str) -> Option<String>,
+    ) -> Vec<Holder> {
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for (value, params) in self.own_weights() {
+            if self.is_pruned(value, kept) {
+                continue;
+            }
+            let mut dimensions = self.dimensions().iter();
+            let dimension = dimensions.find(|d| d.sites.iter().any(|site| site.value == value));
+            let by = match dimension {
+                Some(dimension) => left(&dimension.name),
+                None => Some(self.held_by(value)),
+            };
+            if let Some(by) = by {
+                *sums.entry(by).or_default() += params;
+            }
+        }
+        for (operator, params) in self.body_weights() {
+            let by = format!("{operator} (its body is not entered)");
+            *sums.entry(by).or_default() += params;
+        }
+        let mut holders: Vec<Holder> = sums
+            .into_iter()
+            .filter(|(_, params)| *params > 0)
+            .map(|(by, params)| Holder { by, params })
+            .collect();
+        holders.sort_by(|a, b| b.params.cmp(&a.params).then(a.by.cmp(&b.by)));
+        holders
+    }
+
+    /// Constants of the graph itself that hold numbers and no indices.
+    fn own_weights(&self) -> impl Iterator<Item = (ValueId, u64)> + '_ {
+        self.graph().value_ids().filter_map(|id| {
+            let params = params_of(self.graph().constant(id)?)?;
+            Some((id, params))
+        })
+    }
+
+    fn held_by(&self, value: ValueId) -> String {
+        let known = self.graph().value(value);
+        let pins = self.state.axes(value).map(|axes| {
+            let vars = axes.iter().flat_map(|ty| self.state.types.vars(ty));
+            let pins = vars.filter_map(|var| self.state.types.var(var).pin);
+            pins.collect::<Vec<Reason>>()
+        });
+        let pins = pins.unwrap_or_default();
+        let pin = pins.iter().find(|pin| pin.why != super::find::KERNEL);
+        match pin.or(pins.first()) {
+            Some(pin) => self.holder_of(*pin),
+            None if known.consumers.is_empty() => "no node reads them".to_owned(),
+            None => "weights without a channel axis".to_owned(),
+        }
+    }
+
+    /// The operator, not the node, so that layers of one kind share a row.
+    fn holder_of(&self, reason: Reason) -> String {
+        match reason.origin {
+            Origin::Node(node) => {
+                let operator = self.graph().node_proto(NodeId(node)).op_type();
+                format!("{operator} ({})", reason.why)
+            }
+            Origin::Value(value) => {
+                let value = self.graph().value(ValueId(value));
+                let what = match value.producer {
+                    _ if value.is_output => "outputs of the graph",
+                    Producer::Input(_) => "inputs of the graph",
+                    _ => "values",
+                };
+                format!("{what} ({})", reason.why)
+            }
+        }
+    }
+
+    /// By operator the numbers in the constants of its bodies, bodies inside them included.
+    fn body_weights(&self) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
+        for node in &self.graph().proto().node {
+            let mut bodies: Vec<&GraphProto> = Vec::new();
+            let mut sum = 0_u64;
+            for attribute in &node.attribute {
+                bodies.extend(attribute.g.iter().chain(&attribute.graphs));
+            }
+            while let Some(body) = bodies.pop() {
+                let inner = body.node.iter().flat_map(|node| &node.attribute);
+                bodies.extend(inner.clone().flat_map(|a| a.g.iter().chain(&a.graphs)));
+                let tensors = body
+                    .initializer
+                    .iter()
+                    .chain(inner.filter_map(|a| a.t.as_ref()));
+                sum = tensors.filter_map(params_of).fold(sum, u64::saturating_add);
+            }
+            if sum > 0 {
+                *sums.entry(node.op_type().to_owned()).or_default() += sum;
+            }
+        }
+        sums
+    }
+}
+
+fn params_of(tensor: &TensorProto) -> Option<u64> {
+    let element = ElementType::of(tensor.data_type())?;
+    match element.is_index() {
+        true => None,
+        false => element_count(tensor).ok().map(|count| count as u64),
+    }
+}

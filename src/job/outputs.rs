@@ -1,0 +1,115 @@
+//! What a command writes: no two outputs are one file, and no output is a file that the command reads.
+
+use std::path::{Path, PathBuf};
+
+use super::Overwrite;
+use crate::error::{Error, Result};
+use crate::onnx::Model;
+
+/// Links that are followed to a file that is not there yet.
+const LINKS: usize = 16;
+
+/// The files of a command beside those of the model that it reads.
+#[derive(Default)]
+pub(super) struct Files<'a> {
+    /// The model that is written.
+    pub(super) output: Option<&'a Path>,
+    /// Whatever else is written.
+    pub(super) others: Vec<&'a Path>,
+    /// Files and folders that are read.
+    pub(super) inputs: Vec<&'a Path>,
+}
+
+impl Files<'_> {
+    /// Refuses outputs that are the same file, and outputs that are read unless they may be replaced.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the file's name.
+    pub(super) fn check(&self, model: &Model, overwrite: Overwrite) -> Result<()> {
+        let mut outputs: Vec<PathBuf> = match self.output {
+            Some(output) => model.target_paths(output),
+            None => Vec::new(),
+        };
+        outputs.extend(self.others.iter().map(|path| path.to_path_buf()));
+        for (place, output) in outputs.iter().enumerate() {
+            let same = |other: &&PathBuf| place_of(other) == place_of(output);
+            if let Some(other) = outputs[..place].iter().find(same) {
+                return Err(Error::Usage(format!(
+                    "two outputs are the same file, {} and {}; give each a name of its own",
+                    other.display(),
+                    output.display()
+                )));
+            }
+        }
+        if overwrite == Overwrite::Allowed {
+            return Ok(());
+        }
+        let inputs = self.inputs.iter().copied().chain(model.source_paths());
+        for input in inputs {
+            if let Some(output) = outputs.iter().find(|output| holds(input, output)) {
+                return Err(Error::Usage(format!(
+                    "{} is a file that this command reads ({}); name another output or use --force",
+                    output.display(),
+                    input.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `output` is the file that is read, or a file in the folder that is.
+fn holds(input: &Path, output: &Path) -> bool {
+    let (input, place) = (place_of(input), place_of(output));
+    input == place || (input.is_dir() && place.is_file() && place.starts_with(&input))
+}
+
+/// Where a path leads, over links and other names of folders, whether or not the file is there.
+fn place_of(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        if let Ok(real) = path.canonicalize() {
+            return real;
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let folder = folder.canonicalize().unwrap_or(folder);
+        match std::fs::read_link(&path) {
+            Ok(target) => path = folder.join(target),
+            Err(_) => return folder.join(path.file_name().unwrap_or_default()),
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_has_one_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("sub")).expect("a folder");
+        assert_eq!(place_of(&at("a")), place_of(&at("sub/../a")));
+        assert_ne!(place_of(&at("a")), place_of(&at("b")));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("a", at("link")).expect("a link");
+            assert_eq!(place_of(&at("link")), place_of(&at("a")));
+            std::os::unix::fs::symlink("round", at("round")).expect("a link");
+            place_of(&at("round"));
+        }
+    }
+
+    #[test]
+    fn files_in_a_folder_that_is_read_are_inputs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let there = folder.path().join("x.npy");
+        std::fs::write(&there, b"x").expect("a file");
+        assert!(holds(folder.path(), &there));
+        assert!(!holds(folder.path(), &folder.path().join("new.onnx")));
+    }
+}

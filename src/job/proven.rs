@@ -1,0 +1,245 @@
+//! From a plan to a proven model: rewrite, recover, prove; where the proof fails, without what is at fault.
+
+use super::Proof;
+use super::calibrated::{Calibrated, Repaired};
+use super::watch::Watch;
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::onnx::Model;
+use crate::plan::Plan;
+use crate::report::RecoveryRow;
+use crate::rewrite;
+use crate::runtime::Runtime;
+use crate::validate::{Verification, blame, is_of_the_plan, verify};
+
+/// What makes models of plans.
+pub(super) struct Maker<'a> {
+    pub(super) analysis: &'a Analysis,
+    pub(super) calibrated: Option<&'a Calibrated<'a>>,
+    pub(super) proof: &'a Proof,
+    /// Whether a failed proof ends the run.
+    pub(super) strict: bool,
+}
+
+/// A model and what is known of it.
+pub(super) struct Proven {
+    /// The plan that it comes from: what was asked for, without what is at fault.
+    pub(super) plan: Plan,
+    pub(super) model: Model,
+    pub(super) recovery: Option<RecoveryRow>,
+    pub(super) verification: Option<Verification>,
+    /// Dimensions by name that were left alone, with why.
+    pub(super) faulty: Vec<(String, String)>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// What a run tells while it works.
+pub(super) struct Voice<'a> {
+    pub(super) watch: &'a mut Watch,
+    pub(super) say: &'a mut dyn FnMut(&str),
+    pub(super) progress: &'a mut dyn FnMut(usize, usize),
+}
+
+impl Maker<'_> {
+    /// The model that `plan` leaves, as much of it as is proven.
+    ///
+    /// # Errors
+    /// A failed proof where nothing is left without what is at fault, or where the run is strict; recovery that
+    /// cannot read its data; no onnxruntime.
+    pub(super) fn make(&self, plan: &Plan, voice: &mut Voice) -> Result<Proven> {
+        let fault = match self.attempt(plan, self.calibrated, voice) {
+            Ok(proven) => return Ok(proven),
+            Err(fault) => fault,
+        };
+        let Proof::Required(options) = self.proof else {
+            return Err(fault);
+        };
+        if self.strict || !is_of_the_plan(&fault) {
+            return Err(fault);
+        }
+        (voice.say)(&format!("{fault}; looking for what is at fault"));
+        let runtime = options.load(voice.say)?;
+        let prove = |parts: &[usize]| self.prove(&plan.only(self.analysis, parts), &runtime);
+        // What does not run before anything is pruned is no dimension's fault.
+        if prove(&[]).is_err() {
+            return Err(fault);
+        }
+        let all: Vec<usize> = (0..plan.dimensions.len()).collect();
+        if self.recovers() && prove(&all).is_ok() {
+            return self.without_recovery(plan, voice);
+        }
+        let found = voice
+            .watch
+            .stage("bisect", || blame(all.len(), &mut { prove }))?;
+        if found.proven.is_empty() {
+            return Err(fault);
+        }
+        let rest = plan.only(self.analysis, &found.proven);
+        let mut proven = match self.attempt(&rest, self.calibrated, voice) {
+            Err(fault) if self.recovers() && is_of_the_plan(&fault) => {
+                self.without_recovery(&rest, voice)?
+            }
+            result => result?,
+        };
+        let faulty = found.faulty.into_iter();
+        let faulty = faulty.map(|(part, why)| (plan.dimensions[part].name.clone(), why));
+        proven.faulty = faulty.collect();
+        proven.warnings.insert(
+            0,
+            format!(
+                "the proof failed for {} dimension(s), which were left alone; the rest is pruned and proven. Please report this model: {}",
+                proven.faulty.len(),
+                listed(&proven.faulty)
+            ),
+        );
+        Ok(proven)
+    }
+
+    fn recovers(&self) -> bool {
+        self.calibrated.is_some_and(Calibrated::recovers)
+    }
+
+    fn without_recovery(&self, plan: &Plan, voice: &mut Voice) -> Result<Proven> {
+        let mut proven = self.attempt(plan, None, voice)?;
+        proven.warnings.push(
+            "the model with recovered weights could not be proven, so that it was sliced without recovery; please report this model"
+                .to_owned(),
+        );
+        Ok(proven)
+    }
+
+    fn prove(&self, plan: &Plan, runtime: &Runtime) -> Result<()> {
+        let pruned = rewrite::prune(self.analysis, plan)?;
+        verify(self.analysis, plan, &pruned, runtime).map(drop)
+    }
+
+    fn attempt(
+        &self,
+        plan: &Plan,
+        calibrated: Option<&Calibrated>,
+        voice: &mut Voice,
+    ) -> Result<Proven> {
+        let Voice {
+            watch,
+            say,
+            progress,
+        } = voice;
+        let mut model = watch.stage("rewrite", || rewrite::prune(self.analysis, plan))?;
+        let (mut recovery, mut recovered) = (None, None);
+        if let Some(calibrated) = calibrated.filter(|of| of.recovers()) {
+            let recover = || calibrated.recover(self.analysis, plan, &model, *progress);
+            let repaired: Repaired = watch.stage("recover", recover)?;
+            if repaired.row.kept {
+                model = repaired.model;
+                recovered = Some(repaired.edited);
+            }
+            recovery = Some(repaired.row);
+        }
+        let reference = recovered.as_ref().unwrap_or(self.analysis);
+        let verification = match self.proof {
+            Proof::Skipped => None,
+            Proof::Required(runtime) => {
+                let verify = || verify(reference, plan, &model, &runtime.load(*say)?);
+                Some(watch.stage("verify", verify)?)
+            }
+        };
+        Ok(Proven {
+            plan: plan.clone(),
+            model,
+            recovery,
+            verification,
+            faulty: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+}
+
+/// Names with reasons, as many as a line takes.
+fn listed(faulty: &[(String, String)]) -> String {
+    const LISTED: usize = 3;
+    let first = faulty.iter().take(LISTED);
+    let mut parts: Vec<String> = first
+        .map(|(name, why)| format!("'{name}' ({why})"))
+        .collect();
+    if faulty.len() > LISTED {
+        parts.push(format!("and {} more", faulty.len() - LISTED));
+    }
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::criteria::{Criterion, scores};
+    use crate::dimensions::InputSizes;
+    use crate::error::Error;
+    use crate::graph::Graph;
+    use crate::job::RuntimeOptions;
+    use crate::plan::Settings;
+    use crate::search::select;
+
+    fn load(name: &str) -> Analysis {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let graph = Graph::new(&Model::load(&path).expect("a model")).expect("a graph");
+        let sizes = InputSizes::for_graph(&graph, &[]).expect("sizes");
+        Analysis::new(graph, sizes)
+    }
+
+    fn plan(analysis: &Analysis) -> Plan {
+        let settings = Settings::default();
+        let scores = scores(analysis, Criterion::L2, 0).expect("scores");
+        let selection = select(analysis, &scores, &settings).expect("a selection");
+        Plan::new(analysis, &selection, &scores, &settings)
+    }
+
+    fn make(analysis: &Analysis, plan: &Plan, strict: bool) -> Result<Proven> {
+        let maker = Maker {
+            analysis,
+            calibrated: None,
+            proof: &Proof::Required(RuntimeOptions::default()),
+            strict,
+        };
+        let mut voice = Voice {
+            watch: &mut Watch::default(),
+            say: &mut |_| {},
+            progress: &mut |_, _| {},
+        };
+        maker.make(plan, &mut voice)
+    }
+
+    /// As if a rule had forgotten to say where a dimension is read: the twin does not mask there.
+    #[test]
+    fn a_dimension_whose_rule_is_wrong_is_left_alone_and_the_rest_is_proven() {
+        let mut analysis = load("fixtures/trained/resnet8_fashion.bn.onnx");
+        let plan = plan(&analysis);
+        let wrong = &analysis.dimensions()[2];
+        let (name, reader) = (wrong.name.clone(), wrong.consumers[0]);
+        analysis
+            .state
+            .contractions
+            .retain(|contraction| contraction.node != reader);
+        let strict = make(&analysis, &plan, true);
+        assert!(matches!(strict, Err(Error::Verification { .. })));
+        let proven = make(&analysis, &plan, false).expect("the rest");
+        let faulty: Vec<&str> = proven.faulty.iter().map(|(n, _)| n.as_str()).collect();
+        assert_eq!(faulty, [name.as_str()]);
+        assert!(proven.faulty[0].1.contains("its proof failed: "));
+        assert_eq!(proven.plan.dimensions.len(), plan.dimensions.len() - 1);
+        assert!(proven.warnings[0].contains("report this model"));
+        let touched = |plan: &Plan| plan.initializers.len();
+        assert!(touched(&proven.plan) < touched(&plan));
+    }
+
+    /// As if a rule had forgotten a number that has to equal a kept size: the pruned model does not run.
+    #[test]
+    fn a_model_that_does_not_run_is_blamed_on_a_dimension() {
+        let mut analysis = load("fixtures/trained/vit_fashion.onnx");
+        let plan = plan(&analysis);
+        assert!(!analysis.state.mirrors.is_empty());
+        analysis.state.mirrors.clear();
+        let proven = make(&analysis, &plan, false).expect("the rest");
+        assert!(!proven.faulty.is_empty() && !proven.plan.dimensions.is_empty());
+        let whys = proven.faulty.iter();
+        assert!(whys.clone().any(|(_, why)| why.contains("does not run")));
+    }
+}

@@ -1,0 +1,177 @@
+//! The proof of a rewrite: the pruned model must compute what the masked twin computes.
+//!
+//! **What is compared.** The twin is the original with masks of 0 and 1 multiplied into whatever a node sums
+//! over; it shares nothing with the rewriter but the types. Both models run in onnxruntime on the same random
+//! inputs, and every output of the pruned model is held against the twin's.
+//!
+//! **Why that decides.** Where channels do not influence each other, a masked channel adds 0 wherever it is
+//! summed over, and a removed one adds nothing; channels meet nowhere else. So both models are the same
+//! function, and whatever they differ by is rounding, or the rewrite is wrong.
+//!
+//! **What rounding may do.** Two ways to sum the same numbers differ by few units in the last place: 1e-7 to
+//! 2e-6 of the largest output in 32 bits. [`ALLOWED`] is fifty times as much, and most models pass by it. An
+//! output can do worse and be right: a sigmoid that hardly fires is accurate to 1e-7 in absolute terms only, a
+//! sum may cancel, a normalisation may magnify. And an output can do better and be wrong: a saturated one hides
+//! what enters it. So an output that is beyond the plain bound, or that hardly moves from one input to another,
+//! is looked at again (`second`):
+//!
+//! - The twin itself runs in other orders of computation: without graph optimisation, with weights moved by one
+//!   unit in the last place, and with both. What that moves an output by is its noise, and [`FACTOR`] times its
+//!   noise is allowed.
+//! - The values are compared from which the output is computed by nodes that no rewrite touched (`entries`):
+//!   the logits before a softmax, both sides of a sum. Each is held to its own bound. Nodes behind them are the
+//!   same on both sides, so that these values decide; the output may also differ by [`UNITS`] units in the last
+//!   place of the largest of them.
+//! - Inputs are drawn at several scales, so that some of them are where the output moves.
+//! - Both models run in 64 bits where onnxruntime has the kernels (of 16 bits else in 32), and that decides: they
+//!   must agree there to [`ALLOWED_DOUBLE`] (in 32 bits [`ALLOWED`]), and if they do the rest is rounding.
+//!
+//! **What stays unproven.** Mixing dimensions (a normalisation over channels sees fewer of them): the plan
+//! without them is proven, the whole is run and its signature compared. Outputs that are constant or not
+//! finite on every input that was tried; the report names them. Inputs unlike random numbers, where a model
+//! takes another branch. And what no data shows is no matter of this proof: whether the accuracy is enough.
+
+mod bisect;
+mod entries;
+mod moved;
+mod pair;
+mod second;
+
+use serde::Serialize;
+
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::metrics::OutputDeviation;
+use crate::onnx::Model;
+use crate::plan::Plan;
+use crate::rewrite::{Masks, prune, twin};
+use crate::runtime::Runtime;
+
+pub(crate) use bisect::is_of_the_plan;
+pub use bisect::{Blame, blame};
+
+use entries::Entries;
+use pair::Pair;
+
+/// Relative error that rounding alone does not reach in 32 bits: seen are 1e-7 to 2e-6.
+const ALLOWED: f64 = 1e-4;
+/// The same for models with weights of 16 bits.
+const ALLOWED_HALF: f64 = 2e-2;
+/// Share of integer outputs (arg max, ranks) that rounding may flip.
+const ALLOWED_INTEGER: f64 = 1e-2;
+/// Relative error in 64 bits; kernels that round to 32 bits in between make 1e-7.
+const ALLOWED_DOUBLE: f64 = 1e-6;
+/// An output may be this many times as far from the twin as the twin is from itself in another order.
+const FACTOR: f64 = 16.0;
+/// Units in the last place of the largest value from which an output is computed.
+const UNITS: f64 = 16.0;
+const MASKED_TWIN: &str = "the masked twin";
+
+/// What was proven of a pruned model.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verification {
+    /// Pruned dimensions that the twin proves.
+    pub proven: usize,
+    /// Mixing dimensions: left out of the comparison, the model was run with them.
+    pub left_out: usize,
+    /// What lets the channels of those dimensions influence each other: node and reason, each once.
+    pub mixed_by: Vec<String>,
+    /// Every output over all inputs tried, where it came nearest to its bound.
+    pub outputs: Vec<OutputDeviation>,
+    /// The relative error that is allowed where no output needs more.
+    pub allowed: f64,
+}
+
+impl Verification {
+    /// The largest deviation of all.
+    pub fn worst(&self) -> f64 {
+        self.outputs
+            .iter()
+            .map(|output| output.relative)
+            .fold(0.0, f64::max)
+    }
+}
+
+/// Verifies `pruned`, which [`prune`] made of `analysis` and `plan`. Mixing dimensions change what the model
+/// computes, so the plan without them is proven instead, and the whole is run and its signature compared.
+///
+/// # Errors
+/// [`crate::Error::Verification`] with what is wrong, or onnxruntime's refusal of the twin.
+pub fn verify(
+    analysis: &Analysis,
+    plan: &Plan,
+    pruned: &Model,
+    runtime: &Runtime,
+) -> Result<Verification> {
+    let exact = plan.exact_part();
+    let left_out = plan.dimensions.len() - exact.dimensions.len();
+    let reference = twin(analysis, &exact, Masks::Initializers)?;
+    let proven = match left_out {
+        0 => None,
+        _ => Some(prune(analysis, &exact)?),
+    };
+    let allowed = allowed(analysis);
+    let pair = Pair {
+        analysis,
+        runtime,
+        reference: &reference,
+        what: MASKED_TWIN,
+        candidate: proven.as_ref().unwrap_or(pruned),
+        whole: proven.as_ref().map(|_| pruned),
+        entries: Entries::of(analysis, &exact.kept(analysis)?),
+        allowed,
+    };
+    Ok(Verification {
+        outputs: pair.judge()?,
+        proven: exact.dimensions.len(),
+        left_out,
+        mixed_by: mixed_by(analysis, plan),
+        allowed,
+    })
+}
+
+/// Why dimensions of a plan mix, each reason once.
+fn mixed_by(analysis: &Analysis, plan: &Plan) -> Vec<String> {
+    let planned = plan.dimensions.iter().filter(|planned| planned.mixing);
+    let mut reasons = Vec::new();
+    for planned in planned {
+        let mut dimensions = analysis.dimensions().iter();
+        let known = dimensions.find(|known| known.name == planned.name);
+        let reason = known.and_then(|known| known.mixing.clone());
+        reasons.extend(reason.filter(|reason| !reasons.contains(reason)));
+    }
+    reasons
+}
+
+/// Verifies that `candidate` computes what `reference` does, on random inputs, within a relative error of
+/// `allowed` or within what rounding does to the reference. `what` names the reference.
+///
+/// # Errors
+/// [`crate::Error::Verification`] with what is wrong, or onnxruntime's refusal of the reference.
+pub fn verify_equal(
+    analysis: &Analysis,
+    reference: &Model,
+    candidate: &Model,
+    what: &'static str,
+    allowed: f64,
+    runtime: &Runtime,
+) -> Result<Vec<OutputDeviation>> {
+    let pair = Pair {
+        analysis,
+        runtime,
+        reference,
+        what,
+        candidate,
+        whole: None,
+        entries: Entries::of(analysis, &analysis.state.types.everything()),
+        allowed,
+    };
+    pair.judge()
+}
+
+fn allowed(analysis: &Analysis) -> f64 {
+    match analysis.has_half_weights() {
+        true => ALLOWED_HALF,
+        false => ALLOWED,
+    }
+}

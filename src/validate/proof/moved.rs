@@ -1,0 +1,199 @@
+//! The same model in other orders of computation: with weights moved by rounding, in a wider type, with values
+//! in between as outputs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::Result;
+use crate::onnx::proto::attribute_proto::AttributeType;
+use crate::onnx::proto::{
+    AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, type_proto,
+};
+use crate::onnx::{
+    ElementType, LazyBytes, Model, cleared, element_count, from_raw, packed, packed_bytes, to_f32,
+};
+
+/// Constants of fewer elements are scales, limits and sizes of windows, where a unit can change a shape.
+const FEWEST: usize = 16;
+/// Attributes that name the element type of a node's output.
+const TYPES: [&str; 2] = ["to", "dtype"];
+
+/// Distance from 1 to the next number of an element type.
+pub(super) fn unit(element: ElementType) -> f64 {
+    match element {
+        ElementType::Float16 => 2.0_f64.powi(-10),
+        ElementType::Bfloat16 => 2.0_f64.powi(-7),
+        _ => 2.0_f64.powi(-23),
+    }
+}
+
+/// The model with more values as outputs.
+pub(super) fn tapped(model: &Model, values: &[String]) -> Model {
+    let mut proto = model.proto.clone();
+    let graph = proto.graph.get_or_insert_default();
+    for value in values {
+        let known = graph.output.iter().any(|output| output.name() == value);
+        if !known {
+            graph.output.push(ValueInfoProto {
+                name: Some(value.clone()),
+                ..ValueInfoProto::default()
+            });
+        }
+    }
+    model.with(proto, model.lazy.clone())
+}
+
+/// The model with every weight moved up or down by one unit in the last place, made when it is written.
+///
+/// # Errors
+/// A tensor that cannot be read.
+pub(super) fn nudged(model: &Model) -> Result<Model> {
+    let mut proto = model.proto.clone();
+    let mut lazy = model.lazy.clone();
+    let graph = proto.graph.get_or_insert_default();
+    for (seed, tensor) in graph.initializer.iter_mut().enumerate() {
+        let element = weight_of(tensor);
+        let Some(element) = element else { continue };
+        let source = tensor.clone();
+        let known = lazy.get(tensor.name()).cloned();
+        let length = match &known {
+            Some(known) => known.length,
+            None => packed_bytes(tensor)?.len(),
+        };
+        let make = Arc::new(move || {
+            let bytes = match &known {
+                Some(known) => Ok((known.make)()),
+                None => packed_bytes(&source),
+            };
+            let bytes = bytes.unwrap_or_default();
+            nudge(&source, bytes, element, seed as u64)
+        });
+        *tensor = cleared(tensor);
+        lazy.insert(tensor.name().to_owned(), LazyBytes { length, make });
+    }
+    for (seed, node) in graph.node.iter_mut().enumerate() {
+        for tensor in node.attribute.iter_mut().filter_map(|a| a.t.as_mut()) {
+            if let Some(element) = weight_of(tensor) {
+                let bytes = nudge(tensor, packed_bytes(tensor)?, element, seed as u64);
+                *tensor = TensorProto {
+                    raw_data: Some(bytes),
+                    ..cleared(tensor)
+                };
+            }
+        }
+    }
+    Ok(model.with(proto, lazy))
+}
+
+/// The element type of a tensor of real numbers that is large enough to hold weights.
+fn weight_of(tensor: &TensorProto) -> Option<ElementType> {
+    let element = ElementType::of(tensor.data_type()).filter(|element| element.is_float())?;
+    let count = element_count(tensor).ok()?;
+    (count >= FEWEST).then_some(element)
+}
+
+fn nudge(tensor: &TensorProto, bytes: Bytes, element: ElementType, seed: u64) -> Bytes {
+    let filled = TensorProto {
+        raw_data: Some(bytes.clone()),
+        ..cleared(tensor)
+    };
+    let Ok(mut numbers) = to_f32(&filled) else {
+        return bytes;
+    };
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    let unit = unit(element) as f32;
+    for number in &mut numbers {
+        let up = generator.random::<bool>();
+        *number *= if up { 1.0 + unit } else { 1.0 - unit };
+    }
+    packed(&numbers, element).into()
+}
+
+/// The model in a wider element type: weights, inputs, outputs, and what nodes are told to make. None where a
+/// part of it cannot be turned; whether onnxruntime has the kernels shows when it is opened.
+pub(super) fn widened(model: &Model, to: ElementType) -> Option<Model> {
+    let settled = model.clone().settled();
+    let mut proto = settled.proto.clone();
+    let graph = proto.graph.as_mut()?;
+    graph.value_info.clear();
+    for tensor in &mut graph.initializer {
+        *tensor = wide(tensor, to)?;
+    }
+    if !graph.sparse_initializer.is_empty() {
+        return None;
+    }
+    let declared = graph.input.iter_mut().chain(&mut graph.output);
+    for info in declared {
+        let tensor = info.r#type.as_mut().and_then(|kind| kind.value.as_mut());
+        if let Some(type_proto::Value::TensorType(tensor)) = tensor {
+            tensor.elem_type = tensor.elem_type.map(|number| wide_number(number, to));
+        }
+    }
+    for node in &mut graph.node {
+        widen_node(node, to)?;
+    }
+    Some(settled.with(proto, Default::default()))
+}
+
+fn wide_number(number: i32, to: ElementType) -> i32 {
+    match ElementType::of(number).is_some_and(ElementType::is_float) {
+        true => to.number(),
+        false => number,
+    }
+}
+
+fn widen_node(node: &mut NodeProto, to: ElementType) -> Option<()> {
+    for attribute in &mut node.attribute {
+        if attribute.g.is_some() || !attribute.graphs.is_empty() {
+            return None;
+        }
+        if TYPES.contains(&attribute.name()) {
+            let number = attribute.i.and_then(|number| i32::try_from(number).ok());
+            attribute.i = number.map(|number| i64::from(wide_number(number, to)));
+        }
+        if let Some(tensor) = &attribute.t {
+            attribute.t = Some(wide(tensor, to)?);
+        }
+        widen_constant(attribute, to);
+    }
+    Some(())
+}
+
+/// Numbers that stand in an attribute of their own become a tensor.
+fn widen_constant(attribute: &mut AttributeProto, to: ElementType) {
+    let (numbers, dims): (Vec<f32>, Vec<usize>) = match attribute.name() {
+        "value_float" => (attribute.f.into_iter().collect(), Vec::new()),
+        "value_floats" => (attribute.floats.clone(), vec![attribute.floats.len()]),
+        _ => return,
+    };
+    *attribute = AttributeProto {
+        name: Some("value".to_owned()),
+        r#type: Some(AttributeType::Tensor as i32),
+        t: Some(from_raw("", to, &dims, packed(&numbers, to))),
+        ..AttributeProto::default()
+    };
+}
+
+/// A tensor of real numbers in another element type; others as they are.
+fn wide(tensor: &TensorProto, to: ElementType) -> Option<TensorProto> {
+    let element = ElementType::of(tensor.data_type())?;
+    if !element.is_float() || element == to {
+        return Some(tensor.clone());
+    }
+    let numbers = to_f32(tensor).ok()?;
+    Some(TensorProto {
+        data_type: Some(to.number()),
+        raw_data: Some(packed(&numbers, to).into()),
+        ..cleared(tensor)
+    })
+}
+
+/// Whether a model holds at most this many numbers, so that it may be held once more.
+pub(super) fn is_small(graph: &GraphProto, most: usize) -> bool {
+    let mut counts = graph.initializer.iter().map(|t| element_count(t).ok());
+    let sum = counts.try_fold(0_usize, |sum, count| sum.checked_add(count?));
+    sum.is_some_and(|sum| sum <= most)
+}

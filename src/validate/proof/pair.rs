@@ -1,0 +1,246 @@
+//! Two models on the same inputs: the first look at their outputs, and which of them need a second.
+
+use super::entries::Entries;
+use super::second::Second;
+use super::{ALLOWED_INTEGER, MASKED_TWIN};
+use crate::data::random_inputs;
+use crate::dimensions::Analysis;
+use crate::error::{Error, ProofFault, Result};
+use crate::metrics::{Gap, OutputDeviation, same_form, spread};
+use crate::onnx::Model;
+use crate::runtime::{Runtime, Session, SessionOptions, Signature, Tensor};
+
+/// Random inputs that every pair is run on, at least and at most.
+const DRAWS: [u64; 2] = [2, 16];
+/// Multiply-accumulate operations up to which further inputs are drawn: small models have dead channels on few.
+const OPERATIONS: u64 = 200_000_000;
+/// An output with this share of its elements at its minimum or maximum hides what enters it.
+const SATURATED: f64 = 0.75;
+/// An output that moves by less than this many times what it may be wrong by says little.
+const TELLING: f64 = 100.0;
+/// And by more than this share of itself it need not move.
+const MOST_TELLING: f64 = 0.1;
+
+pub(super) type Tensors = Vec<(String, Tensor)>;
+
+/// Two models that must compute the same.
+pub(super) struct Pair<'a> {
+    /// The model that both come from.
+    pub(super) analysis: &'a Analysis,
+    pub(super) runtime: &'a Runtime,
+    pub(super) reference: &'a Model,
+    /// What the reference is, for messages.
+    pub(super) what: &'static str,
+    pub(super) candidate: &'a Model,
+    /// A model that may compute other numbers, but has to run and to have the same signature.
+    pub(super) whole: Option<&'a Model>,
+    pub(super) entries: Entries,
+    /// Relative error that real-valued outputs may have without a second look.
+    pub(super) allowed: f64,
+}
+
+/// One run of both.
+pub(super) struct Draw {
+    pub(super) expected: Tensors,
+    pub(super) computed: Tensors,
+}
+
+impl Pair<'_> {
+    /// By output how far it is from the reference.
+    ///
+    /// # Errors
+    /// [`Error::Verification`], or a reference that does not run.
+    pub(super) fn judge(&self) -> Result<Vec<OutputDeviation>> {
+        let draws = self.first()?;
+        let names: Vec<&String> = match draws.first() {
+            Some(draw) => draw.expected.iter().map(|(name, _)| name).collect(),
+            None => Vec::new(),
+        };
+        let mut outputs: Vec<OutputDeviation> = (0..names.len())
+            .map(|place| self.plain(place, &draws))
+            .collect();
+        let doubtful: Vec<usize> = (0..names.len())
+            .filter(|&place| self.is_doubtful(place, &outputs[place], &draws))
+            .collect();
+        if doubtful.is_empty() {
+            return Ok(outputs);
+        }
+        for (place, output) in Second::look(self, &draws, &doubtful)? {
+            outputs[place] = output;
+        }
+        Ok(outputs)
+    }
+
+    fn first(&self) -> Result<Vec<Draw>> {
+        let plain = SessionOptions::default();
+        let mut reference = self.runtime.session(self.reference, self.what)?;
+        let mut candidate = self.open(self.candidate, &plain)?;
+        self.same_signature(&reference, &candidate)?;
+        let mut whole = match self.whole {
+            Some(whole) => Some(self.open(whole, &plain)?),
+            None => None,
+        };
+        if let Some(whole) = &whole {
+            self.same_signature(&reference, whole)?;
+        }
+        let mut draws = Vec::new();
+        for seed in 0..self.draws() {
+            let inputs = self.inputs(&reference.inputs(), seed, 1.0)?;
+            let expected = reference.run(&inputs)?;
+            let computed = candidate
+                .run(&inputs)
+                .map_err(|fault| self.refused(fault))?;
+            same_form(&expected, &computed)?;
+            if let Some(whole) = &mut whole {
+                // Other numbers, but the same names, types and shapes.
+                let other = whole.run(&inputs).map_err(|fault| self.refused(fault))?;
+                same_form(&expected, &other)?;
+            }
+            draws.push(Draw { expected, computed });
+        }
+        Ok(draws)
+    }
+
+    fn draws(&self) -> u64 {
+        let macs = self.analysis.model_totals().macs.max(1);
+        (OPERATIONS / macs).clamp(DRAWS[0], DRAWS[1])
+    }
+
+    /// Random inputs; real numbers times a scale.
+    pub(super) fn inputs(&self, of: &[Signature], seed: u64, scale: f64) -> Result<Tensors> {
+        let inputs = random_inputs(self.analysis, of, seed)?;
+        if scale == 1.0 {
+            return Ok(inputs);
+        }
+        let scaled = inputs.into_iter().map(|(name, tensor)| {
+            if !tensor.element().is_float() {
+                return Ok((name, tensor));
+            }
+            let numbers: Vec<f64> = tensor.to_f64().iter().map(|x| x * scale).collect();
+            let tensor = Tensor::from_f64(tensor.element(), tensor.shape(), &numbers)?;
+            Ok((name, tensor))
+        });
+        scaled.collect()
+    }
+
+    /// A session of a model that is judged: what keeps it from running is its fault.
+    pub(super) fn open(&self, model: &Model, options: &SessionOptions) -> Result<Session> {
+        let session = self
+            .runtime
+            .session_with(model, "the written model", options);
+        session.map_err(|fault| self.refused(fault))
+    }
+
+    fn refused(&self, fault: Error) -> Error {
+        match fault {
+            Error::Runtime { reason, .. } => self.fault(ProofFault::Refused { reason }),
+            other => other,
+        }
+    }
+
+    pub(super) fn fault(&self, fault: ProofFault) -> Error {
+        Error::Verification {
+            reference: self.what,
+            fault,
+        }
+    }
+
+    /// What an output may be wrong by without a second look.
+    pub(super) fn allowance(&self, tensor: &Tensor) -> f64 {
+        match tensor.element().is_float() {
+            true => self.allowed,
+            // What must be equal to the bit must be so in integers as well.
+            false if self.what == MASKED_TWIN => ALLOWED_INTEGER,
+            false => ALLOWED_INTEGER.min(self.allowed),
+        }
+    }
+
+    fn plain(&self, place: usize, draws: &[Draw]) -> OutputDeviation {
+        let pairs = draws
+            .iter()
+            .map(|draw| (&draw.expected[place].1, &draw.computed[place].1));
+        let relative = pairs.clone().map(|(expected, computed)| {
+            let gap = Gap::between(expected, computed);
+            gap.relative(gap.error)
+        });
+        let mut first = pairs.clone();
+        OutputDeviation {
+            name: draws[0].expected[place].0.clone(),
+            relative: relative.fold(0.0, worse),
+            allowed: first
+                .next()
+                .map_or(0.0, |(expected, _)| self.allowance(expected)),
+            informative: pairs
+                .clone()
+                .any(|(expected, _)| spread(expected).is_some_and(|spread| spread > 0.0))
+                && pairs
+                    .clone()
+                    .all(|(expected, _)| spread(expected).is_some()),
+        }
+    }
+
+    /// Whether an output is beyond its plain bound, or hides what enters it: it depends on what is pruned and
+    /// hardly moves from one input to the other.
+    fn is_doubtful(&self, place: usize, output: &OutputDeviation, draws: &[Draw]) -> bool {
+        if output.relative.is_nan() || output.relative > output.allowed {
+            return true;
+        }
+        let [first, second, ..] = draws else {
+            return false;
+        };
+        let (a, b) = (&first.expected[place].1, &second.expected[place].1);
+        let entering = self.entries.of_output(&output.name);
+        if !entering.depends || a.shape() != b.shape() {
+            return false;
+        }
+        if !entering.values.is_empty() && is_saturated(a, output.allowed) {
+            return true;
+        }
+        let gap = Gap::between(a, b);
+        gap.error <= (TELLING * output.allowed).min(MOST_TELLING) * gap.scale
+    }
+
+    fn same_signature(&self, reference: &Session, candidate: &Session) -> Result<()> {
+        let pairs = [
+            ("the list of inputs", reference.inputs(), candidate.inputs()),
+            (
+                "the list of outputs",
+                reference.outputs(),
+                candidate.outputs(),
+            ),
+        ];
+        let text = |list: &[Signature]| {
+            let all: Vec<String> = list.iter().map(ToString::to_string).collect();
+            all.join(", ")
+        };
+        for (what, before, after) in pairs {
+            if before != after {
+                return Err(self.fault(ProofFault::Signature {
+                    what: what.to_owned(),
+                    before: text(&before),
+                    after: text(&after),
+                }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether most elements are at the minimum or maximum, within a share of the largest.
+fn is_saturated(tensor: &Tensor, within: f64) -> bool {
+    let numbers = tensor.to_f64();
+    let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let near = within * least.abs().max(most.abs());
+    let extreme = |x: &&f64| **x - least <= near || most - **x <= near;
+    let count = numbers.iter().filter(extreme).count();
+    count as f64 >= SATURATED * numbers.len() as f64
+}
+
+/// The larger of two errors; one that is no number is worse than all.
+pub(super) fn worse(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() {
+        return f64::NAN;
+    }
+    a.max(b)
+}

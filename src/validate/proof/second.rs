@@ -1,0 +1,308 @@
+//! The second look at outputs that are beyond the plain bound or that hide what enters them.
+
+use super::moved::{is_small, nudged, tapped, unit, widened};
+use super::pair::{Draw, Pair, Tensors, worse};
+use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, UNITS};
+use crate::error::{Error, ProofFault, Result};
+use crate::metrics::{Gap, OutputDeviation, spread};
+use crate::onnx::{ElementType, Model};
+use crate::runtime::{Optimisation, Session, SessionOptions, Tensor};
+
+/// Scales of the inputs that are drawn beside those of the first look.
+const SCALES: [f64; 4] = [1.0 / 64.0, 0.125, 8.0, 64.0];
+/// Numbers in a model that may be held once more in a wider element type.
+const MOST_WIDENED: usize = 64 << 20;
+/// A value that varies by less than this many times what it may be wrong by says little.
+const TELLING: f64 = 10.0;
+
+/// All that is run for a second look.
+pub(super) struct Second<'a> {
+    pair: &'a Pair<'a>,
+    reference: Session,
+    candidate: Session,
+    /// The reference in other orders of computation.
+    orders: Vec<Session>,
+    /// Both in a wider element type.
+    wide: Option<(ElementType, [Session; 2])>,
+}
+
+/// What one draw shows, by name.
+struct Seen {
+    expected: Tensors,
+    computed: Tensors,
+    orders: Vec<Tensors>,
+    wide: Option<(ElementType, [Tensors; 2])>,
+}
+
+/// A value on one draw.
+struct Reading {
+    /// Distance of the candidate from the reference.
+    gap: Gap,
+    /// What it may be, absolutely.
+    allowed: f64,
+    informative: bool,
+}
+
+impl Reading {
+    fn ratio(&self) -> f64 {
+        match self.allowed > 0.0 {
+            true => self.gap.error / self.allowed,
+            false if self.gap.error == 0.0 => 0.0,
+            false => f64::INFINITY,
+        }
+    }
+}
+
+impl<'a> Second<'a> {
+    /// The outputs at these places once more.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] for an output or a value before it that rounding does not explain.
+    pub(super) fn look(
+        pair: &'a Pair<'a>,
+        first: &[Draw],
+        places: &[usize],
+    ) -> Result<Vec<(usize, OutputDeviation)>> {
+        let names = first.first().map(|draw| &draw.expected);
+        let names: Vec<(usize, String)> = places
+            .iter()
+            .filter_map(|&place| Some((place, names?.get(place)?.0.clone())))
+            .collect();
+        let mut values: Vec<String> = Vec::new();
+        for (_, name) in &names {
+            values.extend(pair.entries.of_output(name).values);
+        }
+        let mut second = Second::open(pair, &values)?;
+        let mut outputs: Vec<(usize, OutputDeviation)> = Vec::new();
+        let scales = std::iter::repeat_n(1.0, first.len()).chain(SCALES);
+        for (seed, scale) in scales.enumerate() {
+            let Some(mut seen) = second.run(seed as u64, scale)? else {
+                continue;
+            };
+            if let Some(draw) = first.get(seed) {
+                seen.orders.push(draw.expected.clone());
+            }
+            for (place, name) in &names {
+                let found = second.output(name, &seen, first.get(seed))?;
+                match outputs.iter_mut().find(|(known, _)| known == place) {
+                    Some((_, known)) => merge(known, found),
+                    None => outputs.push((*place, found)),
+                }
+            }
+        }
+        Ok(outputs)
+    }
+
+    fn open(pair: &'a Pair<'a>, values: &[String]) -> Result<Second<'a>> {
+        let plain = SessionOptions::default();
+        let still = SessionOptions {
+            optimisation: Optimisation::Off,
+            ..SessionOptions::default()
+        };
+        let reference = tapped(pair.reference, values);
+        let candidate = tapped(pair.candidate, values);
+        let moved = nudged(&reference)?;
+        let order = |model: &Model, options| pair.runtime.session_with(model, pair.what, options);
+        // An order of computation that onnxruntime does not run is not there.
+        let orders = [
+            order(&reference, &still),
+            order(&moved, &plain),
+            order(&moved, &still),
+        ];
+        let graph = pair.reference.proto.graph.as_ref();
+        let small = graph.is_some_and(|graph| is_small(graph, MOST_WIDENED));
+        let half = pair.analysis.has_half_weights();
+        let types: &[ElementType] = match (small, half) {
+            (false, _) => &[],
+            (true, false) => &[ElementType::Double],
+            (true, true) => &[ElementType::Double, ElementType::Float],
+        };
+        let wide = types.iter().find_map(|&to| {
+            let open = |model: &Model| order(&widened(model, to)?, &plain).ok();
+            Some((to, [open(&reference)?, open(&candidate)?]))
+        });
+        Ok(Second {
+            pair,
+            reference: pair.runtime.session_with(&reference, pair.what, &plain)?,
+            candidate: pair.open(&candidate, &plain)?,
+            orders: orders.into_iter().flatten().collect(),
+            wide,
+        })
+    }
+
+    /// One draw; none where the reference does not run at this scale of the inputs.
+    fn run(&mut self, seed: u64, scale: f64) -> Result<Option<Seen>> {
+        let inputs = self.pair.inputs(&self.reference.inputs(), seed, scale)?;
+        let expected = match self.reference.run(&inputs) {
+            Ok(expected) => expected,
+            Err(_) if scale != 1.0 => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        let computed = self.candidate.run(&inputs).map_err(|fault| match fault {
+            Error::Runtime { reason, .. } => self.pair.fault(ProofFault::Refused { reason }),
+            other => other,
+        })?;
+        let orders = self.orders.iter_mut();
+        let orders = orders.filter_map(|session| session.run(&inputs).ok());
+        let orders = orders.collect();
+        let wide = match &mut self.wide {
+            None => None,
+            Some((to, [reference, candidate])) => {
+                let inputs = widened_inputs(&inputs, *to)?;
+                let both = (reference.run(&inputs).ok(), candidate.run(&inputs).ok());
+                both.0.zip(both.1).map(|(a, b)| (*to, [a, b]))
+            }
+        };
+        Ok(Some(Seen {
+            expected,
+            computed,
+            orders,
+            wide,
+        }))
+    }
+
+    /// An output and what enters it on one draw.
+    fn output(&self, name: &str, seen: &Seen, first: Option<&Draw>) -> Result<OutputDeviation> {
+        let entering = self.pair.entries.of_output(name);
+        let (mut largest, mut informative) = (0.0_f64, false);
+        for value in &entering.values {
+            let Some(reading) = self.reading(value, seen, 0.0) else {
+                continue;
+            };
+            let within = self.beyond(&reading).map(|(error, allowed)| {
+                let (output, value) = (name.to_owned(), value.clone());
+                self.pair.fault(ProofFault::BeyondWithin {
+                    output,
+                    value,
+                    error,
+                    allowed,
+                })
+            });
+            within.map_or(Ok(()), Err)?;
+            largest = largest.max(reading.gap.scale);
+            informative |= reading.informative;
+        }
+        let Some(mut reading) = self.reading(name, seen, largest) else {
+            let output = name.to_owned();
+            return Err(self.pair.fault(ProofFault::NotFinite { output }));
+        };
+        if let Some(draw) = first {
+            let pair = tensor(&draw.expected, name).zip(tensor(&draw.computed, name));
+            let gap = pair.map(|(a, b)| Gap::between(a, b));
+            reading.gap.error = worse(reading.gap.error, gap.map_or(0.0, |gap| gap.error));
+        }
+        if let Some((error, allowed)) = self.beyond(&reading) {
+            let output = name.to_owned();
+            return Err(self.pair.fault(match error.is_finite() {
+                true => ProofFault::Beyond {
+                    output,
+                    error,
+                    allowed,
+                },
+                false => ProofFault::NotFinite { output },
+            }));
+        }
+        Ok(OutputDeviation {
+            name: name.to_owned(),
+            relative: reading.gap.relative(reading.gap.error),
+            allowed: reading.gap.relative(reading.allowed),
+            informative: informative || reading.informative,
+        })
+    }
+
+    /// Relative error and bound of a value that is beyond its bound.
+    fn beyond(&self, reading: &Reading) -> Option<(f64, f64)> {
+        let relative = |number: f64| reading.gap.relative(number);
+        let ratio = reading.ratio();
+        let beyond = ratio.is_nan() || ratio > 1.0;
+        beyond.then(|| (relative(reading.gap.error), relative(reading.allowed)))
+    }
+
+    /// A value on one draw, that values up to `entered` are computed to; none where it is not there.
+    fn reading(&self, name: &str, seen: &Seen, entered: f64) -> Option<Reading> {
+        let expected = tensor(&seen.expected, name)?;
+        let computed = tensor(&seen.computed, name)?;
+        if expected.shape() != computed.shape() {
+            return None;
+        }
+        let gap = Gap::between(expected, computed);
+        let noise = seen.orders.iter().filter_map(|order| {
+            let other = tensor(order, name)?;
+            (other.shape() == expected.shape()).then(|| Gap::between(expected, other).error)
+        });
+        let noise = noise.filter(|noise| noise.is_finite()).fold(0.0, f64::max);
+        let float = expected.element().is_float();
+        let plain = self.pair.allowance(expected) * gap.scale;
+        let units = match float {
+            true => UNITS * unit(expected.element()) * entered,
+            false => 0.0,
+        };
+        let mut reading = Reading {
+            gap,
+            allowed: plain.max(FACTOR * noise).max(units),
+            informative: false,
+        };
+        if float {
+            in_wider_type(name, seen, &mut reading, entered);
+        }
+        reading.informative = spread(expected).is_some_and(|spread| match float {
+            true => spread > TELLING * reading.allowed,
+            false => spread > 0.0,
+        });
+        Some(reading)
+    }
+}
+
+/// Where both models run in a wider type, that decides: what is equal there is rounding, what is not is an error.
+fn in_wider_type(name: &str, seen: &Seen, reading: &mut Reading, entered: f64) {
+    let Some((element, [expected, computed])) = &seen.wide else {
+        return;
+    };
+    let pair = tensor(expected, name).zip(tensor(computed, name));
+    let Some((a, b)) = pair.filter(|(a, b)| a.shape() == b.shape()) else {
+        return;
+    };
+    if a.element() != *element || spread(a).is_none() {
+        return;
+    }
+    let gap = Gap::between(a, b);
+    let relative = match element {
+        ElementType::Double => ALLOWED_DOUBLE,
+        _ => ALLOWED,
+    };
+    let allowed = (relative * gap.scale).max(UNITS * unit(*element) * entered);
+    if gap.error > allowed {
+        (reading.gap, reading.allowed) = (gap, allowed);
+    } else if reading.gap.error.is_finite() {
+        reading.allowed = reading.allowed.max(reading.gap.error);
+    }
+}
+
+fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Option<&'a Tensor> {
+    let mut found = tensors.iter().filter(|(known, _)| known == name);
+    found.next().map(|(_, tensor)| tensor)
+}
+
+fn widened_inputs(inputs: &Tensors, to: ElementType) -> Result<Tensors> {
+    let wide = inputs.iter().map(|(name, tensor)| {
+        let tensor = match tensor.element().is_float() {
+            false => tensor.clone(),
+            true => Tensor::from_f64(to, tensor.shape(), &tensor.to_f64())?,
+        };
+        Ok((name.clone(), tensor))
+    });
+    wide.collect()
+}
+
+/// Keeps of two draws the one that came nearer to its bound.
+fn merge(known: &mut OutputDeviation, found: OutputDeviation) {
+    let informative = known.informative || found.informative;
+    let nearness = |output: &OutputDeviation| match output.allowed > 0.0 {
+        true => output.relative / output.allowed,
+        false => output.relative,
+    };
+    if nearness(&found) > nearness(known) {
+        *known = found;
+    }
+    known.informative = informative;
+}
