@@ -10,7 +10,7 @@ use secateur::data::DataSource;
 use secateur::job::{
     DeadOptions, Proof, PruneCalibration, PruneOptions, Source, prune, prune_dead,
 };
-use secateur::plan::{Cost, CostBudget, Scope, Settings};
+use secateur::plan::{Cost, CostBudget, RoundTo, Scope, Settings};
 use secateur::recover::Recovery;
 use secateur::runtime::Provider;
 
@@ -68,9 +68,10 @@ pub struct PruneArgs {
     /// Keep at least this many channels of every dimension
     #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "plan")]
     min_channels: usize,
-    /// Round kept channels up to a multiple of this: kernels are often slower at odd widths
-    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "plan", value_parser = parse_multiple)]
-    round_to: usize,
+    /// Round kept channels to widths that kernels run fast: auto (of the CPU), auto:cuda, auto:webgpu, or up to a
+    /// multiple of N; 1 rounds nothing
+    #[arg(long, default_value = "auto", value_name = "auto|N", conflicts_with = "plan")]
+    round_to: RoundTo,
     /// Leave dimensions alone whose channels influence each other (LayerNorm, reductions)
     #[arg(long, conflicts_with = "plan")]
     exact: bool,
@@ -113,6 +114,9 @@ pub struct PruneArgs {
     /// Do not compare the result with the masked original in onnxruntime
     #[arg(long)]
     no_verify: bool,
+    /// Time the original and the result side by side, on one thread and on all
+    #[arg(long, conflicts_with_all = ["dry_run", "from_zeros"])]
+    bench: bool,
     /// Size of a dynamic input axis, as in batch=2
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
     dims: Vec<(String, i64)>,
@@ -233,6 +237,7 @@ impl PruneArgs {
                 true => Proof::Skipped,
                 false => Proof::Required(self.runtime.options()),
             },
+            bench: self.bench.then(|| self.runtime.options()),
             sizes: self.dims,
             overwrite: overwrite(self.force),
         }

@@ -1,13 +1,12 @@
-//! Costs as polynomials in the kept counts: products of axis sizes, summed over nodes and tensors.
+//! What a model costs, and the sizes of its inputs at which that is counted.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::Analysis;
-use crate::axes::{Extent, Kept, Type, VarId};
+use crate::axes::{Extent, Kept};
 use crate::graph::{DeclaredSize, Graph, Producer};
-use crate::onnx::{ElementType, byte_length, element_count};
 
 /// Size of a dynamic first axis (batch) where nothing is said.
 const DEFAULT_BATCH: i64 = 1;
@@ -76,11 +75,11 @@ impl InputSizes {
 /// What a model costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Numbers in weights.
+    /// Numbers in weights that something reads.
     pub params: u64,
     /// Multiply-accumulate operations of one run.
     pub macs: u64,
-    /// Bytes of all constant tensors.
+    /// Bytes of all constant tensors that something reads.
     pub bytes: u64,
     /// Nodes.
     pub nodes: usize,
@@ -89,32 +88,7 @@ pub struct Totals {
 impl Analysis {
     /// The model's costs when `kept` is all that stays. Nodes are counted as they are.
     pub(crate) fn totals(&self, kept: &Kept) -> Totals {
-        let mut totals = Totals {
-            nodes: self.graph().node_count(),
-            ..Totals::default()
-        };
-        for id in self.graph().value_ids() {
-            let Some(tensor) = self.graph().constant(id) else {
-                continue;
-            };
-            let element = ElementType::of(tensor.data_type());
-            let bits = element.map_or(0, ElementType::bits);
-            let count = match self.state.axes(id) {
-                Some(axes) => self.product(axes, kept),
-                None => element_count(tensor).unwrap_or(0) as u64,
-            };
-            totals.bytes += byte_length(count as usize, bits).unwrap_or(0) as u64;
-            if element.is_some_and(|e| !e.is_index()) {
-                totals.params += count;
-            }
-        }
-        for cost in &self.state.costs {
-            let sizes = [&cost.produced, &cost.contracted].map(|list| self.product(list, kept));
-            totals.macs = totals
-                .macs
-                .saturating_add(sizes[0].saturating_mul(sizes[1]));
-        }
-        totals
+        self.costs().at(&self.channels(kept))
     }
 
     /// The model's costs as it is.
@@ -122,11 +96,11 @@ impl Analysis {
         self.totals(&self.everything())
     }
 
-    fn product(&self, types: &[Type], kept: &Kept) -> u64 {
-        types.iter().fold(1_u64, |product, ty| {
-            let extent = self.state.types.kept_extent(ty, kept);
-            product.saturating_mul(self.number(&extent))
-        })
+    /// By dimension the channels that stay.
+    pub(crate) fn channels(&self, kept: &Kept) -> Vec<usize> {
+        let dimensions = self.dimensions().iter();
+        let count = dimensions.map(|of| self.positions(kept, of).map_or(of.size, |kept| kept.len()));
+        count.collect()
     }
 
     /// The number that a size is at the chosen input sizes; 1 where it cannot be told.
@@ -134,24 +108,5 @@ impl Analysis {
         let assign = |name: &str| self.sizes().get(name).unwrap_or(1);
         let value = self.state.symbols.evaluate(extent, &assign);
         value.and_then(|n| u64::try_from(n).ok()).unwrap_or(1)
-    }
-
-    /// Multiply-accumulate operations per variable: those of every node that it occurs in.
-    pub(super) fn macs_by_var(&self) -> BTreeMap<VarId, u64> {
-        let mut out = BTreeMap::new();
-        let everything = self.everything();
-        for cost in &self.state.costs {
-            let all: Vec<Type> = cost
-                .produced
-                .iter()
-                .chain(&cost.contracted)
-                .cloned()
-                .collect();
-            let macs = self.product(&all, &everything);
-            for var in self.state.types.vars(&Type::Sum(all)) {
-                *out.entry(var).or_insert(0_u64) += macs;
-            }
-        }
-        out
     }
 }

@@ -19,7 +19,7 @@ use crate::onnx::ElementType;
 use crate::ops::{State, type_graph};
 
 pub use cost::{InputSizes, Totals};
-pub(crate) use polynomial::{CostPolynomial, Counted};
+pub(crate) use polynomial::{CostPolynomial, Meter};
 
 /// A dimension, by its place in [`Analysis::dimensions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,6 +86,7 @@ pub struct Analysis {
     sizes: InputSizes,
     /// Weights in the order in which the graph reads them.
     weights: Vec<ValueId>,
+    costs: CostPolynomial,
 }
 
 impl Analysis {
@@ -99,10 +100,17 @@ impl Analysis {
             blocked: Vec::new(),
             sizes,
             weights: Vec::new(),
+            costs: CostPolynomial::default(),
         };
         analysis.weights = analysis.weights_in_order();
         analysis.dimensions = find::dimensions(&analysis);
         analysis.blocked = find::blocked(&analysis);
+        analysis.costs = CostPolynomial::new(&analysis);
+        let whole = analysis.channels(&analysis.everything());
+        let operations = analysis.costs.operations_by_dimension(&whole);
+        for (dimension, macs) in analysis.dimensions.iter_mut().zip(operations) {
+            dimension.macs = macs;
+        }
         analysis
     }
 
@@ -134,6 +142,11 @@ impl Analysis {
             nodes.push(self.graph.describe(node));
         }
         out
+    }
+
+    /// What the model costs by the channels that stay of each dimension.
+    pub(crate) fn costs(&self) -> &CostPolynomial {
+        &self.costs
     }
 
     /// The sizes that dynamic axes of the inputs are taken to have.

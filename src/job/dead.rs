@@ -177,6 +177,8 @@ pub fn prune_dead(
         calibration: None,
         recovery: None,
         verification: Some(verification),
+        forecast: None,
+        benchmark: Vec::new(),
         stages: Vec::new(),
     };
     if let Some(output) = options.output.as_deref() {

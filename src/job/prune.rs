@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use super::calibrated::{Calibrated, PruneCalibration, Repaired};
+use super::bench::compare;
 use super::rounds::Planner;
 use super::watch::Watch;
-use super::{Overwrite, Proof, analyse, check_target};
+use super::{Overwrite, Proof, RuntimeOptions, analyse, check_target};
 use crate::axes::Kept;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::onnx::Model;
-use crate::plan::{CostBudget, Decision, Plan, Selection, Settings};
+use crate::plan::{CostBudget, Decision, Plan, RoundTo, Selection, Settings, Target};
 use crate::report::{BudgetRow, Outcome, PlannedRow, PruneReport};
 use crate::rewrite;
+use crate::search::forecast;
 use crate::validate::{Verification, verify};
 
 /// Version of the JSON document.
@@ -41,6 +43,8 @@ pub struct PruneOptions {
     pub calibration: Option<PruneCalibration>,
     /// Whether the result is verified.
     pub proof: Proof,
+    /// With which onnxruntime the original and the result are timed side by side; not at all without.
+    pub bench: Option<RuntimeOptions>,
     /// Sizes of dynamic input axes, for costs and verification.
     pub sizes: Vec<(String, i64)>,
     /// Whether the input's own files may be replaced.
@@ -100,6 +104,8 @@ pub fn prune(
         },
         recovery: None,
         verification: None,
+        forecast: forecast(&analysis, &kept, target(&plan)),
+        benchmark: Vec::new(),
         stages: Vec::new(),
     };
     report.budget = budget(&options.source, &report.before, &report.after);
@@ -139,8 +145,20 @@ pub fn prune(
     if let Some((file, target)) = plan_file {
         files::persist(file, target)?;
     }
+    if let (Some(output), Some(runtime)) = (output, &options.bench) {
+        let compare = || compare([path, output], &analysis, &options.sizes, runtime, say);
+        report.benchmark = watch.stage("bench", compare);
+    }
     report.stages = watch.stages;
     Ok(report)
+}
+
+/// Where the result is going to run, as far as the plan says so.
+fn target(plan: &Plan) -> Target {
+    match plan.settings.round_to {
+        RoundTo::Auto(target) => target,
+        RoundTo::Multiple(_) => Target::default(),
+    }
 }
 
 fn plan(

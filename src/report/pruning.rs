@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::RecoveryRow;
+use super::{BenchSetting, RecoveryRow};
 use super::table::{count, percent, table};
 use crate::dimensions::Totals;
 use crate::plan::Cost;
+use crate::search::Forecast;
 use crate::validate::Verification;
 
 /// A run of `prune`.
@@ -37,6 +38,10 @@ pub struct PruneReport {
     pub recovery: Option<RecoveryRow>,
     /// What was proven; none without verification.
     pub verification: Option<Verification>,
+    /// Where the result is expected to be slower than its operations are few; none where it is not.
+    pub forecast: Option<Forecast>,
+    /// Run times of the original and the result side by side; empty unless asked for.
+    pub benchmark: Vec<BenchSetting>,
     /// How long each stage took.
     pub stages: Vec<Stage>,
 }
@@ -109,6 +114,9 @@ impl fmt::Display for PruneReport {
                 "asked for at most {asked:.4} of the {cost}, got {got:.4}"
             )?;
         }
+        if let Some(forecast) = &self.forecast {
+            write_forecast(forecast, f)?;
+        }
         if let Some(calibration) = &self.calibration {
             writeln!(f, "calibrated on {}", calibration.data)?;
             if let Some(data) = &calibration.statistics_of {
@@ -128,11 +136,51 @@ impl fmt::Display for PruneReport {
             Some(proof) => write_proof(proof, f)?,
             None => writeln!(f, "not verified")?,
         }
+        self.benchmark
+            .iter()
+            .try_for_each(|setting| write_benchmark(setting, f))?;
         writeln!(
             f,
             "No training was done: measure the accuracy before you deploy."
         )?;
         write_end(&self.stages, &self.outcome, f)
+    }
+}
+
+fn write_forecast(forecast: &Forecast, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "warning: {:.0} % of the MACs are left, but about {:.0} % of their time is expected to be:",
+        100.0 * forecast.macs,
+        100.0 * forecast.time
+    )?;
+    forecast.slow.iter().try_for_each(|layer| {
+        let share = 100.0 * layer.share;
+        writeln!(f, "  {} ({share:.0} % of the time): {}", layer.node, layer.why)
+    })
+}
+
+/// One line per setting: original and result.
+fn write_benchmark(setting: &BenchSetting, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let threads = match setting.threads {
+        Some(1) => "1 thread".to_owned(),
+        Some(threads) => format!("{threads} threads"),
+        None => "all threads".to_owned(),
+    };
+    let head = format!("{}, {threads}, batch {}", setting.provider, setting.batch);
+    match (&setting.unavailable, &setting.timings[..]) {
+        (None, [before, after]) => {
+            let speedup = after.ratio.map_or(String::new(), |ratio| {
+                let [low, high] = ratio.interval;
+                format!(", {:.2}x ({low:.2} to {high:.2})", ratio.speedup)
+            });
+            let (before, after) = (before.latency.median_ms, after.latency.median_ms);
+            writeln!(f, "{head}: {before:.3} ms before, {after:.3} ms after{speedup}")
+        }
+        (reason, _) => {
+            let reason = reason.as_deref().unwrap_or("no runs");
+            writeln!(f, "{head}: not measured: {reason}")
+        }
     }
 }
 

@@ -6,9 +6,12 @@
 use crate::axes::{Extent, Type};
 use crate::ops::state::{Bias, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Row, row};
+use crate::ops::{KernelFamily, Row, row};
 
-pub(in crate::ops) const ROWS: &[Row] = &[row("Conv", conv), row("ConvTranspose", conv_transpose)];
+pub(in crate::ops) const ROWS: &[Row] = &[
+    row("Conv", conv).kernels(KernelFamily::Convolution),
+    row("ConvTranspose", conv_transpose).kernels(KernelFamily::MatMul),
+];
 
 /// Y[N, M, ..] = sum over C/g, k of X[N, C, ..] * W[M, C/g, k..] + B[M]
 fn conv(op: &mut Typing) -> Ruling {

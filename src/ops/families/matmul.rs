@@ -6,12 +6,12 @@ use super::elementwise::{broadcast, broadcast_axis};
 use crate::axes::Type;
 use crate::ops::state::{Bias, Joined, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Row, row};
+use crate::ops::{KernelFamily, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("MatMul", matmul),
-    row("Gemm", gemm),
-    row("Einsum", einsum),
+    row("MatMul", matmul).kernels(KernelFamily::MatMul),
+    row("Gemm", gemm).kernels(KernelFamily::Gemm),
+    row("Einsum", einsum).kernels(KernelFamily::MatMul),
 ];
 
 /// Y[.., M, N] = sum over K of A[.., M, K] * B[.., K, N]
