@@ -70,7 +70,12 @@ pub struct PruneArgs {
     min_channels: usize,
     /// Round kept channels to widths that kernels run fast: auto (of the CPU), auto:cuda, auto:webgpu, or up to a
     /// multiple of N; 1 rounds nothing
-    #[arg(long, default_value = "auto", value_name = "auto|N", conflicts_with = "plan")]
+    #[arg(
+        long,
+        default_value = "auto",
+        value_name = "auto|N",
+        conflicts_with = "plan"
+    )]
     round_to: RoundTo,
     /// Leave dimensions alone whose channels influence each other (LayerNorm, reductions)
     #[arg(long, conflicts_with = "plan")]

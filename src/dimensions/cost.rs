@@ -99,7 +99,8 @@ impl Analysis {
     /// By dimension the channels that stay.
     pub(crate) fn channels(&self, kept: &Kept) -> Vec<usize> {
         let dimensions = self.dimensions().iter();
-        let count = dimensions.map(|of| self.positions(kept, of).map_or(of.size, |kept| kept.len()));
+        let count =
+            dimensions.map(|of| self.positions(kept, of).map_or(of.size, |kept| kept.len()));
         count.collect()
     }
 

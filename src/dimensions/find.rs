@@ -58,12 +58,7 @@ pub(super) fn dimensions(analysis: &Analysis) -> Vec<Dimension> {
     dimensions
 }
 
-fn dimension(
-    analysis: &Analysis,
-    var: VarId,
-    sites: Vec<Site>,
-    uses: &Uses,
-) -> Dimension {
+fn dimension(analysis: &Analysis, var: VarId, sites: Vec<Site>, uses: &Uses) -> Dimension {
     let list = |uses: &BTreeMap<VarId, Vec<NodeId>>| uses.get(&var).cloned().unwrap_or_default();
     let properties = analysis.state.types.var(var);
     Dimension {

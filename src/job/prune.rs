@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::calibrated::{Calibrated, PruneCalibration, Repaired};
 use super::bench::compare;
+use super::calibrated::{Calibrated, PruneCalibration, Repaired};
 use super::rounds::Planner;
 use super::watch::Watch;
 use super::{Overwrite, Proof, RuntimeOptions, analyse, check_target};

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{BenchSetting, RecoveryRow};
 use super::table::{count, percent, table};
+use super::{BenchSetting, RecoveryRow};
 use crate::dimensions::Totals;
 use crate::plan::Cost;
 use crate::search::Forecast;
@@ -156,7 +156,11 @@ fn write_forecast(forecast: &Forecast, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     )?;
     forecast.slow.iter().try_for_each(|layer| {
         let share = 100.0 * layer.share;
-        writeln!(f, "  {} ({share:.0} % of the time): {}", layer.node, layer.why)
+        writeln!(
+            f,
+            "  {} ({share:.0} % of the time): {}",
+            layer.node, layer.why
+        )
     })
 }
 
@@ -175,7 +179,10 @@ fn write_benchmark(setting: &BenchSetting, f: &mut fmt::Formatter<'_>) -> fmt::R
                 format!(", {:.2}x ({low:.2} to {high:.2})", ratio.speedup)
             });
             let (before, after) = (before.latency.median_ms, after.latency.median_ms);
-            writeln!(f, "{head}: {before:.3} ms before, {after:.3} ms after{speedup}")
+            writeln!(
+                f,
+                "{head}: {before:.3} ms before, {after:.3} ms after{speedup}"
+            )
         }
         (reason, _) => {
             let reason = reason.as_deref().unwrap_or("no runs");

@@ -224,7 +224,10 @@ mod tests {
     fn a_ratio_is_never_rounded_away() {
         for size in 2..80 {
             let ranked = of(size, Rounding::NearestBelow(super::below(16, size)));
-            assert!((0..size).all(|wanted| ranked.allowed(wanted) < size), "{size}");
+            assert!(
+                (0..size).all(|wanted| ranked.allowed(wanted) < size),
+                "{size}"
+            );
         }
         assert_eq!(of(12, Rounding::NearestBelow(8)).allowed(6), 8);
         assert_eq!(of(100, Rounding::NearestBelow(16)).allowed(50), 48);

@@ -61,14 +61,19 @@ pub(super) struct Width {
 /// The widths of all products that a model computes.
 pub(super) fn widths(analysis: &Analysis, target: Target) -> Vec<Width> {
     let linears = analysis.state.linears.iter();
-    linears.flat_map(|of| widths_of(analysis, of, target)).collect()
+    linears
+        .flat_map(|of| widths_of(analysis, of, target))
+        .collect()
 }
 
 fn widths_of(analysis: &Analysis, linear: &Linear, target: Target) -> Vec<Width> {
     let graph = analysis.graph();
     let family = find(graph, linear.node).and_then(|row| row.kernels);
     let weight = graph.node(linear.node).inputs.get(linear.slot);
-    let axes = weight.copied().flatten().and_then(|of| analysis.state.axes(of));
+    let axes = weight
+        .copied()
+        .flatten()
+        .and_then(|of| analysis.state.axes(of));
     let (Some(family), Some(axes)) = (family, axes) else {
         return Vec::new();
     };
@@ -87,7 +92,11 @@ fn widths_of(analysis: &Analysis, linear: &Linear, target: Target) -> Vec<Width>
             continue;
         }
         // The first axis holds all groups; a depthwise kernel runs over all of them at once.
-        let parts = if axis == 0 && !depthwise { linear.groups } else { 1 };
+        let parts = if axis == 0 && !depthwise {
+            linear.groups
+        } else {
+            1
+        };
         out.push(Width {
             node: linear.node,
             channels: analysis.state.types.normal(ty),
@@ -100,12 +109,7 @@ fn widths_of(analysis: &Analysis, linear: &Linear, target: Target) -> Vec<Width>
     out
 }
 
-fn table(
-    target: Target,
-    family: KernelFamily,
-    groups: usize,
-    depthwise: bool,
-) -> &'static Kernels {
+fn table(target: Target, family: KernelFamily, groups: usize, depthwise: bool) -> &'static Kernels {
     match (target, family) {
         (Target::Cpu, KernelFamily::Convolution) if depthwise => &CPU_DEPTHWISE,
         (Target::Cpu, KernelFamily::Convolution) if groups > 1 => &CPU_GROUPED,
@@ -141,7 +145,11 @@ pub(super) fn multiples(analysis: &Analysis, target: Target) -> Vec<usize> {
 /// The power of two that a step of `step / parts` channels has in common with `multiple`.
 fn common(multiple: usize, step: usize, parts: usize) -> usize {
     match step.is_multiple_of(parts) {
-        true => 1 << multiple.trailing_zeros().min((step / parts).trailing_zeros()),
+        true => {
+            1 << multiple
+                .trailing_zeros()
+                .min((step / parts).trailing_zeros())
+        }
         false => 1,
     }
 }
