@@ -12,7 +12,7 @@ use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::onnx::Model;
-use crate::plan::{CostBudget, Decision, Plan, RoundTo, Selection, Settings, Target};
+use crate::plan::{CostBudget, Decision, Plan, Platform, RoundTo, Selection, Settings};
 use crate::report::{BudgetRow, Outcome, PlannedRow, PruneReport};
 use crate::rewrite;
 use crate::search::forecast;
@@ -154,10 +154,10 @@ pub fn prune(
 }
 
 /// Where the result is going to run, as far as the plan says so.
-fn target(plan: &Plan) -> Target {
+fn target(plan: &Plan) -> Platform {
     match plan.settings.round_to {
         RoundTo::Auto(target) => target,
-        RoundTo::Multiple(_) => Target::default(),
+        RoundTo::Multiple(_) => Platform::default(),
     }
 }
 

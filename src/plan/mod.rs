@@ -10,5 +10,5 @@ mod settings;
 
 pub use decision::{Decision, Selection};
 pub use document::{AxisKept, Plan, PlannedDimension, PlannedInitializer};
-pub use rounding::{RoundTo, Target};
+pub use rounding::{Platform, RoundTo};
 pub use settings::{Cost, CostBudget, Scope, Settings};

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// Where a model is going to run: each has kernels of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Target {
+pub enum Platform {
     /// onnxruntime's CPU provider.
     #[default]
     Cpu,
@@ -24,7 +24,7 @@ pub enum Target {
 #[serde(try_from = "Written", into = "Written")]
 pub enum RoundTo {
     /// To the nearest width that the kernels of the target like, which differs by dimension.
-    Auto(Target),
+    Auto(Platform),
     /// Up to a multiple of this, per group in grouped convolutions; 1 rounds nothing.
     Multiple(usize),
 }
@@ -39,7 +39,7 @@ enum Written {
 
 impl Default for RoundTo {
     fn default() -> RoundTo {
-        RoundTo::Auto(Target::default())
+        RoundTo::Auto(Platform::default())
     }
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for RoundTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RoundTo::Multiple(multiple) => write!(f, "{multiple}"),
-            RoundTo::Auto(Target::Cpu) => f.write_str("auto"),
+            RoundTo::Auto(Platform::Cpu) => f.write_str("auto"),
             RoundTo::Auto(target) => write!(f, "auto:{target}"),
         }
     }
@@ -78,9 +78,9 @@ impl FromStr for RoundTo {
 
     fn from_str(text: &str) -> Result<RoundTo> {
         let target = match text {
-            "auto" | "auto:cpu" => Target::Cpu,
-            "auto:cuda" => Target::Cuda,
-            "auto:webgpu" => Target::Webgpu,
+            "auto" | "auto:cpu" => Platform::Cpu,
+            "auto:cuda" => Platform::Cuda,
+            "auto:webgpu" => Platform::Webgpu,
             _ => {
                 let number = text.parse().ok().filter(|&multiple| multiple > 0);
                 return number.map(RoundTo::Multiple).ok_or_else(|| {
@@ -94,26 +94,26 @@ impl FromStr for RoundTo {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Target::Cpu => "cpu",
-            Target::Cuda => "cuda",
-            Target::Webgpu => "webgpu",
+            Platform::Cpu => "cpu",
+            Platform::Cuda => "cuda",
+            Platform::Webgpu => "webgpu",
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{RoundTo, Target};
+    use super::{Platform, RoundTo};
 
     #[test]
     fn numbers_of_older_documents_are_read() {
         let read = |text| serde_json::from_str::<RoundTo>(text);
         assert_eq!(read("8").expect("a number"), RoundTo::Multiple(8));
         assert_eq!(read("\"auto\"").expect("a word"), RoundTo::default());
-        let cuda = RoundTo::Auto(Target::Cuda);
+        let cuda = RoundTo::Auto(Platform::Cuda);
         let text = serde_json::to_string(&cuda).expect("JSON");
         assert_eq!(read(&text).expect("a word"), cuda);
         assert!(read("\"often\"").is_err());

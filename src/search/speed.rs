@@ -8,7 +8,7 @@ use super::widths::{Width, widths};
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::graph::NodeId;
-use crate::plan::Target;
+use crate::plan::Platform;
 
 /// A time this much above the share of operations is worth a word.
 const NOTABLE: f64 = 1.15;
@@ -51,7 +51,7 @@ struct Kernel {
 }
 
 /// The forecast for `kept`; none where it is as fast as its operations are few.
-pub(crate) fn forecast(analysis: &Analysis, kept: &Kept, target: Target) -> Option<Forecast> {
+pub(crate) fn forecast(analysis: &Analysis, kept: &Kept, target: Platform) -> Option<Forecast> {
     let widths = widths(analysis, target);
     let before = kernels(analysis, &widths, &analysis.everything());
     let after = kernels(analysis, &widths, kept);

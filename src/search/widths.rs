@@ -15,7 +15,7 @@ use crate::axes::{Type, VarId};
 use crate::dimensions::Analysis;
 use crate::graph::NodeId;
 use crate::ops::{KernelFamily, Linear, Role, find};
-use crate::plan::Target;
+use crate::plan::Platform;
 
 /// What kernels are like, by the width that they get.
 #[derive(Debug, PartialEq)]
@@ -59,14 +59,14 @@ pub(super) struct Width {
 }
 
 /// The widths of all products that a model computes.
-pub(super) fn widths(analysis: &Analysis, target: Target) -> Vec<Width> {
+pub(super) fn widths(analysis: &Analysis, target: Platform) -> Vec<Width> {
     let linears = analysis.state.linears.iter();
     linears
         .flat_map(|of| widths_of(analysis, of, target))
         .collect()
 }
 
-fn widths_of(analysis: &Analysis, linear: &Linear, target: Target) -> Vec<Width> {
+fn widths_of(analysis: &Analysis, linear: &Linear, target: Platform) -> Vec<Width> {
     let graph = analysis.graph();
     let family = find(graph, linear.node).and_then(|row| row.kernels);
     let weight = graph.node(linear.node).inputs.get(linear.slot);
@@ -109,22 +109,27 @@ fn widths_of(analysis: &Analysis, linear: &Linear, target: Target) -> Vec<Width>
     out
 }
 
-fn table(target: Target, family: KernelFamily, groups: usize, depthwise: bool) -> &'static Kernels {
+fn table(
+    target: Platform,
+    family: KernelFamily,
+    groups: usize,
+    depthwise: bool,
+) -> &'static Kernels {
     match (target, family) {
-        (Target::Cpu, KernelFamily::Convolution) if depthwise => &CPU_DEPTHWISE,
-        (Target::Cpu, KernelFamily::Convolution) if groups > 1 => &CPU_GROUPED,
-        (Target::Cpu, KernelFamily::Convolution) => &CPU_CONVOLUTION,
-        (Target::Cpu, KernelFamily::MatMul) => &CPU_MATMUL,
-        (Target::Cpu, KernelFamily::Gemm) => &CPU_GEMM,
-        (Target::Cpu, KernelFamily::Recurrent) => &CPU_RECURRENT,
-        (Target::Cuda | Target::Webgpu, _) if depthwise => &GPU_DEPTHWISE,
-        (Target::Cuda | Target::Webgpu, _) => &GPU,
+        (Platform::Cpu, KernelFamily::Convolution) if depthwise => &CPU_DEPTHWISE,
+        (Platform::Cpu, KernelFamily::Convolution) if groups > 1 => &CPU_GROUPED,
+        (Platform::Cpu, KernelFamily::Convolution) => &CPU_CONVOLUTION,
+        (Platform::Cpu, KernelFamily::MatMul) => &CPU_MATMUL,
+        (Platform::Cpu, KernelFamily::Gemm) => &CPU_GEMM,
+        (Platform::Cpu, KernelFamily::Recurrent) => &CPU_RECURRENT,
+        (Platform::Cuda | Platform::Webgpu, _) if depthwise => &GPU_DEPTHWISE,
+        (Platform::Cuda | Platform::Webgpu, _) => &GPU,
     }
 }
 
 /// By dimension of what the channels per block are to be a multiple: the most that any kernel wants that makes or
 /// reads them. All are powers of two, so that the most is a multiple of the others.
-pub(super) fn multiples(analysis: &Analysis, target: Target) -> Vec<usize> {
+pub(super) fn multiples(analysis: &Analysis, target: Platform) -> Vec<usize> {
     let dimensions = analysis.dimensions().iter().enumerate();
     let places: HashMap<VarId, usize> = dimensions.map(|(at, of)| (of.var, at)).collect();
     let mut out = vec![1; analysis.dimensions().len()];
