@@ -59,6 +59,7 @@ fn whole(bench: &mut Criterion) {
         plan_out: None,
         calibration: None,
         proof: Proof::Skipped,
+        bench: None,
         sizes: Vec::new(),
         sample_axes: Vec::new(),
         strict: false,

@@ -10,7 +10,7 @@ use secateur::data::DataSource;
 use secateur::job::{
     DeadOptions, Proof, PruneCalibration, PruneOptions, Source, prune, prune_dead,
 };
-use secateur::plan::{Cost, CostBudget, Scope, Settings};
+use secateur::plan::{Cost, CostBudget, RoundTo, Scope, Settings};
 use secateur::recover::Recovery;
 use secateur::runtime::Provider;
 
@@ -70,9 +70,15 @@ pub struct PruneArgs {
     /// Keep at least this many channels of every dimension
     #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "plan")]
     min_channels: usize,
-    /// Round kept channels up to a multiple of this: kernels are often slower at odd widths
-    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "plan", value_parser = parse_multiple)]
-    round_to: usize,
+    /// Round kept channels to widths that kernels run fast: auto (of the CPU), auto:cuda, auto:webgpu, or up to a
+    /// multiple of N; 1 rounds nothing
+    #[arg(
+        long,
+        default_value = "auto",
+        value_name = "auto|N",
+        conflicts_with = "plan"
+    )]
+    round_to: RoundTo,
     /// Leave dimensions alone whose channels influence each other (LayerNorm, reductions)
     #[arg(long, conflicts_with = "plan")]
     exact: bool,
@@ -118,6 +124,9 @@ pub struct PruneArgs {
     /// Fail where the proof fails, instead of leaving the dimensions at fault alone
     #[arg(long, conflicts_with = "no_verify")]
     strict: bool,
+    /// Time the original and the result side by side, on one thread and on all
+    #[arg(long, conflicts_with_all = ["dry_run", "from_zeros"])]
+    bench: bool,
     /// Size of a dynamic input axis, as in batch=2
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
     dims: Vec<(String, i64)>,
@@ -243,6 +252,7 @@ impl PruneArgs {
                 false => Proof::Required(self.runtime.options()),
             },
             strict: self.strict,
+            bench: self.bench.then(|| self.runtime.options()),
             sizes: self.dims,
             sample_axes: self.sample_axes,
             overwrite: overwrite(self.force),

@@ -1,21 +1,18 @@
-//! Costs as polynomials in the kept counts: products of axis sizes, summed over nodes and tensors.
-
-use std::collections::BTreeMap;
+//! What a model costs, and the sizes of its inputs at which that is counted.
 
 use serde::Serialize;
 
 use super::{Analysis, InputSizes};
-use crate::axes::{Extent, Kept, Type, VarId};
-use crate::onnx::{ElementType, byte_length, element_count};
+use crate::axes::{Extent, Kept};
 
 /// What a model costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Numbers in weights.
+    /// Numbers in weights that something reads.
     pub params: u64,
     /// Multiply-accumulate operations of one run.
     pub macs: u64,
-    /// Bytes of all constant tensors.
+    /// Bytes of all constant tensors that something reads.
     pub bytes: u64,
     /// Nodes.
     pub nodes: usize,
@@ -24,32 +21,7 @@ pub struct Totals {
 impl Analysis {
     /// The model's costs when `kept` is all that stays. Nodes are counted as they are.
     pub(crate) fn totals(&self, kept: &Kept) -> Totals {
-        let mut totals = Totals {
-            nodes: self.graph().node_count(),
-            ..Totals::default()
-        };
-        for id in self.graph().value_ids() {
-            let Some(tensor) = self.graph().constant(id) else {
-                continue;
-            };
-            let element = ElementType::of(tensor.data_type());
-            let bits = element.map_or(0, ElementType::bits);
-            let count = match self.state.axes(id) {
-                Some(axes) => self.product(axes, kept),
-                None => element_count(tensor).unwrap_or(0) as u64,
-            };
-            totals.bytes += byte_length(count as usize, bits).unwrap_or(0) as u64;
-            if element.is_some_and(|e| !e.is_index()) {
-                totals.params += count;
-            }
-        }
-        for cost in &self.state.costs {
-            let sizes = [&cost.produced, &cost.contracted].map(|list| self.product(list, kept));
-            totals.macs = totals
-                .macs
-                .saturating_add(sizes[0].saturating_mul(sizes[1]));
-        }
-        totals
+        self.costs().at(&self.channels(kept))
     }
 
     /// The model's costs as it is.
@@ -57,11 +29,12 @@ impl Analysis {
         self.totals(&self.everything())
     }
 
-    fn product(&self, types: &[Type], kept: &Kept) -> u64 {
-        types.iter().fold(1_u64, |product, ty| {
-            let extent = self.state.types.kept_extent(ty, kept);
-            product.saturating_mul(self.number(&extent))
-        })
+    /// By dimension the channels that stay.
+    pub(crate) fn channels(&self, kept: &Kept) -> Vec<usize> {
+        let dimensions = self.dimensions().iter();
+        let count =
+            dimensions.map(|of| self.positions(kept, of).map_or(of.size, |kept| kept.len()));
+        count.collect()
     }
 
     /// The number that a size is at the chosen input sizes; 1 where it cannot be told.
@@ -79,25 +52,5 @@ impl Analysis {
     pub(crate) fn integer_at(&self, extent: &Extent, sizes: &InputSizes) -> Option<i64> {
         let assign = |name: &str| sizes.get(name).unwrap_or(1);
         self.state.symbols.evaluate(extent, &assign)
-    }
-
-    /// Multiply-accumulate operations per variable: those of every node that it occurs in.
-    pub(super) fn macs_by_var(&self) -> BTreeMap<VarId, u64> {
-        let mut out = BTreeMap::new();
-        let everything = self.everything();
-        for cost in &self.state.costs {
-            let all: Vec<Type> = cost
-                .produced
-                .iter()
-                .chain(&cost.contracted)
-                .cloned()
-                .collect();
-            let macs = self.product(&all, &everything);
-            for var in self.state.types.vars(&Type::Sum(all)) {
-                let sum = out.entry(var).or_insert(0_u64);
-                *sum = sum.saturating_add(macs);
-            }
-        }
-        out
     }
 }

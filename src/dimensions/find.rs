@@ -22,7 +22,6 @@ struct Uses {
 
 pub(super) fn dimensions(analysis: &Analysis) -> Vec<Dimension> {
     let uses = uses(analysis);
-    let macs = analysis.macs_by_var();
     let places = reading_places(analysis.graph());
     let mut sites: BTreeMap<VarId, Vec<Site>> = BTreeMap::new();
     for (value, axes) in analysis.weights() {
@@ -41,7 +40,7 @@ pub(super) fn dimensions(analysis: &Analysis) -> Vec<Dimension> {
     let mut found: Vec<(Dimension, Vec<(Site, Option<NodeId>)>)> = Vec::new();
     for (var, sites) in sites {
         let firsts = naming_sites(analysis, var, &sites, &uses, &places);
-        let dimension = dimension(analysis, var, sites, &uses, &macs);
+        let dimension = dimension(analysis, var, sites, &uses);
         found.push((dimension, firsts));
     }
     found.sort_by_key(|(dimension, firsts)| {
@@ -59,13 +58,7 @@ pub(super) fn dimensions(analysis: &Analysis) -> Vec<Dimension> {
     dimensions
 }
 
-fn dimension(
-    analysis: &Analysis,
-    var: VarId,
-    sites: Vec<Site>,
-    uses: &Uses,
-    macs: &BTreeMap<VarId, u64>,
-) -> Dimension {
+fn dimension(analysis: &Analysis, var: VarId, sites: Vec<Site>, uses: &Uses) -> Dimension {
     let list = |uses: &BTreeMap<VarId, Vec<NodeId>>| uses.get(&var).cloned().unwrap_or_default();
     let properties = analysis.state.types.var(var);
     Dimension {
@@ -78,7 +71,7 @@ fn dimension(
         linear: properties.nonlinear.is_none() && properties.mixing.is_none(),
         blocks: properties.blocks,
         params: params(analysis, &sites),
-        macs: macs.get(&var).copied().unwrap_or(0),
+        macs: 0,
         sites,
         var,
     }

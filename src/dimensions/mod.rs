@@ -24,7 +24,7 @@ use crate::ops::{State, type_graph};
 
 pub use cost::Totals;
 pub use holders::Holder;
-pub(crate) use polynomial::{CostPolynomial, Counted};
+pub(crate) use polynomial::{CostPolynomial, Meter};
 pub use samples::SampleAxes;
 pub use sizes::InputSizes;
 
@@ -93,6 +93,7 @@ pub struct Analysis {
     sizes: InputSizes,
     /// Weights in the order in which the graph reads them.
     weights: Vec<ValueId>,
+    costs: CostPolynomial,
 }
 
 impl Analysis {
@@ -107,10 +108,17 @@ impl Analysis {
             blocked: Vec::new(),
             sizes,
             weights: Vec::new(),
+            costs: CostPolynomial::default(),
         };
         analysis.weights = analysis.weights_in_order();
         analysis.dimensions = find::dimensions(&analysis);
         analysis.blocked = find::blocked(&analysis);
+        analysis.costs = CostPolynomial::new(&analysis);
+        let whole = analysis.channels(&analysis.everything());
+        let operations = analysis.costs.operations_by_dimension(&whole);
+        for (dimension, macs) in analysis.dimensions.iter_mut().zip(operations) {
+            dimension.macs = macs;
+        }
         analysis
     }
 
@@ -142,6 +150,11 @@ impl Analysis {
             nodes.push(self.graph.describe(node));
         }
         out
+    }
+
+    /// What the model costs by the channels that stay of each dimension.
+    pub(crate) fn costs(&self) -> &CostPolynomial {
+        &self.costs
     }
 
     /// The sizes that dynamic axes of the inputs are taken to have.

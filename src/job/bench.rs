@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{RuntimeOptions, analyse_with};
 use crate::benchmark::{Latency, Ratio, Repetitions, by_operator, interleaved};
 use crate::data::random_batch;
+use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::report::{BenchReport, BenchSetting, Timing};
@@ -15,6 +16,13 @@ use crate::runtime::{Profiling, Provider, Purpose, Runtime, Session, SessionOpti
 const SCHEMA: &str = "secateur.benchmark/1";
 /// Runs with the profiler on.
 const PROFILED: usize = 5;
+/// Samples per run where an original is compared with its result.
+const COMPARED_BATCHES: [usize; 2] = [1, 16];
+/// Runs of such a comparison.
+const COMPARED: Repetitions = Repetitions {
+    warm_up: 3,
+    runs: 20,
+};
 
 /// How models are measured.
 #[derive(Clone, Debug)]
@@ -159,6 +167,49 @@ fn measure(
         setting.operators = by_operator(&kernels, PROFILED);
     }
     Ok(setting)
+}
+
+/// Run times of an original and its result on the CPU, on one thread and on all, for single samples and for a
+/// batch. What cannot be measured is a row with the reason: the result is there all the same.
+pub(super) fn compare(
+    models: [&Path; 2],
+    original: &Analysis,
+    shapes: &Shapes,
+    runtime: &RuntimeOptions,
+    say: &mut dyn FnMut(&str),
+) -> Vec<BenchSetting> {
+    let fixed = original.sizes().samples().fixed();
+    let batches = fixed.map_or(COMPARED_BATCHES.to_vec(), |batch| vec![batch]);
+    let options = BenchOptions {
+        providers: vec![Provider::Cpu],
+        batches,
+        threads: Vec::new(),
+        repetitions: COMPARED,
+        sizes: shapes.sizes.to_vec(),
+        sample_axes: shapes.sample_axes.to_vec(),
+        profiling: Profiling::Off,
+        runtime: runtime.clone(),
+    };
+    let models = models.map(Path::to_owned);
+    let mut settings = Vec::new();
+    for threads in [vec![1], Vec::new()] {
+        let options = BenchOptions {
+            threads,
+            ..options.clone()
+        };
+        match bench(&models, &options, &|_, _, _| None, say) {
+            Ok(report) => settings.extend(report.settings),
+            Err(fault) => settings.push(BenchSetting {
+                provider: Provider::Cpu.to_string(),
+                unavailable: Some(fault.to_string()),
+                threads: options.threads.first().copied(),
+                batch: options.batches[0],
+                timings: Vec::new(),
+                operators: Vec::new(),
+            }),
+        }
+    }
+    settings
 }
 
 /// Sessions with random inputs of `batch` samples, and the milliseconds that loading each took.

@@ -185,6 +185,8 @@ pub fn prune_dead(
         verification: Some(verification),
         unread: unread_outputs(&analysis),
         warnings: Vec::new(),
+        forecast: None,
+        benchmark: Vec::new(),
         stages: Vec::new(),
     };
     if let Some(output) = options.output.as_deref() {

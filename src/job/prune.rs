@@ -2,21 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
+use super::bench::{Shapes, compare};
 use super::calibrated::{Calibrated, PruneCalibration};
 use super::little;
 use super::outputs::Files;
 use super::proven::{Maker, Proven, Voice};
 use super::rounds::Planner;
 use super::watch::Watch;
-use super::{Overwrite, Proof, analyse_with, data_path};
+use super::{Overwrite, Proof, RuntimeOptions, analyse_with, data_path};
 use crate::axes::Kept;
 use crate::data::unread_outputs;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::onnx::Model;
-use crate::plan::{CostBudget, Decision, Plan, Selection, Settings};
+use crate::plan::{CostBudget, Decision, Plan, Platform, RoundTo, Selection, Settings};
 use crate::report::{BudgetRow, Outcome, PlannedRow, PruneReport};
+use crate::search::forecast;
 
 /// Version of the JSON document.
 pub(super) const SCHEMA: &str = "secateur.prune/1";
@@ -45,6 +47,8 @@ pub struct PruneOptions {
     pub proof: Proof,
     /// Whether a failed proof ends the run; else the dimensions at fault are left alone.
     pub strict: bool,
+    /// With which onnxruntime the original and the result are timed side by side; not at all without.
+    pub bench: Option<RuntimeOptions>,
     /// Sizes of dynamic input axes, for costs and verification.
     pub sizes: Vec<(String, i64)>,
     /// The axis of an input that counts samples, or that none does, where the model's symbols do not say it.
@@ -54,6 +58,13 @@ pub struct PruneOptions {
 }
 
 impl PruneOptions {
+    fn shapes(&self) -> Shapes<'_> {
+        Shapes {
+            sizes: &self.sizes,
+            sample_axes: &self.sample_axes,
+        }
+    }
+
     /// What is read and written beside the model.
     fn files(&self) -> Files<'_> {
         let plan = match &self.source {
@@ -122,6 +133,8 @@ pub fn prune(
         verification: None,
         unread: unread_outputs(&analysis),
         warnings: Vec::new(),
+        forecast: None,
+        benchmark: Vec::new(),
         stages: Vec::new(),
     };
     report.budget = budget(&options.source, &report.before, &report.after);
@@ -149,7 +162,9 @@ pub fn prune(
         Source::Settings(settings) => Some(settings),
         Source::Plan(_) => None,
     };
-    little::note(&analysis, settings, &plan.kept(&analysis)?, &mut report);
+    let kept = plan.kept(&analysis)?;
+    report.forecast = forecast(&analysis, &kept, target(&plan));
+    little::note(&analysis, settings, &kept, &mut report);
     // The plan is on disk before the model appears, so that a full disk leaves neither.
     let plan_file = options.plan_out.as_deref().map(|target| {
         let text = plan.to_json();
@@ -166,8 +181,20 @@ pub fn prune(
     if let Some((file, target)) = plan_file {
         files::persist(file, target)?;
     }
+    if let (Some(output), Some(runtime)) = (output, &options.bench) {
+        let compare = || compare([path, output], &analysis, &options.shapes(), runtime, say);
+        report.benchmark = watch.stage("bench", compare);
+    }
     report.stages = watch.stages;
     Ok(report)
+}
+
+/// Where the result is going to run, as far as the plan says so.
+fn target(plan: &Plan) -> Platform {
+    match plan.settings.round_to {
+        RoundTo::Auto(target) => target,
+        RoundTo::Multiple(_) => Platform::default(),
+    }
 }
 
 fn plan(

@@ -69,6 +69,19 @@ pub(crate) enum Pointwise {
     Bounded,
 }
 
+/// Which kernels compute an operator: how fast they are depends on the widths that they get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum KernelFamily {
+    /// Convolutions that run on blocks of channels.
+    Convolution,
+    /// Products of a matrix, or many, with a matrix.
+    MatMul,
+    /// Products with a matrix and a vector added.
+    Gemm,
+    /// Products with a matrix, step by step.
+    Recurrent,
+}
+
 /// What is known about one operator of the default domain.
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
@@ -85,6 +98,8 @@ pub(crate) struct Row {
     ranked: Option<[usize; 2]>,
     /// Set where the output is piecewise linear in the elements of an input.
     pub(crate) pointwise: Option<Pointwise>,
+    /// Set where most of the time goes into products.
+    pub(crate) kernels: Option<KernelFamily>,
 }
 
 const fn row(operator: &'static str, rule: Rule) -> Row {
@@ -97,6 +112,7 @@ const fn row(operator: &'static str, rule: Rule) -> Row {
         carried: None,
         ranked: None,
         pointwise: None,
+        kernels: None,
     }
 }
 
@@ -142,6 +158,13 @@ impl Row {
     const fn pointwise(self, pointwise: Pointwise) -> Row {
         Row {
             pointwise: Some(pointwise),
+            ..self
+        }
+    }
+
+    const fn kernels(self, kernels: KernelFamily) -> Row {
+        Row {
+            kernels: Some(kernels),
             ..self
         }
     }

@@ -5,8 +5,10 @@
 
 mod decision;
 mod document;
+mod rounding;
 mod settings;
 
 pub use decision::{Decision, Selection};
 pub use document::{AxisKept, Plan, PlannedDimension, PlannedInitializer};
+pub use rounding::{Platform, RoundTo};
 pub use settings::{Cost, CostBudget, Scope, Settings};

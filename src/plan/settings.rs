@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::RoundTo;
 use crate::criteria::Criterion;
 use crate::dimensions::Totals;
 use crate::error::{Error, Result};
@@ -78,9 +79,8 @@ pub struct Settings {
     pub only: Vec<String>,
     /// No dimension gets fewer channels than this.
     pub min_channels: usize,
-    /// Kept channels are rounded up to a multiple of this, per group in grouped convolutions: odd widths
-    /// can be slower than the original.
-    pub round_to: usize,
+    /// To which widths kept channels are rounded: odd ones can be slower than the original.
+    pub round_to: RoundTo,
     /// Leave mixing dimensions alone.
     pub exact: bool,
     /// Among which channels the least important are sought.
@@ -109,7 +109,7 @@ impl Default for Settings {
             skip: Vec::new(),
             only: Vec::new(),
             min_channels: 1,
-            round_to: 1,
+            round_to: RoundTo::default(),
             exact: false,
             scope: Scope::default(),
             budget: None,

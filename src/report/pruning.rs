@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::table::{count, percent, table};
 use super::validation::write_unread;
-use super::{HolderRow, RecoveryRow};
+use super::{BenchSetting, HolderRow, RecoveryRow};
 use crate::dimensions::Totals;
 use crate::plan::Cost;
 use crate::runtime::UnreadOutput;
+use crate::search::Forecast;
 use crate::validate::Verification;
 
 /// A run of `prune`.
@@ -45,6 +46,10 @@ pub struct PruneReport {
     pub unread: Vec<UnreadOutput>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// Where the result is expected to be slower than its operations are few; none where it is not.
+    pub forecast: Option<Forecast>,
+    /// Run times of the original and the result side by side; empty unless asked for.
+    pub benchmark: Vec<BenchSetting>,
     /// How long each stage took.
     pub stages: Vec<Stage>,
 }
@@ -117,6 +122,9 @@ impl fmt::Display for PruneReport {
                 "asked for at most {asked:.4} of the {cost}, got {got:.4}"
             )?;
         }
+        if let Some(forecast) = &self.forecast {
+            write_forecast(forecast, f)?;
+        }
         if let Some(calibration) = &self.calibration {
             writeln!(f, "calibrated on {}", calibration.data)?;
             if let Some(data) = &calibration.statistics_of {
@@ -140,11 +148,58 @@ impl fmt::Display for PruneReport {
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
+        self.benchmark
+            .iter()
+            .try_for_each(|setting| write_benchmark(setting, f))?;
         writeln!(
             f,
             "No training was done: measure the accuracy before you deploy."
         )?;
         write_end(&self.stages, &self.outcome, f)
+    }
+}
+
+fn write_forecast(forecast: &Forecast, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "warning: {:.0} % of the MACs are left, but about {:.0} % of their time is expected to be:",
+        100.0 * forecast.macs,
+        100.0 * forecast.time
+    )?;
+    forecast.slow.iter().try_for_each(|layer| {
+        let share = 100.0 * layer.share;
+        writeln!(
+            f,
+            "  {} ({share:.0} % of the time): {}",
+            layer.node, layer.why
+        )
+    })
+}
+
+/// One line per setting: original and result.
+fn write_benchmark(setting: &BenchSetting, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let threads = match setting.threads {
+        Some(1) => "1 thread".to_owned(),
+        Some(threads) => format!("{threads} threads"),
+        None => "all threads".to_owned(),
+    };
+    let head = format!("{}, {threads}, batch {}", setting.provider, setting.batch);
+    match (&setting.unavailable, &setting.timings[..]) {
+        (None, [before, after]) => {
+            let speedup = after.ratio.map_or(String::new(), |ratio| {
+                let [low, high] = ratio.interval;
+                format!(", {:.2}x ({low:.2} to {high:.2})", ratio.speedup)
+            });
+            let (before, after) = (before.latency.median_ms, after.latency.median_ms);
+            writeln!(
+                f,
+                "{head}: {before:.3} ms before, {after:.3} ms after{speedup}"
+            )
+        }
+        (reason, _) => {
+            let reason = reason.as_deref().unwrap_or("no runs");
+            writeln!(f, "{head}: not measured: {reason}")
+        }
     }
 }
 

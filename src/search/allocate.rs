@@ -5,9 +5,9 @@
 //! pairs are exchanged, one dimension a step up and another down, as long as that is better within the budget,
 //! and single channels are given back while they fit.
 
-use super::counts::{at_uniform_ratio, kept};
+use super::counts::{at_uniform_ratio, channels};
 use super::ranked::Ranked;
-use crate::dimensions::{Analysis, CostPolynomial, Counted};
+use crate::dimensions::{Analysis, Meter};
 use crate::error::{Error, Result};
 use crate::plan::{Cost, CostBudget, Settings};
 
@@ -53,14 +53,13 @@ fn at(curve: &[(usize, f64)], count: usize) -> f64 {
 
 /// The search.
 struct Search<'a> {
-    polynomial: CostPolynomial,
+    /// The costs at the channels that stay.
+    meter: Meter<'a>,
     cost: Cost,
-    target: f64,
+    target: u64,
     free: Vec<Free>,
     curves: Vec<Vec<(usize, f64)>>,
     ranked: &'a [Option<Ranked>],
-    /// Channels that stay, by dimension.
-    channels: Vec<usize>,
     /// By free dimension the place in its sizes.
     at: Vec<usize>,
 }
@@ -77,25 +76,27 @@ pub(super) fn allocated(
 ) -> Result<Vec<usize>> {
     let before = analysis.model_totals();
     let (cost, target) = match settings.budget {
-        Some(CostBudget { cost, share }) => (cost, (cost.of(&before) as f64 * share).floor()),
+        Some(CostBudget { cost, share }) => {
+            (cost, (cost.of(&before) as f64 * share).floor() as u64)
+        }
         None => {
             // A ratio asks for what it would leave of the operations if all dimensions had it.
             let counts = at_uniform_ratio(ranked, settings.ratio);
-            let left = analysis.totals(&kept(analysis, ranked, &counts));
-            (Cost::Macs, left.macs as f64)
+            let left = channels(analysis, ranked, &counts);
+            (Cost::Macs, analysis.costs().at(&left).macs)
         }
     };
     let mut search = Search::new(analysis, ranked, curves, cost, target);
     if !search.descend() {
         return Err(Error::Budget {
             what: cost.to_string(),
-            asked: target / cost.of(&before).max(1) as f64,
-            reachable: search.cost_now() / cost.of(&before).max(1) as f64,
+            asked: target as f64 / cost.of(&before).max(1) as f64,
+            reachable: search.cost_now() as f64 / cost.of(&before).max(1) as f64,
         });
     }
     search.exchange();
     search.regrow();
-    let pairs = ranked.iter().zip(&search.channels);
+    let pairs = ranked.iter().zip(search.meter.channels());
     let counts = pairs.map(|(ranked, &channels)| {
         let blocks = ranked.as_ref().map_or(1, |ranked| ranked.blocks);
         channels / blocks
@@ -105,11 +106,11 @@ pub(super) fn allocated(
 
 impl<'a> Search<'a> {
     fn new(
-        analysis: &Analysis,
+        analysis: &'a Analysis,
         ranked: &'a [Option<Ranked>],
         curves: &[Curve],
         cost: Cost,
-        target: f64,
+        target: u64,
     ) -> Search<'a> {
         let mut channels: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
         let mut free = Vec::new();
@@ -133,39 +134,30 @@ impl<'a> Search<'a> {
             all[place] = curve;
         }
         Search {
-            polynomial: CostPolynomial::new(analysis),
+            meter: Meter::new(analysis.costs(), channels),
             cost,
             target,
             at: vec![0; free.len()],
             free,
             curves: all,
             ranked,
-            channels,
         }
     }
 
-    fn cost_now(&self) -> f64 {
-        let Counted {
-            params,
-            macs,
-            bytes,
-        } = self.polynomial.at(&self.channels);
-        match self.cost {
-            Cost::Params => params,
-            Cost::Macs => macs,
-            Cost::Bytes => bytes,
-        }
+    fn cost_now(&self) -> u64 {
+        self.cost.of(&self.meter.totals())
     }
 
     /// Sets a free dimension to one of its sizes.
     fn set(&mut self, number: usize, level: usize) {
         let free = &self.free[number];
         self.at[number] = level;
-        self.channels[free.place] = free.sizes[level].0 * free.blocks;
+        let channels = free.sizes[level].0 * free.blocks;
+        self.meter.set(free.place, channels);
     }
 
     /// The cost if a free dimension had another of its sizes.
-    fn cost_with(&mut self, number: usize, level: usize) -> f64 {
+    fn cost_with(&mut self, number: usize, level: usize) -> u64 {
         let now = self.at[number];
         self.set(number, level);
         let cost = self.cost_now();
@@ -185,11 +177,11 @@ impl<'a> Search<'a> {
             for number in 0..self.free.len() {
                 let now = self.divergence(number, self.at[number]);
                 for level in self.at[number] + 1..self.free[number].sizes.len() {
-                    let saved = cost - self.cost_with(number, level);
-                    if saved <= 0.0 {
+                    let saved = cost.saturating_sub(self.cost_with(number, level));
+                    if saved == 0 {
                         continue;
                     }
-                    let price = (self.divergence(number, level) - now) / saved;
+                    let price = (self.divergence(number, level) - now) / saved as f64;
                     if best.is_none_or(|(least, ..)| price < least) {
                         best = Some((price, number, level));
                     }
@@ -270,9 +262,9 @@ impl<'a> Search<'a> {
                 let Some(ranked) = &self.ranked[free.place] else {
                     continue;
                 };
-                let count = self.channels[free.place] / free.blocks;
+                let count = self.meter.channels()[free.place] / free.blocks;
                 if count < ranked.size {
-                    let next = ranked.allowed(count + 1);
+                    let next = ranked.next(count);
                     let curve = &self.curves[free.place];
                     let gain = at(curve, count) - at(curve, next);
                     steps.push((gain, free.place, next * free.blocks));
@@ -281,10 +273,11 @@ impl<'a> Search<'a> {
             steps.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             let mut grown = false;
             for (_, place, next) in steps {
-                let before = std::mem::replace(&mut self.channels[place], next);
+                let before = self.meter.channels()[place];
+                self.meter.set(place, next);
                 match self.cost_now() <= self.target {
                     true => grown = true,
-                    false => self.channels[place] = before,
+                    false => self.meter.set(place, before),
                 }
             }
             if !grown {

@@ -5,11 +5,9 @@
 //! first, as long as they fit.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::ranked::Ranked;
-use crate::axes::Kept;
-use crate::dimensions::{Analysis, Dimension};
+use crate::dimensions::{Analysis, Dimension, Meter};
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::plan::{CostBudget, Scope, Settings};
@@ -136,10 +134,13 @@ fn within(
 ) -> Result<Vec<usize>> {
     let before = budget.cost.of(&analysis.model_totals());
     let target = (before as f64 * budget.share).floor() as u64;
-    let cost = |counts: &[usize]| {
-        budget
-            .cost
-            .of(&analysis.totals(&kept(analysis, ranked, counts)))
+    let whole = channels(analysis, ranked, &at(0.0));
+    let mut meter = Meter::new(analysis.costs(), whole);
+    let mut cost = |counts: &[usize]| {
+        let channels = channels(analysis, ranked, counts);
+        let changes = channels.into_iter().enumerate();
+        changes.for_each(|(place, count)| meter.set(place, count));
+        budget.cost.of(&meter.totals())
     };
     let (mut low, mut high) = (0.0, 1.0);
     let smallest = cost(&at(high));
@@ -158,41 +159,53 @@ fn within(
         }
     }
     let mut counts = at(high);
-    while grow(ranked, &mut counts, &|counts| cost(counts) <= target) {}
+    let mut meter = Meter::new(analysis.costs(), channels(analysis, ranked, &counts));
+    let fits = |meter: &Meter| budget.cost.of(&meter.totals()) <= target;
+    while grow(ranked, &mut counts, &mut meter, &fits) {}
     Ok(counts)
 }
 
 /// Gives every dimension one step back if it fits, the most important first; true if any did.
-fn grow(ranked: &[Option<Ranked>], counts: &mut [usize], fits: &dyn Fn(&[usize]) -> bool) -> bool {
-    let mut steps: Vec<(f64, usize, usize)> = Vec::new();
+fn grow(
+    ranked: &[Option<Ranked>],
+    counts: &mut [usize],
+    meter: &mut Meter,
+    fits: &dyn Fn(&Meter) -> bool,
+) -> bool {
+    let mut steps: Vec<(f64, usize, &Ranked)> = Vec::new();
     for (place, ranked) in ranked.iter().enumerate() {
         if let Some(ranked) = ranked.as_ref().filter(|ranked| ranked.own.is_none())
             && counts[place] < ranked.size
         {
-            let next = ranked.allowed(counts[place] + 1);
-            steps.push((ranked.steps[counts[place]], place, next));
+            steps.push((ranked.steps[counts[place]], place, ranked));
         }
     }
     steps.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let mut grown = false;
-    for (_, place, next) in steps {
-        let before = std::mem::replace(&mut counts[place], next);
-        match fits(counts) {
-            true => grown = true,
-            false => counts[place] = before,
+    for (_, place, ranked) in steps {
+        let next = ranked.next(counts[place]);
+        meter.set(place, next * ranked.blocks);
+        match fits(meter) {
+            true => {
+                counts[place] = next;
+                grown = true;
+            }
+            false => meter.set(place, counts[place] * ranked.blocks),
         }
     }
     grown
 }
 
-/// Numbers of channels as kept positions; costs depend on numbers only.
-pub(super) fn kept(analysis: &Analysis, ranked: &[Option<Ranked>], counts: &[usize]) -> Kept {
-    let mut kept = analysis.everything();
-    for ((dimension, ranked), &count) in analysis.dimensions().iter().zip(ranked).zip(counts) {
-        if let Some(ranked) = ranked.as_ref().filter(|ranked| count < ranked.size) {
-            let channels = count * ranked.blocks;
-            kept.insert(dimension.var, Arc::from_iter(0..channels as u32));
-        }
-    }
-    kept
+/// Channels of every dimension from those per block of the ranked ones.
+pub(super) fn channels(
+    analysis: &Analysis,
+    ranked: &[Option<Ranked>],
+    counts: &[usize],
+) -> Vec<usize> {
+    let dimensions = analysis.dimensions().iter().zip(ranked).zip(counts);
+    let count = dimensions.map(|((dimension, ranked), &count)| match ranked {
+        Some(ranked) => count * ranked.blocks,
+        None => dimension.size,
+    });
+    count.collect()
 }

@@ -8,11 +8,15 @@ mod outputs;
 mod ranked;
 mod select;
 mod sensitivity;
+mod speed;
+mod widths;
 
 pub use select::select;
+pub use speed::{Forecast, SlowLayer};
 
 pub(crate) use allocate::Curve;
 pub(crate) use curves::curves;
 pub(crate) use outputs::Outputs;
 pub(crate) use select::Ranking;
 pub(crate) use sensitivity::loss_scores;
+pub(crate) use speed::forecast;

@@ -3,10 +3,11 @@
 use super::allocate::{Curve, allocated};
 use super::counts::counts;
 use super::ranked::Ranked;
+use super::widths::multiples;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::{Error, Result};
 use crate::patterns::Patterns;
-use crate::plan::{Decision, Scope, Selection, Settings};
+use crate::plan::{Decision, RoundTo, Scope, Selection, Settings};
 
 /// Chooses the channels that stay: of every eligible dimension those with the highest scores, as many as the
 /// scope, the ratio or the budget leave it, never fewer than asked.
@@ -41,9 +42,14 @@ impl<'a> Ranking<'a> {
         let own = own_ratios(analysis, settings)?;
         one_factor(analysis, &mut reasons);
         let dimensions = analysis.dimensions();
+        let multiples = match settings.round_to {
+            RoundTo::Auto(target) => multiples(analysis, target),
+            RoundTo::Multiple(_) => vec![1; dimensions.len()],
+        };
         let ranked = (0..dimensions.len()).map(|place| {
+            let of = (&dimensions[place], &scores[place]);
             let free = reasons[place].is_none();
-            free.then(|| Ranked::new(&dimensions[place], &scores[place], own[place], settings))
+            free.then(|| Ranked::new(of.0, of.1, own[place], settings, multiples[place]))
         });
         Ok(Ranking {
             ranked: ranked.collect(),
@@ -77,19 +83,18 @@ impl<'a> Ranking<'a> {
     ///
     /// # Errors
     /// A budget that cannot be met, or a scope that needs curves and has none.
-    pub(crate) fn select(self, curves: &[Curve]) -> Result<Selection> {
-        let some = self.ranked.iter().any(Option::is_some);
-        let kept = match self.settings.scope {
-            // Where nothing may be pruned there is nothing to measure either.
-            _ if !some => vec![0; self.ranked.len()],
-            Scope::Allocated if curves.is_empty() => {
-                return Err(Error::Usage(
-                    "the allocated scope spreads a budget by what is measured on data: give some with --calibration, or use another scope"
-                        .to_owned(),
-                ));
+    pub(crate) fn select(mut self, curves: &[Curve]) -> Result<Selection> {
+        // A budget that good widths do not reach is met by less good ones.
+        let kept = loop {
+            match self.counts(curves) {
+                Err(fault @ Error::Budget { .. }) => {
+                    let halved = self.ranked.iter_mut().flatten().map(Ranked::halve);
+                    if !halved.fold(false, |any, one| any | one) {
+                        return Err(fault);
+                    }
+                }
+                found => break found?,
             }
-            Scope::Allocated => allocated(self.analysis, &self.ranked, self.settings, curves)?,
-            _ => counts(self.analysis, &self.ranked, self.settings)?,
         };
         let decisions = self.reasons.into_iter().zip(self.ranked).zip(kept);
         let decisions = decisions.map(|((reason, ranked), kept)| match (reason, ranked) {
@@ -100,6 +105,20 @@ impl<'a> Ranking<'a> {
         Ok(Selection {
             decisions: decisions.collect(),
         })
+    }
+}
+
+impl Ranking<'_> {
+    /// Channels per block that stay of every dimension.
+    fn counts(&self, curves: &[Curve]) -> Result<Vec<usize>> {
+        match self.settings.scope {
+            Scope::Allocated if curves.is_empty() => Err(Error::Usage(
+                "the allocated scope spreads a budget by what is measured on data: give some with --calibration, or use another scope"
+                    .to_owned(),
+            )),
+            Scope::Allocated => allocated(self.analysis, &self.ranked, self.settings, curves),
+            _ => counts(self.analysis, &self.ranked, self.settings),
+        }
     }
 }
 

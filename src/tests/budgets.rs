@@ -7,7 +7,7 @@ use crate::criteria::{Criterion, scores};
 use crate::dimensions::Analysis;
 use crate::error::Error;
 use crate::onnx::Model;
-use crate::plan::{Cost, CostBudget, Decision, Plan, Scope, Selection, Settings};
+use crate::plan::{Cost, CostBudget, Decision, Plan, RoundTo, Scope, Selection, Settings};
 use crate::rewrite::prune;
 use crate::search::select;
 
@@ -19,6 +19,14 @@ fn model(name: &str) -> Model {
 fn chosen(analysis: &Analysis, settings: &Settings) -> Selection {
     let scores = scores(analysis, Criterion::L2, 0).expect("scores");
     select(analysis, &scores, settings).expect("a selection")
+}
+
+/// Every width is as good as any other.
+fn unrounded() -> Settings {
+    Settings {
+        round_to: RoundTo::Multiple(1),
+        ..Settings::default()
+    }
 }
 
 /// Channels that stay of each dimension.
@@ -59,7 +67,7 @@ fn budgets_are_met_from_above_within_one_channel() {
                 let settings = Settings {
                     scope,
                     budget,
-                    ..Settings::default()
+                    ..unrounded()
                 };
                 let selection = chosen(&analysis, &settings);
                 let counts = counts(&analysis, &selection);
@@ -95,7 +103,7 @@ fn a_budget_out_of_reach_says_what_can_be_reached() {
     let settings = Settings {
         budget,
         min_channels: 30,
-        ..Settings::default()
+        ..unrounded()
     };
     let scores = scores(&analysis, Criterion::L2, 0).expect("scores");
     let fault = select(&analysis, &scores, &settings).expect_err("out of reach");
@@ -120,7 +128,7 @@ fn a_global_ratio_is_a_share_of_all_channels() {
             scope: Scope::Global,
             ratio,
             max_ratio: Some(1.0),
-            ..Settings::default()
+            ..unrounded()
         };
         let selection = chosen(&analysis, &settings);
         let kept: usize = counts(&analysis, &selection).iter().sum();
@@ -157,7 +165,7 @@ fn isomorphic_dimensions_share_among_themselves() {
     let settings = Settings {
         scope: Scope::Isomorphic,
         ratio: 0.5,
-        ..Settings::default()
+        ..unrounded()
     };
     let counts = counts(&analysis, &chosen(&analysis, &settings));
     // One convolution is read by a convolution, one by a product, and one product by a product: each alone.
@@ -193,7 +201,7 @@ fn ratios_of_single_dimensions_and_largest_ratios_hold_in_every_scope() {
                     ("layers.1.c1*".to_owned(), 0.25),
                 ],
                 max_ratio: Some(0.7),
-                ..Settings::default()
+                ..unrounded()
             };
             let counts = counts(&analysis, &chosen(&analysis, &settings));
             assert_eq!(counts[own], 48, "{scope}");
@@ -217,7 +225,7 @@ fn multiples_hold_under_a_budget() {
         let settings = Settings {
             scope,
             budget,
-            round_to: 8,
+            round_to: RoundTo::Multiple(8),
             ..Settings::default()
         };
         let counts = counts(&analysis, &chosen(&analysis, &settings));
@@ -225,4 +233,63 @@ fn multiples_hold_under_a_budget() {
         let before = Cost::Macs.of(&analysis.model_totals());
         assert!(cost(&analysis, &counts, Cost::Macs) <= before / 2);
     }
+}
+
+#[test]
+fn good_widths_hold_under_a_budget_and_come_near_it() {
+    for (name, multiple) in [("resnet8_fashion.bn.onnx", 16), ("vit_fashion.onnx", 8)] {
+        let analysis = analyse(&model(name));
+        for scope in SCOPES {
+            let budget = Some(CostBudget {
+                cost: Cost::Macs,
+                share: 0.5,
+            });
+            let settings = Settings {
+                scope,
+                budget,
+                ..Settings::default()
+            };
+            let selection = chosen(&analysis, &settings);
+            let counts = counts(&analysis, &selection);
+            let got = cost(&analysis, &counts, Cost::Macs) as f64;
+            let share = got / analysis.model_totals().macs as f64;
+            assert!(share <= 0.5 && share > 0.4, "{name} {scope}: {share}");
+            for (dimension, (count, decision)) in analysis
+                .dimensions()
+                .iter()
+                .zip(counts.iter().zip(&selection.decisions))
+            {
+                // Heads are a factor of what the kernels see.
+                let pruned = matches!(decision, Decision::Prune(_)) && dimension.size > 16;
+                assert!(
+                    !pruned || count % multiple == 0,
+                    "{name} {scope}: {} has {count}",
+                    dimension.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_budget_that_good_widths_miss_is_met_by_others() {
+    let analysis = analyse(&model("resnet8_fashion.bn.onnx"));
+    let budget = Some(CostBudget {
+        cost: Cost::Macs,
+        share: 0.01,
+    });
+    let settings = Settings {
+        budget,
+        ..Settings::default()
+    };
+    let counts = counts(&analysis, &chosen(&analysis, &settings));
+    let before = Cost::Macs.of(&analysis.model_totals());
+    assert!(cost(&analysis, &counts, Cost::Macs) <= before / 100);
+}
+
+#[test]
+fn ratios_are_met_at_the_nearest_good_width() {
+    let analysis = analyse(&model("lenet_mnist.onnx"));
+    let counts = counts(&analysis, &chosen(&analysis, &Settings::default()));
+    assert_eq!(counts, [16, 32, 48]);
 }

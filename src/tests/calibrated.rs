@@ -7,12 +7,13 @@ use faer::Mat;
 use super::builder::{Builder, Size, analyse};
 use super::rules::runtime;
 use crate::algebra::{Damped, columns, inner, square};
+use crate::axes::{Kept, Type};
 use crate::criteria::{Criterion, calibrated_scores};
 use crate::data::{DataSet, DataSource, declared_inputs};
-use crate::dimensions::{Analysis, CostPolynomial};
+use crate::dimensions::{Analysis, Meter, Totals};
 use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model};
-use crate::plan::{Cost, CostBudget, Decision, Scope, Settings};
+use crate::plan::{Cost, CostBudget, Decision, RoundTo, Scope, Settings};
 use crate::runtime::Provider;
 use crate::search::Ranking;
 use crate::statistics::{Stats, Walk};
@@ -208,24 +209,61 @@ fn cost_polynomials_count_what_the_model_has() {
             None => super::zoo::load(name),
         };
         let analysis = analyse(&model);
-        let polynomial = CostPolynomial::new(&analysis);
+        let whole: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
+        let mut meter = Meter::new(analysis.costs(), whole);
         for third in [1, 2, 3] {
             let mut kept = analysis.everything();
-            let mut channels = Vec::new();
             for (place, dimension) in analysis.dimensions().iter().enumerate() {
                 let block = dimension.size / dimension.blocks;
                 let count = (block * third / 3).max(1 + place % block.min(2)) * dimension.blocks;
-                channels.push(count);
+                meter.set(place, count);
                 if count < dimension.size {
                     kept.insert(dimension.var, Arc::from_iter(0..count as u32));
                 }
             }
-            let (expected, found) = (analysis.totals(&kept), polynomial.at(&channels));
-            assert_eq!(found.params, expected.params as f64, "{name}");
-            assert_eq!(found.macs, expected.macs as f64, "{name}");
-            assert_eq!(found.bytes, expected.bytes as f64, "{name}");
+            // Changed dimension by dimension, from the whole, and by a plain count of types.
+            assert_eq!(meter.totals(), analysis.totals(&kept), "{name}");
+            assert_eq!(meter.totals(), plain(&analysis, &kept), "{name}");
         }
     }
+}
+
+/// Costs without a polynomial: sizes of types, multiplied and added.
+fn plain(analysis: &Analysis, kept: &Kept) -> Totals {
+    let size = |ty: &Type| analysis.number(&analysis.state.types.kept_extent(ty, kept));
+    let mut totals = Totals {
+        nodes: analysis.graph().node_count(),
+        ..Totals::default()
+    };
+    for id in analysis.graph().value_ids() {
+        let value = analysis.graph().value(id);
+        let (Some(tensor), Some(axes)) = (analysis.graph().constant(id), analysis.state.axes(id))
+        else {
+            continue;
+        };
+        if value.consumers.is_empty() && !value.is_output {
+            continue;
+        }
+        let element = ElementType::of(tensor.data_type()).expect("a type");
+        let count = axes.iter().map(size).product::<u64>();
+        totals.bytes += (count * u64::from(element.bits())).div_ceil(8);
+        totals.params += if element.is_index() { 0 } else { count };
+    }
+    for cost in &analysis.state.costs {
+        let sizes = cost.produced.iter().chain(&cost.contracted);
+        totals.macs += sizes.map(size).product::<u64>();
+    }
+    totals
+}
+
+#[test]
+fn what_nothing_reads_costs_nothing() {
+    let model = perceptron().model();
+    let wasteful = perceptron().weight("unread", &[1000, 6]).model();
+    assert_eq!(
+        analyse(&model).model_totals(),
+        analyse(&wasteful).model_totals()
+    );
 }
 
 #[test]
@@ -242,6 +280,7 @@ fn allocation_meets_the_budget_and_spares_what_is_dear() {
             cost: Cost::Macs,
             share: 0.5,
         }),
+        round_to: RoundTo::Multiple(1),
         ..Settings::default()
     };
     // The first dimension is a thousand times as dear as the others.
@@ -269,14 +308,13 @@ fn allocation_meets_the_budget_and_spares_what_is_dear() {
             Decision::Leave(_) => dimension.size,
         })
         .collect();
-    let polynomial = CostPolynomial::new(&analysis);
-    let budget = 0.5 * analysis.model_totals().macs as f64;
-    assert!(polynomial.at(&counts).macs <= budget);
+    let budget = analysis.model_totals().macs / 2;
+    assert!(analysis.costs().at(&counts).macs <= budget);
     for place in (0..counts.len()).filter(|&place| counts[place] < dimensions[place].size) {
         let mut more = counts.clone();
         more[place] += 1;
         assert!(
-            polynomial.at(&more).macs > budget,
+            analysis.costs().at(&more).macs > budget,
             "one channel more fits: {counts:?}"
         );
     }

@@ -188,6 +188,7 @@ fn pruned(model: &Path, calibrated: bool) -> Result {
             runtime: RuntimeOptions::default(),
         }),
         proof: Proof::Required(RuntimeOptions::default()),
+        bench: None,
         sizes: Vec::new(),
         sample_axes: Vec::new(),
         strict: false,

@@ -6,7 +6,7 @@ use super::builder::analyse;
 use super::cases::{Case, all};
 use crate::criteria::{Criterion, scores};
 use crate::ops::TABLE;
-use crate::plan::{Plan, Settings};
+use crate::plan::{Plan, RoundTo, Settings};
 use crate::rewrite::prune;
 use crate::runtime::{Library, Runtime};
 use crate::search::select;
@@ -45,7 +45,10 @@ fn judge(case: &Case, runtime: &Runtime) -> Result<(), String> {
     if case.dimensions.is_empty() {
         return Ok(());
     }
-    let settings = Settings::default();
+    let settings = Settings {
+        round_to: RoundTo::Multiple(1),
+        ..Settings::default()
+    };
     let scores = scores(&analysis, Criterion::L2, 0).map_err(|e| e.to_string())?;
     let selection = select(&analysis, &scores, &settings).map_err(|e| e.to_string())?;
     let plan = Plan::new(&analysis, &selection, &scores, &settings);

@@ -15,7 +15,7 @@ use super::rules::runtime;
 use crate::criteria::{Criterion, scores};
 use crate::onnx::proto::{GraphProto, ModelProto, TensorProto};
 use crate::onnx::{ElementType, Model, byte_length, element_count};
-use crate::plan::{Plan, Settings};
+use crate::plan::{Plan, RoundTo, Settings};
 use crate::rewrite::prune;
 use crate::search::select;
 use crate::validate::verify;
@@ -116,6 +116,7 @@ fn examine(name: &str) -> Found {
     let share = |exact| {
         let settings = Settings {
             exact,
+            round_to: RoundTo::Multiple(1),
             ..Settings::default()
         };
         let scores = scores(&analysis, Criterion::L2, 0).expect("scores");

@@ -6,11 +6,15 @@
 use crate::axes::{Extent, Type};
 use crate::ops::state::{Bias, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Row, row};
+use crate::ops::{KernelFamily, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Conv", conv).ranked_as(0, 1),
-    row("ConvTranspose", conv_transpose).ranked_as(0, 1),
+    row("Conv", conv)
+        .ranked_as(0, 1)
+        .kernels(KernelFamily::Convolution),
+    row("ConvTranspose", conv_transpose)
+        .ranked_as(0, 1)
+        .kernels(KernelFamily::MatMul),
 ];
 
 /// Y[N, M, ..] = sum over C/g, k of X[N, C, ..] * W[M, C/g, k..] + B[M]

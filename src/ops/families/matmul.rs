@@ -6,12 +6,16 @@ use super::elementwise::{broadcast, broadcast_axis};
 use crate::axes::Type;
 use crate::ops::state::{Bias, Joined, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Row, row};
+use crate::ops::{KernelFamily, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("MatMul", matmul).ranked_as(0, 1),
-    row("Gemm", gemm).ranked_as(0, 1),
-    row("Einsum", einsum),
+    row("MatMul", matmul)
+        .ranked_as(0, 1)
+        .kernels(KernelFamily::MatMul),
+    row("Gemm", gemm)
+        .ranked_as(0, 1)
+        .kernels(KernelFamily::Gemm),
+    row("Einsum", einsum).kernels(KernelFamily::MatMul),
 ];
 
 /// Y[.., M, N] = sum over K of A[.., M, K] * B[.., K, N]

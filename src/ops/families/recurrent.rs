@@ -6,12 +6,18 @@
 use crate::axes::{Extent, Type};
 use crate::ops::state::{Bias, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Row, row};
+use crate::ops::{KernelFamily, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("LSTM", |op| recurrent(op, 4)).ranked_as(0, 1),
-    row("GRU", |op| recurrent(op, 3)).ranked_as(0, 1),
-    row("RNN", |op| recurrent(op, 1)).ranked_as(0, 1),
+    row("LSTM", |op| recurrent(op, 4))
+        .ranked_as(0, 1)
+        .kernels(KernelFamily::Recurrent),
+    row("GRU", |op| recurrent(op, 3))
+        .ranked_as(0, 1)
+        .kernels(KernelFamily::Recurrent),
+    row("RNN", |op| recurrent(op, 1))
+        .ranked_as(0, 1)
+        .kernels(KernelFamily::Recurrent),
 ];
 
 /// Slots: X[seq, batch, in], W[dirs, gates*h, in], R[dirs, gates*h, h], B[dirs, 2*gates*h], sequence_lens,
