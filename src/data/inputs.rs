@@ -98,7 +98,8 @@ fn shape(analysis: &Analysis, signature: &Signature) -> Vec<usize> {
 /// For graph inputs that reach a table as indices: the height of the lowest table.
 fn index_bounds(analysis: &Analysis) -> HashMap<&str, u64> {
     let mut bounds: HashMap<&str, u64> = HashMap::new();
-    for (index, table) in &analysis.state.lookups {
+    for lookup in analysis.state.lookups() {
+        let (index, table) = (&lookup.index, &lookup.table);
         let height = analysis.number(&analysis.state.types.extent(table));
         let mut queue = vec![*index];
         let mut seen: Vec<ValueId> = Vec::new();

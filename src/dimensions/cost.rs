@@ -67,6 +67,24 @@ impl InputSizes {
         Ok(InputSizes(sizes))
     }
 
+    /// Other sizes, by run: no two axes have the same ones in two runs, and each is a multiple of its own.
+    pub(crate) fn spread(&self, run: i64) -> InputSizes {
+        let sizes = self.0.iter().zip(2_i64..);
+        let spread = sizes.map(|((name, size), factor)| {
+            (
+                name.clone(),
+                size.saturating_mul(factor.saturating_add(run)),
+            )
+        });
+        InputSizes(spread.collect())
+    }
+
+    /// The axes that have this size.
+    pub(crate) fn names_of(&self, size: i64) -> impl Iterator<Item = &str> {
+        let same = self.0.iter().filter(move |(_, own)| **own == size);
+        same.map(|(name, _)| name.as_str())
+    }
+
     /// The size of the axis called `name`.
     pub fn get(&self, name: &str) -> Option<i64> {
         self.0.get(name).copied()
@@ -108,7 +126,7 @@ impl Analysis {
                 totals.params += count;
             }
         }
-        for cost in &self.state.costs {
+        for cost in self.state.costs() {
             let sizes = [&cost.produced, &cost.contracted].map(|list| self.product(list, kept));
             totals.macs = totals
                 .macs
@@ -140,7 +158,7 @@ impl Analysis {
     pub(super) fn macs_by_var(&self) -> BTreeMap<VarId, u64> {
         let mut out = BTreeMap::new();
         let everything = Kept::default();
-        for cost in &self.state.costs {
+        for cost in self.state.costs() {
             let all: Vec<Type> = cost
                 .produced
                 .iter()

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::axes::{Kept, Origin, Reason, Type, VarId};
 use crate::graph::{Graph, NodeId, ValueId};
-use crate::ops::{State, type_graph};
+use crate::ops::{Observed, State, Unruled, type_graph};
 
 pub use cost::{InputSizes, Totals};
 pub(crate) use polynomial::{CostPolynomial, Counted};
@@ -77,22 +77,80 @@ pub struct Analysis {
     dimensions: Vec<Dimension>,
     blocked: Vec<Blocked>,
     sizes: InputSizes,
+    observed: Observed,
+    /// Dimensions that were found and are held now, with the reason.
+    held: Vec<(String, &'static str)>,
 }
 
 impl Analysis {
     /// Types the axes of `graph` and collects its dimensions. Costs are counted at `sizes`.
     pub fn new(graph: Graph, sizes: InputSizes) -> Analysis {
-        let state = type_graph(&graph);
+        Analysis::with(graph, sizes, Observed::default())
+    }
+
+    /// As [`Analysis::new`], with what runs of the model showed of values whose shape no rule says.
+    pub(crate) fn with(graph: Graph, sizes: InputSizes, observed: Observed) -> Analysis {
+        let state = type_graph(&graph, &observed);
         let mut analysis = Analysis {
             graph,
             state,
             dimensions: Vec::new(),
             blocked: Vec::new(),
             sizes,
+            observed,
+            held: Vec::new(),
         };
-        analysis.dimensions = find::dimensions(&analysis);
-        analysis.blocked = find::blocked(&analysis);
+        analysis.collect();
         analysis
+    }
+
+    fn collect(&mut self) {
+        self.dimensions = find::dimensions(self);
+        self.blocked = find::blocked(self);
+    }
+
+    /// Keeps all positions of some variables, for these reasons.
+    pub(crate) fn hold(&mut self, held: impl IntoIterator<Item = (VarId, Reason)>) {
+        let mut any = false;
+        for (var, reason) in held {
+            let named = self
+                .dimensions
+                .iter()
+                .find(|dimension| dimension.var == var);
+            let name = named.map(|dimension| dimension.name.clone());
+            self.held.extend(name.map(|name| (name, reason.why)));
+            self.state.types.pin(&Type::Var(var), reason);
+            any = true;
+        }
+        if any {
+            self.collect();
+        }
+    }
+
+    /// The analysis of an edit of the model, at the same sizes: what is held here is held there.
+    pub(crate) fn again(&self, graph: Graph) -> Analysis {
+        let mut analysis = Analysis::with(graph, self.sizes.clone(), self.observed.clone());
+        let dimensions = analysis.dimensions.iter();
+        let held = dimensions.filter_map(|dimension| {
+            let same = |(name, _): &&(String, &'static str)| *name == dimension.name;
+            let (_, why) = self.held.iter().find(same)?;
+            let origin = Origin::Value(dimension.sites.first()?.value.0);
+            Some((dimension.var, Reason { origin, why }))
+        });
+        let held: Vec<(VarId, Reason)> = held.collect();
+        analysis.hold(held);
+        analysis
+    }
+
+    /// True if the rank of some value is unknown.
+    pub(crate) fn has_unknown_ranks(&self) -> bool {
+        let mut values = self.graph.value_ids();
+        values.any(|value| self.state.axes(value).is_none())
+    }
+
+    /// What runs of the model showed.
+    pub(crate) fn observed(&self) -> &Observed {
+        &self.observed
     }
 
     /// The graph that was analysed.
@@ -113,7 +171,7 @@ impl Analysis {
     /// Operators that have no rule or whose rule did not apply: operator and reason, with the nodes.
     pub fn unsupported(&self) -> BTreeMap<(String, &'static str), Vec<String>> {
         let mut out: BTreeMap<(String, &'static str), Vec<String>> = BTreeMap::new();
-        for &(node, why) in &self.state.unsupported {
+        for &Unruled { node, why } in self.state.unruled() {
             let proto = self.graph.node_proto(node);
             let operator = match proto.domain() {
                 "" => proto.op_type().to_owned(),

@@ -68,7 +68,7 @@ impl CostPolynomial {
             let tensor = Some((bits, element.is_some_and(|e| !e.is_index())));
             terms.push(Term { expression, tensor });
         }
-        for cost in &analysis.state.costs {
+        for cost in analysis.state.costs() {
             terms.push(Term {
                 expression: product(&mut cost.produced.iter().chain(&cost.contracted)),
                 tensor: None,

@@ -197,7 +197,7 @@ impl<'a> Calibrated<'a> {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Repaired> {
         let graph = Graph::new(&sliced.clone().settled())?;
-        let pruned = Analysis::new(graph, analysis.sizes().clone());
+        let pruned = analysis.again(graph);
         let context = Context {
             recovery: self.options.recovery,
             stats: &self.stats,

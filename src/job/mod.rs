@@ -17,9 +17,11 @@ mod watch;
 use std::path::{Path, PathBuf};
 
 use crate::dimensions::{Analysis, InputSizes};
+use crate::engine::observed;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::onnx::Model;
+use crate::rewrite::hold_stale;
 use crate::runtime::{Library, Package, Provider, Runtime};
 
 pub use bench::{BenchOptions, PeakMemory, bench, peak_memory};
@@ -79,11 +81,35 @@ pub enum Proof {
     Skipped,
 }
 
-/// Reads and types a model. `sizes` are sizes of dynamic input axes.
+/// Types a model. `sizes` are sizes of dynamic input axes. Shapes that no rule says are looked up in an
+/// onnxruntime that is there already.
 fn analyse(model: &Model, sizes: &[(String, i64)]) -> Result<Analysis> {
+    analyse_with(model, sizes, &mut || {
+        let library = Library::find(None, &[]).ok().flatten()?;
+        Runtime::load(&library).ok()
+    })
+}
+
+/// As [`analyse`], with the onnxruntime that `load` gives where one is needed.
+fn analyse_with(
+    model: &Model,
+    sizes: &[(String, i64)],
+    load: &mut dyn FnMut() -> Option<Runtime>,
+) -> Result<Analysis> {
     let graph = Graph::new(model)?;
     let sizes = InputSizes::for_graph(&graph, sizes)?;
-    Ok(Analysis::new(graph, sizes))
+    let mut analysis = Analysis::new(graph, sizes);
+    if analysis.has_unknown_ranks()
+        && let Some(runtime) = load()
+    {
+        let observed = observed(&analysis, &runtime);
+        if !observed.is_empty() {
+            let (graph, sizes) = (analysis.graph().clone(), analysis.sizes().clone());
+            analysis = Analysis::with(graph, sizes, observed);
+        }
+    }
+    hold_stale(&mut analysis)?;
+    Ok(analysis)
 }
 
 /// Refuses to write over a file that the model is read from.

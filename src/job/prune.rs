@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::calibrated::{Calibrated, PruneCalibration, Repaired};
 use super::rounds::Planner;
 use super::watch::Watch;
-use super::{Overwrite, Proof, analyse, check_target};
+use super::{Overwrite, Proof, RuntimeOptions, analyse_with, check_target};
 use crate::axes::Kept;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
@@ -47,6 +47,17 @@ pub struct PruneOptions {
     pub overwrite: Overwrite,
 }
 
+impl PruneOptions {
+    /// The onnxruntime that the job uses; none where it must do without.
+    fn runtime(&self) -> Option<&RuntimeOptions> {
+        match (&self.proof, &self.calibration) {
+            (Proof::Required(runtime), _) => Some(runtime),
+            (Proof::Skipped, Some(calibration)) => Some(&calibration.runtime),
+            (Proof::Skipped, None) => None,
+        }
+    }
+}
+
 /// Prunes the model at `path`. `say` gets a line when something takes long or changes the machine;
 /// `progress` gets what is done and the whole of each step that takes long.
 ///
@@ -71,7 +82,10 @@ pub fn prune(
             .collect::<Vec<_>>(),
         options.overwrite,
     )?;
-    let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
+    let analysis = watch.stage("type", || {
+        let load = &mut || options.runtime()?.load(say).ok();
+        analyse_with(&model, &options.sizes, load)
+    })?;
     let calibrated = match &options.calibration {
         None => None,
         Some(calibration) => {

@@ -94,7 +94,7 @@ impl Planner<'_> {
             }
         }
         let graph = Graph::new(&left.settled())?;
-        let left = Analysis::new(graph, self.analysis.sizes().clone());
+        let left = self.analysis.again(graph);
         let options = self.options.map(|options| PruneCalibration {
             stats: None,
             ..options.clone()

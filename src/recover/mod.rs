@@ -125,7 +125,7 @@ pub(crate) fn recover(
     let dense_layers = solvable(analysis);
     let (explicit, biases) = Biases::explicit(pruned)?;
     let graph = side_by_side(analysis.graph().model(), &explicit)?;
-    let both = Analysis::new(graph, analysis.sizes().clone());
+    let both = analysis.again(graph);
     let both_layers = solvable(&both);
     let by_name: HashMap<&str, &Layer> = both_layers
         .iter()
@@ -196,7 +196,7 @@ impl Recovered {
     pub(crate) fn applied(&self, analysis: &Analysis) -> Result<Analysis> {
         let analysed = |model: Model| -> Result<Analysis> {
             let graph = Graph::new(&model.settled())?;
-            Ok(Analysis::new(graph, analysis.sizes().clone()))
+            Ok(analysis.again(graph))
         };
         let edited = analysed(with_weights(analysis.graph(), &self.edits)?)?;
         if self.constants.is_empty() {

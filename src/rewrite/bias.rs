@@ -11,7 +11,7 @@ use crate::layers::Layer;
 use crate::onnx::packed;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::onnx::{ElementType, Model, from_raw, to_f32};
-use crate::ops::{Bias, Role};
+use crate::ops::{Bias, Pointwise, Role, find};
 
 /// The analysed model with constants added to the rows of its layers, and the name of the initializer that
 /// each constant went to.
@@ -141,7 +141,7 @@ impl Adder<'_> {
         Ok(true)
     }
 
-    /// The constant that an Add behind the node adds to all that it makes.
+    /// The constant that a sum behind the node adds to all that it makes.
     fn bias_behind(&self, constant: &Addition) -> Option<ValueId> {
         let graph = self.analysis.graph();
         let output = graph.node(constant.node()).output(0)?;
@@ -150,9 +150,9 @@ impl Adder<'_> {
         let [(reader, slot)] = value.consumers[..] else {
             return None;
         };
-        let is_add = graph.node_proto(reader).op_type() == "Add";
+        let adds = find(graph, reader).is_some_and(|row| row.pointwise == Some(Pointwise::Sum));
         let rows_last = constant.linear.roles.contains(&Role::Row(Some(last)));
-        if value.is_output || !is_add || !rows_last {
+        if value.is_output || !adds || !rows_last {
             return None;
         }
         graph.node(reader).input(1 - slot.min(1))

@@ -81,7 +81,7 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
     };
     let mut proto = source.model().proto.clone();
     let graph = proto.graph.get_or_insert_default();
-    for contraction in &analysis.state.contractions {
+    for contraction in analysis.state.contractions() {
         let value = source.node(contraction.node).inputs[contraction.slot];
         let axes = value.and_then(|value| Some((value, analysis.state.axes(value)?)));
         let Some((value, axes)) = axes else { continue };

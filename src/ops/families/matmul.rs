@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::elementwise::{broadcast, broadcast_axis};
 use crate::axes::Type;
-use crate::ops::state::{Bias, Operand, Role};
+use crate::ops::facts::{Bias, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Row, row};
 
