@@ -191,6 +191,8 @@ fn masks_and_plans_combine_in_either_order() {
         text(&pruned),
         "--ratio",
         "0.25",
+        "--round-to",
+        "1",
     ]);
     let report = json(&["mask", text(&pruned), "-o", text(&both), "--pattern", "2:4"]);
     // 75 units are no multiple of 4, which is said: of the last three weights in each of 10 rows two stay.

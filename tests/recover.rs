@@ -235,7 +235,7 @@ fn data_that_cannot_be_used_is_refused_and_nothing_is_written() {
     images(&data, 20, |place| (place % 13) as f32);
     run(&["--macs", "0.0001"])
         .code(3)
-        .stderr(contains("leave 0.0219 at least"));
+        .stderr(contains("leave 0.0220 at least"));
     run(&["--criterion", "nonsense"]).code(2);
     assert!(!out.exists());
     // Constant activations and a single sample are no reason to give up.

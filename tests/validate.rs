@@ -362,7 +362,7 @@ fn data_that_cannot_be_used_is_refused() {
         .assert()
         .code(2)
         .stderr(contains(
-            "there is no metric 'beauty'; this data gives accuracy, top5",
+            "there is no metric 'beauty'; choose one of accuracy, top5",
         ));
 }
 

@@ -4,6 +4,7 @@
 //! becomes a symbol of its own that remembers its definition, so that equal computations give equal sizes
 //! and every size can be evaluated once the inputs' sizes are chosen.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::expression;
@@ -12,8 +13,56 @@ use super::expression;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Symbol(u32);
 
+/// Terms that a size can have; longer ones are not computable.
+const MAX_TERMS: usize = 128;
+/// Symbols that can be multiplied with each other.
+const MAX_DEGREE: usize = 32;
+
 /// Product of symbols, sorted.
-type Monomial = Vec<Symbol>;
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Monomial(Vec<Symbol>);
+
+/// By degree, then by symbols: an order that multiplication keeps.
+impl Ord for Monomial {
+    fn cmp(&self, other: &Monomial) -> Ordering {
+        let degrees = self.0.len().cmp(&other.0.len());
+        degrees.then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Monomial {
+    fn partial_cmp(&self, other: &Monomial) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Monomial {
+    fn times(&self, other: &Monomial) -> Monomial {
+        let mut symbols = [&self.0[..], &other.0].concat();
+        symbols.sort_unstable();
+        Monomial(symbols)
+    }
+
+    /// What is left without the symbols of `by`, if it has them all.
+    fn over(&self, by: &Monomial) -> Option<Monomial> {
+        let mut rest = self.0.clone();
+        for symbol in &by.0 {
+            let place = rest.iter().position(|s| s == symbol)?;
+            rest.remove(place);
+        }
+        Some(Monomial(rest))
+    }
+}
+
+/// Greatest common divisor of two numbers that are not 0, with the sign of the second.
+fn gcd(a: i64, b: i64) -> i64 {
+    let (mut x, mut y) = (a.unsigned_abs(), b.unsigned_abs());
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    let common = i64::try_from(x).unwrap_or(1);
+    if b < 0 { -common } else { common }
+}
 
 /// A size or an integer of shape arithmetic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +75,7 @@ pub(crate) enum Extent {
 
 /// How a symbol gets its value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Definition {
+pub(crate) enum Definition {
     /// A dynamic size that the model names or that has no source we can see.
     Free(String),
     FloorDiv(Extent, Extent),
@@ -64,21 +113,25 @@ impl Extent {
     fn terms(&self) -> BTreeMap<Monomial, i64> {
         match self {
             Extent::Known(0) => BTreeMap::new(),
-            Extent::Known(value) => BTreeMap::from([(Monomial::new(), *value)]),
+            Extent::Known(value) => BTreeMap::from([(Monomial::default(), *value)]),
             Extent::Symbolic(terms) => terms.clone(),
         }
     }
 
-    fn from_terms(mut terms: BTreeMap<Monomial, i64>) -> Extent {
+    /// None where there are more terms, or terms of a higher degree, than any real size has.
+    fn from_terms(mut terms: BTreeMap<Monomial, i64>) -> Option<Extent> {
         terms.retain(|_, coefficient| *coefficient != 0);
-        match terms.len() {
-            0 => Extent::Known(0),
-            1 if terms.contains_key(&Monomial::new()) => Extent::Known(terms[&Monomial::new()]),
-            _ => Extent::Symbolic(terms),
+        let highest = terms.last_key_value();
+        let constant = highest.is_none_or(|(monomial, _)| monomial.0.is_empty());
+        if constant {
+            let value = highest.map_or(0, |(_, &value)| value);
+            return Some(Extent::Known(value));
         }
+        let degree = highest.map_or(0, |(monomial, _)| monomial.0.len());
+        (terms.len() <= MAX_TERMS && degree <= MAX_DEGREE).then_some(Extent::Symbolic(terms))
     }
 
-    /// Sum; `None` on overflow, as in all arithmetic here.
+    /// Sum; `None` where it overflows or is too long, as in all arithmetic here.
     pub(crate) fn add(&self, other: &Extent) -> Option<Extent> {
         if let (Extent::Known(a), Extent::Known(b)) = (self, other) {
             return a.checked_add(*b).map(Extent::Known);
@@ -88,7 +141,7 @@ impl Extent {
             let entry = terms.entry(monomial).or_insert(0);
             *entry = entry.checked_add(coefficient)?;
         }
-        Some(Extent::from_terms(terms))
+        Extent::from_terms(terms)
     }
 
     pub(crate) fn sub(&self, other: &Extent) -> Option<Extent> {
@@ -102,16 +155,14 @@ impl Extent {
         let mut terms: BTreeMap<Monomial, i64> = BTreeMap::new();
         for (left, a) in self.terms() {
             for (right, b) in other.terms() {
-                let mut monomial: Monomial = left.iter().chain(&right).copied().collect();
-                monomial.sort_unstable();
-                let entry = terms.entry(monomial).or_insert(0);
+                let entry = terms.entry(left.times(&right)).or_insert(0);
                 *entry = entry.checked_add(a.checked_mul(b)?)?;
             }
         }
-        Some(Extent::from_terms(terms))
+        Extent::from_terms(terms)
     }
 
-    /// The quotient where `other` divides exactly whatever the symbols are.
+    /// The quotient where `other` divides exactly whatever the symbols are: long division by the highest term.
     pub(crate) fn div_exact(&self, other: &Extent) -> Option<Extent> {
         if self == other && *self != Extent::Known(0) {
             return Some(Extent::ONE);
@@ -121,23 +172,57 @@ impl Extent {
             return exact.then(|| Extent::Known(a / b));
         }
         let divisor = other.terms();
-        if divisor.len() != 1 {
-            return None;
-        }
-        let (by, b) = divisor.first_key_value()?;
-        let mut quotient = BTreeMap::new();
-        for (monomial, a) in self.terms() {
-            let mut rest = monomial;
-            for symbol in by {
-                let place = rest.iter().position(|s| s == symbol)?;
-                rest.remove(place);
-            }
-            if a.checked_rem(*b)? != 0 {
+        let (by, b) = divisor.last_key_value()?;
+        let (mut rest, mut quotient) = (self.terms(), BTreeMap::new());
+        while let Some((highest, &a)) = rest.last_key_value() {
+            if a.checked_rem(*b)? != 0 || quotient.len() > MAX_TERMS {
                 return None;
             }
-            quotient.insert(rest, a / b);
+            let (monomial, factor) = (highest.over(by)?, a / b);
+            for (term, coefficient) in &divisor {
+                let entry = rest.entry(term.times(&monomial)).or_insert(0);
+                *entry = entry.checked_sub(coefficient.checked_mul(factor)?)?;
+            }
+            rest.retain(|_, coefficient| *coefficient != 0);
+            quotient.insert(monomial, factor);
         }
-        Some(Extent::from_terms(quotient))
+        Extent::from_terms(quotient)
+    }
+
+    /// True if it is this symbol and nothing else.
+    pub(crate) fn is_symbol(&self, symbol: Symbol) -> bool {
+        matches!(&self.monomials()[..], [(symbols, 1)] if symbols[..] == [symbol])
+    }
+
+    /// The polynomial without its constant, and the constant.
+    pub(crate) fn parts(&self) -> (Extent, i64) {
+        match self {
+            Extent::Known(value) => (Extent::Known(0), *value),
+            Extent::Symbolic(terms) => {
+                let mut terms = terms.clone();
+                let constant = terms.remove(&Monomial::default()).unwrap_or(0);
+                (Extent::Symbolic(terms), constant)
+            }
+        }
+    }
+
+    /// The terms: for each its symbols, with repetitions, and its coefficient.
+    pub(crate) fn monomials(&self) -> Vec<(Vec<Symbol>, i64)> {
+        let terms = self.terms().into_iter();
+        terms.map(|(monomial, c)| (monomial.0, c)).collect()
+    }
+
+    /// For `self = p + c` and `other = q + d` with constants c and d: numbers a and b with `q * a = p * b`,
+    /// where p is a rational multiple of q.
+    pub(crate) fn ratio_to(&self, other: &Extent) -> Option<(i64, i64)> {
+        let (p, q) = (self.parts().0.terms(), other.parts().0.terms());
+        let (a, b) = (*p.values().next()?, *q.values().next()?);
+        let same = p.len() == q.len()
+            && p.iter().zip(&q).all(|((m, x), (n, y))| {
+                m == n && i128::from(*x) * i128::from(b) == i128::from(*y) * i128::from(a)
+            });
+        let common = gcd(a, b);
+        same.then_some((a.checked_div(common)?, b.checked_div(common)?))
     }
 
     /// Product of many.
@@ -161,7 +246,7 @@ impl Symbols {
         if symbol == next {
             self.definitions.push(definition);
         }
-        Extent::Symbolic(BTreeMap::from([(vec![symbol], 1)]))
+        Extent::Symbolic(BTreeMap::from([(Monomial(vec![symbol]), 1)]))
     }
 
     /// The dynamic size that the model calls `name`.
@@ -193,7 +278,7 @@ impl Symbols {
             return None;
         };
         let (monomial, coefficient) = terms.first_key_value()?;
-        let ([symbol], 1, 1) = (&monomial[..], coefficient, terms.len()) else {
+        let ([symbol], 1, 1) = (&monomial.0[..], coefficient, terms.len()) else {
             return None;
         };
         match &self.definitions[symbol.0 as usize] {
@@ -212,7 +297,7 @@ impl Symbols {
             };
             for symbol in terms
                 .keys()
-                .flatten()
+                .flat_map(|monomial| &monomial.0)
                 .filter(|symbol| seen.insert(**symbol))
             {
                 match &self.definitions[symbol.0 as usize] {
@@ -228,19 +313,62 @@ impl Symbols {
         names
     }
 
+    /// True if the model has a dynamic size of this name.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.known.contains_key(&Definition::Free(name.to_owned()))
+    }
+
     /// Division rounded down.
     pub(crate) fn floor_div(&mut self, a: &Extent, b: &Extent) -> Option<Extent> {
-        if let (Extent::Known(a), Extent::Known(b)) = (a, b) {
-            return a
-                .checked_div_euclid(*b)
-                .filter(|_| *b > 0)
-                .map(Extent::Known);
+        match (a, b) {
+            (_, Extent::Known(..=0)) => None,
+            (Extent::Known(a), Extent::Known(b)) => Some(Extent::Known(a.div_euclid(*b))),
+            (a, Extent::Known(b)) => self.floor_div_by(a, *b),
+            (a, b) => {
+                let defined = |symbols: &mut Symbols| {
+                    symbols.intern(Definition::FloorDiv(a.clone(), b.clone()))
+                };
+                Some(a.div_exact(b).unwrap_or_else(|| defined(self)))
+            }
         }
-        if *b == Extent::Known(0) {
+    }
+
+    /// In one form for equal divisions: whole multiples of the divisor are taken out, so that
+    /// `(n - 1) / 2 + 1` is `(n + 1) / 2`, and a quotient divided again is divided once.
+    fn floor_div_by(&mut self, a: &Extent, by: i64) -> Option<Extent> {
+        let (mut whole, mut rest) = (BTreeMap::new(), BTreeMap::new());
+        for (monomial, coefficient) in a.terms() {
+            whole.insert(monomial.clone(), coefficient.div_euclid(by));
+            rest.insert(monomial, coefficient.rem_euclid(by));
+        }
+        let (whole, rest) = (Extent::from_terms(whole)?, Extent::from_terms(rest)?);
+        if let Extent::Known(rest) = rest {
+            return whole.add(&Extent::Known(rest.div_euclid(by)));
+        }
+        let again = self.inner_division(&rest).and_then(|(inner, own, more)| {
+            let shifted = inner.add(&Extent::Known(own.checked_mul(more)?))?;
+            Some((shifted, own.checked_mul(by)?))
+        });
+        let quotient = match again {
+            Some((inner, by)) => self.floor_div_by(&inner, by)?,
+            None => self.intern(Definition::FloorDiv(rest, Extent::Known(by))),
+        };
+        whole.add(&quotient)
+    }
+
+    /// For `x / n + c`, rounded down: x, n and c.
+    fn inner_division(&self, a: &Extent) -> Option<(Extent, i64, i64)> {
+        let (rest, constant) = a.parts();
+        let [(symbols, 1)] = &rest.monomials()[..] else {
             return None;
+        };
+        let [symbol] = symbols[..] else { return None };
+        match &self.definitions[symbol.0 as usize] {
+            Definition::FloorDiv(inner, Extent::Known(own)) => {
+                Some((inner.clone(), *own, constant))
+            }
+            _ => None,
         }
-        a.div_exact(b)
-            .or_else(|| Some(self.intern(Definition::FloorDiv(a.clone(), b.clone()))))
     }
 
     /// Remainder of [`Symbols::floor_div`].
@@ -265,6 +393,11 @@ impl Symbols {
         }
     }
 
+    /// How a symbol gets its value.
+    pub(crate) fn definition(&self, symbol: Symbol) -> &Definition {
+        &self.definitions[symbol.0 as usize]
+    }
+
     /// The number that `extent` is when every free symbol has the value that `assign` gives it.
     pub(crate) fn evaluate(&self, extent: &Extent, assign: &dyn Fn(&str) -> i64) -> Option<i64> {
         let terms = match extent {
@@ -274,7 +407,7 @@ impl Symbols {
         let mut total = 0_i64;
         for (monomial, coefficient) in terms {
             let mut term = *coefficient;
-            for symbol in monomial {
+            for symbol in &monomial.0 {
                 term = term.checked_mul(self.value(*symbol, assign)?)?;
             }
             total = total.checked_add(term)?;
@@ -324,6 +457,57 @@ mod tests {
         assert_eq!(symbols.evaluate(&half, &|_| 7), Some(3));
         let rest = symbols.modulo(&height, &Extent::Known(2)).unwrap();
         assert_eq!(symbols.evaluate(&rest, &|_| 7), Some(1));
+    }
+
+    #[test]
+    fn sums_are_divided_by_sums() {
+        let mut symbols = Symbols::default();
+        let (n, t) = (symbols.named("n"), symbols.named("t"));
+        let length = t.add(&Extent::ONE).unwrap();
+        let both = n.mul(&length).unwrap();
+        let whole = both.mul(&Extent::Known(16)).unwrap();
+        assert_eq!(whole.div_exact(&both), Some(Extent::Known(16)));
+        assert_eq!(whole.div_exact(&length), n.mul(&Extent::Known(16)));
+        assert_eq!(whole.div_exact(&t), None);
+        let square = length.mul(&length).unwrap();
+        assert_eq!(square.div_exact(&length), Some(length));
+    }
+
+    #[test]
+    fn equal_divisions_have_one_form() {
+        let mut symbols = Symbols::default();
+        let n = symbols.named("n");
+        let plus = |extent: &Extent, c: i64| extent.add(&Extent::Known(c)).unwrap();
+        let half =
+            |symbols: &mut Symbols, of: &Extent| symbols.floor_div(of, &Extent::Known(2)).unwrap();
+        let strided = half(&mut symbols, &plus(&n, -1));
+        assert_eq!(plus(&strided, 1), half(&mut symbols, &plus(&n, 1)));
+        let once = half(&mut symbols, &n);
+        let twice = half(&mut symbols, &plus(&once, 1));
+        let direct = symbols.floor_div(&plus(&n, 2), &Extent::Known(4));
+        assert_eq!(Some(twice.clone()), direct);
+        assert_eq!(symbols.evaluate(&twice, &|_| 9), Some(2));
+    }
+
+    #[test]
+    fn multiples_are_told_without_their_constants() {
+        let n = Symbols::default().named("n");
+        let of = |a: i64, c: i64| {
+            let product = n.mul(&Extent::Known(a)).unwrap();
+            product.add(&Extent::Known(c)).unwrap()
+        };
+        assert_eq!(of(4, 1).ratio_to(&of(6, 5)), Some((2, 3)));
+        assert_eq!(of(4, 1).ratio_to(&Extent::Known(3)), None);
+    }
+
+    #[test]
+    fn powers_end() {
+        let mut size = Symbols::default().named("n");
+        let squares = (0..60).map_while(|_| {
+            size = size.mul(&size)?;
+            Some(())
+        });
+        assert_eq!(squares.count(), 5);
     }
 
     #[test]

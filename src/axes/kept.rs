@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::extent::Extent;
-use super::types::{TableId, Type, Types, VarId};
+use super::types::{TOO_LARGE, TableId, Type, Types, VarId};
 
 /// For pruned variables of one table of types the positions that stay, ascending; all others keep everything.
 /// It is of no meaning for any other table.
@@ -17,6 +17,21 @@ pub(crate) struct Kept {
 impl Kept {
     pub(crate) fn insert(&mut self, var: VarId, positions: Arc<[u32]>) {
         self.positions.insert(var, positions);
+    }
+}
+
+impl Kept {
+    pub(crate) fn remove(&mut self, var: VarId) {
+        self.positions.remove(&var);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    /// The variables that lose positions.
+    pub(crate) fn vars(&self) -> impl Iterator<Item = VarId> + '_ {
+        self.positions.keys().copied()
     }
 }
 
@@ -43,7 +58,6 @@ impl Types {
 impl Types {
     /// Number of positions of `ty` that stay.
     pub(crate) fn kept_extent(&self, ty: &Type, kept: &Kept) -> Extent {
-        const TOO_LARGE: Extent = Extent::Known(i64::MAX);
         match self.normal(ty) {
             Type::Var(id) => match self.positions(kept, id) {
                 Some(positions) => Extent::from(positions.len()),
@@ -116,7 +130,8 @@ impl Types {
         }
     }
 
-    /// The positions of `ty` that stay, ascending. Only for known sizes.
+    /// The positions of `ty` that stay, ascending; of a [`Type::Block`] those in its first block. Only for known
+    /// sizes.
     pub(crate) fn kept_positions(&self, ty: &Type, kept: &Kept) -> Vec<u32> {
         match self.normal(ty) {
             Type::Var(id) => match self.positions(kept, id) {
@@ -139,16 +154,22 @@ impl Types {
                 }
                 positions
             }
-            Type::Block { .. } => unreachable!("block axes are read by kept_per_block"),
+            Type::Block { of, blocks } => {
+                let mut blocks = self.kept_per_block(&of, blocks, kept).into_iter();
+                blocks.next().unwrap_or_default()
+            }
         }
     }
 
     /// For a [`Type::Block`]: the kept positions inside each block.
     pub(crate) fn kept_per_block(&self, of: &Type, blocks: usize, kept: &Kept) -> Vec<Vec<u32>> {
-        let size = self.size(of) / blocks as u32;
-        let mut out = vec![Vec::new(); blocks];
+        let total = self.size(of) as usize;
+        let size = (total / blocks.max(1)).max(1) as u32;
+        let mut out = vec![Vec::new(); blocks.min(total)];
         for position in self.kept_positions(of, kept) {
-            out[(position / size) as usize].push(position % size);
+            if let Some(block) = out.get_mut((position / size) as usize) {
+                block.push(position % size);
+            }
         }
         out
     }

@@ -16,6 +16,6 @@ mod regroup;
 mod types;
 
 pub(crate) use expression::terms;
-pub(crate) use extent::{Extent, Symbols};
+pub(crate) use extent::{Definition, Extent, Symbol, Symbols};
 pub(crate) use kept::Kept;
 pub(crate) use types::{Origin, Reason, Type, Types, VarId};

@@ -44,7 +44,10 @@ impl Types {
             }
             Type::Sum(parts) => self.split_sum(&ty, parts, sizes, reason),
             Type::Product(factors) => {
-                let inner = Type::Product(factors[1..].to_vec());
+                let Some((first, inner)) = factors.split_first() else {
+                    return self.all_fixed(sizes, reason);
+                };
+                let inner = Type::Product(inner.to_vec());
                 let inner_size = self.extent(&inner);
                 let outer: Option<Vec<Extent>> =
                     sizes.iter().map(|n| n.div_exact(&inner_size)).collect();
@@ -52,7 +55,7 @@ impl Types {
                 let Some(outer) = outer else {
                     return self.give_up(&ty, sizes, Reason { why, ..reason });
                 };
-                let parts = self.split(&factors[0], &outer, reason);
+                let parts = self.split(first, &outer, reason);
                 parts
                     .into_iter()
                     .map(|part| self.normal(&Type::Product(vec![part, inner.clone()])))
@@ -124,9 +127,11 @@ impl Types {
             .iter()
             .map(|size| match size.is_one() {
                 true => self.fixed(Extent::ONE, Reason { why, ..reason }),
-                false => wide_types
-                    .next()
-                    .unwrap_or_else(|| unreachable!("there is a type for every size above 1")),
+                // There is a type for every size above 1.
+                false => match wide_types.next() {
+                    Some(ty) => ty,
+                    None => self.fixed(size.clone(), reason),
+                },
             })
             .collect()
     }

@@ -1,5 +1,6 @@
 //! The types and their unification.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::extent::Extent;
@@ -69,6 +70,9 @@ impl Default for TableId {
     }
 }
 
+/// What a size counts as that overflows.
+pub(super) const TOO_LARGE: Extent = Extent::Known(i64::MAX);
+
 /// All type variables of one analysis.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Types {
@@ -126,45 +130,58 @@ impl Types {
     /// The normal form: bound variables replaced, nested sums and products flattened, factors of size 1 and
     /// empty parts dropped.
     pub(crate) fn normal(&self, ty: &Type) -> Type {
+        self.normal_with_size(ty).0
+    }
+
+    /// The normal form and its number of positions, in one pass.
+    fn normal_with_size(&self, ty: &Type) -> (Type, Extent) {
         match ty {
             Type::Var(id) => match &self.slots[id.0 as usize] {
-                Slot::Free(_) => ty.clone(),
-                Slot::Bound(term) => self.normal(term),
+                Slot::Free(var) => (ty.clone(), var.extent.clone()),
+                Slot::Bound(term) => self.normal_with_size(term),
             },
             Type::Product(factors) => {
                 let mut flat = Vec::with_capacity(factors.len());
-                let mut unit = None;
+                let (mut unit, mut size) = (None, Some(Extent::ONE));
                 for factor in factors {
-                    match self.normal(factor) {
+                    let (inner, own) = self.normal_with_size(factor);
+                    size = size.and_then(|size| size.mul(&own));
+                    match inner {
                         Type::Product(inner) => flat.extend(inner),
-                        inner if self.extent(&inner).is_one() => unit = Some(inner),
+                        inner if own.is_one() => unit = Some(inner),
                         inner => flat.push(inner),
                     }
                 }
-                single_or(flat, unit, Type::Product)
+                let product = single_or(flat, unit, Type::Product);
+                (product, size.unwrap_or(TOO_LARGE))
             }
             Type::Sum(parts) => {
                 let mut flat = Vec::with_capacity(parts.len());
-                let mut empty = None;
+                let (mut empty, mut size) = (None, Some(Extent::Known(0)));
                 for part in parts {
-                    match self.normal(part) {
+                    let (inner, own) = self.normal_with_size(part);
+                    size = size.and_then(|size| size.add(&own));
+                    match inner {
                         Type::Sum(inner) => flat.extend(inner),
-                        inner if self.extent(&inner) == Extent::Known(0) => empty = Some(inner),
+                        inner if own == Extent::Known(0) => empty = Some(inner),
                         inner => flat.push(inner),
                     }
                 }
-                single_or(flat, empty, Type::Sum)
+                let sum = single_or(flat, empty, Type::Sum);
+                (sum, size.unwrap_or(TOO_LARGE))
             }
-            Type::Block { of, blocks } => Type::Block {
-                of: Box::new(self.normal(of)),
-                blocks: *blocks,
-            },
+            Type::Block { of, blocks } => {
+                let (of, size) = self.normal_with_size(of);
+                let size = size.div_exact(&Extent::from(*blocks));
+                let of = Box::new(of);
+                let blocks = *blocks;
+                (Type::Block { of, blocks }, size.unwrap_or(TOO_LARGE))
+            }
         }
     }
 
     /// Number of positions. A size that overflows counts as the largest number there is.
     pub(crate) fn extent(&self, ty: &Type) -> Extent {
-        const TOO_LARGE: Extent = Extent::Known(i64::MAX);
         match ty {
             Type::Var(id) => match &self.slots[id.0 as usize] {
                 Slot::Free(var) => var.extent.clone(),
@@ -187,21 +204,21 @@ impl Types {
 
     /// The free variables of a type, each once.
     pub(crate) fn vars(&self, ty: &Type) -> Vec<VarId> {
-        fn collect(types: &Types, ty: &Type, out: &mut Vec<VarId>) {
+        fn collect(types: &Types, ty: &Type, seen: &mut HashSet<VarId>, out: &mut Vec<VarId>) {
             match ty {
                 Type::Var(id) => match &types.slots[id.0 as usize] {
-                    Slot::Free(_) if out.contains(id) => {}
+                    Slot::Free(_) if !seen.insert(*id) => {}
                     Slot::Free(_) => out.push(*id),
-                    Slot::Bound(term) => collect(types, term, out),
+                    Slot::Bound(term) => collect(types, term, seen, out),
                 },
                 Type::Product(inner) | Type::Sum(inner) => {
-                    inner.iter().for_each(|ty| collect(types, ty, out));
+                    inner.iter().for_each(|ty| collect(types, ty, seen, out));
                 }
-                Type::Block { of, .. } => collect(types, of, out),
+                Type::Block { of, .. } => collect(types, of, seen, out),
             }
         }
         let mut out = Vec::new();
-        collect(self, ty, &mut out);
+        collect(self, ty, &mut HashSet::new(), &mut out);
         out
     }
 
@@ -318,7 +335,10 @@ impl Types {
         match &ty {
             Type::Var(id) => self.balance_var(*id, blocks, reason),
             Type::Product(factors) => {
-                let (outer, inner) = (&factors[0], Type::Product(factors[1..].to_vec()));
+                let Some((outer, inner)) = factors.split_first() else {
+                    return;
+                };
+                let inner = Type::Product(inner.to_vec());
                 let outer_size = self.extent(outer);
                 if outer_size.div_exact(&Extent::from(blocks)).is_some() {
                     return self.balance(outer, blocks, reason);

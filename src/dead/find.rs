@@ -10,11 +10,11 @@ use super::readers::{Reader, readers, rows_of};
 use crate::data::random_inputs;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::Result;
-use crate::graph::{Attributes, ValueId};
+use crate::graph::ValueId;
 use crate::layers::Addition;
 use crate::onnx::Model;
 use crate::onnx::proto::ValueInfoProto;
-use crate::ops::{Linear, Operand, Role};
+use crate::ops::{Linear, Operand, Role, Window, names_activations};
 use crate::runtime::Runtime;
 
 /// The dead channels of a model.
@@ -301,16 +301,15 @@ impl Finder<'_> {
         channel: u32,
         seen: &mut Seen,
     ) -> Result<bool> {
-        let own = self.analysis.state.linears.iter().find(|linear| {
+        let mut linears = self.analysis.state.linears_of(reader.site.node);
+        let own = linears.find(|linear| {
             let reduced = matches!(linear.roles.get(reader.site.axis), Some(Role::Reduction(_)));
-            linear.node == reader.site.node
-                && linear.slot == reader.site.slot
+            linear.slot == reader.site.slot
                 && reduced
                 && matches!(linear.data, Some(Operand::Output(_)))
         });
-        // Other activations need not be zero at zero.
         let proto = self.analysis.graph().node_proto(reader.site.node);
-        if own.is_none() || proto.attribute("activations").is_some() {
+        if own.is_none() || names_activations(proto) {
             return Ok(false);
         }
         for other in all
@@ -356,12 +355,10 @@ impl Finder<'_> {
             .roles
             .iter()
             .any(|role| matches!(role, Role::Batch(_)));
-        let padded = proto
-            .ints("pads")
-            .is_some_and(|pads| pads.iter().any(|&pad| pad != 0))
-            || proto
-                .string("auto_pad")
-                .is_some_and(|mode| mode.starts_with("SAME"));
+        let axes = linear.roles.iter();
+        let kernel = axes.filter(|role| matches!(role, Role::Kernel)).count();
+        let padded =
+            kernel > 0 && Window::of(proto, kernel).is_none_or(|window| window.is_padded());
         one_row && !batched && linear.groups == 1 && !padded
     }
 }

@@ -60,22 +60,15 @@ impl<'a> Independent<'a> {
             {
                 own.union_with(carried);
             }
-            if self
-                .analysis
-                .state
-                .lookups
-                .iter()
-                .any(|(index, _)| *index == value)
-            {
+            let mut lookups = self.analysis.state.lookups_of(node);
+            if lookups.any(|lookup| lookup.index == value) {
                 own.union_with(&self.constant_tables(node, seen)?);
             }
             channels.intersect_with(&own);
         }
         // What a node makes of its own states goes back into it.
-        let own = |linear: &&Linear| {
-            linear.node == node && matches!(linear.data, Some(Operand::Output(_)))
-        };
-        for linear in self.analysis.state.linears.iter().filter(own) {
+        let own = |linear: &&Linear| matches!(linear.data, Some(Operand::Output(_)));
+        for linear in self.analysis.state.linears_of(node).filter(own) {
             if let Some(data) = linear.data {
                 channels.intersect_with(&self.zero_rows(node, data, seen)?);
             }
@@ -116,14 +109,13 @@ impl<'a> Independent<'a> {
                 Role::Reduction(axis) => Some(*axis),
                 Role::Row(_) | Role::Kernel | Role::Batch(_) => None,
             });
-            linear.node == node
-                && linear.data == Some(Operand::Input(slot))
+            linear.data == Some(Operand::Input(slot))
                 && reduced.any(|axis| {
                     axes.get(axis)
                         .is_some_and(|ty| types.vars(ty).contains(&self.var()))
                 })
         };
-        self.analysis.state.linears.iter().any(summed)
+        self.analysis.state.linears_of(node).any(summed)
     }
 
     /// Channels that are the same at every place of a constant that the node reads: whatever is looked up
@@ -159,8 +151,8 @@ impl<'a> Independent<'a> {
     fn zero_rows(&self, node: NodeId, data: Operand, seen: &mut Seen) -> Result<FixedBitSet> {
         let mut out = FixedBitSet::with_capacity(self.dimension.size);
         let types = &self.analysis.state.types;
-        let linears = self.analysis.state.linears.iter();
-        for linear in linears.filter(|l| l.node == node && l.data == Some(data)) {
+        let linears = self.analysis.state.linears_of(node);
+        for linear in linears.filter(|linear| linear.data == Some(data)) {
             let weight = self.analysis.graph().node(node).input(linear.slot);
             let Some(weight) = weight.filter(|&weight| !self.is_data(weight)) else {
                 continue;

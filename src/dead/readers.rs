@@ -21,7 +21,7 @@ pub(super) fn readers<'a>(
     fixed: &[bool],
 ) -> Vec<Reader<'a>> {
     let mut out = Vec::new();
-    for &site in &analysis.state.contractions {
+    for &site in analysis.state.contractions() {
         let site = data_side(analysis, site, fixed);
         let node = analysis.graph().node(site.node);
         let Some(value) = node.input(site.slot) else {
@@ -33,8 +33,8 @@ pub(super) fn readers<'a>(
         if !axes.get(site.axis).is_some_and(has) {
             continue;
         }
-        let partner = analysis.state.linears.iter().find_map(|linear| {
-            let with = linear.node == site.node && linear.data == Some(Operand::Input(site.slot));
+        let partner = analysis.state.linears_of(site.node).find_map(|linear| {
+            let with = linear.data == Some(Operand::Input(site.slot));
             let weight = node.input(linear.slot)?;
             (with && analysis.graph().is_fixed(weight, fixed)).then_some((linear, weight))
         });
@@ -54,11 +54,8 @@ fn data_side(analysis: &Analysis, site: Contraction, fixed: &[bool]) -> Contract
         let value = inputs.get(slot).copied().flatten();
         value.is_some_and(|value| !analysis.graph().is_fixed(value, fixed))
     };
-    let mut own = analysis
-        .state
-        .linears
-        .iter()
-        .filter(|linear| linear.node == site.node && linear.slot == site.slot);
+    let linears = analysis.state.linears_of(site.node);
+    let mut own = linears.filter(|linear| linear.slot == site.slot);
     let turned = own.find_map(|linear| match (linear.data, linear.roles.get(site.axis)) {
         (Some(Operand::Input(slot)), Some(&Role::Reduction(axis))) => {
             (!is_data(site.slot) && is_data(slot)).then_some(Contraction { slot, axis, ..site })

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 
 use super::{Analysis, Dimension, DimensionId, Site};
-use crate::axes::Kept;
+use crate::axes::{Kept, Origin, Reason, Type, VarId};
 use crate::graph::Graph;
 
 impl Analysis {
     /// The analysis of an edit of the model that `original` shows: other weights, new nodes, fewer channels.
     /// Dimensions that are in both have the same names.
     pub(crate) fn of_edit(graph: Graph, original: &Analysis) -> Analysis {
-        let mut edited = Analysis::new(graph, original.sizes().clone());
+        let (sizes, observed) = (original.sizes().clone(), original.observed.clone());
+        let mut edited = Analysis::with(graph, sizes, observed);
+        edited.hold_as(original);
         let found = original.found_in(&edited);
         let mut taken: Vec<String> = original.dimensions.iter().map(|d| d.name.clone()).collect();
         let mut names: HashMap<usize, String> = HashMap::new();
@@ -36,6 +38,14 @@ impl Analysis {
     /// By dimension the one in an edit of the model that has a site in common: the same axis of a weight of the
     /// same name, and the same part of it.
     pub(crate) fn found_in(&self, edited: &Analysis) -> Vec<Option<DimensionId>> {
+        self.places(edited, self.dimensions.iter())
+    }
+
+    fn places<'a>(
+        &self,
+        edited: &Analysis,
+        dimensions: impl Iterator<Item = &'a Dimension>,
+    ) -> Vec<Option<DimensionId>> {
         let mut by_site: HashMap<(&str, usize, usize), usize> = HashMap::new();
         for (place, dimension) in edited.dimensions.iter().enumerate() {
             let keys = dimension
@@ -54,7 +64,42 @@ impl Analysis {
             let place = keys.find_map(|key| by_site.get(&key));
             place.map(|&place| DimensionId(place))
         };
-        self.dimensions.iter().map(find).collect()
+        dimensions.map(find).collect()
+    }
+
+    /// Keeps all positions of some variables, for these reasons.
+    pub(crate) fn hold(&mut self, held: impl IntoIterator<Item = (VarId, Reason)>) {
+        let mut any = false;
+        for (var, reason) in held {
+            let named = self
+                .dimensions
+                .iter()
+                .find(|dimension| dimension.var == var);
+            let named = named.map(|dimension| (dimension.clone(), reason.why));
+            self.held.extend(named);
+            self.state.types.pin(&Type::Var(var), reason);
+            any = true;
+        }
+        if any {
+            self.collect();
+        }
+    }
+
+    /// Holds what the original holds.
+    fn hold_as(&mut self, original: &Analysis) {
+        let found = original.places(self, original.held.iter().map(|(dimension, _)| dimension));
+        let mut held = Vec::new();
+        for ((_, why), found) in original.held.iter().zip(found) {
+            let Some(DimensionId(place)) = found else {
+                continue;
+            };
+            let dimension = &self.dimensions[place];
+            if let Some(site) = dimension.sites.first() {
+                let origin = Origin::Value(site.value.0);
+                held.push((dimension.var, Reason { origin, why }));
+            }
+        }
+        self.hold(held);
     }
 
     fn key(&self, site: &Site, dimension: &Dimension) -> Option<(&str, usize, usize)> {

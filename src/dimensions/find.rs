@@ -115,7 +115,7 @@ fn uses(analysis: &Analysis) -> Uses {
             nodes.push(node);
         }
     };
-    for cost in &analysis.state.costs {
+    for cost in analysis.state.costs() {
         let weights: HashSet<VarId> = analysis
             .graph()
             .node(cost.node)

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::axes::{Kept, Origin, Reason, Type, VarId};
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::ElementType;
-use crate::ops::{State, type_graph};
+use crate::ops::{Observed, State, Unruled, type_graph};
 
 pub use cost::Totals;
 pub use holders::Holder;
@@ -94,12 +94,20 @@ pub struct Analysis {
     /// Weights in the order in which the graph reads them.
     weights: Vec<ValueId>,
     costs: CostPolynomial,
+    observed: Observed,
+    /// Dimensions that were found and are held now, with the reason.
+    held: Vec<(Dimension, &'static str)>,
 }
 
 impl Analysis {
     /// Types the axes of `graph` and collects its dimensions. Costs are counted at `sizes`.
     pub fn new(graph: Graph, sizes: InputSizes) -> Analysis {
-        let state = type_graph(&graph);
+        Analysis::with(graph, sizes, Observed::default())
+    }
+
+    /// As [`Analysis::new`], with what runs of the model showed of values whose shape no rule says.
+    pub(crate) fn with(graph: Graph, sizes: InputSizes, observed: Observed) -> Analysis {
+        let state = type_graph(&graph, &observed);
         let sizes = settle::settled(sizes, &state);
         let mut analysis = Analysis {
             graph,
@@ -109,17 +117,34 @@ impl Analysis {
             sizes,
             weights: Vec::new(),
             costs: CostPolynomial::default(),
+            observed,
+            held: Vec::new(),
         };
         analysis.weights = analysis.weights_in_order();
-        analysis.dimensions = find::dimensions(&analysis);
-        analysis.blocked = find::blocked(&analysis);
-        analysis.costs = CostPolynomial::new(&analysis);
-        let whole = analysis.channels(&analysis.everything());
-        let operations = analysis.costs.operations_by_dimension(&whole);
-        for (dimension, macs) in analysis.dimensions.iter_mut().zip(operations) {
+        analysis.collect();
+        analysis
+    }
+
+    fn collect(&mut self) {
+        self.dimensions = find::dimensions(self);
+        self.blocked = find::blocked(self);
+        self.costs = CostPolynomial::new(self);
+        let whole = self.channels(&self.everything());
+        let operations = self.costs.operations_by_dimension(&whole);
+        for (dimension, macs) in self.dimensions.iter_mut().zip(operations) {
             dimension.macs = macs;
         }
-        analysis
+    }
+
+    /// True if the rank of some value is unknown.
+    pub(crate) fn has_unknown_ranks(&self) -> bool {
+        let mut values = self.graph.value_ids();
+        values.any(|value| self.state.axes(value).is_none())
+    }
+
+    /// What runs of the model showed.
+    pub(crate) fn observed(&self) -> &Observed {
+        &self.observed
     }
 
     /// The graph that was analysed.
@@ -140,7 +165,7 @@ impl Analysis {
     /// Operators that have no rule or whose rule did not apply: operator and reason, with the nodes.
     pub fn unsupported(&self) -> BTreeMap<(String, &'static str), Vec<String>> {
         let mut out: BTreeMap<(String, &'static str), Vec<String>> = BTreeMap::new();
-        for &(node, why) in &self.state.unsupported {
+        for &Unruled { node, why } in self.state.unruled() {
             let proto = self.graph.node_proto(node);
             let operator = match proto.domain() {
                 "" => proto.op_type().to_owned(),

@@ -44,7 +44,7 @@ impl<'a> Scopes<'a> {
         let graph = analysis.graph();
         let mut seen = HashSet::new();
         let mut counts = HashMap::new();
-        for cost in &analysis.state.costs {
+        for cost in analysis.state.costs() {
             if seen.insert(cost.node)
                 && let Some((scope, _)) = split(graph, cost.node)
             {

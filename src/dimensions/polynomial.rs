@@ -115,7 +115,7 @@ impl CostPolynomial {
             };
             terms.push(Term { expression, counts });
         }
-        for cost in &analysis.state.costs {
+        for cost in analysis.state.costs() {
             terms.push(Term {
                 expression: product(&mut cost.produced.iter().chain(&cost.contracted)),
                 counts: Counts::Operations(cost.node),

@@ -83,6 +83,21 @@ impl InputSizes {
         self.sizes.get(name).copied()
     }
 
+    /// Other sizes, by run: no two axes have the same ones in two runs, and each is a multiple of its own.
+    pub(crate) fn spread(&self, run: i64) -> InputSizes {
+        let mut spread = self.clone();
+        for (size, factor) in spread.sizes.values_mut().zip(2_i64..) {
+            *size = size.saturating_mul(factor.saturating_add(run));
+        }
+        spread
+    }
+
+    /// The axes that have this size.
+    pub(crate) fn names_of(&self, size: i64) -> impl Iterator<Item = &str> {
+        let same = self.sizes.iter().filter(move |(_, own)| **own == size);
+        same.map(|(name, _)| name.as_str())
+    }
+
     /// Which axes of the inputs count samples.
     pub fn samples(&self) -> &SampleAxes {
         &self.samples

@@ -8,6 +8,7 @@
 //! sees its inputs as the model made so far computes them. Each node runs once per batch.
 
 mod columns;
+mod observe;
 mod pass;
 mod segment;
 mod spill;
@@ -16,6 +17,7 @@ mod taps;
 mod uses;
 
 pub(crate) use columns::{Columns, Rows};
+pub(crate) use observe::observed;
 pub(crate) use pass::Pass;
 pub(crate) use segment::{Changes, Cutting, Segment};
 pub(crate) use spill::{Spill, Waiting};

@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use faer::Mat;
 
 use super::segment::info;
-use crate::graph::{Attributes, Graph, NodeId, Patch, int, ints, text};
+use crate::graph::{Graph, NodeId, Patch, int, ints, text};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{AttributeProto, GraphProto};
+use crate::ops::Window;
 
 use super::columns::{Columns, Rows};
 
-/// Attributes that say how a window slides.
-const WINDOW: [&str; 4] = ["strides", "pads", "dilations", "auto_pad"];
 /// Start of the names of nodes that are appended.
 const TAP: &str = "secateur.tap";
 
@@ -129,12 +128,8 @@ impl<'a> Taps<'a> {
     fn unfolded(&mut self, x: &str, sizes: &[usize], node: NodeId, channels: usize) -> String {
         let window: usize = sizes.iter().product();
         let proto = self.graph.node_proto(node);
-        let slides = |name: &str, still: i64| {
-            proto
-                .ints(name)
-                .is_some_and(|list| list.iter().any(|&n| n != still))
-        };
-        if window == 1 && !slides("strides", 1) && !slides("pads", 0) {
+        let slides = Window::of(proto, sizes.len()).is_none_or(|window| !window.is_everywhere());
+        if window == 1 && !slides {
             return x.to_owned();
         }
         let mut filters = vec![0_f32; window * window];
@@ -143,10 +138,7 @@ impl<'a> Taps<'a> {
         let mut dims = vec![window, 1];
         dims.extend(sizes);
         let filters = self.constant(ElementType::Float, &dims, bytes);
-        let attributes: Vec<AttributeProto> = WINDOW
-            .iter()
-            .filter_map(|name| proto.attribute(name).cloned())
-            .collect();
+        let attributes = Window::attributes(proto);
         let mut single = vec![-1, 1];
         single.resize(2 + sizes.len(), 0);
         let x = self.reshape(x, &single);

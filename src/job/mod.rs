@@ -21,9 +21,11 @@ use std::path::{Path, PathBuf};
 
 use crate::data::DataSource;
 use crate::dimensions::{Analysis, InputSizes};
+use crate::engine::observed;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::onnx::Model;
+use crate::rewrite::hold_stale;
 use crate::runtime::{Library, Package, Provider, Runtime};
 
 pub use bench::{BenchOptions, PeakMemory, Shapes, bench, peak_memory};
@@ -83,7 +85,8 @@ pub enum Proof {
     Skipped,
 }
 
-/// Reads and types a model. `sizes` are sizes of dynamic input axes.
+/// Types a model. `sizes` are sizes of dynamic input axes. Shapes that no rule says are looked up in an
+/// onnxruntime that is there already.
 fn analyse(model: &Model, sizes: &[(String, i64)]) -> Result<Analysis> {
     analyse_with(model, sizes, &[])
 }
@@ -94,9 +97,33 @@ fn analyse_with(
     sizes: &[(String, i64)],
     sample_axes: &[(String, Option<usize>)],
 ) -> Result<Analysis> {
+    analyse_in(model, sizes, sample_axes, &mut || {
+        let library = Library::find(None, &[]).ok().flatten()?;
+        Runtime::load(&library).ok()
+    })
+}
+
+/// As [`analyse_with`], with the onnxruntime that `load` gives where one is needed.
+fn analyse_in(
+    model: &Model,
+    sizes: &[(String, i64)],
+    sample_axes: &[(String, Option<usize>)],
+    load: &mut dyn FnMut() -> Option<Runtime>,
+) -> Result<Analysis> {
     let graph = Graph::new(model)?;
     let sizes = InputSizes::with_sample_axes(&graph, sizes, sample_axes)?;
-    Ok(Analysis::new(graph, sizes))
+    let mut analysis = Analysis::new(graph, sizes);
+    if analysis.has_unknown_ranks()
+        && let Some(runtime) = load()
+    {
+        let observed = observed(&analysis, &runtime);
+        if !observed.is_empty() {
+            let (graph, sizes) = (analysis.graph().clone(), analysis.sizes().clone());
+            analysis = Analysis::with(graph, sizes, observed);
+        }
+    }
+    hold_stale(&mut analysis)?;
+    Ok(analysis)
 }
 
 /// Path of a data source, where it is one.

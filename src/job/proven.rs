@@ -214,10 +214,7 @@ mod tests {
         let plan = plan(&analysis);
         let wrong = &analysis.dimensions()[2];
         let (name, reader) = (wrong.name.clone(), wrong.consumers[0]);
-        analysis
-            .state
-            .contractions
-            .retain(|contraction| contraction.node != reader);
+        analysis.state.forget_contractions(reader);
         let strict = make(&analysis, &plan, true);
         assert!(matches!(strict, Err(Error::Verification { .. })));
         let proven = make(&analysis, &plan, false).expect("the rest");
@@ -235,8 +232,7 @@ mod tests {
     fn a_model_that_does_not_run_is_blamed_on_a_dimension() {
         let mut analysis = load("fixtures/trained/vit_fashion.onnx");
         let plan = plan(&analysis);
-        assert!(!analysis.state.mirrors.is_empty());
-        analysis.state.mirrors.clear();
+        analysis.state.forget_mirrors();
         let proven = make(&analysis, &plan, false).expect("the rest");
         assert!(!proven.faulty.is_empty() && !proven.plan.dimensions.is_empty());
         let whys = proven.faulty.iter();

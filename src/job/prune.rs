@@ -9,7 +9,7 @@ use super::outputs::Files;
 use super::proven::{Maker, Proven, Voice};
 use super::rounds::Planner;
 use super::watch::Watch;
-use super::{Overwrite, Proof, RuntimeOptions, analyse_with, data_path};
+use super::{Overwrite, Proof, RuntimeOptions, analyse_in, data_path};
 use crate::axes::Kept;
 use crate::data::unread_outputs;
 use crate::dimensions::{Analysis, Totals};
@@ -74,11 +74,22 @@ impl PruneOptions {
         let calibration = self.calibration.as_ref();
         let stats = calibration.and_then(|of| of.stats.as_deref());
         let data = calibration.and_then(|of| data_path(&of.source));
+        // Statistics that are there are read, others are made.
         let known = stats.filter(|path| path.exists());
+        let made = stats.filter(|path| !path.exists());
         Files {
             output: self.output.as_deref(),
-            others: self.plan_out.as_deref().into_iter().chain(stats).collect(),
+            others: self.plan_out.as_deref().into_iter().chain(made).collect(),
             inputs: plan.into_iter().chain(data).chain(known).collect(),
+        }
+    }
+
+    /// The onnxruntime that the job uses; none where it must do without.
+    fn runtime(&self) -> Option<&RuntimeOptions> {
+        match (&self.proof, &self.calibration) {
+            (Proof::Required(runtime), _) => Some(runtime),
+            (Proof::Skipped, Some(calibration)) => Some(&calibration.runtime),
+            (Proof::Skipped, None) => None,
         }
     }
 }
@@ -100,7 +111,8 @@ pub fn prune(
     let output = options.output.as_deref();
     options.files().check(&model, options.overwrite)?;
     let analysis = watch.stage("type", || {
-        analyse_with(&model, &options.sizes, &options.sample_axes)
+        let load = &mut || options.runtime()?.load(say).ok();
+        analyse_in(&model, &options.sizes, &options.sample_axes, load)
     })?;
     let calibrated = match &options.calibration {
         None => None,

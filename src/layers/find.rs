@@ -34,7 +34,7 @@ impl Layers {
     /// The layers of the analysed model.
     pub fn of(analysis: &Analysis) -> Layers {
         let mut uses: BTreeMap<ValueId, Vec<(View, Linear)>> = BTreeMap::new();
-        for linear in &analysis.state.linears {
+        for linear in analysis.state.linears() {
             let operand = analysis.graph().node(linear.node).inputs.get(linear.slot);
             let Some(operand) = operand.copied().flatten() else {
                 continue;
@@ -152,8 +152,8 @@ fn other_reader(analysis: &Analysis, value: ValueId) -> Option<String> {
     }
     while let Some(value) = queue.pop() {
         for &(node, slot) in &graph.value(value).consumers {
-            let weighs = |linear: &Linear| linear.node == node && linear.slot == slot;
-            if analysis.state.linears.iter().any(weighs) {
+            let mut linears = analysis.state.linears_of(node);
+            if linears.any(|linear| linear.slot == slot) {
                 continue;
             }
             match rearranged(analysis, node, slot) {
@@ -180,12 +180,8 @@ fn rearranged(analysis: &Analysis, node: NodeId, slot: usize) -> Option<ValueId>
 
 fn reading(analysis: &Analysis, node: NodeId) -> String {
     let graph = analysis.graph();
-    let unsupported = analysis.state.unsupported.iter();
-    let why = unsupported
-        .filter(|(other, _)| *other == node)
-        .map(|(_, why)| *why);
     let operator = graph.node_proto(node).op_type();
-    match why.min() {
+    match analysis.state.unruled_of(node) {
         Some(why) => format!("is read by {operator} ({why})"),
         None => format!(
             "{operator} does not sum over it: a bias, a norm's parameter or an embedding (--include)"

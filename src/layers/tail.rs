@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::{Layer, constant_of};
 use crate::dimensions::Analysis;
-use crate::graph::{Attributes, Graph, NodeId, Producer, ValueId};
+use crate::graph::{Graph, NodeId, Producer, ValueId};
 use crate::onnx::to_f32;
-use crate::ops::{Operand, Pointwise, Role, Viewing, find};
+use crate::ops::{Operand, Pointwise, Role, Viewing, bounds, epsilon, find, makes_statistics};
 
 /// The nodes behind a layer that nobody else reads from: `end = scale * rows + shift + others`.
 #[derive(Clone, Debug)]
@@ -251,10 +251,10 @@ impl<'a> Follower<'a> {
     /// The roots of a batch normalisation's variances.
     fn roots(&self, node: NodeId) -> Option<Vec<f64>> {
         let proto = self.graph().node_proto(node);
-        if proto.int("training_mode").unwrap_or(0) != 0 {
+        if makes_statistics(proto) {
             return None;
         }
-        let epsilon = proto.attribute("epsilon").and_then(|a| a.f).unwrap_or(1e-5);
+        let epsilon = epsilon(proto);
         let variance = self.parameter(node, 4)?.into_iter();
         Some(variance.map(|v| (v + f64::from(epsilon)).sqrt()).collect())
     }
@@ -287,16 +287,15 @@ impl<'a> Follower<'a> {
 
     fn bounds(&self, node: NodeId) -> Option<[f32; 2]> {
         let graph = self.graph();
-        let proto = graph.node_proto(node);
-        let bound = |slot: usize, name: &str, open: f32| match graph.node(node).input(slot) {
+        let bound = |(slot, without): (usize, f32)| match graph.node(node).input(slot) {
             Some(value) => {
                 let numbers = to_f32(constant_of(self.analysis, value)?).ok()?;
                 numbers.first().copied()
             }
-            None => Some(proto.attribute(name).and_then(|a| a.f).unwrap_or(open)),
+            None => Some(without),
         };
-        let least = bound(1, "min", f32::NEG_INFINITY)?;
-        Some([least, bound(2, "max", f32::INFINITY)?])
+        let [min, max] = bounds(graph.node_proto(node)).map(bound);
+        Some([min?, max?])
     }
 }
 

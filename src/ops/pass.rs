@@ -1,44 +1,77 @@
 //! The pass that runs every rule once, in topological order.
 
+use std::collections::HashMap;
+
+use super::check;
+use super::facts::Unruled;
+use super::row::{Elements, Row};
 use super::shapes::{self, Integers};
 use super::state::State;
-use super::typing::{Typing, Unsupported};
+use super::typing::{Ruling, Typing, Unsupported};
 use crate::axes::{Extent, Origin, Reason, Type};
 use crate::graph::{Attributes, DeclaredSize, Graph, NodeId, Producer, ValueId};
 use crate::onnx::ElementType;
+use crate::onnx::proto::NodeProto;
+
+/// What runs of a model showed of a value.
+#[derive(Clone, Debug)]
+pub(crate) struct ObservedValue {
+    /// A number where all runs agree, a name where all runs follow the dynamic size of an input.
+    pub(crate) sizes: Vec<DeclaredSize>,
+    pub(crate) element: Option<ElementType>,
+}
+
+/// What runs of a model showed, by the name of a value: what typing falls back to where no rule and no
+/// declaration says a shape.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Observed(HashMap<String, ObservedValue>);
+
+impl Observed {
+    pub(crate) fn insert(&mut self, name: String, value: ObservedValue) {
+        self.0.insert(name, value);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn of(&self, graph: &Graph, id: ValueId) -> Option<&ObservedValue> {
+        self.0.get(&graph.value(id).name)
+    }
+}
 
 /// Types every axis of `graph`.
-pub(crate) fn type_graph(graph: &Graph) -> State {
+pub(crate) fn type_graph(graph: &Graph, observed: &Observed) -> State {
     let mut state = State::default();
     for id in graph.value_ids() {
         let axes = initial_axes(graph, &mut state, id);
         state.axes.push(axes);
         state.integers.push(shapes::constant(graph, id));
-        state.elements.push(graph.element(id));
+        let seen = || observed.of(graph, id).and_then(|value| value.element);
+        state.elements.push(graph.element(id).or_else(seen));
     }
     for &node in graph.order() {
-        type_node(graph, &mut state, node);
+        type_node(graph, observed, &mut state, node);
     }
     for id in graph.value_ids().filter(|&id| graph.value(id).is_output) {
-        pin_value(
-            &mut state,
-            id,
-            Reason {
-                origin: Origin::Value(id.0),
-                why: "is an output of the graph",
-            },
-        );
+        let reason = Reason {
+            origin: Origin::Value(id.0),
+            why: "is an output of the graph",
+        };
+        pin_value(&mut state, id, reason);
     }
+    check::settle(graph, &mut state);
     state
 }
 
 /// Types of the values that are there before any node: inputs, initializers, constants.
 fn initial_axes(graph: &Graph, state: &mut State, id: ValueId) -> Option<Vec<Type>> {
     if let Some(tensor) = graph.constant(id) {
-        let weights = ElementType::of(tensor.data_type()).is_some_and(|e| !e.is_index());
+        let weights = ElementType::of(tensor.data_type()).is_some_and(|e| !e.is_index())
+            && !tensor.dims.contains(&0);
         let reason = Reason {
             origin: Origin::Value(id.0),
-            why: "is an index, a shape or a single number",
+            why: "is an index, a shape, a single number or empty",
         };
         let axis = |&dim: &i64| {
             let extent = Extent::Known(dim);
@@ -71,6 +104,20 @@ pub(crate) fn declared_shape(graph: &Graph, id: ValueId) -> Option<Vec<DeclaredS
     Some(vec![DeclaredSize::Unknown; rank])
 }
 
+/// Pinned axes of what no rule types: as declared, else as runs showed them.
+fn known_axes(
+    graph: &Graph,
+    observed: &Observed,
+    state: &mut State,
+    id: ValueId,
+) -> Option<Vec<Type>> {
+    let why = "comes from an operator without a rule";
+    declared_axes(graph, state, id, why).or_else(|| {
+        let sizes = &observed.of(graph, id)?.sizes;
+        Some(pinned_axes(graph, state, id, sizes, why))
+    })
+}
+
 /// Pinned axes from the shape that the model declares for a value.
 fn declared_axes(
     graph: &Graph,
@@ -78,21 +125,32 @@ fn declared_axes(
     id: ValueId,
     why: &'static str,
 ) -> Option<Vec<Type>> {
-    let value = graph.value(id);
+    let sizes = declared_shape(graph, id)?;
+    Some(pinned_axes(graph, state, id, &sizes, why))
+}
+
+fn pinned_axes(
+    graph: &Graph,
+    state: &mut State,
+    id: ValueId,
+    sizes: &[DeclaredSize],
+    why: &'static str,
+) -> Vec<Type> {
     let reason = Reason {
         origin: Origin::Value(id.0),
         why,
     };
-    let sizes = declared_shape(graph, id)?.into_iter().enumerate();
-    let axes = sizes.map(|(axis, size)| {
+    let axes = sizes.iter().enumerate().map(|(axis, size)| {
         let extent = match size {
-            DeclaredSize::Known(size) if size > 0 => Extent::Known(size),
-            DeclaredSize::Named(name) if !name.is_empty() => state.symbols.declared(&name),
-            _ => state.symbols.named(&format!("{}.{axis}", value.name)),
+            DeclaredSize::Known(size) if *size > 0 => Extent::Known(*size),
+            DeclaredSize::Named(name) if !name.is_empty() => state.symbols.declared(name),
+            _ => state
+                .symbols
+                .named(&format!("{}.{axis}", graph.value(id).name)),
         };
         state.types.fixed(extent, reason)
     });
-    Some(axes.collect())
+    axes.collect()
 }
 
 fn pin_value(state: &mut State, id: ValueId, reason: Reason) {
@@ -101,20 +159,35 @@ fn pin_value(state: &mut State, id: ValueId, reason: Reason) {
     }
 }
 
-fn type_node(graph: &Graph, state: &mut State, node: NodeId) {
+fn type_node(graph: &Graph, observed: &Observed, state: &mut State, node: NodeId) {
+    let row = super::find(graph, node);
     evaluate_outputs(graph, state, node);
-    infer_elements(graph, state, node);
+    infer_elements(graph, state, node, row);
     let mut typing = Typing {
         graph,
         state,
         node,
         asked: Vec::new(),
     };
-    let ruling = match super::find(graph, node) {
+    let ruling = match row {
         Some(row) => (row.rule)(&mut typing),
         None => Err(Unsupported("the operator has no rule yet")),
     };
     let asked = std::mem::take(&mut typing.asked);
+    pin_unasked(graph, state, node, ruling, &asked);
+    if let Err(Unsupported(why)) = ruling {
+        state.unruled.state(Unruled { node, why });
+    }
+    for &value in graph.node(node).outputs.iter().flatten() {
+        let untyped = state.axes[value.index()].is_none() || ruling.is_err();
+        if untyped && graph.constant(value).is_none() {
+            state.axes[value.index()] = known_axes(graph, observed, state, value);
+        }
+    }
+}
+
+/// Pins what a node reads beside its rule.
+fn pin_unasked(graph: &Graph, state: &mut State, node: NodeId, ruling: Ruling, asked: &[usize]) {
     let origin = Origin::Node(node.0);
     let connections = graph.node(node);
     for (slot, &value) in connections.inputs.iter().enumerate() {
@@ -130,16 +203,6 @@ fn type_node(graph: &Graph, state: &mut State, node: NodeId) {
     for &value in &connections.captured {
         let why = "is read by a subgraph";
         pin_value(state, value, Reason { origin, why });
-    }
-    if let Err(Unsupported(why)) = ruling {
-        state.unsupported.push((node, why));
-    }
-    for &value in connections.outputs.iter().flatten() {
-        let untyped = state.axes[value.index()].is_none() || ruling.is_err();
-        if untyped && graph.constant(value).is_none() {
-            state.axes[value.index()] =
-                declared_axes(graph, state, value, "comes from an operator without a rule");
-        }
     }
 }
 
@@ -166,25 +229,32 @@ fn evaluate_outputs(graph: &Graph, state: &mut State, node: NodeId) {
     }
 }
 
-/// An output has the element type that is declared, that its operator yields or casts to, that of a tensor
-/// attribute, or that of the first input, real-valued ones first.
-fn infer_elements(graph: &Graph, state: &mut State, node: NodeId) {
+/// An output has the element type that is declared, or the one that the operator's row says.
+fn infer_elements(graph: &Graph, state: &mut State, node: NodeId, row: Option<&Row>) {
+    let Some(row) = row else { return };
     let connections = graph.node(node);
     let proto = graph.node_proto(node);
-    let yields = super::find(graph, node).and_then(|row| row.yields);
-    let cast = proto.int("to").and_then(|to| ElementType::of(to as i32));
-    let filled = proto.attribute("value").and_then(|a| a.t.as_ref());
-    let filled = filled.and_then(|tensor| ElementType::of(tensor.data_type()));
-    let inputs = connections.inputs.iter().flatten();
-    let inputs: Vec<ElementType> = inputs.filter_map(|v| state.elements[v.index()]).collect();
-    let float = inputs.iter().copied().find(|element| element.is_float());
-    let inferred = yields
-        .or(cast)
-        .or(filled)
-        .or(float)
-        .or(inputs.first().copied());
-    for value in connections.outputs.iter().flatten() {
-        let element = &mut state.elements[value.index()];
-        *element = element.or(inferred);
+    let inferred = row.elements.iter().find_map(|source| match source {
+        Elements::Input(slot) => state.elements[connections.input(*slot)?.index()],
+        Elements::Attribute(name) => ElementType::of(i32::try_from(proto.int(name)?).ok()?),
+        Elements::Held => held_element(proto),
+        Elements::Always(element) => Some(*element),
+    });
+    for (slot, value) in connections.outputs.iter().enumerate() {
+        if let Some(value) = value {
+            let element = &mut state.elements[value.index()];
+            *element = element.or_else(|| row.yielded(slot)).or(inferred);
+        }
     }
+}
+
+/// The element type of the tensor or numbers that a node holds.
+fn held_element(proto: &NodeProto) -> Option<ElementType> {
+    proto.attribute.iter().find_map(|held| match held.name() {
+        "value" => ElementType::of(held.t.as_ref()?.data_type()),
+        "value_float" | "value_floats" => Some(ElementType::Float),
+        "value_int" | "value_ints" => Some(ElementType::Int64),
+        "value_string" | "value_strings" => Some(ElementType::String),
+        _ => None,
+    })
 }

@@ -3,17 +3,22 @@
 use crate::axes::{Extent, Origin, Reason, Type};
 use crate::graph::{Attributes, Graph, NodeId, Producer, ValueId};
 use crate::onnx::proto::NodeProto;
-use crate::onnx::to_f32;
+use crate::onnx::{ElementType, to_f32};
 
-use super::state::{
-    Agreement, Bias, Bound, Contraction, Cost, Joined, Linear, Mirror, Operand, Role, State, Target,
+use super::facts::{
+    Agreement, Bias, Bound, Contraction, Cost, Joined, Linear, Lookup, Mirror, Operand, Role,
+    Target,
 };
+use super::state::State;
 
 /// Why a rule does not apply to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unsupported(pub(crate) &'static str);
 
 pub(crate) type Ruling<T = ()> = Result<T, Unsupported>;
+
+/// Axes that the longest list of sizes is taken to have.
+const MAX_RANK: usize = 64;
 
 /// One node while its rule runs. Slots are input positions; axes are given from the front.
 pub(crate) struct Typing<'a> {
@@ -81,11 +86,45 @@ impl Typing<'_> {
         }
     }
 
+    /// The axes of an input, pinned; none where it is left out or its rank is unknown.
+    pub(super) fn held(&mut self, slot: usize, why: &'static str) -> Option<Vec<Type>> {
+        let value = self.value(slot)?;
+        self.asked.push(slot);
+        let axes = self.state.axes(value)?.to_vec();
+        self.pin_all(&axes, why);
+        Some(axes)
+    }
+
+    /// The element type of an input, where it can be told.
+    pub(super) fn element(&self, slot: usize) -> Option<ElementType> {
+        self.state.elements[self.value(slot)?.index()]
+    }
+
     /// An input of which only numbers matter: its axes stay as they are.
     pub(super) fn integers(&mut self, slot: usize) -> Option<Vec<Option<Extent>>> {
         let value = self.value(slot)?;
         self.asked.push(slot);
         Some(self.state.integers[value.index()].clone()?.elements)
+    }
+
+    /// The numbers of a list, each where it can be computed; its length has to be known.
+    pub(super) fn list(&mut self, slot: usize) -> Option<Vec<Option<Extent>>> {
+        if let Some(elements) = self.integers(slot) {
+            return Some(elements);
+        }
+        let [axis] = self.state.axes(self.value(slot)?)? else {
+            return None;
+        };
+        let count = self.extent(axis).size().filter(|&n| n <= MAX_RANK)?;
+        Some(vec![None; count])
+    }
+
+    /// Pins all axes of `x`; the output has as many, of sizes that cannot be computed.
+    pub(super) fn hold_like(&mut self, x: &[Type], why: &'static str) {
+        self.pin_all(x, why);
+        let axes = 0..x.len();
+        let out = axes.map(|axis| self.unknown(0, axis, why)).collect();
+        self.output(0, out);
     }
 
     /// The numbers of an input or, in older operator versions, of an attribute; all must be known.
@@ -218,7 +257,7 @@ impl Typing<'_> {
     pub(super) fn contract(&mut self, slot: usize, axis: usize) {
         let node = self.node;
         let contraction = Contraction { node, slot, axis };
-        self.state.contractions.push(contraction);
+        self.state.contractions.state(contraction);
     }
 
     /// States that the input at `slot` is multiplied with `data`, axis by axis as `roles` say.
@@ -240,7 +279,7 @@ impl Typing<'_> {
             let attribute = self.proto().attribute(name).and_then(|a| a.f);
             attribute.filter(|_| bias.is_some()).unwrap_or(1.0)
         });
-        self.state.linears.push(Linear {
+        self.state.linears.state(Linear {
             node,
             slot,
             data,
@@ -254,16 +293,22 @@ impl Typing<'_> {
 
     /// As [`Typing::linear`], for data that several inputs make together.
     pub(super) fn linear_joined(&mut self, slot: usize, joined: Joined, roles: Vec<Role>) {
-        self.linear(slot, Some(Operand::Joined), roles);
-        if let Some(linear) = self.state.linears.last_mut() {
-            linear.joined = Some(joined);
-        }
+        self.state.linears.state(Linear {
+            node: self.node,
+            slot,
+            data: Some(Operand::Joined),
+            roles,
+            groups: 1,
+            bias: None,
+            scales: [1.0; 2],
+            joined: Some(joined),
+        });
     }
 
     /// States that the node does one multiply-accumulate per element of `produced` x `contracted`.
     pub(super) fn cost(&mut self, produced: Vec<Type>, contracted: Vec<Type>) {
         let node = self.node;
-        self.state.costs.push(Cost {
+        self.state.costs.state(Cost {
             node,
             produced,
             contracted,
@@ -277,7 +322,7 @@ impl Typing<'_> {
             target: Target::Int(attribute),
             sizes: vec![Some(ty.clone())],
         };
-        self.state.mirrors.push(mirror);
+        self.state.mirrors.state(mirror);
     }
 
     /// States that elements of a list equal kept sizes.
@@ -305,7 +350,7 @@ impl Typing<'_> {
             replaces,
         };
         let node = self.node;
-        self.state.mirrors.push(Mirror {
+        self.state.mirrors.state(Mirror {
             node,
             target,
             sizes,
@@ -323,8 +368,11 @@ impl Typing<'_> {
 
     /// States that the values at `slot` select positions of an axis.
     pub(super) fn looks_up(&mut self, slot: usize, table: &Type) {
-        if let Some(value) = self.value(slot) {
-            self.state.lookups.push((value, table.clone()));
+        if let Some(index) = self.value(slot) {
+            self.state.lookups.state(Lookup {
+                node: self.node,
+                index,
+            });
         }
         self.positions(slot, table);
     }

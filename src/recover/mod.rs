@@ -128,7 +128,7 @@ pub(crate) fn recover(
     let (explicit, biases) = Biases::explicit(pruned)?;
     let Side { graph, prefix } = side_by_side(analysis.graph(), &explicit)?;
     let prefix = format!("{prefix}.");
-    let both = Analysis::new(graph, analysis.sizes().clone());
+    let both = Analysis::with(graph, analysis.sizes().clone(), analysis.observed().clone());
     let both_layers = solvable(&both);
     let by_name: HashMap<&str, &Layer> = both_layers
         .iter()

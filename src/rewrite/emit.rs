@@ -1,13 +1,59 @@
-//! Numbers written anew: as a constant, as a list put together again, or as a patch over what is computed.
+//! Numbers written anew: as a constant, as a list put together again, as a patch over what is computed, or as
+//! arithmetic over sizes that the graph has.
 
+use super::polynomial::SizeWriter;
 use super::shapes::ShapeRewriter;
 use crate::axes::Extent;
 use crate::graph::{NodeId, Producer, ValueId};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{ElementType, from_raw};
+use crate::ops::find;
+
+/// An element as `(computed - less) * times / by + more`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Patch {
+    less: i64,
+    times: i64,
+    by: i64,
+    more: i64,
+}
+
+impl Patch {
+    const NONE: Patch = Patch {
+        less: 0,
+        times: 1,
+        by: 1,
+        more: 0,
+    };
+
+    /// What makes `wanted` of `now`; none where no factor and constants do.
+    fn of(now: Option<&Extent>, wanted: Option<&Extent>) -> Option<Patch> {
+        match (now, wanted) {
+            (_, None) => Some(Patch::NONE),
+            (now, Some(wanted)) if now == Some(wanted) => Some(Patch::NONE),
+            (_, Some(Extent::Known(number))) => Some(Patch {
+                times: 0,
+                more: *number,
+                ..Patch::NONE
+            }),
+            (Some(now), Some(wanted)) => {
+                let (times, by) = wanted.ratio_to(now)?;
+                let (less, more) = (now.parts().1, wanted.parts().1);
+                Some(Patch {
+                    less,
+                    times,
+                    by,
+                    more,
+                })
+            }
+            (None, Some(_)) => None,
+        }
+    }
+}
 
 impl ShapeRewriter<'_> {
     /// The name of a value with the wanted numbers, for a reader at `node`; `None` elements stay as computed.
+    /// Where they cannot be written the old name stays, and the reader is noted as a fault.
     pub(super) fn emit(
         &mut self,
         node: NodeId,
@@ -20,32 +66,44 @@ impl ShapeRewriter<'_> {
         }
         let graph = self.analysis.graph();
         let old_name = graph.value(value).name.clone();
+        let base = format!("{old_name}.pruned");
         let known: Option<Vec<i64>> = wanted
             .iter()
             .map(|n| n.as_ref().and_then(Extent::known))
             .collect();
-        let dims = self.analysis.state.integers[value.index()]
-            .as_ref()
-            .map_or_else(|| vec![wanted.len()], |integers| integers.dims.clone());
-        let element = self.analysis.state.elements[value.index()].filter(|e| e.is_index());
-        let element = element.unwrap_or(ElementType::Int64);
-        let base = format!("{old_name}.pruned");
-        let name = match (known, self.concat_parts(value)) {
-            (Some(numbers), _) => self.constant(&base, element, &dims, &numbers),
-            (None, Some(parts)) => self.emit_concat(node, &base, value, &parts, &wanted),
-            (None, None) => self.emit_patch(node, &base, value, element, &dims, &wanted),
+        let name = match (known, self.joined_parts(value)) {
+            (Some(numbers), _) => {
+                let (element, dims) = (self.element(value), self.dims(value, wanted.len()));
+                Some(self.constant(&base, element, &dims, &numbers))
+            }
+            (None, Some(parts)) => self.emit_joined(node, &base, value, &parts, &wanted),
+            (None, None) => self.emit_changed(node, &base, value, &wanted),
+        };
+        let Some(name) = name else {
+            self.faults.push(node);
+            return old_name;
         };
         self.written.insert(key, name.clone());
         name
     }
 
-    /// The parts of a list that a Concat puts together, with their lengths.
-    fn concat_parts(&self, value: ValueId) -> Option<Vec<(ValueId, usize)>> {
+    fn element(&self, value: ValueId) -> ElementType {
+        let element = self.analysis.state.elements[value.index()].filter(|e| e.is_index());
+        element.unwrap_or(ElementType::Int64)
+    }
+
+    fn dims(&self, value: ValueId, count: usize) -> Vec<usize> {
+        let integers = self.analysis.state.integers[value.index()].as_ref();
+        integers.map_or_else(|| vec![count], |integers| integers.dims.clone())
+    }
+
+    /// The parts of a list that a node puts together, with their lengths.
+    fn joined_parts(&self, value: ValueId) -> Option<Vec<(ValueId, usize)>> {
         let graph = self.analysis.graph();
         let Producer::Node(node, 0) = graph.value(value).producer else {
             return None;
         };
-        if graph.node_proto(node).op_type() != "Concat" {
+        if !find(graph, node)?.joins {
             return None;
         }
         let length = |value: ValueId| {
@@ -63,14 +121,14 @@ impl ShapeRewriter<'_> {
             .collect()
     }
 
-    fn emit_concat(
+    fn emit_joined(
         &mut self,
         node: NodeId,
         base: &str,
         value: ValueId,
         parts: &[(ValueId, usize)],
         wanted: &[Option<Extent>],
-    ) -> String {
+    ) -> Option<String> {
         let mut rest = wanted;
         let mut inputs = Vec::with_capacity(parts.len());
         for &(part, length) in parts {
@@ -86,7 +144,7 @@ impl ShapeRewriter<'_> {
             });
         }
         let Producer::Node(producer, _) = self.analysis.graph().value(value).producer else {
-            return base.to_owned();
+            return None;
         };
         let mut concat = self.analysis.graph().node_proto(producer).clone();
         let name = self.names.fresh(base);
@@ -94,43 +152,76 @@ impl ShapeRewriter<'_> {
         concat.input = inputs;
         concat.output = vec![name.clone()];
         self.inserted.before(node.index(), concat);
-        name
+        Some(name)
     }
 
-    /// value * mask + numbers: wanted elements replaced, the others as the graph computes them.
-    fn emit_patch(
+    /// Wanted elements over what the graph computes, where they follow from it; else all anew.
+    fn emit_changed(
         &mut self,
         node: NodeId,
         base: &str,
         value: ValueId,
-        element: ElementType,
-        dims: &[usize],
         wanted: &[Option<Extent>],
-    ) -> String {
-        let number = |n: &Option<Extent>| n.as_ref().and_then(Extent::known);
-        let keep: Vec<i64> = wanted
-            .iter()
-            .map(|n| i64::from(number(n).is_none()))
-            .collect();
-        let numbers: Vec<i64> = wanted.iter().map(|n| number(n).unwrap_or(0)).collect();
-        let keep = self.constant(&format!("{base}.keep"), element, dims, &keep);
-        let numbers = self.constant(&format!("{base}.numbers"), element, dims, &numbers);
-        let masked = self.names.fresh(&format!("{base}.kept"));
-        let name = self.names.fresh(base);
-        let old = self.analysis.graph().value(value).name.clone();
-        for (operator, inputs, output) in [
-            ("Mul", [old, keep], masked.clone()),
-            ("Add", [masked, numbers], name.clone()),
-        ] {
-            let new = NodeProto {
-                op_type: Some(operator.to_owned()),
-                name: Some(output.clone()),
-                input: inputs.into(),
-                output: vec![output],
-                ..NodeProto::default()
-            };
-            self.inserted.before(node.index(), new);
+    ) -> Option<String> {
+        let (element, dims) = (self.element(value), self.dims(value, wanted.len()));
+        if element == ElementType::Bool {
+            return None;
         }
+        let now = self.predicted[value.index()].clone();
+        let computed = |place: usize| now.as_ref()?.elements.get(place)?.as_ref();
+        let patches = wanted.iter().enumerate();
+        let patches: Option<Vec<Patch>> = patches
+            .map(|(place, wanted)| Patch::of(computed(place), wanted.as_ref()))
+            .collect();
+        match patches {
+            Some(patches) => Some(self.emit_patches(node, base, value, (element, &dims), &patches)),
+            None => SizeWriter::new(self, node, base).list(value, (element, &dims), wanted),
+        }
+    }
+
+    /// `(value - less) * times / by + more`, without the steps that change nothing.
+    fn emit_patches(
+        &mut self,
+        node: NodeId,
+        base: &str,
+        value: ValueId,
+        (element, dims): (ElementType, &[usize]),
+        patches: &[Patch],
+    ) -> String {
+        let steps: [(&str, &str, i64, fn(&Patch) -> i64); 4] = [
+            ("Sub", "less", 0, |patch| patch.less),
+            ("Mul", "times", 1, |patch| patch.times),
+            ("Div", "by", 1, |patch| patch.by),
+            ("Add", "more", 0, |patch| patch.more),
+        ];
+        let mut name = self.analysis.graph().value(value).name.clone();
+        for (operator, what, nothing, number) in steps {
+            let numbers: Vec<i64> = patches.iter().map(number).collect();
+            if numbers.iter().any(|&number| number != nothing) {
+                let numbers = self.constant(&format!("{base}.{what}"), element, dims, &numbers);
+                name = self.step(node, base, operator, vec![name, numbers]);
+            }
+        }
+        name
+    }
+
+    /// A new node before the reader; the name of what it makes.
+    pub(super) fn step(
+        &mut self,
+        node: NodeId,
+        base: &str,
+        operator: &str,
+        inputs: Vec<String>,
+    ) -> String {
+        let name = self.names.fresh(base);
+        let new = NodeProto {
+            op_type: Some(operator.to_owned()),
+            name: Some(name.clone()),
+            input: inputs,
+            output: vec![name.clone()],
+            ..NodeProto::default()
+        };
+        self.inserted.before(node.index(), new);
         name
     }
 

@@ -8,8 +8,8 @@ use super::shapes::ShapeRewriter;
 use super::slice::{TensorSlice, kept_size};
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
-use crate::error::Result;
-use crate::graph::{Graph, Names, Producer, ValueId};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Names, NodeId, Producer, ValueId};
 use crate::onnx::proto::{
     GraphProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
 };
@@ -30,17 +30,29 @@ pub fn prune(analysis: &Analysis, plan: &Plan) -> Result<Model> {
 /// The result is no valid graph.
 pub(crate) fn prune_to(analysis: &Analysis, kept: &Kept) -> Result<Model> {
     let source = analysis.graph();
+    let (rewritten, faults) = rewritten(analysis, kept)?;
+    if let Some(&node) = faults.first() {
+        return Err(Error::plan(format!(
+            "{} reads a size that cannot be written anew; leave out the dimensions that it depends on with --skip",
+            source.describe(node)
+        )));
+    }
+    let checked = Graph::verified(rewritten, "the pruned model")?;
+    let clean = without_newly_dead(source, checked);
+    Ok(Graph::verified(clean, "the cleaned model")?.into_model())
+}
+
+/// The model sliced and with its numbers up to date, unchecked, and the nodes that read a number that cannot be.
+pub(super) fn rewritten(analysis: &Analysis, kept: &Kept) -> Result<(Model, Vec<NodeId>)> {
+    let source = analysis.graph();
     let mut proto = source.model().proto.clone();
     let mut lazy = source.model().lazy.clone();
     let graph = proto.graph.get_or_insert_default();
     slice_constants(analysis, kept, graph, &mut lazy)?;
     let mut names = Names::of(source);
-    ShapeRewriter::new(analysis, kept, &mut names).rewrite(graph);
+    let faults = ShapeRewriter::new(analysis, kept, &mut names).rewrite(graph);
     update_declarations(analysis, kept, graph);
-    let rewritten = source.model().with(proto, lazy);
-    let checked = Graph::verified(rewritten, "the pruned model")?;
-    let clean = without_newly_dead(source, checked);
-    Ok(Graph::verified(clean, "the cleaned model")?.into_model())
+    Ok((source.model().with(proto, lazy), faults))
 }
 
 fn slice_constants(

@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use super::slice::kept_size;
 use crate::axes::{Extent, Kept};
 use crate::dimensions::Analysis;
-use crate::graph::{Attributes, Insertions, Names, NodeId, ValueId};
+use crate::graph::{Attributes, Insertions, Names, Node, NodeId, ValueId};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
-use crate::ops::{Integers, Mirror, Target, evaluate_node};
+use crate::ops::{Integers, Mirror, Target, evaluate_node, find};
 
 pub(super) struct ShapeRewriter<'a> {
     pub(super) analysis: &'a Analysis,
@@ -26,6 +26,8 @@ pub(super) struct ShapeRewriter<'a> {
     pub(super) written: HashMap<(ValueId, Vec<Option<Extent>>), String>,
     pub(super) initializers: Vec<TensorProto>,
     pub(super) inserted: Insertions,
+    /// Nodes that read a number that cannot be written.
+    pub(super) faults: Vec<NodeId>,
 }
 
 impl<'a> ShapeRewriter<'a> {
@@ -39,22 +41,19 @@ impl<'a> ShapeRewriter<'a> {
             written: HashMap::new(),
             initializers: Vec::new(),
             inserted: Insertions::default(),
+            faults: Vec::new(),
         }
     }
 
-    /// Brings every number of `graph` up to date.
-    pub(super) fn rewrite(mut self, graph: &mut GraphProto) {
-        let mut mirrors: HashMap<NodeId, Vec<&Mirror>> = HashMap::new();
-        for mirror in &self.analysis.state.mirrors {
-            mirrors.entry(mirror.node).or_default().push(mirror);
-        }
+    /// Brings every number of `graph` up to date; returns the nodes that read one that cannot be.
+    pub(super) fn rewrite(mut self, graph: &mut GraphProto) -> Vec<NodeId> {
         for &node in self.analysis.graph().order() {
-            let mirrors = mirrors.get(&node).map_or(&[][..], Vec::as_slice);
-            self.node(node, mirrors, &mut graph.node[node.index()]);
+            self.node(node, &mut graph.node[node.index()]);
         }
         self.freeze_outputs(graph);
         graph.initializer.append(&mut self.initializers);
         self.inserted.apply(graph);
+        self.faults
     }
 
     /// A size that is an output of the graph keeps its old value: what computes it gets another name.
@@ -88,8 +87,9 @@ impl<'a> ShapeRewriter<'a> {
         }
     }
 
-    fn node(&mut self, node: NodeId, mirrors: &[&Mirror], proto: &mut NodeProto) {
-        let graph = self.analysis.graph();
+    fn node(&mut self, node: NodeId, proto: &mut NodeProto) {
+        let analysis = self.analysis;
+        let graph = analysis.graph();
         let connections = graph.node(node).clone();
         let constant = |value: &Option<ValueId>| value.is_some_and(|v| graph.constant(v).is_some());
         if connections.outputs.iter().any(constant) {
@@ -101,7 +101,7 @@ impl<'a> ShapeRewriter<'a> {
             .map(|value| value.and_then(|value| self.predicted[value.index()].clone()))
             .collect();
         let mut mirrored = Vec::new();
-        for mirror in mirrors {
+        for mirror in analysis.state.mirrors_of(node) {
             if let Some(slot) = self.mirror(node, mirror, proto, &mut inputs) {
                 mirrored.push(slot);
             }
@@ -109,6 +109,7 @@ impl<'a> ShapeRewriter<'a> {
         let computed = |value: &Option<ValueId>| {
             value.is_some_and(|value| self.analysis.state.integers[value.index()].is_some())
         };
+        self.freeze_captured(node, proto);
         let is_arithmetic = connections.outputs.iter().any(computed);
         if !is_arithmetic {
             for (slot, value) in connections.inputs.iter().enumerate() {
@@ -118,6 +119,7 @@ impl<'a> ShapeRewriter<'a> {
             }
             return;
         }
+        self.freeze_unknown(node, &connections, proto, &mut inputs);
         let shapes = connections
             .inputs
             .iter()
@@ -130,6 +132,31 @@ impl<'a> ShapeRewriter<'a> {
         for (value, integers) in connections.outputs.iter().zip(outputs) {
             if let Some(value) = value {
                 self.predicted[value.index()] = Some(integers);
+            }
+        }
+    }
+
+    /// A number that cannot be computed must not follow sizes that change, unless it was only moved.
+    fn freeze_unknown(
+        &mut self,
+        node: NodeId,
+        connections: &Node,
+        proto: &mut NodeProto,
+        inputs: &mut [Option<Integers>],
+    ) {
+        let state = &self.analysis.state;
+        let unknown = |value: &ValueId| {
+            let integers = state.integers[value.index()].as_ref();
+            integers.is_none_or(|integers| integers.elements.contains(&None))
+        };
+        let moves = find(self.analysis.graph(), node).is_some_and(|row| row.moves());
+        if moves || !connections.outputs.iter().flatten().any(unknown) {
+            return;
+        }
+        for (slot, value) in connections.inputs.iter().enumerate() {
+            if let Some(value) = value {
+                self.freeze(node, slot, *value, proto);
+                inputs[slot].clone_from(&state.integers[value.index()]);
             }
         }
     }
@@ -151,12 +178,23 @@ impl<'a> ShapeRewriter<'a> {
         }
     }
 
+    /// Gives the subgraphs of a node the numbers that outer values had before pruning.
+    fn freeze_captured(&mut self, node: NodeId, proto: &mut NodeProto) {
+        let graph = self.analysis.graph();
+        for &value in &graph.node(node).captured {
+            if let Some(before) = self.changed(value) {
+                let new = self.emit(node, value, before);
+                rename_outer(proto, &graph.value(value).name, &new);
+            }
+        }
+    }
+
     /// The numbers of a value before pruning, if the graph would now compute others.
     fn changed(&self, value: ValueId) -> Option<Vec<Option<Extent>>> {
         let before = self.analysis.state.integers[value.index()].as_ref()?;
         let same = self.predicted[value.index()].as_ref().is_some_and(|now| {
             let mut pairs = before.elements.iter().zip(&now.elements);
-            pairs.all(|(old, new)| old.is_none() || old == new)
+            before.dims == now.dims && pairs.all(|(old, new)| old.is_none() || old == new)
         });
         (!same).then(|| before.elements.clone())
     }
@@ -172,21 +210,20 @@ impl<'a> ShapeRewriter<'a> {
         let types = &self.analysis.state.types;
         let changed = |ty: &crate::axes::Type| types.is_pruned(ty, self.kept);
         let any_changed = mirror.sizes.iter().flatten().any(changed);
-        let (slot, attribute, as_input, replaces) = match mirror.target {
+        let (slot, attribute) = match mirror.target {
             Target::Int(name) => {
                 let size = mirror.sizes.first().and_then(Option::as_ref);
-                let size = size.filter(|ty| changed(ty));
-                if let Some(size) = size.and_then(|ty| kept_size(types, ty, self.kept)) {
-                    proto.set_int(name, size);
+                if let Some(size) = size.filter(|ty| changed(ty)) {
+                    match kept_size(types, size, self.kept) {
+                        Some(size) => proto.set_int(name, size),
+                        None => self.faults.push(node),
+                    }
                 }
                 return None;
             }
             Target::List {
-                slot,
-                attribute,
-                as_input,
-                replaces,
-            } => (slot, attribute, as_input, replaces),
+                slot, attribute, ..
+            } => (slot, attribute),
         };
         let wanted: Vec<Option<Extent>> = mirror
             .sizes
@@ -197,7 +234,11 @@ impl<'a> ShapeRewriter<'a> {
             if any_changed {
                 let mut list = list.to_vec();
                 for (number, wanted) in list.iter_mut().zip(&wanted) {
-                    *number = wanted.as_ref().and_then(Extent::known).unwrap_or(*number);
+                    match wanted {
+                        Some(Extent::Known(wanted)) => *number = *wanted,
+                        Some(Extent::Symbolic(_)) => self.faults.push(node),
+                        None => {}
+                    }
                 }
                 proto.set_ints(attribute, list);
             }
@@ -206,7 +247,7 @@ impl<'a> ShapeRewriter<'a> {
         let value = self.analysis.graph().node(node).input(slot);
         let Some(value) = value else {
             if any_changed {
-                self.add_list(slot, attribute, as_input, replaces, &wanted, proto);
+                self.add_list(node, mirror.target, &wanted, proto);
             }
             return None;
         };
@@ -261,21 +302,31 @@ impl<'a> ShapeRewriter<'a> {
     /// Adds a list that the node left out because its parts were equal, if they no longer are.
     fn add_list(
         &mut self,
-        slot: usize,
-        attribute: &'static str,
-        as_input: bool,
-        replaces: Option<&str>,
+        node: NodeId,
+        target: Target,
         wanted: &[Option<Extent>],
         proto: &mut NodeProto,
     ) {
+        let Target::List {
+            slot,
+            attribute,
+            as_input,
+            replaces,
+        } = target
+        else {
+            return;
+        };
+        if wanted.windows(2).all(|pair| pair[0] == pair[1]) {
+            return;
+        }
         let numbers: Option<Vec<i64>> = wanted
             .iter()
             .map(|size| size.as_ref().and_then(Extent::known))
             .collect();
-        let Some(numbers) = numbers else { return };
-        if numbers.windows(2).all(|pair| pair[0] == pair[1]) {
+        let Some(numbers) = numbers else {
+            self.faults.push(node);
             return;
-        }
+        };
         proto.attribute.retain(|a| Some(a.name()) != replaces);
         if !as_input {
             proto.set_ints(attribute, numbers);
@@ -291,4 +342,36 @@ impl<'a> ShapeRewriter<'a> {
             .resize(proto.input.len().max(slot + 1), String::new());
         proto.input[slot] = name;
     }
+}
+
+/// Lets the subgraphs of a node read another outer value.
+fn rename_outer(node: &mut NodeProto, old: &str, new: &str) {
+    for attribute in &mut node.attribute {
+        for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+            rename_in(graph, old, new);
+        }
+    }
+}
+
+fn rename_in(graph: &mut GraphProto, old: &str, new: &str) {
+    let own = graph.input.iter().any(|input| input.name() == old)
+        || graph.initializer.iter().any(|tensor| tensor.name() == old)
+        || graph
+            .node
+            .iter()
+            .any(|node| node.output.iter().any(|name| name == old));
+    if own {
+        return;
+    }
+    let replace = |name: &mut String| {
+        if name == old {
+            new.clone_into(name);
+        }
+    };
+    for node in &mut graph.node {
+        node.input.iter_mut().for_each(replace);
+        rename_outer(node, old, new);
+    }
+    let outputs = graph.output.iter_mut().filter_map(|o| o.name.as_mut());
+    outputs.for_each(replace);
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::axes::{Extent, Kept, Type, Types};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, byte_length, from_raw, pack, packed_bytes, unpacked};
 
@@ -17,8 +17,13 @@ pub(crate) fn kept_elements(
     types: &Types,
     kept: &Kept,
 ) -> Result<Vec<u32>> {
-    let count: usize = dims.iter().product();
-    let numbers = (0..count as u32).flat_map(|number| number.to_le_bytes());
+    let count = u32::try_from(element_count(dims)).map_err(|_| {
+        Error::tensor(
+            "places",
+            format!("{dims:?} has more elements than can be numbered"),
+        )
+    })?;
+    let numbers = (0..count).flat_map(|number| number.to_le_bytes());
     let numbers = from_raw(
         "places",
         ElementType::Uint32,
@@ -28,6 +33,14 @@ pub(crate) fn kept_elements(
     let slice = TensorSlice::new(&numbers, axes, types, kept)?.run();
     let places = slice.as_chunks().0.iter();
     Ok(places.map(|&bytes| u32::from_le_bytes(bytes)).collect())
+}
+
+/// Number of elements of a tensor whose bytes are at hand.
+fn element_count(dims: &[usize]) -> usize {
+    match dims.contains(&0) {
+        true => 0,
+        false => dims.iter().product(),
+    }
 }
 
 /// What stays of one axis.
@@ -83,7 +96,7 @@ impl TensorSlice {
 
     /// Bytes of the result.
     pub(super) fn length(&self) -> usize {
-        byte_length(self.dims().iter().product(), self.bits).unwrap_or(0)
+        byte_length(element_count(&self.dims()), self.bits).unwrap_or(0)
     }
 
     /// The sliced elements, packed.
@@ -91,7 +104,7 @@ impl TensorSlice {
         if self.bits.is_multiple_of(8) {
             return self.copy(&self.bytes, self.bits as usize / 8);
         }
-        let count = self.dims.iter().product();
+        let count = element_count(&self.dims);
         let codes = unpacked(&self.bytes, self.bits, count);
         pack(&self.copy(&codes, 1), self.bits)
     }
@@ -108,7 +121,10 @@ impl TensorSlice {
         for axis in (1..self.dims.len()).rev() {
             strides[axis - 1] = strides[axis] * self.dims[axis];
         }
-        let count: usize = self.dims().iter().product();
+        let count = element_count(&self.dims());
+        if count == 0 {
+            return Vec::new();
+        }
         let mut copy = Copy {
             slice: self,
             bytes,
@@ -136,7 +152,10 @@ impl Copy<'_> {
         let positions = match &slice.axes[axis] {
             AxisSlice::All => None,
             AxisSlice::Positions(positions) => Some(positions),
-            AxisSlice::PerBlock(blocks) => Some(&blocks[first / (slice.dims[0] / blocks.len())]),
+            AxisSlice::PerBlock(blocks) => {
+                let rows = (slice.dims[0] / blocks.len().max(1)).max(1);
+                blocks.get(first / rows)
+            }
         };
         let stride = self.strides[axis];
         match positions {

@@ -79,7 +79,7 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
         inputs: Vec::new(),
         masked: HashMap::new(),
     };
-    for contraction in &analysis.state.contractions {
+    for contraction in analysis.state.contractions() {
         let value = source.node(contraction.node).input(contraction.slot);
         let axes = value.and_then(|value| Some((value, analysis.state.axes(value)?)));
         let Some((value, axes)) = axes else { continue };

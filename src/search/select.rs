@@ -111,6 +111,10 @@ impl<'a> Ranking<'a> {
 impl Ranking<'_> {
     /// Channels per block that stay of every dimension.
     fn counts(&self, curves: &[Curve]) -> Result<Vec<usize>> {
+        // Where nothing may be pruned there is nothing to measure either.
+        if self.ranked.iter().all(Option::is_none) {
+            return Ok(vec![0; self.ranked.len()]);
+        }
         match self.settings.scope {
             Scope::Allocated if curves.is_empty() => Err(Error::Usage(
                 "the allocated scope spreads a budget by what is measured on data: give some with --calibration, or use another scope"

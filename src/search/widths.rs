@@ -60,7 +60,7 @@ pub(super) struct Width {
 
 /// The widths of all products that a model computes.
 pub(super) fn widths(analysis: &Analysis, target: Platform) -> Vec<Width> {
-    let linears = analysis.state.linears.iter();
+    let linears = analysis.state.linears().iter();
     linears
         .flat_map(|of| widths_of(analysis, of, target))
         .collect()

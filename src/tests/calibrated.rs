@@ -249,7 +249,7 @@ fn plain(analysis: &Analysis, kept: &Kept) -> Totals {
         totals.bytes += (count * u64::from(element.bits())).div_ceil(8);
         totals.params += if element.is_index() { 0 } else { count };
     }
-    for cost in &analysis.state.costs {
+    for cost in analysis.state.costs() {
         let sizes = cost.produced.iter().chain(&cost.contracted);
         totals.macs += sizes.map(size).product::<u64>();
     }

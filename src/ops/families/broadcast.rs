@@ -13,7 +13,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
 fn expand(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     op.bounded(1, Extent::ONE, Some(Extent::ONE));
-    let elements = op.integers(1);
+    let elements = op.list(1);
     let elements = elements.ok_or(Unsupported("its target shape is computed at run time"))?;
     let rank = x.len().max(elements.len());
     let mut out = Vec::with_capacity(rank);
@@ -54,7 +54,7 @@ fn expand(op: &mut Typing) -> Ruling {
 fn tile(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     op.bounded(1, Extent::ONE, Some(Extent::ONE));
-    let repeats = op.integers(1).filter(|repeats| repeats.len() == x.len());
+    let repeats = op.list(1).filter(|repeats| repeats.len() == x.len());
     let repeats = repeats.ok_or(Unsupported("its repeats are computed at run time"))?;
     let mut out = Vec::with_capacity(x.len());
     let mut mirrors = vec![None; x.len()];

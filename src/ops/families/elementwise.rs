@@ -1,18 +1,26 @@
 //! Operators that work element by element, with numpy broadcasting: equal positions of equal axes.
 
-use crate::axes::Type;
+use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
+use crate::ops::row::BOOL;
 use crate::ops::shapes::arithmetic as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Carried, Pointwise, Row, Viewing, row};
+use crate::ops::{Carried, Elements, Pointwise, Row, Viewing, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Identity", carry)
         .evaluated(ev::same)
         .viewed(Viewing::Same),
-    row("Cast", carry).evaluated(ev::cast).viewed(Viewing::Same),
-    row("CastLike", carry).viewed(Viewing::Same),
-    row("Dropout", carry).carries(Carried::First),
+    row("Cast", carry)
+        .evaluated(ev::cast)
+        .viewed(Viewing::Same)
+        .of_elements(&[Elements::Attribute("to")]),
+    row("CastLike", carry)
+        .viewed(Viewing::Same)
+        .of_elements(&[Elements::Input(1)]),
+    row("Dropout", carry)
+        .carries(Carried::First)
+        .yields(1, ElementType::Bool),
     row("Neg", carry).evaluated(ev::negate),
     row("Relu", unary).pointwise(Pointwise::Positive),
     row("LeakyRelu", unary),
@@ -54,11 +62,9 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Asinh", unary),
     row("Acosh", unary),
     row("Atanh", unary),
-    row("Not", unary)
-        .evaluated(ev::not)
-        .yields(ElementType::Bool),
-    row("IsNaN", unary).yields(ElementType::Bool),
-    row("IsInf", unary).yields(ElementType::Bool),
+    row("Not", unary).evaluated(ev::not).of_elements(BOOL),
+    row("IsNaN", unary).of_elements(BOOL),
+    row("IsInf", unary).of_elements(BOOL),
     row("BitwiseNot", unary),
     row("Add", additive)
         .evaluated(ev::add)
@@ -85,25 +91,22 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("PRelu", binary),
     row("Where", binary)
         .evaluated(ev::choose)
-        .carries(Carried::From(1)),
-    row("Equal", binary)
-        .evaluated(ev::equal)
-        .yields(ElementType::Bool),
+        .carries(Carried::From(1))
+        .of_elements(&[Elements::Input(1)]),
+    row("Equal", binary).evaluated(ev::equal).of_elements(BOOL),
     row("Greater", binary)
         .evaluated(ev::greater)
-        .yields(ElementType::Bool),
+        .of_elements(BOOL),
     row("GreaterOrEqual", binary)
         .evaluated(ev::greater_or_equal)
-        .yields(ElementType::Bool),
-    row("Less", binary)
-        .evaluated(ev::less)
-        .yields(ElementType::Bool),
+        .of_elements(BOOL),
+    row("Less", binary).evaluated(ev::less).of_elements(BOOL),
     row("LessOrEqual", binary)
         .evaluated(ev::less_or_equal)
-        .yields(ElementType::Bool),
-    row("And", binary).yields(ElementType::Bool),
-    row("Or", binary).yields(ElementType::Bool),
-    row("Xor", binary).yields(ElementType::Bool),
+        .of_elements(BOOL),
+    row("And", binary).of_elements(BOOL),
+    row("Or", binary).of_elements(BOOL),
+    row("Xor", binary).of_elements(BOOL),
     row("BitShift", binary),
     row("BitwiseAnd", binary),
     row("BitwiseOr", binary),
@@ -188,6 +191,26 @@ pub(in crate::ops) fn broadcast(op: &mut Typing, inputs: &[Vec<Type>]) -> Ruling
         out.push(result.ok_or(Unsupported("it has no inputs"))?);
     }
     Ok(out)
+}
+
+/// The sizes of a broadcast result, where they can be told.
+pub(in crate::ops) fn broadcast_sizes(inputs: &[&[Extent]]) -> Vec<Option<Extent>> {
+    let rank = inputs.iter().map(|sizes| sizes.len()).max().unwrap_or(0);
+    let at = |sizes: &[Extent], place: usize| {
+        let own = (place + sizes.len()).checked_sub(rank);
+        own.map_or(Extent::ONE, |own| sizes[own].clone())
+    };
+    let size = |place: usize| {
+        let sizes = inputs.iter().map(|sizes| at(sizes, place));
+        let wide: Vec<Extent> = sizes.filter(|size| !size.is_one()).collect();
+        match wide.split_first() {
+            None => Some(Extent::ONE),
+            Some((first, rest)) if rest.iter().all(|other| other == first) => Some(first.clone()),
+            // Where a known size meets a dynamic one, that is 1 or the same.
+            Some(_) => wide.into_iter().find(|size| size.known().is_some()),
+        }
+    };
+    (0..rank).map(size).collect()
 }
 
 /// One axis of a broadcast of two.

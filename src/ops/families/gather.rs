@@ -2,11 +2,9 @@
 
 use crate::ops::shapes::arithmetic as ev;
 use crate::ops::typing::{Ruling, Typing, axis_of};
-use crate::ops::{Carried, Row, row};
+use crate::ops::{Row, row};
 
-pub(in crate::ops) const ROWS: &[Row] = &[row("Gather", gather)
-    .evaluated(ev::gather)
-    .carries(Carried::First)];
+pub(in crate::ops) const ROWS: &[Row] = &[row("Gather", gather).evaluated(ev::gather).picks()];
 
 /// Y[a.., i.., b..] = X[a.., index[i..], b..]
 fn gather(op: &mut Typing) -> Ruling {

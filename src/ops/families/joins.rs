@@ -6,15 +6,9 @@ use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Carried, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Concat", concat)
-        .evaluated(ev::concat)
-        .carries(Carried::From(0)),
-    row("Split", split)
-        .evaluated(ev::split)
-        .carries(Carried::First),
-    row("Slice", slice)
-        .evaluated(ev::slice)
-        .carries(Carried::First),
+    row("Concat", concat).evaluated(ev::concat).joins(),
+    row("Split", split).evaluated(ev::split).picks(),
+    row("Slice", slice).evaluated(ev::slice).picks(),
     row("Pad", pad).carries(Carried::First),
 ];
 
@@ -77,6 +71,9 @@ fn split(op: &mut Typing) -> Ruling {
 
 /// Equal parts, of which the last is smaller where the axis does not divide.
 fn equal_parts(total: &Extent, count: usize) -> Ruling<Vec<Extent>> {
+    if count == 0 {
+        return Err(Unsupported("it has no outputs"));
+    }
     if let Some(part) = total.div_exact(&Extent::from(count)) {
         return Ok(vec![part; count]);
     }
@@ -102,7 +99,10 @@ struct Cut {
 
 fn slice(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
-    let cuts = cuts(op, x.len())?;
+    let Some(cuts) = cuts(op, x.len())? else {
+        op.hold_like(&x, "is sliced along axes that are computed at run time");
+        return Ok(());
+    };
     // Bounds that are inputs are best those of the whole.
     for cut in &cuts {
         let size = op.extent(&x[cut.axis]);
@@ -174,24 +174,26 @@ fn slice(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
-fn cuts(op: &mut Typing, rank: usize) -> Ruling<Vec<Cut>> {
+/// By axis that is sliced; none where they are computed at run time.
+fn cuts(op: &mut Typing, rank: usize) -> Ruling<Option<Vec<Cut>>> {
     let list = |op: &mut Typing, slot: usize, attribute: &str| match op.ints(attribute) {
         Some(list) => Some(list.into_iter().map(|n| Some(Extent::Known(n))).collect()),
-        None => op.integers(slot),
+        None => op.list(slot),
     };
     let starts: Option<Vec<Option<Extent>>> = list(op, 1, "starts");
     let ends = list(op, 2, "ends");
-    let axes = op.constants(3, "axes")?;
-    let steps = op.constants(4, "steps")?;
+    let (Ok(axes), Ok(steps)) = (op.constants(3, "axes"), op.constants(4, "steps")) else {
+        return Ok(None);
+    };
     // Where one bound is computed at run time, the other still says how many axes there are.
     let count = axes
         .as_ref()
         .map(Vec::len)
         .or(starts.as_ref().map(Vec::len))
-        .or(ends.as_ref().map(Vec::len))
-        .ok_or(Unsupported("its axes are computed at run time"))?;
+        .or(ends.as_ref().map(Vec::len));
+    let Some(count) = count else { return Ok(None) };
     let at = |list: &Option<Vec<Option<Extent>>>, i: usize| list.as_ref()?.get(i)?.clone();
-    (0..count)
+    let cuts: Ruling<Vec<Cut>> = (0..count)
         .map(|i| {
             let axis = axes.as_ref().map_or(i as i64, |axes| axes[i]);
             Ok(Cut {
@@ -201,14 +203,12 @@ fn cuts(op: &mut Typing, rank: usize) -> Ruling<Vec<Cut>> {
                 step: steps.as_ref().and_then(|s| s.get(i).copied()).unwrap_or(1),
             })
         })
-        .collect()
+        .collect();
+    cuts.map(Some)
 }
 
 fn pad(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
-    let pads = op
-        .constants(1, "pads")?
-        .ok_or(Unsupported("it has no pads"))?;
     let axes: Vec<usize> = match op.constants(3, "axes")? {
         Some(axes) => {
             let axes = axes.into_iter().map(|axis| axis_of(axis, x.len()));
@@ -216,33 +216,53 @@ fn pad(op: &mut Typing) -> Ruling {
         }
         None => (0..x.len()).collect(),
     };
+    let pads = match op.ints("pads").or_else(|| op.ints("paddings")) {
+        Some(list) => list.into_iter().map(|n| Some(Extent::Known(n))).collect(),
+        None => op.list(1).unwrap_or_else(|| vec![None; 2 * axes.len()]),
+    };
     if pads.len() != 2 * axes.len() {
         return Err(Unsupported("its pads have the wrong length"));
     }
     let constant = op.string("mode", "constant") == "constant";
     let mut out = x.clone();
     for (place, &axis) in axes.iter().enumerate() {
-        let (before, after) = (pads[place], pads[place + axes.len()]);
-        if (before, after) == (0, 0) {
-            continue;
-        }
-        if constant && before >= 0 && after >= 0 {
-            let parts = [before, after].map(|n| op.fixed(Extent::Known(n), "is padding"));
-            let [before, after] = parts;
-            let sum = Type::Sum(vec![before, x[axis].clone(), after]);
-            out[axis] = op.state.types.normal(&sum);
-            continue;
-        }
-        let why = "is padded with its own values or cropped";
-        op.pin(&x[axis], why);
-        let size = op
-            .extent(&x[axis])
-            .add(&Extent::Known(before.saturating_add(after)));
-        out[axis] = match size {
-            Some(size) => op.fixed(size, why),
-            None => op.unknown(0, axis, why),
-        };
+        let pair = [&pads[place], &pads[place + axes.len()]];
+        out[axis] = padded(op, &x[axis], axis, pair, constant);
     }
     op.output(0, out);
     Ok(())
+}
+
+/// An axis with so much before and behind it.
+fn padded(
+    op: &mut Typing,
+    x: &Type,
+    axis: usize,
+    pads: [&Option<Extent>; 2],
+    constant: bool,
+) -> Type {
+    let none = |pad: &Option<Extent>| *pad == Some(Extent::Known(0));
+    if pads.into_iter().all(none) {
+        return x.clone();
+    }
+    if let [
+        Some(Extent::Known(before @ 0..)),
+        Some(Extent::Known(after @ 0..)),
+    ] = pads
+        && constant
+    {
+        let parts = [*before, *after].map(|n| op.fixed(Extent::Known(n), "is padding"));
+        let [before, after] = parts;
+        let sum = Type::Sum(vec![before, x.clone(), after]);
+        return op.state.types.normal(&sum);
+    }
+    let why = "is padded with its own values, cropped, or padded by a dynamic number";
+    op.pin(x, why);
+    let [before, after] = pads;
+    let size = before.as_ref().zip(after.as_ref());
+    let size = size.and_then(|(before, after)| op.extent(x).add(before)?.add(after));
+    match size {
+        Some(size) => op.fixed(size, why),
+        None => op.unknown(0, axis, why),
+    }
 }

@@ -26,32 +26,38 @@ pub(in crate::ops) const ROWS: &[Row] = &[
 fn reshape(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     op.shapes(1);
-    let elements = op.integers(1);
+    let elements = op.list(1);
     let elements = elements.ok_or(Unsupported("its target shape is computed at run time"))?;
     let keep_zero = op.int("allowzero", 0) != 0;
     let target = target_extents(op, &x, &elements, keep_zero)?;
-    let out = regroup(op, &x, &target)?;
-    let mirrors = elements.iter().enumerate().map(|(place, element)| {
+    let out = regroup(op, &x, &target);
+    let mut mirrors = Vec::with_capacity(elements.len());
+    for (place, element) in elements.iter().enumerate() {
         let adapts = match element {
-            None | Some(Extent::Known(-1)) => true,
+            None => {
+                op.pin(&out[place], RUN_TIME);
+                true
+            }
+            Some(Extent::Known(-1)) => true,
             Some(Extent::Known(0)) if !keep_zero => x.get(place) == Some(&out[place]),
             _ => false,
         };
-        (!adapts).then(|| out[place].clone())
-    });
-    let mirrors = mirrors.collect();
+        mirrors.push((!adapts).then(|| out[place].clone()));
+    }
     op.mirror(1, "shape", mirrors);
     op.output(0, out);
     Ok(())
 }
 
-/// The sizes that a Reshape asks for, with 0 copied and -1 (or one unknown element) computed.
+const RUN_TIME: &str = "is given a size that is computed at run time";
+
+/// The sizes that a Reshape asks for, with 0 copied and -1 (or one unknown element) computed where it can be.
 fn target_extents(
     op: &mut Typing,
     x: &[Type],
     elements: &[Option<Extent>],
     keep_zero: bool,
-) -> Ruling<Vec<Extent>> {
+) -> Ruling<Vec<Option<Extent>>> {
     let copied = |op: &Typing, place: usize| {
         let axis = x.get(place);
         axis.map(|axis| op.extent(axis)).ok_or(Unsupported(
@@ -66,72 +72,91 @@ fn target_extents(
             Some(extent) => Some(extent.clone()),
         });
     }
-    let open: Vec<usize> = (0..target.len()).filter(|&i| target[i].is_none()).collect();
-    let too_many = Unsupported("its target shape is computed at run time");
-    if let [place] = open[..] {
-        let total = Extent::product(&op.extents(x));
-        let others = Extent::product(target.iter().flatten());
-        let rest = total
-            .zip(others)
-            .and_then(|(total, others)| total.div_exact(&others));
-        target[place] =
-            Some(rest.ok_or(Unsupported("a size of its target shape is not computable"))?);
-    }
-    target.into_iter().collect::<Option<_>>().ok_or(too_many)
-}
-
-/// Sees the axes `x` as axes of the sizes `target`: groups end where the products of the sizes meet.
-fn regroup(op: &mut Typing, x: &[Type], target: &[Extent]) -> Ruling<Vec<Type>> {
-    let misfit = Unsupported("its sizes do not multiply to the same number of elements");
-    let wide: Vec<Type> = x.iter().filter(|axis| !op.is_one(axis)).cloned().collect();
-    let sizes = op.extents(&wide);
-    let asked: Vec<Extent> = target
-        .iter()
-        .filter(|size| !size.is_one())
-        .cloned()
-        .collect();
-    if sizes
-        .iter()
-        .chain(&asked)
-        .any(|size| *size == Extent::Known(0))
-    {
+    fill(&op.extents(x), &mut target);
+    if op.extents(x).contains(&Extent::Known(0)) || target.contains(&Some(Extent::Known(0))) {
         return Err(Unsupported("a tensor is empty"));
     }
-    let mut groups = Vec::new();
-    let (mut i, mut j) = (0, 0);
-    while i < wide.len() || j < asked.len() {
-        let (next_i, next_j) = common_cut(&sizes[i..], &asked[j..]).ok_or(misfit)?;
-        let group = Type::Product(wide[i..i + next_i].to_vec());
-        groups.extend(op.factor(&group, &asked[j..j + next_j]));
-        (i, j) = (i + next_i, j + next_j);
-    }
-    let mut groups = groups.into_iter();
-    target
-        .iter()
-        .map(|size| match size.is_one() {
-            true => Ok(op.fixed(Extent::ONE, "has size 1")),
-            false => groups.next().ok_or(misfit),
-        })
-        .collect()
+    Ok(target)
 }
 
-/// The shortest prefixes of both lists with the same product.
-fn common_cut(a: &[Extent], b: &[Extent]) -> Option<(usize, usize)> {
-    let prefix = |list: &[Extent]| -> Vec<Option<Extent>> {
-        (1..=list.len())
-            .map(|n| Extent::product(&list[..n]))
-            .collect()
-    };
-    let (left, right) = (prefix(a), prefix(b));
-    for (i, product) in left.iter().enumerate() {
-        let place = right
-            .iter()
-            .position(|other| other.is_some() && other == product);
-        if let Some(j) = place {
-            return Some((i + 1, j + 1));
-        }
+/// Computes the only open size where the product of all sizes is that of `sizes`.
+fn fill(sizes: &[Extent], target: &mut [Option<Extent>]) {
+    let open: Vec<usize> = (0..target.len()).filter(|&i| target[i].is_none()).collect();
+    if let [place] = open[..] {
+        let others = Extent::product(target.iter().flatten());
+        let total = Extent::product(sizes).zip(others);
+        target[place] = total.and_then(|(total, others)| total.div_exact(&others));
     }
-    None
+}
+
+/// Sees the axes `x` as axes of the sizes `target`: groups end where the products of the sizes meet, counted
+/// from the front, then from the back. What lies between is held.
+fn regroup(op: &mut Typing, x: &[Type], target: &[Option<Extent>]) -> Vec<Type> {
+    let wide: Vec<Type> = x.iter().filter(|axis| !op.is_one(axis)).cloned().collect();
+    let sizes: Vec<Option<Extent>> = op.extents(&wide).into_iter().map(Some).collect();
+    let asked = target.iter().filter(|size| **size != Some(Extent::ONE));
+    let asked: Vec<Option<Extent>> = asked.cloned().collect();
+    let (mut i, mut j, mut k, mut l) = (0, 0, wide.len(), asked.len());
+    let mut front = Vec::new();
+    while let Some((m, n)) = common_cut(sizes[i..].iter(), asked[j..].iter()) {
+        front.extend(group(op, &wide[i..i + m], &asked[j..j + n]));
+        (i, j) = (i + m, j + n);
+    }
+    let mut back = Vec::new();
+    while let Some((m, n)) = common_cut(sizes[i..k].iter().rev(), asked[j..l].iter().rev()) {
+        let mut own = group(op, &wide[k - m..k], &asked[l - n..l]);
+        own.append(&mut back);
+        back = own;
+        (k, l) = (k - m, l - n);
+    }
+    op.pin_all(
+        &wide[i..k],
+        "is regrouped with a size that cannot be computed",
+    );
+    let mut held = asked[j..l].to_vec();
+    let between: Vec<Extent> = sizes[i..k].iter().flatten().cloned().collect();
+    fill(&between, &mut held);
+    let held = held.into_iter().enumerate();
+    let held = held.map(|(place, size)| match size {
+        Some(size) => op.fixed(size, RUN_TIME),
+        None => op.unknown(0, j + place, RUN_TIME),
+    });
+    let groups = front.into_iter().chain(held.collect::<Vec<_>>());
+    let mut groups = groups.chain(back);
+    let out = target.iter().map(|size| match size {
+        Some(Extent::ONE) => None,
+        _ => groups.next(),
+    });
+    let out: Vec<Option<Type>> = out.collect();
+    let one = |axis: Option<Type>| axis.unwrap_or_else(|| op.fixed(Extent::ONE, "has size 1"));
+    out.into_iter().map(one).collect()
+}
+
+/// Some axes as axes of sizes with the same product.
+fn group(op: &mut Typing, axes: &[Type], sizes: &[Option<Extent>]) -> Vec<Type> {
+    let sizes: Vec<Extent> = sizes.iter().flatten().cloned().collect();
+    op.factor(&Type::Product(axes.to_vec()), &sizes)
+}
+
+/// The lengths of the shortest prefixes of both lists with the same product.
+fn common_cut<'a>(
+    a: impl Iterator<Item = &'a Option<Extent>>,
+    b: impl Iterator<Item = &'a Option<Extent>>,
+) -> Option<(usize, usize)> {
+    let products = |list: &mut dyn Iterator<Item = &'a Option<Extent>>| -> Vec<Extent> {
+        let mut product = Some(Extent::ONE);
+        let products = list.map_while(|size| {
+            product = product.as_ref()?.mul(size.as_ref()?);
+            product.clone()
+        });
+        products.collect()
+    };
+    let (mut a, mut b) = (a, b);
+    let (left, right) = (products(&mut a), products(&mut b));
+    left.iter().enumerate().find_map(|(i, product)| {
+        let j = right.iter().position(|other| other == product)?;
+        Some((i + 1, j + 1))
+    })
 }
 
 fn flatten(op: &mut Typing) -> Ruling {

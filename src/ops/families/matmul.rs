@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::elementwise::{broadcast, broadcast_axis};
 use crate::axes::Type;
-use crate::ops::state::{Bias, Joined, Operand, Role};
+use crate::ops::facts::{Bias, Joined, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{KernelFamily, Row, row};
 

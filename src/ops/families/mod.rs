@@ -4,11 +4,11 @@ mod broadcast;
 mod convolution;
 mod elementwise;
 mod gather;
+mod held;
 mod joins;
 mod layout;
 mod matmul;
 mod normalization;
-mod opaque;
 mod pooling;
 mod recurrent;
 mod reduction;
@@ -32,5 +32,11 @@ pub(crate) const TABLE: &[&[Row]] = &[
     reduction::ROWS,
     recurrent::ROWS,
     shapes::ROWS,
-    opaque::ROWS,
+    held::FAMILIES[0],
+    held::FAMILIES[1],
+    held::FAMILIES[2],
+    held::FAMILIES[3],
+    held::FAMILIES[4],
+    held::FAMILIES[5],
+    held::FAMILIES[6],
 ];

@@ -1,13 +1,16 @@
 //! Normalisations: statistics over some axes, parameters along others.
 
 use crate::axes::{Extent, Type};
+use crate::onnx::ElementType;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Pointwise, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("BatchNormalization", batch).pointwise(Pointwise::Normalised),
     row("InstanceNormalization", instance),
-    row("LayerNormalization", layer),
+    row("LayerNormalization", layer)
+        .yields(1, ElementType::Float)
+        .yields(2, ElementType::Float),
     row("RMSNormalization", layer),
     row("GroupNormalization", group),
     row("LpNormalization", along_axis),

@@ -2,12 +2,13 @@
 
 use super::convolution::window_sizes;
 use crate::axes::{Extent, Type};
+use crate::onnx::ElementType;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("AveragePool", window),
-    row("MaxPool", selecting_window),
+    row("MaxPool", selecting_window).yields(1, ElementType::Int64),
     row("LpPool", selecting_window),
     row("GlobalAveragePool", global),
     row("GlobalMaxPool", selecting_global),

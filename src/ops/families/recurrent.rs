@@ -4,7 +4,7 @@
 //! and B, initial states) and where R reads them, so that a masked unit stays 0 for any activation.
 
 use crate::axes::{Extent, Type};
-use crate::ops::state::{Bias, Operand, Role};
+use crate::ops::facts::{Bias, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{KernelFamily, Row, row};
 

@@ -2,6 +2,7 @@
 
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
+use crate::ops::row::INT64;
 use crate::ops::shapes::arithmetic as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, row};
@@ -17,15 +18,20 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("ReduceSumSquare", reduce),
     row("ReduceLogSum", reduce),
     row("ReduceLogSumExp", reduce),
-    row("Softmax", softmax),
-    row("LogSoftmax", softmax),
-    row("Hardmax", softmax),
-    row("ArgMax", arg).yields(ElementType::Int64),
-    row("ArgMin", arg).yields(ElementType::Int64),
-    row("TopK", top_k),
+    row("Softmax", block_softmax).until(12),
+    row("LogSoftmax", block_softmax).until(12),
+    row("Hardmax", block_softmax).until(12),
+    row("Softmax", softmax).since(13),
+    row("LogSoftmax", softmax).since(13),
+    row("Hardmax", softmax).since(13),
+    row("ArgMax", arg).of_elements(INT64),
+    row("ArgMin", arg).of_elements(INT64),
+    row("TopK", top_k).yields(1, ElementType::Int64),
     row("CumSum", cumulative),
     row("Trilu", triangle),
 ];
+
+const DISTRIBUTION: &str = "is a probability distribution";
 
 fn reduce(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
@@ -63,13 +69,23 @@ fn without(op: &mut Typing, x: &[Type], axes: &[usize], keep: bool) -> Vec<Type>
     out
 }
 
-/// Up to operator set 12 all axes from `axis` on form one distribution, from 13 on a single axis does.
+/// All axes from `axis` on form one distribution.
+fn block_softmax(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    let axis = match op.int("axis", 1) {
+        axis if axis == x.len() as i64 => x.len(),
+        axis => axis_of(axis, x.len())?,
+    };
+    op.pin_all(&x[axis..], DISTRIBUTION);
+    op.output(0, x);
+    Ok(())
+}
+
+/// A single axis forms a distribution.
 fn softmax(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
-    let old = op.opset() < 13;
-    let axis = axis_of(op.int("axis", if old { 1 } else { -1 }), x.len())?;
-    let last = if old { x.len() - 1 } else { axis };
-    op.pin_all(&x[axis..=last], "is a probability distribution");
+    let axis = axis_of(op.int("axis", -1), x.len())?;
+    op.pin(&x[axis], DISTRIBUTION);
     op.output(0, x);
     Ok(())
 }

@@ -4,11 +4,16 @@ use crate::axes::{Extent, Type};
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, row};
 
-pub(in crate::ops) const ROWS: &[Row] = &[row("Resize", resize), row("Upsample", upsample)];
+pub(in crate::ops) const ROWS: &[Row] = &[
+    row("Resize", |op| resize(op, 1)).until(10),
+    row("Resize", |op| resize(op, 2)).since(11),
+    row("Upsample", upsample),
+];
 
 const RESIZED: &str = "is resized";
 
-fn resize(op: &mut Typing) -> Ruling {
+/// Scales stand in one of the inputs, sizes in the one behind it from operator set 11 on.
+fn resize(op: &mut Typing, scales_slot: usize) -> Ruling {
     let x = op.input(0)?;
     let axes: Vec<usize> = match op.ints("axes") {
         Some(axes) => axes
@@ -17,15 +22,15 @@ fn resize(op: &mut Typing) -> Ruling {
             .collect::<Ruling<_>>()?,
         None => (0..x.len()).collect(),
     };
-    let scales_slot = if op.opset() >= 11 { 2 } else { 1 };
     let scales = op.floats(scales_slot).filter(|scales| !scales.is_empty());
     if let Some(scales) = scales {
         return scaled(op, &x, &axes, &scales);
     }
     let keeps_ratio = op.string("keep_aspect_ratio_policy", "stretch") != "stretch";
-    let sizes = op.integers(3).filter(|sizes| sizes.len() == axes.len());
+    let sizes = op.list(3).filter(|sizes| sizes.len() == axes.len());
     let (Some(sizes), false) = (sizes, keeps_ratio) else {
-        return Err(Unsupported("its scales are computed at run time"));
+        op.hold_like(&x, "is resized by what is computed at run time");
+        return Ok(());
     };
     let mut out = x.clone();
     let mut mirrors = vec![None; axes.len()];

@@ -2,20 +2,21 @@
 
 use crate::axes::Extent;
 use crate::onnx::ElementType;
+use crate::ops::row::INT64;
 use crate::ops::shapes::arithmetic as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Row, row};
+use crate::ops::{Elements, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Constant", constant).evaluated(ev::constant_attribute),
-    row("Shape", shape)
-        .evaluated(ev::shape)
-        .yields(ElementType::Int64),
-    row("Size", size)
-        .evaluated(ev::size)
-        .yields(ElementType::Int64),
+    row("Constant", constant)
+        .evaluated(ev::constant_attribute)
+        .of_elements(&[Elements::Held]),
+    row("Shape", shape).evaluated(ev::shape).of_elements(INT64),
+    row("Size", size).evaluated(ev::size).of_elements(INT64),
     row("Range", range).evaluated(ev::range),
-    row("ConstantOfShape", constant_of_shape).evaluated(ev::constant_of_shape),
+    row("ConstantOfShape", constant_of_shape)
+        .evaluated(ev::constant_of_shape)
+        .of_elements(&[Elements::Held, Elements::Always(ElementType::Float)]),
 ];
 
 /// Tensors are typed as weights before any node; what is left are lists of numbers in attributes.
@@ -75,7 +76,7 @@ fn range(op: &mut Typing) -> Ruling {
 
 /// Every axis is new; the number that makes it follows whatever the axis meets later.
 fn constant_of_shape(op: &mut Typing) -> Ruling {
-    let elements = op.integers(0);
+    let elements = op.list(0);
     let elements = elements.ok_or(Unsupported("its shape is computed at run time"))?;
     let mut out = Vec::with_capacity(elements.len());
     let mut mirrors = Vec::with_capacity(elements.len());

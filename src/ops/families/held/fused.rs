@@ -1,0 +1,121 @@
+//! What onnxruntime makes of several nodes when it optimises a graph (`com.microsoft`).
+
+use super::quantised::{gemm, product_sizes};
+use super::{Held, axis, like, output};
+use crate::axes::{Extent, Type};
+use crate::onnx::ElementType;
+use crate::ops::families::convolution::window_sizes;
+use crate::ops::typing::{Ruling, Typing, Unsupported};
+use crate::ops::{Elements, Row, contrib, row};
+
+pub(super) const ROWS: &[Row] = &[
+    contrib("Gelu", |op| like(op, 0)),
+    contrib("BiasGelu", |op| like(op, 0)),
+    contrib("FastGelu", |op| like(op, 0)),
+    contrib("QuickGelu", |op| like(op, 0)),
+    contrib("BiasAdd", |op| like(op, 0)),
+    contrib("BiasSoftmax", |op| like(op, 0)),
+    contrib("BiasDropout", |op| like(op, 0)).yields(1, ElementType::Bool),
+    contrib("BiasSplitGelu", halved),
+    contrib("GroupNorm", |op| like(op, 0)),
+    contrib("SkipGroupNorm", |op| like(op, 0)),
+    contrib("SkipLayerNormalization", skip_normalised),
+    contrib("SkipSimplifiedLayerNormalization", skip_normalised),
+    contrib("SimplifiedLayerNormalization", normalised),
+    row("SimplifiedLayerNormalization", normalised),
+    contrib("EmbedLayerNormalization", embedded)
+        .of_elements(&[Elements::Input(2)])
+        .yields(1, ElementType::Int32),
+    contrib("FusedConv", convolution),
+    contrib("FusedGemm", |op| gemm(op, 1)),
+    contrib("GemmFastGelu", product),
+    contrib("FusedMatMul", product),
+    contrib("TransposeMatMul", product),
+    contrib("Inverse", |op| like(op, 0)),
+];
+
+/// Half of the last axis gates the other half.
+fn halved(op: &mut Typing) -> Ruling {
+    let mut out = Held::of(op).at(0)?;
+    if let Some(last) = out.len().checked_sub(1) {
+        let half = op.extent(&out[last]).div_exact(&Extent::Known(2));
+        out[last] = axis(op, 0, last, half);
+    }
+    op.output(0, out);
+    Ok(())
+}
+
+/// X with its last axis reduced.
+fn statistics(op: &mut Typing, x: &[Type]) -> Vec<Type> {
+    let mut out = x.to_vec();
+    if let Some(last) = out.len().checked_sub(1) {
+        out[last] = axis(op, 1, last, Some(Extent::ONE));
+    }
+    out
+}
+
+/// Y, inverse deviation.
+fn normalised(op: &mut Typing) -> Ruling {
+    let x = Held::of(op).at(0)?;
+    let reduced = statistics(op, &x);
+    op.output(0, x);
+    op.output(1, reduced);
+    Ok(())
+}
+
+/// Y, mean, inverse deviation, the sum that is normalised.
+fn skip_normalised(op: &mut Typing) -> Ruling {
+    let x = Held::of(op).at(0)?;
+    let reduced = statistics(op, &x);
+    op.output(0, x.clone());
+    op.output(1, reduced.clone());
+    op.output(2, reduced);
+    op.output(3, x);
+    Ok(())
+}
+
+/// Words, segments and tables to Y, lengths, the sum that is normalised.
+fn embedded(op: &mut Typing) -> Ruling {
+    let held = Held::of(op);
+    let ([batch, length], [_, width]) = (held.ranked::<2>(0)?, held.ranked::<2>(2)?);
+    let out = vec![batch.clone(), length, width];
+    op.output(0, out.clone());
+    op.output(1, vec![batch]);
+    op.output(2, out);
+    Ok(())
+}
+
+fn convolution(op: &mut Typing) -> Ruling {
+    let held = Held::of(op);
+    let (x, w) = (held.at(0)?, held.at(1)?);
+    if x.len() < 2 || x.len() != w.len() {
+        return Err(Unsupported("data and weight have no matching ranks"));
+    }
+    let kernel = op.extents(&w[2..]);
+    let mut out = vec![x[0].clone(), w[0].clone()];
+    out.extend(window_sizes(op, &x[2..], &kernel)?);
+    op.output(0, out);
+    Ok(())
+}
+
+/// A matrix product of operands that are transposed as the attributes say: `transBatch` moves an operand's
+/// first axis behind its batches.
+fn product(op: &mut Typing) -> Ruling {
+    let held = Held::of(op);
+    let operand = |op: &mut Typing, slot: usize, names: [&str; 2]| -> Ruling<Vec<Extent>> {
+        let mut sizes = op.extents(&held.at(slot)?);
+        let rank = sizes.len();
+        if rank > 2 && op.int(names[1], 0) != 0 {
+            sizes[..rank - 1].rotate_left(1);
+        }
+        if rank > 1 && op.int(names[0], 0) != 0 {
+            sizes.swap(rank - 1, rank - 2);
+        }
+        Ok(sizes)
+    };
+    let a = operand(op, 0, ["transA", "transBatchA"])?;
+    let b = operand(op, 1, ["transB", "transBatchB"])?;
+    let sizes = product_sizes(&a, &b)?;
+    output(op, 0, sizes);
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! Operators that hold every axis they touch but whose output shape is known, so that what lies behind them
+//! can still be typed.
+
+mod attention;
+mod classical;
+mod fused;
+mod quantised;
+mod selecting;
+mod signals;
+mod spatial;
+
+use crate::axes::{Extent, Type};
+use crate::ops::Row;
+use crate::ops::typing::{Ruling, Typing, Unsupported};
+
+pub(super) const FAMILIES: [&[Row]; 7] = [
+    selecting::ROWS,
+    classical::ROWS,
+    quantised::ROWS,
+    attention::ROWS,
+    fused::ROWS,
+    spatial::ROWS,
+    signals::ROWS,
+];
+
+const HELD: &str = "holds all axes it touches";
+
+/// The inputs of a node, all their axes pinned.
+struct Held(Vec<Option<Vec<Type>>>);
+
+impl Held {
+    fn of(op: &mut Typing) -> Held {
+        let slots = 0..op.input_count();
+        Held(slots.map(|slot| op.held(slot, HELD)).collect())
+    }
+
+    /// The axes of an input whose rank has to be known.
+    fn at(&self, slot: usize) -> Ruling<Vec<Type>> {
+        let axes = self.0.get(slot).cloned().flatten();
+        axes.ok_or(Unsupported("the rank of an input is unknown"))
+    }
+
+    /// The axes of an input that may be left out.
+    fn get(&self, slot: usize) -> Option<&[Type]> {
+        self.0.get(slot)?.as_deref()
+    }
+
+    /// The axes of an input with this many of them.
+    fn ranked<const N: usize>(&self, slot: usize) -> Ruling<[Type; N]> {
+        let axes = <[Type; N]>::try_from(self.at(slot)?);
+        axes.map_err(|_| Unsupported("an input has an unusual rank"))
+    }
+}
+
+/// An axis of the output: of this size, or of one that cannot be computed.
+fn axis(op: &mut Typing, slot: usize, place: usize, size: Option<Extent>) -> Type {
+    match size {
+        Some(size) => op.fixed(size, HELD),
+        None => op.unknown(slot, place, HELD),
+    }
+}
+
+/// An output whose axes have these sizes, where they can be computed.
+fn output(op: &mut Typing, slot: usize, sizes: Vec<Option<Extent>>) {
+    let axes = sizes.into_iter().enumerate();
+    let axes: Vec<Type> = axes
+        .map(|(place, size)| axis(op, slot, place, size))
+        .collect();
+    op.output(slot, axes);
+}
+
+/// All outputs have the axes of one input.
+fn like(op: &mut Typing, slot: usize) -> Ruling {
+    let out = Held::of(op).at(slot)?;
+    for place in 0..op.output_count() {
+        op.output(place, out.clone());
+    }
+    Ok(())
+}
+
+/// The outputs have these ranks, and sizes that nothing tells.
+fn ranks(op: &mut Typing, ranks: &[usize]) -> Ruling {
+    Held::of(op);
+    for (slot, &rank) in ranks.iter().enumerate() {
+        output(op, slot, vec![None; rank]);
+    }
+    Ok(())
+}
+
+/// A positive attribute as a size.
+fn count(op: &Typing, name: &str) -> Option<Extent> {
+    let count = op.proto().attribute.iter().find(|a| a.name() == name)?.i?;
+    (count > 0).then_some(Extent::Known(count))
+}
+
+fn times(a: &Extent, b: &Extent) -> Option<Extent> {
+    a.mul(b)
+}

@@ -1,0 +1,193 @@
+//! Codes instead of numbers: quantisation, and products and windows of codes.
+
+use super::{Held, axis, like, output};
+use crate::axes::Extent;
+use crate::onnx::ElementType::{Float, Int32, Uint8};
+use crate::ops::families::convolution::window_sizes;
+use crate::ops::families::elementwise::broadcast_sizes;
+use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
+use crate::ops::{Elements, Row, contrib, row};
+
+/// Codes have the type of their zero point.
+const CODES: &[Elements] = &[
+    Elements::Input(2),
+    Elements::Attribute("output_dtype"),
+    Elements::Always(Uint8),
+];
+/// Numbers have the type of their scale.
+const NUMBERS: &[Elements] = &[Elements::Attribute("output_dtype"), Elements::Input(1)];
+const SUMS: &[Elements] = &[Elements::Always(Int32)];
+const FIRST: &[Elements] = &[Elements::Input(0)];
+
+pub(super) const ROWS: &[Row] = &[
+    row("QuantizeLinear", |op| like(op, 0)).of_elements(CODES),
+    row("DequantizeLinear", |op| like(op, 0)).of_elements(NUMBERS),
+    row("DynamicQuantizeLinear", dynamic)
+        .yields(0, Uint8)
+        .yields(1, Float)
+        .yields(2, Uint8),
+    row("MatMulInteger", |op| product(op, [0, 1])).of_elements(SUMS),
+    row("ConvInteger", |op| windows(op, 0, 1)).of_elements(SUMS),
+    row("QLinearMatMul", |op| product(op, [0, 3])).of_elements(&[Elements::Input(7)]),
+    row("QLinearConv", |op| windows(op, 0, 3)).of_elements(&[Elements::Input(7)]),
+    contrib("QuantizeLinear", |op| like(op, 0)).of_elements(CODES),
+    contrib("DequantizeLinear", |op| like(op, 0)).of_elements(NUMBERS),
+    contrib("QLinearAdd", |op| pairwise(op, [0, 3])).of_elements(FIRST),
+    contrib("QLinearMul", |op| pairwise(op, [0, 3])).of_elements(FIRST),
+    contrib("QLinearSigmoid", |op| like(op, 0)),
+    contrib("QLinearLeakyRelu", |op| like(op, 0)),
+    contrib("QLinearSoftmax", |op| like(op, 0)),
+    contrib("QLinearGlobalAveragePool", pooled),
+    contrib("QLinearAveragePool", pool),
+    contrib("QLinearConcat", concat).of_elements(&[Elements::Input(1)]),
+    contrib("QGemm", |op| gemm(op, 3)).of_elements(&[Elements::Input(8), Elements::Always(Float)]),
+    contrib("MatMulIntegerToFloat", |op| product(op, [0, 1])).of_elements(&[Elements::Input(2)]),
+    contrib("DynamicQuantizeMatMul", |op| product(op, [0, 1])).of_elements(FIRST),
+    contrib("MatMulNBits", packed_product).of_elements(FIRST),
+    contrib("GatherBlockQuantized", packed_gather).of_elements(&[Elements::Input(2)]),
+];
+
+fn dynamic(op: &mut Typing) -> Ruling {
+    let x = Held::of(op).at(0)?;
+    op.output(0, x);
+    op.output(1, Vec::new());
+    op.output(2, Vec::new());
+    Ok(())
+}
+
+/// Y[.., M, N] of A[.., M, K] and B[.., K, N], which stand at these slots.
+pub(super) fn product(op: &mut Typing, slots: [usize; 2]) -> Ruling {
+    let held = Held::of(op);
+    let [a, b] = slots.map(|slot| held.at(slot));
+    let (a, b) = (op.extents(&a?), op.extents(&b?));
+    let sizes = product_sizes(&a, &b)?;
+    output(op, 0, sizes);
+    Ok(())
+}
+
+pub(super) fn product_sizes(a: &[Extent], b: &[Extent]) -> Ruling<Vec<Option<Extent>>> {
+    if a.is_empty() || b.is_empty() {
+        return Err(Unsupported("an input has rank 0"));
+    }
+    let batch = [a, b].map(|sizes| &sizes[..sizes.len().saturating_sub(2)]);
+    let mut out = broadcast_sizes(&batch);
+    if a.len() > 1 {
+        out.push(Some(a[a.len() - 2].clone()));
+    }
+    if b.len() > 1 {
+        out.push(Some(b[b.len() - 1].clone()));
+    }
+    Ok(out)
+}
+
+fn windows(op: &mut Typing, data: usize, weight: usize) -> Ruling {
+    let held = Held::of(op);
+    let (x, w) = (held.at(data)?, held.at(weight)?);
+    if x.len() < 2 || x.len() != w.len() {
+        return Err(Unsupported("data and weight have no matching ranks"));
+    }
+    let kernel = op.extents(&w[2..]);
+    let mut out = vec![x[0].clone(), w[0].clone()];
+    out.extend(window_sizes(op, &x[2..], &kernel)?);
+    op.output(0, out);
+    Ok(())
+}
+
+fn pairwise(op: &mut Typing, slots: [usize; 2]) -> Ruling {
+    let held = Held::of(op);
+    let [a, b] = slots.map(|slot| held.at(slot));
+    let (a, b) = (op.extents(&a?), op.extents(&b?));
+    let sizes = broadcast_sizes(&[&a, &b]);
+    output(op, 0, sizes);
+    Ok(())
+}
+
+/// Channels stand at axis 1, or at the end where the attribute says so.
+fn channels_last(op: &Typing) -> bool {
+    op.int("channels_last", 0) != 0
+}
+
+fn pooled(op: &mut Typing) -> Ruling {
+    let mut out = Held::of(op).at(0)?;
+    let rank = out.len();
+    let channel = if channels_last(op) {
+        rank.saturating_sub(1)
+    } else {
+        1
+    };
+    for place in (1..rank).filter(|&place| place != channel) {
+        out[place] = axis(op, 0, place, Some(Extent::ONE));
+    }
+    op.output(0, out);
+    Ok(())
+}
+
+fn pool(op: &mut Typing) -> Ruling {
+    let x = Held::of(op).at(0)?;
+    let kernel = op.ints("kernel_shape").unwrap_or_default();
+    if channels_last(op) || x.len() != kernel.len() + 2 {
+        output(op, 0, vec![None; x.len()]);
+        return Ok(());
+    }
+    let kernel: Vec<Extent> = kernel.into_iter().map(Extent::Known).collect();
+    let mut out = x[..2].to_vec();
+    out.extend(window_sizes(op, &x[2..], &kernel)?);
+    op.output(0, out);
+    Ok(())
+}
+
+/// Scale and zero point of the output, then each part with its own.
+fn concat(op: &mut Typing) -> Ruling {
+    let held = Held::of(op);
+    let mut out = held.at(2)?;
+    let place = axis_of(op.int("axis", 0), out.len())?;
+    let mut total = Some(Extent::Known(0));
+    for slot in (2..op.input_count()).step_by(3) {
+        let part = held.get(slot).and_then(|axes| axes.get(place));
+        let size = part.map(|part| op.extent(part));
+        total = total.zip(size).and_then(|(total, size)| total.add(&size));
+    }
+    out[place] = axis(op, 0, place, total);
+    op.output(0, out);
+    Ok(())
+}
+
+/// Y[M, N] of A[M, K] and B[K, N], either perhaps transposed; B stands at this slot.
+pub(super) fn gemm(op: &mut Typing, second: usize) -> Ruling {
+    let held = Held::of(op);
+    let (a, b) = (held.ranked::<2>(0)?, held.ranked::<2>(second)?);
+    let row = usize::from(op.int("transA", 0) != 0);
+    let column = usize::from(op.int("transB", 0) == 0);
+    op.output(0, vec![a[row].clone(), b[column].clone()]);
+    Ok(())
+}
+
+/// The weight is packed; the attribute says how many rows it has.
+fn packed_product(op: &mut Typing) -> Ruling {
+    let mut out = Held::of(op).at(0)?;
+    if let Some(last) = out.len().checked_sub(1) {
+        let rows = super::count(op, "N");
+        out[last] = axis(op, 0, last, rows);
+    }
+    op.output(0, out);
+    Ok(())
+}
+
+/// Rows of a table by index, whose last axis may hold several codes per byte.
+fn packed_gather(op: &mut Typing) -> Ruling {
+    let held = Held::of(op);
+    let (table, index) = (held.at(0)?, held.at(1)?);
+    let place = axis_of(op.int("gather_axis", 0), table.len())?;
+    let codes = match op.element(0) {
+        Some(Uint8) => 8 / op.int("bits", 4).clamp(1, 8),
+        _ => 1,
+    };
+    let mut out = table.clone();
+    if let Some(last) = out.len().checked_sub(1).filter(|_| codes > 1) {
+        let size = op.extent(&table[last]).mul(&Extent::Known(codes));
+        out[last] = axis(op, 0, last, size);
+    }
+    out.splice(place..=place, index);
+    op.output(0, out);
+    Ok(())
+}

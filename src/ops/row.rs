@@ -1,0 +1,318 @@
+//! Rows: what is said about one operator of one domain, in the versions that the row is for.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::families::TABLE;
+use super::shapes::{Evaluation, Integers};
+use super::typing::{Ruling, Typing};
+use crate::graph::{Graph, NodeId};
+use crate::onnx::ElementType;
+
+/// Types the axes around one node.
+type Rule = fn(&mut Typing) -> Ruling;
+/// Computes a node's integer outputs; empty where they cannot be known.
+type Evaluate = fn(&mut Evaluation) -> Option<Vec<Integers>>;
+
+/// The operators of onnxruntime beside the standard.
+pub(crate) const CONTRIB: &str = "com.microsoft";
+/// Classical machine learning.
+pub(crate) const ML: &str = "ai.onnx.ml";
+/// Outputs whose element type a row can say one by one.
+const MAX_YIELDS: usize = 3;
+
+/// How the elements of an output are those of the first input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Viewing {
+    /// In the same places.
+    Same,
+    /// In the same row-major order under other sizes.
+    Reshaped,
+    /// With axes in the order of the attribute `perm`.
+    Permuted,
+}
+
+/// Whose elements the elements of the outputs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carried {
+    /// Those of the first input.
+    First,
+    /// Those of this input and all after it.
+    From(usize),
+}
+
+/// How an operator acts on each element of its first input, or of any input where it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pointwise {
+    /// The sum of all inputs.
+    Sum,
+    /// The first input less the second.
+    Difference,
+    /// The product of all inputs.
+    Product,
+    /// The first input over the second.
+    Quotient,
+    /// Batch normalisation with given statistics: scale, bias, mean and variance are inputs.
+    Normalised,
+    /// Negative numbers become zero.
+    Positive,
+    /// Numbers are cut off at a minimum and a maximum: inputs or attributes `min` and `max`.
+    Bounded,
+}
+
+/// Which kernels compute an operator: how fast they are depends on the widths that they get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum KernelFamily {
+    /// Convolutions that run on blocks of channels.
+    Convolution,
+    /// Products of a matrix, or many, with a matrix.
+    MatMul,
+    /// Products with a matrix and a vector added.
+    Gemm,
+    /// Products with a matrix, step by step.
+    Recurrent,
+}
+
+/// Where the element type of outputs comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Elements {
+    /// That of an input.
+    Input(usize),
+    /// The number in an attribute.
+    Attribute(&'static str),
+    /// That of the tensor or numbers that the node holds.
+    Held,
+    /// Always this one.
+    Always(ElementType),
+}
+
+/// What is known about one operator of a domain in some of its versions.
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) operator: &'static str,
+    /// Empty for the default domain.
+    pub(crate) domain: &'static str,
+    /// The first and the last version of the domain's operator set that it is for.
+    pub(crate) versions: (i64, i64),
+    pub(super) rule: Rule,
+    pub(super) evaluate: Option<Evaluate>,
+    /// Sources of the element type of all outputs; the first that there is counts.
+    pub(super) elements: &'static [Elements],
+    /// Outputs with an element type of their own.
+    pub(super) yields: [Option<(usize, ElementType)>; MAX_YIELDS],
+    /// Set where the output shows the elements of the first input.
+    pub(crate) viewing: Option<Viewing>,
+    /// Set where the output's elements are elements of inputs.
+    carried: Option<Carried>,
+    /// Input slots that have the same rank, where the first may be of any.
+    pub(super) ranked: Option<[usize; 2]>,
+    /// Set where most of the time goes into products.
+    pub(crate) kernels: Option<KernelFamily>,
+    /// Set where the output is piecewise linear in the elements of an input.
+    pub(crate) pointwise: Option<Pointwise>,
+    /// True where a list that the operator makes is its inputs, one after the other.
+    pub(crate) joins: bool,
+    /// True where every number that the operator makes of sizes is one of its first input's.
+    pub(crate) picks: bool,
+}
+
+/// A row of the default domain.
+pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
+    Row {
+        operator,
+        domain: "",
+        versions: (1, i64::MAX),
+        rule,
+        evaluate: None,
+        elements: &[Elements::Input(0)],
+        yields: [None; MAX_YIELDS],
+        viewing: None,
+        carried: None,
+        ranked: None,
+        kernels: None,
+        pointwise: None,
+        joins: false,
+        picks: false,
+    }
+}
+
+/// A row of onnxruntime's own operators.
+pub(super) const fn contrib(operator: &'static str, rule: Rule) -> Row {
+    Row {
+        domain: CONTRIB,
+        ..row(operator, rule)
+    }
+}
+
+/// A row of the operators of classical machine learning.
+pub(super) const fn ml(operator: &'static str, rule: Rule) -> Row {
+    Row {
+        domain: ML,
+        ..row(operator, rule)
+    }
+}
+
+impl Row {
+    /// For this version of the domain's operator set and later ones.
+    pub(super) const fn since(self, version: i64) -> Row {
+        Row {
+            versions: (version, self.versions.1),
+            ..self
+        }
+    }
+
+    /// For versions of the domain's operator set up to this one.
+    pub(super) const fn until(self, version: i64) -> Row {
+        Row {
+            versions: (self.versions.0, version),
+            ..self
+        }
+    }
+
+    pub(super) const fn evaluated(self, evaluate: Evaluate) -> Row {
+        Row {
+            evaluate: Some(evaluate),
+            ..self
+        }
+    }
+
+    pub(super) const fn viewed(self, viewing: Viewing) -> Row {
+        Row {
+            viewing: Some(viewing),
+            ..self
+        }
+    }
+
+    pub(super) const fn pointwise(self, pointwise: Pointwise) -> Row {
+        Row {
+            pointwise: Some(pointwise),
+            ..self
+        }
+    }
+
+    pub(super) const fn carries(self, carried: Carried) -> Row {
+        Row {
+            carried: Some(carried),
+            ..self
+        }
+    }
+
+    /// States that an input has the rank of another, in the usual case that this one is a weight.
+    pub(super) const fn ranked_as(self, slot: usize, weight: usize) -> Row {
+        Row {
+            ranked: Some([slot, weight]),
+            ..self
+        }
+    }
+
+    /// True if elements of the input at `slot` are elements of the outputs.
+    pub(crate) fn carries_elements_of(&self, slot: usize) -> bool {
+        match self.carried {
+            Some(Carried::First) => slot == 0,
+            Some(Carried::From(first)) => slot >= first,
+            None => self.viewing.is_some() && slot == 0,
+        }
+    }
+
+    pub(super) const fn kernels(self, kernels: KernelFamily) -> Row {
+        Row {
+            kernels: Some(kernels),
+            ..self
+        }
+    }
+
+    pub(super) const fn joins(self) -> Row {
+        Row {
+            joins: true,
+            carried: Some(Carried::From(0)),
+            ..self
+        }
+    }
+
+    pub(super) const fn picks(self) -> Row {
+        Row {
+            picks: true,
+            carried: Some(Carried::First),
+            ..self
+        }
+    }
+
+    /// Where the element type of all outputs comes from: the first source that there is.
+    pub(super) const fn of_elements(self, elements: &'static [Elements]) -> Row {
+        Row { elements, ..self }
+    }
+
+    /// The element type of one output, where it is not that of the others.
+    pub(super) const fn yields(self, slot: usize, element: ElementType) -> Row {
+        let mut yields = self.yields;
+        let mut free = 0;
+        while yields[free].is_some() {
+            free += 1;
+        }
+        yields[free] = Some((slot, element));
+        Row { yields, ..self }
+    }
+
+    /// True where numbers are only moved, so that one that is not known says nothing of the others.
+    pub(crate) fn moves(&self) -> bool {
+        self.joins || self.picks || self.viewing.is_some()
+    }
+
+    /// The element type that one output always has.
+    pub(super) fn yielded(&self, slot: usize) -> Option<ElementType> {
+        let own = self.yields.iter().flatten().find(|own| own.0 == slot);
+        own.map(|&(_, element)| element)
+    }
+}
+
+pub(super) const BOOL: &[Elements] = &[Elements::Always(ElementType::Bool)];
+pub(super) const INT64: &[Elements] = &[Elements::Always(ElementType::Int64)];
+pub(super) const FLOAT: &[Elements] = &[Elements::Always(ElementType::Float)];
+
+/// All rows by operator name.
+static BY_NAME: LazyLock<HashMap<&str, Vec<&Row>>> = LazyLock::new(|| {
+    let mut by_name: HashMap<&str, Vec<&Row>> = HashMap::new();
+    for row in TABLE.iter().flat_map(|family| family.iter()) {
+        by_name.entry(row.operator).or_default().push(row);
+    }
+    by_name
+});
+
+/// The default domain has two names.
+fn plain(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
+}
+
+/// The row of a node's operator in its domain, at the version that the model imports.
+pub(crate) fn find(graph: &Graph, node: NodeId) -> Option<&'static Row> {
+    let proto = graph.node_proto(node);
+    let rows = BY_NAME.get(proto.op_type())?;
+    let domain = plain(proto.domain());
+    let imports = graph.model().proto.opset_import.iter();
+    let mut versions = imports.filter(|import| plain(import.domain()) == domain);
+    let version = versions.next().map_or(1, |import| import.version());
+    let mut rows = rows.iter().copied();
+    rows.find(|row| row.domain == domain && (row.versions.0..=row.versions.1).contains(&version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operator_has_one_row_per_version() {
+        for rows in BY_NAME.values() {
+            for (place, a) in rows.iter().enumerate() {
+                assert!(
+                    a.versions.0 <= a.versions.1,
+                    "{} has no version",
+                    a.operator
+                );
+                for b in rows[place + 1..].iter().filter(|b| b.domain == a.domain) {
+                    let apart = a.versions.1 < b.versions.0 || b.versions.1 < a.versions.0;
+                    assert!(apart, "{} has two rows for one version", a.operator);
+                }
+            }
+        }
+    }
+}
