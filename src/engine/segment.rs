@@ -28,13 +28,14 @@ pub(crate) struct Segment {
     pub(crate) front: BTreeSet<String>,
 }
 
+/// The declaration of a value. `shape` has a size where it is known.
 pub(crate) fn info(
     name: &str,
     element: Option<ElementType>,
-    rank: Option<usize>,
+    shape: Option<&[Option<i64>]>,
 ) -> ValueInfoProto {
-    let shape = rank.map(|rank| TensorShapeProto {
-        dim: vec![tensor_shape_proto::Dimension::default(); rank],
+    let shape = shape.map(|sizes| TensorShapeProto {
+        dim: sizes.iter().map(|&size| dimension(size)).collect(),
     });
     let tensor = element.map(|element| type_proto::Tensor {
         elem_type: Some(element.number()),
@@ -47,6 +48,13 @@ pub(crate) fn info(
             ..TypeProto::default()
         }),
         ..ValueInfoProto::default()
+    }
+}
+
+fn dimension(size: Option<i64>) -> tensor_shape_proto::Dimension {
+    tensor_shape_proto::Dimension {
+        value: size.map(tensor_shape_proto::dimension::Value::DimValue),
+        ..tensor_shape_proto::Dimension::default()
     }
 }
 
@@ -168,11 +176,25 @@ impl Cutting<'_> {
                     let stored = waiting.iter().find(|(known, ..)| known == name);
                     if let Some((_, element, rank)) = stored {
                         segment.reads.insert(name.clone());
-                        proto.input.push(info(name, Some(*element), Some(*rank)));
+                        let shape = self.shape(value, *rank);
+                        proto.input.push(info(name, Some(*element), Some(&shape)));
                     }
                 }
                 Producer::Node(..) | Producer::Missing => {}
             }
+        }
+    }
+
+    /// The sizes of a value that are known: onnxruntime infers wrong ones behind some operators where they are not
+    /// declared.
+    fn shape(&self, value: ValueId, rank: usize) -> Vec<Option<i64>> {
+        let state = &self.analysis.state;
+        match state.axes(value).filter(|axes| axes.len() == rank) {
+            Some(axes) => axes
+                .iter()
+                .map(|axis| state.types.extent(axis).known())
+                .collect(),
+            None => vec![None; rank],
         }
     }
 

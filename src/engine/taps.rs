@@ -241,8 +241,11 @@ impl<'a> Taps<'a> {
     /// A new graph input of 32-bit numbers.
     pub(crate) fn input(&mut self, what: &str, rank: usize) -> String {
         let name = self.patch.fresh(&format!("{TAP}.{what}"));
-        self.patch
-            .input(info(&name, Some(ElementType::Float), Some(rank)));
+        self.patch.input(info(
+            &name,
+            Some(ElementType::Float),
+            Some(&vec![None; rank]),
+        ));
         name
     }
 
