@@ -111,6 +111,43 @@ pruned_on_data! {
     packed_attention_in_constant_nodes: 3,
     position_table_times_projection: 2,
     two_recurrent_layers_without_names: 2,
+    attention23_ffn: 1,
+    scaler_mlp: 2,
+    conv_bilstm_dynamic_length: 2,
+    behind_a_branch: 1,
+    heads_by_mul: 1,
+    heads_by_mul_of_a_slice: 1,
+    heads_by_division: 1,
+    heads_by_addition: 1,
+}
+
+/// What a model says of its sizes by arithmetic follows the sizes that are left, or the axes are held: a model that is
+/// written without a proof runs as well.
+#[test]
+fn shape_arithmetic_follows_what_is_left() {
+    let folder = TempDir::new().expect("a folder");
+    let output = folder.path().join("out.onnx");
+    for name in [
+        "heads_by_mul",
+        "heads_by_mul_of_a_slice",
+        "heads_by_division",
+        "heads_by_addition",
+    ] {
+        assert_eq!(pruned(&prune(name, &["--no-verify"])), [[4, 2]], "{name}");
+        secateur()
+            .arg("prune")
+            .arg(fixture(&format!("field/{name}.onnx")))
+            .args(["--no-verify", "--force", "-o"])
+            .arg(&output)
+            .assert()
+            .success();
+        secateur()
+            .arg("validate")
+            .args([&output, &output])
+            .args(["--provider", "cpu", "--samples", "4"])
+            .assert()
+            .success();
+    }
 }
 
 #[test]
@@ -138,7 +175,7 @@ fn functions_without_node_names_are_pruned_and_masked() {
 #[test]
 fn weights_that_nothing_reads_are_no_dimensions() {
     let folder = TempDir::new().expect("a folder");
-    for name in ["unused_weight"] {
+    for name in ["unused_weight", "nothing_to_prune"] {
         let mut command = secateur();
         command
             .arg("prune")

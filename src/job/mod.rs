@@ -97,10 +97,13 @@ fn analyse_with(
     sizes: &[(String, i64)],
     sample_axes: &[(String, Option<usize>)],
 ) -> Result<Analysis> {
-    analyse_in(model, sizes, sample_axes, &mut || {
-        let library = Library::find(None, &[]).ok().flatten()?;
-        Runtime::load(&library).ok()
-    })
+    analyse_in(model, sizes, sample_axes, &mut installed)
+}
+
+/// The onnxruntime that is there already, if one is.
+fn installed() -> Option<Runtime> {
+    let library = Library::find(None, &[]).ok().flatten()?;
+    Runtime::load(&library).ok()
 }
 
 /// As [`analyse_with`], with the onnxruntime that `load` gives where one is needed.

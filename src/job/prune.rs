@@ -9,7 +9,7 @@ use super::outputs::Files;
 use super::proven::{Maker, Proven, Voice};
 use super::rounds::Planner;
 use super::watch::Watch;
-use super::{Overwrite, Proof, RuntimeOptions, analyse_in, data_path};
+use super::{Overwrite, Proof, RuntimeOptions, analyse_in, data_path, installed};
 use crate::axes::Kept;
 use crate::data::unread_outputs;
 use crate::dimensions::{Analysis, Totals};
@@ -84,7 +84,7 @@ impl PruneOptions {
         }
     }
 
-    /// The onnxruntime that the job uses; none where it must do without.
+    /// The onnxruntime that the job needs.
     fn runtime(&self) -> Option<&RuntimeOptions> {
         match (&self.proof, &self.calibration) {
             (Proof::Required(runtime), _) => Some(runtime),
@@ -111,7 +111,10 @@ pub fn prune(
     let output = options.output.as_deref();
     options.files().check(&model, options.overwrite)?;
     let analysis = watch.stage("type", || {
-        let load = &mut || options.runtime()?.load(say).ok();
+        let load = &mut || match options.runtime() {
+            Some(runtime) => runtime.load(say).ok(),
+            None => installed(),
+        };
         analyse_in(&model, &options.sizes, &options.sample_axes, load)
     })?;
     let calibrated = match &options.calibration {
