@@ -12,8 +12,9 @@ use std::path::Path;
 use tidy::sources::{Source, functions, sources};
 
 /// The rooms of the library, from the ground up. A room imports from rooms before it only.
-const FLOORS: [&str; 29] = [
+const FLOORS: [&str; 30] = [
     "error",
+    "events",
     "files",
     "patterns",
     "random",

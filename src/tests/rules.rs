@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::builder::analyse;
 use super::cases::{Case, all};
 use crate::criteria::{Criterion, scores};
+use crate::events::Silent;
 use crate::ops::TABLE;
 use crate::plan::{Plan, RoundTo, Settings};
 use crate::rewrite::prune;
@@ -13,7 +14,7 @@ use crate::search::select;
 use crate::validate::verify;
 
 pub(super) fn runtime() -> Runtime {
-    let library = Library::find_or_install(None, &[], false, &mut |_| {}).expect("onnxruntime");
+    let library = Library::find_or_install(None, &[], false, &mut Silent).expect("onnxruntime");
     Runtime::load(&library).expect("onnxruntime loads")
 }
 
