@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use secateur::Silent;
 use secateur::job::{
     self, Calibration, MaskOptions, MaskSource, Overwrite, Proof, RuntimeOptions, Store,
 };
@@ -95,9 +96,7 @@ fn whole(bench: &mut Criterion) {
     for (name, settings) in runs {
         let options = options(settings, folder.path().join("masked.onnx"));
         group.bench_function(name, |b| {
-            b.iter(|| {
-                job::mask(&path, &options, &mut |_| {}, &mut |_, _| {}).expect("a masked model")
-            });
+            b.iter(|| job::mask(&path, &options, &mut Silent).expect("a masked model"));
         });
     }
     group.finish();

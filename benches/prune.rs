@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use secateur::Silent;
 use secateur::criteria::{self, scores};
 use secateur::dimensions::{Analysis, InputSizes};
 use secateur::graph::Graph;
@@ -71,7 +72,7 @@ fn whole(bench: &mut Criterion) {
         b.iter(|| std::fs::copy(&path, folder.path().join("copy.onnx")));
     });
     group.bench_function("prune", |b| {
-        b.iter(|| job::prune(&path, &options, &mut |_| {}, &mut |_, _| {}))
+        b.iter(|| job::prune(&path, &options, &mut Silent))
     });
     group.finish();
 }

@@ -36,7 +36,7 @@
 //! # }
 //! ```
 //!
-//! The modules are floors: each imports only from those before it in this list. `error`, `files`, `patterns`,
+//! The modules are floors: each imports only from those before it in this list. `error`, `events`, `files`, `patterns`,
 //! `random`, `algebra`, [`onnx`] (files), `axes` (types), [`graph`], [`runtime`] (onnxruntime), `ops` (rules),
 //! [`dimensions`], [`layers`] (weights as matrices), [`data`], [`benchmark`], `engine` (a model run in pieces),
 //! [`metrics`], `statistics`, [`dead`], [`masks`], [`criteria`], [`plan`], [`rewrite`], [`validate`],
@@ -53,6 +53,7 @@ pub mod dead;
 pub mod dimensions;
 mod engine;
 mod error;
+mod events;
 mod files;
 pub mod graph;
 pub mod job;
@@ -75,3 +76,4 @@ mod tests;
 pub mod validate;
 
 pub use error::{Class, Error, Fault, ProofFault, Result};
+pub use events::{Events, Silent};

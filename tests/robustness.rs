@@ -4,6 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use secateur::Result;
+use secateur::Silent;
 use secateur::criteria::{Criterion, scores};
 use secateur::dimensions::{Analysis, InputSizes};
 use secateur::graph::Graph;
@@ -60,7 +61,7 @@ fn mask(bytes: &[u8], pattern: Pattern, scope: Option<Scope>) -> Result<u64> {
         sample_axes: Vec::new(),
         overwrite: Overwrite::Refused,
     };
-    let report = job::mask(file.path(), &options, &mut |_| {}, &mut |_, _| {})?;
+    let report = job::mask(file.path(), &options, &mut Silent)?;
     Ok(report.zeros_after.max(zeros))
 }
 

@@ -8,7 +8,7 @@ use secateur::benchmark::Repetitions;
 use secateur::job::{BenchOptions, Shapes, bench, peak_memory};
 use secateur::runtime::{Profiling, Provider};
 
-use super::{Printer, RuntimeFlags, parse_sample_axis, parse_size, say, write_out};
+use super::{Console, Printer, RuntimeFlags, parse_sample_axis, parse_size, write_out};
 
 /// Measure latency, throughput and memory of models side by side
 #[derive(Args, Debug)]
@@ -79,7 +79,7 @@ impl BenchArgs {
         let peak = |model: &Path, provider: &Provider, batch: usize| {
             peak_of_a_process(model, provider, batch, shapes, flags)
         };
-        let report = bench(&self.models, &options, &peak, &mut say)?;
+        let report = bench(&self.models, &options, &peak, &mut Console::lines())?;
         printer.print(&report)?;
         match report
             .settings

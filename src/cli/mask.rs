@@ -9,7 +9,7 @@ use secateur::masks::{Amount, Budget, MaskSettings, Pattern, Scope, WeightCriter
 use secateur::runtime::Provider;
 
 use super::{
-    Printer, RuntimeFlags, measured, overwrite, parse_number, parse_sample_axis, parse_size,
+    Console, Printer, RuntimeFlags, overwrite, parse_number, parse_sample_axis, parse_size,
 };
 
 /// Zero weights inside the layers: by magnitude, threshold, Wanda or SparseGPT; unstructured, N:M or in
@@ -136,8 +136,8 @@ impl MaskArgs {
         }
         let model = self.model.clone();
         let options = self.options();
-        let report = measured("batches", |say, progress| {
-            mask(&model, &options, say, progress)
+        let report = Console::watch(format!("masking {}", model.display()), |events| {
+            mask(&model, &options, events)
         })?;
         printer.print(&report)
     }

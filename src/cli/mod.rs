@@ -11,9 +11,11 @@ mod validate;
 use std::io::{self, Write};
 use std::ops::RangeBounds;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use secateur::Events;
 use secateur::job::{Overwrite, RuntimeOptions};
 
 /// Prune any exported ONNX model and prove the surgery.
@@ -127,22 +129,55 @@ fn say(line: &str) {
     let _ = writeln!(io::stderr(), "secateur: {line}");
 }
 
-/// Runs a library call that takes long behind a bar that counts `unit`.
-fn measured<T>(
-    unit: &str,
-    call: impl FnOnce(&mut dyn FnMut(&str), &mut dyn FnMut(usize, usize)) -> secateur::Result<T>,
-) -> anyhow::Result<T> {
-    let bar = ProgressBar::no_length();
-    let template = format!("{{bar:40}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left");
-    bar.set_style(ProgressStyle::with_template(&template)?);
-    let mut tell = |line: &str| bar.suspend(|| say(line));
-    let mut advance = |done: usize, total: usize| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    };
-    let result = call(&mut tell, &mut advance);
-    bar.finish_and_clear();
-    Ok(result?)
+/// Shows a run to the person at the terminal: a spinner, from the first step that is counted on a bar.
+struct Console {
+    bar: ProgressBar,
+    step: &'static str,
+}
+
+impl Console {
+    /// Lines only.
+    fn lines() -> Console {
+        Console {
+            bar: ProgressBar::hidden(),
+            step: "",
+        }
+    }
+
+    /// Runs a library call that takes long; `what` says what it does.
+    fn watch<T>(
+        what: String,
+        call: impl FnOnce(&mut Console) -> secateur::Result<T>,
+    ) -> anyhow::Result<T> {
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}")?);
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        let mut console = Console { bar, step: "" };
+        let result = call(&mut console);
+        console.bar.finish_and_clear();
+        Ok(result?)
+    }
+}
+
+impl Events for Console {
+    fn say(&mut self, line: &str) {
+        self.bar.suspend(|| say(line));
+    }
+
+    fn progress(&mut self, step: &'static str, done: usize, total: usize) {
+        if self.step != step {
+            self.step = step;
+            let template = "{msg:10} {bar:40} {pos}/{len}, {per_sec}, {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                self.bar.set_style(style);
+            }
+            self.bar.set_message(step);
+            self.bar.reset();
+        }
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+    }
 }
 
 /// What `--force` means.

@@ -1,10 +1,8 @@
 //! `secateur prune`
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use secateur::criteria::Criterion;
 use secateur::data::DataSource;
 use secateur::job::{
@@ -15,7 +13,7 @@ use secateur::recover::Recovery;
 use secateur::runtime::Provider;
 
 use super::{
-    Printer, RuntimeFlags, measured, overwrite, parse_number, parse_sample_axis, parse_size, say,
+    Console, Printer, RuntimeFlags, overwrite, parse_number, parse_sample_axis, parse_size,
 };
 
 /// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original
@@ -174,24 +172,12 @@ fn parse_multiple(text: &str) -> Result<usize, String> {
 impl PruneArgs {
     pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
         let model = self.model.clone();
-        if self.calibration.is_some() {
-            let options = self.options();
-            let report = measured("steps", |say, progress| {
-                prune(&model, &options, say, progress)
-            })?;
-            return printer.print(&report);
-        }
-        let spinner = ProgressBar::new_spinner();
-        spinner.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}")?);
-        spinner.set_message(format!("pruning {}", self.model.display()));
-        spinner.enable_steady_tick(Duration::from_millis(100));
-        let mut tell = |line: &str| spinner.suspend(|| say(line));
-        let report = match self.from_zeros {
-            true => prune_dead(&model, &self.dead_options(), &mut tell),
-            false => prune(&model, &self.options(), &mut tell, &mut |_, _| {}),
-        };
-        spinner.finish_and_clear();
-        printer.print(&report?)
+        let what = format!("pruning {}", model.display());
+        let report = Console::watch(what, |events| match self.from_zeros {
+            true => prune_dead(&model, &self.dead_options(), events),
+            false => prune(&model, &self.options(), events),
+        })?;
+        printer.print(&report)
     }
 
     fn dead_options(self) -> DeadOptions {

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use secateur::job::runtime_status;
 use secateur::runtime::{self, install};
 
-use super::{Printer, RuntimeFlags, say};
+use super::{Console, Printer, RuntimeFlags, say};
 
 /// Show or install onnxruntime and its providers
 #[derive(Args, Debug)]
@@ -45,7 +45,7 @@ impl RuntimeArgs {
                     Package::Cuda => runtime::Package::Cuda,
                     Package::Webgpu => runtime::Package::WebGpu,
                 };
-                let library = install(package, &mut say)?;
+                let library = install(package, &mut Console::lines())?;
                 say(&format!("installed: {}", library.path.display()));
                 Ok(())
             }

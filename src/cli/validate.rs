@@ -8,7 +8,7 @@ use secateur::job::{ValidateOptions, validate};
 use secateur::runtime::Provider;
 use secateur::validate::{Fallback, Gate, Perturbation};
 
-use super::{Printer, RuntimeFlags, measured, parse_sample_axis, parse_size};
+use super::{Console, Printer, RuntimeFlags, parse_sample_axis, parse_size};
 
 /// Compare a candidate with a reference, on every execution provider, and fail if a gate does not hold
 #[derive(Args, Debug)]
@@ -117,8 +117,8 @@ impl ValidateArgs {
         unsafe { std::env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
         let (reference, candidate) = (self.reference.clone(), self.candidate.clone());
         let options = self.options();
-        let validated = measured("samples", |say, progress| {
-            validate(&reference, &candidate, &options, say, progress)
+        let validated = Console::watch(format!("comparing {}", candidate.display()), |events| {
+            validate(&reference, &candidate, &options, events)
         })?;
         printer.print(&validated.report)?;
         match validated.fault {

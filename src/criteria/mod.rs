@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::layers::{Follower, Layer};
 use crate::random::generator;
 use crate::statistics::Stats;
@@ -156,7 +157,7 @@ pub(crate) fn calibrated_scores(
     layers: &[&Layer],
     criterion: Criterion,
     stats: &Stats,
-    progress: &mut dyn FnMut(usize, usize),
+    events: &mut dyn Events,
 ) -> Result<Vec<Option<Vec<f64>>>> {
     let dimensions = analysis.dimensions();
     let follower = Follower::new(analysis);
@@ -169,7 +170,7 @@ pub(crate) fn calibrated_scores(
     };
     let scored = dimensions.iter().enumerate().map(|(place, dimension)| {
         let scores = score(dimension);
-        progress(place + 1, dimensions.len());
+        events.progress("score", place + 1, dimensions.len());
         scores
     });
     scored.collect()

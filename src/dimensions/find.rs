@@ -8,6 +8,9 @@ use crate::axes::{Reason, VarId};
 use crate::graph::{NodeId, ValueId};
 use crate::onnx::element_count;
 
+/// Sites that a dimension may be named after, with the nodes that produce there.
+type Firsts = Vec<(Site, Option<NodeId>)>;
+
 /// A reason of no interest: no tool could prune these axes.
 pub(super) const KERNEL: &str = "is a kernel axis";
 
@@ -37,7 +40,7 @@ pub(super) fn dimensions(analysis: &Analysis) -> Vec<Dimension> {
     }
     // A dimension of weights that nothing reads is none.
     sites.retain(|_, sites| sites.iter().any(|site| places.contains_key(&site.value)));
-    let mut found: Vec<(Dimension, Vec<(Site, Option<NodeId>)>)> = Vec::new();
+    let mut found: Vec<(Dimension, Firsts)> = Vec::new();
     for (var, sites) in sites {
         let firsts = naming_sites(analysis, var, &sites, &uses, &places);
         let dimension = dimension(analysis, var, sites, &uses);

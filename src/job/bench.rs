@@ -8,6 +8,7 @@ use crate::benchmark::{Latency, Ratio, Repetitions, by_operator, interleaved};
 use crate::data::random_batch;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::events::{Events, Silent};
 use crate::onnx::Model;
 use crate::report::{BenchReport, BenchSetting, Timing};
 use crate::runtime::{Profiling, Provider, Purpose, Runtime, Session, SessionOptions, Tensor};
@@ -78,9 +79,9 @@ pub fn bench(
     models: &[PathBuf],
     options: &BenchOptions,
     peak: PeakMemory,
-    say: &mut dyn FnMut(&str),
+    events: &mut dyn Events,
 ) -> Result<BenchReport> {
-    let runtime = options.runtime.load_for(&options.providers, say)?;
+    let runtime = options.runtime.load_for(&options.providers, events)?;
     let file_bytes: Result<Vec<u64>> = models
         .iter()
         .map(|path| Ok(Model::load(path)?.source_bytes()))
@@ -176,7 +177,7 @@ pub(super) fn compare(
     original: &Analysis,
     shapes: &Shapes,
     runtime: &RuntimeOptions,
-    say: &mut dyn FnMut(&str),
+    events: &mut dyn Events,
 ) -> Vec<BenchSetting> {
     let fixed = original.sizes().samples().fixed();
     let batches = fixed.map_or(COMPARED_BATCHES.to_vec(), |batch| vec![batch]);
@@ -197,7 +198,7 @@ pub(super) fn compare(
             threads,
             ..options.clone()
         };
-        match bench(&models, &options, &|_, _, _| None, say) {
+        match bench(&models, &options, &|_, _, _| None, events) {
             Ok(report) => settings.extend(report.settings),
             Err(fault) => settings.push(BenchSetting {
                 provider: Provider::Cpu.to_string(),
@@ -289,7 +290,7 @@ pub fn peak_memory(
     shapes: &Shapes,
     runtime: &RuntimeOptions,
 ) -> Result<Option<u64>> {
-    let runtime = runtime.load_for(std::slice::from_ref(provider), &mut |_| {})?;
+    let runtime = runtime.load_for(std::slice::from_ref(provider), &mut Silent)?;
     let options = SessionOptions {
         provider: provider.clone(),
         purpose: Purpose::Latency,

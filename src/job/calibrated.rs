@@ -7,6 +7,7 @@ use crate::criteria::{Criterion, Needs, calibrated_scores, scores};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::error::Result;
+use crate::events::Events;
 use crate::graph::Graph;
 use crate::layers::{Layer, Layers};
 use crate::onnx::Model;
@@ -64,8 +65,7 @@ impl<'a> Calibrated<'a> {
     pub(super) fn open(
         analysis: &'a Analysis,
         options: &'a PruneCalibration,
-        say: &mut dyn FnMut(&str),
-        progress: &mut dyn FnMut(usize, usize),
+        events: &mut dyn Events,
     ) -> Result<Calibrated<'a>> {
         let fixed = analysis.graph().fixed_nodes();
         let mut layers = Layers::of(analysis).layers;
@@ -79,7 +79,7 @@ impl<'a> Calibrated<'a> {
         let data = data.in_batches(batch);
         let runtime = options
             .runtime
-            .load_for(std::slice::from_ref(provider), say)?;
+            .load_for(std::slice::from_ref(provider), events)?;
         let walk = Walk {
             analysis,
             runtime: &runtime,
@@ -92,7 +92,7 @@ impl<'a> Calibrated<'a> {
             Some(path) => Stats::open(path, analysis)?,
             None => {
                 let all: Vec<&Layer> = layers.iter().collect();
-                let stats = Stats::measure(&walk, &all, progress)?;
+                let stats = Stats::measure(&walk, &all, events)?;
                 if let Some(path) = &options.stats {
                     stats.save(path)?;
                 }
@@ -150,20 +150,15 @@ impl<'a> Calibrated<'a> {
         &self,
         analysis: &Analysis,
         settings: &Settings,
-        progress: &mut dyn FnMut(usize, usize),
+        events: &mut dyn Events,
     ) -> Result<Vec<Vec<f64>>> {
         match settings.criterion.needs() {
             Needs::Weights => scores(analysis, settings.criterion, settings.seed),
-            Needs::Runs => loss_scores(&self.outputs(analysis), progress),
+            Needs::Runs => loss_scores(&self.outputs(analysis), events),
             Needs::Statistics => {
                 let layers: Vec<&Layer> = self.layers.iter().collect();
-                let known = calibrated_scores(
-                    analysis,
-                    &layers,
-                    settings.criterion,
-                    &self.stats,
-                    progress,
-                )?;
+                let known =
+                    calibrated_scores(analysis, &layers, settings.criterion, &self.stats, events)?;
                 let fallback = scores(analysis, Criterion::L2, settings.seed)?;
                 let pairs = known.into_iter().zip(fallback);
                 Ok(pairs.map(|(known, other)| known.unwrap_or(other)).collect())
@@ -172,12 +167,8 @@ impl<'a> Calibrated<'a> {
     }
 
     /// By dimension what its sizes cost at the outputs, where the scope wants to know; else nothing.
-    pub(super) fn curves(
-        &self,
-        ranking: &Ranking,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Vec<Curve>> {
-        curves(&self.outputs(ranking.analysis()), ranking, progress)
+    pub(super) fn curves(&self, ranking: &Ranking, events: &mut dyn Events) -> Result<Vec<Curve>> {
+        curves(&self.outputs(ranking.analysis()), ranking, events)
     }
 
     fn outputs<'b>(&'b self, analysis: &'b Analysis) -> Outputs<'b> {
@@ -197,7 +188,7 @@ impl<'a> Calibrated<'a> {
         analysis: &Analysis,
         plan: &Plan,
         sliced: &Model,
-        progress: &mut dyn FnMut(usize, usize),
+        events: &mut dyn Events,
     ) -> Result<Repaired> {
         let graph = Graph::new(&sliced.clone().settled())?;
         let pruned = Analysis::of_edit(graph, analysis);
@@ -208,7 +199,7 @@ impl<'a> Calibrated<'a> {
             provider: self.options.provider.clone(),
             data: &self.data,
         };
-        let recovered = recover(analysis, plan, &pruned, &context, progress)?;
+        let recovered = recover(analysis, plan, &pruned, &context, events)?;
         let edited = recovered.applied(analysis)?;
         let model = rewrite::prune(&edited, plan)?;
         let outputs = self.outputs(analysis);

@@ -10,6 +10,7 @@ use crate::data::unread_outputs;
 use crate::dead::{Dead, dead_channels};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::graph::Graph;
 use crate::onnx::Model;
 use crate::plan::{Decision, Plan, Selection, Settings};
@@ -148,7 +149,7 @@ pub struct DeadOptions {
 }
 
 /// Removes the dead channels of the model at `path`, without loss: the result is proven to compute the same.
-/// `say` gets a line when something changes the machine.
+/// `events` hears a line when something changes the machine.
 ///
 /// # Errors
 /// A bad model; no dead channel; a failed verification; an output that cannot be written. In all cases no
@@ -156,7 +157,7 @@ pub struct DeadOptions {
 pub fn prune_dead(
     path: &Path,
     options: &DeadOptions,
-    say: &mut dyn FnMut(&str),
+    events: &mut dyn Events,
 ) -> Result<PruneReport> {
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
@@ -166,7 +167,7 @@ pub fn prune_dead(
     };
     files.check(&model, options.overwrite)?;
     let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
-    let runtime = options.runtime.load(say)?;
+    let runtime = options.runtime.load(events)?;
     let mut cleared = watch.stage("rewrite", || without_dead_channels(&analysis, &runtime))?;
     let verification = watch.stage("verify", || verify(&analysis, &cleared, &runtime))?;
     let mut report = PruneReport {

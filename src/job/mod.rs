@@ -23,6 +23,7 @@ use crate::data::DataSource;
 use crate::dimensions::{Analysis, InputSizes};
 use crate::engine::observed;
 use crate::error::Result;
+use crate::events::Events;
 use crate::graph::Graph;
 use crate::onnx::Model;
 use crate::rewrite::hold_stale;
@@ -55,15 +56,15 @@ impl RuntimeOptions {
     ///
     /// # Errors
     /// There is none that can be used.
-    pub fn load(&self, say: &mut dyn FnMut(&str)) -> Result<Runtime> {
-        self.load_for(&[], say)
+    pub fn load(&self, events: &mut dyn Events) -> Result<Runtime> {
+        self.load_for(&[], events)
     }
 
     /// As [`RuntimeOptions::load`], with a build that has these providers where one is installed.
     ///
     /// # Errors
     /// There is none that can be used.
-    pub fn load_for(&self, providers: &[Provider], say: &mut dyn FnMut(&str)) -> Result<Runtime> {
+    pub fn load_for(&self, providers: &[Provider], events: &mut dyn Events) -> Result<Runtime> {
         let cuda = providers.iter().any(Provider::needs_cuda);
         let preferred: &[Package] = if cuda { &[Package::Cuda] } else { &[] };
         let library = self.library.as_deref();
@@ -71,7 +72,7 @@ impl RuntimeOptions {
             library,
             preferred,
             self.offline,
-            say,
+            events,
         )?)
     }
 }

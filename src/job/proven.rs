@@ -5,6 +5,7 @@ use super::calibrated::{Calibrated, Repaired};
 use super::watch::Watch;
 use crate::dimensions::Analysis;
 use crate::error::Result;
+use crate::events::Events;
 use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::report::RecoveryRow;
@@ -36,8 +37,7 @@ pub(super) struct Proven {
 /// What a run tells while it works.
 pub(super) struct Voice<'a> {
     pub(super) watch: &'a mut Watch,
-    pub(super) say: &'a mut dyn FnMut(&str),
-    pub(super) progress: &'a mut dyn FnMut(usize, usize),
+    pub(super) events: &'a mut dyn Events,
 }
 
 impl Maker<'_> {
@@ -57,8 +57,10 @@ impl Maker<'_> {
         if self.strict || !is_of_the_plan(&fault) {
             return Err(fault);
         }
-        (voice.say)(&format!("{fault}; looking for what is at fault"));
-        let runtime = options.load(voice.say)?;
+        voice
+            .events
+            .say(&format!("{fault}; looking for what is at fault"));
+        let runtime = options.load(voice.events)?;
         let prove = |parts: &[usize]| self.prove(&plan.only(self.analysis, parts), &runtime);
         // What does not run before anything is pruned is no dimension's fault.
         if prove(&[]).is_err() {
@@ -119,15 +121,11 @@ impl Maker<'_> {
         calibrated: Option<&Calibrated>,
         voice: &mut Voice,
     ) -> Result<Proven> {
-        let Voice {
-            watch,
-            say,
-            progress,
-        } = voice;
+        let Voice { watch, events } = voice;
         let mut model = watch.stage("rewrite", || rewrite::prune(self.analysis, plan))?;
         let (mut recovery, mut recovered) = (None, None);
         if let Some(calibrated) = calibrated.filter(|of| of.recovers()) {
-            let recover = || calibrated.recover(self.analysis, plan, &model, *progress);
+            let recover = || calibrated.recover(self.analysis, plan, &model, *events);
             let repaired: Repaired = watch.stage("recover", recover)?;
             if repaired.row.kept {
                 model = repaired.model;
@@ -139,7 +137,7 @@ impl Maker<'_> {
         let verification = match self.proof {
             Proof::Skipped => None,
             Proof::Required(runtime) => {
-                let verify = || verify(reference, plan, &model, &runtime.load(*say)?);
+                let verify = || verify(reference, plan, &model, &runtime.load(*events)?);
                 Some(watch.stage("verify", verify)?)
             }
         };
@@ -173,6 +171,7 @@ mod tests {
     use crate::criteria::{Criterion, scores};
     use crate::dimensions::InputSizes;
     use crate::error::Error;
+    use crate::events::Silent;
     use crate::graph::Graph;
     use crate::job::RuntimeOptions;
     use crate::plan::Settings;
@@ -201,8 +200,7 @@ mod tests {
         };
         let mut voice = Voice {
             watch: &mut Watch::default(),
-            say: &mut |_| {},
-            progress: &mut |_, _| {},
+            events: &mut Silent,
         };
         maker.make(plan, &mut voice)
     }

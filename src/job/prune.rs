@@ -14,6 +14,7 @@ use crate::axes::Kept;
 use crate::data::unread_outputs;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::files;
 use crate::onnx::Model;
 use crate::plan::{CostBudget, Decision, Plan, Platform, RoundTo, Selection, Settings};
@@ -94,25 +95,20 @@ impl PruneOptions {
     }
 }
 
-/// Prunes the model at `path`. `say` gets a line when something takes long or changes the machine;
-/// `progress` gets what is done and the whole of each step that takes long.
+/// Prunes the model at `path`. `events` hears a line when something takes long or changes the machine, and
+/// what is done and the whole of each step that takes long.
 ///
 /// # Errors
 /// A bad model, plan, data or argument; nothing to prune; a failed verification; an output that cannot be written.
 /// In all cases no output is left.
-pub fn prune(
-    path: &Path,
-    options: &PruneOptions,
-    say: &mut dyn FnMut(&str),
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<PruneReport> {
+pub fn prune(path: &Path, options: &PruneOptions, events: &mut dyn Events) -> Result<PruneReport> {
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     let output = options.output.as_deref();
     options.files().check(&model, options.overwrite)?;
     let analysis = watch.stage("type", || {
         let load = &mut || match options.runtime() {
-            Some(runtime) => runtime.load(say).ok(),
+            Some(runtime) => runtime.load(events).ok(),
             None => installed(),
         };
         analyse_in(&model, &options.sizes, &options.sample_axes, load)
@@ -120,14 +116,12 @@ pub fn prune(
     let calibrated = match &options.calibration {
         None => None,
         Some(calibration) => {
-            let open = || Calibrated::open(&analysis, calibration, say, progress);
+            let open = || Calibrated::open(&analysis, calibration, events);
             Some(watch.stage("calibrate", open)?)
         }
     };
     let calibrated = calibrated.as_ref();
-    let (plan, rows) = watch.stage("plan", || {
-        plan(&analysis, options, calibrated, say, progress)
-    })?;
+    let (plan, rows) = watch.stage("plan", || plan(&analysis, options, calibrated, events))?;
     let kept = plan.kept(&analysis)?;
     let mut report = PruneReport {
         schema: SCHEMA,
@@ -164,8 +158,7 @@ pub fn prune(
         };
         let mut voice = Voice {
             watch: &mut watch,
-            say,
-            progress,
+            events,
         };
         let proven = maker.make(&plan, &mut voice)?;
         report.note(&analysis, &proven)?;
@@ -197,7 +190,15 @@ pub fn prune(
         files::persist(file, target)?;
     }
     if let (Some(output), Some(runtime)) = (output, &options.bench) {
-        let compare = || compare([path, output], &analysis, &options.shapes(), runtime, say);
+        let compare = || {
+            compare(
+                [path, output],
+                &analysis,
+                &options.shapes(),
+                runtime,
+                events,
+            )
+        };
         report.benchmark = watch.stage("bench", compare);
     }
     report.stages = watch.stages;
@@ -216,8 +217,7 @@ fn plan(
     analysis: &Analysis,
     options: &PruneOptions,
     calibrated: Option<&Calibrated>,
-    say: &mut dyn FnMut(&str),
-    progress: &mut dyn FnMut(usize, usize),
+    events: &mut dyn Events,
 ) -> Result<(Plan, Vec<PlannedRow>)> {
     match &options.source {
         Source::Plan(path) => {
@@ -235,7 +235,7 @@ fn plan(
                 calibrated,
                 options: options.calibration.as_ref(),
             };
-            let (plan, selection) = planner.plan(say, progress)?;
+            let (plan, selection) = planner.plan(events)?;
             if selection.pruned().next().is_none() {
                 let blocked = obstacles(analysis, &selection);
                 return Err(Error::NothingToPrune { blocked });

@@ -6,6 +6,7 @@ use super::calibrated::{Calibrated, PruneCalibration};
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
 use crate::error::Result;
+use crate::events::Events;
 use crate::graph::Graph;
 use crate::plan::{CostBudget, Plan, Scope, Selection, Settings};
 use crate::rewrite;
@@ -21,18 +22,14 @@ pub(super) struct Planner<'a> {
 
 impl Planner<'_> {
     /// The plan after all rounds, with the selection that it comes from.
-    pub(super) fn plan(
-        &self,
-        say: &mut dyn FnMut(&str),
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<(Plan, Selection)> {
+    pub(super) fn plan(&self, events: &mut dyn Events) -> Result<(Plan, Selection)> {
         let rounds = self.settings.iterations.max(1);
-        let mut scores = self.scores(self.analysis, self.calibrated, progress)?;
+        let mut scores = self.scores(self.analysis, self.calibrated, events)?;
         for round in 1..rounds {
-            let (plan, _) = self.round(round as f64 / rounds as f64, &scores, progress)?;
-            scores = self.scores_after(&plan, &scores, say, progress)?;
+            let (plan, _) = self.round(round as f64 / rounds as f64, &scores, events)?;
+            scores = self.scores_after(&plan, &scores, events)?;
         }
-        self.round(1.0, &scores, progress)
+        self.round(1.0, &scores, events)
     }
 
     /// The plan of a round that has come this far, from 0 to 1.
@@ -40,12 +37,12 @@ impl Planner<'_> {
         &self,
         done: f64,
         scores: &[Vec<f64>],
-        progress: &mut dyn FnMut(usize, usize),
+        events: &mut dyn Events,
     ) -> Result<(Plan, Selection)> {
         let settings = self.share(done);
         let ranking = Ranking::new(self.analysis, scores, &settings)?;
         let curves = match (settings.scope, self.calibrated) {
-            (Scope::Allocated, Some(calibrated)) => calibrated.curves(&ranking, progress)?,
+            (Scope::Allocated, Some(calibrated)) => calibrated.curves(&ranking, events)?,
             _ => Vec::new(),
         };
         let selection = ranking.select(&curves)?;
@@ -70,10 +67,10 @@ impl Planner<'_> {
         &self,
         analysis: &Analysis,
         calibrated: Option<&Calibrated>,
-        progress: &mut dyn FnMut(usize, usize),
+        events: &mut dyn Events,
     ) -> Result<Vec<Vec<f64>>> {
         match calibrated {
-            Some(calibrated) => calibrated.scores(analysis, self.settings, progress),
+            Some(calibrated) => calibrated.scores(analysis, self.settings, events),
             None => scores(analysis, self.settings.criterion, self.settings.seed),
         }
     }
@@ -83,12 +80,11 @@ impl Planner<'_> {
         &self,
         plan: &Plan,
         before: &[Vec<f64>],
-        say: &mut dyn FnMut(&str),
-        progress: &mut dyn FnMut(usize, usize),
+        events: &mut dyn Events,
     ) -> Result<Vec<Vec<f64>>> {
         let mut left = rewrite::prune(self.analysis, plan)?;
         if let Some(calibrated) = self.calibrated.filter(|of| of.recovers()) {
-            let repaired = calibrated.recover(self.analysis, plan, &left, progress)?;
+            let repaired = calibrated.recover(self.analysis, plan, &left, events)?;
             if repaired.row.kept {
                 left = repaired.model;
             }
@@ -100,10 +96,10 @@ impl Planner<'_> {
             ..options.clone()
         });
         let calibrated = match &options {
-            Some(options) => Some(Calibrated::open(&left, options, say, progress)?),
+            Some(options) => Some(Calibrated::open(&left, options, events)?),
             None => None,
         };
-        let now = self.scores(&left, calibrated.as_ref(), progress)?;
+        let now = self.scores(&left, calibrated.as_ref(), events)?;
         let by_name: HashMap<&str, &Vec<f64>> = left
             .dimensions()
             .iter()

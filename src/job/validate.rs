@@ -9,6 +9,7 @@ use super::{RuntimeOptions, analyse_with};
 use crate::benchmark::Repetitions;
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::onnx::Model;
 use crate::report::ValidationReport;
 use crate::runtime::{Provider, Runtime};
@@ -54,7 +55,7 @@ pub struct Validated {
     pub fault: Option<Error>,
 }
 
-/// Compares the model at `candidate` with the one at `reference`. `progress` gets samples done and in all.
+/// Compares the model at `candidate` with the one at `reference`. `events` hears of samples done and in all.
 ///
 /// # Errors
 /// Bad models or data, models with different signatures, or no onnxruntime. An unavailable provider and a
@@ -63,8 +64,7 @@ pub fn validate(
     reference: &Path,
     candidate: &Path,
     options: &ValidateOptions,
-    say: &mut dyn FnMut(&str),
-    progress: &mut dyn FnMut(usize, usize),
+    events: &mut dyn Events,
 ) -> Result<Validated> {
     let start = Instant::now();
     let analysis = analyse_with(
@@ -77,7 +77,7 @@ pub fn validate(
         true => vec![Provider::Cuda { device: 0 }],
         false => options.providers.clone(),
     };
-    let runtime = options.runtime.load_for(&wanted, say)?;
+    let runtime = options.runtime.load_for(&wanted, events)?;
     let models = Models {
         reference,
         candidate,
@@ -107,7 +107,7 @@ pub fn validate(
     let mut done = 0;
     let mut count = |samples: usize| {
         done += samples;
-        progress(done, total);
+        events.progress("compare", done, total);
     };
     let (providers, busy) = parity(&runtime, &models, on_cpu, &data, &settings, &mut count)?;
     let speedups = speedups(&runtime, &models, &data, &settings, options, &providers)?;

@@ -16,6 +16,7 @@ use crate::engine::{
     Changes, Columns, Copies, Cutting, Pass, Probe, Rows, Segment, Spill, Stages, Taps, needs,
 };
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::graph::{NodeId, ValueId};
 use crate::layers::Layer;
 use crate::onnx::ElementType;
@@ -55,17 +56,12 @@ impl Lockstep<'_> {
     ///
     /// # Errors
     /// Unreadable data, a provider that refuses the model, sums that are no numbers, or a failure of `solve`.
-    pub(crate) fn run(
-        &self,
-        units: &[Unit],
-        solve: Solve,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<()> {
+    pub(crate) fn run(&self, units: &[Unit], solve: Solve, events: &mut dyn Events) -> Result<()> {
         let stages = self.stages(units);
         let mut changes = Changes::new();
         let mut waiting = Spill::new()?;
         for (number, measured) in stages.measured.iter().enumerate() {
-            progress(number, stages.measured.len());
+            events.progress("recover", number, stages.measured.len());
             let mut next = Spill::new()?;
             let mut stage = Front {
                 lockstep: self,
@@ -80,7 +76,7 @@ impl Lockstep<'_> {
             changes.extend(changed);
             waiting = next;
         }
-        progress(stages.measured.len(), stages.measured.len());
+        events.progress("recover", stages.measured.len(), stages.measured.len());
         Ok(())
     }
 

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::DataSet;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::graph::{Graph, ValueId};
 use crate::layers::Addition;
 use crate::layers::{Layer, Layers};
@@ -122,7 +123,7 @@ pub(crate) fn recover(
     plan: &Plan,
     pruned: &Analysis,
     context: &Context,
-    progress: &mut dyn FnMut(usize, usize),
+    events: &mut dyn Events,
 ) -> Result<Recovered> {
     let dense_layers = all_layers(analysis);
     let (explicit, biases) = Biases::explicit(pruned)?;
@@ -159,7 +160,7 @@ pub(crate) fn recover(
     lockstep.run(
         &units,
         &mut |evidence, front| solver.solve(evidence, front),
-        progress,
+        events,
     )?;
     let mut recovered = solver.finish();
     recovered.layers.extend(

@@ -18,6 +18,9 @@ struct Patch {
     more: i64,
 }
 
+/// A number of a patch.
+type Number = fn(&Patch) -> i64;
+
 impl Patch {
     const NONE: Patch = Patch {
         less: 0,
@@ -188,7 +191,7 @@ impl ShapeRewriter<'_> {
         (element, dims): (ElementType, &[usize]),
         patches: &[Patch],
     ) -> String {
-        let steps: [(&str, &str, i64, fn(&Patch) -> i64); 4] = [
+        let steps: [(&str, &str, i64, Number); 4] = [
             ("Sub", "less", 0, |patch| patch.less),
             ("Mul", "times", 1, |patch| patch.times),
             ("Div", "by", 1, |patch| patch.by),

@@ -13,13 +13,14 @@ use tempfile::TempDir;
 use super::library::{Library, PATH_VARIABLE, PYTHONS, Source};
 use super::packages::{Package, wheel_for};
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::files;
 
 /// Installs a package into the cache, unless it is there. Says what it does in one line.
 ///
 /// # Errors
 /// No wheel for this system, no Python with pip, no network, a wrong hash, or an unwritable cache.
-pub fn install(package: Package, say: &mut dyn FnMut(&str)) -> Result<Library> {
+pub fn install(package: Package, events: &mut dyn Events) -> Result<Library> {
     let target = package.target()?;
     let library = Library {
         path: target.clone(),
@@ -41,7 +42,7 @@ pub fn install(package: Package, say: &mut dyn FnMut(&str)) -> Result<Library> {
         return Ok(library);
     }
     let (name, version) = package.requirement();
-    say(&format!(
+    events.say(&format!(
         "installing {name} {version} into {} (once)",
         folder.display()
     ));
@@ -159,7 +160,7 @@ impl Library {
         given: Option<&Path>,
         preferred: &[Package],
         offline: bool,
-        say: &mut dyn FnMut(&str),
+        events: &mut dyn Events,
     ) -> Result<Library> {
         if let Some(library) = Library::find(given, preferred)? {
             return Ok(library);
@@ -172,6 +173,6 @@ impl Library {
                 ),
             });
         }
-        install(Package::Cpu, say)
+        install(Package::Cpu, events)
     }
 }

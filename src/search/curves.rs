@@ -10,6 +10,7 @@ use super::outputs::{LEAST_SAMPLES, Outputs};
 use super::select::Ranking;
 use crate::dimensions::DimensionId;
 use crate::error::Result;
+use crate::events::Events;
 use crate::metrics::divergence;
 use crate::recover::fold_dimension;
 use crate::rewrite::prune_to;
@@ -25,7 +26,7 @@ const MOST_MODELS: usize = 320;
 pub(crate) fn curves(
     runs: &Outputs,
     ranking: &Ranking,
-    progress: &mut dyn FnMut(usize, usize),
+    events: &mut dyn Events,
 ) -> Result<Vec<Curve>> {
     let dimensions = runs.analysis.dimensions();
     let levels = |steps: usize| -> Vec<Vec<(usize, Vec<u32>)>> {
@@ -67,7 +68,7 @@ pub(crate) fn curves(
             })?;
             curve.push((size, sum / rows.max(1) as f64));
             done += 1;
-            progress(done, total);
+            events.progress("search", done, total);
         }
         out.push(curve);
     }

@@ -9,6 +9,7 @@ use super::outputs::{Outputs, Tensors};
 use crate::data::Labels;
 use crate::dimensions::Dimension;
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::metrics::{Logs, divergence};
 use crate::rewrite::instrument;
 use crate::runtime::Tensor;
@@ -25,10 +26,7 @@ struct Sample {
 ///
 /// # Errors
 /// Data that cannot be read, labels that do not fit the outputs, or a provider that refuses the model.
-pub(crate) fn loss_scores(
-    runs: &Outputs,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<Vec<Vec<f64>>> {
+pub(crate) fn loss_scores(runs: &Outputs, events: &mut dyn Events) -> Result<Vec<Vec<f64>>> {
     let dimensions = runs.analysis.dimensions();
     let total = dimensions.iter().map(|d| d.size).sum::<usize>();
     let samples = samples(runs, runs.affordable(total))?;
@@ -37,7 +35,7 @@ pub(crate) fn loss_scores(
     for dimension in dimensions {
         let mut count = || {
             done += 1;
-            progress(done, total);
+            events.progress("score", done, total);
         };
         out.push(scores(runs, dimension, &samples, &mut count)?);
     }

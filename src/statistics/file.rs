@@ -18,6 +18,7 @@ use super::{Statistic, Statistics, Walk};
 use crate::algebra::from_rows;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::files;
 use crate::layers::Layer;
 
@@ -135,7 +136,7 @@ impl Stats {
     pub(crate) fn measure(
         walk: &Walk,
         layers: &[&Layer],
-        progress: &mut dyn FnMut(usize, usize),
+        events: &mut dyn Events,
     ) -> Result<Stats> {
         let size = |layer: &&Layer| layer.batches() * layer.columns() * layer.columns();
         let walk = Walk {
@@ -158,7 +159,7 @@ impl Stats {
                 collected.push_layer(layers[place], &mut statistics)?;
                 Ok(None)
             },
-            progress,
+            events,
         )?;
         let facts = HashMap::from([
             (VERSION.0.to_owned(), VERSION.1.to_owned()),

@@ -11,6 +11,7 @@ use crate::engine::{
     Changes, Copies, Cutting, Pass, Probe, Segment, Spill, Stages, Taps, Waiting, needs,
 };
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::graph::NodeId;
 use crate::layers::Layer;
 use crate::onnx::ElementType;
@@ -73,7 +74,7 @@ struct Tap {
 
 impl Walk<'_> {
     /// Measures all `layers` and calls `each` once for every one, in the order in which they run; what it
-    /// returns takes the place of the layer's weights from then on. `progress` gets batches done and to do.
+    /// returns takes the place of the layer's weights from then on. `events` hears of batches done and to do.
     ///
     /// # Errors
     /// Unreadable data, a provider that refuses the model, statistics that are no numbers, or a failure of
@@ -83,7 +84,7 @@ impl Walk<'_> {
         layers: &[&Layer],
         wanted: &[Statistic],
         each: Each,
-        progress: &mut dyn FnMut(usize, usize),
+        events: &mut dyn Events,
     ) -> Result<()> {
         let uses: Vec<Use> = layers
             .iter()
@@ -114,7 +115,7 @@ impl Walk<'_> {
             let (segment, taps) = self.segment(&cut, number, &waiting.waiting(), &uses, wanted);
             let mut next = Spill::new()?;
             let before = number * self.data.batches();
-            let mut count = |batch: usize| progress(before + batch, total);
+            let mut count = |batch: usize| events.progress("measure", before + batch, total);
             let found = self.measure(&segment, &taps, &mut waiting, &mut next, &mut count)?;
             uses.iter().for_each(|of| missing[of.place] -= 1);
             let mut places: Vec<usize> = uses.iter().map(|of| of.place).collect();

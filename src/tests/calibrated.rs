@@ -11,6 +11,7 @@ use crate::axes::{Kept, Type};
 use crate::criteria::{Criterion, calibrated_scores};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::{Analysis, Meter, Totals};
+use crate::events::Silent;
 use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model};
 use crate::plan::{Cost, CostBudget, Decision, RoundTo, Scope, Settings};
@@ -35,7 +36,7 @@ fn stats(analysis: &Analysis, layers: &[&Layer]) -> Stats {
         data: &data,
         in_order: false,
     };
-    Stats::measure(&walk, layers, &mut |_, _| {}).expect("statistics")
+    Stats::measure(&walk, layers, &mut Silent).expect("statistics")
 }
 
 fn perceptron() -> Builder {
@@ -123,7 +124,7 @@ fn brain_surgery_finds_the_errors_that_solving_each_subset_gives() {
     let layers = Layers::of(&analysis).layers;
     let layers: Vec<&Layer> = layers.iter().collect();
     let stats = stats(&analysis, &layers);
-    let scores = calibrated_scores(&analysis, &layers, Criterion::Obs, &stats, &mut |_, _| {});
+    let scores = calibrated_scores(&analysis, &layers, Criterion::Obs, &stats, &mut Silent);
     let scores = scores.expect("scores").remove(0).expect("a reader");
     let reader = layers
         .iter()
@@ -176,7 +177,7 @@ fn every_calibrated_criterion_scores_what_is_read() {
         Criterion::ActVar,
         Criterion::ActZero,
     ] {
-        let scores = calibrated_scores(&analysis, &layers, criterion, &stats, &mut |_, _| {});
+        let scores = calibrated_scores(&analysis, &layers, criterion, &stats, &mut Silent);
         let scores = scores.expect("scores").remove(0).expect("a reader");
         assert!(
             scores

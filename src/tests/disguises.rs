@@ -10,6 +10,7 @@ use super::builder::analyse;
 use super::rules::runtime;
 use crate::criteria::Criterion;
 use crate::data::DataSource;
+use crate::events::Silent;
 use crate::job::{
     self, Calibration, MaskOptions, MaskSource, Overwrite, Proof, PruneCalibration, PruneOptions,
     RuntimeOptions, Source, Store,
@@ -194,7 +195,7 @@ fn pruned(model: &Path, calibrated: bool) -> Result {
         strict: false,
         overwrite: Overwrite::Allowed,
     };
-    job::prune(model, &options, &mut |_| {}, &mut |_, _| {}).expect("it is pruned");
+    job::prune(model, &options, &mut Silent).expect("it is pruned");
     let plan = Plan::load(&plan).expect("a plan");
     Result {
         kept: plan
@@ -228,7 +229,7 @@ fn masked(model: &Path) -> Result {
         sample_axes: Vec::new(),
         overwrite: Overwrite::Allowed,
     };
-    job::mask(model, &options, &mut |_| {}, &mut |_, _| {}).expect("it is masked");
+    job::mask(model, &options, &mut Silent).expect("it is masked");
     Result {
         kept: Vec::new(),
         weights: weights(&output),

@@ -5,6 +5,7 @@ use super::builder::{Builder, Size, Value, analyse, noise};
 use super::rules::runtime;
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
+use crate::events::Silent;
 use crate::layers::{Layer, Layers};
 use crate::masks::Weights;
 use crate::onnx::{ElementType, Model};
@@ -43,7 +44,7 @@ fn measure(
         out[place] = statistics;
         Ok(each(place))
     };
-    walk.run(layers, &[wanted], &mut keep, &mut |_, _| {})
+    walk.run(layers, &[wanted], &mut keep, &mut Silent)
         .expect("calibration");
     out
 }

@@ -5,6 +5,7 @@ use super::builder::{Builder, Size, analyse, floats, noise};
 use super::rules::runtime;
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
+use crate::events::Silent;
 use crate::layers::{Layer, Layers};
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, Model, to_f32};
@@ -104,7 +105,7 @@ fn errors(model: &Model, names: &[&str], recovery: Recovery) -> (f64, f64, Recov
         data: &data,
         in_order: false,
     };
-    let stats = Stats::measure(&walk, &layers, &mut |_, _| {}).expect("statistics");
+    let stats = Stats::measure(&walk, &layers, &mut Silent).expect("statistics");
     let plan = halved(&analysis, names);
     let sliced = prune(&analysis, &plan).expect("a pruned model");
     let context = Context {
@@ -115,7 +116,7 @@ fn errors(model: &Model, names: &[&str], recovery: Recovery) -> (f64, f64, Recov
         data: &data,
     };
     let pruned = analyse(&sliced.clone().settled());
-    let recovered = recover(&analysis, &plan, &pruned, &context, &mut |_, _| {}).expect("recovery");
+    let recovered = recover(&analysis, &plan, &pruned, &context, &mut Silent).expect("recovery");
     let edited = recovered.applied(&analysis).expect("an edited model");
     let repaired = prune(&edited, &plan).expect("a recovered model");
     let dense = outputs(model, &data);

@@ -5,6 +5,7 @@ use super::choose::{Found, Masked};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::layers::Layer;
 use crate::masks::{Chosen, DAMPING, MaskSettings, Scope, Solved, WeightCriterion, bits, solve};
 use crate::onnx::packed;
@@ -19,7 +20,7 @@ pub(super) fn calibrated(
     settings: &MaskSettings,
     calibration: &Calibration,
     found: &mut Found,
-    (say, progress): (&mut dyn FnMut(&str), &mut dyn FnMut(usize, usize)),
+    events: &mut dyn Events,
 ) -> Result<()> {
     let solved = settings.criterion == WeightCriterion::Sparsegpt;
     let sequential = calibration.sequential.unwrap_or(solved);
@@ -42,7 +43,7 @@ pub(super) fn calibrated(
     let provider = &calibration.provider;
     let runtime = calibration
         .runtime
-        .load_for(std::slice::from_ref(provider), say)?;
+        .load_for(std::slice::from_ref(provider), events)?;
     let walk = Walk {
         analysis,
         runtime: &runtime,
@@ -72,7 +73,7 @@ pub(super) fn calibrated(
         false => Statistic::Squares,
     };
     let mut each = |place: usize, statistics: Statistics| masking.mask(place, statistics);
-    walk.run(&layers, &[wanted], &mut each, progress)?;
+    walk.run(&layers, &[wanted], &mut each, events)?;
     found.masked.extend(masking.finish()?);
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::calibrate::calibrated;
 use super::{Calibration, left_rows};
 use crate::dimensions::Analysis;
 use crate::error::Result;
+use crate::events::Events;
 use crate::layers::{Layer, Layers};
 use crate::masks::{Mask, MaskSettings, Weights, choose, read_masks};
 use crate::report::{CalibrationRow, LeftRow};
@@ -92,8 +93,7 @@ pub(super) fn by_settings(
     analysis: &Analysis,
     settings: &MaskSettings,
     calibration: &Calibration,
-    say: &mut dyn FnMut(&str),
-    progress: &mut dyn FnMut(usize, usize),
+    events: &mut dyn Events,
 ) -> Result<Found> {
     let mut chosen = choose(analysis, settings)?;
     let mut found = Found {
@@ -103,15 +103,7 @@ pub(super) fn by_settings(
         warnings: Vec::new(),
     };
     if settings.criterion.is_calibrated() {
-        let listeners = (say, progress);
-        calibrated(
-            analysis,
-            &chosen,
-            settings,
-            calibration,
-            &mut found,
-            listeners,
-        )?;
+        calibrated(analysis, &chosen, settings, calibration, &mut found, events)?;
     } else {
         let masks = chosen.masks(settings, &[])?;
         for (place, mask) in masks.into_iter().enumerate() {

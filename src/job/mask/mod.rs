@@ -13,6 +13,7 @@ use super::{Overwrite, Proof, RuntimeOptions, analyse_with, data_path, written_b
 use crate::data::DataSource;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::files;
 use crate::masks::{MaskSettings, Pattern, tensor_core_obstacle, write_masks};
 use crate::metrics::OutputDeviation;
@@ -84,10 +85,11 @@ pub struct MaskOptions {
     pub overwrite: Overwrite,
 }
 
-/// Masks the model at `path`. `say` gets a line when something changes the machine; `progress` gets what is
+/// Masks the model at `path`. `events` hears a line when something changes the machine, and what is
 /// done and the whole while calibrating.
 ///
 /// ```
+/// use secateur::Silent;
 /// use secateur::data::DataSource;
 /// use secateur::job::{Calibration, MaskOptions, MaskSource, Overwrite, Proof, RuntimeOptions, Store, mask};
 /// use secateur::masks::{MaskSettings, WeightCriterion};
@@ -115,7 +117,7 @@ pub struct MaskOptions {
 ///     overwrite: Overwrite::Refused,
 /// };
 /// let model = "fixtures/trained/lenet_mnist.onnx".as_ref();
-/// let report = mask(model, &options, &mut |_| {}, &mut |_, _| {})?;
+/// let report = mask(model, &options, &mut Silent)?;
 /// assert_eq!(report.zeros_after, report.weights / 2);
 /// # Ok(())
 /// # }
@@ -124,12 +126,7 @@ pub struct MaskOptions {
 /// # Errors
 /// A bad model, mask file, data or argument; nothing to mask; an output that cannot be written. In all cases
 /// no output is left.
-pub fn mask(
-    path: &Path,
-    options: &MaskOptions,
-    say: &mut dyn FnMut(&str),
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<MaskReport> {
+pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Result<MaskReport> {
     if let MaskSource::Settings(settings) = &options.source {
         settings.check()?;
     }
@@ -151,7 +148,7 @@ pub fn mask(
     })?;
     let found = watch.stage("mask", || match &options.source {
         MaskSource::Settings(settings) => {
-            choose::by_settings(&analysis, settings, &options.calibration, say, progress)
+            choose::by_settings(&analysis, settings, &options.calibration, events)
         }
         MaskSource::File(path) => choose::by_file(&analysis, path),
     })?;
@@ -194,7 +191,7 @@ pub fn mask(
         if options.store == Store::Sparse {
             let (sparse, stored) = watch.stage("store", || store_sparse(&masked))?;
             report.verification = watch.stage("verify", || {
-                prove(&analysis, &masked, &sparse, options, say)
+                prove(&analysis, &masked, &sparse, options, events)
             })?;
             note_storage(stored, &mut report);
             masked = sparse;
@@ -234,12 +231,12 @@ fn prove(
     dense: &Model,
     sparse: &Model,
     options: &MaskOptions,
-    say: &mut dyn FnMut(&str),
+    events: &mut dyn Events,
 ) -> Result<Option<Vec<OutputDeviation>>> {
     let Proof::Required(runtime) = &options.proof else {
         return Ok(None);
     };
-    let runtime = runtime.load(say)?;
+    let runtime = runtime.load(events)?;
     let what = "the densely stored model";
     verify_equal(analysis, dense, sparse, what, 0.0, &runtime).map(Some)
 }

@@ -67,8 +67,8 @@ fn dft(op: &mut Typing, axis_is_input: bool) -> Ruling {
             out[place] = axis(op, 0, place, size);
         }
         None => {
-            for place in 0..last {
-                out[place] = axis(op, 0, place, None);
+            for (place, ty) in out.iter_mut().enumerate().take(last) {
+                *ty = axis(op, 0, place, None);
             }
         }
     }

@@ -122,8 +122,8 @@ fn unpool(op: &mut Typing) -> Ruling {
         Some(sizes) => output(op, 0, sizes),
         None => {
             let mut out = x.clone();
-            for place in 2..x.len() {
-                out[place] = axis(op, 0, place, None);
+            for (place, ty) in out.iter_mut().enumerate().skip(2) {
+                *ty = axis(op, 0, place, None);
             }
             op.output(0, out);
         }
