@@ -1,17 +1,13 @@
 //! Sizes of axes: numbers where they are known, polynomials over symbols where they are dynamic.
 //!
-//! Two sizes are the same only if their polynomials are; what is not polynomial (rounded divisions, minima)
-//! becomes a symbol of its own that remembers its definition, so that equal computations give equal sizes
-//! and every size can be evaluated once the inputs' sizes are chosen.
+//! Two sizes are the same only if their polynomials are.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
-use super::expression;
-
-/// A symbol of a [`Symbols`] table.
+/// A symbol of a table of symbols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Symbol(u32);
+pub(crate) struct Symbol(pub(super) u32);
 
 /// Terms that a size can have; longer ones are not computable.
 const MAX_TERMS: usize = 128;
@@ -20,7 +16,7 @@ const MAX_DEGREE: usize = 32;
 
 /// Product of symbols, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Monomial(Vec<Symbol>);
+pub(crate) struct Monomial(pub(super) Vec<Symbol>);
 
 /// By degree, then by symbols: an order that multiplication keeps.
 impl Ord for Monomial {
@@ -73,23 +69,6 @@ pub(crate) enum Extent {
     Symbolic(BTreeMap<Monomial, i64>),
 }
 
-/// How a symbol gets its value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Definition {
-    /// A dynamic size that the model names or that has no source we can see.
-    Free(String),
-    FloorDiv(Extent, Extent),
-    Min(Extent, Extent),
-    Max(Extent, Extent),
-}
-
-/// All symbols of one analysis.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Symbols {
-    definitions: Vec<Definition>,
-    known: HashMap<Definition, Symbol>,
-}
-
 impl Extent {
     pub(crate) const ONE: Extent = Extent::Known(1);
 
@@ -110,7 +89,7 @@ impl Extent {
         *self == Extent::ONE
     }
 
-    fn terms(&self) -> BTreeMap<Monomial, i64> {
+    pub(super) fn terms(&self) -> BTreeMap<Monomial, i64> {
         match self {
             Extent::Known(0) => BTreeMap::new(),
             Extent::Known(value) => BTreeMap::from([(Monomial::default(), *value)]),
@@ -119,7 +98,7 @@ impl Extent {
     }
 
     /// None where there are more terms, or terms of a higher degree, than any real size has.
-    fn from_terms(mut terms: BTreeMap<Monomial, i64>) -> Option<Extent> {
+    pub(super) fn from_terms(mut terms: BTreeMap<Monomial, i64>) -> Option<Extent> {
         terms.retain(|_, coefficient| *coefficient != 0);
         let highest = terms.last_key_value();
         let constant = highest.is_none_or(|(monomial, _)| monomial.0.is_empty());
@@ -236,284 +215,5 @@ impl Extent {
 impl From<usize> for Extent {
     fn from(size: usize) -> Extent {
         Extent::Known(i64::try_from(size).unwrap_or(i64::MAX))
-    }
-}
-
-impl Symbols {
-    fn intern(&mut self, definition: Definition) -> Extent {
-        let next = Symbol(self.definitions.len() as u32);
-        let symbol = *self.known.entry(definition.clone()).or_insert(next);
-        if symbol == next {
-            self.definitions.push(definition);
-        }
-        Extent::Symbolic(BTreeMap::from([(Monomial(vec![symbol]), 1)]))
-    }
-
-    /// The dynamic size that the model calls `name`.
-    pub(crate) fn named(&mut self, name: &str) -> Extent {
-        self.intern(Definition::Free(name.to_owned()))
-    }
-
-    /// The dynamic size that the model declares as `text`: a name, or an expression of names and numbers.
-    pub(crate) fn declared(&mut self, text: &str) -> Extent {
-        let Some(terms) = expression::terms(text) else {
-            return self.named(text);
-        };
-        let mut sum = Some(Extent::Known(0));
-        for (number, names) in terms {
-            let mut factors = names.iter().map(|name| self.named(name));
-            let product = factors.try_fold(Extent::Known(number), |product, factor| {
-                product.mul(&factor)
-            });
-            sum = sum
-                .zip(product)
-                .and_then(|(sum, product)| sum.add(&product));
-        }
-        sum.unwrap_or_else(|| self.named(text))
-    }
-
-    /// The name of a dynamic size that is one by itself.
-    pub(crate) fn name_of(&self, extent: &Extent) -> Option<&str> {
-        let Extent::Symbolic(terms) = extent else {
-            return None;
-        };
-        let (monomial, coefficient) = terms.first_key_value()?;
-        let ([symbol], 1, 1) = (&monomial.0[..], coefficient, terms.len()) else {
-            return None;
-        };
-        match &self.definitions[symbol.0 as usize] {
-            Definition::Free(name) => Some(name),
-            _ => None,
-        }
-    }
-
-    /// The names of all dynamic sizes that `extent` depends on.
-    pub(crate) fn names(&self, extent: &Extent) -> BTreeSet<&str> {
-        let (mut names, mut seen) = (BTreeSet::new(), BTreeSet::new());
-        let mut queue = vec![extent];
-        while let Some(extent) = queue.pop() {
-            let Extent::Symbolic(terms) = extent else {
-                continue;
-            };
-            for symbol in terms
-                .keys()
-                .flat_map(|monomial| &monomial.0)
-                .filter(|symbol| seen.insert(**symbol))
-            {
-                match &self.definitions[symbol.0 as usize] {
-                    Definition::Free(name) => {
-                        names.insert(name.as_str());
-                    }
-                    Definition::FloorDiv(a, b) | Definition::Min(a, b) | Definition::Max(a, b) => {
-                        queue.extend([a, b]);
-                    }
-                }
-            }
-        }
-        names
-    }
-
-    /// True if the model has a dynamic size of this name.
-    pub(crate) fn has_name(&self, name: &str) -> bool {
-        self.known.contains_key(&Definition::Free(name.to_owned()))
-    }
-
-    /// Division rounded down.
-    pub(crate) fn floor_div(&mut self, a: &Extent, b: &Extent) -> Option<Extent> {
-        match (a, b) {
-            (_, Extent::Known(..=0)) => None,
-            (Extent::Known(a), Extent::Known(b)) => Some(Extent::Known(a.div_euclid(*b))),
-            (a, Extent::Known(b)) => self.floor_div_by(a, *b),
-            (a, b) => {
-                let defined = |symbols: &mut Symbols| {
-                    symbols.intern(Definition::FloorDiv(a.clone(), b.clone()))
-                };
-                Some(a.div_exact(b).unwrap_or_else(|| defined(self)))
-            }
-        }
-    }
-
-    /// In one form for equal divisions: whole multiples of the divisor are taken out, so that
-    /// `(n - 1) / 2 + 1` is `(n + 1) / 2`, and a quotient divided again is divided once.
-    fn floor_div_by(&mut self, a: &Extent, by: i64) -> Option<Extent> {
-        let (mut whole, mut rest) = (BTreeMap::new(), BTreeMap::new());
-        for (monomial, coefficient) in a.terms() {
-            whole.insert(monomial.clone(), coefficient.div_euclid(by));
-            rest.insert(monomial, coefficient.rem_euclid(by));
-        }
-        let (whole, rest) = (Extent::from_terms(whole)?, Extent::from_terms(rest)?);
-        if let Extent::Known(rest) = rest {
-            return whole.add(&Extent::Known(rest.div_euclid(by)));
-        }
-        let again = self.inner_division(&rest).and_then(|(inner, own, more)| {
-            let shifted = inner.add(&Extent::Known(own.checked_mul(more)?))?;
-            Some((shifted, own.checked_mul(by)?))
-        });
-        let quotient = match again {
-            Some((inner, by)) => self.floor_div_by(&inner, by)?,
-            None => self.intern(Definition::FloorDiv(rest, Extent::Known(by))),
-        };
-        whole.add(&quotient)
-    }
-
-    /// For `x / n + c`, rounded down: x, n and c.
-    fn inner_division(&self, a: &Extent) -> Option<(Extent, i64, i64)> {
-        let (rest, constant) = a.parts();
-        let [(symbols, 1)] = &rest.monomials()[..] else {
-            return None;
-        };
-        let [symbol] = symbols[..] else { return None };
-        match &self.definitions[symbol.0 as usize] {
-            Definition::FloorDiv(inner, Extent::Known(own)) => {
-                Some((inner.clone(), *own, constant))
-            }
-            _ => None,
-        }
-    }
-
-    /// Remainder of [`Symbols::floor_div`].
-    pub(crate) fn modulo(&mut self, a: &Extent, b: &Extent) -> Option<Extent> {
-        let quotient = self.floor_div(a, b)?;
-        a.sub(&quotient.mul(b)?)
-    }
-
-    pub(crate) fn min(&mut self, a: &Extent, b: &Extent) -> Extent {
-        match (a, b) {
-            (Extent::Known(a), Extent::Known(b)) => Extent::Known(*a.min(b)),
-            _ if a == b => a.clone(),
-            _ => self.intern(Definition::Min(a.clone(), b.clone())),
-        }
-    }
-
-    pub(crate) fn max(&mut self, a: &Extent, b: &Extent) -> Extent {
-        match (a, b) {
-            (Extent::Known(a), Extent::Known(b)) => Extent::Known(*a.max(b)),
-            _ if a == b => a.clone(),
-            _ => self.intern(Definition::Max(a.clone(), b.clone())),
-        }
-    }
-
-    /// How a symbol gets its value.
-    pub(crate) fn definition(&self, symbol: Symbol) -> &Definition {
-        &self.definitions[symbol.0 as usize]
-    }
-
-    /// The number that `extent` is when every free symbol has the value that `assign` gives it.
-    pub(crate) fn evaluate(&self, extent: &Extent, assign: &dyn Fn(&str) -> i64) -> Option<i64> {
-        let terms = match extent {
-            Extent::Known(value) => return Some(*value),
-            Extent::Symbolic(terms) => terms,
-        };
-        let mut total = 0_i64;
-        for (monomial, coefficient) in terms {
-            let mut term = *coefficient;
-            for symbol in &monomial.0 {
-                term = term.checked_mul(self.value(*symbol, assign)?)?;
-            }
-            total = total.checked_add(term)?;
-        }
-        Some(total)
-    }
-
-    fn value(&self, symbol: Symbol, assign: &dyn Fn(&str) -> i64) -> Option<i64> {
-        // A definition speaks only of older symbols, so this ends.
-        match &self.definitions[symbol.0 as usize] {
-            Definition::Free(name) => Some(assign(name)),
-            Definition::FloorDiv(a, b) => {
-                let divisor = self.evaluate(b, assign).filter(|&b| b > 0)?;
-                self.evaluate(a, assign)?.checked_div_euclid(divisor)
-            }
-            Definition::Min(a, b) => Some(self.evaluate(a, assign)?.min(self.evaluate(b, assign)?)),
-            Definition::Max(a, b) => Some(self.evaluate(a, assign)?.max(self.evaluate(b, assign)?)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn polynomials_are_equal_however_they_were_computed() {
-        let mut symbols = Symbols::default();
-        let (b, s) = (symbols.named("batch"), symbols.named("sequence"));
-        let left = b.mul(&s).unwrap().mul(&Extent::Known(4)).unwrap();
-        let right = s.mul(&Extent::Known(4)).unwrap().mul(&b).unwrap();
-        assert_eq!(left, right);
-        assert_eq!(left.div_exact(&s), b.mul(&Extent::Known(4)));
-        assert_eq!(left.div_exact(&Extent::Known(3)), None);
-        assert_eq!(b.add(&s).unwrap().sub(&s), Some(b));
-    }
-
-    #[test]
-    fn rounded_divisions_remember_what_they_are() {
-        let mut symbols = Symbols::default();
-        let height = symbols.named("height");
-        let half = symbols.floor_div(&height, &Extent::Known(2)).unwrap();
-        assert_eq!(
-            Some(half.clone()),
-            symbols.floor_div(&height, &Extent::Known(2))
-        );
-        assert_eq!(symbols.evaluate(&half, &|_| 7), Some(3));
-        let rest = symbols.modulo(&height, &Extent::Known(2)).unwrap();
-        assert_eq!(symbols.evaluate(&rest, &|_| 7), Some(1));
-    }
-
-    #[test]
-    fn sums_are_divided_by_sums() {
-        let mut symbols = Symbols::default();
-        let (n, t) = (symbols.named("n"), symbols.named("t"));
-        let length = t.add(&Extent::ONE).unwrap();
-        let both = n.mul(&length).unwrap();
-        let whole = both.mul(&Extent::Known(16)).unwrap();
-        assert_eq!(whole.div_exact(&both), Some(Extent::Known(16)));
-        assert_eq!(whole.div_exact(&length), n.mul(&Extent::Known(16)));
-        assert_eq!(whole.div_exact(&t), None);
-        let square = length.mul(&length).unwrap();
-        assert_eq!(square.div_exact(&length), Some(length));
-    }
-
-    #[test]
-    fn equal_divisions_have_one_form() {
-        let mut symbols = Symbols::default();
-        let n = symbols.named("n");
-        let plus = |extent: &Extent, c: i64| extent.add(&Extent::Known(c)).unwrap();
-        let half =
-            |symbols: &mut Symbols, of: &Extent| symbols.floor_div(of, &Extent::Known(2)).unwrap();
-        let strided = half(&mut symbols, &plus(&n, -1));
-        assert_eq!(plus(&strided, 1), half(&mut symbols, &plus(&n, 1)));
-        let once = half(&mut symbols, &n);
-        let twice = half(&mut symbols, &plus(&once, 1));
-        let direct = symbols.floor_div(&plus(&n, 2), &Extent::Known(4));
-        assert_eq!(Some(twice.clone()), direct);
-        assert_eq!(symbols.evaluate(&twice, &|_| 9), Some(2));
-    }
-
-    #[test]
-    fn multiples_are_told_without_their_constants() {
-        let n = Symbols::default().named("n");
-        let of = |a: i64, c: i64| {
-            let product = n.mul(&Extent::Known(a)).unwrap();
-            product.add(&Extent::Known(c)).unwrap()
-        };
-        assert_eq!(of(4, 1).ratio_to(&of(6, 5)), Some((2, 3)));
-        assert_eq!(of(4, 1).ratio_to(&Extent::Known(3)), None);
-    }
-
-    #[test]
-    fn powers_end() {
-        let mut size = Symbols::default().named("n");
-        let squares = (0..60).map_while(|_| {
-            size = size.mul(&size)?;
-            Some(())
-        });
-        assert_eq!(squares.count(), 5);
-    }
-
-    #[test]
-    fn overflow_is_no_size() {
-        let big = Extent::Known(i64::MAX);
-        assert_eq!(big.mul(&big), None);
-        assert_eq!(big.add(&Extent::ONE), None);
     }
 }

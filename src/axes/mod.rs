@@ -13,9 +13,11 @@ mod expression;
 mod extent;
 mod kept;
 mod regroup;
+mod symbols;
 mod types;
 
 pub(crate) use expression::terms;
-pub(crate) use extent::{Definition, Extent, Symbol, Symbols};
+pub(crate) use extent::{Extent, Symbol};
 pub(crate) use kept::Kept;
+pub(crate) use symbols::{Definition, Symbols};
 pub(crate) use types::{Origin, Reason, Type, Types, VarId};

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::patch::collect;
+use super::names::collect;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};

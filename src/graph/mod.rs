@@ -14,6 +14,7 @@
 mod attributes;
 mod build;
 mod inline;
+mod names;
 mod patch;
 mod text;
 
@@ -28,7 +29,8 @@ use crate::onnx::{ElementType, Model};
 
 pub(crate) use attributes::Attributes;
 pub(crate) use inline::{inlined, prefixed};
-pub(crate) use patch::{Insertions, Names, Patch, int, ints, text};
+pub(crate) use names::Names;
+pub(crate) use patch::{Patch, int, ints, text};
 
 /// A node, by its place in the model's node list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,9 +5,7 @@
 //! of the operator set has them (7 to the newest), and made names are names that nothing has, no value and no
 //! node, in no body either.
 
-use std::collections::HashSet;
-
-use super::{Graph, NodeId};
+use super::{Graph, Names, NodeId};
 use crate::onnx::proto::attribute_proto::AttributeType;
 use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::onnx::{ElementType, from_raw};
@@ -19,60 +17,6 @@ const SUM_AXES_AS_INPUT: i64 = 13;
 const BOUNDS_AS_INPUT: i64 = 11;
 /// Version that has Where.
 const WHERE: i64 = 9;
-
-/// Makes names; the same requests give the same names.
-pub(crate) struct Names(HashSet<String>);
-
-impl Names {
-    /// Knows all names of a graph: of values and of nodes, in bodies too.
-    pub(crate) fn of(graph: &Graph) -> Names {
-        let mut names = HashSet::new();
-        collect(graph.proto(), &mut names);
-        Names(names)
-    }
-
-    /// `base`, or `base` with the first number that makes it new.
-    pub(crate) fn fresh(&mut self, base: &str) -> String {
-        let mut name = base.to_owned();
-        let mut number = 1;
-        while !self.0.insert(name.clone()) {
-            number += 1;
-            name = format!("{base}.{number}");
-        }
-        name
-    }
-
-    /// `base`, or `base` with the first number that makes it a prefix, with a dot, of no name.
-    pub(crate) fn prefix(&self, base: &str) -> String {
-        let taken = |prefix: &str| {
-            let inside = |name: &String| name.strip_prefix(prefix)?.strip_prefix('.').map(drop);
-            self.0.iter().any(|name| inside(name).is_some())
-        };
-        let numbered = (2..).map(|number| format!("{base}.{number}"));
-        let mut prefixes = std::iter::once(base.to_owned()).chain(numbered);
-        prefixes
-            .find(|prefix| !taken(prefix))
-            .unwrap_or_else(|| base.to_owned())
-    }
-}
-
-/// All names of a graph and of the bodies in it.
-pub(super) fn collect(graph: &GraphProto, names: &mut HashSet<String>) {
-    let sparse = graph.sparse_initializer.iter();
-    let sparse = sparse.filter_map(|sparse| sparse.values.as_ref());
-    names.extend(graph.initializer.iter().map(|t| t.name().to_owned()));
-    names.extend(sparse.map(|t| t.name().to_owned()));
-    let infos = graph.input.iter().chain(&graph.output);
-    names.extend(infos.map(|info| info.name().to_owned()));
-    for node in &graph.node {
-        names.extend(node.input.iter().chain(&node.output).cloned());
-        names.insert(node.name().to_owned());
-        for attribute in &node.attribute {
-            let bodies = attribute.g.iter().chain(&attribute.graphs);
-            bodies.for_each(|body| collect(body, names));
-        }
-    }
-}
 
 /// An integer attribute.
 pub(crate) fn int(name: &str, number: i64) -> AttributeProto {
@@ -127,6 +71,8 @@ pub(crate) struct Patch {
     connections: Vec<(NodeId, usize, String)>,
     /// What old nodes make instead.
     renamed: Vec<(NodeId, usize, String)>,
+    /// Outputs of the graph that are another value: name, new name of what was there, the other value.
+    replaced: Vec<(String, String, String)>,
 }
 
 impl Patch {
@@ -142,6 +88,7 @@ impl Patch {
             outputs: Vec::new(),
             connections: Vec::new(),
             renamed: Vec::new(),
+            replaced: Vec::new(),
         }
     }
 
@@ -192,6 +139,14 @@ impl Patch {
     /// Lets an old node make its output under another name.
     pub(crate) fn rename_output(&mut self, node: NodeId, slot: usize, name: &str) {
         self.renamed.push((node, slot, name.to_owned()));
+    }
+
+    /// Lets the output of the graph with this name be another value. All nodes, old and new, go on with what
+    /// had the name.
+    pub(crate) fn replace_output(&mut self, name: &str, with: &str) {
+        let moved = self.fresh(&format!("{name}.replaced"));
+        self.replaced
+            .push((name.to_owned(), moved, with.to_owned()));
     }
 
     /// A new node with one output, whose name is like `base`; returns that name.
@@ -350,24 +305,16 @@ impl Patch {
     /// Puts the change into the messages of the graph, or of a part of it where only new nodes matter. Of
     /// several nodes before one the first made comes first.
     pub(crate) fn apply(mut self, graph: &mut GraphProto) {
-        for (node, slot, name) in self.connections {
+        for (node, slot, name) in std::mem::take(&mut self.connections) {
             let inputs = &mut graph.node[node.index()].input;
             inputs.resize(inputs.len().max(slot + 1), String::new());
             inputs[slot] = name;
         }
-        for (node, slot, name) in self.renamed {
+        for (node, slot, name) in std::mem::take(&mut self.renamed) {
             graph.node[node.index()].output[slot] = name;
         }
-        self.nodes.sort_by_key(|&(place, _)| place);
-        let mut inserted = self.nodes.into_iter().peekable();
-        let old = std::mem::take(&mut graph.node);
-        for (place, node) in old.into_iter().enumerate() {
-            while let Some((_, new)) = inserted.next_if(|&(before, _)| before == place) {
-                graph.node.push(new);
-            }
-            graph.node.push(node);
-        }
-        graph.node.extend(inserted.map(|(_, node)| node));
+        self.replace_outputs(graph);
+        insert(graph, self.nodes);
         graph.initializer.append(&mut self.initializers);
         graph.input.append(&mut self.inputs);
         for output in self.outputs {
@@ -376,32 +323,34 @@ impl Patch {
             }
         }
     }
+
+    fn replace_outputs(&mut self, graph: &mut GraphProto) {
+        let replaced = std::mem::take(&mut self.replaced);
+        let new = self.nodes.iter_mut().map(|(_, node)| node);
+        for node in graph.node.iter_mut().chain(new) {
+            for name in node.input.iter_mut().chain(&mut node.output) {
+                if let Some((_, moved, _)) = replaced.iter().find(|(old, ..)| old == name) {
+                    name.clone_from(moved);
+                }
+            }
+        }
+        self.place = usize::MAX;
+        for (name, _, with) in &replaced {
+            self.node_as(name, "Identity", &[with], Vec::new());
+        }
+    }
 }
 
-/// Nodes to stand before the old node with a given index; those past the last one stand at the end.
-#[derive(Default)]
-pub(crate) struct Insertions(Vec<(usize, NodeProto)>);
-
-impl Insertions {
-    pub(crate) fn before(&mut self, place: usize, node: NodeProto) {
-        self.0.push((place, node));
-    }
-
-    pub(crate) fn nodes_mut(&mut self) -> impl Iterator<Item = &mut NodeProto> {
-        self.0.iter_mut().map(|(_, node)| node)
-    }
-
-    /// Puts the nodes into `graph`; of several before one node the first made comes first.
-    pub(crate) fn apply(mut self, graph: &mut GraphProto) {
-        self.0.sort_by_key(|&(place, _)| place);
-        let mut inserted = self.0.into_iter().peekable();
-        let old = std::mem::take(&mut graph.node);
-        for (place, node) in old.into_iter().enumerate() {
-            while let Some((_, new)) = inserted.next_if(|&(before, _)| before == place) {
-                graph.node.push(new);
-            }
-            graph.node.push(node);
+/// Puts nodes before the old ones with a given index, those past the last one at the end.
+fn insert(graph: &mut GraphProto, mut nodes: Vec<(usize, NodeProto)>) {
+    nodes.sort_by_key(|&(place, _)| place);
+    let mut inserted = nodes.into_iter().peekable();
+    let old = std::mem::take(&mut graph.node);
+    for (place, node) in old.into_iter().enumerate() {
+        while let Some((_, new)) = inserted.next_if(|&(before, _)| before == place) {
+            graph.node.push(new);
         }
-        graph.node.extend(inserted.map(|(_, node)| node));
+        graph.node.push(node);
     }
+    graph.node.extend(inserted.map(|(_, node)| node));
 }

@@ -15,6 +15,7 @@ mod readers;
 mod row;
 mod shapes;
 mod state;
+mod statements;
 mod typing;
 mod window;
 

@@ -1,14 +1,10 @@
 //! The verbs in which rules speak.
 
 use crate::axes::{Extent, Origin, Reason, Type};
-use crate::graph::{Attributes, Graph, NodeId, Producer, ValueId};
+use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{ElementType, to_f32};
 
-use super::facts::{
-    Agreement, Bias, Bound, Contraction, Cost, Joined, Linear, Lookup, Mirror, Operand, Role,
-    Target,
-};
 use super::state::State;
 
 /// Why a rule does not apply to a node.
@@ -251,160 +247,6 @@ impl Typing<'_> {
         let name = format!("{}:{slot}.{axis}", self.graph.describe(self.node));
         let extent = self.state.symbols.named(&name);
         self.fixed(extent, why)
-    }
-
-    /// States that the node sums over this axis of this input.
-    pub(super) fn contract(&mut self, slot: usize, axis: usize) {
-        let node = self.node;
-        let contraction = Contraction { node, slot, axis };
-        self.state.contractions.state(contraction);
-    }
-
-    /// States that the input at `slot` is multiplied with `data`, axis by axis as `roles` say.
-    pub(super) fn linear(&mut self, slot: usize, data: Option<Operand>, roles: Vec<Role>) {
-        self.linear_with(slot, data, roles, 1, None);
-    }
-
-    /// As [`Typing::linear`], with convolution groups and a bias input.
-    pub(super) fn linear_with(
-        &mut self,
-        slot: usize,
-        data: Option<Operand>,
-        roles: Vec<Role>,
-        groups: usize,
-        bias: Option<Bias>,
-    ) {
-        let node = self.node;
-        let scales = ["alpha", "beta"].map(|name| {
-            let attribute = self.proto().attribute(name).and_then(|a| a.f);
-            attribute.filter(|_| bias.is_some()).unwrap_or(1.0)
-        });
-        self.state.linears.state(Linear {
-            node,
-            slot,
-            data,
-            roles,
-            groups,
-            bias,
-            scales,
-            joined: None,
-        });
-    }
-
-    /// As [`Typing::linear`], for data that several inputs make together.
-    pub(super) fn linear_joined(&mut self, slot: usize, joined: Joined, roles: Vec<Role>) {
-        self.state.linears.state(Linear {
-            node: self.node,
-            slot,
-            data: Some(Operand::Joined),
-            roles,
-            groups: 1,
-            bias: None,
-            scales: [1.0; 2],
-            joined: Some(joined),
-        });
-    }
-
-    /// States that the node does one multiply-accumulate per element of `produced` x `contracted`.
-    pub(super) fn cost(&mut self, produced: Vec<Type>, contracted: Vec<Type>) {
-        let node = self.node;
-        self.state.costs.state(Cost {
-            node,
-            produced,
-            contracted,
-        });
-    }
-
-    /// States that an integer attribute equals the kept size of `ty`.
-    pub(super) fn mirror_int(&mut self, attribute: &'static str, ty: &Type) {
-        let mirror = Mirror {
-            node: self.node,
-            target: Target::Int(attribute),
-            sizes: vec![Some(ty.clone())],
-        };
-        self.state.mirrors.state(mirror);
-    }
-
-    /// States that elements of a list equal kept sizes.
-    pub(super) fn mirror(
-        &mut self,
-        slot: usize,
-        attribute: &'static str,
-        sizes: Vec<Option<Type>>,
-    ) {
-        self.mirror_list(slot, attribute, sizes, None);
-    }
-
-    /// As [`Typing::mirror`], for a list that takes the place of another attribute when it is added.
-    pub(super) fn mirror_list(
-        &mut self,
-        slot: usize,
-        attribute: &'static str,
-        sizes: Vec<Option<Type>>,
-        replaces: Option<&'static str>,
-    ) {
-        let target = Target::List {
-            slot,
-            attribute,
-            as_input: self.opset() >= 13,
-            replaces,
-        };
-        let node = self.node;
-        self.state.mirrors.state(Mirror {
-            node,
-            target,
-            sizes,
-        });
-    }
-
-    /// States that two sizes are equal when the model runs, or one of them 1 where they are broadcast.
-    pub(super) fn agree(&mut self, a: &Type, b: &Type, broadcast: bool) {
-        let sizes = [self.extent(a), self.extent(b)];
-        let known = sizes.iter().all(|size| size.known().is_some());
-        if !known && sizes[0] != sizes[1] {
-            self.state.agreements.push(Agreement { sizes, broadcast });
-        }
-    }
-
-    /// States that the values at `slot` select positions of an axis.
-    pub(super) fn looks_up(&mut self, slot: usize, table: &Type) {
-        if let Some(index) = self.value(slot) {
-            self.state.lookups.state(Lookup {
-                node: self.node,
-                index,
-            });
-        }
-        self.positions(slot, table);
-    }
-
-    /// States that the values at `slot` are positions of an axis.
-    pub(super) fn positions(&mut self, slot: usize, axis: &Type) {
-        let last = self.extent(axis).sub(&Extent::ONE);
-        self.bounded(slot, Extent::Known(0), last);
-    }
-
-    /// States that the values at `slot` count positions of an axis, one at least.
-    pub(super) fn lengths(&mut self, slot: usize, axis: &Type) {
-        let whole = self.extent(axis);
-        self.bounded(slot, Extent::ONE, Some(whole));
-    }
-
-    /// States that the values at `slot` lie in a range.
-    pub(super) fn bounded(&mut self, slot: usize, min: Extent, max: Option<Extent>) {
-        if let (Some(value), Some(max)) = (self.value(slot), max) {
-            let range = [min, max];
-            self.state.bounds.push(Bound { value, range });
-        }
-    }
-
-    /// States that the numbers at `slot` are a shape that the data has to fit.
-    pub(super) fn shapes(&mut self, slot: usize) {
-        let value = self.value(slot);
-        let is_input =
-            |value: &ValueId| matches!(self.graph.value(*value).producer, Producer::Input(_));
-        if let Some(value) = value.filter(is_input) {
-            self.state.targets.push((value, self.node));
-        }
     }
 
     /// Sets the types of an output's axes.

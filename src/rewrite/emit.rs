@@ -5,24 +5,23 @@ use super::polynomial::SizeWriter;
 use super::shapes::ShapeRewriter;
 use crate::axes::Extent;
 use crate::graph::{NodeId, Producer, ValueId};
-use crate::onnx::proto::NodeProto;
-use crate::onnx::{ElementType, from_raw};
+use crate::onnx::ElementType;
 use crate::ops::find;
 
 /// An element as `(computed - less) * times / by + more`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Patch {
+struct Change {
     less: i64,
     times: i64,
     by: i64,
     more: i64,
 }
 
-/// A number of a patch.
-type Number = fn(&Patch) -> i64;
+/// A number of a change.
+type Number = fn(&Change) -> i64;
 
-impl Patch {
-    const NONE: Patch = Patch {
+impl Change {
+    const NONE: Change = Change {
         less: 0,
         times: 1,
         by: 1,
@@ -30,19 +29,19 @@ impl Patch {
     };
 
     /// What makes `wanted` of `now`; none where no factor and constants do.
-    fn of(now: Option<&Extent>, wanted: Option<&Extent>) -> Option<Patch> {
+    fn of(now: Option<&Extent>, wanted: Option<&Extent>) -> Option<Change> {
         match (now, wanted) {
-            (_, None) => Some(Patch::NONE),
-            (now, Some(wanted)) if now == Some(wanted) => Some(Patch::NONE),
-            (_, Some(Extent::Known(number))) => Some(Patch {
+            (_, None) => Some(Change::NONE),
+            (now, Some(wanted)) if now == Some(wanted) => Some(Change::NONE),
+            (_, Some(Extent::Known(number))) => Some(Change {
                 times: 0,
                 more: *number,
-                ..Patch::NONE
+                ..Change::NONE
             }),
             (Some(now), Some(wanted)) => {
                 let (times, by) = wanted.ratio_to(now)?;
                 let (less, more) = (now.parts().1, wanted.parts().1);
-                Some(Patch {
+                Some(Change {
                     less,
                     times,
                     by,
@@ -67,6 +66,7 @@ impl ShapeRewriter<'_> {
         if let Some(name) = self.written.get(&key) {
             return name.clone();
         }
+        self.patch.before(node);
         let graph = self.analysis.graph();
         let old_name = graph.value(value).name.clone();
         let base = format!("{old_name}.pruned");
@@ -149,13 +149,9 @@ impl ShapeRewriter<'_> {
         let Producer::Node(producer, _) = self.analysis.graph().value(value).producer else {
             return None;
         };
-        let mut concat = self.analysis.graph().node_proto(producer).clone();
-        let name = self.names.fresh(base);
-        concat.name = Some(name.clone());
-        concat.input = inputs;
-        concat.output = vec![name.clone()];
-        self.inserted.before(node.index(), concat);
-        Some(name)
+        let mut joining = self.analysis.graph().node_proto(producer).clone();
+        joining.input = inputs;
+        self.patch.copy(base, &joining).into_iter().next()
     }
 
     /// Wanted elements over what the graph computes, where they follow from it; else all anew.
@@ -172,62 +168,44 @@ impl ShapeRewriter<'_> {
         }
         let now = self.predicted[value.index()].clone();
         let computed = |place: usize| now.as_ref()?.elements.get(place)?.as_ref();
-        let patches = wanted.iter().enumerate();
-        let patches: Option<Vec<Patch>> = patches
-            .map(|(place, wanted)| Patch::of(computed(place), wanted.as_ref()))
+        let changes = wanted.iter().enumerate();
+        let changes: Option<Vec<Change>> = changes
+            .map(|(place, wanted)| Change::of(computed(place), wanted.as_ref()))
             .collect();
-        match patches {
-            Some(patches) => Some(self.emit_patches(node, base, value, (element, &dims), &patches)),
+        match changes {
+            Some(changes) => Some(self.write_changes(base, value, (element, &dims), &changes)),
             None => SizeWriter::new(self, node, base).list(value, (element, &dims), wanted),
         }
     }
 
     /// `(value - less) * times / by + more`, without the steps that change nothing.
-    fn emit_patches(
+    fn write_changes(
         &mut self,
-        node: NodeId,
         base: &str,
         value: ValueId,
         (element, dims): (ElementType, &[usize]),
-        patches: &[Patch],
+        changes: &[Change],
     ) -> String {
         let steps: [(&str, &str, i64, Number); 4] = [
-            ("Sub", "less", 0, |patch| patch.less),
-            ("Mul", "times", 1, |patch| patch.times),
-            ("Div", "by", 1, |patch| patch.by),
-            ("Add", "more", 0, |patch| patch.more),
+            ("Sub", "less", 0, |change| change.less),
+            ("Mul", "times", 1, |change| change.times),
+            ("Div", "by", 1, |change| change.by),
+            ("Add", "more", 0, |change| change.more),
         ];
         let mut name = self.analysis.graph().value(value).name.clone();
         for (operator, what, nothing, number) in steps {
-            let numbers: Vec<i64> = patches.iter().map(number).collect();
+            let numbers: Vec<i64> = changes.iter().map(number).collect();
             if numbers.iter().any(|&number| number != nothing) {
                 let numbers = self.constant(&format!("{base}.{what}"), element, dims, &numbers);
-                name = self.step(node, base, operator, vec![name, numbers]);
+                name = self
+                    .patch
+                    .node(base, operator, &[&name, &numbers], Vec::new());
             }
         }
         name
     }
 
-    /// A new node before the reader; the name of what it makes.
-    pub(super) fn step(
-        &mut self,
-        node: NodeId,
-        base: &str,
-        operator: &str,
-        inputs: Vec<String>,
-    ) -> String {
-        let name = self.names.fresh(base);
-        let new = NodeProto {
-            op_type: Some(operator.to_owned()),
-            name: Some(name.clone()),
-            input: inputs,
-            output: vec![name.clone()],
-            ..NodeProto::default()
-        };
-        self.inserted.before(node.index(), new);
-        name
-    }
-
+    /// A new initializer of integers of some type; returns its name.
     pub(super) fn constant(
         &mut self,
         base: &str,
@@ -235,7 +213,6 @@ impl ShapeRewriter<'_> {
         dims: &[usize],
         numbers: &[i64],
     ) -> String {
-        let name = self.names.fresh(base);
         let bytes: Vec<u8> = match element {
             ElementType::Int32 => numbers
                 .iter()
@@ -244,8 +221,6 @@ impl ShapeRewriter<'_> {
             ElementType::Bool => numbers.iter().map(|&n| n as u8).collect(),
             _ => numbers.iter().flat_map(|n| n.to_le_bytes()).collect(),
         };
-        self.initializers
-            .push(from_raw(&name, element, dims, bytes));
-        name
+        self.patch.constant(base, element, dims, bytes)
     }
 }

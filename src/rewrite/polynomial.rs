@@ -2,7 +2,7 @@
 
 use super::shapes::ShapeRewriter;
 use crate::axes::{Definition, Extent, Symbol};
-use crate::graph::{Attributes, NodeId, Producer, ValueId};
+use crate::graph::{NodeId, Producer, ValueId, int};
 use crate::onnx::ElementType::{self, Int64};
 
 /// Version of the operator set from which Min and Max take integers.
@@ -43,21 +43,22 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
                 None => self.computed(value, place),
             });
         }
-        let mut name = self.along_first("Concat", parts);
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let mut name = self.along_first("Concat", &parts);
         if dims.len() != 1 {
             let numbers: Vec<i64> = dims.iter().map(|&dim| dim as i64).collect();
             let shape = self.constant(&numbers);
-            name = self.step("Reshape", vec![name, shape]);
+            name = self.step("Reshape", &[&name, &shape]);
         }
         if element != Int64 {
-            name = self.step("Cast", vec![name]);
-            self.set(&name, "to", i64::from(element.number()));
+            name = self.cast(&name, element);
         }
         Some(name)
     }
 
-    fn step(&mut self, operator: &str, inputs: Vec<String>) -> String {
-        self.rewriter.step(self.node, self.base, operator, inputs)
+    fn step(&mut self, operator: &str, inputs: &[&str]) -> String {
+        let patch = &mut self.rewriter.patch;
+        patch.node(self.base, operator, inputs, Vec::new())
     }
 
     fn constant(&mut self, numbers: &[i64]) -> String {
@@ -66,28 +67,22 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
             .constant(&base, Int64, &[numbers.len()], numbers)
     }
 
-    fn set(&mut self, made: &str, attribute: &str, number: i64) {
-        let mut nodes = self.rewriter.inserted.nodes_mut();
-        if let Some(node) = nodes.find(|node| node.output.iter().any(|name| name == made)) {
-            node.set_int(attribute, number);
-        }
+    fn along_first(&mut self, operator: &str, inputs: &[&str]) -> String {
+        let patch = &mut self.rewriter.patch;
+        patch.node(self.base, operator, inputs, vec![int("axis", 0)])
     }
 
-    fn along_first(&mut self, operator: &str, inputs: Vec<String>) -> String {
-        let name = self.step(operator, inputs);
-        self.set(&name, "axis", 0);
-        name
+    fn cast(&mut self, name: &str, to: ElementType) -> String {
+        self.rewriter.patch.cast(self.base, name, to)
     }
 
     /// An element of a value as it is computed, as a list of one 64-bit integer.
     fn computed(&mut self, value: ValueId, place: usize) -> String {
         let name = self.rewriter.analysis.graph().value(value).name.clone();
         let (flat, at) = (self.constant(&[-1]), self.constant(&[place as i64]));
-        let list = self.step("Reshape", vec![name, flat]);
-        let one = self.along_first("Gather", vec![list, at]);
-        let one = self.step("Cast", vec![one]);
-        self.set(&one, "to", i64::from(Int64.number()));
-        one
+        let list = self.step("Reshape", &[&name, &flat]);
+        let one = self.along_first("Gather", &[&list, &at]);
+        self.cast(&one, Int64)
     }
 
     /// A list of one number.
@@ -98,7 +93,7 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
             for symbol in symbols {
                 let size = self.symbol(symbol)?;
                 product = Some(match product {
-                    Some(product) => self.step("Mul", vec![product, size]),
+                    Some(product) => self.step("Mul", &[&product, &size]),
                     None => size,
                 });
             }
@@ -107,11 +102,11 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
                 Some(product) if coefficient == 1 => product,
                 Some(product) => {
                     let factor = self.constant(&[coefficient]);
-                    self.step("Mul", vec![product, factor])
+                    self.step("Mul", &[&product, &factor])
                 }
             };
             sum = Some(match sum {
-                Some(sum) => self.step("Add", vec![sum, term]),
+                Some(sum) => self.step("Add", &[&sum, &term]),
                 None => term,
             });
         }
@@ -123,9 +118,9 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
             Definition::Free(_) => {
                 let (value, axis) = self.source(symbol)?;
                 let name = self.rewriter.analysis.graph().value(value).name.clone();
-                let shape = self.step("Shape", vec![name]);
+                let shape = self.step("Shape", &[&name]);
                 let at = self.constant(&[axis as i64]);
-                return Some(self.along_first("Gather", vec![shape, at]));
+                return Some(self.along_first("Gather", &[&shape, &at]));
             }
             Definition::FloorDiv(a, b) => ("Div", a, b),
             Definition::Min(a, b) => ("Min", a, b),
@@ -136,7 +131,7 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
             return None;
         }
         let (a, b) = (self.number(&a)?, self.number(&b)?);
-        Some(self.step(operator, vec![a, b]))
+        Some(self.step(operator, &[&a, &b]))
     }
 
     /// A value that is there before the node, and its axis that has this size: an input where there is one.

@@ -9,7 +9,7 @@ use super::slice::{TensorSlice, kept_size};
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Names, NodeId, Producer, ValueId};
+use crate::graph::{Graph, NodeId, Producer, ValueId};
 use crate::onnx::proto::{
     GraphProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
 };
@@ -49,8 +49,7 @@ pub(super) fn rewritten(analysis: &Analysis, kept: &Kept) -> Result<(Model, Vec<
     let mut lazy = source.model().lazy.clone();
     let graph = proto.graph.get_or_insert_default();
     slice_constants(analysis, kept, graph, &mut lazy)?;
-    let mut names = Names::of(source);
-    let faults = ShapeRewriter::new(analysis, kept, &mut names).rewrite(graph);
+    let faults = ShapeRewriter::new(analysis, kept).rewrite(graph);
     update_declarations(analysis, kept, graph);
     Ok((source.model().with(proto, lazy), faults))
 }

@@ -8,39 +8,43 @@
 use std::collections::HashMap;
 
 use super::slice::kept_size;
-use crate::axes::{Extent, Kept};
+use crate::axes::{Extent, Kept, Symbols, Type};
 use crate::dimensions::Analysis;
-use crate::graph::{Attributes, Insertions, Names, Node, NodeId, ValueId};
+use crate::graph::{Attributes, Node, NodeId, Patch, Producer, ValueId};
 use crate::onnx::ElementType;
-use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
+use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::ops::{Integers, Mirror, Target, evaluate_node, find};
 
 pub(super) struct ShapeRewriter<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) kept: &'a Kept,
-    pub(super) names: &'a mut Names,
-    pub(super) symbols: crate::axes::Symbols,
+    pub(super) symbols: Symbols,
     /// By value: what the graph computes once pruned.
     pub(super) predicted: Vec<Option<Integers>>,
     /// What was written anew: by value and wanted numbers, its new name.
     pub(super) written: HashMap<(ValueId, Vec<Option<Extent>>), String>,
-    pub(super) initializers: Vec<TensorProto>,
-    pub(super) inserted: Insertions,
+    pub(super) patch: Patch,
     /// Nodes that read a number that cannot be written.
     pub(super) faults: Vec<NodeId>,
 }
 
+/// A node that reads numbers.
+struct Reader<'a> {
+    node: NodeId,
+    proto: &'a mut NodeProto,
+    /// What its inputs hold once pruned.
+    inputs: Vec<Option<Integers>>,
+}
+
 impl<'a> ShapeRewriter<'a> {
-    pub(super) fn new(analysis: &'a Analysis, kept: &'a Kept, names: &'a mut Names) -> Self {
+    pub(super) fn new(analysis: &'a Analysis, kept: &'a Kept) -> Self {
         ShapeRewriter {
             analysis,
             kept,
-            names,
             symbols: analysis.state.symbols.clone(),
             predicted: analysis.state.integers.clone(),
             written: HashMap::new(),
-            initializers: Vec::new(),
-            inserted: Insertions::default(),
+            patch: Patch::of(analysis.graph()),
             faults: Vec::new(),
         }
     }
@@ -50,40 +54,26 @@ impl<'a> ShapeRewriter<'a> {
         for &node in self.analysis.graph().order() {
             self.node(node, &mut graph.node[node.index()]);
         }
-        self.freeze_outputs(graph);
-        graph.initializer.append(&mut self.initializers);
-        self.inserted.apply(graph);
+        self.freeze_outputs();
+        self.patch.apply(graph);
         self.faults
     }
 
-    /// A size that is an output of the graph keeps its old value: what computes it gets another name.
-    fn freeze_outputs(&mut self, graph: &mut GraphProto) {
+    /// A size that is an output of the graph keeps its old value.
+    fn freeze_outputs(&mut self) {
         let source = self.analysis.graph();
-        let end = graph.node.len();
+        let end = NodeId(u32::MAX);
         let outputs = source.value_ids().filter(|&id| source.value(id).is_output);
         for value in outputs {
-            let Some(before) = self.changed(value) else {
-                continue;
-            };
-            let frozen = self.emit(NodeId(end as u32), value, before);
-            let name = &source.value(value).name;
-            let moved = self.names.fresh(&format!("{name}.pruned"));
-            let inserted = self.inserted.nodes_mut();
-            for node in graph.node.iter_mut().chain(inserted) {
-                for other in node.input.iter_mut().chain(&mut node.output) {
-                    if other == name {
-                        other.clone_from(&moved);
-                    }
+            if let Some(before) = self.changed(value) {
+                let known = self.faults.len();
+                let frozen = self.emit(end, value, before);
+                if let Producer::Node(node, _) = source.value(value).producer {
+                    self.faults[known..].fill(node);
                 }
+                self.patch
+                    .replace_output(&source.value(value).name, &frozen);
             }
-            let identity = NodeProto {
-                op_type: Some("Identity".to_owned()),
-                name: Some(format!("{moved}.frozen")),
-                input: vec![frozen],
-                output: vec![name.clone()],
-                ..NodeProto::default()
-            };
-            self.inserted.before(end, identity);
         }
     }
 
@@ -95,37 +85,38 @@ impl<'a> ShapeRewriter<'a> {
         if connections.outputs.iter().any(constant) {
             return;
         }
-        let mut inputs: Vec<Option<Integers>> = connections
-            .inputs
-            .iter()
-            .map(|value| value.and_then(|value| self.predicted[value.index()].clone()))
-            .collect();
+        let predicted = |value: &Option<ValueId>| self.predicted[(*value)?.index()].clone();
+        let mut reader = Reader {
+            node,
+            inputs: connections.inputs.iter().map(predicted).collect(),
+            proto,
+        };
         let mut mirrored = Vec::new();
         for mirror in analysis.state.mirrors_of(node) {
-            if let Some(slot) = self.mirror(node, mirror, proto, &mut inputs) {
+            if let Some(slot) = self.mirror(&mut reader, mirror) {
                 mirrored.push(slot);
             }
         }
         let computed = |value: &Option<ValueId>| {
             value.is_some_and(|value| self.analysis.state.integers[value.index()].is_some())
         };
-        self.freeze_captured(node, proto);
+        self.freeze_captured(node, reader.proto);
         let is_arithmetic = connections.outputs.iter().any(computed);
         if !is_arithmetic {
             for (slot, value) in connections.inputs.iter().enumerate() {
                 if let Some(value) = value.filter(|_| !mirrored.contains(&slot)) {
-                    self.freeze(node, slot, value, proto);
+                    self.freeze(node, slot, value, reader.proto);
                 }
             }
             return;
         }
-        self.freeze_unknown(node, &connections, proto, &mut inputs);
+        self.freeze_unknown(&mut reader, &connections);
         let shapes = connections
             .inputs
             .iter()
             .map(|value| self.shape((*value)?))
             .collect();
-        let outputs = evaluate_node(graph, node, inputs, shapes, &mut self.symbols);
+        let outputs = evaluate_node(graph, node, reader.inputs, shapes, &mut self.symbols);
         for value in connections.outputs.iter().flatten() {
             self.predicted[value.index()] = None;
         }
@@ -137,26 +128,21 @@ impl<'a> ShapeRewriter<'a> {
     }
 
     /// A number that cannot be computed must not follow sizes that change, unless it was only moved.
-    fn freeze_unknown(
-        &mut self,
-        node: NodeId,
-        connections: &Node,
-        proto: &mut NodeProto,
-        inputs: &mut [Option<Integers>],
-    ) {
+    fn freeze_unknown(&mut self, reader: &mut Reader, connections: &Node) {
         let state = &self.analysis.state;
         let unknown = |value: &ValueId| {
             let integers = state.integers[value.index()].as_ref();
             integers.is_none_or(|integers| integers.elements.contains(&None))
         };
-        let moves = find(self.analysis.graph(), node).is_some_and(|row| row.moves());
+        let row = find(self.analysis.graph(), reader.node);
+        let moves = row.is_some_and(|row| row.moves());
         if moves || !connections.outputs.iter().flatten().any(unknown) {
             return;
         }
         for (slot, value) in connections.inputs.iter().enumerate() {
             if let Some(value) = value {
-                self.freeze(node, slot, *value, proto);
-                inputs[slot].clone_from(&state.integers[value.index()]);
+                self.freeze(reader.node, slot, *value, reader.proto);
+                reader.inputs[slot].clone_from(&state.integers[value.index()]);
             }
         }
     }
@@ -200,74 +186,80 @@ impl<'a> ShapeRewriter<'a> {
     }
 
     /// Refreshes one mirror; returns the input slot that it speaks of.
-    fn mirror(
-        &mut self,
-        node: NodeId,
-        mirror: &Mirror,
-        proto: &mut NodeProto,
-        inputs: &mut [Option<Integers>],
-    ) -> Option<usize> {
-        let types = &self.analysis.state.types;
-        let changed = |ty: &crate::axes::Type| types.is_pruned(ty, self.kept);
-        let any_changed = mirror.sizes.iter().flatten().any(changed);
+    fn mirror(&mut self, reader: &mut Reader, mirror: &Mirror) -> Option<usize> {
         let (slot, attribute) = match mirror.target {
             Target::Int(name) => {
-                let size = mirror.sizes.first().and_then(Option::as_ref);
-                if let Some(size) = size.filter(|ty| changed(ty)) {
-                    match kept_size(types, size, self.kept) {
-                        Some(size) => proto.set_int(name, size),
-                        None => self.faults.push(node),
-                    }
-                }
+                self.refresh_number(reader, name, mirror);
                 return None;
             }
             Target::List {
                 slot, attribute, ..
             } => (slot, attribute),
         };
-        let wanted: Vec<Option<Extent>> = mirror
-            .sizes
-            .iter()
-            .map(|ty| ty.as_ref().map(|ty| types.kept_extent(ty, self.kept)))
-            .collect();
-        if let Some(list) = proto.ints(attribute) {
-            if any_changed {
-                let mut list = list.to_vec();
-                for (number, wanted) in list.iter_mut().zip(&wanted) {
-                    match wanted {
-                        Some(Extent::Known(wanted)) => *number = *wanted,
-                        Some(Extent::Symbolic(_)) => self.faults.push(node),
-                        None => {}
-                    }
-                }
-                proto.set_ints(attribute, list);
-            }
+        if reader.proto.ints(attribute).is_some() {
+            self.refresh_attribute(reader, attribute, mirror);
             return None;
         }
-        let value = self.analysis.graph().node(node).input(slot);
-        let Some(value) = value else {
-            if any_changed {
-                self.add_list(node, mirror.target, &wanted, proto);
+        let graph = self.analysis.graph();
+        let Some(value) = graph.node(reader.node).input(slot) else {
+            if self.any_changed(mirror) {
+                self.add_list(reader, mirror);
             }
             return None;
         };
-        self.refresh(node, slot, value, &mirror.sizes, wanted, proto, inputs);
+        self.refresh_input(reader, (slot, value), mirror);
         Some(slot)
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "one step of `mirror`, split for length"
-    )]
-    fn refresh(
+    fn any_changed(&self, mirror: &Mirror) -> bool {
+        let types = &self.analysis.state.types;
+        let mut sizes = mirror.sizes.iter().flatten();
+        sizes.any(|ty| types.is_pruned(ty, self.kept))
+    }
+
+    /// What the numbers of a mirror have to be.
+    fn wanted(&self, mirror: &Mirror) -> Vec<Option<Extent>> {
+        let types = &self.analysis.state.types;
+        let extent = |ty: &Type| types.kept_extent(ty, self.kept);
+        mirror
+            .sizes
+            .iter()
+            .map(|ty| ty.as_ref().map(extent))
+            .collect()
+    }
+
+    fn refresh_number(&mut self, reader: &mut Reader, name: &str, mirror: &Mirror) {
+        let types = &self.analysis.state.types;
+        let size = mirror.sizes.first().and_then(Option::as_ref);
+        if let Some(size) = size.filter(|ty| types.is_pruned(ty, self.kept)) {
+            match kept_size(types, size, self.kept) {
+                Some(size) => reader.proto.set_int(name, size),
+                None => self.faults.push(reader.node),
+            }
+        }
+    }
+
+    fn refresh_attribute(&mut self, reader: &mut Reader, attribute: &str, mirror: &Mirror) {
+        if !self.any_changed(mirror) {
+            return;
+        }
+        let list = reader.proto.ints(attribute).unwrap_or_default();
+        let mut list = list.to_vec();
+        for (number, wanted) in list.iter_mut().zip(self.wanted(mirror)) {
+            match wanted {
+                Some(Extent::Known(wanted)) => *number = wanted,
+                Some(Extent::Symbolic(_)) => self.faults.push(reader.node),
+                None => {}
+            }
+        }
+        reader.proto.set_ints(attribute, list);
+    }
+
+    fn refresh_input(
         &mut self,
-        node: NodeId,
-        slot: usize,
-        value: ValueId,
-        sizes: &[Option<crate::axes::Type>],
-        wanted: Vec<Option<Extent>>,
-        proto: &mut NodeProto,
-        inputs: &mut [Option<Integers>],
+        reader: &mut Reader,
+        (slot, value): (usize, ValueId),
+        mirror: &Mirror,
     ) {
         let types = &self.analysis.state.types;
         let before = self.analysis.state.integers[value.index()].clone();
@@ -275,11 +267,11 @@ impl<'a> ShapeRewriter<'a> {
         let element = |list: &Option<Integers>, place: usize| {
             list.as_ref()?.elements.get(place).cloned().flatten()
         };
-        let mut target = Vec::with_capacity(wanted.len());
+        let mut target = Vec::with_capacity(mirror.sizes.len());
         let mut stale = false;
-        for (place, wanted) in wanted.into_iter().enumerate() {
+        for (place, wanted) in self.wanted(mirror).into_iter().enumerate() {
             let (old, new) = (element(&before, place), element(&now, place));
-            let moved = sizes[place]
+            let moved = mirror.sizes[place]
                 .as_ref()
                 .is_some_and(|ty| types.is_pruned(ty, self.kept));
             match wanted {
@@ -292,30 +284,25 @@ impl<'a> ShapeRewriter<'a> {
             }
         }
         if stale {
-            proto.input[slot] = self.emit(node, value, target.clone());
-            if let Some(integers) = &mut inputs[slot] {
+            reader.proto.input[slot] = self.emit(reader.node, value, target.clone());
+            if let Some(integers) = &mut reader.inputs[slot] {
                 integers.elements = target;
             }
         }
     }
 
     /// Adds a list that the node left out because its parts were equal, if they no longer are.
-    fn add_list(
-        &mut self,
-        node: NodeId,
-        target: Target,
-        wanted: &[Option<Extent>],
-        proto: &mut NodeProto,
-    ) {
+    fn add_list(&mut self, reader: &mut Reader, mirror: &Mirror) {
         let Target::List {
             slot,
             attribute,
             as_input,
             replaces,
-        } = target
+        } = mirror.target
         else {
             return;
         };
+        let wanted = self.wanted(mirror);
         if wanted.windows(2).all(|pair| pair[0] == pair[1]) {
             return;
         }
@@ -324,9 +311,10 @@ impl<'a> ShapeRewriter<'a> {
             .map(|size| size.as_ref().and_then(Extent::known))
             .collect();
         let Some(numbers) = numbers else {
-            self.faults.push(node);
+            self.faults.push(reader.node);
             return;
         };
+        let proto = &mut *reader.proto;
         proto.attribute.retain(|a| Some(a.name()) != replaces);
         if !as_input {
             proto.set_ints(attribute, numbers);

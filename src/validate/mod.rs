@@ -5,10 +5,11 @@ mod parity;
 mod perturb;
 mod placement;
 mod proof;
+mod refusal;
 
 pub use gates::{Gate, GateRow, judge};
 pub use parity::{
-    Condition, CpuSessions, Fallback, Models, ParitySettings, ProviderParity, UNDISTURBED, parity,
+    Condition, CpuSessions, Models, ParitySettings, ProviderParity, UNDISTURBED, parity,
     signature_differences,
 };
 pub use perturb::Perturbation;
@@ -16,5 +17,6 @@ pub use placement::Placement;
 pub use proof::{Blame, Verification, blame, verify, verify_equal};
 
 pub(crate) use gates::check_labels;
-pub(crate) use parity::{refused_fallback, unavailable_provider};
 pub(crate) use proof::is_of_the_plan;
+pub use refusal::Fallback;
+pub(crate) use refusal::{refused_fallback, unavailable_provider};

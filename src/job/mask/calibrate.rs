@@ -1,7 +1,7 @@
 //! Masks that need to know what layers read: statistics on data, layer by layer.
 
 use super::Calibration;
-use super::choose::{Found, Masked};
+use super::found::{Found, Masked};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};

@@ -2,53 +2,15 @@
 
 use std::path::Path;
 
-use fixedbitset::FixedBitSet;
-
 use super::calibrate::calibrated;
+use super::found::{Found, Masked};
 use super::{Calibration, left_rows};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
 use crate::layers::{Layer, Layers};
-use crate::masks::{Mask, MaskSettings, Weights, choose, read_masks};
-use crate::report::{CalibrationRow, LeftRow};
-use crate::rewrite::Edit;
-
-/// A layer with its mask.
-pub(super) struct Masked {
-    pub(super) layer: Layer,
-    pub(super) weights: Weights,
-    pub(super) mask: Mask,
-    pub(super) edit: Edit,
-}
-
-impl Masked {
-    pub(super) fn plain(layer: &Layer, weights: &Weights, mask: Mask) -> Masked {
-        Masked {
-            layer: layer.clone(),
-            weights: weights.clone(),
-            edit: Edit::Mask(mask.clone()),
-            mask,
-        }
-    }
-
-    /// Name, shape and bits, for a file.
-    pub(super) fn bits(&self) -> (&str, &[usize], FixedBitSet) {
-        (
-            &self.layer.name,
-            &self.layer.dims,
-            self.weights.kept(&self.mask),
-        )
-    }
-}
-
-/// Masks and what is to be said about them.
-pub(super) struct Found {
-    pub(super) masked: Vec<Masked>,
-    pub(super) left: Vec<LeftRow>,
-    pub(super) calibration: Option<CalibrationRow>,
-    pub(super) warnings: Vec<String>,
-}
+use crate::masks::{MaskSettings, Weights, choose, read_masks};
+use crate::report::LeftRow;
 
 /// Masks from a file, for initializers by name.
 pub(super) fn by_file(analysis: &Analysis, path: &Path) -> Result<Found> {

@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod choose;
+mod found;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::report::{Gains, LeftRow, MaskReport, MaskedRow, Outcome};
 use crate::rewrite::{Edit, Stored, store_sparse, with_weights};
 use crate::runtime::Provider;
 use crate::validate::verify_equal;
-use choose::Masked;
+use found::Masked;
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.mask/1";

@@ -1,7 +1,6 @@
 //! Two models on the same inputs: the first look at their outputs, and which of them need a second.
 
 use super::entries::Entries;
-use super::second::Second;
 use super::{ALLOWED_INTEGER, MASKED_TWIN};
 use crate::data::random_inputs;
 use crate::dimensions::Analysis;
@@ -46,32 +45,8 @@ pub(super) struct Draw {
 }
 
 impl Pair<'_> {
-    /// By output how far it is from the reference.
-    ///
-    /// # Errors
-    /// [`Error::Verification`], or a reference that does not run.
-    pub(super) fn judge(&self) -> Result<Vec<OutputDeviation>> {
-        let draws = self.first()?;
-        let names: Vec<&String> = match draws.first() {
-            Some(draw) => draw.expected.iter().map(|(name, _)| name).collect(),
-            None => Vec::new(),
-        };
-        let mut outputs: Vec<OutputDeviation> = (0..names.len())
-            .map(|place| self.plain(place, &draws))
-            .collect();
-        let doubtful: Vec<usize> = (0..names.len())
-            .filter(|&place| self.is_doubtful(place, &outputs[place], &draws))
-            .collect();
-        if doubtful.is_empty() {
-            return Ok(outputs);
-        }
-        for (place, output) in Second::look(self, &draws, &doubtful)? {
-            outputs[place] = output;
-        }
-        Ok(outputs)
-    }
-
-    fn first(&self) -> Result<Vec<Draw>> {
+    /// Runs of both on random inputs, after their signatures have been compared.
+    pub(super) fn first(&self) -> Result<Vec<Draw>> {
         let plain = SessionOptions::default();
         let mut reference = self.runtime.session(self.reference, self.what)?;
         let mut candidate = self.open(self.candidate, &plain)?;
@@ -155,7 +130,8 @@ impl Pair<'_> {
         }
     }
 
-    fn plain(&self, place: usize, draws: &[Draw]) -> OutputDeviation {
+    /// An output by its plain bound.
+    pub(super) fn plain(&self, place: usize, draws: &[Draw]) -> OutputDeviation {
         let pairs = draws
             .iter()
             .map(|draw| (&draw.expected[place].1, &draw.computed[place].1));
@@ -181,7 +157,12 @@ impl Pair<'_> {
 
     /// Whether an output is beyond its plain bound, or hides what enters it: it depends on what is pruned and
     /// hardly moves from one input to the other.
-    fn is_doubtful(&self, place: usize, output: &OutputDeviation, draws: &[Draw]) -> bool {
+    pub(super) fn is_doubtful(
+        &self,
+        place: usize,
+        output: &OutputDeviation,
+        draws: &[Draw],
+    ) -> bool {
         if output.relative.is_nan() || output.relative > output.allowed {
             return true;
         }
