@@ -11,7 +11,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .viewed(Viewing::Reshaped),
     row("Flatten", flatten).viewed(Viewing::Reshaped),
     row("Squeeze", squeeze)
-        .evaluated(ev::same_elements)
+        .evaluated(ev::squeeze)
         .viewed(Viewing::Reshaped),
     row("Unsqueeze", unsqueeze)
         .evaluated(ev::unsqueeze)

@@ -23,10 +23,24 @@ pub(in crate::ops) fn cast(e: &mut Evaluation) -> Outputs {
     to.is_index().then(|| same(e)).flatten()
 }
 
-pub(in crate::ops) fn same_elements(e: &mut Evaluation) -> Outputs {
-    let x = e.input(0)?;
-    let mut integers = x.clone();
-    integers.dims.retain(|&dim| dim != 1);
+/// The same elements without the axes of size 1 that are named, or without all of them.
+pub(in crate::ops) fn squeeze(e: &mut Evaluation) -> Outputs {
+    let mut integers = e.input(0)?.clone();
+    let given =
+        e.proto.input.get(1).is_some_and(|name| !name.is_empty()) || e.proto.ints("axes").is_some();
+    if !given {
+        integers.dims.retain(|&dim| dim != 1);
+        return one(integers);
+    }
+    let rank = integers.dims.len();
+    let axes = e.numbers(1, "axes")?.into_iter();
+    let axes: Vec<usize> = axes
+        .map(|axis| axis_of(axis, rank).ok())
+        .collect::<Option<_>>()?;
+    let mut places = 0..rank;
+    integers
+        .dims
+        .retain(|_| !places.next().is_some_and(|place| axes.contains(&place)));
     one(integers)
 }
 
@@ -71,10 +85,12 @@ pub(in crate::ops) fn modulo(e: &mut Evaluation) -> Outputs {
 }
 
 pub(in crate::ops) fn min(e: &mut Evaluation) -> Outputs {
+    (e.proto.input.len() == 2).then_some(())?;
     e.pairwise(|symbols, a, b| Some(symbols.min(a, b)))
 }
 
 pub(in crate::ops) fn max(e: &mut Evaluation) -> Outputs {
+    (e.proto.input.len() == 2).then_some(())?;
     e.pairwise(|symbols, a, b| Some(symbols.max(a, b)))
 }
 
@@ -291,7 +307,10 @@ pub(in crate::ops) fn gather(e: &mut Evaluation) -> Outputs {
         usize::try_from(at).ok().filter(|&at| at < size as usize)
     };
     let places: Option<Vec<usize>> = index.known()?.into_iter().map(place).collect();
-    let picked = x.select(Axis(axis), &places?);
+    let places = places?;
+    let count = (x.len() / x.shape()[axis].max(1)).checked_mul(places.len())?;
+    (count <= MOST_ELEMENTS).then_some(())?;
+    let picked = x.select(Axis(axis), &places);
     let mut dims = x.shape().to_vec();
     dims.splice(axis..=axis, index.dims.iter().copied());
     let elements = picked.iter().cloned().collect();
