@@ -10,10 +10,8 @@ use super::readers::{Reader, readers, rows_of};
 use crate::data::random_inputs;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::Result;
-use crate::graph::ValueId;
+use crate::graph::{ValueId, tapped};
 use crate::layers::Addition;
-use crate::onnx::Model;
-use crate::onnx::proto::ValueInfoProto;
 use crate::ops::{Linear, Operand, Role, Window, names_activations};
 use crate::runtime::Runtime;
 
@@ -118,21 +116,8 @@ fn observe(
         .flatten()
         .filter(|&value| graph.constant(value).is_none())
         .collect();
-    let mut proto = graph.model().proto.clone();
-    let target = proto.graph.get_or_insert_default();
-    let there: Vec<String> = target
-        .output
-        .iter()
-        .map(|output| output.name().to_owned())
-        .collect();
-    let names = wanted.iter().map(|&value| graph.value(value).name.clone());
-    for name in names.filter(|name| !there.contains(name)) {
-        target.output.push(ValueInfoProto {
-            name: Some(name),
-            ..ValueInfoProto::default()
-        });
-    }
-    let model: Model = graph.model().with(proto, graph.model().lazy.clone());
+    let names = wanted.iter().map(|&value| graph.value(value).name.as_str());
+    let model = tapped(graph.model(), names);
     let mut session = runtime.session(&model, "the model with its inner values as outputs")?;
     let inputs = random_inputs(analysis, &session.inputs(), 0)?;
     for (name, tensor) in session.run(&inputs)? {

@@ -3,9 +3,8 @@
 use crate::data::random_inputs;
 use crate::dimensions::{Analysis, InputSizes};
 use crate::error::Result;
-use crate::graph::{DeclaredSize, Producer, ValueId};
+use crate::graph::{DeclaredSize, Producer, ValueId, declaration};
 use crate::onnx::ElementType;
-use crate::onnx::proto::ValueInfoProto;
 use crate::ops::{Observed, ObservedValue};
 use crate::runtime::{Runtime, Session};
 
@@ -93,10 +92,7 @@ fn session(analysis: &Analysis, runtime: &Runtime, wanted: &[ValueId]) -> Result
         .collect();
     while !names.is_empty() {
         let mut proto = graph.model().proto.clone();
-        let outputs = names.iter().map(|name| ValueInfoProto {
-            name: Some(name.clone()),
-            ..ValueInfoProto::default()
-        });
+        let outputs = names.iter().map(|name| declaration(name, None, None));
         proto.graph.get_or_insert_default().output = outputs.collect();
         let model = graph.model().with(proto, graph.model().lazy.clone());
         let session = runtime.session(&model, "the model with inner values as outputs")?;

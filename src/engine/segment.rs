@@ -7,12 +7,9 @@ use bytes::Bytes;
 use super::spill::Waiting;
 use super::stages::{Stages, When};
 use crate::dimensions::Analysis;
-use crate::graph::{NodeId, Producer, ValueId};
-use crate::onnx::proto::{
-    GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
-    tensor_shape_proto, type_proto,
-};
-use crate::onnx::{ElementType, Model, cleared};
+use crate::graph::{NodeId, Producer, ValueId, declaration};
+use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::onnx::{Model, cleared};
 
 /// New bytes of initializers by name.
 pub(crate) type Changes = HashMap<String, Bytes>;
@@ -26,36 +23,6 @@ pub(crate) struct Segment {
     pub(crate) reads: BTreeSet<String>,
     /// The values that later segments need, made here or before.
     pub(crate) front: BTreeSet<String>,
-}
-
-/// The declaration of a value. `shape` has a size where it is known.
-pub(crate) fn info(
-    name: &str,
-    element: Option<ElementType>,
-    shape: Option<&[Option<i64>]>,
-) -> ValueInfoProto {
-    let shape = shape.map(|sizes| TensorShapeProto {
-        dim: sizes.iter().map(|&size| dimension(size)).collect(),
-    });
-    let tensor = element.map(|element| type_proto::Tensor {
-        elem_type: Some(element.number()),
-        shape,
-    });
-    ValueInfoProto {
-        name: Some(name.to_owned()),
-        r#type: tensor.map(|tensor| TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            ..TypeProto::default()
-        }),
-        ..ValueInfoProto::default()
-    }
-}
-
-fn dimension(size: Option<i64>) -> tensor_shape_proto::Dimension {
-    tensor_shape_proto::Dimension {
-        value: size.map(tensor_shape_proto::dimension::Value::DimValue),
-        ..tensor_shape_proto::Dimension::default()
-    }
 }
 
 /// What a segment is cut from.
@@ -177,7 +144,9 @@ impl Cutting<'_> {
                     if let Some((_, element, rank)) = stored {
                         segment.reads.insert(name.clone());
                         let shape = self.shape(value, *rank);
-                        proto.input.push(info(name, Some(*element), Some(&shape)));
+                        proto
+                            .input
+                            .push(declaration(name, Some(*element), Some(&shape)));
                     }
                 }
                 Producer::Node(..) | Producer::Missing => {}
@@ -212,7 +181,7 @@ impl Cutting<'_> {
             let producer = graph.value(value).producer;
             if matches!(producer, Producer::Node(node, _) if nodes.contains(&node)) {
                 let element = self.analysis.state.elements[value.index()];
-                proto.output.push(info(name, element, None));
+                proto.output.push(declaration(name, element, None));
             }
             front.insert(name.clone());
         }

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use faer::Mat;
 
-use super::segment::info;
-use crate::graph::{Graph, NodeId, Patch, int, ints, text};
+use crate::graph::{Graph, NodeId, Patch, declaration, int, ints, text};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{AttributeProto, GraphProto};
 use crate::ops::Window;
@@ -241,7 +240,7 @@ impl<'a> Taps<'a> {
     /// A new graph input of 32-bit numbers.
     pub(crate) fn input(&mut self, what: &str, rank: usize) -> String {
         let name = self.patch.fresh(&format!("{TAP}.{what}"));
-        self.patch.input(info(
+        self.patch.input(declaration(
             &name,
             Some(ElementType::Float),
             Some(&vec![None; rank]),
@@ -251,7 +250,7 @@ impl<'a> Taps<'a> {
 
     /// Makes a value an output.
     pub(crate) fn output(&mut self, name: &str, element: ElementType) {
-        self.patch.output(info(name, Some(element), None));
+        self.patch.output(declaration(name, Some(element), None));
     }
 
     /// Reduces the rows of `[batches, rows, columns]`.

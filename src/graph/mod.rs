@@ -13,6 +13,7 @@
 
 mod attributes;
 mod build;
+mod declare;
 mod inline;
 mod names;
 mod patch;
@@ -28,6 +29,7 @@ use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, type_proto};
 use crate::onnx::{ElementType, Model};
 
 pub(crate) use attributes::Attributes;
+pub(crate) use declare::{declaration, declaration_of, tapped};
 pub(crate) use inline::{inlined, prefixed};
 pub(crate) use names::Names;
 pub(crate) use patch::{Patch, int, ints, text};

@@ -9,10 +9,7 @@ use std::sync::Arc;
 use crate::axes::{Kept, Type};
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Patch, ValueId};
-use crate::onnx::proto::{
-    TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
-};
+use crate::graph::{Graph, Patch, ValueId, declaration_of};
 use crate::onnx::{ElementType, Model, from_raw};
 use crate::ops::Contraction;
 use crate::plan::Plan;
@@ -100,7 +97,7 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
     if masks == Masks::Inputs {
         tensors
             .iter()
-            .for_each(|tensor| patch.input(input_of(tensor)));
+            .for_each(|tensor| patch.input(declaration_of(tensor)));
     }
     let mut proto = source.model().proto.clone();
     let graph = proto.graph.get_or_insert_default();
@@ -111,27 +108,6 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
     let model = source.model().with(proto, source.model().lazy.clone());
     let model = Graph::verified(model, "the masked twin")?.into_model();
     Ok((model, inputs))
-}
-
-fn input_of(tensor: &crate::onnx::proto::TensorProto) -> ValueInfoProto {
-    let dim = |&size: &i64| tensor_shape_proto::Dimension {
-        value: Some(tensor_shape_proto::dimension::Value::DimValue(size)),
-        ..Default::default()
-    };
-    let declared = type_proto::Tensor {
-        elem_type: tensor.data_type,
-        shape: Some(TensorShapeProto {
-            dim: tensor.dims.iter().map(dim).collect(),
-        }),
-    };
-    ValueInfoProto {
-        name: tensor.name.clone(),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(declared)),
-            ..TypeProto::default()
-        }),
-        ..ValueInfoProto::default()
-    }
 }
 
 /// A mask: kept positions, size, axes behind, element type.

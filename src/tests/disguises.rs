@@ -11,16 +11,14 @@ use super::rules::runtime;
 use crate::criteria::Criterion;
 use crate::data::DataSource;
 use crate::events::Silent;
+use crate::graph::declaration_of;
 use crate::job::{
     self, Calibration, MaskOptions, MaskSource, Overwrite, Proof, PruneCalibration, PruneOptions,
     RuntimeOptions, Source, Store,
 };
 use crate::masks::{MaskSettings, WeightCriterion};
 use crate::onnx::proto::attribute_proto::AttributeType;
-use crate::onnx::proto::{
-    AttributeProto, GraphProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto,
-    tensor_shape_proto, type_proto,
-};
+use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, ValueInfoProto};
 use crate::onnx::{Model, to_f32};
 use crate::plan::{Cost, CostBudget, Plan, Scope, Settings};
 use crate::recover::Recovery;
@@ -69,27 +67,7 @@ fn with_constant_nodes(model: &Model) -> Model {
 
 fn with_initializers_among_inputs(model: &Model) -> Model {
     edited(model, |graph| {
-        let declared = |tensor: &crate::onnx::proto::TensorProto| {
-            let dim = |&size: &i64| tensor_shape_proto::Dimension {
-                value: Some(tensor_shape_proto::dimension::Value::DimValue(size)),
-                ..Default::default()
-            };
-            let tensor_type = type_proto::Tensor {
-                elem_type: tensor.data_type,
-                shape: Some(TensorShapeProto {
-                    dim: tensor.dims.iter().map(dim).collect(),
-                }),
-            };
-            ValueInfoProto {
-                name: tensor.name.clone(),
-                r#type: Some(TypeProto {
-                    value: Some(type_proto::Value::TensorType(tensor_type)),
-                    ..TypeProto::default()
-                }),
-                ..ValueInfoProto::default()
-            }
-        };
-        let inputs: Vec<ValueInfoProto> = graph.initializer.iter().map(declared).collect();
+        let inputs: Vec<ValueInfoProto> = graph.initializer.iter().map(declaration_of).collect();
         graph.input.extend(inputs);
     })
 }

@@ -9,9 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
 use crate::onnx::proto::attribute_proto::AttributeType;
-use crate::onnx::proto::{
-    AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, type_proto,
-};
+use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, type_proto};
 use crate::onnx::{
     ElementType, LazyBytes, Model, cleared, element_count, from_raw, packed, packed_bytes, to_f32,
 };
@@ -28,22 +26,6 @@ pub(super) fn unit(element: ElementType) -> f64 {
         ElementType::Bfloat16 => 2.0_f64.powi(-7),
         _ => 2.0_f64.powi(-23),
     }
-}
-
-/// The model with more values as outputs.
-pub(super) fn tapped(model: &Model, values: &[String]) -> Model {
-    let mut proto = model.proto.clone();
-    let graph = proto.graph.get_or_insert_default();
-    for value in values {
-        let known = graph.output.iter().any(|output| output.name() == value);
-        if !known {
-            graph.output.push(ValueInfoProto {
-                name: Some(value.clone()),
-                ..ValueInfoProto::default()
-            });
-        }
-    }
-    model.with(proto, model.lazy.clone())
 }
 
 /// The model with every weight moved up or down by one unit in the last place, made when it is written.

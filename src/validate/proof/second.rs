@@ -1,9 +1,10 @@
 //! The second look at outputs that are beyond the plain bound or that hide what enters them.
 
-use super::moved::{is_small, nudged, tapped, unit, widened};
+use super::moved::{is_small, nudged, unit, widened};
 use super::pair::{Draw, Pair, Tensors, worse};
 use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, UNITS};
 use crate::error::{Error, ProofFault, Result};
+use crate::graph::tapped;
 use crate::metrics::{Gap, OutputDeviation, spread};
 use crate::onnx::{ElementType, Model};
 use crate::runtime::{Optimisation, Session, SessionOptions, Tensor};
@@ -99,8 +100,8 @@ impl<'a> Second<'a> {
             optimisation: Optimisation::Off,
             ..SessionOptions::default()
         };
-        let reference = tapped(pair.reference, values);
-        let candidate = tapped(pair.candidate, values);
+        let reference = tapped(pair.reference, values.iter().map(String::as_str));
+        let candidate = tapped(pair.candidate, values.iter().map(String::as_str));
         let moved = nudged(&reference)?;
         let order = |model: &Model, options| pair.runtime.session_with(model, pair.what, options);
         // An order of computation that onnxruntime does not run is not there.
