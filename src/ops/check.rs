@@ -11,24 +11,17 @@ use crate::graph::{Graph, ValueId};
 
 /// Pins what later steps could not treat.
 pub(super) fn settle(graph: &Graph, state: &mut State) {
-    let mut captured = vec![false; graph.value_ids().count()];
-    for &node in graph.order() {
-        let inner = &graph.node(node).captured;
-        inner
-            .iter()
-            .for_each(|value| captured[value.index()] = true);
-    }
     for id in graph.value_ids() {
         let axes: Vec<Type> = state.axes(id).unwrap_or_default().to_vec();
         let known = graph.value(id);
-        let read = !known.consumers.is_empty() || known.is_output || captured[id.index()];
+        let read = !known.consumers.is_empty() || known.is_output || graph.is_captured(id);
         for (axis, ty) in axes.iter().enumerate() {
             let why = if graph.constant(id).is_some() && !read {
                 Some("is read by nothing")
             } else if !fits(state, ty) {
                 Some("has more positions than can be numbered")
             } else {
-                let stands = !captured[id.index()] && views_a_group(graph, state, id, axis);
+                let stands = !graph.is_captured(id) && views_a_group(graph, state, id, axis);
                 let why = "shows the weight of a grouped convolution to others";
                 (has_block(&state.types.normal(ty)) && !stands).then_some(why)
             };

@@ -1,6 +1,6 @@
 //! Attention as one operator, with its caches.
 
-use super::{Held, axis, count, like, output, times};
+use super::{Held, axis, count, like, output};
 use crate::axes::{Extent, Type};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Row, contrib, row};
@@ -30,8 +30,18 @@ fn heads(op: &mut Typing, axes: &[Type], number: Option<Extent>) -> Ruling<Heads
     }
 }
 
-fn joined(a: Option<&Extent>, b: Option<&Extent>) -> Option<Extent> {
-    a.zip(b).and_then(|(a, b)| a.add(b))
+/// Y has the places of the query and the width of a value's head, and joins the heads where the query does.
+fn attended(op: &mut Typing, rank: usize, q: &Heads, v: &Heads) {
+    let [batch, heads, length, _] = q.clone();
+    let width = v[3].clone();
+    let sizes = match rank {
+        4 => vec![batch, heads, length, width],
+        _ => {
+            let joined = heads.zip(width);
+            vec![batch, length, joined.and_then(|(n, width)| n.mul(&width))]
+        }
+    };
+    output(op, 0, sizes);
 }
 
 /// Q, K, V, mask, past keys, past values to Y, present keys, present values, products.
@@ -49,22 +59,11 @@ fn attention(op: &mut Typing) -> Ruling {
     let length = match past {
         Some(past) => {
             let past = op.extent(&past);
-            joined(Some(&past), k[2].as_ref())
+            k[2].as_ref().and_then(|now| past.add(now))
         }
         None => k[2].clone(),
     };
-    match query.len() {
-        4 => output(
-            op,
-            0,
-            vec![q[0].clone(), q[1].clone(), q[2].clone(), v[3].clone()],
-        ),
-        _ => {
-            let width = q[1].as_ref().zip(v[3].as_ref());
-            let width = width.and_then(|(heads, width)| times(heads, width));
-            output(op, 0, vec![q[0].clone(), q[2].clone(), width]);
-        }
-    }
+    attended(op, query.len(), &q, &v);
     output(
         op,
         1,
@@ -89,18 +88,7 @@ fn linear(op: &mut Typing) -> Ruling {
     let (query, value) = (held.at(0)?, held.at(2)?);
     let q = heads(op, &query, count(op, "q_num_heads"))?;
     let v = heads(op, &value, count(op, "kv_num_heads"))?;
-    match query.len() {
-        4 => output(
-            op,
-            0,
-            vec![q[0].clone(), q[1].clone(), q[2].clone(), v[3].clone()],
-        ),
-        _ => {
-            let width = q[1].as_ref().zip(v[3].as_ref());
-            let width = width.and_then(|(heads, width)| times(heads, width));
-            output(op, 0, vec![q[0].clone(), q[2].clone(), width]);
-        }
-    }
+    attended(op, query.len(), &q, &v);
     output(
         op,
         1,
@@ -147,12 +135,11 @@ fn multi_head(op: &mut Typing) -> Ruling {
         [batch, length, ..] if query.len() == 3 || query.len() == 5 => (batch, length),
         _ => return Err(Unsupported("an input has an unusual rank")),
     };
-    let by_head = |sizes: &[Extent]| times(&sizes[0], &sizes[1]);
     let width = match (&query[..], value.as_deref()) {
-        ([_, _, heads, _, width], _) => by_head(&[heads.clone(), width.clone()]),
+        ([_, _, heads, _, width], _) => heads.mul(width),
         (_, Some([_, _, width])) => Some(width.clone()),
-        (_, Some([_, heads, _, width])) => by_head(&[heads.clone(), width.clone()]),
-        (_, Some([_, _, heads, _, width])) => by_head(&[heads.clone(), width.clone()]),
+        (_, Some([_, heads, _, width])) => heads.mul(width),
+        (_, Some([_, _, heads, _, width])) => heads.mul(width),
         _ => None,
     };
     let each = width.as_ref().zip(number.as_ref());
@@ -186,7 +173,7 @@ fn grouped_query(op: &mut Typing) -> Ruling {
                 .mul(&Extent::Known(2))
                 .and_then(|both| both.add(heads));
             let each = parts.and_then(|parts| all.div_exact(&parts));
-            (each.as_ref().and_then(|each| times(heads, each)), each)
+            (each.as_ref().and_then(|each| heads.mul(each)), each)
         }
         _ => (None, None),
     };

@@ -1,11 +1,10 @@
 //! What onnxruntime makes of several nodes when it optimises a graph (`com.microsoft`).
 
 use super::quantised::{gemm, product_sizes};
-use super::{Held, axis, like, output};
+use super::{Held, axis, convolution, like, output};
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
-use crate::ops::families::convolution::window_sizes;
-use crate::ops::typing::{Ruling, Typing, Unsupported};
+use crate::ops::typing::{Ruling, Typing};
 use crate::ops::{Elements, Row, contrib, row};
 
 pub(super) const ROWS: &[Row] = &[
@@ -26,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
     contrib("EmbedLayerNormalization", embedded)
         .of_elements(&[Elements::Input(2)])
         .yields(1, ElementType::Int32),
-    contrib("FusedConv", convolution),
+    contrib("FusedConv", |op| convolution(op, 0, 1)),
     contrib("FusedGemm", |op| gemm(op, 1)),
     contrib("GemmFastGelu", product),
     contrib("FusedMatMul", product),
@@ -82,19 +81,6 @@ fn embedded(op: &mut Typing) -> Ruling {
     op.output(0, out.clone());
     op.output(1, vec![batch]);
     op.output(2, out);
-    Ok(())
-}
-
-fn convolution(op: &mut Typing) -> Ruling {
-    let held = Held::of(op);
-    let (x, w) = (held.at(0)?, held.at(1)?);
-    if x.len() < 2 || x.len() != w.len() {
-        return Err(Unsupported("data and weight have no matching ranks"));
-    }
-    let kernel = op.extents(&w[2..]);
-    let mut out = vec![x[0].clone(), w[0].clone()];
-    out.extend(window_sizes(op, &x[2..], &kernel)?);
-    op.output(0, out);
     Ok(())
 }
 

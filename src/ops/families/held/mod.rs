@@ -11,6 +11,7 @@ mod spatial;
 
 use crate::axes::{Extent, Type};
 use crate::ops::Row;
+use crate::ops::families::convolution::window_sizes;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 
 pub(super) const FAMILIES: [&[Row]; 7] = [
@@ -93,6 +94,16 @@ fn count(op: &Typing, name: &str) -> Option<Extent> {
     (count > 0).then_some(Extent::Known(count))
 }
 
-fn times(a: &Extent, b: &Extent) -> Option<Extent> {
-    a.mul(b)
+/// Windows over the data at one slot with the weight at another: X[N, C, ..] and W[O, ..] to Y[N, O, ..].
+fn convolution(op: &mut Typing, data: usize, weight: usize) -> Ruling {
+    let held = Held::of(op);
+    let (x, w) = (held.at(data)?, held.at(weight)?);
+    if x.len() < 2 || x.len() != w.len() {
+        return Err(Unsupported("data and weight have no matching ranks"));
+    }
+    let kernel = op.extents(&w[2..]);
+    let mut out = vec![x[0].clone(), w[0].clone()];
+    out.extend(window_sizes(op, &x[2..], &kernel)?);
+    op.output(0, out);
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Codes instead of numbers: quantisation, and products and windows of codes.
 
-use super::{Held, axis, like, output};
+use super::{Held, axis, convolution, like, output};
 use crate::axes::Extent;
 use crate::onnx::ElementType::{Float, Int32, Uint8};
 use crate::ops::families::convolution::window_sizes;
@@ -27,9 +27,9 @@ pub(super) const ROWS: &[Row] = &[
         .yields(1, Float)
         .yields(2, Uint8),
     row("MatMulInteger", |op| product(op, [0, 1])).of_elements(SUMS),
-    row("ConvInteger", |op| windows(op, 0, 1)).of_elements(SUMS),
+    row("ConvInteger", |op| convolution(op, 0, 1)).of_elements(SUMS),
     row("QLinearMatMul", |op| product(op, [0, 3])).of_elements(&[Elements::Input(7)]),
-    row("QLinearConv", |op| windows(op, 0, 3)).of_elements(&[Elements::Input(7)]),
+    row("QLinearConv", |op| convolution(op, 0, 3)).of_elements(&[Elements::Input(7)]),
     contrib("QuantizeLinear", |op| like(op, 0)).of_elements(CODES),
     contrib("DequantizeLinear", |op| like(op, 0)).of_elements(NUMBERS),
     contrib("QLinearAdd", |op| pairwise(op, [0, 3])).of_elements(FIRST),
@@ -78,19 +78,6 @@ pub(super) fn product_sizes(a: &[Extent], b: &[Extent]) -> Ruling<Vec<Option<Ext
         out.push(Some(b[b.len() - 1].clone()));
     }
     Ok(out)
-}
-
-fn windows(op: &mut Typing, data: usize, weight: usize) -> Ruling {
-    let held = Held::of(op);
-    let (x, w) = (held.at(data)?, held.at(weight)?);
-    if x.len() < 2 || x.len() != w.len() {
-        return Err(Unsupported("data and weight have no matching ranks"));
-    }
-    let kernel = op.extents(&w[2..]);
-    let mut out = vec![x[0].clone(), w[0].clone()];
-    out.extend(window_sizes(op, &x[2..], &kernel)?);
-    op.output(0, out);
-    Ok(())
 }
 
 fn pairwise(op: &mut Typing, slots: [usize; 2]) -> Ruling {

@@ -1,9 +1,8 @@
 //! Images sampled at places that the data says, and windows put together again.
 
-use super::{Held, axis, output};
+use super::{Held, axis, convolution, output};
 use crate::axes::Extent;
 use crate::onnx::ElementType;
-use crate::ops::families::convolution::window_sizes;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Elements, Row, contrib, row};
 
@@ -13,7 +12,7 @@ pub(super) const ROWS: &[Row] = &[
     row("AffineGrid", affine_grid),
     row("RoiAlign", roi_align),
     row("MaxRoiPool", pooled_regions),
-    row("DeformConv", deformed),
+    row("DeformConv", |op| convolution(op, 0, 1)),
     row("Col2Im", col2im),
     row("MaxUnpool", unpool),
     row("CenterCropPad", center),
@@ -81,19 +80,6 @@ fn pooled_regions(op: &mut Typing) -> Ruling {
     for (place, size) in [(2, shape.first()), (3, shape.get(1))] {
         out.push(axis(op, 0, place, size.copied().map(Extent::Known)));
     }
-    op.output(0, out);
-    Ok(())
-}
-
-fn deformed(op: &mut Typing) -> Ruling {
-    let held = Held::of(op);
-    let (x, w) = (held.at(0)?, held.at(1)?);
-    if x.len() < 2 || x.len() != w.len() {
-        return Err(Unsupported("data and weight have no matching ranks"));
-    }
-    let kernel = op.extents(&w[2..]);
-    let mut out = vec![x[0].clone(), w[0].clone()];
-    out.extend(window_sizes(op, &x[2..], &kernel)?);
     op.output(0, out);
     Ok(())
 }
