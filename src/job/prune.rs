@@ -146,7 +146,6 @@ pub fn prune(path: &Path, options: &PruneOptions, events: &mut dyn Events) -> Re
         benchmark: Vec::new(),
         stages: Vec::new(),
     };
-    report.budget = budget(&options.source, &report.before, &report.after);
     let mut plan = plan;
     let mut made = None;
     if let Some(output) = output {
@@ -162,7 +161,6 @@ pub fn prune(path: &Path, options: &PruneOptions, events: &mut dyn Events) -> Re
         };
         let proven = maker.make(&plan, &mut voice)?;
         report.note(&analysis, &proven)?;
-        report.budget = budget(&options.source, &report.before, &report.after);
         plan = proven.plan;
         made = Some((proven.model, output));
     }
@@ -170,6 +168,7 @@ pub fn prune(path: &Path, options: &PruneOptions, events: &mut dyn Events) -> Re
         Source::Settings(settings) => Some(settings),
         Source::Plan(_) => None,
     };
+    report.budget = budget(&options.source, &report.before, &report.after);
     let kept = plan.kept(&analysis)?;
     report.forecast = forecast(&analysis, &kept, target(&plan));
     little::note(&analysis, settings, &kept, &mut report);
