@@ -51,6 +51,11 @@ fn cost(analysis: &Analysis, counts: &[usize], cost: Cost) -> u64 {
 
 const SCOPES: [Scope; 3] = [Scope::Uniform, Scope::Global, Scope::Isomorphic];
 
+fn macs(share: f64) -> Option<CostBudget> {
+    let cost = Cost::Macs;
+    Some(CostBudget { cost, share })
+}
+
 #[test]
 fn budgets_are_met_from_above_within_one_channel() {
     for name in [
@@ -96,10 +101,7 @@ fn budgets_are_met_from_above_within_one_channel() {
 #[test]
 fn a_budget_out_of_reach_says_what_can_be_reached() {
     let analysis = analyse(&model("resnet8_fashion.bn.onnx"));
-    let budget = Some(CostBudget {
-        cost: Cost::Macs,
-        share: 0.2,
-    });
+    let budget = macs(0.2);
     let settings = Settings {
         budget,
         min_channels: 30,
@@ -185,13 +187,7 @@ fn ratios_of_single_dimensions_and_largest_ratios_hold_in_every_scope() {
         .position(|name| *name == "layers.1.c1.weight")
         .expect("a dimension");
     for scope in SCOPES {
-        for budget in [
-            None,
-            Some(CostBudget {
-                cost: Cost::Macs,
-                share: 0.4,
-            }),
-        ] {
+        for budget in [None, macs(0.4)] {
             let settings = Settings {
                 scope,
                 budget,
@@ -218,10 +214,7 @@ fn ratios_of_single_dimensions_and_largest_ratios_hold_in_every_scope() {
 fn multiples_hold_under_a_budget() {
     let analysis = analyse(&model("resnet8_fashion.bn.onnx"));
     for scope in SCOPES {
-        let budget = Some(CostBudget {
-            cost: Cost::Macs,
-            share: 0.5,
-        });
+        let budget = macs(0.5);
         let settings = Settings {
             scope,
             budget,
@@ -240,10 +233,7 @@ fn good_widths_hold_under_a_budget_and_come_near_it() {
     for (name, multiple) in [("resnet8_fashion.bn.onnx", 16), ("vit_fashion.onnx", 8)] {
         let analysis = analyse(&model(name));
         for scope in SCOPES {
-            let budget = Some(CostBudget {
-                cost: Cost::Macs,
-                share: 0.5,
-            });
+            let budget = macs(0.5);
             let settings = Settings {
                 scope,
                 budget,
@@ -274,10 +264,7 @@ fn good_widths_hold_under_a_budget_and_come_near_it() {
 #[test]
 fn a_budget_that_good_widths_miss_is_met_by_others() {
     let analysis = analyse(&model("resnet8_fashion.bn.onnx"));
-    let budget = Some(CostBudget {
-        cost: Cost::Macs,
-        share: 0.01,
-    });
+    let budget = macs(0.01);
     let settings = Settings {
         budget,
         ..Settings::default()
