@@ -6,11 +6,9 @@ use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use secateur::Silent;
-use secateur::job::{
-    self, Calibration, MaskOptions, MaskSource, Overwrite, Proof, RuntimeOptions, Store,
-};
+use secateur::data::DataSource;
+use secateur::job::{self, MaskOptions, MaskSource, Proof};
 use secateur::masks::{Amount, MaskSettings, Pattern, Scope, WeightCriterion};
-use secateur::runtime::Provider;
 
 fn model_path() -> PathBuf {
     let fixture = concat!(
@@ -21,22 +19,16 @@ fn model_path() -> PathBuf {
 }
 
 fn options(settings: MaskSettings, output: PathBuf) -> MaskOptions {
+    let samples = DataSource::Random {
+        samples: 16,
+        seed: 0,
+    };
     MaskOptions {
         source: MaskSource::Settings(settings),
-        calibration: Calibration {
-            source: None,
-            samples: 16,
-            sequential: None,
-            provider: Provider::Cpu,
-            runtime: RuntimeOptions::default(),
-        },
+        calibration: Some(samples.into()),
         output: Some(output),
-        mask_out: None,
-        store: Store::Dense,
         proof: Proof::Skipped,
-        sizes: Vec::new(),
-        sample_axes: Vec::new(),
-        overwrite: Overwrite::Refused,
+        ..MaskOptions::default()
     }
 }
 

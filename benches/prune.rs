@@ -10,7 +10,7 @@ use secateur::Silent;
 use secateur::criteria::{self, scores};
 use secateur::dimensions::{Analysis, InputSizes};
 use secateur::graph::Graph;
-use secateur::job::{self, Overwrite, Proof, PruneOptions, Source};
+use secateur::job::{self, Proof, PruneFileOptions, PruneOptions};
 use secateur::onnx::Model;
 use secateur::plan::{Plan, Settings};
 use secateur::search::select;
@@ -54,17 +54,13 @@ fn stages(bench: &mut Criterion) {
 fn whole(bench: &mut Criterion) {
     let path = model_path();
     let folder = tempfile::tempdir().expect("a folder");
-    let options = PruneOptions {
-        source: Source::Settings(Settings::default()),
+    let options = PruneFileOptions {
+        prune: PruneOptions {
+            proof: Proof::Skipped,
+            ..PruneOptions::default()
+        },
         output: Some(folder.path().join("pruned.onnx")),
-        plan_out: None,
-        calibration: None,
-        proof: Proof::Skipped,
-        bench: None,
-        sizes: Vec::new(),
-        sample_axes: Vec::new(),
-        strict: false,
-        overwrite: Overwrite::Refused,
+        ..PruneFileOptions::default()
     };
     let mut group = bench.benchmark_group("whole");
     group.sample_size(20);
@@ -72,7 +68,7 @@ fn whole(bench: &mut Criterion) {
         b.iter(|| std::fs::copy(&path, folder.path().join("copy.onnx")));
     });
     group.bench_function("prune", |b| {
-        b.iter(|| job::prune(&path, &options, &mut Silent))
+        b.iter(|| job::prune_file(&path, &options, &mut Silent))
     });
     group.finish();
 }

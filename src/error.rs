@@ -12,6 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of trouble an [`Error`] is; the command line maps it to an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Class {
     /// A verification or gate failed (exit code 1).
     Check,
@@ -38,6 +39,7 @@ impl Class {
 /// Everything that can go wrong. The messages say what the fields are.
 #[allow(missing_docs)]
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]
@@ -176,6 +178,7 @@ impl Error {
 /// What a proof found wrong, and where. The messages say what the fields are.
 #[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ProofFault {
     /// Names, types or shapes of inputs or outputs are others.
     #[error("{what} went from {before} to {after}")]
@@ -214,6 +217,7 @@ pub enum ProofFault {
 /// One broken invariant of a graph. The messages say what the fields are.
 #[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// A node or a graph output reads a value that nothing produces.
     #[error("{reader} reads '{value}', which no input, initializer or node produces")]

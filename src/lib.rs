@@ -14,24 +14,19 @@
 //! dimension. The pruned model must compute what the twin computes, in onnxruntime, before it is written.
 //!
 //! ```
-//! use secateur::criteria::{Criterion, scores};
-//! use secateur::dimensions::{Analysis, InputSizes};
-//! use secateur::graph::Graph;
-//! use secateur::onnx::Model;
-//! use secateur::plan::{Plan, Settings};
-//! use secateur::search::select;
+//! use secateur::PruneOptions;
+//! use secateur::plan::Cost;
 //!
 //! # fn main() -> secateur::Result<()> {
-//! let model = Model::load("fixtures/trained/lenet_mnist.onnx")?;
-//! let graph = Graph::new(&model)?;
-//! let sizes = InputSizes::for_graph(&graph, &[])?;
-//! let analysis = Analysis::new(graph, sizes);
-//! let settings = Settings { ratio: 0.5, ..Settings::default() };
-//! let scores = scores(&analysis, Criterion::L2, 0)?;
-//! let selection = select(&analysis, &scores, &settings)?;
-//! let plan = Plan::new(&analysis, &selection, &scores, &settings);
-//! let pruned = secateur::rewrite::prune(&analysis, &plan)?;
-//! assert!(pruned.to_bytes()?.len() < model.to_bytes()?.len() / 3);
+//! let options = PruneOptions {
+//!     calibration: Some("fixtures/data/mnist_200.npz".into()),
+//!     ..PruneOptions::keeping(Cost::Macs, 0.5)
+//! };
+//! let mut pruned = secateur::prune("fixtures/trained/lenet_mnist.onnx", &options)?;
+//! println!("{}", pruned.report);
+//! # let folder = tempfile::tempdir().expect("a folder");
+//! # std::env::set_current_dir(&folder).expect("it is there");
+//! pruned.save("small.onnx")?;
 //! # Ok(())
 //! # }
 //! ```
@@ -77,3 +72,5 @@ pub mod validate;
 
 pub use error::{Class, Error, Fault, ProofFault, Result};
 pub use events::{Events, Silent};
+pub use job::{ModelInput, PruneOptions, Pruned, prune, prune_with};
+pub use onnx::Model;

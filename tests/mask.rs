@@ -1,4 +1,4 @@
-//! `secateur mask`, `prune --from-zeros` and `inspect --sparsity` as a user sees them.
+//! `secateur mask`, `clean` and `inspect --sparsity` as a user sees them.
 
 mod common;
 
@@ -264,7 +264,7 @@ fn what_zeros_have_made_dead_is_removed_without_loss() {
         "--only",
         "fc1.weight",
     ]);
-    let report = json(&["prune", text(&masked), "-o", text(&small), "--from-zeros"]);
+    let report = json(&["clean", text(&masked), "-o", text(&small)]);
     let row = |name: &str| {
         let rows = report["dimensions"].as_array().expect("rows");
         rows.iter()
@@ -293,13 +293,7 @@ fn what_zeros_have_made_dead_is_removed_without_loss() {
         .assert()
         .success();
     secateur()
-        .args([
-            "prune",
-            &lenet_text(),
-            "-o",
-            text(&path("none.onnx")),
-            "--from-zeros",
-        ])
+        .args(["clean", &lenet_text(), "-o", text(&path("none.onnx"))])
         .assert()
         .code(3)
         .stderr(contains(

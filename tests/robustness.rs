@@ -8,13 +8,10 @@ use secateur::Silent;
 use secateur::criteria::{Criterion, scores};
 use secateur::dimensions::{Analysis, InputSizes};
 use secateur::graph::Graph;
-use secateur::job::{
-    self, Calibration, MaskOptions, MaskSource, Overwrite, Proof, RuntimeOptions, Store,
-};
+use secateur::job::{self, MaskOptions, MaskSource, Proof};
 use secateur::masks::{MaskSettings, Pattern, Scope};
 use secateur::onnx::Model;
 use secateur::plan::{Plan, Settings};
-use secateur::runtime::Provider;
 use secateur::search::select;
 
 /// Nodes and names stand before the weights.
@@ -46,20 +43,8 @@ fn mask(bytes: &[u8], pattern: Pattern, scope: Option<Scope>) -> Result<u64> {
             scope,
             ..MaskSettings::default()
         }),
-        calibration: Calibration {
-            source: None,
-            samples: 1,
-            sequential: None,
-            provider: Provider::Cpu,
-            runtime: RuntimeOptions::default(),
-        },
-        output: None,
-        mask_out: None,
-        store: Store::Dense,
         proof: Proof::Skipped,
-        sizes: Vec::new(),
-        sample_axes: Vec::new(),
-        overwrite: Overwrite::Refused,
+        ..MaskOptions::default()
     };
     let report = job::mask(file.path(), &options, &mut Silent)?;
     Ok(report.zeros_after.max(zeros))

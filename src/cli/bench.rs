@@ -8,7 +8,8 @@ use secateur::benchmark::Repetitions;
 use secateur::job::{BenchOptions, Shapes, bench, peak_memory};
 use secateur::runtime::{Profiling, Provider};
 
-use super::{Console, Printer, RuntimeFlags, parse_sample_axis, parse_size, write_out};
+use super::flags::{RuntimeFlags, ShapeFlags};
+use super::{Console, Printer, write_out};
 
 /// Measure latency, throughput and memory of models side by side
 #[derive(Args, Debug)]
@@ -34,13 +35,8 @@ pub struct BenchArgs {
     /// Show where the time went, by operator
     #[arg(long)]
     profile: bool,
-    /// Size of a dynamic input axis other than the batch, as in sequence=128
-    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
-    dims: Vec<(String, i64)>,
-    /// The axis of an input that counts samples, as in tokens=1, or none where every run gets the whole input;
-    /// repeatable (the axis that the model's symbols share without)
-    #[arg(long = "sample-axis", value_name = "INPUT=AXIS", value_parser = parse_sample_axis)]
-    sample_axes: Vec<(String, Option<usize>)>,
+    #[command(flatten)]
+    shapes: ShapeFlags,
     #[command(flatten)]
     runtime: RuntimeFlags,
 }
@@ -62,8 +58,7 @@ impl BenchArgs {
                 warm_up: self.warm_up,
                 runs: self.runs,
             },
-            sizes: self.dims.clone(),
-            sample_axes: self.sample_axes.clone(),
+            shapes: self.shapes.shapes(),
             profiling: if self.profile {
                 Profiling::On
             } else {
@@ -72,10 +67,7 @@ impl BenchArgs {
             runtime: self.runtime.options(),
         };
         let flags = &self.runtime;
-        let shapes = Shapes {
-            sizes: &self.dims,
-            sample_axes: &self.sample_axes,
-        };
+        let shapes = &options.shapes;
         let peak = |model: &Path, provider: &Provider, batch: usize| {
             peak_of_a_process(model, provider, batch, shapes, flags)
         };
@@ -101,7 +93,7 @@ fn peak_of_a_process(
     model: &Path,
     provider: &Provider,
     batch: usize,
-    shapes: Shapes,
+    shapes: &Shapes,
     flags: &RuntimeFlags,
 ) -> Option<u64> {
     let mut command = Command::new(std::env::current_exe().ok()?);
@@ -112,10 +104,10 @@ fn peak_of_a_process(
         "--batch",
         &batch.to_string(),
     ]);
-    for (name, size) in shapes.sizes {
+    for (name, size) in &shapes.sizes {
         command.arg("--dim").arg(format!("{name}={size}"));
     }
-    for (name, axis) in shapes.sample_axes {
+    for (name, axis) in &shapes.sample_axes {
         let axis = axis.map_or("none".to_owned(), |axis| axis.to_string());
         command.arg("--sample-axis").arg(format!("{name}={axis}"));
     }
@@ -134,10 +126,8 @@ pub struct ProbeArgs {
     provider: Provider,
     #[arg(long, value_parser = parse_count)]
     batch: usize,
-    #[arg(long = "dim", value_parser = parse_size)]
-    dims: Vec<(String, i64)>,
-    #[arg(long = "sample-axis", value_parser = parse_sample_axis)]
-    sample_axes: Vec<(String, Option<usize>)>,
+    #[command(flatten)]
+    shapes: ShapeFlags,
     #[command(flatten)]
     runtime: RuntimeFlags,
 }
@@ -149,10 +139,7 @@ impl ProbeArgs {
             &self.model,
             &self.provider,
             self.batch,
-            &Shapes {
-                sizes: &self.dims,
-                sample_axes: &self.sample_axes,
-            },
+            &self.shapes.shapes(),
             &options,
         )?;
         let text = peak.map_or(String::new(), |bytes| format!("{bytes}\n"));

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Printer, parse_size};
+use super::Printer;
+use super::flags::ShapeFlags;
 
 /// Show what can be pruned, what it would save, and what holds the rest
 #[derive(Args, Debug)]
@@ -14,9 +15,8 @@ pub struct InspectArgs {
     /// Show the zeros instead: by initializer, with N:M patterns, dead channels and magnitudes
     #[arg(long)]
     sparsity: bool,
-    /// Size of a dynamic input axis, as in batch=2
-    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
-    dims: Vec<(String, i64)>,
+    #[command(flatten)]
+    shapes: ShapeFlags,
 }
 
 impl InspectArgs {
@@ -24,6 +24,6 @@ impl InspectArgs {
         if self.sparsity {
             return printer.print(&secateur::job::sparsity(&self.model)?);
         }
-        printer.print(&secateur::job::inspect(&self.model, &self.dims)?)
+        printer.print(&secateur::job::inspect(&self.model, &self.shapes.shapes())?)
     }
 }

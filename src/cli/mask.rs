@@ -3,14 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use secateur::data::DataSource;
-use secateur::job::{Calibration, MaskOptions, MaskSource, Proof, Store, mask};
+use secateur::job::{MaskOptions, MaskSource, Proof, Store, mask};
 use secateur::masks::{Amount, Budget, MaskSettings, Pattern, Scope, WeightCriterion};
-use secateur::runtime::Provider;
 
-use super::{
-    Console, Printer, RuntimeFlags, overwrite, parse_number, parse_sample_axis, parse_size,
-};
+use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
+use super::{Console, Printer, parse_number};
 
 /// Zero weights inside the layers: by magnitude, threshold, Wanda or SparseGPT; unstructured, N:M or in
 /// blocks
@@ -65,18 +62,9 @@ pub struct MaskArgs {
     /// Seed of the random criterion and of random calibration data
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Samples for wanda, sparsegpt and activation: an .npz file, a folder of .npy files, or onnx test data
-    #[arg(long, value_name = "PATH")]
-    calibration: Option<PathBuf>,
-    /// Use at most this many calibration samples
-    #[arg(long, default_value_t = 512, value_name = "N")]
-    samples: usize,
     /// Let each layer see the inputs that the masked layers before it make [default: for sparsegpt]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, help_heading = "Calibration", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     sequential: Option<bool>,
-    /// Where calibration runs: cpu, cuda[:N], tensorrt[:N], webgpu or plugin:LIBRARY[,NAME]
-    #[arg(long, default_value = "cpu")]
-    provider: Provider,
     /// Apply the masks in this .npz file (arrays of 0 and 1 by initializer) instead of choosing
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "sparsity", "threshold", "std_threshold", "scope", "criterion", "pattern", "budget", "skip", "only",
@@ -95,16 +83,12 @@ pub struct MaskArgs {
     /// Do not compare the sparsely stored model with the densely stored one in onnxruntime
     #[arg(long)]
     no_verify: bool,
-    /// Size of a dynamic input axis, as in sequence=128
-    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
-    dims: Vec<(String, i64)>,
-    /// The axis of an input that counts samples, as in tokens=1, or none where every run gets the whole input;
-    /// repeatable (the axis that the model's symbols share without)
-    #[arg(long = "sample-axis", value_name = "INPUT=AXIS", value_parser = parse_sample_axis)]
-    sample_axes: Vec<(String, Option<usize>)>,
-    /// Allow the output to replace the input
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceFlag,
+    #[command(flatten)]
+    calibration: CalibrationFlags,
+    #[command(flatten)]
+    shapes: ShapeFlags,
     #[command(flatten)]
     runtime: RuntimeFlags,
 }
@@ -164,14 +148,9 @@ impl MaskArgs {
             }),
         };
         MaskOptions {
+            calibration: Some(self.calibration.calibration_or_random(self.seed)),
             source,
-            calibration: Calibration {
-                source: self.calibration.map(DataSource::Path),
-                samples: self.samples,
-                sequential: self.sequential,
-                provider: self.provider,
-                runtime: self.runtime.options(),
-            },
+            sequential: self.sequential,
             output: self.output.filter(|_| !self.dry_run),
             mask_out: self.mask_out,
             store: match self.store {
@@ -180,11 +159,11 @@ impl MaskArgs {
             },
             proof: match self.no_verify {
                 true => Proof::Skipped,
-                false => Proof::Required(self.runtime.options()),
+                false => Proof::Required,
             },
-            sizes: self.dims,
-            sample_axes: self.sample_axes,
-            overwrite: overwrite(self.force),
+            shapes: self.shapes.shapes(),
+            runtime: self.runtime.options(),
+            overwrite: self.force.overwrite(),
         }
     }
 }

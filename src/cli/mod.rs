@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand; arguments in, one library call, printing.
 
 mod bench;
+mod clean;
+mod flags;
 mod inspect;
 mod mask;
 mod prune;
@@ -10,13 +12,11 @@ mod validate;
 
 use std::io::{self, Write};
 use std::ops::RangeBounds;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use secateur::Events;
-use secateur::job::{Overwrite, RuntimeOptions};
 
 /// Prune any exported ONNX model and prove the surgery.
 #[derive(Debug, Parser)]
@@ -36,6 +36,7 @@ pub struct Cli {
 enum Command {
     Prune(Box<prune::PruneArgs>),
     Mask(Box<mask::MaskArgs>),
+    Clean(clean::CleanArgs),
     Inspect(inspect::InspectArgs),
     Validate(Box<validate::ValidateArgs>),
     Bench(bench::BenchArgs),
@@ -53,6 +54,7 @@ impl Cli {
         match self.command {
             Command::Prune(args) => args.run(&printer),
             Command::Mask(args) => args.run(&printer),
+            Command::Clean(args) => args.run(&printer),
             Command::Inspect(args) => args.run(&printer),
             Command::Validate(args) => args.run(&printer),
             Command::Bench(args) => args.run(&printer),
@@ -77,26 +79,6 @@ fn start_log(verbose: u8) {
         .with_writer(io::stderr)
         .without_time()
         .init();
-}
-
-/// Which onnxruntime is used.
-#[derive(Args, Clone, Debug)]
-pub struct RuntimeFlags {
-    /// The onnxruntime library to use, instead of looking for one
-    #[arg(long, value_name = "LIBRARY")]
-    onnxruntime: Option<PathBuf>,
-    /// Never install onnxruntime
-    #[arg(long)]
-    offline: bool,
-}
-
-impl RuntimeFlags {
-    fn options(&self) -> RuntimeOptions {
-        RuntimeOptions {
-            library: self.onnxruntime.clone(),
-            offline: self.offline,
-        }
-    }
 }
 
 /// Where results go: a table for people, or JSON on stdout and the table on stderr.
@@ -180,38 +162,8 @@ impl Events for Console {
     }
 }
 
-/// What `--force` means.
-fn overwrite(force: bool) -> Overwrite {
-    match force {
-        true => Overwrite::Allowed,
-        false => Overwrite::Refused,
-    }
-}
-
 /// A number inside a range; `what` says what it is and where it has to lie.
 fn parse_number(text: &str, range: impl RangeBounds<f64>, what: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| what.to_owned())
-}
-
-/// `INPUT=AXIS`, or `INPUT=none`
-fn parse_sample_axis(text: &str) -> Result<(String, Option<usize>), String> {
-    let fault = "write INPUT=AXIS with an axis that counts from 0, as in tokens=1, or INPUT=none";
-    let (name, axis) = text.rsplit_once('=').ok_or(fault)?;
-    match (axis, axis.parse()) {
-        ("none", _) => Ok((name.to_owned(), None)),
-        (_, Ok(axis)) => Ok((name.to_owned(), Some(axis))),
-        _ => Err(fault.to_owned()),
-    }
-}
-
-/// `NAME=SIZE`
-fn parse_size(text: &str) -> Result<(String, i64), String> {
-    let (name, size) = text
-        .split_once('=')
-        .ok_or("write NAME=SIZE, as in batch=2")?;
-    match size.parse() {
-        Ok(size) if size > 0 => Ok((name.to_owned(), size)),
-        _ => Err(format!("'{size}' is no positive size")),
-    }
 }

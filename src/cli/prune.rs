@@ -4,17 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use secateur::criteria::Criterion;
-use secateur::data::DataSource;
-use secateur::job::{
-    DeadOptions, Proof, PruneCalibration, PruneOptions, Source, prune, prune_dead,
-};
+use secateur::job::{PlanInput, Proof, PruneFileOptions, PruneOptions, prune_file};
 use secateur::plan::{Cost, CostBudget, RoundTo, Scope, Settings};
 use secateur::recover::Recovery;
-use secateur::runtime::Provider;
 
-use super::{
-    Console, Printer, RuntimeFlags, overwrite, parse_number, parse_sample_axis, parse_size,
-};
+use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
+use super::{Console, Printer, parse_number};
 
 /// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original
 #[derive(Args, Debug)]
@@ -25,7 +20,7 @@ pub struct PruneArgs {
     #[arg(short, long, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
     /// Share of the channels of every dimension to remove, from 0 to below 1
-    #[arg(long, value_name = "R", default_value_t = 0.5, value_parser = parse_ratio,
+    #[arg(long, value_name = "R", default_value_t = Settings::default().ratio, value_parser = parse_ratio,
         conflicts_with_all = ["plan", "params", "macs", "bytes"])]
     ratio: f64,
     /// Keep at most this share of the parameters, and as much of it as channels allow
@@ -37,11 +32,63 @@ pub struct PruneArgs {
     /// Keep at most this share of the bytes of the weights
     #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with = "plan")]
     bytes: Option<f64>,
-    /// Among which channels the least important are sought: uniform (of each dimension), global (of all),
+    /// Time the original and the result side by side, on one thread and on all
+    #[arg(long, conflicts_with = "dry_run")]
+    bench: bool,
+    /// Stop after planning and explain every dimension
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    force: ForceFlag,
+    #[command(flatten)]
+    calibration: CalibrationFlags,
+    /// Statistics of the layers on the calibration data, as safetensors: read if the file is there, else
+    /// written
+    #[arg(long, value_name = "FILE", requires = "calibration", help_heading = CALIBRATION)]
+    stats: Option<PathBuf>,
+    /// What makes up for removed channels: none, bias, fold or solve
+    #[arg(long, default_value_t, requires = "calibration", help_heading = CALIBRATION)]
+    recover: Recovery,
+    #[command(flatten)]
+    choice: ChoiceFlags,
+    /// Write the plan here
+    #[arg(long, value_name = "PLAN", help_heading = PLAN)]
+    plan_out: Option<PathBuf>,
+    /// Replay this plan instead of making one
+    #[arg(long, value_name = "PLAN", help_heading = PLAN)]
+    plan: Option<PathBuf>,
+    /// Do not compare the result with the masked original in onnxruntime
+    #[arg(long, help_heading = PLAN)]
+    no_verify: bool,
+    /// Fail where the proof fails, instead of leaving the dimensions at fault alone
+    #[arg(long, conflicts_with = "no_verify", help_heading = PLAN)]
+    strict: bool,
+    #[command(flatten)]
+    shapes: ShapeFlags,
+    #[command(flatten)]
+    runtime: RuntimeFlags,
+}
+
+const CALIBRATION: &str = "Calibration";
+const PLAN: &str = "Plan and proof";
+
+/// Which channels go.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Choice of channels")]
+struct ChoiceFlags {
+    /// act-min, act-var, act-zero or loss on calibration data [default: obs with calibration data, else l2]
+    #[arg(long, conflicts_with = "plan")]
+    criterion: Option<Criterion>,
     /// isomorphic (of dimensions that the same operators produce and read) or allocated (of each as many as its
     /// measured effect on the outputs allows) [default: allocated with calibration data, else uniform]
     #[arg(long, conflicts_with = "plan")]
     scope: Option<Scope>,
+    /// Prune only dimensions whose name, or whose producing node's name, matches this glob
+    #[arg(long, value_name = "GLOB", conflicts_with = "plan")]
+    only: Vec<String>,
+    /// Leave dimensions alone whose name, or whose producing node's name, matches this glob
+    #[arg(long, value_name = "GLOB", conflicts_with = "plan")]
+    skip: Vec<String>,
     /// Ratio of the dimensions whose name, or whose producing node's name, matches a glob; of several that
     /// match the last counts
     #[arg(long, value_name = "GLOB=R", value_parser = parse_own_ratio, conflicts_with = "plan")]
@@ -49,94 +96,22 @@ pub struct PruneArgs {
     /// Take at most this share of the channels of any dimension [default: 1; 0.9 for scopes over several]
     #[arg(long, value_name = "R", value_parser = parse_largest, conflicts_with = "plan")]
     max_ratio: Option<f64>,
-    /// How channels are scored: l1, l2 or random by weight; obs, reconstruction, wanda, act-mean, act-max,
-    /// act-min, act-var, act-zero or loss on calibration data [default: obs with calibration data, else l2]
-    #[arg(long, conflicts_with = "plan")]
-    criterion: Option<Criterion>,
-    /// Remove channels in this many rounds, each further than the one before, and score them anew in between
-    #[arg(long, default_value_t = 1, value_name = "K", value_parser = parse_multiple, conflicts_with = "plan")]
-    iterations: usize,
-    /// Seed of the random criterion
-    #[arg(long, default_value_t = 0, conflicts_with = "plan")]
-    seed: u64,
-    /// Leave dimensions alone whose name, or whose producing node's name, matches this glob
-    #[arg(long, value_name = "GLOB", conflicts_with = "plan")]
-    skip: Vec<String>,
-    /// Prune only dimensions whose name, or whose producing node's name, matches this glob
-    #[arg(long, value_name = "GLOB", conflicts_with = "plan")]
-    only: Vec<String>,
     /// Keep at least this many channels of every dimension
-    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "plan")]
+    #[arg(long, default_value_t = Settings::default().min_channels, value_name = "N", conflicts_with = "plan")]
     min_channels: usize,
     /// Round kept channels to widths that kernels run fast: auto (of the CPU), auto:cuda, auto:webgpu, or up to a
     /// multiple of N; 1 rounds nothing
-    #[arg(
-        long,
-        default_value = "auto",
-        value_name = "auto|N",
-        conflicts_with = "plan"
-    )]
+    #[arg(long, default_value_t, value_name = "auto|N", conflicts_with = "plan")]
     round_to: RoundTo,
     /// Leave dimensions alone whose channels influence each other (LayerNorm, reductions)
     #[arg(long, conflicts_with = "plan")]
     exact: bool,
-    /// A few hundred samples, no labels needed: an .npz file, a folder of .npy files, or onnx test data
-    #[arg(long, value_name = "PATH")]
-    calibration: Option<PathBuf>,
-    /// Use at most this many calibration samples
-    #[arg(
-        long,
-        default_value_t = 512,
-        value_name = "N",
-        requires = "calibration"
-    )]
-    samples: usize,
-    /// Statistics of the layers on the calibration data, as safetensors: read if the file is there, else
-    /// written
-    #[arg(long, value_name = "FILE", requires = "calibration")]
-    stats: Option<PathBuf>,
-    /// What makes up for removed channels: none, bias, fold or solve [default: solve]
-    #[arg(long, requires = "calibration")]
-    recover: Option<Recovery>,
-    /// Where calibration runs: cpu, cuda[:N], tensorrt[:N], webgpu or plugin:LIBRARY[,NAME]
-    #[arg(long, default_value = "cpu", requires = "calibration")]
-    provider: Provider,
-    /// Replay this plan instead of making one
-    #[arg(long, value_name = "PLAN")]
-    plan: Option<PathBuf>,
-    /// Remove only what zeros have made dead, without loss: channels that nothing reads, or that are constant
-    #[arg(long, conflicts_with_all = [
-        "plan", "plan_out", "ratio", "params", "macs", "bytes", "scope", "ratio_for", "max_ratio", "criterion", "seed", "skip", "only", "min_channels", "round_to", "exact", "iterations",
-        "no_verify", "strict", "calibration",
-    ])]
-    from_zeros: bool,
-    /// Write the plan here
-    #[arg(long, value_name = "PLAN")]
-    plan_out: Option<PathBuf>,
-    /// Stop after planning and explain every dimension
-    #[arg(long)]
-    dry_run: bool,
-    /// Do not compare the result with the masked original in onnxruntime
-    #[arg(long)]
-    no_verify: bool,
-    /// Fail where the proof fails, instead of leaving the dimensions at fault alone
-    #[arg(long, conflicts_with = "no_verify")]
-    strict: bool,
-    /// Time the original and the result side by side, on one thread and on all
-    #[arg(long, conflicts_with_all = ["dry_run", "from_zeros"])]
-    bench: bool,
-    /// Size of a dynamic input axis, as in batch=2
-    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
-    dims: Vec<(String, i64)>,
-    /// The axis of an input that counts samples, as in tokens=1, or none where every run gets the whole input;
-    /// repeatable (the axis that the model's symbols share without)
-    #[arg(long = "sample-axis", value_name = "INPUT=AXIS", value_parser = parse_sample_axis)]
-    sample_axes: Vec<(String, Option<usize>)>,
-    /// Allow the output to replace the input
-    #[arg(long)]
-    force: bool,
-    #[command(flatten)]
-    runtime: RuntimeFlags,
+    /// Remove channels in this many rounds, each further than the one before, and score them anew in between
+    #[arg(long, default_value_t = Settings::default().iterations, value_name = "K", value_parser = parse_multiple, conflicts_with = "plan")]
+    iterations: usize,
+    /// Seed of the random criterion
+    #[arg(long, default_value_t = 0, conflicts_with = "plan")]
+    seed: u64,
 }
 
 fn parse_ratio(text: &str) -> Result<f64, String> {
@@ -173,75 +148,64 @@ impl PruneArgs {
     pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
         let model = self.model.clone();
         let what = format!("pruning {}", model.display());
-        let report = Console::watch(what, |events| match self.from_zeros {
-            true => prune_dead(&model, &self.dead_options(), events),
-            false => prune(&model, &self.options(), events),
-        })?;
+        let options = self.options();
+        let report = Console::watch(what, |events| prune_file(&model, &options, events))?;
         printer.print(&report)
     }
 
-    fn dead_options(self) -> DeadOptions {
-        DeadOptions {
-            output: self.output.filter(|_| !self.dry_run),
-            runtime: self.runtime.options(),
-            sizes: self.dims,
-            overwrite: overwrite(self.force),
-        }
-    }
-
-    fn options(self) -> PruneOptions {
+    fn options(self) -> PruneFileOptions {
         let budgets = [
             (Cost::Params, self.params),
             (Cost::Macs, self.macs),
             (Cost::Bytes, self.bytes),
         ];
         let mut budgets = budgets.into_iter();
-        let budget = budgets.find_map(|(cost, share)| Some((cost, share?)));
-        let source = match self.plan {
-            Some(path) => Source::Plan(path),
-            None => Source::Settings(Settings {
-                ratio: self.ratio,
-                criterion: self.criterion.unwrap_or(match self.calibration {
-                    Some(_) => Criterion::Obs,
-                    None => Criterion::L2,
-                }),
-                seed: self.seed,
-                skip: self.skip,
-                only: self.only,
-                min_channels: self.min_channels,
-                round_to: self.round_to,
-                exact: self.exact,
-                scope: self.scope.unwrap_or(match self.calibration {
-                    Some(_) => Scope::Allocated,
-                    None => Scope::Uniform,
-                }),
-                budget: budget.map(|(cost, share)| CostBudget { cost, share }),
-                ratio_for: self.ratio_for,
-                max_ratio: self.max_ratio,
-                iterations: self.iterations,
-            }),
-        };
-        PruneOptions {
-            source,
+        let budget = budgets.find_map(|(cost, share)| {
+            let share = share?;
+            Some(CostBudget { cost, share })
+        });
+        PruneFileOptions {
+            prune: PruneOptions {
+                settings: Settings {
+                    ratio: self.ratio,
+                    budget,
+                    ..self.choice.settings()
+                },
+                plan: self.plan.map(PlanInput::from),
+                calibration: self.calibration.calibration(),
+                stats: self.stats,
+                recovery: self.recover,
+                proof: match self.no_verify {
+                    true => Proof::Skipped,
+                    false => Proof::Required,
+                },
+                strict: self.strict,
+                shapes: self.shapes.shapes(),
+                runtime: self.runtime.options(),
+            },
             output: self.output.filter(|_| !self.dry_run),
             plan_out: self.plan_out,
-            calibration: self.calibration.map(|path| PruneCalibration {
-                source: DataSource::Path(path),
-                samples: self.samples,
-                stats: self.stats,
-                recovery: self.recover.unwrap_or_default(),
-                provider: self.provider,
-                runtime: self.runtime.options(),
-            }),
-            proof: match self.no_verify {
-                true => Proof::Skipped,
-                false => Proof::Required(self.runtime.options()),
-            },
-            strict: self.strict,
-            bench: self.bench.then(|| self.runtime.options()),
-            sizes: self.dims,
-            sample_axes: self.sample_axes,
-            overwrite: overwrite(self.force),
+            bench: self.bench,
+            overwrite: self.force.overwrite(),
+        }
+    }
+}
+
+impl ChoiceFlags {
+    fn settings(self) -> Settings {
+        Settings {
+            criterion: self.criterion,
+            seed: self.seed,
+            skip: self.skip,
+            only: self.only,
+            min_channels: self.min_channels,
+            round_to: self.round_to,
+            exact: self.exact,
+            scope: self.scope,
+            ratio_for: self.ratio_for,
+            max_ratio: self.max_ratio,
+            iterations: self.iterations,
+            ..Settings::default()
         }
     }
 }

@@ -4,7 +4,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use secateur::job::runtime_status;
 use secateur::runtime::{self, install};
 
-use super::{Console, Printer, RuntimeFlags, say};
+use super::flags::RuntimeFlags;
+use super::{Console, Printer, say};
 
 /// Show or install onnxruntime and its providers
 #[derive(Args, Debug)]

@@ -6,7 +6,8 @@ use clap::Args;
 use secateur::job::{TwinOptions, twin};
 use secateur::rewrite::Masks;
 
-use super::{Printer, overwrite, say};
+use super::flags::ForceFlag;
+use super::{Printer, say};
 
 /// Write the original with a plan's masks multiplied in: what the pruned model must equal
 #[derive(Args, Debug)]
@@ -22,9 +23,8 @@ pub struct TwinArgs {
     /// Make the masks graph inputs instead of initializers
     #[arg(long)]
     mask_inputs: bool,
-    /// Allow the output to replace the input
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    force: ForceFlag,
 }
 
 impl TwinArgs {
@@ -35,7 +35,7 @@ impl TwinArgs {
             } else {
                 Masks::Initializers
             },
-            overwrite: overwrite(self.force),
+            overwrite: self.force.overwrite(),
         };
         twin(&self.model, &self.plan, &self.output, options)?;
         say(&format!("written: {}", self.output.display()));

@@ -8,7 +8,8 @@ use secateur::job::{ValidateOptions, validate};
 use secateur::runtime::Provider;
 use secateur::validate::{Fallback, Gate, Perturbation};
 
-use super::{Console, Printer, RuntimeFlags, parse_sample_axis, parse_size};
+use super::flags::{RuntimeFlags, ShapeFlags};
+use super::{Console, Printer};
 
 /// Compare a candidate with a reference, on every execution provider, and fail if a gate does not hold
 #[derive(Args, Debug)]
@@ -74,13 +75,8 @@ pub struct ValidateArgs {
     /// Seed of random samples, perturbations and intervals
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Size of a dynamic input axis, for random samples
-    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
-    dims: Vec<(String, i64)>,
-    /// The axis of an input that counts samples, as in tokens=1, or none where every run gets the whole input;
-    /// repeatable (the axis that the model's symbols share without)
-    #[arg(long = "sample-axis", value_name = "INPUT=AXIS", value_parser = parse_sample_axis)]
-    sample_axes: Vec<(String, Option<usize>)>,
+    #[command(flatten)]
+    shapes: ShapeFlags,
     #[command(flatten)]
     runtime: RuntimeFlags,
 }
@@ -154,8 +150,7 @@ impl ValidateArgs {
             providers: self.provider,
             source,
             batch: self.batch,
-            sizes: self.dims,
-            sample_axes: self.sample_axes,
+            shapes: self.shapes.shapes(),
             perturbations: self.perturb,
             gates,
             fallback: if self.no_fallback {

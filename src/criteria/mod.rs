@@ -28,6 +28,7 @@ use obs::Rest;
 /// How channels are scored; the least important go first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Criterion {
     /// Sum of absolute values.
     L1,
@@ -58,6 +59,7 @@ pub enum Criterion {
 
 /// What a criterion needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Needs {
     /// The model.
     Weights,

@@ -12,6 +12,7 @@ use crate::runtime::{Signature, Tensor};
 
 /// Order of an image tensor's axes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Layout {
     /// Batch, channels, height, width.
     #[default]

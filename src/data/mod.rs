@@ -31,6 +31,7 @@ const HELD_OUT: usize = 5;
 
 /// Where data comes from.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum DataSource {
     /// An `.npz` file, a folder of `.npy` files, or a folder of onnx test data (`test_data_set_*`).
     Path(PathBuf),
@@ -47,6 +48,7 @@ pub enum DataSource {
 
 /// What the right answers are.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Labels {
     /// A class per sample.
     Classes(Vec<usize>),

@@ -56,6 +56,7 @@ impl ValueId {
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Producer {
     /// The graph input at this position.
     Input(usize),

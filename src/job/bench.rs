@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{RuntimeOptions, analyse_with};
+use super::prune::PruneOptions;
+use super::{RuntimeOptions, Shapes, analyse};
 use crate::benchmark::{Latency, Ratio, Repetitions, by_operator, interleaved};
 use crate::data::random_batch;
 use crate::dimensions::Analysis;
@@ -36,36 +37,31 @@ pub struct BenchOptions {
     pub threads: Vec<usize>,
     /// How often.
     pub repetitions: Repetitions,
-    /// Sizes of dynamic input axes.
-    pub sizes: Vec<(String, i64)>,
-    /// The axis of an input that counts samples, or that none does, where the model's symbols do not say it.
-    pub sample_axes: Vec<(String, Option<usize>)>,
+    /// Sizes and sample axes of inputs.
+    pub shapes: Shapes,
     /// Whether the time is broken down by operator.
     pub profiling: Profiling,
     /// Which onnxruntime.
     pub runtime: RuntimeOptions,
 }
 
-/// Measures the peak memory of a run of its own: model, provider, batch.
-pub type PeakMemory<'a> = &'a dyn Fn(&Path, &Provider, usize) -> Option<u64>;
-
-/// What is said about the sizes of inputs.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Shapes<'a> {
-    /// Sizes of dynamic axes.
-    pub sizes: &'a [(String, i64)],
-    /// The axis of an input that counts samples, or that none does.
-    pub sample_axes: &'a [(String, Option<usize>)],
-}
-
-impl BenchOptions {
-    fn inputs(&self) -> Shapes<'_> {
-        Shapes {
-            sizes: &self.sizes,
-            sample_axes: &self.sample_axes,
+impl Default for BenchOptions {
+    /// The CPU, single samples, onnxruntime's threads.
+    fn default() -> BenchOptions {
+        BenchOptions {
+            providers: vec![Provider::Cpu],
+            batches: vec![1],
+            threads: Vec::new(),
+            repetitions: Repetitions::default(),
+            shapes: Shapes::default(),
+            profiling: Profiling::Off,
+            runtime: RuntimeOptions::default(),
         }
     }
 }
+
+/// Measures the peak memory of a run of its own: model, provider, batch.
+pub type PeakMemory<'a> = &'a dyn Fn(&Path, &Provider, usize) -> Option<u64>;
 
 type Inputs = Vec<(String, Tensor)>;
 /// Sessions with their inputs, and the milliseconds that loading each took.
@@ -132,7 +128,7 @@ fn measure(
         timings: Vec::new(),
         operators: Vec::new(),
     };
-    let opened = open_all(runtime, models, session, batch, &options.inputs());
+    let opened = open_all(runtime, models, session, batch, &options.shapes);
     let (mut sessions, loads) = match opened {
         Ok(opened) => opened,
         Err(fault @ Error::Provider { .. }) => {
@@ -157,7 +153,7 @@ fn measure(
             profiling: Profiling::On,
             ..session.clone()
         };
-        let (sessions, _) = open_all(runtime, models, &profiled, batch, &options.inputs())?;
+        let (sessions, _) = open_all(runtime, models, &profiled, batch, &options.shapes)?;
         let mut kernels = Vec::new();
         for (mut session, inputs) in sessions {
             for _ in 0..PROFILED {
@@ -175,21 +171,17 @@ fn measure(
 pub(super) fn compare(
     models: [&Path; 2],
     original: &Analysis,
-    shapes: &Shapes,
-    runtime: &RuntimeOptions,
+    prune: &PruneOptions,
     events: &mut dyn Events,
 ) -> Vec<BenchSetting> {
     let fixed = original.sizes().samples().fixed();
     let batches = fixed.map_or(COMPARED_BATCHES.to_vec(), |batch| vec![batch]);
     let options = BenchOptions {
-        providers: vec![Provider::Cpu],
         batches,
-        threads: Vec::new(),
         repetitions: COMPARED,
-        sizes: shapes.sizes.to_vec(),
-        sample_axes: shapes.sample_axes.to_vec(),
-        profiling: Profiling::Off,
-        runtime: runtime.clone(),
+        shapes: prune.shapes.clone(),
+        runtime: prune.runtime.clone(),
+        ..BenchOptions::default()
     };
     let models = models.map(Path::to_owned);
     let mut settings = Vec::new();
@@ -238,7 +230,7 @@ fn open(
     batch: usize,
     shapes: &Shapes,
 ) -> Result<(Session, Inputs, f64)> {
-    let analysis = analyse_with(&Model::load(path)?, shapes.sizes, shapes.sample_axes)?;
+    let analysis = analyse(&Model::load(path)?, shapes)?;
     runtime.prepare(&options.provider)?;
     let start = Instant::now();
     let session = runtime.session_from_file(path, &path.display().to_string(), options)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{analyse, little};
+use super::{Shapes, analyse, little};
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -13,13 +13,13 @@ use crate::report::{BlockedRow, DimensionRow, Inspection, UnsupportedRow};
 const SCHEMA: &str = "secateur.inspection/1";
 
 /// Says what can be pruned of the model at `path`, and what holds the rest. Costs are counted with dynamic
-/// axes at `sizes`.
+/// axes at their sizes in `shapes`.
 ///
 /// # Errors
-/// The file is no valid model, or `sizes` names an axis that is not there.
-pub fn inspect(path: &Path, sizes: &[(String, i64)]) -> Result<Inspection> {
+/// The file is no valid model, or `shapes` names an axis that is not there.
+pub fn inspect(path: &Path, shapes: &Shapes) -> Result<Inspection> {
     let model = Model::load(path)?;
-    let analysis = analyse(&model, sizes)?;
+    let analysis = analyse(&model, shapes)?;
     let dimensions = analysis.dimensions().iter();
     let blocked = analysis.blocked().iter().map(|blocked| BlockedRow {
         initializer: blocked.initializer.clone(),

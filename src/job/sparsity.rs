@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::analyse;
+use super::{Shapes, analyse};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::layers::{Layer, Layers};
@@ -25,7 +25,7 @@ const BUCKETS: usize = 12;
 /// The file is no valid model.
 pub fn sparsity(path: &Path) -> Result<SparsityReport> {
     let model = Model::load(path)?;
-    let analysis = analyse(&model, &[])?;
+    let analysis = analyse(&model, &Shapes::default())?;
     let Layers { layers, left } = Layers::of(&analysis);
     let others = left
         .iter()

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::outputs::Files;
-use super::{Overwrite, analyse};
+use super::{Overwrite, Shapes, analyse};
 use crate::error::Result;
 use crate::onnx::Model;
 use crate::plan::Plan;
@@ -31,7 +31,7 @@ pub fn twin(path: &Path, plan: &Path, output: &Path, options: TwinOptions) -> Re
     };
     files.check(&model, options.overwrite)?;
     let plan = Plan::load(plan)?;
-    let analysis = analyse(&model, &[])?;
+    let analysis = analyse(&model, &Shapes::default())?;
     let twin = rewrite::twin(&analysis, &plan, options.masks)?;
     twin.save(output)
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::bench::speedup;
 use super::runtime::available;
-use super::{RuntimeOptions, analyse_with};
+use super::{RuntimeOptions, Shapes, analyse};
 use crate::benchmark::Repetitions;
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::error::{Error, Result};
@@ -30,10 +30,8 @@ pub struct ValidateOptions {
     pub source: DataSource,
     /// Samples per run, where the model leaves it open.
     pub batch: usize,
-    /// Sizes of dynamic input axes, for random inputs.
-    pub sizes: Vec<(String, i64)>,
-    /// The axis of an input that counts samples, or that none does, where the model's symbols do not say it.
-    pub sample_axes: Vec<(String, Option<usize>)>,
+    /// Sizes and sample axes of inputs.
+    pub shapes: Shapes,
     /// Conditions besides the data as it is.
     pub perturbations: Vec<Perturbation>,
     /// Demands.
@@ -67,11 +65,7 @@ pub fn validate(
     events: &mut dyn Events,
 ) -> Result<Validated> {
     let start = Instant::now();
-    let analysis = analyse_with(
-        &Model::load(reference)?,
-        &options.sizes,
-        &options.sample_axes,
-    )?;
+    let analysis = analyse(&Model::load(reference)?, &options.shapes)?;
     Model::load(candidate)?;
     let wanted = match options.providers.is_empty() {
         true => vec![Provider::Cuda { device: 0 }],

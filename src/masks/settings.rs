@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 
 /// How many weights become zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Amount {
     /// This share of the weights, zeros that are there already included.
     Sparsity(f64),
@@ -21,6 +22,7 @@ pub enum Amount {
 /// Among which weights the least important are sought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Scope {
     /// Those of one layer.
     Layer,
@@ -33,6 +35,7 @@ pub enum Scope {
 /// How weights are scored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum WeightCriterion {
     /// Absolute value.
     #[default]
@@ -84,6 +87,7 @@ impl WeightCriterion {
 
 /// Which zeros belong together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pattern {
     /// None.
     #[default]
@@ -107,6 +111,7 @@ pub enum Pattern {
 /// How the sparsity is shared among layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Budget {
     /// The same in every layer.
     #[default]

@@ -4,6 +4,7 @@ use crate::dimensions::DimensionId;
 
 /// What happens to one dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Decision {
     /// These positions stay, ascending.
     Prune(Vec<u32>),

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 
 /// Where a model is going to run: each has kernels of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Platform {
     /// onnxruntime's CPU provider.
     #[default]
@@ -22,6 +23,7 @@ pub enum Platform {
 /// To which widths kept channels are rounded. In documents a number, `"auto"` or `"auto:TARGET"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
+#[non_exhaustive]
 pub enum RoundTo {
     /// To the nearest width that the kernels of the target like, which differs by dimension.
     Auto(Platform),

@@ -17,6 +17,7 @@ const SHARED_MAX_RATIO: f64 = 0.9;
 /// Among which channels the least important are sought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Scope {
     /// Those of one dimension: each loses the same share.
     #[default]
@@ -33,6 +34,7 @@ pub enum Scope {
 /// What a budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Cost {
     /// Numbers in weights.
     Params,
@@ -69,8 +71,8 @@ pub struct Settings {
     /// Share of the channels that is removed, in `[0, 1)`: of every dimension, or of all together, as the scope
     /// says. Not used with a budget.
     pub ratio: f64,
-    /// How channels are scored.
-    pub criterion: Criterion,
+    /// How channels are scored; without, [`Criterion::Obs`] on calibration data and [`Criterion::L2`] without any.
+    pub criterion: Option<Criterion>,
     /// Seed of [`Criterion::Random`].
     pub seed: u64,
     /// Glob patterns of dimensions or producing nodes to leave alone.
@@ -83,9 +85,10 @@ pub struct Settings {
     pub round_to: RoundTo,
     /// Leave mixing dimensions alone.
     pub exact: bool,
-    /// Among which channels the least important are sought.
+    /// Among which channels the least important are sought; without, [`Scope::Allocated`] on calibration data and
+    /// [`Scope::Uniform`] without any.
     #[serde(default)]
-    pub scope: Scope,
+    pub scope: Option<Scope>,
     /// Instead of a ratio: keep at most a share of a cost.
     #[serde(default)]
     pub budget: Option<CostBudget>,
@@ -104,14 +107,14 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             ratio: 0.5,
-            criterion: Criterion::default(),
+            criterion: None,
             seed: 0,
             skip: Vec::new(),
             only: Vec::new(),
             min_channels: 1,
             round_to: RoundTo::default(),
             exact: false,
-            scope: Scope::default(),
+            scope: None,
             budget: None,
             ratio_for: Vec::new(),
             max_ratio: None,
@@ -121,9 +124,40 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// At most this share of a cost is kept, in `(0, 1)`; all else has its default.
+    pub fn keeping(cost: Cost, share: f64) -> Settings {
+        Settings {
+            budget: Some(CostBudget { cost, share }),
+            ..Settings::default()
+        }
+    }
+
+    /// These settings with everything said that depends on whether there is calibration data.
+    pub fn resolved(&self, calibrated: bool) -> Settings {
+        let (criterion, scope) = match calibrated {
+            true => (Criterion::Obs, Scope::Allocated),
+            false => (Criterion::default(), Scope::default()),
+        };
+        Settings {
+            criterion: self.criterion.or(Some(criterion)),
+            scope: self.scope.or(Some(scope)),
+            ..self.clone()
+        }
+    }
+
+    /// How channels are scored.
+    pub fn criterion(&self) -> Criterion {
+        self.criterion.unwrap_or_default()
+    }
+
+    /// Among which channels the least important are sought.
+    pub fn scope(&self) -> Scope {
+        self.scope.unwrap_or_default()
+    }
+
     /// The largest share that a dimension may lose.
     pub fn max_ratio(&self) -> f64 {
-        self.max_ratio.unwrap_or(match self.scope {
+        self.max_ratio.unwrap_or(match self.scope() {
             Scope::Uniform => 1.0,
             Scope::Global | Scope::Isomorphic | Scope::Allocated => SHARED_MAX_RATIO,
         })
@@ -166,12 +200,12 @@ impl Settings {
             None => format!("prune --ratio {}", self.ratio),
             Some(CostBudget { cost, share }) => format!("prune --{} {share}", cost.flag()),
         };
-        words += &format!(" --criterion {}", self.criterion);
-        if self.criterion == Criterion::Random {
+        words += &format!(" --criterion {}", self.criterion());
+        if self.criterion() == Criterion::Random {
             words += &format!(" --seed {}", self.seed);
         }
-        if self.scope != default.scope {
-            words += &format!(" --scope {}", self.scope);
+        if self.scope() != default.scope() {
+            words += &format!(" --scope {}", self.scope());
         }
         for (flag, globs) in [("skip", &self.skip), ("only", &self.only)] {
             for glob in globs {

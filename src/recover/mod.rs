@@ -55,6 +55,7 @@ pub use solver::{Method, RecoveredLayer};
 /// How far recovery goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Recovery {
     /// Plain slicing.
     None,

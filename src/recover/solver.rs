@@ -26,6 +26,7 @@ const REMEMBERED: f64 = 0.8;
 /// What a layer got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Method {
     /// Nothing: slicing is best, or recovery cannot treat it.
     None,

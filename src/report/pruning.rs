@@ -81,9 +81,12 @@ pub struct PruneCalibrationRow {
 /// How far a run of `prune` went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Outcome {
     /// Planned only.
     DryRun,
+    /// Made, and not written yet.
+    Made,
     /// Written to this file.
     Written(String),
 }
@@ -216,6 +219,7 @@ pub(super) fn write_end(
     writeln!(f, "time: {}", stages.join(", "))?;
     match outcome {
         Outcome::DryRun => writeln!(f, "dry run: nothing was written"),
+        Outcome::Made => writeln!(f, "not written yet"),
         Outcome::Written(path) => writeln!(f, "written: {path}"),
     }
 }

@@ -87,7 +87,7 @@ impl fmt::Display for SparsityReport {
         )?;
         writeln!(
             f,
-            "zeros: {} of {} weights, {}; `secateur prune --from-zeros` removes dead channels",
+            "zeros: {} of {} weights, {}; `secateur clean` removes dead channels",
             count(self.zeros),
             count(self.weights),
             percent(self.zeros, self.weights)

@@ -16,6 +16,7 @@ use crate::plan::Plan;
 
 /// Where the masks of a twin stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Masks {
     /// In initializers: the twin runs like the original.
     Initializers,

@@ -14,6 +14,7 @@ pub(super) const PATH_VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// How a library was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Source {
     /// Named by `--onnxruntime`.
     Given,

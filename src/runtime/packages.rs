@@ -14,6 +14,7 @@ pub const VERSION: &str = "1.31.1";
 
 /// What can be installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Package {
     /// onnxruntime with the CPU provider.
     Cpu,

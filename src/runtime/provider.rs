@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 
 /// Where a session runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Provider {
     /// The CPU.
     Cpu,

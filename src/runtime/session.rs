@@ -17,6 +17,7 @@ use crate::onnx::ElementType;
 
 /// What numbers a session is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Purpose {
     /// Equal numbers: no reduced precision.
     #[default]
@@ -27,6 +28,7 @@ pub enum Purpose {
 
 /// Whether a session records its kernels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Profiling {
     /// It does not.
     #[default]
@@ -37,6 +39,7 @@ pub enum Profiling {
 
 /// Whether a session rewrites the graph before it runs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Optimisation {
     /// As much as onnxruntime can.
     #[default]

@@ -24,7 +24,7 @@ pub(super) fn counts(
     ranked: &[Option<Ranked>],
     settings: &Settings,
 ) -> Result<Vec<usize>> {
-    let pools = pools(analysis, ranked, settings.scope);
+    let pools = pools(analysis, ranked, settings.scope());
     let at = |ratio: f64| at_ratio(ranked, &pools, ratio);
     match settings.budget {
         None => Ok(at(settings.ratio)),

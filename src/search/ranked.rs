@@ -52,7 +52,7 @@ impl Ranked {
         };
         let steps = (0..size).map(step).collect();
         let capped = size - (size as f64 * settings.max_ratio()).floor() as usize;
-        let shared = settings.budget.is_some() || settings.scope != Scope::Uniform;
+        let shared = settings.budget.is_some() || settings.scope() != Scope::Uniform;
         let rounding = match settings.round_to {
             RoundTo::Multiple(multiple) => Rounding::Up(multiple.max(1)),
             RoundTo::Auto(_) if shared && own.is_none() => Rounding::Nearest(below(multiple, size)),
@@ -142,7 +142,7 @@ impl Ranked {
         }
         let size = self.size;
         let ratio = self.own.unwrap_or(settings.ratio);
-        let shared = settings.budget.is_some() || settings.scope != Scope::Uniform;
+        let shared = settings.budget.is_some() || settings.scope() != Scope::Uniform;
         let wanted = size - (size as f64 * ratio).floor() as usize;
         Decision::Leave(match () {
             () if self.least >= size && settings.min_channels > 1 => {

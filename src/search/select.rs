@@ -115,7 +115,7 @@ impl Ranking<'_> {
         if self.ranked.iter().all(Option::is_none) {
             return Ok(vec![0; self.ranked.len()]);
         }
-        match self.settings.scope {
+        match self.settings.scope() {
             Scope::Allocated if curves.is_empty() => Err(Error::Usage(
                 "the allocated scope spreads a budget by what is measured on data: give some with --calibration, or use another scope"
                     .to_owned(),

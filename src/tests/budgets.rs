@@ -70,7 +70,7 @@ fn budgets_are_met_from_above_within_one_channel() {
             for scope in SCOPES {
                 let budget = Some(CostBudget { cost: what, share });
                 let settings = Settings {
-                    scope,
+                    scope: Some(scope),
                     budget,
                     ..unrounded()
                 };
@@ -127,7 +127,7 @@ fn a_global_ratio_is_a_share_of_all_channels() {
     let all: usize = analysis.dimensions().iter().map(|d| d.size).sum();
     for ratio in [0.1, 0.5, 0.8] {
         let settings = Settings {
-            scope: Scope::Global,
+            scope: Some(Scope::Global),
             ratio,
             max_ratio: Some(1.0),
             ..unrounded()
@@ -165,7 +165,7 @@ fn a_global_ratio_is_a_share_of_all_channels() {
 fn isomorphic_dimensions_share_among_themselves() {
     let analysis = analyse(&model("lenet_mnist.onnx"));
     let settings = Settings {
-        scope: Scope::Isomorphic,
+        scope: Some(Scope::Isomorphic),
         ratio: 0.5,
         ..unrounded()
     };
@@ -189,7 +189,7 @@ fn ratios_of_single_dimensions_and_largest_ratios_hold_in_every_scope() {
     for scope in SCOPES {
         for budget in [None, macs(0.4)] {
             let settings = Settings {
-                scope,
+                scope: Some(scope),
                 budget,
                 ratio: 0.6,
                 ratio_for: vec![
@@ -216,7 +216,7 @@ fn multiples_hold_under_a_budget() {
     for scope in SCOPES {
         let budget = macs(0.5);
         let settings = Settings {
-            scope,
+            scope: Some(scope),
             budget,
             round_to: RoundTo::Multiple(8),
             ..Settings::default()
@@ -235,7 +235,7 @@ fn good_widths_hold_under_a_budget_and_come_near_it() {
         for scope in SCOPES {
             let budget = macs(0.5);
             let settings = Settings {
-                scope,
+                scope: Some(scope),
                 budget,
                 ..Settings::default()
             };

@@ -276,7 +276,7 @@ fn allocation_meets_the_budget_and_spares_what_is_dear() {
         .map(|d| (0..d.size).map(|i| i as f64).collect())
         .collect();
     let settings = Settings {
-        scope: Scope::Allocated,
+        scope: Some(Scope::Allocated),
         budget: Some(CostBudget {
             cost: Cost::Macs,
             share: 0.5,

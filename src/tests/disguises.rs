@@ -8,21 +8,15 @@ use std::path::Path;
 
 use super::builder::analyse;
 use super::rules::runtime;
-use crate::criteria::Criterion;
 use crate::data::DataSource;
 use crate::events::Silent;
 use crate::graph::declaration_of;
-use crate::job::{
-    self, Calibration, MaskOptions, MaskSource, Overwrite, Proof, PruneCalibration, PruneOptions,
-    RuntimeOptions, Source, Store,
-};
+use crate::job::{self, MaskOptions, MaskSource, Overwrite, Proof, PruneFileOptions, PruneOptions};
 use crate::masks::{MaskSettings, WeightCriterion};
 use crate::onnx::proto::attribute_proto::AttributeType;
 use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, ValueInfoProto};
 use crate::onnx::{Model, to_f32};
-use crate::plan::{Cost, CostBudget, Plan, Scope, Settings};
-use crate::recover::Recovery;
-use crate::runtime::Provider;
+use crate::plan::{Cost, Plan, Scope, Settings};
 
 /// Samples of random data.
 const SAMPLES: usize = 40;
@@ -138,42 +132,21 @@ fn data() -> DataSource {
 
 fn pruned(model: &Path, calibrated: bool) -> Result {
     let (output, plan) = (model.with_extension("pruned"), model.with_extension("plan"));
-    let options = PruneOptions {
-        source: Source::Settings(Settings {
-            budget: Some(CostBudget {
-                cost: Cost::Params,
-                share: 0.6,
-            }),
-            criterion: if calibrated {
-                Criterion::Obs
-            } else {
-                Criterion::L2
+    let options = PruneFileOptions {
+        prune: PruneOptions {
+            settings: Settings {
+                scope: (!calibrated).then_some(Scope::Global),
+                ..Settings::keeping(Cost::Params, 0.6)
             },
-            scope: if calibrated {
-                Scope::Allocated
-            } else {
-                Scope::Global
-            },
-            ..Settings::default()
-        }),
+            calibration: calibrated.then(|| data().into()),
+            ..PruneOptions::default()
+        },
         output: Some(output.clone()),
         plan_out: Some(plan.clone()),
-        calibration: calibrated.then(|| PruneCalibration {
-            source: data(),
-            samples: SAMPLES,
-            stats: None,
-            recovery: Recovery::Solve,
-            provider: Provider::Cpu,
-            runtime: RuntimeOptions::default(),
-        }),
-        proof: Proof::Required(RuntimeOptions::default()),
-        bench: None,
-        sizes: Vec::new(),
-        sample_axes: Vec::new(),
-        strict: false,
         overwrite: Overwrite::Allowed,
+        ..PruneFileOptions::default()
     };
-    job::prune(model, &options, &mut Silent).expect("it is pruned");
+    job::prune_file(model, &options, &mut Silent).expect("it is pruned");
     let plan = Plan::load(&plan).expect("a plan");
     Result {
         kept: plan
@@ -192,20 +165,11 @@ fn masked(model: &Path) -> Result {
             criterion: WeightCriterion::Wanda,
             ..MaskSettings::default()
         }),
-        calibration: Calibration {
-            source: Some(data()),
-            samples: SAMPLES,
-            sequential: None,
-            provider: Provider::Cpu,
-            runtime: RuntimeOptions::default(),
-        },
+        calibration: Some(data().into()),
         output: Some(output.clone()),
-        mask_out: None,
-        store: Store::Dense,
         proof: Proof::Skipped,
-        sizes: Vec::new(),
-        sample_axes: Vec::new(),
         overwrite: Overwrite::Allowed,
+        ..MaskOptions::default()
     };
     job::mask(model, &options, &mut Silent).expect("it is masked");
     Result {

@@ -15,7 +15,7 @@ use crate::search::select;
 use crate::validate::verify;
 
 fn plan(analysis: &Analysis, settings: &Settings) -> Plan {
-    let scores = scores(analysis, settings.criterion, settings.seed).expect("scores");
+    let scores = scores(analysis, settings.criterion(), settings.seed).expect("scores");
     let selection = select(analysis, &scores, settings).expect("a selection");
     Plan::new(analysis, &selection, &scores, settings)
 }
@@ -84,7 +84,7 @@ fn declared_shapes_follow_their_values() {
 fn a_wrong_rewrite_is_caught() {
     let analysis = analyse(&two_layers().model());
     let settings = |seed| Settings {
-        criterion: Criterion::Random,
+        criterion: Some(Criterion::Random),
         seed,
         ..Settings::default()
     };

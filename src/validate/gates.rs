@@ -27,6 +27,7 @@ const METRICS: [&str; 8] = [
 
 /// A demand.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Gate {
     /// A metric may drop by this at most.
     MaxDrop(String, f64),

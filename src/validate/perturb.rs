@@ -12,6 +12,7 @@ use crate::runtime::Tensor;
 
 /// A disturbance of all real-valued inputs.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Perturbation {
     /// Normal noise of this standard deviation is added.
     Gaussian(f64),

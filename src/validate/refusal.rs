@@ -42,6 +42,7 @@ pub(crate) fn refused_fallback(parity: &[ProviderParity], fallback: Fallback) ->
 
 /// Whether nodes may run on the CPU instead of the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fallback {
     /// They may; the share is reported.
     #[default]

@@ -1,57 +1,44 @@
 //! Masks that need to know what layers read: statistics on data, layer by layer.
 
-use super::Calibration;
+use super::MaskOptions;
 use super::found::{Found, Masked};
-use crate::data::{DataSet, DataSource, declared_inputs};
+use crate::data::DataSource;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::job::Calibration;
 use crate::layers::Layer;
 use crate::masks::{Chosen, DAMPING, MaskSettings, Scope, Solved, WeightCriterion, bits, solve};
 use crate::onnx::packed;
 use crate::report::CalibrationRow;
 use crate::rewrite::Edit;
-use crate::statistics::{Statistic, Statistics, Walk, batch_size};
+use crate::statistics::{Statistic, Statistics};
 
 /// Masks the chosen layers on data.
 pub(super) fn calibrated(
     analysis: &Analysis,
     chosen: &Chosen,
     settings: &MaskSettings,
-    calibration: &Calibration,
+    options: &MaskOptions,
     found: &mut Found,
     events: &mut dyn Events,
 ) -> Result<()> {
     let solved = settings.criterion == WeightCriterion::Sparsegpt;
-    let sequential = calibration.sequential.unwrap_or(solved);
+    let sequential = options.sequential.unwrap_or(solved);
     if sequential && settings.scope() == Scope::Global {
         return Err(Error::Usage(
             "a global scope needs all layers at once, so they cannot be masked in sequence: leave out --sequential, or use --scope layer or row"
                 .to_owned(),
         ));
     }
-    let layers: Vec<&Layer> = chosen.layers().collect();
-    let source = source(calibration, settings, &mut found.warnings);
-    let batch = batch_size(analysis, layers.iter().copied());
-    let data = DataSet::open(&source, &declared_inputs(analysis), analysis, batch)?;
-    let data = data.first(calibration.samples);
+    let layers: Vec<Layer> = chosen.layers().cloned().collect();
+    let calibration = calibration(options, settings, &mut found.warnings);
+    let opened = calibration.open(analysis, &layers, 1, &options.runtime, events)?;
     found.calibration = Some(CalibrationRow {
-        data: data.describe(),
-        samples: data.samples(),
+        data: opened.data.describe(),
+        samples: opened.data.samples(),
         sequential,
     });
-    let provider = &calibration.provider;
-    let runtime = calibration
-        .runtime
-        .load_for(std::slice::from_ref(provider), events)?;
-    let walk = Walk {
-        analysis,
-        runtime: &runtime,
-        provider: provider.clone(),
-        data: &data,
-        // Gram matrices of all layers at once would not fit.
-        in_order: sequential || solved,
-    };
     for place in 0..chosen.len() {
         chosen
             .weights(place)
@@ -73,27 +60,33 @@ pub(super) fn calibrated(
         false => Statistic::Squares,
     };
     let mut each = |place: usize, statistics: Statistics| masking.mask(place, statistics);
+    let layers: Vec<&Layer> = layers.iter().collect();
+    // Gram matrices of all layers at once would not fit.
+    let walk = opened.walk(analysis, sequential || solved);
     walk.run(&layers, &[wanted], &mut each, events)?;
     found.masked.extend(masking.finish()?);
     Ok(())
 }
 
-/// The data, or random numbers with a warning.
-fn source(
-    calibration: &Calibration,
+/// What is calibrated on: random numbers, with a warning, where there is no data.
+fn calibration(
+    options: &MaskOptions,
     settings: &MaskSettings,
     warnings: &mut Vec<String>,
-) -> DataSource {
-    calibration.source.clone().unwrap_or_else(|| {
+) -> Calibration {
+    let random = DataSource::Random {
+        samples: Calibration::SAMPLES,
+        seed: settings.seed,
+    };
+    let calibration = options.calibration.clone();
+    let calibration = calibration.unwrap_or_else(|| Calibration::new(random));
+    if matches!(calibration.data, DataSource::Random { .. }) {
         warnings.push(
             "calibrated on random numbers, which look like no data: give a few hundred samples with --calibration"
                 .to_owned(),
         );
-        DataSource::Random {
-            samples: calibration.samples,
-            seed: settings.seed,
-        }
-    })
+    }
+    calibration
 }
 
 /// The masks made so far.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::calibrate::calibrated;
 use super::found::{Found, Masked};
-use super::{Calibration, left_rows};
+use super::{MaskOptions, left_rows};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
@@ -54,7 +54,7 @@ pub(super) fn by_file(analysis: &Analysis, path: &Path) -> Result<Found> {
 pub(super) fn by_settings(
     analysis: &Analysis,
     settings: &MaskSettings,
-    calibration: &Calibration,
+    options: &MaskOptions,
     events: &mut dyn Events,
 ) -> Result<Found> {
     let mut chosen = choose(analysis, settings)?;
@@ -65,7 +65,7 @@ pub(super) fn by_settings(
         warnings: Vec::new(),
     };
     if settings.criterion.is_calibrated() {
-        calibrated(analysis, &chosen, settings, calibration, &mut found, events)?;
+        calibrated(analysis, &chosen, settings, options, &mut found, events)?;
     } else {
         let masks = chosen.masks(settings, &[])?;
         for (place, mask) in masks.into_iter().enumerate() {

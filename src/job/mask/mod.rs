@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::gains::deflated;
+use super::options::{Calibration, Overwrite, Proof, RuntimeOptions, Shapes};
 use super::outputs::Files;
+use super::prune::data_path;
 use super::watch::Watch;
-use super::{Overwrite, Proof, RuntimeOptions, analyse_with, data_path, written_bytes};
-use crate::data::DataSource;
+use super::{analyse, written_bytes};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -21,7 +22,6 @@ use crate::metrics::OutputDeviation;
 use crate::onnx::{Model, sparse_bytes};
 use crate::report::{Gains, LeftRow, MaskReport, MaskedRow, Outcome};
 use crate::rewrite::{Edit, Stored, store_sparse, with_weights};
-use crate::runtime::Provider;
 use crate::validate::verify_equal;
 use found::Masked;
 
@@ -30,6 +30,7 @@ const SCHEMA: &str = "secateur.mask/1";
 
 /// Where masks come from.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum MaskSource {
     /// They are made with these settings.
     Settings(MaskSettings),
@@ -37,8 +38,15 @@ pub enum MaskSource {
     File(PathBuf),
 }
 
+impl Default for MaskSource {
+    fn default() -> MaskSource {
+        MaskSource::Settings(MaskSettings::default())
+    }
+}
+
 /// How zeros are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Store {
     /// As before: every element.
     #[default]
@@ -47,29 +55,16 @@ pub enum Store {
     Sparse,
 }
 
-/// What criteria that need data are calibrated on, and where.
-#[derive(Clone, Debug)]
-pub struct Calibration {
-    /// The data; random numbers without, with a warning.
-    pub source: Option<DataSource>,
-    /// Samples at most.
-    pub samples: usize,
-    /// Whether each layer sees the inputs that the masked layers before it make; without, SparseGPT does and
-    /// the others do not.
-    pub sequential: Option<bool>,
-    /// Where the model runs.
-    pub provider: Provider,
-    /// With which onnxruntime.
-    pub runtime: RuntimeOptions,
-}
-
-/// How a file is masked.
-#[derive(Clone, Debug)]
+/// How a file is masked. The default zeroes half of the weights by magnitude and writes nothing.
+#[derive(Clone, Debug, Default)]
 pub struct MaskOptions {
     /// Where the masks come from.
     pub source: MaskSource,
-    /// What criteria that need data are calibrated on.
-    pub calibration: Calibration,
+    /// What criteria that need data are calibrated on; random numbers without, with a warning.
+    pub calibration: Option<Calibration>,
+    /// Whether each layer sees the inputs that the masked layers before it make; without, SparseGPT does and
+    /// the others do not.
+    pub sequential: Option<bool>,
     /// Where the model goes; nothing is written without.
     pub output: Option<PathBuf>,
     /// Where the masks go, as `.npz`.
@@ -78,11 +73,11 @@ pub struct MaskOptions {
     pub store: Store,
     /// Whether a sparsely stored model is compared with the densely stored one.
     pub proof: Proof,
-    /// Sizes of dynamic input axes.
-    pub sizes: Vec<(String, i64)>,
-    /// The axis of an input that counts samples, or that none does, where the model's symbols do not say it.
-    pub sample_axes: Vec<(String, Option<usize>)>,
-    /// Whether the input's own files may be replaced.
+    /// Sizes and sample axes of inputs.
+    pub shapes: Shapes,
+    /// Which onnxruntime.
+    pub runtime: RuntimeOptions,
+    /// Whether files that the run reads may be replaced.
     pub overwrite: Overwrite,
 }
 
@@ -91,10 +86,8 @@ pub struct MaskOptions {
 ///
 /// ```
 /// use secateur::Silent;
-/// use secateur::data::DataSource;
-/// use secateur::job::{Calibration, MaskOptions, MaskSource, Overwrite, Proof, RuntimeOptions, Store, mask};
+/// use secateur::job::{MaskOptions, MaskSource, mask};
 /// use secateur::masks::{MaskSettings, WeightCriterion};
-/// use secateur::runtime::Provider;
 ///
 /// # fn main() -> secateur::Result<()> {
 /// let options = MaskOptions {
@@ -102,20 +95,8 @@ pub struct MaskOptions {
 ///         criterion: WeightCriterion::Wanda,
 ///         ..MaskSettings::default()
 ///     }),
-///     calibration: Calibration {
-///         source: Some(DataSource::Path("fixtures/data/mnist_200.npz".into())),
-///         samples: 200,
-///         sequential: None,
-///         provider: Provider::Cpu,
-///         runtime: RuntimeOptions::default(),
-///     },
-///     output: None,
-///     mask_out: None,
-///     store: Store::Dense,
-///     proof: Proof::Skipped,
-///     sizes: Vec::new(),
-///     sample_axes: Vec::new(),
-///     overwrite: Overwrite::Refused,
+///     calibration: Some("fixtures/data/mnist_200.npz".into()),
+///     ..MaskOptions::default()
 /// };
 /// let model = "fixtures/trained/lenet_mnist.onnx".as_ref();
 /// let report = mask(model, &options, &mut Silent)?;
@@ -133,7 +114,8 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     }
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
-    let data = options.calibration.source.as_ref().and_then(data_path);
+    let data = options.calibration.as_ref();
+    let data = data.and_then(|of| data_path(&of.data));
     let masks = match &options.source {
         MaskSource::File(path) => Some(path.as_path()),
         MaskSource::Settings(_) => None,
@@ -144,13 +126,9 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
         inputs: data.into_iter().chain(masks).collect(),
     };
     files.check(&model, options.overwrite)?;
-    let analysis = watch.stage("type", || {
-        analyse_with(&model, &options.sizes, &options.sample_axes)
-    })?;
+    let analysis = watch.stage("type", || analyse(&model, &options.shapes))?;
     let found = watch.stage("mask", || match &options.source {
-        MaskSource::Settings(settings) => {
-            choose::by_settings(&analysis, settings, &options.calibration, events)
-        }
+        MaskSource::Settings(settings) => choose::by_settings(&analysis, settings, options, events),
         MaskSource::File(path) => choose::by_file(&analysis, path),
     })?;
     let mut report = MaskReport {
@@ -234,10 +212,10 @@ fn prove(
     options: &MaskOptions,
     events: &mut dyn Events,
 ) -> Result<Option<Vec<OutputDeviation>>> {
-    let Proof::Required(runtime) = &options.proof else {
+    if options.proof == Proof::Skipped {
         return Ok(None);
-    };
-    let runtime = runtime.load(events)?;
+    }
+    let runtime = options.runtime.load(events)?;
     let what = "the densely stored model";
     verify_equal(analysis, dense, sparse, what, 0.0, &runtime).map(Some)
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::outputs::Files;
 use super::watch::Watch;
-use super::{Overwrite, RuntimeOptions, analyse, written_bytes};
+use super::{Overwrite, RuntimeOptions, Shapes, analyse, written_bytes};
 use crate::data::unread_outputs;
 use crate::dead::{Dead, dead_channels};
-use crate::dimensions::Analysis;
+use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::Graph;
@@ -62,7 +62,7 @@ pub(crate) fn without_dead_channels(analysis: &Analysis, runtime: &Runtime) -> R
             rows: Vec::new(),
         });
     }
-    let row = |dimension: &crate::dimensions::Dimension| PlannedRow {
+    let row = |dimension: &Dimension| PlannedRow {
         name: dimension.name.clone(),
         size: dimension.size,
         kept: kept.get(&dimension.name).copied().unwrap_or(dimension.size),
@@ -90,10 +90,7 @@ pub(crate) fn without_dead_channels(analysis: &Analysis, runtime: &Runtime) -> R
     }
 }
 
-fn why_left(
-    dimension: &crate::dimensions::Dimension,
-    reasons: &BTreeMap<String, (usize, &str)>,
-) -> String {
+fn why_left(dimension: &Dimension, reasons: &BTreeMap<String, (usize, &str)>) -> String {
     match (&dimension.mixing, reasons.get(&dimension.name)) {
         (Some(_), _) => "its channels influence each other, so that none is dead".to_owned(),
         (None, Some((count, why))) => format!("{count} channel(s) stay: {why}"),
@@ -136,14 +133,14 @@ fn round(analysis: &Analysis, dead: &Dead) -> Result<Model> {
 }
 
 /// How dead channels are removed from a file.
-#[derive(Clone, Debug)]
-pub struct DeadOptions {
+#[derive(Clone, Debug, Default)]
+pub struct CleanOptions {
     /// Where the model goes; nothing is written without.
     pub output: Option<PathBuf>,
     /// The onnxruntime that measures constants and proves the result.
     pub runtime: RuntimeOptions,
-    /// Sizes of dynamic input axes, for costs and verification.
-    pub sizes: Vec<(String, i64)>,
+    /// Sizes and sample axes of inputs, for costs and verification.
+    pub shapes: Shapes,
     /// Whether the input's own files may be replaced.
     pub overwrite: Overwrite,
 }
@@ -154,11 +151,7 @@ pub struct DeadOptions {
 /// # Errors
 /// A bad model; no dead channel; a failed verification; an output that cannot be written. In all cases no
 /// output is left.
-pub fn prune_dead(
-    path: &Path,
-    options: &DeadOptions,
-    events: &mut dyn Events,
-) -> Result<PruneReport> {
+pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Result<PruneReport> {
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     let files = Files {
@@ -166,7 +159,7 @@ pub fn prune_dead(
         ..Files::default()
     };
     files.check(&model, options.overwrite)?;
-    let analysis = watch.stage("type", || analyse(&model, &options.sizes))?;
+    let analysis = watch.stage("type", || analyse(&model, &options.shapes))?;
     let runtime = options.runtime.load(events)?;
     let mut cleared = watch.stage("rewrite", || without_dead_channels(&analysis, &runtime))?;
     let verification = watch.stage("verify", || verify(&analysis, &cleared, &runtime))?;
@@ -191,7 +184,7 @@ pub fn prune_dead(
         stages: Vec::new(),
     };
     if let Some(output) = options.output.as_deref() {
-        super::stamp(&mut cleared.model, "prune --from-zeros", model.hash());
+        super::stamp(&mut cleared.model, "clean", model.hash());
         watch.stage("write", || cleared.model.save(output))?;
         report.file_bytes_after = Some(written_bytes(&cleared.model, output));
         report.outcome = Outcome::Written(output.display().to_string());

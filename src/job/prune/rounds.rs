@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::calibrated::{Calibrated, PruneCalibration};
+use super::calibrated::Calibrated;
+use super::options::PruneOptions;
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -17,7 +18,7 @@ pub(super) struct Planner<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) settings: &'a Settings,
     pub(super) calibrated: Option<&'a Calibrated<'a>>,
-    pub(super) options: Option<&'a PruneCalibration>,
+    pub(super) options: &'a PruneOptions,
 }
 
 impl Planner<'_> {
@@ -41,7 +42,7 @@ impl Planner<'_> {
     ) -> Result<(Plan, Selection)> {
         let settings = self.share(done);
         let ranking = Ranking::new(self.analysis, scores, &settings)?;
-        let curves = match (settings.scope, self.calibrated) {
+        let curves = match (settings.scope(), self.calibrated) {
             (Scope::Allocated, Some(calibrated)) => calibrated.curves(&ranking, events)?,
             _ => Vec::new(),
         };
@@ -71,7 +72,7 @@ impl Planner<'_> {
     ) -> Result<Vec<Vec<f64>>> {
         match calibrated {
             Some(calibrated) => calibrated.scores(analysis, self.settings, events),
-            None => scores(analysis, self.settings.criterion, self.settings.seed),
+            None => scores(analysis, self.settings.criterion(), self.settings.seed),
         }
     }
 
@@ -91,12 +92,18 @@ impl Planner<'_> {
         }
         let graph = Graph::new(&left.settled())?;
         let left = Analysis::of_edit(graph, self.analysis);
-        let options = self.options.map(|options| PruneCalibration {
-            stats: None,
-            ..options.clone()
-        });
-        let calibrated = match &options {
-            Some(options) => Some(Calibrated::open(&left, options, events)?),
+        let calibrated = match &self.options.calibration {
+            // A file of statistics is of the whole model.
+            Some(calibration) => {
+                let stats = None;
+                Some(Calibrated::open(
+                    &left,
+                    self.options,
+                    calibration,
+                    stats,
+                    events,
+                )?)
+            }
             None => None,
         };
         let now = self.scores(&left, calibrated.as_ref(), events)?;

@@ -1,50 +1,30 @@
 //! What pruning does with calibration data: statistics, scores, recovery.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use super::RuntimeOptions;
+use super::options::PruneOptions;
 use crate::criteria::{Criterion, Needs, calibrated_scores, scores};
-use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
 use crate::graph::Graph;
+use crate::job::options::{Calibration, Opened};
 use crate::layers::{Layer, Layers};
 use crate::onnx::Model;
 use crate::plan::{Plan, Settings};
 use crate::recover::{Context, Recovery, recover};
 use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::rewrite;
-use crate::runtime::{Provider, Runtime};
-use crate::search::{Curve, Ranking};
-use crate::search::{Outputs, curves, loss_scores};
-use crate::statistics::{Stats, Walk, batch_size};
+use crate::search::{Curve, Outputs, Ranking, curves, loss_scores};
+use crate::statistics::Stats;
 
 /// Batches at least, where there are samples enough: the last ones are held out.
 const BATCHES: usize = 10;
 
-/// The data that criteria and recovery use, and where the model runs on it.
-#[derive(Clone, Debug)]
-pub struct PruneCalibration {
-    /// The data.
-    pub source: DataSource,
-    /// Samples at most.
-    pub samples: usize,
-    /// A safetensors file of statistics: read if it is there, else written.
-    pub stats: Option<PathBuf>,
-    /// How far recovery goes.
-    pub recovery: Recovery,
-    /// Where the model runs.
-    pub provider: Provider,
-    /// With which onnxruntime.
-    pub runtime: RuntimeOptions,
-}
-
 /// Calibration data, opened, with the statistics of all layers on it.
 pub(super) struct Calibrated<'a> {
-    options: &'a PruneCalibration,
-    runtime: Runtime,
-    data: DataSet<'a>,
+    recovery: Recovery,
+    opened: Opened<'a>,
     /// Those whose data can be measured.
     layers: Vec<Layer>,
     stats: Stats,
@@ -62,55 +42,41 @@ pub(super) struct Repaired {
 }
 
 impl<'a> Calibrated<'a> {
+    /// Opens the data and measures what the layers read on it, or reads that from the file at `stats`.
     pub(super) fn open(
         analysis: &'a Analysis,
-        options: &'a PruneCalibration,
+        options: &PruneOptions,
+        calibration: &Calibration,
+        stats: Option<&Path>,
         events: &mut dyn Events,
     ) -> Result<Calibrated<'a>> {
         let fixed = analysis.graph().fixed_nodes();
         let mut layers = Layers::of(analysis).layers;
         layers.retain(|layer| layer.is_measurable(analysis, &fixed));
-        let provider = &options.provider;
-        let inputs = declared_inputs(analysis);
-        let data = DataSet::open(&options.source, &inputs, analysis, 1)?;
-        let data = data.first(options.samples);
-        let batch = batch_size(analysis, layers.iter());
-        let batch = batch.min((data.samples() / BATCHES).max(1));
-        let data = data.in_batches(batch);
-        let runtime = options
-            .runtime
-            .load_for(std::slice::from_ref(provider), events)?;
-        let walk = Walk {
-            analysis,
-            runtime: &runtime,
-            provider: provider.clone(),
-            data: &data,
-            in_order: false,
-        };
-        let known = options.stats.as_deref().filter(|path| path.exists());
-        let stats = match known {
+        let opened = calibration.open(analysis, &layers, BATCHES, &options.runtime, events)?;
+        let known = stats.filter(|path| path.exists());
+        let measured = match known {
             Some(path) => Stats::open(path, analysis)?,
             None => {
                 let all: Vec<&Layer> = layers.iter().collect();
-                let stats = Stats::measure(&walk, &all, events)?;
-                if let Some(path) = &options.stats {
-                    stats.save(path)?;
+                let measured = Stats::measure(&opened.walk(analysis, false), &all, events)?;
+                if let Some(path) = stats {
+                    measured.save(path)?;
                 }
-                stats
+                measured
             }
         };
         Ok(Calibrated {
-            options,
-            runtime,
-            data,
+            recovery: options.recovery,
+            opened,
             layers,
-            stats,
+            stats: measured,
             read: known.is_some(),
         })
     }
 
     pub(super) fn recovers(&self) -> bool {
-        self.options.recovery != Recovery::None
+        self.recovery != Recovery::None
     }
 
     /// What was calibrated on, with warnings.
@@ -131,15 +97,15 @@ impl<'a> Calibrated<'a> {
                 worst.columns(),
             ));
         }
-        if self.data.batches() == 1 && self.recovers() {
+        if self.opened.data.batches() == 1 && self.recovers() {
             warnings.push(
                 "one batch of data cannot be split: recovery was judged on the samples it was fitted to"
                     .to_owned(),
             );
         }
         Ok(PruneCalibrationRow {
-            data: self.data.describe(),
-            samples: self.data.samples(),
+            data: self.opened.data.describe(),
+            samples: self.opened.data.samples(),
             statistics_of: self.read.then(|| self.stats.describe()),
             warnings,
         })
@@ -152,13 +118,18 @@ impl<'a> Calibrated<'a> {
         settings: &Settings,
         events: &mut dyn Events,
     ) -> Result<Vec<Vec<f64>>> {
-        match settings.criterion.needs() {
-            Needs::Weights => scores(analysis, settings.criterion, settings.seed),
+        match settings.criterion().needs() {
+            Needs::Weights => scores(analysis, settings.criterion(), settings.seed),
             Needs::Runs => loss_scores(&self.outputs(analysis), events),
             Needs::Statistics => {
                 let layers: Vec<&Layer> = self.layers.iter().collect();
-                let known =
-                    calibrated_scores(analysis, &layers, settings.criterion, &self.stats, events)?;
+                let known = calibrated_scores(
+                    analysis,
+                    &layers,
+                    settings.criterion(),
+                    &self.stats,
+                    events,
+                )?;
                 let fallback = scores(analysis, Criterion::L2, settings.seed)?;
                 let pairs = known.into_iter().zip(fallback);
                 Ok(pairs.map(|(known, other)| known.unwrap_or(other)).collect())
@@ -176,9 +147,9 @@ impl<'a> Calibrated<'a> {
             analysis,
             layers: &self.layers,
             stats: &self.stats,
-            runtime: &self.runtime,
-            provider: &self.options.provider,
-            data: &self.data,
+            runtime: &self.opened.runtime,
+            provider: &self.opened.provider,
+            data: &self.opened.data,
         }
     }
 
@@ -193,11 +164,11 @@ impl<'a> Calibrated<'a> {
         let graph = Graph::new(&sliced.clone().settled())?;
         let pruned = Analysis::of_edit(graph, analysis);
         let context = Context {
-            recovery: self.options.recovery,
+            recovery: self.recovery,
             stats: &self.stats,
-            runtime: &self.runtime,
-            provider: self.options.provider.clone(),
-            data: &self.data,
+            runtime: &self.opened.runtime,
+            provider: self.opened.provider.clone(),
+            data: &self.opened.data,
         };
         let recovered = recover(analysis, plan, &pruned, &context, events)?;
         let edited = recovered.applied(analysis)?;
@@ -205,7 +176,7 @@ impl<'a> Calibrated<'a> {
         let outputs = self.outputs(analysis);
         let divergence = outputs.held_out_divergences([sliced, &model])?;
         let row = RecoveryRow {
-            recovery: self.options.recovery,
+            recovery: self.recovery,
             divergence,
             kept: divergence[1] <= divergence[0],
             layers: recovered.layers,

@@ -1,11 +1,12 @@
 //! From a plan to a proven model: rewrite, recover, prove; where the proof fails, without what is at fault.
 
-use super::Proof;
 use super::calibrated::{Calibrated, Repaired};
-use super::watch::Watch;
+use super::options::PruneOptions;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
+use crate::job::Proof;
+use crate::job::watch::Watch;
 use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::report::RecoveryRow;
@@ -17,9 +18,7 @@ use crate::validate::{Verification, blame, is_of_the_plan, verify};
 pub(super) struct Maker<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) calibrated: Option<&'a Calibrated<'a>>,
-    pub(super) proof: &'a Proof,
-    /// Whether a failed proof ends the run.
-    pub(super) strict: bool,
+    pub(super) options: &'a PruneOptions,
 }
 
 /// A model and what is known of it.
@@ -51,16 +50,14 @@ impl Maker<'_> {
             Ok(proven) => return Ok(proven),
             Err(fault) => fault,
         };
-        let Proof::Required(options) = self.proof else {
-            return Err(fault);
-        };
-        if self.strict || !is_of_the_plan(&fault) {
+        let options = self.options;
+        if options.proof == Proof::Skipped || options.strict || !is_of_the_plan(&fault) {
             return Err(fault);
         }
         voice
             .events
             .say(&format!("{fault}; looking for what is at fault"));
-        let runtime = options.load(voice.events)?;
+        let runtime = options.runtime.load(voice.events)?;
         let prove = |parts: &[usize]| self.prove(&plan.only(self.analysis, parts), &runtime);
         // What does not run before anything is pruned is no dimension's fault.
         if prove(&[]).is_err() {
@@ -134,9 +131,10 @@ impl Maker<'_> {
             recovery = Some(repaired.row);
         }
         let reference = recovered.as_ref().unwrap_or(self.analysis);
-        let verification = match self.proof {
+        let verification = match self.options.proof {
             Proof::Skipped => None,
-            Proof::Required(runtime) => {
+            Proof::Required => {
+                let runtime = &self.options.runtime;
                 let verify = || verify(reference, plan, &model, &runtime.load(*events)?);
                 Some(watch.stage("verify", verify)?)
             }
@@ -173,7 +171,6 @@ mod tests {
     use crate::error::Error;
     use crate::events::Silent;
     use crate::graph::Graph;
-    use crate::job::RuntimeOptions;
     use crate::plan::Settings;
     use crate::search::select;
 
@@ -195,8 +192,10 @@ mod tests {
         let maker = Maker {
             analysis,
             calibrated: None,
-            proof: &Proof::Required(RuntimeOptions::default()),
-            strict,
+            options: &PruneOptions {
+                strict,
+                ..PruneOptions::default()
+            },
         };
         let mut voice = Voice {
             watch: &mut Watch::default(),

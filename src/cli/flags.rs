@@ -1,0 +1,128 @@
+//! Flags that several subcommands share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use secateur::data::DataSource;
+use secateur::job::{Calibration, Overwrite, RuntimeOptions, Shapes};
+use secateur::runtime::Provider;
+
+/// Which onnxruntime is used.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "onnxruntime")]
+pub struct RuntimeFlags {
+    /// The onnxruntime library to use, instead of looking for one
+    #[arg(long, value_name = "LIBRARY")]
+    pub(super) onnxruntime: Option<PathBuf>,
+    /// Never install onnxruntime
+    #[arg(long)]
+    offline: bool,
+}
+
+impl RuntimeFlags {
+    pub(super) fn options(&self) -> RuntimeOptions {
+        RuntimeOptions {
+            library: self.onnxruntime.clone(),
+            offline: self.offline,
+        }
+    }
+}
+
+/// What is said about the inputs of a model.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Inputs of the model")]
+pub struct ShapeFlags {
+    /// Size of a dynamic input axis, as in batch=2 or sequence=128; repeatable
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_size)]
+    dims: Vec<(String, i64)>,
+    /// The axis of an input that counts samples, as in tokens=1, or none where every run gets the whole input;
+    /// repeatable (the axis that the model's symbols share without)
+    #[arg(long = "sample-axis", value_name = "INPUT=AXIS", value_parser = parse_sample_axis)]
+    sample_axes: Vec<(String, Option<usize>)>,
+}
+
+impl ShapeFlags {
+    pub(super) fn shapes(&self) -> Shapes {
+        Shapes {
+            sizes: self.dims.clone(),
+            sample_axes: self.sample_axes.clone(),
+        }
+    }
+}
+
+/// Data for calibration.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Calibration")]
+pub struct CalibrationFlags {
+    /// A few hundred samples, no labels needed: an .npz file, a folder of .npy files, or onnx test data
+    #[arg(long, value_name = "PATH")]
+    calibration: Option<PathBuf>,
+    /// Use at most this many calibration samples
+    #[arg(long, default_value_t = Calibration::SAMPLES, value_name = "N")]
+    samples: usize,
+    /// Where calibration runs: cpu, cuda[:N], tensorrt[:N], webgpu or plugin:LIBRARY[,NAME]
+    #[arg(long, default_value = "cpu")]
+    provider: Provider,
+}
+
+impl CalibrationFlags {
+    /// On the data that is there, if it is.
+    pub(super) fn calibration(&self) -> Option<Calibration> {
+        let data = self.calibration.clone().map(DataSource::Path)?;
+        Some(self.on(data))
+    }
+
+    /// On the data that is there, else on random numbers.
+    pub(super) fn calibration_or_random(&self, seed: u64) -> Calibration {
+        let samples = self.samples;
+        let random = DataSource::Random { samples, seed };
+        self.calibration().unwrap_or_else(|| self.on(random))
+    }
+
+    fn on(&self, data: DataSource) -> Calibration {
+        Calibration {
+            data,
+            samples: self.samples,
+            provider: self.provider.clone(),
+        }
+    }
+}
+
+/// What may be replaced.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ForceFlag {
+    /// Allow the output to replace the input
+    #[arg(long)]
+    force: bool,
+}
+
+impl ForceFlag {
+    pub(super) fn overwrite(self) -> Overwrite {
+        match self.force {
+            true => Overwrite::Allowed,
+            false => Overwrite::Refused,
+        }
+    }
+}
+
+/// `INPUT=AXIS`, or `INPUT=none`
+fn parse_sample_axis(text: &str) -> Result<(String, Option<usize>), String> {
+    let fault = "write INPUT=AXIS with an axis that counts from 0, as in tokens=1, or INPUT=none";
+    let (name, axis) = text.rsplit_once('=').ok_or(fault)?;
+    match (axis, axis.parse()) {
+        ("none", _) => Ok((name.to_owned(), None)),
+        (_, Ok(axis)) => Ok((name.to_owned(), Some(axis))),
+        _ => Err(fault.to_owned()),
+    }
+}
+
+/// `NAME=SIZE`
+fn parse_size(text: &str) -> Result<(String, i64), String> {
+    let (name, size) = text
+        .split_once('=')
+        .ok_or("write NAME=SIZE, as in batch=2")?;
+    match size.parse() {
+        Ok(size) if size > 0 => Ok((name.to_owned(), size)),
+        _ => Err(format!("'{size}' is no positive size")),
+    }
+}

@@ -1,0 +1,361 @@
+//! Pruning a model: read, type, plan, rewrite, prove; and from file to file.
+
+mod calibrated;
+mod options;
+mod planned;
+mod proven;
+mod rounds;
+
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use super::bench::compare;
+use super::little;
+use super::options::ModelInput;
+use super::outputs::Files;
+use super::watch::Watch;
+use super::{Overwrite, analyse_in, installed, written_bytes};
+use crate::data::unread_outputs;
+use crate::dimensions::{Analysis, Totals};
+use crate::error::Result;
+use crate::events::{Events, Silent};
+use crate::files;
+use crate::onnx::Model;
+use crate::plan::{CostBudget, Plan, Platform, RoundTo};
+use crate::report::{BudgetRow, Outcome, PruneReport};
+use crate::search::forecast;
+
+use calibrated::Calibrated;
+use proven::{Maker, Proven, Voice};
+
+pub(super) use options::data_path;
+pub use options::{PlanInput, PruneFileOptions, PruneOptions};
+
+/// Version of the JSON document.
+pub(super) const SCHEMA: &str = "secateur.prune/1";
+
+/// A pruned model, and what is known of it.
+#[derive(Debug)]
+pub struct Pruned {
+    /// The model, in memory.
+    pub model: Model,
+    /// What stays of every dimension.
+    pub plan: Plan,
+    /// What was done, measured and proven.
+    pub report: PruneReport,
+}
+
+impl Pruned {
+    /// Writes the model, with its data file where it needs one; whole, or not at all.
+    ///
+    /// # Errors
+    /// `output` is a file that the model was read from; it cannot be written.
+    pub fn save(&mut self, output: impl AsRef<Path>) -> Result<()> {
+        let output = output.as_ref();
+        let files = Files {
+            output: Some(output),
+            ..Files::default()
+        };
+        files.check(&self.model, Overwrite::Refused)?;
+        self.write(output)
+    }
+
+    fn write(&mut self, output: &Path) -> Result<()> {
+        self.model.save(output)?;
+        self.report.file_bytes_after = Some(written_bytes(&self.model, output));
+        self.report.outcome = Outcome::Written(output.display().to_string());
+        Ok(())
+    }
+}
+
+/// Prunes a model, from a path or in memory, and proves that the result is the masked original. Nothing is written.
+///
+/// ```
+/// use secateur::PruneOptions;
+/// use secateur::plan::Cost;
+///
+/// # fn main() -> secateur::Result<()> {
+/// let options = PruneOptions::keeping(Cost::Macs, 0.5);
+/// let pruned = secateur::prune("fixtures/trained/lenet_mnist.onnx", &options)?;
+/// assert!(2 * pruned.report.after.macs <= pruned.report.before.macs);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// A bad model, plan, data or setting; nothing to prune; a failed verification; no onnxruntime.
+pub fn prune(model: impl Into<ModelInput>, options: &PruneOptions) -> Result<Pruned> {
+    prune_with(model, options, &mut Silent)
+}
+
+/// As [`prune`]; `events` hears a line when something takes long or changes the machine, and what is done and the
+/// whole of each step that takes long.
+///
+/// # Errors
+/// As [`prune`].
+pub fn prune_with(
+    model: impl Into<ModelInput>,
+    options: &PruneOptions,
+    events: &mut dyn Events,
+) -> Result<Pruned> {
+    let input = model.into();
+    let mut watch = Watch::default();
+    let model = watch.stage("read", || input.load())?;
+    let mut voice = Voice {
+        watch: &mut watch,
+        events,
+    };
+    let analysis = typed(&model, options, &mut voice)?;
+    let calibrated = calibrated(&analysis, options, &mut voice)?;
+    let job = Job {
+        name: input.name(),
+        model: &model,
+        analysis: &analysis,
+        calibrated: calibrated.as_ref(),
+        options,
+    };
+    let planned = job.plan(&mut voice)?;
+    let mut pruned = job.make(planned, &mut voice)?;
+    pruned.report.stages = watch.stages;
+    Ok(pruned)
+}
+
+/// Prunes the model in the file at `path` to another file, as `secateur prune` does.
+///
+/// # Errors
+/// As [`prune`], and outputs that cannot be written or are files that are read. In all cases no output is left.
+pub fn prune_file(
+    path: &Path,
+    options: &PruneFileOptions,
+    events: &mut dyn Events,
+) -> Result<PruneReport> {
+    let mut watch = Watch::default();
+    let model = watch.stage("read", || Model::load(path))?;
+    options.files().check(&model, options.overwrite)?;
+    let mut voice = Voice {
+        watch: &mut watch,
+        events,
+    };
+    let analysis = typed(&model, &options.prune, &mut voice)?;
+    let calibrated = calibrated(&analysis, &options.prune, &mut voice)?;
+    let job = Job {
+        name: path.display().to_string(),
+        model: &model,
+        analysis: &analysis,
+        calibrated: calibrated.as_ref(),
+        options: &options.prune,
+    };
+    let planned = job.plan(&mut voice)?;
+    let mut report = match &options.output {
+        None => options.write_plan(job.finished(planned)?)?,
+        Some(output) => options.write(job.make(planned, &mut voice)?, output, &mut voice)?,
+    };
+    if let Some(output) = options.output.as_deref().filter(|_| options.bench) {
+        let Voice { watch, events } = &mut voice;
+        let compare = || compare([path, output], &analysis, &options.prune, *events);
+        report.benchmark = watch.stage("bench", compare);
+    }
+    report.stages = watch.stages;
+    Ok(report)
+}
+
+impl PruneFileOptions {
+    /// What is read and written beside the model.
+    fn files(&self) -> Files<'_> {
+        let plan = match &self.prune.plan {
+            Some(PlanInput::Path(path)) => Some(path.as_path()),
+            _ => None,
+        };
+        let stats = self.prune.stats.as_deref();
+        let calibration = self.prune.calibration.as_ref();
+        let data = calibration.and_then(|of| data_path(&of.data));
+        // Statistics that are there are read, others are made.
+        let known = stats.filter(|path| path.exists());
+        let made = stats.filter(|path| !path.exists());
+        Files {
+            output: self.output.as_deref(),
+            others: self.plan_out.as_deref().into_iter().chain(made).collect(),
+            inputs: plan.into_iter().chain(data).chain(known).collect(),
+        }
+    }
+
+    /// Writes the plan where it is asked for.
+    fn write_plan(&self, (plan, report): (Plan, PruneReport)) -> Result<PruneReport> {
+        if let Some((file, target)) = self.plan_file(&plan)? {
+            files::persist(file, target)?;
+        }
+        Ok(report)
+    }
+
+    /// Writes the model, and the plan where it is asked for.
+    fn write(&self, mut pruned: Pruned, output: &Path, voice: &mut Voice) -> Result<PruneReport> {
+        // The plan is on disk before the model appears, so that a full disk leaves neither.
+        let plan = self.plan_file(&pruned.plan)?;
+        voice.watch.stage("write", || pruned.write(output))?;
+        if let Some((file, target)) = plan {
+            files::persist(file, target)?;
+        }
+        Ok(pruned.report)
+    }
+
+    fn plan_file(&self, plan: &Plan) -> Result<Option<(NamedTempFile, &Path)>> {
+        let Some(target) = self.plan_out.as_deref() else {
+            return Ok(None);
+        };
+        let text = plan.to_json();
+        let file = files::write_temporary(target, |file| file.write_all(text.as_bytes()))?;
+        Ok(Some((file, target)))
+    }
+}
+
+/// The typed model, with shapes that no rule says from the onnxruntime that the job needs anyway, or from one that is
+/// there.
+fn typed(model: &Model, options: &PruneOptions, voice: &mut Voice) -> Result<Analysis> {
+    let Voice { watch, events } = voice;
+    let load = &mut || match options.needs_runtime() {
+        true => options.runtime.load(*events).ok(),
+        false => installed(),
+    };
+    watch.stage("type", || analyse_in(model, &options.shapes, load))
+}
+
+fn calibrated<'a>(
+    analysis: &'a Analysis,
+    options: &PruneOptions,
+    voice: &mut Voice,
+) -> Result<Option<Calibrated<'a>>> {
+    let Some(calibration) = &options.calibration else {
+        return Ok(None);
+    };
+    let Voice { watch, events } = voice;
+    let stats = options.stats.as_deref();
+    let open = || Calibrated::open(analysis, options, calibration, stats, *events);
+    watch.stage("calibrate", open).map(Some)
+}
+
+/// A model that is being pruned.
+struct Job<'a> {
+    name: String,
+    model: &'a Model,
+    analysis: &'a Analysis,
+    calibrated: Option<&'a Calibrated<'a>>,
+    options: &'a PruneOptions,
+}
+
+impl Job<'_> {
+    /// The plan, with the report as far as it goes.
+    fn plan(&self, voice: &mut Voice) -> Result<(Plan, PruneReport)> {
+        let Voice { watch, events } = voice;
+        let plan = || planned::planned(self.analysis, self.options, self.calibrated, *events);
+        let (plan, rows) = watch.stage("plan", plan)?;
+        let kept = plan.kept(self.analysis)?;
+        let calibration = self.calibrated.map(Calibrated::row).transpose()?;
+        let report = PruneReport {
+            schema: SCHEMA,
+            model: self.name.clone(),
+            outcome: Outcome::DryRun,
+            before: self.analysis.model_totals(),
+            after: self.analysis.totals(&kept),
+            file_bytes_before: self.model.source_bytes(),
+            file_bytes_after: None,
+            budget: None,
+            dimensions: rows,
+            held: Vec::new(),
+            calibration,
+            recovery: None,
+            verification: None,
+            unread: unread_outputs(self.analysis),
+            warnings: Vec::new(),
+            forecast: None,
+            benchmark: Vec::new(),
+            stages: Vec::new(),
+        };
+        Ok((plan, report))
+    }
+
+    /// The model that the plan leaves, as much of it as is proven.
+    fn make(&self, planned: (Plan, PruneReport), voice: &mut Voice) -> Result<Pruned> {
+        let (plan, mut report) = planned;
+        let maker = Maker {
+            analysis: self.analysis,
+            calibrated: self.calibrated,
+            options: self.options,
+        };
+        let proven = maker.make(&plan, voice)?;
+        report.note(self.analysis, &proven)?;
+        report.outcome = Outcome::Made;
+        let (plan, report) = self.finished((proven.plan, report))?;
+        let mut model = proven.model;
+        stamp(&mut model, &plan);
+        Ok(Pruned {
+            model,
+            plan,
+            report,
+        })
+    }
+
+    /// What only the final plan says.
+    fn finished(&self, planned: (Plan, PruneReport)) -> Result<(Plan, PruneReport)> {
+        let (plan, mut report) = planned;
+        let settings = match self.options.plan {
+            Some(_) => None,
+            None => Some(&self.options.settings),
+        };
+        let budget = settings.and_then(|settings| settings.budget);
+        report.budget = budget.map(|budget| met(budget, &report.before, &report.after));
+        let kept = plan.kept(self.analysis)?;
+        report.forecast = forecast(self.analysis, &kept, target(&plan));
+        little::note(self.analysis, settings, &kept, &mut report);
+        Ok((plan, report))
+    }
+}
+
+/// Where the result is going to run, as far as the plan says so.
+fn target(plan: &Plan) -> Platform {
+    match plan.settings.round_to {
+        RoundTo::Auto(target) => target,
+        RoundTo::Multiple(_) => Platform::default(),
+    }
+}
+
+/// What a budget asked for and what it got.
+fn met(budget: CostBudget, before: &Totals, after: &Totals) -> BudgetRow {
+    let CostBudget { cost, share } = budget;
+    BudgetRow {
+        cost,
+        asked: share,
+        got: cost.of(after) as f64 / cost.of(before).max(1) as f64,
+    }
+}
+
+impl PruneReport {
+    /// What became of the plan.
+    fn note(&mut self, analysis: &Analysis, proven: &Proven) -> Result<()> {
+        self.after = analysis.totals(&proven.plan.kept(analysis)?);
+        self.after.nodes = node_count(&proven.model, self.after);
+        self.recovery.clone_from(&proven.recovery);
+        self.verification.clone_from(&proven.verification);
+        self.warnings.extend(proven.warnings.iter().cloned());
+        for row in &mut self.dimensions {
+            let mut faulty = proven.faulty.iter();
+            if let Some((_, why)) = faulty.find(|(name, _)| *name == row.name) {
+                row.kept = row.size;
+                row.left = Some(why.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes into the model where it comes from.
+fn stamp(model: &mut Model, plan: &Plan) {
+    let plan_hash = blake3::hash(plan.to_json().as_bytes()).to_hex();
+    super::stamp(model, &plan.settings.command(), &plan.model_hash);
+    model.set_metadata("secateur.plan_hash", plan_hash.as_str());
+}
+
+fn node_count(model: &Model, totals: Totals) -> usize {
+    let graph = model.proto.graph.as_ref();
+    graph.map_or(totals.nodes, |graph| graph.node.len())
+}

@@ -1,0 +1,138 @@
+//! What pruning can be told. Every default is said here and in [`Settings`], for the library and the command line.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::DataSource;
+use crate::error::{Error, Result};
+use crate::job::options::{Calibration, Overwrite, Proof, RuntimeOptions, Shapes};
+use crate::plan::{Cost, Plan, Settings};
+use crate::recover::Recovery;
+
+/// A plan: in a file, or in memory.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PlanInput {
+    /// In this JSON file.
+    Path(PathBuf),
+    /// This one.
+    Plan(Box<Plan>),
+}
+
+impl PlanInput {
+    /// The plan, read where it is in a file.
+    ///
+    /// # Errors
+    /// It cannot be read, is none, or prunes nothing.
+    pub(super) fn load(&self) -> Result<Plan> {
+        let (plan, name) = match self {
+            PlanInput::Path(path) => (Plan::load(path)?, path.display().to_string()),
+            PlanInput::Plan(plan) => ((**plan).clone(), "it".to_owned()),
+        };
+        match plan.dimensions.is_empty() {
+            true => Err(Error::plan(format!("{name} prunes nothing"))),
+            false => Ok(plan),
+        }
+    }
+}
+
+impl From<PathBuf> for PlanInput {
+    fn from(path: PathBuf) -> PlanInput {
+        PlanInput::Path(path)
+    }
+}
+
+impl From<Plan> for PlanInput {
+    fn from(plan: Plan) -> PlanInput {
+        PlanInput::Plan(Box::new(plan))
+    }
+}
+
+/// How a model is pruned. The default removes half of the channels of every dimension by their weights alone and
+/// proves the result.
+#[derive(Clone, Debug, Default)]
+pub struct PruneOptions {
+    /// How much is removed, and how it is chosen; what is left open has the best value for the data that there is.
+    pub settings: Settings,
+    /// Replays this plan instead of making one with `settings`.
+    pub plan: Option<PlanInput>,
+    /// The data that channels are chosen and weights recovered with; without, weights alone decide.
+    pub calibration: Option<Calibration>,
+    /// A safetensors file of statistics on the calibration data: read if it is there, else written.
+    pub stats: Option<PathBuf>,
+    /// How far recovery on the calibration data goes.
+    pub recovery: Recovery,
+    /// Whether the result is verified.
+    pub proof: Proof,
+    /// Whether a failed proof ends the run; else the dimensions at fault are left alone.
+    pub strict: bool,
+    /// Sizes and sample axes of inputs, for costs, data and verification.
+    pub shapes: Shapes,
+    /// Which onnxruntime.
+    pub runtime: RuntimeOptions,
+}
+
+impl PruneOptions {
+    /// Removes this share of the channels, in `[0, 1)`; all else has its default.
+    pub fn ratio(ratio: f64) -> PruneOptions {
+        PruneOptions {
+            settings: Settings {
+                ratio,
+                ..Settings::default()
+            },
+            ..PruneOptions::default()
+        }
+    }
+
+    /// Keeps at most this share of a cost, in `(0, 1)`; all else has its default.
+    ///
+    /// ```
+    /// use secateur::PruneOptions;
+    /// use secateur::plan::Cost;
+    ///
+    /// let options = PruneOptions {
+    ///     calibration: Some("calibration.npz".into()),
+    ///     ..PruneOptions::keeping(Cost::Macs, 0.5)
+    /// };
+    /// assert_eq!(options.calibration.map(|data| data.samples), Some(512));
+    /// ```
+    pub fn keeping(cost: Cost, share: f64) -> PruneOptions {
+        PruneOptions {
+            settings: Settings::keeping(cost, share),
+            ..PruneOptions::default()
+        }
+    }
+
+    /// The settings in force: what was left open is said.
+    pub fn resolved(&self) -> Settings {
+        self.settings.resolved(self.calibration.is_some())
+    }
+
+    /// Whether the job runs a model at all.
+    pub(super) fn needs_runtime(&self) -> bool {
+        self.proof == Proof::Required || self.calibration.is_some()
+    }
+}
+
+/// How a file is pruned to a file.
+#[derive(Clone, Debug, Default)]
+pub struct PruneFileOptions {
+    /// How the model is pruned.
+    pub prune: PruneOptions,
+    /// Where the model goes; without, the run ends after planning.
+    pub output: Option<PathBuf>,
+    /// Where the plan goes.
+    pub plan_out: Option<PathBuf>,
+    /// Whether the original and the result are timed side by side.
+    pub bench: bool,
+    /// Whether files that the run reads may be replaced.
+    pub overwrite: Overwrite,
+}
+
+/// Path of a data source, where it is one.
+pub(in crate::job) fn data_path(source: &DataSource) -> Option<&Path> {
+    match source {
+        DataSource::Path(path) => Some(path),
+        DataSource::Images(images) => Some(&images.folder),
+        DataSource::Random { .. } => None,
+    }
+}

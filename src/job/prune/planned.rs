@@ -1,0 +1,100 @@
+//! What is to be pruned: the plan, made or replayed, with a row for every dimension.
+
+use super::calibrated::Calibrated;
+use super::options::PruneOptions;
+use super::rounds::Planner;
+use crate::axes::Kept;
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::plan::{Decision, Plan, Selection};
+use crate::report::PlannedRow;
+
+/// The plan that the options ask for, with what happens to every dimension.
+///
+/// # Errors
+/// A bad plan or bad settings; nothing to prune.
+pub(super) fn planned(
+    analysis: &Analysis,
+    options: &PruneOptions,
+    calibrated: Option<&Calibrated>,
+    events: &mut dyn Events,
+) -> Result<(Plan, Vec<PlannedRow>)> {
+    if let Some(input) = &options.plan {
+        let plan = input.load()?;
+        let kept = plan.kept(analysis)?;
+        return Ok((plan, replayed_rows(analysis, &kept)));
+    }
+    let settings = options.resolved();
+    let planner = Planner {
+        analysis,
+        settings: &settings,
+        calibrated,
+        options,
+    };
+    let (plan, selection) = planner.plan(events)?;
+    if selection.pruned().next().is_none() {
+        let blocked = obstacles(analysis, &selection);
+        return Err(Error::NothingToPrune { blocked });
+    }
+    Ok((plan, selected_rows(analysis, &selection)))
+}
+
+fn selected_rows(analysis: &Analysis, selection: &Selection) -> Vec<PlannedRow> {
+    let dimensions = analysis.dimensions().iter().zip(&selection.decisions);
+    let row = dimensions.map(|(dimension, decision)| {
+        let (kept, left) = match decision {
+            Decision::Prune(kept) => (kept.len(), None),
+            Decision::Leave(reason) => (dimension.size, Some(reason.clone())),
+        };
+        PlannedRow {
+            name: dimension.name.clone(),
+            size: dimension.size,
+            kept,
+            mixing: dimension.mixing.is_some(),
+            left,
+        }
+    });
+    row.collect()
+}
+
+fn replayed_rows(analysis: &Analysis, kept: &Kept) -> Vec<PlannedRow> {
+    let dimensions = analysis.dimensions().iter();
+    let row = dimensions.map(|dimension| {
+        let positions = analysis.positions(kept, dimension);
+        PlannedRow {
+            name: dimension.name.clone(),
+            size: dimension.size,
+            kept: positions.map_or(dimension.size, |kept| kept.len()),
+            mixing: dimension.mixing.is_some(),
+            left: positions.is_none().then(|| "not in the plan".to_owned()),
+        }
+    });
+    row.collect()
+}
+
+/// Everything that keeps a model from being pruned.
+fn obstacles(analysis: &Analysis, selection: &Selection) -> Vec<String> {
+    let mut out = Vec::new();
+    for (dimension, decision) in analysis.dimensions().iter().zip(&selection.decisions) {
+        if let Decision::Leave(reason) = decision {
+            out.push(format!(
+                "dimension '{}' ({}): {reason}",
+                dimension.name, dimension.size
+            ));
+        }
+    }
+    for ((operator, why), nodes) in analysis.unsupported() {
+        out.push(format!("{operator} ({} node(s)): {why}", nodes.len()));
+    }
+    for blocked in analysis.blocked() {
+        out.push(format!(
+            "'{}' axis {} ({}): {}",
+            blocked.initializer, blocked.axis, blocked.size, blocked.reason
+        ));
+    }
+    if out.is_empty() {
+        out.push("the model has no weights with a channel axis".to_owned());
+    }
+    out
+}
