@@ -78,7 +78,7 @@ pub enum Error {
     NothingToPrune { blocked: Vec<String> },
     /// A budget is below what the settings can reach.
     #[error(
-        "at most {:.4} of the {what} were asked for, but the dimensions that may be pruned leave {:.4} at least: allow more with --max-ratio, --min-channels, --round-to or without --exact, --skip and --only; `secateur inspect` says what holds the rest",
+        "at most {:.4} of the {what} were asked for, but the dimensions that may be pruned leave {:.4} at least: allow more with `max_ratio`, `min_channels`, `round_to` or without `exact`, `skip` and `only`; `secateur inspect` says what holds the rest",
         asked,
         rounded_up(*reachable)
     )]

@@ -10,8 +10,7 @@ fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Our messages name their causes themselves.
-            eprintln!("secateur: {error}");
+            eprintln!("{}", cli::message(&error));
             let class = error
                 .downcast_ref::<secateur::Error>()
                 .map(secateur::Error::class);

@@ -1,4 +1,4 @@
-//! Flags that several subcommands share.
+//! Flags that several subcommands share, and the flags of the library's settings.
 
 use std::path::PathBuf;
 
@@ -124,5 +124,78 @@ fn parse_size(text: &str) -> Result<(String, i64), String> {
     match size.parse() {
         Ok(size) if size > 0 => Ok((name.to_owned(), size)),
         _ => Err(format!("'{size}' is no positive size")),
+    }
+}
+
+/// Phrases of the library that one flag says. Longer ones come first.
+const PHRASES: [(&str, &str); 3] = [
+    ("`proof` skipped", "--no-verify"),
+    ("`overwrite` allowed", "--force"),
+    ("`fallback` refused", "--no-fallback"),
+];
+
+/// Settings of the library by the flags that say them.
+const FLAGS: [(&str, &str); 24] = [
+    ("batches", "--batch"),
+    ("budget", "--budget"),
+    ("calibration", "--calibration"),
+    ("criterion", "--criterion"),
+    ("exact", "--exact"),
+    ("image_size", "--image-size"),
+    ("include", "--include"),
+    ("library", "--onnxruntime"),
+    ("max_ratio", "--max-ratio"),
+    ("min_channels", "--min-channels"),
+    ("offline", "--offline"),
+    ("only", "--only"),
+    ("pattern", "--pattern"),
+    ("plan_out", "--plan-out"),
+    ("provider", "--provider"),
+    ("recovery", "--recover"),
+    ("round_to", "--round-to"),
+    ("sample_axes", "--sample-axis"),
+    ("scope", "--scope"),
+    ("sequential", "--sequential"),
+    ("sizes", "--dim"),
+    ("skip", "--skip"),
+    ("sparsity_for", "--sparsity-for"),
+    ("store", "--store"),
+];
+
+/// A text of the library, which names settings, for people who set them by flags.
+pub(super) fn with_flags(text: &str) -> String {
+    let mut out = text.to_owned();
+    for (phrase, flag) in PHRASES {
+        out = out.replace(phrase, flag);
+    }
+    for (setting, flag) in FLAGS {
+        out = out.replace(&format!("`{setting}`"), flag);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn settings_are_shown_as_flags_that_are_there() {
+        let text = "skip it with `skip`, or run with `proof` skipped and `scope` layer";
+        let shown = "skip it with --skip, or run with --no-verify and --scope layer";
+        assert_eq!(with_flags(text), shown);
+        let command = crate::cli::Cli::command();
+        let flags = command
+            .get_subcommands()
+            .flat_map(clap::Command::get_arguments);
+        let known: BTreeSet<String> = flags
+            .filter_map(|flag| Some(format!("--{}", flag.get_long()?)))
+            .collect();
+        for (setting, flag) in PHRASES.iter().chain(&FLAGS) {
+            assert!(known.contains(*flag), "{setting}: there is no flag {flag}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use std::ops::RangeBounds;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use flags::with_flags;
 use indicatif::{ProgressBar, ProgressStyle};
 use secateur::Events;
 
@@ -44,6 +45,12 @@ enum Command {
     #[command(hide = true)]
     ProbeMemory(bench::ProbeArgs),
     Runtime(runtime::RuntimeArgs),
+}
+
+/// What goes wrong, for the person at the terminal.
+pub fn message(error: &anyhow::Error) -> String {
+    // Our messages name their causes themselves.
+    format!("secateur: {}", with_flags(&error.to_string()))
 }
 
 impl Cli {
@@ -88,12 +95,13 @@ struct Printer {
 
 impl Printer {
     fn print<T: std::fmt::Display + serde::Serialize>(&self, result: &T) -> anyhow::Result<()> {
+        let text = with_flags(&result.to_string());
         if self.json {
-            write_out(&mut io::stderr(), &result.to_string())?;
-            let json = serde_json::to_string_pretty(result)?;
+            write_out(&mut io::stderr(), &text)?;
+            let json = with_flags(&serde_json::to_string_pretty(result)?);
             return write_out(&mut io::stdout(), &(json + "\n"));
         }
-        write_out(&mut io::stdout(), &result.to_string())
+        write_out(&mut io::stdout(), &text)
     }
 }
 
@@ -108,7 +116,7 @@ fn write_out(out: &mut dyn Write, text: &str) -> anyhow::Result<()> {
 /// Says a line to the person at the terminal.
 fn say(line: &str) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(io::stderr(), "secateur: {line}");
+    let _ = writeln!(io::stderr(), "secateur: {}", with_flags(line));
 }
 
 /// Shows a run to the person at the terminal: a spinner, from the first step that is counted on a bar.

@@ -87,7 +87,7 @@ fn contributions(
             if mean.is_nan() {
                 return Err(Error::tensor(
                     tensor.name(),
-                    "holds NaN, so its channels cannot be ranked; use --criterion random or repair the model",
+                    "holds NaN, so its channels cannot be ranked; use `criterion` random or repair the model",
                 ));
             }
             if mean > 0.0 && mean.is_finite() {

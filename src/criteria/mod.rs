@@ -145,7 +145,7 @@ pub fn scores(analysis: &Analysis, criterion: Criterion, seed: u64) -> Result<Ve
             .map(|dimension| random(&dimension.name, dimension.size, seed))
             .collect()),
         _ => Err(Error::Usage(format!(
-            "the criterion {criterion} needs calibration data: give some with --calibration"
+            "the criterion {criterion} needs calibration data: give some with `calibration`"
         ))),
     }
 }

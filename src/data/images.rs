@@ -75,7 +75,7 @@ impl Images {
             .size
             .or_else(|| declared(rows).zip(declared(rows + 1)));
         let size = size.ok_or_else(|| {
-            fault("the model's image size is dynamic; give --image-size".to_owned())
+            fault("the model's image size is dynamic; give `image_size`".to_owned())
         })?;
         let wrong = [(rows, size.0), (rows + 1, size.1)];
         if wrong

@@ -58,7 +58,7 @@ fn made(
                 "input '{}' is no tensor of numbers, so that no random ones can be given",
                 signature.name
             ),
-            remedy: "use --no-verify".to_owned(),
+            remedy: "run with `proof` skipped".to_owned(),
         };
         let element = signature.element.ok_or_else(unusual)?;
         let shape = shape(analysis, signature, sizes);
@@ -123,7 +123,7 @@ fn check_size(signature: &Signature, element: ElementType, shape: &[usize]) -> R
                 "input '{}' of the sizes {shape:?} is too large to be made of random numbers",
                 signature.name
             ),
-            remedy: "give smaller sizes with --dim, or use --no-verify".to_owned(),
+            remedy: "give smaller sizes with `sizes`, or run with `proof` skipped".to_owned(),
         }),
     }
 }
@@ -152,7 +152,7 @@ fn target_range(
                 signature.name,
                 analysis.graph().describe(node)
             ),
-            remedy: "make it a constant of the model, or use --no-verify".to_owned(),
+            remedy: "make it a constant of the model, or run with `proof` skipped".to_owned(),
         }),
     }
 }

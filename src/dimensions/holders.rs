@@ -13,6 +13,8 @@ use crate::onnx::{ElementType, element_count};
 pub struct Holder {
     /// The operator or the end of the graph that holds them and why, or why their dimensions were left alone.
     pub by: String,
+    /// True if a setting does.
+    pub chosen: bool,
     /// Numbers in them.
     pub params: u64,
 }
@@ -25,13 +27,13 @@ impl Analysis {
     }
 
     /// What holds the weights that lose nothing where `kept` stays, most first. `left` says why the dimension of
-    /// a name is left alone; none takes its weights out of the list.
+    /// a name is left alone, and whether a setting says so; none takes its weights out of the list.
     pub(crate) fn holders(
         &self,
         kept: &Kept,
-        left: &dyn Fn(&str) -> Option<String>,
+        left: &dyn Fn(&str) -> Option<(String, bool)>,
     ) -> Vec<Holder> {
-        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        let mut sums: BTreeMap<(String, bool), u64> = BTreeMap::new();
         for (value, params) in self.own_weights() {
             if self.is_pruned(value, kept) {
                 continue;
@@ -40,7 +42,7 @@ impl Analysis {
             let dimension = dimensions.find(|d| d.sites.iter().any(|site| site.value == value));
             let by = match dimension {
                 Some(dimension) => left(&dimension.name),
-                None => Some(self.held_by(value)),
+                None => Some((self.held_by(value), false)),
             };
             if let Some(by) = by {
                 *sums.entry(by).or_default() += params;
@@ -48,12 +50,12 @@ impl Analysis {
         }
         for (operator, params) in self.body_weights() {
             let by = format!("{operator} (its body is not entered)");
-            *sums.entry(by).or_default() += params;
+            *sums.entry((by, false)).or_default() += params;
         }
         let mut holders: Vec<Holder> = sums
             .into_iter()
             .filter(|(_, params)| *params > 0)
-            .map(|(by, params)| Holder { by, params })
+            .map(|((by, chosen), params)| Holder { by, chosen, params })
             .collect();
         holders.sort_by(|a, b| b.params.cmp(&a.params).then(a.by.cmp(&b.by)));
         holders

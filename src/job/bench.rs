@@ -240,7 +240,7 @@ fn open(
     let fits = |fixed: usize| fixed == batch || analysis.sizes().samples().is_empty();
     if let Some(fixed) = fixed.filter(|&fixed| !fits(fixed)) {
         return Err(Error::Usage(format!(
-            "{} has a fixed batch of {fixed}; use --batch {fixed}",
+            "{} has a fixed batch of {fixed}; use `batches` {fixed}",
             path.display()
         )));
     }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::Graph;
 use crate::onnx::Model;
-use crate::plan::{Decision, Plan, Selection, Settings};
+use crate::plan::{Decision, Left, Plan, Selection, Settings};
 use crate::report::{Outcome, PlannedRow, PruneReport};
 use crate::rewrite::{add_to_rows, prune};
 use crate::runtime::Runtime;
@@ -68,6 +68,7 @@ pub(crate) fn without_dead_channels(analysis: &Analysis, runtime: &Runtime) -> R
         kept: kept.get(&dimension.name).copied().unwrap_or(dimension.size),
         mixing: dimension.mixing.is_some(),
         left: (!kept.contains_key(&dimension.name)).then(|| why_left(dimension, &reasons)),
+        chosen: false,
     };
     let rows: Vec<PlannedRow> = analysis.dimensions().iter().map(row).collect();
     match now {
@@ -118,7 +119,7 @@ fn round(analysis: &Analysis, dead: &Dead) -> Result<Model> {
             .iter()
             .map(|dimension| match kept.get(dimension.name.as_str()) {
                 Some(kept) => Decision::Prune((*kept).clone()),
-                None => Decision::Leave(String::new()),
+                None => Decision::Leave(Left::forced("it has no dead channel")),
             });
     let selection = Selection {
         decisions: decisions.collect(),

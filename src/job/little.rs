@@ -9,8 +9,6 @@ use crate::report::{HolderRow, PruneReport};
 const LITTLE: f64 = 0.1;
 /// Holders that a warning names.
 const NAMED: usize = 4;
-/// How reasons begin that are the user's own choice.
-const CHOSEN: [&str; 3] = ["skipped by", "not named by", "--"];
 
 /// Notes in the report what holds the weights where `kept` stays, with a warning if that is almost all of them.
 pub(super) fn note(
@@ -21,10 +19,11 @@ pub(super) fn note(
 ) {
     let left = |name: &str| {
         let mut rows = report.dimensions.iter();
-        rows.find(|row| row.name == name)?.left.clone()
+        let row = rows.find(|row| row.name == name)?;
+        Some((row.left.clone()?, row.chosen))
     };
     let holders = analysis.holders(kept, &left);
-    let chosen = holders.iter().filter(|holder| is_chosen(&holder.by));
+    let chosen = holders.iter().filter(|holder| holder.chosen);
     let chosen: u64 = chosen.map(|holder| holder.params).sum();
     report.held = rows(analysis, holders);
     let Some(settings) = settings else {
@@ -44,7 +43,7 @@ pub(super) fn note(
         .saturating_sub(cost.of(&report.after));
     let share = gone as f64 / before.max(1) as f64;
     if asked > 0.0 && share < LITTLE * asked {
-        let named = report.held.iter().filter(|row| !is_chosen(&row.by));
+        let named = report.held.iter().filter(|row| !row.chosen);
         let named = named.take(NAMED);
         let named: Vec<String> = named
             .map(|row| format!("{:.1} % by {}", 100.0 * row.share, row.by))
@@ -58,16 +57,13 @@ pub(super) fn note(
     }
 }
 
-fn is_chosen(by: &str) -> bool {
-    CHOSEN.iter().any(|start| by.starts_with(start))
-}
-
 /// Holders with their shares of all weights.
 pub(super) fn rows(analysis: &Analysis, holders: Vec<Holder>) -> Vec<HolderRow> {
     let all = analysis.all_params().max(1) as f64;
     let row = |holder: Holder| HolderRow {
         share: holder.params as f64 / all,
         by: holder.by,
+        chosen: holder.chosen,
         params: holder.params,
     };
     holders.into_iter().map(row).collect()

@@ -48,7 +48,7 @@ impl Files<'_> {
         for input in inputs {
             if let Some(output) = outputs.iter().find(|output| holds(input, output)) {
                 return Err(Error::Usage(format!(
-                    "{} is a file that this command reads ({}); name another output or use --force",
+                    "{} is a file that this command reads ({}); name another output or run with `overwrite` allowed",
                     output.display(),
                     input.display()
                 )));

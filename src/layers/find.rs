@@ -184,7 +184,7 @@ fn reading(analysis: &Analysis, node: NodeId) -> String {
     match analysis.state.unruled_of(node) {
         Some(why) => format!("is read by {operator} ({why})"),
         None => format!(
-            "{operator} does not sum over it: a bias, a norm's parameter or an embedding (--include)"
+            "{operator} does not sum over it: a bias, a norm's parameter or an embedding (`include`)"
         ),
     }
 }

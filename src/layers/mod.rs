@@ -232,7 +232,7 @@ impl Layer {
         if elements.iter().any(|weight| !weight.is_finite()) {
             return Err(Error::tensor(
                 &self.name,
-                "holds weights that are no finite numbers, so it cannot be solved for; use a criterion that reads weights only, with --recover none, or repair the model",
+                "holds weights that are no finite numbers, so it cannot be solved for; use a criterion that reads weights only, with `recovery` none, or repair the model",
             ));
         }
         let (rows, columns) = (self.rows(), self.columns());

@@ -98,7 +98,7 @@ fn lamp(targets: &[&Maskable], share: f64) -> Result<Vec<usize>> {
     for (place, target) in targets.iter().enumerate() {
         let mut values = target.weights.values();
         if values.iter().any(|value| value.is_nan()) {
-            let reason = "holds weights that are no numbers (NaN), so they have no LAMP score; leave it out with --skip";
+            let reason = "holds weights that are no numbers (NaN), so they have no LAMP score; leave it out with `skip`";
             return Err(Error::tensor(&target.weights.name, reason));
         }
         values.sort_unstable_by(|a, b| b.abs().total_cmp(&a.abs()));

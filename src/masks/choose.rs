@@ -56,8 +56,8 @@ pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
             .matched(&labels)
             .map(|place| settings.sparsity_for[place].1);
         let reason = match (skip.matched(&labels), only.matched(&labels)) {
-            (Some(place), _) => Some(format!("skipped by --skip '{}'", skip.text(place))),
-            (None, None) if !only.is_empty() => Some("not named by --only".to_owned()),
+            (Some(place), _) => Some(format!("skipped by `skip` '{}'", skip.text(place))),
+            (None, None) if !only.is_empty() => Some("not named by `only`".to_owned()),
             _ if settings.criterion.is_calibrated() && !layer.is_measurable(analysis, &fixed) => {
                 Some("what it is multiplied with is constant or cannot be measured".to_owned())
             }
@@ -85,7 +85,7 @@ pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
             }
             Some(_) => {
                 return Err(Error::Usage(format!(
-                    "'{}' is multiplied with no data that could be calibrated: mask it with --criterion magnitude in a run of its own",
+                    "'{}' is multiplied with no data that could be calibrated: mask it with `criterion` magnitude in a run of its own",
                     weight.name
                 )));
             }

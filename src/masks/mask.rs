@@ -279,7 +279,7 @@ impl Weights {
 pub(super) fn not_a_number(tensor: &str, why: &str) -> Error {
     Error::tensor(
         tensor,
-        format!("holds weights that are no numbers (NaN), {why}; leave it out with --skip"),
+        format!("holds weights that are no numbers (NaN), {why}; leave it out with `skip`"),
     )
 }
 

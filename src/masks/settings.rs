@@ -261,19 +261,19 @@ impl MaskSettings {
         let lamp = self.criterion == WeightCriterion::Lamp;
         if lamp && (self.scope() != Scope::Global || self.pattern != Pattern::Unstructured) {
             return usage(
-                "LAMP scores are compared over all layers, weight by weight: use --scope global without a pattern, or --budget lamp with another criterion"
+                "LAMP scores are compared over all layers, weight by weight: use `scope` global without a pattern, or `budget` lamp with another criterion"
                     .to_owned(),
             );
         }
         if self.budget.is_some() && self.scope() == Scope::Global {
             return usage(
-                "a global scope decides itself what each layer loses: leave out --budget, or use --scope layer"
+                "a global scope decides itself what each layer loses: leave out `budget`, or use `scope` layer"
                     .to_owned(),
             );
         }
         if self.criterion == WeightCriterion::Sparsegpt && self.scope() != Scope::Layer {
             return usage(
-                "SparseGPT solves one layer after the other: use --scope layer, and --budget to share the sparsity among layers"
+                "SparseGPT solves one layer after the other: use `scope` layer, and `budget` to share the sparsity among layers"
                     .to_owned(),
             );
         }
@@ -289,17 +289,17 @@ impl MaskSettings {
                     || !self.sparsity_for.is_empty() =>
             {
                 Err(Error::Usage(
-                    "an N:M pattern says itself how many weights every group loses: leave out --scope, --budget and --sparsity-for"
+                    "an N:M pattern says itself how many weights every group loses: leave out `scope`, `budget` and `sparsity_for`"
                         .to_owned(),
                 ))
             }
             Pattern::Grouped { .. } => Ok(()),
             Pattern::Block { .. } if self.scope() == Scope::Row => Err(Error::Usage(
-                "blocks span rows: use --scope layer or global with --pattern block".to_owned(),
+                "blocks span rows: use `scope` layer or global with `pattern` block".to_owned(),
             )),
             Pattern::Block { .. } if self.criterion == WeightCriterion::Sparsegpt => {
                 Err(Error::Usage(
-                    "SparseGPT decides column by column: use --pattern N:M or none".to_owned(),
+                    "SparseGPT decides column by column: use `pattern` N:M or none".to_owned(),
                 ))
             }
             Pattern::Block { .. } => Ok(()),

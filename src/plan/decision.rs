@@ -8,8 +8,35 @@ use crate::dimensions::DimensionId;
 pub enum Decision {
     /// These positions stay, ascending.
     Prune(Vec<u32>),
-    /// All stay, for this reason.
-    Leave(String),
+    /// All stay.
+    Leave(Left),
+}
+
+/// Why a dimension keeps all its channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The reason, as a clause.
+    pub why: String,
+    /// True where the settings say so, false where the model does.
+    pub chosen: bool,
+}
+
+impl Left {
+    /// The settings say so.
+    pub(crate) fn chosen(why: impl Into<String>) -> Left {
+        Left {
+            why: why.into(),
+            chosen: true,
+        }
+    }
+
+    /// The model, or what was found in it, says so.
+    pub(crate) fn forced(why: impl Into<String>) -> Left {
+        Left {
+            why: why.into(),
+            chosen: false,
+        }
+    }
 }
 
 /// A decision for every dimension of an analysis, in their order.

@@ -160,7 +160,7 @@ impl Plan {
         let hash = analysis.graph().model().hash();
         if self.model_hash != hash {
             return Err(Error::plan(format!(
-                "it was made for a model with hash {}, this one has {hash}; make a plan of this model with --dry-run --plan-out",
+                "it was made for a model with hash {}, this one has {hash}; make a plan of this model with `plan_out`",
                 self.model_hash
             )));
         }

@@ -8,7 +8,7 @@ mod document;
 mod rounding;
 mod settings;
 
-pub use decision::{Decision, Selection};
+pub use decision::{Decision, Left, Selection};
 pub use document::{AxisKept, Plan, PlannedDimension, PlannedInitializer};
 pub use rounding::{Platform, RoundTo};
 pub use settings::{Cost, CostBudget, Scope, Settings};

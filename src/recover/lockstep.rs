@@ -197,7 +197,7 @@ impl Lockstep<'_> {
         Err(Error::data(
             self.data.describe(),
             format!(
-                "what layer '{}' reads or makes is not finite on it: look for NaN or infinity in the data, or use --recover none",
+                "what layer '{}' reads or makes is not finite on it: look for NaN or infinity in the data, or use `recovery` none",
                 name.trim_start_matches(self.prefix)
             ),
         ))

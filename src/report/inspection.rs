@@ -37,6 +37,8 @@ pub struct Inspection {
 pub struct HolderRow {
     /// The operator or the end of the graph, and why.
     pub by: String,
+    /// True if a setting does.
+    pub chosen: bool,
     /// Numbers in the weights.
     pub params: u64,
     /// The share of all weights, those in bodies included.

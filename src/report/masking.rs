@@ -202,7 +202,7 @@ impl MaskReport {
             count(gains.sparse_bytes),
             count(gains.dense_bytes),
             match gains.stored_sparsely {
-                0 => " (--store sparse)".to_owned(),
+                0 => " (`store` sparse)".to_owned(),
                 n => format!(" ({n} are stored so)"),
             }
         )?;

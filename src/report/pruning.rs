@@ -104,6 +104,8 @@ pub struct PlannedRow {
     pub mixing: bool,
     /// Why it was left alone.
     pub left: Option<String>,
+    /// True if the settings say so, not the model.
+    pub chosen: bool,
 }
 
 /// A stage of a run.
@@ -293,7 +295,7 @@ fn write_proof(proof: &Verification, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     if proof.left_out > 0 {
         writeln!(
             f,
-            "not proven: {} mixing dimension(s); pruning them changes what a normalisation or reduction sees: {}. The proof is of the plan without them; the whole model was run and its signature compared. Use --exact to leave them alone.",
+            "not proven: {} mixing dimension(s); pruning them changes what a normalisation or reduction sees: {}. The proof is of the plan without them; the whole model was run and its signature compared. Use `exact` to leave them alone.",
             proof.left_out,
             first_of(&proof.mixed_by)
         )?;

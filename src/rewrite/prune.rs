@@ -33,7 +33,7 @@ pub(crate) fn prune_to(analysis: &Analysis, kept: &Kept) -> Result<Model> {
     let (rewritten, faults) = rewritten(analysis, kept)?;
     if let Some(&node) = faults.first() {
         return Err(Error::plan(format!(
-            "{} reads a size that cannot be written anew; leave out the dimensions that it depends on with --skip",
+            "{} reads a size that cannot be written anew; leave out the dimensions that it depends on with `skip`",
             source.describe(node)
         )));
     }

@@ -22,7 +22,7 @@ pub(crate) struct Stored {
 pub(crate) fn store_sparse(model: &Model) -> Result<(Model, Stored)> {
     if model.ir_version() < SPARSE_IR {
         return Err(Error::Usage(format!(
-            "the model has IR version {}, sparse initializers need {SPARSE_IR}: leave out --store sparse, or export the model again",
+            "the model has IR version {}, sparse initializers need {SPARSE_IR}: leave out `store` sparse, or export the model again",
             model.ir_version()
         )));
     }

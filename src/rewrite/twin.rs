@@ -172,8 +172,9 @@ impl TwinBuilder<'_> {
             ElementType::Float16 => (vec![0; 2], half::f16::ONE.to_le_bytes().into()),
             ElementType::Bfloat16 => (vec![0; 2], half::bf16::ONE.to_le_bytes().into()),
             other => {
-                let reason =
-                    format!("has element type {other}, which a twin cannot mask; use --no-verify");
+                let reason = format!(
+                    "has element type {other}, which a twin cannot mask; run with `proof` skipped"
+                );
                 return Err(Error::tensor(input, reason));
             }
         };

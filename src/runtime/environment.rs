@@ -60,9 +60,8 @@ impl Runtime {
         let environment = ort::init_from(&library.path)
             .map_err(|reason| Error::Runtime {
                 reason: format!("{place} cannot be loaded: {reason}"),
-                remedy:
-                    "name another library with --onnxruntime, or run `secateur runtime install`"
-                        .to_owned(),
+                remedy: "name another library with `library`, or run `secateur runtime install`"
+                    .to_owned(),
             })?
             .with_name("secateur")
             .with_telemetry(false)

@@ -102,9 +102,8 @@ fn download_wheel(package: Package, folder: &Path) -> Result<()> {
     }
     Err(Error::Runtime {
         reason: format!("{name} could not be installed ({})", failures.join("; ")),
-        remedy:
-            "install Python with pip and check the network, or name a library with --onnxruntime"
-                .to_owned(),
+        remedy: "install Python with pip and check the network, or name a library with `library`"
+            .to_owned(),
     })
 }
 
@@ -113,7 +112,7 @@ fn download_wheel(package: Package, folder: &Path) -> Result<()> {
 fn extract(package: Package, folder: &Path, target: &Path) -> Result<()> {
     let broken = |reason: String| Error::Runtime {
         reason: format!("the downloaded package is unusable: {reason}"),
-        remedy: "try again, or name a library with --onnxruntime".to_owned(),
+        remedy: "try again, or name a library with `library`".to_owned(),
     };
     let write = |source| Error::Write {
         path: target.to_owned(),
@@ -167,9 +166,9 @@ impl Library {
         }
         if offline {
             return Err(Error::Runtime {
-                reason: "no library was found and --offline forbids to install one".to_owned(),
+                reason: "no library was found and `offline` forbids to install one".to_owned(),
                 remedy: format!(
-                    "run `secateur runtime install` once, or name a library with --onnxruntime or {PATH_VARIABLE}"
+                    "run `secateur runtime install` once, or name a library with `library` or {PATH_VARIABLE}"
                 ),
             });
         }

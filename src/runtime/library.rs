@@ -29,7 +29,7 @@ pub enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Source::Given => "--onnxruntime",
+            Source::Given => "`library`",
             Source::Environment => PATH_VARIABLE,
             Source::Cache => "secateur's cache",
             Source::Python => "Python's onnxruntime package",

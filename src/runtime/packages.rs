@@ -128,7 +128,7 @@ pub(super) fn wheel_for(package: Package) -> Result<&'static Wheel> {
             "there is no prebuilt {} for {os} on {arch}",
             package.requirement().0
         ),
-        remedy: "build it and name the library with --onnxruntime or --provider plugin:LIBRARY"
+        remedy: "build it and name the library with `library` or `provider` plugin:LIBRARY"
             .to_owned(),
     })
 }

@@ -211,7 +211,7 @@ impl Session {
                     self.what,
                     unread.join(", ")
                 ),
-                remedy: "make a tensor an output as well (for a ZipMap: export with zipmap=False), or prune without data and with --no-verify".to_owned(),
+                remedy: "make a tensor an output as well (for a ZipMap: export with zipmap=False), or prune without data and with `proof` skipped".to_owned(),
             });
         }
         self.run_and_read(inputs, names)

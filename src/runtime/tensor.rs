@@ -64,7 +64,7 @@ macro_rules! tensors {
                     })*
                     other => Err(Error::Runtime {
                         reason: format!("tensors of type {other} cannot be made"),
-                        remedy: "use --no-verify".to_owned(),
+                        remedy: "run with `proof` skipped".to_owned(),
                     }),
                 }
             }

@@ -1,7 +1,7 @@
 //! The channels of a dimension in the order of their scores, and how many of them may stay.
 
 use crate::dimensions::Dimension;
-use crate::plan::{Decision, RoundTo, Scope, Settings};
+use crate::plan::{Decision, Left, RoundTo, Scope, Settings};
 
 /// The channels of a dimension, best first.
 pub(super) struct Ranked {
@@ -145,17 +145,21 @@ impl Ranked {
         let shared = settings.budget.is_some() || settings.scope() != Scope::Uniform;
         let wanted = size - (size as f64 * ratio).floor() as usize;
         Decision::Leave(match () {
-            () if self.least >= size && settings.min_channels > 1 => {
-                format!("--min-channels {} keeps all {size}", settings.min_channels)
-            }
-            () if shared && self.own.is_none() => {
-                format!("all of its {size} channels are among those that stay")
-            }
-            () if wanted == size => format!("a ratio of {ratio} removes none of {size} channels"),
-            () if self.least >= size => {
-                format!("--max-ratio {} keeps all {size}", settings.max_ratio())
-            }
-            () => format!("--round-to {} keeps all {size}", settings.round_to),
+            () if self.least >= size && settings.min_channels > 1 => Left::chosen(format!(
+                "`min_channels` {} keeps all {size}",
+                settings.min_channels
+            )),
+            () if shared && self.own.is_none() => Left::forced(format!(
+                "all of its {size} channels are among those that stay"
+            )),
+            () if wanted == size => Left::forced(format!(
+                "a ratio of {ratio} removes none of {size} channels"
+            )),
+            () if self.least >= size => Left::chosen(format!(
+                "`max_ratio` {} keeps all {size}",
+                settings.max_ratio()
+            )),
+            () => Left::chosen(format!("`round_to` {} keeps all {size}", settings.round_to)),
         })
     }
 }

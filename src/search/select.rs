@@ -7,7 +7,7 @@ use super::widths::multiples;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::{Error, Result};
 use crate::patterns::Patterns;
-use crate::plan::{Decision, RoundTo, Scope, Selection, Settings};
+use crate::plan::{Decision, Left, RoundTo, Scope, Selection, Settings};
 
 /// Chooses the channels that stay: of every eligible dimension those with the highest scores, as many as the
 /// scope, the ratio or the budget leave it, never fewer than asked.
@@ -24,7 +24,7 @@ pub(crate) struct Ranking<'a> {
     analysis: &'a Analysis,
     settings: &'a Settings,
     /// By dimension why it may not be pruned.
-    reasons: Vec<Option<String>>,
+    reasons: Vec<Option<Left>>,
     /// By dimension; none where it may not be pruned.
     ranked: Vec<Option<Ranked>>,
 }
@@ -100,7 +100,7 @@ impl<'a> Ranking<'a> {
         let decisions = decisions.map(|((reason, ranked), kept)| match (reason, ranked) {
             (Some(reason), _) => Decision::Leave(reason),
             (None, Some(ranked)) => ranked.decide(kept, self.settings),
-            (None, None) => Decision::Leave("it was not ranked".to_owned()),
+            (None, None) => Decision::Leave(Left::forced("it was not ranked")),
         });
         Ok(Selection {
             decisions: decisions.collect(),
@@ -117,7 +117,7 @@ impl Ranking<'_> {
         }
         match self.settings.scope() {
             Scope::Allocated if curves.is_empty() => Err(Error::Usage(
-                "the allocated scope spreads a budget by what is measured on data: give some with --calibration, or use another scope"
+                "the allocated scope spreads a budget by what is measured on data: give some with `calibration`, or use another scope"
                     .to_owned(),
             )),
             Scope::Allocated => allocated(self.analysis, &self.ranked, self.settings, curves),
@@ -126,7 +126,7 @@ impl Ranking<'_> {
     }
 }
 
-/// The ratio that `--ratio-for` gives each dimension; of several patterns that match the last counts.
+/// The ratio that `ratio_for` gives each dimension; of several patterns that match the last counts.
 fn own_ratios(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<f64>>> {
     let patterns = Patterns::new(settings.ratio_for.iter().map(|(glob, _)| glob.as_str()))?;
     let own = analysis.dimensions().iter().map(|dimension| {
@@ -139,7 +139,7 @@ fn own_ratios(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<f64
 }
 
 /// Why each dimension may not be pruned; `None` where it may.
-fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<String>>> {
+fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<Left>>> {
     let skip = Patterns::new(settings.skip.iter().map(String::as_str))?;
     let only = Patterns::new(settings.only.iter().map(String::as_str))?;
     let mut out = Vec::new();
@@ -147,12 +147,17 @@ fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<St
         let labels = labels(analysis, dimension);
         let (skipped, chosen) = (skip.matched(&labels), only.matched(&labels));
         out.push(if let Some(place) = skipped {
-            Some(format!("skipped by --skip '{}'", skip.text(place)))
+            Some(Left::chosen(format!(
+                "skipped by `skip` '{}'",
+                skip.text(place)
+            )))
         } else if !only.is_empty() && chosen.is_none() {
-            Some("not named by --only".to_owned())
+            Some(Left::chosen("not named by `only`"))
         } else {
             match &dimension.mixing {
-                Some(reason) if settings.exact => Some(format!("--exact, and it mixes: {reason}")),
+                Some(reason) if settings.exact => Some(Left::chosen(format!(
+                    "`exact` leaves it alone, as it mixes: {reason}"
+                ))),
                 _ => None,
             }
         });
@@ -175,7 +180,7 @@ fn labels(analysis: &Analysis, dimension: &Dimension) -> Vec<String> {
 
 /// Of dimensions that multiply each other only one is pruned, or a ratio of one half would remove three
 /// quarters: the outermost, which is the heads of an attention.
-fn one_factor(analysis: &Analysis, reasons: &mut [Option<String>]) {
+fn one_factor(analysis: &Analysis, reasons: &mut [Option<Left>]) {
     let names: Vec<&str> = analysis
         .dimensions()
         .iter()
@@ -209,7 +214,8 @@ fn one_factor(analysis: &Analysis, reasons: &mut [Option<String>]) {
                     chosen[id.0] = reasons[id.0].is_none();
                 } else if reasons[id.0].is_none() && !product[place].contains(id) {
                     chosen[id.0] = false;
-                    reasons[id.0] = Some(format!("multiplies '{winner}', which is pruned instead"));
+                    let why = format!("multiplies '{winner}', which is pruned instead");
+                    reasons[id.0] = Some(Left::forced(why));
                 }
             }
         }

@@ -235,7 +235,7 @@ impl Walk<'_> {
             false => Err(Error::Data {
                 what: self.data.describe(),
                 misfits: vec![format!(
-                    "the inputs of layer '{}' are not finite on it: look for NaN or infinity in the data, or leave the layer out with --skip",
+                    "the inputs of layer '{}' are not finite on it: look for NaN or infinity in the data, or leave the layer out with `skip`",
                     layer.name
                 )],
             }),

@@ -9,7 +9,7 @@ use crate::events::Silent;
 use crate::layers::{Layer, Layers};
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, Model, to_f32};
-use crate::plan::{Decision, Plan, Selection, Settings};
+use crate::plan::{Decision, Left, Plan, Selection, Settings};
 use crate::recover::{Context, Method, Recovered, Recovery, recover};
 use crate::rewrite::prune;
 use crate::runtime::Provider;
@@ -61,7 +61,7 @@ fn halved(analysis: &Analysis, names: &[&str]) -> Plan {
     let decisions = analysis.dimensions().iter().map(|dimension| {
         match names.contains(&dimension.name.as_str()) {
             true => Decision::Prune((0..dimension.size as u32).step_by(2).collect()),
-            false => Decision::Leave("not asked for".to_owned()),
+            false => Decision::Leave(Left::forced("not asked for")),
         }
     });
     let selection = Selection {

@@ -139,7 +139,7 @@ fn needs_labels(name: &str) -> Error {
     Error::Data {
         what: "the data".to_owned(),
         misfits: vec![format!(
-            "--max-drop {name} needs labels; add an array 'label' or use class folders"
+            "the drop of {name} needs labels; add an array 'label' or use class folders"
         )],
     }
 }

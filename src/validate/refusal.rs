@@ -31,12 +31,12 @@ pub(crate) fn refused_fallback(parity: &[ProviderParity], fallback: Fallback) ->
     Some(Error::Provider {
         provider: lane.provider.clone(),
         reason: format!(
-            "{} of {} compute nodes ran on the CPU ({}), which --no-fallback forbids",
+            "{} of {} compute nodes ran on the CPU ({}), where `fallback` refused allows none",
             place.compute_nodes - place.on_provider,
             place.compute_nodes,
             place.elsewhere.join(", ")
         ),
-        remedy: "leave --no-fallback out to accept that".to_owned(),
+        remedy: "leave `fallback` refused out to accept that".to_owned(),
     })
 }
 

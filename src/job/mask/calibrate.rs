@@ -27,7 +27,7 @@ pub(super) fn calibrated(
     let sequential = options.sequential.unwrap_or(solved);
     if sequential && settings.scope() == Scope::Global {
         return Err(Error::Usage(
-            "a global scope needs all layers at once, so they cannot be masked in sequence: leave out --sequential, or use --scope layer or row"
+            "a global scope needs all layers at once, so they cannot be masked in sequence: leave out `sequential`, or use `scope` layer or row"
                 .to_owned(),
         ));
     }
@@ -82,7 +82,7 @@ fn calibration(
     let calibration = calibration.unwrap_or_else(|| Calibration::new(random));
     if matches!(calibration.data, DataSource::Random { .. }) {
         warnings.push(
-            "calibrated on random numbers, which look like no data: give a few hundred samples with --calibration"
+            "calibrated on random numbers, which look like no data: give a few hundred samples with `calibration`"
                 .to_owned(),
         );
     }

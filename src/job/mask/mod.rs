@@ -267,7 +267,7 @@ fn summarise(masked: &[Masked], source: &MaskSource, report: &mut MaskReport) {
     }
     if let Some(first) = emptied.first() {
         report.warnings.push(format!(
-            "{} layer(s) are all zeros now, among them '{first}': what follows no longer depends on their inputs; use --scope layer, or --skip them",
+            "{} layer(s) are all zeros now, among them '{first}': what follows no longer depends on their inputs; use `scope` layer, or leave them out with `skip`",
             emptied.len()
         ));
     }

@@ -7,7 +7,7 @@ use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::events::Events;
-use crate::plan::{Decision, Plan, Selection};
+use crate::plan::{Decision, Left, Plan, Selection};
 use crate::report::PlannedRow;
 
 /// The plan that the options ask for, with what happens to every dimension.
@@ -45,14 +45,15 @@ fn selected_rows(analysis: &Analysis, selection: &Selection) -> Vec<PlannedRow> 
     let row = dimensions.map(|(dimension, decision)| {
         let (kept, left) = match decision {
             Decision::Prune(kept) => (kept.len(), None),
-            Decision::Leave(reason) => (dimension.size, Some(reason.clone())),
+            Decision::Leave(left) => (dimension.size, Some(left)),
         };
         PlannedRow {
             name: dimension.name.clone(),
             size: dimension.size,
             kept,
             mixing: dimension.mixing.is_some(),
-            left,
+            chosen: left.is_some_and(|left| left.chosen),
+            left: left.map(|left| left.why.clone()),
         }
     });
     row.collect()
@@ -68,6 +69,7 @@ fn replayed_rows(analysis: &Analysis, kept: &Kept) -> Vec<PlannedRow> {
             kept: positions.map_or(dimension.size, |kept| kept.len()),
             mixing: dimension.mixing.is_some(),
             left: positions.is_none().then(|| "not in the plan".to_owned()),
+            chosen: positions.is_none(),
         }
     });
     row.collect()
@@ -77,9 +79,9 @@ fn replayed_rows(analysis: &Analysis, kept: &Kept) -> Vec<PlannedRow> {
 fn obstacles(analysis: &Analysis, selection: &Selection) -> Vec<String> {
     let mut out = Vec::new();
     for (dimension, decision) in analysis.dimensions().iter().zip(&selection.decisions) {
-        if let Decision::Leave(reason) = decision {
+        if let Decision::Leave(Left { why, .. }) = decision {
             out.push(format!(
-                "dimension '{}' ({}): {reason}",
+                "dimension '{}' ({}): {why}",
                 dimension.name, dimension.size
             ));
         }
