@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use secateur::Silent;
 use secateur::data::DataSource;
 use secateur::job::{self, MaskOptions, MaskSource, Proof};
-use secateur::masks::{Amount, MaskSettings, Pattern, Scope, WeightCriterion};
+use secateur::masks::{Amount, MaskScope, MaskSettings, Pattern, WeightCriterion};
 
 fn model_path() -> PathBuf {
     let fixture = concat!(
@@ -52,14 +52,14 @@ fn whole(bench: &mut Criterion) {
         (
             "magnitude, global",
             MaskSettings {
-                scope: Some(Scope::Global),
+                scope: Some(MaskScope::Global),
                 ..sparsity()
             },
         ),
         (
             "magnitude, row",
             MaskSettings {
-                scope: Some(Scope::Row),
+                scope: Some(MaskScope::Row),
                 ..sparsity()
             },
         ),

@@ -9,7 +9,7 @@ use secateur::criteria::{Criterion, scores};
 use secateur::dimensions::{Analysis, InputSizes};
 use secateur::graph::Graph;
 use secateur::job::{self, MaskOptions, MaskSource, Proof};
-use secateur::masks::{MaskSettings, Pattern, Scope};
+use secateur::masks::{MaskScope, MaskSettings, Pattern};
 use secateur::onnx::Model;
 use secateur::plan::{Plan, Settings};
 use secateur::search::select;
@@ -33,7 +33,7 @@ fn prune(bytes: Vec<u8>) -> Result<usize> {
 }
 
 /// Masks without writing, and counts the zeros that are there.
-fn mask(bytes: &[u8], pattern: Pattern, scope: Option<Scope>) -> Result<u64> {
+fn mask(bytes: &[u8], pattern: Pattern, scope: Option<MaskScope>) -> Result<u64> {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), bytes).expect("space");
     let zeros = job::sparsity(file.path())?.zeros;
@@ -72,8 +72,8 @@ proptest! {
             }
         }
         let _ = mask(&bytes, Pattern::Grouped { kept: 2, of: 4 }, None);
-        let _ = mask(&bytes, Pattern::Unstructured, Some(Scope::Row));
-        let _ = mask(&bytes, Pattern::Unstructured, Some(Scope::Global));
+        let _ = mask(&bytes, Pattern::Unstructured, Some(MaskScope::Row));
+        let _ = mask(&bytes, Pattern::Unstructured, Some(MaskScope::Global));
         let _ = prune(bytes);
     }
 

@@ -163,7 +163,6 @@ fn operators() -> BTreeSet<String> {
 }
 
 #[test]
-#[ignore = "not reached yet: masks/conform.rs names kernels"]
 fn operators_are_named_in_rows_and_where_nodes_are_made() {
     let operators = operators();
     assert!(
@@ -202,7 +201,6 @@ fn nodes_are_made_in_one_room() {
 }
 
 #[test]
-#[ignore = "not reached yet: sixteen functions are longer"]
 fn files_and_functions_are_small() {
     let mut faults = Vec::new();
     let mut used = BTreeSet::new();
@@ -234,7 +232,6 @@ fn files_and_functions_are_small() {
 }
 
 #[test]
-#[ignore = "not reached yet: two places are left in axes/types.rs"]
 fn nothing_panics_on_input() {
     let mut faults = Vec::new();
     for source in sources() {
@@ -256,7 +253,6 @@ fn nothing_panics_on_input() {
 }
 
 #[test]
-#[ignore = "not reached yet: some names are left twice"]
 fn types_have_names_of_their_own() {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for source in sources() {

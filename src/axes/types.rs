@@ -54,9 +54,11 @@ pub(crate) struct Var {
 }
 
 #[derive(Clone, Debug)]
-enum Slot {
-    Free(Var),
-    Bound(Type),
+struct Slot {
+    /// As it was when it was bound, where it is.
+    var: Var,
+    /// What it stands for; none while it is free.
+    bound: Option<Type>,
 }
 
 /// Which table of types something belongs to; a table and its copies have one.
@@ -86,7 +88,7 @@ impl Types {
     }
 
     fn add(&mut self, var: Var) -> Type {
-        self.slots.push(Slot::Free(var));
+        self.slots.push(Slot { var, bound: None });
         Type::Var(VarId(self.slots.len() as u32 - 1))
     }
 
@@ -112,19 +114,18 @@ impl Types {
         })
     }
 
-    /// A free variable's properties.
+    /// A free variable's properties; of a bound one those that it had.
     pub(crate) fn var(&self, id: VarId) -> &Var {
-        match &self.slots[id.0 as usize] {
-            Slot::Free(var) => var,
-            Slot::Bound(_) => unreachable!("normal forms hold free variables only"),
-        }
+        &self.slots[id.0 as usize].var
     }
 
     fn var_mut(&mut self, id: VarId) -> &mut Var {
-        match &mut self.slots[id.0 as usize] {
-            Slot::Free(var) => var,
-            Slot::Bound(_) => unreachable!("normal forms hold free variables only"),
-        }
+        &mut self.slots[id.0 as usize].var
+    }
+
+    /// What a variable stands for; none while it is free.
+    fn bound(&self, id: VarId) -> Option<&Type> {
+        self.slots[id.0 as usize].bound.as_ref()
     }
 
     /// The normal form: bound variables replaced, nested sums and products flattened, factors of size 1 and
@@ -136,9 +137,9 @@ impl Types {
     /// The normal form and its number of positions, in one pass.
     fn normal_with_size(&self, ty: &Type) -> (Type, Extent) {
         match ty {
-            Type::Var(id) => match &self.slots[id.0 as usize] {
-                Slot::Free(var) => (ty.clone(), var.extent.clone()),
-                Slot::Bound(term) => self.normal_with_size(term),
+            Type::Var(id) => match self.bound(*id) {
+                None => (ty.clone(), self.var(*id).extent.clone()),
+                Some(term) => self.normal_with_size(term),
             },
             Type::Product(factors) => {
                 let mut flat = Vec::with_capacity(factors.len());
@@ -183,9 +184,9 @@ impl Types {
     /// Number of positions. A size that overflows counts as the largest number there is.
     pub(crate) fn extent(&self, ty: &Type) -> Extent {
         match ty {
-            Type::Var(id) => match &self.slots[id.0 as usize] {
-                Slot::Free(var) => var.extent.clone(),
-                Slot::Bound(term) => self.extent(term),
+            Type::Var(id) => match self.bound(*id) {
+                None => self.var(*id).extent.clone(),
+                Some(term) => self.extent(term),
             },
             Type::Product(factors) => factors
                 .iter()
@@ -206,10 +207,10 @@ impl Types {
     pub(crate) fn vars(&self, ty: &Type) -> Vec<VarId> {
         fn collect(types: &Types, ty: &Type, seen: &mut HashSet<VarId>, out: &mut Vec<VarId>) {
             match ty {
-                Type::Var(id) => match &types.slots[id.0 as usize] {
-                    Slot::Free(_) if !seen.insert(*id) => {}
-                    Slot::Free(_) => out.push(*id),
-                    Slot::Bound(term) => collect(types, term, seen, out),
+                Type::Var(id) => match types.bound(*id) {
+                    Some(term) => collect(types, term, seen, out),
+                    None if !seen.insert(*id) => {}
+                    None => out.push(*id),
                 },
                 Type::Product(inner) | Type::Sum(inner) => {
                     inner.iter().for_each(|ty| collect(types, ty, seen, out));
@@ -287,7 +288,7 @@ impl Types {
         var.pin = var.pin.or(old.pin);
         var.mixing = var.mixing.or(old.mixing);
         var.nonlinear = var.nonlinear.or(old.nonlinear);
-        self.slots[from.0 as usize] = Slot::Bound(Type::Var(into));
+        self.slots[from.0 as usize].bound = Some(Type::Var(into));
         self.balance_var(into, old.blocks, reason);
     }
 
@@ -298,7 +299,7 @@ impl Types {
             return self.pin(term, Reason { why, ..reason });
         }
         let var = self.var(id).clone();
-        self.slots[id.0 as usize] = Slot::Bound(term.clone());
+        self.slots[id.0 as usize].bound = Some(term.clone());
         if let Some(pin) = var.pin {
             self.pin(term, pin);
         }

@@ -135,7 +135,7 @@ const PHRASES: [(&str, &str); 3] = [
 ];
 
 /// Settings of the library by the flags that say them.
-const FLAGS: [(&str, &str); 24] = [
+const FLAGS: [(&str, &str); 26] = [
     ("batches", "--batch"),
     ("budget", "--budget"),
     ("calibration", "--calibration"),
@@ -145,6 +145,7 @@ const FLAGS: [(&str, &str); 24] = [
     ("include", "--include"),
     ("library", "--onnxruntime"),
     ("max_ratio", "--max-ratio"),
+    ("mean", "--mean"),
     ("min_channels", "--min-channels"),
     ("offline", "--offline"),
     ("only", "--only"),
@@ -159,6 +160,7 @@ const FLAGS: [(&str, &str); 24] = [
     ("sizes", "--dim"),
     ("skip", "--skip"),
     ("sparsity_for", "--sparsity-for"),
+    ("std", "--std"),
     ("store", "--store"),
 ];
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use secateur::job::{MaskOptions, MaskSource, Proof, Store, mask};
-use secateur::masks::{Amount, Budget, MaskSettings, Pattern, Scope, WeightCriterion};
+use secateur::masks::{Amount, Budget, MaskScope, MaskSettings, Pattern, WeightCriterion};
 
 use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
 use super::{Console, Printer, parse_number};
@@ -35,7 +35,7 @@ pub struct MaskArgs {
     std_threshold: Option<f64>,
     /// Among which weights the least important are sought: layer, global or row [default: the criterion's]
     #[arg(long)]
-    scope: Option<Scope>,
+    scope: Option<MaskScope>,
     /// How weights are scored: magnitude, random, lamp, wanda, sparsegpt or activation
     #[arg(long, default_value = "magnitude")]
     criterion: WeightCriterion,

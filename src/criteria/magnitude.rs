@@ -163,13 +163,25 @@ fn axis_sums(
             _ => 1,
         })
         .collect();
+    Ok(sums_of(words, &dims, wanted, &blocks, norm))
+}
+
+/// As [`axis_sums`], of numbers in row-major order; `blocks` says of every wanted axis in how many blocks of axis 0
+/// it is counted apart.
+fn sums_of(
+    words: &[Word],
+    dims: &[usize],
+    wanted: &[usize],
+    blocks: &[usize],
+    norm: Norm,
+) -> Vec<Vec<f64>> {
     let mut sums: Vec<Vec<f64>> = wanted
         .iter()
-        .zip(&blocks)
+        .zip(blocks)
         .map(|(&axis, blocks)| vec![0.0; dims[axis] * blocks])
         .collect();
     let Some(&last) = wanted.last() else {
-        return Ok(sums);
+        return sums;
     };
     let inner: usize = dims[last + 1..].iter().product();
     let row = dims[last] * inner;
@@ -190,7 +202,7 @@ fn axis_sums(
             }
         }
         let block = |blocks: usize| coordinates.first().map_or(0, |&c| c / (dims[0] / blocks));
-        for ((sums, &axis), &blocks) in sums.iter_mut().zip(wanted).zip(&blocks) {
+        for ((sums, &axis), &blocks) in sums.iter_mut().zip(wanted).zip(blocks) {
             let offset = block(blocks) * dims[axis];
             if axis == last {
                 let own = &mut sums[offset..offset + dims[axis]];
@@ -201,9 +213,9 @@ fn axis_sums(
                 sums[offset + coordinates[axis]] += row_sums.iter().sum::<f64>();
             }
         }
-        advance(&mut coordinates, &dims);
+        advance(&mut coordinates, dims);
     }
-    Ok(sums)
+    sums
 }
 
 /// Sum over a run of weights, in eight lanes that the compiler can keep in one register.

@@ -48,6 +48,23 @@ pub(super) struct Images {
     options: ImageOptions,
 }
 
+/// Height and width of the images for an input whose rows are axis `rows`: as asked for, or as the model fixes them.
+fn image_size(
+    options: &ImageOptions,
+    input: &Signature,
+    rows: usize,
+) -> Result<(u32, u32), String> {
+    let declared = |axis: usize| u32::try_from(input.shape[axis]).ok();
+    let fixed = declared(rows).zip(declared(rows + 1));
+    let size = options.size.or(fixed);
+    let size = size.ok_or("the model's image size is dynamic; give `image_size`")?;
+    let mut wanted = [(rows, size.0), (rows + 1, size.1)].into_iter();
+    match wanted.any(|(axis, size)| declared(axis).is_some_and(|fixed| fixed != size)) {
+        true => Err(format!("{size:?} is not the image size of {input}")),
+        false => Ok(size),
+    }
+}
+
 impl Images {
     pub(super) fn open(options: &ImageOptions, inputs: &[Signature]) -> Result<Images> {
         let what = options.folder.display().to_string();
@@ -70,20 +87,7 @@ impl Images {
             Layout::Nchw => (1, 2),
             Layout::Nhwc => (3, 1),
         };
-        let declared = |axis: usize| u32::try_from(input.shape[axis]).ok();
-        let size = options
-            .size
-            .or_else(|| declared(rows).zip(declared(rows + 1)));
-        let size = size.ok_or_else(|| {
-            fault("the model's image size is dynamic; give `image_size`".to_owned())
-        })?;
-        let wrong = [(rows, size.0), (rows + 1, size.1)];
-        if wrong
-            .iter()
-            .any(|&(axis, size)| declared(axis).is_some_and(|fixed| fixed != size))
-        {
-            return Err(fault(format!("{size:?} is not the image size of {input}")));
-        }
+        let size = image_size(options, input, rows).map_err(fault)?;
         let channels = match input.shape[channel] {
             1 => 1,
             3 | -1 => 3,
@@ -96,7 +100,7 @@ impl Images {
         for (name, list) in [("mean", &options.mean), ("std", &options.std)] {
             if !matches!(list.len(), 0 | 1) && list.len() != channels {
                 return Err(fault(format!(
-                    "--{name} has {} numbers for {channels} channels",
+                    "`{name}` has {} numbers for {channels} channels",
                     list.len()
                 )));
             }

@@ -183,19 +183,7 @@ impl Inliner<'_> {
             rename.names.insert(name.clone(), outer);
         }
         let mut body: Vec<NodeProto> = function.node.iter().map(|n| rename.node(n)).collect();
-        // An output that is an input of the function needs a node that carries it over.
-        for (slot, name) in function.output.iter().enumerate() {
-            let outer = bound(&caller.output, slot);
-            if !outer.is_empty() && function.input.contains(name) {
-                body.push(NodeProto {
-                    op_type: Some("Identity".to_owned()),
-                    name: Some(format!("{}.output.{slot}", rename.prefix)),
-                    input: vec![rename.name(name)],
-                    output: vec![outer],
-                    ..NodeProto::default()
-                });
-            }
-        }
+        body.extend(passed_on(caller, function, &mut rename));
         self.nodes(body, depth + 1)
     }
 }
@@ -226,6 +214,28 @@ pub(crate) fn prefixed(graph: &GraphProto, prefix: &str) -> GraphProto {
     let mut graph = graph.clone();
     rename.graph(&mut graph);
     graph
+}
+
+/// An output that is an input of the function needs a node that carries it over.
+fn passed_on(
+    caller: &NodeProto,
+    function: &FunctionProto,
+    rename: &mut Renaming,
+) -> Vec<NodeProto> {
+    let mut out = Vec::new();
+    let pairs = function.output.iter().zip(&caller.output).enumerate();
+    for (slot, (name, outer)) in pairs {
+        if !outer.is_empty() && function.input.contains(name) {
+            out.push(NodeProto {
+                op_type: Some("Identity".to_owned()),
+                name: Some(format!("{}.output.{slot}", rename.prefix)),
+                input: vec![rename.name(name)],
+                output: vec![outer.clone()],
+                ..NodeProto::default()
+            });
+        }
+    }
+    out
 }
 
 /// What the names and attribute references of one call's body become.

@@ -18,7 +18,7 @@ pub enum ModelInput {
     /// In this file.
     Path(PathBuf),
     /// This one.
-    Model(Model),
+    Model(Box<Model>),
 }
 
 impl ModelInput {
@@ -29,7 +29,7 @@ impl ModelInput {
     pub(super) fn load(&self) -> Result<Model> {
         match self {
             ModelInput::Path(path) => Model::load(path),
-            ModelInput::Model(model) => Ok(model.clone()),
+            ModelInput::Model(model) => Ok((**model).clone()),
         }
     }
 
@@ -65,7 +65,7 @@ impl From<PathBuf> for ModelInput {
 
 impl From<Model> for ModelInput {
     fn from(model: Model) -> ModelInput {
-        ModelInput::Model(model)
+        ModelInput::Model(Box::new(model))
     }
 }
 

@@ -44,6 +44,27 @@ pub struct ValidateOptions {
     pub runtime: RuntimeOptions,
 }
 
+impl ValidateOptions {
+    /// Providers that a library is looked for that has them.
+    fn preferred(&self) -> Vec<Provider> {
+        match self.providers.is_empty() {
+            true => vec![Provider::Cuda { device: 0 }],
+            false => self.providers.clone(),
+        }
+    }
+
+    fn parity(&self, runtime: &Runtime) -> ParitySettings {
+        ParitySettings {
+            providers: match self.providers.is_empty() {
+                true => available(runtime),
+                false => self.providers.clone(),
+            },
+            perturbations: self.perturbations.clone(),
+            seed: self.seed,
+        }
+    }
+}
+
 /// A comparison, and what is wrong with it.
 #[derive(Debug)]
 pub struct Validated {
@@ -67,11 +88,7 @@ pub fn validate(
     let start = Instant::now();
     let analysis = analyse(&Model::load(reference)?, &options.shapes)?;
     Model::load(candidate)?;
-    let wanted = match options.providers.is_empty() {
-        true => vec![Provider::Cuda { device: 0 }],
-        false => options.providers.clone(),
-    };
-    let runtime = options.runtime.load_for(&wanted, events)?;
+    let runtime = options.runtime.load_for(&options.preferred(), events)?;
     let models = Models {
         reference,
         candidate,
@@ -89,14 +106,7 @@ pub fn validate(
         options.batch,
     )?;
     check_labels(&options.gates, &data.batch(0)?)?;
-    let settings = ParitySettings {
-        providers: match options.providers.is_empty() {
-            true => available(&runtime),
-            false => options.providers.clone(),
-        },
-        perturbations: options.perturbations.clone(),
-        seed: options.seed,
-    };
+    let settings = options.parity(&runtime);
     let total = data.batches() * data.batch_size();
     let mut done = 0;
     let mut count = |samples: usize| {

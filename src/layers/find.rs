@@ -7,7 +7,7 @@ use super::{Layer, Stride};
 use crate::dimensions::Analysis;
 use crate::graph::{NodeId, ValueId};
 use crate::onnx::ElementType;
-use crate::ops::{Linear, Role};
+use crate::ops::{Linear, Role, find};
 
 /// The layers of a model.
 #[derive(Clone, Debug)]
@@ -95,6 +95,7 @@ fn layer(analysis: &Analysis, value: ValueId, uses: Vec<(View, Linear)>) -> Resu
     let layer = Layer {
         name: graph.value(value).name.clone(),
         operator: graph.node_proto(uses[0].1.node).op_type().to_owned(),
+        sparse_kernels: find(graph, uses[0].1.node).is_some_and(|row| row.sparse_kernels),
         dims: tensor.dims.iter().map(|&dim| dim as usize).collect(),
         value,
         uses: uses.into_iter().map(|(_, linear)| linear).collect(),
@@ -202,6 +203,7 @@ impl Layer {
         element.is_float().then(|| Layer {
             name: analysis.graph().value(value).name.clone(),
             operator: "-".to_owned(),
+            sparse_kernels: false,
             value,
             uses: Vec::new(),
             batches: Vec::new(),

@@ -45,6 +45,8 @@ pub struct Layer {
     pub name: String,
     /// Operator of the first node that reads it.
     pub operator: String,
+    /// True where GPUs have kernels for weights of which at most two of every four are not zero.
+    pub(crate) sparse_kernels: bool,
     /// Sizes of the initializer's axes.
     pub dims: Vec<usize>,
     pub(crate) value: ValueId,
@@ -129,6 +131,7 @@ impl Layer {
         Some(Layer {
             name: graph.value(value).name.clone(),
             operator: proto.op_type().to_owned(),
+            sparse_kernels: false,
             dims: vec![channels],
             value,
             uses: vec![Linear {
@@ -263,6 +266,7 @@ mod tests {
         Layer {
             name: "w".to_owned(),
             operator: "Conv".to_owned(),
+            sparse_kernels: true,
             dims: vec![2, 3, 2],
             value: ValueId(0),
             uses: Vec::new(),

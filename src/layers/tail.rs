@@ -135,30 +135,27 @@ impl<'a> Follower<'a> {
             return Some(out);
         }
         let same = self.same_axes(tail.end, out);
-        let other = || graph.node(node).input(1 - slot.min(1));
-        let binary = graph.node(node).inputs.len() == 2;
+        let inputs = graph.node(node);
+        let other = || inputs.input(1 - slot.min(1));
+        let binary = inputs.inputs.len() == 2;
         match row.pointwise? {
             Pointwise::Sum if binary && same => {
                 let other = other()?;
                 if let Some(constant) = self.along(other, tail.end, axis) {
-                    let pairs = tail.shift.iter_mut().zip(constant);
-                    pairs.for_each(|(shift, constant)| *shift += constant);
+                    tail.shift_by(&constant);
                     return Some(out);
                 }
                 if graph.is_fixed(other, &self.fixed) || !self.same_axes(other, out) {
                     return None;
                 }
                 tail.sums.push(node);
-                if Some(other) != known && !self.is_before(other, from) {
-                    return None;
-                }
-                tail.others.push(other);
-                Some(out)
+                let there = Some(other) == known || self.is_before(other, from);
+                tail.others.extend(there.then_some(other));
+                there.then_some(out)
             }
             Pointwise::Difference if same && slot == 0 => {
-                let constant = self.along(other()?, tail.end, axis)?;
-                let pairs = tail.shift.iter_mut().zip(constant);
-                pairs.for_each(|(shift, constant)| *shift -= constant);
+                let constant = self.along(other()?, tail.end, axis)?.into_iter();
+                tail.shift_by(&constant.map(|c| -c).collect::<Vec<f64>>());
                 Some(out)
             }
             Pointwise::Product if binary && same && tail.others.is_empty() => {
@@ -166,30 +163,39 @@ impl<'a> Follower<'a> {
                 Some(out)
             }
             Pointwise::Quotient if same && slot == 0 && tail.others.is_empty() => {
-                let mut constant = self.along(other()?, tail.end, axis)?;
-                constant.iter_mut().for_each(|c| *c = 1.0 / *c);
-                tail.scale_by(&constant);
+                let constant = self.along(other()?, tail.end, axis)?.into_iter();
+                tail.scale_by(&constant.map(|c| 1.0 / c).collect::<Vec<f64>>());
                 Some(out)
             }
             Pointwise::Normalised if slot == 0 && axis == 1 && tail.others.is_empty() => {
-                let (factors, constants) = self.normalisation(node)?;
-                if factors.len() != tail.scale.len() {
-                    return None;
-                }
-                tail.scale_by(&factors);
-                let pairs = tail.shift.iter_mut().zip(constants);
-                pairs.for_each(|(shift, constant)| *shift += constant);
-                tail.normalised.push(node);
-                Some(out)
+                self.normalise(tail, node).then_some(out)
             }
-            Pointwise::Positive => {
-                tail.clamp = Some([0.0, f32::INFINITY]);
+            clamp => {
+                tail.clamp = self.clamp_of(clamp, node, slot).or(tail.clamp);
                 None
             }
-            Pointwise::Bounded if slot == 0 => {
-                tail.clamp = self.bounds(node);
-                None
-            }
+        }
+    }
+
+    /// Takes a normalisation into the tail; false where it has another number of channels.
+    fn normalise(&self, tail: &mut Tail, node: NodeId) -> bool {
+        let Some((factors, constants)) = self.normalisation(node) else {
+            return false;
+        };
+        if factors.len() != tail.scale.len() {
+            return false;
+        }
+        tail.scale_by(&factors);
+        tail.shift_by(&constants);
+        tail.normalised.push(node);
+        true
+    }
+
+    /// The bounds that a node puts on what it reads at `slot`.
+    fn clamp_of(&self, pointwise: Pointwise, node: NodeId, slot: usize) -> Option<[f32; 2]> {
+        match pointwise {
+            Pointwise::Positive => Some([0.0, f32::INFINITY]),
+            Pointwise::Bounded if slot == 0 => self.bounds(node),
             _ => None,
         }
     }
@@ -300,6 +306,11 @@ impl<'a> Follower<'a> {
 }
 
 impl Tail {
+    fn shift_by(&mut self, constants: &[f64]) {
+        let pairs = self.shift.iter_mut().zip(constants);
+        pairs.for_each(|(shift, constant)| *shift += constant);
+    }
+
     fn scale_by(&mut self, factors: &[f64]) {
         for (place, factor) in factors.iter().enumerate() {
             self.scale[place] *= factor;

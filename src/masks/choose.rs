@@ -83,12 +83,7 @@ pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
             Some(layer) if !settings.criterion.is_calibrated() => {
                 chosen.targets.push(target(analysis, layer, own)?);
             }
-            Some(_) => {
-                return Err(Error::Usage(format!(
-                    "'{}' is multiplied with no data that could be calibrated: mask it with `criterion` magnitude in a run of its own",
-                    weight.name
-                )));
-            }
+            Some(layer) => return Err(not_calibrated(&layer)),
             None => chosen.left.push(weight),
         }
     }
@@ -96,15 +91,27 @@ pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
         patterns.all_used("layer", "secateur inspect --sparsity")?;
     }
     include.all_used("weight that is no layer's", "secateur inspect --sparsity")?;
-    if chosen.targets.is_empty() {
-        let reason = |weight: &LeftWeight| format!("'{}': {}", weight.name, weight.reason);
-        let mut blocked: Vec<String> = chosen.left.iter().map(reason).collect();
-        if blocked.is_empty() {
-            blocked.push("the model has no weights".to_owned());
-        }
-        return Err(Error::NothingToPrune { blocked });
+    match chosen.targets.is_empty() {
+        true => Err(nothing(&chosen.left)),
+        false => Ok(chosen),
     }
-    Ok(chosen)
+}
+
+fn not_calibrated(layer: &Layer) -> Error {
+    Error::Usage(format!(
+        "'{}' is multiplied with no data that could be calibrated: mask it with `criterion` magnitude in a run of its own",
+        layer.name
+    ))
+}
+
+/// That no weight is chosen, with why of each.
+fn nothing(left: &[LeftWeight]) -> Error {
+    let reason = |weight: &LeftWeight| format!("'{}': {}", weight.name, weight.reason);
+    let mut blocked: Vec<String> = left.iter().map(reason).collect();
+    if blocked.is_empty() {
+        blocked.push("the model has no weights".to_owned());
+    }
+    Error::NothingToPrune { blocked }
 }
 
 fn target(analysis: &Analysis, layer: Layer, own: Option<f64>) -> Result<Maskable> {

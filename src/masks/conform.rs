@@ -50,9 +50,6 @@ pub(crate) fn dead(layer: &Layer, is_zero: impl Fn(usize) -> bool) -> (usize, us
     (dead_rows, dead_columns)
 }
 
-/// Operators that run as matrix products on tensor cores.
-const MATRIX_PRODUCTS: [&str; 4] = ["Conv", "MatMul", "Gemm", "Einsum"];
-
 /// What keeps a layer from the 2:4 sparse tensor cores of GPUs; none if its zeros could be used there.
 /// Sizes are multiples of 32 bytes, as sparse matrix products ask for.
 pub(crate) fn tensor_core_obstacle(
@@ -61,7 +58,7 @@ pub(crate) fn tensor_core_obstacle(
     is_zero: impl Fn(usize) -> bool,
 ) -> Option<String> {
     let multiple = 256 / element.bits().max(1) as usize;
-    if !MATRIX_PRODUCTS.contains(&layer.operator.as_str()) {
+    if !layer.sparse_kernels {
         return Some(format!("{} is no matrix product", layer.operator));
     }
     if element == ElementType::Double {

@@ -32,7 +32,7 @@ use crate::layers::Layer;
 use budget::Maskable;
 
 pub use choose::{Chosen, choose};
-pub use settings::{Amount, Budget, MaskSettings, Pattern, Scope, WeightCriterion};
+pub use settings::{Amount, Budget, MaskScope, MaskSettings, Pattern, WeightCriterion};
 
 pub(crate) use conform::{dead, holds, tensor_core_obstacle};
 pub(crate) use file::{read_masks, write_masks};
@@ -70,7 +70,7 @@ impl Chosen {
     /// A weight that is no number.
     pub(crate) fn masks(&self, settings: &MaskSettings, norms: &[Vec<f32>]) -> Result<Vec<Mask>> {
         let quotas = self.quotas(settings)?;
-        if settings.scope() == Scope::Global && matches!(settings.amount, Amount::Sparsity(_)) {
+        if settings.scope() == MaskScope::Global && matches!(settings.amount, Amount::Sparsity(_)) {
             return global(self, &quotas, settings, norms);
         }
         let none = Vec::new();
@@ -113,8 +113,8 @@ impl Chosen {
                 let blocks = select::blocks(layer, &keyed, rows, columns);
                 select::in_blocks(&[blocks], &[keyed.keys.len()], zeros).remove(0)
             }
-            (Pattern::Unstructured, Scope::Row) => select::in_rows(&keyed, zeros),
-            (Pattern::Unstructured, Scope::Layer | Scope::Global) => {
+            (Pattern::Unstructured, MaskScope::Row) => select::in_rows(&keyed, zeros),
+            (Pattern::Unstructured, MaskScope::Layer | MaskScope::Global) => {
                 select::in_layer(&keyed, zeros)
             }
         };
@@ -126,7 +126,7 @@ impl MaskSettings {
     /// True if masks are cuts by magnitude: found by counting, without a copy of the weights.
     fn is_streamed(&self) -> bool {
         let magnitude = self.criterion == WeightCriterion::Magnitude;
-        magnitude && self.pattern == Pattern::Unstructured && self.scope() != Scope::Row
+        magnitude && self.pattern == Pattern::Unstructured && self.scope() != MaskScope::Row
     }
 }
 

@@ -23,7 +23,7 @@ pub enum Amount {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Scope {
+pub enum MaskScope {
     /// Those of one layer.
     Layer,
     /// Those of all layers together.
@@ -75,12 +75,12 @@ impl WeightCriterion {
     }
 
     /// The scope that its source uses.
-    pub fn scope(self) -> Scope {
+    pub fn scope(self) -> MaskScope {
         use WeightCriterion::{Activation, Lamp, Magnitude, Random, Sparsegpt, Wanda};
         match self {
-            Magnitude | Random | Sparsegpt => Scope::Layer,
-            Lamp => Scope::Global,
-            Wanda | Activation => Scope::Row,
+            Magnitude | Random | Sparsegpt => MaskScope::Layer,
+            Lamp => MaskScope::Global,
+            Wanda | Activation => MaskScope::Row,
         }
     }
 }
@@ -129,7 +129,7 @@ pub struct MaskSettings {
     /// How many weights become zero; ignored by N:M patterns, which say it themselves.
     pub amount: Amount,
     /// Among which weights the least important are sought; the criterion's own scope without.
-    pub scope: Option<Scope>,
+    pub scope: Option<MaskScope>,
     /// How weights are scored.
     pub criterion: WeightCriterion,
     /// Which zeros belong together.
@@ -167,9 +167,9 @@ impl Default for MaskSettings {
 
 impl MaskSettings {
     /// The scope that holds: the one asked for, or the criterion's own; blocks are compared within layers.
-    pub fn scope(&self) -> Scope {
+    pub fn scope(&self) -> MaskScope {
         let own = match self.pattern {
-            Pattern::Block { .. } => Scope::Layer,
+            Pattern::Block { .. } => MaskScope::Layer,
             Pattern::Unstructured | Pattern::Grouped { .. } => self.criterion.scope(),
         };
         self.scope.unwrap_or(own)
@@ -182,7 +182,7 @@ impl MaskSettings {
         use WeightCriterion::{Sparsegpt, Wanda};
         let uneven = matches!(self.criterion, Wanda | Sparsegpt)
             && self.pattern == Pattern::Unstructured
-            && self.scope() != Scope::Global;
+            && self.scope() != MaskScope::Global;
         let own = if uneven {
             Budget::Lamp
         } else {
@@ -259,19 +259,19 @@ impl MaskSettings {
         }
         self.check_pattern()?;
         let lamp = self.criterion == WeightCriterion::Lamp;
-        if lamp && (self.scope() != Scope::Global || self.pattern != Pattern::Unstructured) {
+        if lamp && (self.scope() != MaskScope::Global || self.pattern != Pattern::Unstructured) {
             return usage(
                 "LAMP scores are compared over all layers, weight by weight: use `scope` global without a pattern, or `budget` lamp with another criterion"
                     .to_owned(),
             );
         }
-        if self.budget.is_some() && self.scope() == Scope::Global {
+        if self.budget.is_some() && self.scope() == MaskScope::Global {
             return usage(
                 "a global scope decides itself what each layer loses: leave out `budget`, or use `scope` layer"
                     .to_owned(),
             );
         }
-        if self.criterion == WeightCriterion::Sparsegpt && self.scope() != Scope::Layer {
+        if self.criterion == WeightCriterion::Sparsegpt && self.scope() != MaskScope::Layer {
             return usage(
                 "SparseGPT solves one layer after the other: use `scope` layer, and `budget` to share the sparsity among layers"
                     .to_owned(),
@@ -294,7 +294,7 @@ impl MaskSettings {
                 ))
             }
             Pattern::Grouped { .. } => Ok(()),
-            Pattern::Block { .. } if self.scope() == Scope::Row => Err(Error::Usage(
+            Pattern::Block { .. } if self.scope() == MaskScope::Row => Err(Error::Usage(
                 "blocks span rows: use `scope` layer or global with `pattern` block".to_owned(),
             )),
             Pattern::Block { .. } if self.criterion == WeightCriterion::Sparsegpt => {
@@ -374,8 +374,8 @@ macro_rules! named {
     };
 }
 
-named!(Scope, "scope",
-    "layer" => Scope::Layer, "global" => Scope::Global, "row" => Scope::Row);
+named!(MaskScope, "scope",
+    "layer" => MaskScope::Layer, "global" => MaskScope::Global, "row" => MaskScope::Row);
 named!(Budget, "budget",
     "uniform" => Budget::Uniform, "erk" => Budget::Erk, "lamp" => Budget::Lamp);
 named!(WeightCriterion, "criterion",

@@ -140,23 +140,7 @@ impl Model {
     /// Encodes the model in the order of the field numbers, as other writers do.
     pub(crate) fn encode(&self, out: &mut dyn Write) -> io::Result<()> {
         let graph = self.proto.graph.clone().unwrap_or_default();
-        let model_head = ModelProto {
-            graph: None,
-            opset_import: Vec::new(),
-            metadata_props: Vec::new(),
-            training_info: Vec::new(),
-            functions: Vec::new(),
-            configuration: Vec::new(),
-            ..self.proto.clone()
-        };
-        let model_tail = ModelProto {
-            opset_import: self.proto.opset_import.clone(),
-            metadata_props: self.proto.metadata_props.clone(),
-            training_info: self.proto.training_info.clone(),
-            functions: self.proto.functions.clone(),
-            configuration: self.proto.configuration.clone(),
-            ..ModelProto::default()
-        };
+        let (model_head, model_tail) = around_the_graph(&self.proto);
         let graph_head = GraphProto {
             node: graph.node,
             name: graph.name,
@@ -270,4 +254,26 @@ fn write_frame(out: &mut dyn Write, tag: u32, length: usize) -> io::Result<()> {
     encode_key(tag, WireType::LengthDelimited, &mut frame);
     encode_varint(length as u64, &mut frame);
     out.write_all(&frame)
+}
+
+/// What of a message is written before its graph, and what after it: fields go by their numbers.
+fn around_the_graph(proto: &ModelProto) -> (ModelProto, ModelProto) {
+    let head = ModelProto {
+        graph: None,
+        opset_import: Vec::new(),
+        metadata_props: Vec::new(),
+        training_info: Vec::new(),
+        functions: Vec::new(),
+        configuration: Vec::new(),
+        ..proto.clone()
+    };
+    let tail = ModelProto {
+        opset_import: proto.opset_import.clone(),
+        metadata_props: proto.metadata_props.clone(),
+        training_info: proto.training_info.clone(),
+        functions: proto.functions.clone(),
+        configuration: proto.configuration.clone(),
+        ..ModelProto::default()
+    };
+    (head, tail)
 }

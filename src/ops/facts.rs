@@ -92,7 +92,7 @@ pub(crate) struct Linear {
 
 /// A product of sizes that adds to a node's multiply-accumulate operations.
 #[derive(Clone, Debug)]
-pub(crate) struct Cost {
+pub(crate) struct NodeCost {
     pub(crate) node: NodeId,
     /// Sizes of the output: what the node produces.
     pub(crate) produced: Vec<Type>,
@@ -102,7 +102,7 @@ pub(crate) struct Cost {
 
 /// Where a number stands that has to equal a kept size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum NumberPlace {
     /// An integer attribute.
     Int(&'static str),
     /// A list: the input at `slot`, or the attribute where the operator version has it there. A list that
@@ -119,7 +119,7 @@ pub(crate) enum Target {
 #[derive(Clone, Debug)]
 pub(crate) struct Mirror {
     pub(crate) node: NodeId,
-    pub(crate) target: Target,
+    pub(crate) target: NumberPlace,
     /// By element; `None` for elements that adapt by themselves.
     pub(crate) sizes: Vec<Option<Type>>,
 }
@@ -170,7 +170,7 @@ macro_rules! facts {
     };
 }
 
-facts!(Contraction, Linear, Cost, Mirror, Lookup, Unruled);
+facts!(Contraction, Linear, NodeCost, Mirror, Lookup, Unruled);
 
 /// Facts of one kind in the order in which they were stated.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ mod typing;
 mod window;
 
 pub(crate) use facts::{
-    Agreement, Bias, Contraction, Linear, Mirror, Operand, Role, Target, Unruled,
+    Agreement, Bias, Contraction, Linear, Mirror, NumberPlace, Operand, Role, Unruled,
 };
 #[cfg(test)]
 pub(crate) use families::TABLE;

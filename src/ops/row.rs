@@ -108,6 +108,8 @@ pub(crate) struct Row {
     pub(super) ranked: Option<[usize; 2]>,
     /// Set where most of the time goes into products.
     pub(crate) kernels: Option<KernelFamily>,
+    /// True where GPUs have kernels for weights of which at most two of every four are not zero.
+    pub(crate) sparse_kernels: bool,
     /// Set where the output is piecewise linear in the elements of an input.
     pub(crate) pointwise: Option<Pointwise>,
     /// True where a list that the operator makes is its inputs, one after the other.
@@ -130,6 +132,7 @@ pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
         carried: None,
         ranked: None,
         kernels: None,
+        sparse_kernels: false,
         pointwise: None,
         joins: false,
         picks: false,
@@ -217,6 +220,13 @@ impl Row {
     pub(super) const fn kernels(self, kernels: KernelFamily) -> Row {
         Row {
             kernels: Some(kernels),
+            ..self
+        }
+    }
+
+    pub(super) const fn sparse_kernels(self) -> Row {
+        Row {
+            sparse_kernels: true,
             ..self
         }
     }

@@ -4,7 +4,9 @@ use crate::axes::{Symbols, Type, Types};
 use crate::graph::{NodeId, ValueId};
 use crate::onnx::ElementType;
 
-use super::facts::{Agreement, Bound, Contraction, Cost, Facts, Linear, Lookup, Mirror, Unruled};
+use super::facts::{
+    Agreement, Bound, Contraction, Facts, Linear, Lookup, Mirror, NodeCost, Unruled,
+};
 use super::shapes::Integers;
 
 /// Types and facts of a whole graph.
@@ -20,7 +22,7 @@ pub(crate) struct State {
     pub(crate) elements: Vec<Option<ElementType>>,
     pub(super) contractions: Facts<Contraction>,
     pub(super) linears: Facts<Linear>,
-    pub(super) costs: Facts<Cost>,
+    pub(super) costs: Facts<NodeCost>,
     pub(super) mirrors: Facts<Mirror>,
     pub(super) unruled: Facts<Unruled>,
     pub(super) lookups: Facts<Lookup>,
@@ -64,7 +66,7 @@ impl State {
     }
 
     /// Multiply-accumulate operations, in graph order.
-    pub(crate) fn costs(&self) -> &[Cost] {
+    pub(crate) fn costs(&self) -> &[NodeCost] {
         self.costs.all()
     }
 

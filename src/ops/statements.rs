@@ -1,8 +1,8 @@
 //! The verbs with which rules state facts about a node, beside the types of its axes.
 
 use super::facts::{
-    Agreement, Bias, Bound, Contraction, Cost, Joined, Linear, Lookup, Mirror, Operand, Role,
-    Target,
+    Agreement, Bias, Bound, Contraction, Joined, Linear, Lookup, Mirror, NodeCost, NumberPlace,
+    Operand, Role,
 };
 use super::typing::Typing;
 use crate::axes::{Extent, Type};
@@ -64,7 +64,7 @@ impl Typing<'_> {
     /// States that the node does one multiply-accumulate per element of `produced` x `contracted`.
     pub(super) fn cost(&mut self, produced: Vec<Type>, contracted: Vec<Type>) {
         let node = self.node;
-        self.state.costs.state(Cost {
+        self.state.costs.state(NodeCost {
             node,
             produced,
             contracted,
@@ -75,7 +75,7 @@ impl Typing<'_> {
     pub(super) fn mirror_int(&mut self, attribute: &'static str, ty: &Type) {
         let mirror = Mirror {
             node: self.node,
-            target: Target::Int(attribute),
+            target: NumberPlace::Int(attribute),
             sizes: vec![Some(ty.clone())],
         };
         self.state.mirrors.state(mirror);
@@ -99,7 +99,7 @@ impl Typing<'_> {
         sizes: Vec<Option<Type>>,
         replaces: Option<&'static str>,
     ) {
-        let target = Target::List {
+        let target = NumberPlace::List {
             slot,
             attribute,
             as_input: self.opset() >= 13,

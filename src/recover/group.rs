@@ -53,7 +53,7 @@ pub(super) enum Goal {
 }
 
 /// A layer that is left as slicing makes it.
-pub(super) struct Left {
+pub(super) struct Unrecovered {
     pub(super) name: String,
     pub(super) reason: &'static str,
 }

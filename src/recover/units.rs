@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use faer::Mat;
 
-use super::group::{Goal, Group, Left, Member, join};
+use super::group::{Goal, Group, Member, Unrecovered, join};
 use super::places::{Places, places};
 use crate::axes::{Kept, Type};
 use crate::dimensions::Analysis;
@@ -22,7 +22,7 @@ pub(super) fn groups<'a>(
     kept: &'a Kept,
     dense: &'a [Layer],
     pruned: &'a HashMap<&'a str, &'a Layer>,
-) -> Result<(Vec<Group<'a>>, Vec<Left>)> {
+) -> Result<(Vec<Group<'a>>, Vec<Unrecovered>)> {
     let order = analysis.graph().order().iter().copied();
     let place: HashMap<NodeId, usize> = order.zip(0..).collect();
     let mut layers: Vec<&Layer> = dense.iter().collect();
@@ -42,7 +42,7 @@ pub(super) fn groups<'a>(
     for layer in layers {
         if let Err(reason) = grouping.visit(layer)? {
             let name = layer.name.clone();
-            left.push(Left { name, reason });
+            left.push(Unrecovered { name, reason });
         }
     }
     let mut groups = grouping.groups;

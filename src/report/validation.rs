@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use comfy_table::Table;
 use serde::Serialize;
 
 use super::table::table;
@@ -76,24 +77,8 @@ pub(super) fn write_unread(unread: &[UnreadOutput], f: &mut fmt::Formatter<'_>) 
     )
 }
 
-fn write_provider(lane: &ProviderParity, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if let Some(reason) = &lane.unavailable {
-        return writeln!(f, "{}: unavailable: {reason}\n", lane.provider);
-    }
-    write!(f, "provider {}", lane.provider)?;
-    if let Some([reference, candidate]) = &lane.placement {
-        for (name, place) in [("reference", reference), ("candidate", candidate)] {
-            write!(
-                f,
-                "; {name}: {} of {} compute nodes there",
-                place.on_provider, place.compute_nodes
-            )?;
-            if !place.elsewhere.is_empty() {
-                write!(f, " (on the CPU: {})", place.elsewhere.join(", "))?;
-            }
-        }
-    }
-    writeln!(f)?;
+/// How far the outputs are apart under every condition.
+fn deviations(lane: &ProviderParity) -> Table {
     let headings = [
         "outputs", "compared", "max abs", "mean abs", "max rel", "cosine", "SQNR dB", "KL",
         "top-1", "top-5",
@@ -136,7 +121,28 @@ fn write_provider(lane: &ProviderParity, f: &mut fmt::Formatter<'_>) -> fmt::Res
             }
         }
     }
-    writeln!(f, "{rows}")?;
+    rows
+}
+
+fn write_provider(lane: &ProviderParity, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let Some(reason) = &lane.unavailable {
+        return writeln!(f, "{}: unavailable: {reason}\n", lane.provider);
+    }
+    write!(f, "provider {}", lane.provider)?;
+    if let Some([reference, candidate]) = &lane.placement {
+        for (name, place) in [("reference", reference), ("candidate", candidate)] {
+            write!(
+                f,
+                "; {name}: {} of {} compute nodes there",
+                place.on_provider, place.compute_nodes
+            )?;
+            if !place.elsewhere.is_empty() {
+                write!(f, " (on the CPU: {})", place.elsewhere.join(", "))?;
+            }
+        }
+    }
+    writeln!(f)?;
+    writeln!(f, "{}", deviations(lane))?;
     for condition in &lane.conditions {
         if let Some(task) = &condition.task {
             write_task(condition, task, f)?;

@@ -13,7 +13,7 @@ use crate::dimensions::Analysis;
 use crate::graph::{Attributes, Node, NodeId, Patch, Producer, ValueId};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{GraphProto, NodeProto};
-use crate::ops::{Integers, Mirror, Target, evaluate_node, find};
+use crate::ops::{Integers, Mirror, NumberPlace, evaluate_node, find};
 
 pub(super) struct ShapeRewriter<'a> {
     pub(super) analysis: &'a Analysis,
@@ -188,11 +188,11 @@ impl<'a> ShapeRewriter<'a> {
     /// Refreshes one mirror; returns the input slot that it speaks of.
     fn mirror(&mut self, reader: &mut Reader, mirror: &Mirror) -> Option<usize> {
         let (slot, attribute) = match mirror.target {
-            Target::Int(name) => {
+            NumberPlace::Int(name) => {
                 self.refresh_number(reader, name, mirror);
                 return None;
             }
-            Target::List {
+            NumberPlace::List {
                 slot, attribute, ..
             } => (slot, attribute),
         };
@@ -293,7 +293,7 @@ impl<'a> ShapeRewriter<'a> {
 
     /// Adds a list that the node left out because its parts were equal, if they no longer are.
     fn add_list(&mut self, reader: &mut Reader, mirror: &Mirror) {
-        let Target::List {
+        let NumberPlace::List {
             slot,
             attribute,
             as_input,

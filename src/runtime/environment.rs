@@ -249,21 +249,28 @@ impl Runtime {
                     .map_err(refused)
             }
             Provider::WebGpu | Provider::Plugin { .. } => {
-                let names = self.provider_names(provider)?;
-                let wanted = match provider.registered_name() {
-                    "" => names.first().cloned().unwrap_or_default(),
-                    name => name.to_owned(),
-                };
-                let chosen =
-                    |device: &ort::device::Device<'_>| device.ep().is_ok_and(|name| name == wanted);
-                let devices: Vec<_> = self.environment.devices().filter(chosen).collect();
-                if devices.is_empty() {
-                    let reason =
-                        format!("the library offers no device for '{wanted}' on this machine");
-                    return Err(unavailable(provider, &reason));
-                }
+                let devices = self.plugin_devices(provider)?;
                 builder.with_devices(devices, None).map_err(refused)
             }
+        }
+    }
+
+    /// The devices that a plugin provider offers.
+    fn plugin_devices(&self, provider: &Provider) -> Result<Vec<ort::device::Device<'_>>> {
+        let names = self.provider_names(provider)?;
+        let wanted = match provider.registered_name() {
+            "" => names.first().cloned().unwrap_or_default(),
+            name => name.to_owned(),
+        };
+        let chosen =
+            |device: &ort::device::Device<'_>| device.ep().is_ok_and(|name| name == wanted);
+        let devices: Vec<_> = self.environment.devices().filter(chosen).collect();
+        match devices.is_empty() {
+            true => {
+                let reason = format!("the library offers no device for '{wanted}' on this machine");
+                Err(unavailable(provider, &reason))
+            }
+            false => Ok(devices),
         }
     }
 }

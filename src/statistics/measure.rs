@@ -72,6 +72,20 @@ struct Tap {
     shape: String,
 }
 
+/// Every place where a layer is multiplied.
+fn uses_of<'a>(layers: &[&'a Layer]) -> Vec<Use<'a>> {
+    let layers = layers.iter().enumerate();
+    let uses = layers.flat_map(|(place, &layer)| {
+        let uses = layer.uses.iter();
+        uses.map(move |linear| Use {
+            place,
+            layer,
+            linear,
+        })
+    });
+    uses.collect()
+}
+
 impl Walk<'_> {
     /// Measures all `layers` and calls `each` once for every one, in the order in which they run; what it
     /// returns takes the place of the layer's weights from then on. `events` hears of batches done and to do.
@@ -86,18 +100,7 @@ impl Walk<'_> {
         each: Each,
         events: &mut dyn Events,
     ) -> Result<()> {
-        let uses: Vec<Use> = layers
-            .iter()
-            .enumerate()
-            .flat_map(|(place, &layer)| {
-                let uses = layer.uses.iter();
-                uses.map(move |linear| Use {
-                    place,
-                    layer,
-                    linear,
-                })
-            })
-            .collect();
+        let uses = uses_of(layers);
         let stages = self.stages(layers, &uses);
         let total = stages.measured.len() * self.data.batches();
         let mut changes = Changes::new();

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::builder::{Builder, analyse, floats};
 use crate::dimensions::Analysis;
 use crate::masks::{
-    Amount, Budget, Chosen, Mask, MaskSettings, Pattern, Scope, WeightCriterion, choose, read_masks,
+    Amount, Budget, Chosen, Mask, MaskScope, MaskSettings, Pattern, WeightCriterion, choose,
+    read_masks,
 };
 use crate::onnx::Model;
 
@@ -108,11 +109,11 @@ proptest! {
         let analysis = analyse(&model);
         use WeightCriterion::{Activation, Lamp, Magnitude, Random, Wanda};
         for criterion in [Magnitude, Random, Lamp, Wanda, Activation] {
-            for scope in [Scope::Layer, Scope::Row, Scope::Global] {
+            for scope in [MaskScope::Layer, MaskScope::Row, MaskScope::Global] {
                 let settings = MaskSettings {
                     criterion,
                     scope: Some(scope),
-                    budget: (scope != Scope::Global).then_some(Budget::Uniform),
+                    budget: (scope != MaskScope::Global).then_some(Budget::Uniform),
                     ..sparsity(share)
                 };
                 if settings.check().is_err() {
@@ -123,9 +124,9 @@ proptest! {
                 let near = |flags: &[bool]| (zeros(flags) as f64 - share * flags.len() as f64).abs() < 1.0;
                 let all: Vec<bool> = layers.iter().flat_map(|(_, flags)| flags.clone()).collect();
                 match scope {
-                    Scope::Global => prop_assert!(near(&all)),
-                    Scope::Layer => prop_assert!(layers.iter().all(|(_, flags)| near(flags))),
-                    Scope::Row => for (layer, (_, flags)) in chosen.layers().zip(&layers) {
+                    MaskScope::Global => prop_assert!(near(&all)),
+                    MaskScope::Layer => prop_assert!(layers.iter().all(|(_, flags)| near(flags))),
+                    MaskScope::Row => for (layer, (_, flags)) in chosen.layers().zip(&layers) {
                         prop_assert!(near(flags));
                         prop_assert!(layer.gather(flags).chunks(layer.columns()).all(near));
                     }
@@ -157,7 +158,7 @@ fn the_least_important_weights_go() {
             .iter()
             .for_each(|(values, flags)| lowest_are_masked(&magnitudes(values), flags));
         let global = MaskSettings {
-            scope: Some(Scope::Global),
+            scope: Some(MaskScope::Global),
             ..sparsity(share)
         };
         let (_, layers) = masked(&analysis, &global);
@@ -265,7 +266,7 @@ fn a_group_that_does_not_fit_leaves_the_layer() {
 fn blocks_go_whole() {
     let model = net();
     let analysis = analyse(&model);
-    for scope in [Scope::Layer, Scope::Global] {
+    for scope in [MaskScope::Layer, MaskScope::Global] {
         let pattern = Pattern::Block {
             rows: 4,
             columns: 2,
@@ -293,7 +294,7 @@ fn blocks_go_whole() {
                     }
                 }
             }
-            if scope == Scope::Layer {
+            if scope == MaskScope::Layer {
                 assert!(
                     zeros(flags).abs_diff(flags.len() / 2) <= 8,
                     "within one block"
@@ -324,7 +325,7 @@ fn zeros_that_are_there_count_and_go_first() {
         for (share, expected) in [(0.1, 10), (0.25, 10), (0.5, 20)] {
             let settings = MaskSettings {
                 criterion,
-                scope: Some(Scope::Layer),
+                scope: Some(MaskScope::Layer),
                 budget: Some(Budget::Uniform),
                 ..sparsity(share)
             };
@@ -404,7 +405,7 @@ fn thresholds_are_of_the_value_or_of_the_deviation() {
 fn one_layer_can_have_a_sparsity_of_its_own() {
     let model = net();
     let analysis = analyse(&model);
-    for scope in [Scope::Layer, Scope::Global] {
+    for scope in [MaskScope::Layer, MaskScope::Global] {
         let settings = MaskSettings {
             scope: Some(scope),
             sparsity_for: vec![
@@ -426,9 +427,9 @@ fn magnitude_masks_are_those_of_torch() {
     let model = Model::load(root.join("trained/lenet_mnist.onnx")).expect("a fixture");
     let analysis = analyse(&model);
     let runs = [
-        ("layer_30", 0.3, Scope::Layer),
-        ("layer_77", 0.77, Scope::Layer),
-        ("global_60", 0.6, Scope::Global),
+        ("layer_30", 0.3, MaskScope::Layer),
+        ("layer_77", 0.77, MaskScope::Layer),
+        ("global_60", 0.6, MaskScope::Global),
     ];
     for (name, share, scope) in runs {
         let settings = MaskSettings {

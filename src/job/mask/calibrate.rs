@@ -8,7 +8,9 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::job::Calibration;
 use crate::layers::Layer;
-use crate::masks::{Chosen, DAMPING, MaskSettings, Scope, Solved, WeightCriterion, bits, solve};
+use crate::masks::{
+    Chosen, DAMPING, MaskScope, MaskSettings, Solved, WeightCriterion, bits, solve,
+};
 use crate::onnx::packed;
 use crate::report::CalibrationRow;
 use crate::rewrite::Edit;
@@ -25,7 +27,7 @@ pub(super) fn calibrated(
 ) -> Result<()> {
     let solved = settings.criterion == WeightCriterion::Sparsegpt;
     let sequential = options.sequential.unwrap_or(solved);
-    if sequential && settings.scope() == Scope::Global {
+    if sequential && settings.scope() == MaskScope::Global {
         return Err(Error::Usage(
             "a global scope needs all layers at once, so they cannot be masked in sequence: leave out `sequential`, or use `scope` layer or row"
                 .to_owned(),

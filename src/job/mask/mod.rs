@@ -23,7 +23,7 @@ use crate::onnx::{Model, sparse_bytes};
 use crate::report::{Gains, LeftRow, MaskReport, MaskedRow, Outcome};
 use crate::rewrite::{Edit, Stored, store_sparse, with_weights};
 use crate::validate::verify_equal;
-use found::Masked;
+use found::{Found, Masked};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.mask/1";
@@ -114,42 +114,13 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     }
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
-    let data = options.calibration.as_ref();
-    let data = data.and_then(|of| data_path(&of.data));
-    let masks = match &options.source {
-        MaskSource::File(path) => Some(path.as_path()),
-        MaskSource::Settings(_) => None,
-    };
-    let files = Files {
-        output: options.output.as_deref(),
-        others: options.mask_out.as_deref().into_iter().collect(),
-        inputs: data.into_iter().chain(masks).collect(),
-    };
-    files.check(&model, options.overwrite)?;
+    options.files().check(&model, options.overwrite)?;
     let analysis = watch.stage("type", || analyse(&model, &options.shapes))?;
-    let found = watch.stage("mask", || match &options.source {
+    let mut found = watch.stage("mask", || match &options.source {
         MaskSource::Settings(settings) => choose::by_settings(&analysis, settings, options, events),
         MaskSource::File(path) => choose::by_file(&analysis, path),
     })?;
-    let mut report = MaskReport {
-        schema: SCHEMA,
-        model: path.display().to_string(),
-        outcome: Outcome::DryRun,
-        method: method(&options.source),
-        calibration: found.calibration,
-        layers: Vec::new(),
-        left: found.left,
-        weights: 0,
-        zeros_before: 0,
-        zeros_after: 0,
-        gains: Gains {
-            file_bytes_before: model.source_bytes(),
-            ..Gains::default()
-        },
-        verification: None,
-        warnings: found.warnings,
-        stages: Vec::new(),
-    };
+    let mut report = begun(path.display().to_string(), &model, options, &mut found);
     watch.stage("count", || {
         summarise(&found.masked, &options.source, &mut report)
     });
@@ -161,11 +132,8 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     });
     let masks = masks.transpose()?;
     if let Some(output) = options.output.as_deref() {
-        let edits: BTreeMap<_, Edit> = found
-            .masked
-            .into_iter()
-            .map(|m| (m.layer.value, m.edit))
-            .collect();
+        let edits = found.masked.into_iter().map(|m| (m.layer.value, m.edit));
+        let edits: BTreeMap<_, Edit> = edits.collect();
         let mut masked = watch.stage("rewrite", || with_weights(analysis.graph(), &edits))?;
         if options.store == Store::Sparse {
             let (sparse, stored) = watch.stage("store", || store_sparse(&masked))?;
@@ -185,6 +153,46 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     }
     report.stages = watch.stages;
     Ok(report)
+}
+
+impl MaskOptions {
+    /// What is read and written beside the model.
+    fn files(&self) -> Files<'_> {
+        let data = self.calibration.as_ref();
+        let data = data.and_then(|of| data_path(&of.data));
+        let masks = match &self.source {
+            MaskSource::File(path) => Some(path.as_path()),
+            MaskSource::Settings(_) => None,
+        };
+        Files {
+            output: self.output.as_deref(),
+            others: self.mask_out.as_deref().into_iter().collect(),
+            inputs: data.into_iter().chain(masks).collect(),
+        }
+    }
+}
+
+/// A report of what was found, with nothing counted yet.
+fn begun(name: String, model: &Model, options: &MaskOptions, found: &mut Found) -> MaskReport {
+    MaskReport {
+        schema: SCHEMA,
+        model: name,
+        outcome: Outcome::DryRun,
+        method: method(&options.source),
+        calibration: found.calibration.take(),
+        layers: Vec::new(),
+        left: std::mem::take(&mut found.left),
+        weights: 0,
+        zeros_before: 0,
+        zeros_after: 0,
+        gains: Gains {
+            file_bytes_before: model.source_bytes(),
+            ..Gains::default()
+        },
+        verification: None,
+        warnings: std::mem::take(&mut found.warnings),
+        stages: Vec::new(),
+    }
 }
 
 fn method(source: &MaskSource) -> String {

@@ -12,7 +12,8 @@ use crate::ops::{KernelFamily, Row, row};
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Conv", conv)
         .ranked_as(0, 1)
-        .kernels(KernelFamily::Convolution),
+        .kernels(KernelFamily::Convolution)
+        .sparse_kernels(),
     row("ConvTranspose", conv_transpose)
         .ranked_as(0, 1)
         .kernels(KernelFamily::MatMul),

@@ -113,65 +113,88 @@ fn slice(op: &mut Typing) -> Ruling {
     let mut starts = vec![None; cuts.len()];
     let mut ends = vec![None; cuts.len()];
     for (place, cut) in cuts.iter().enumerate() {
-        let (axis, size) = (cut.axis, op.extent(&x[cut.axis]));
-        if let (Some(size), Some(start), Some(end)) = (
-            size.known(),
-            cut.start.as_ref().and_then(Extent::known),
-            cut.end.as_ref().and_then(Extent::known),
-        ) {
-            let (from, to) = ev::slice_bounds(size, start, end, cut.step);
-            if cut.step == 1 && (from, to) == (0, size) {
-                continue;
+        let size = op.extent(&x[cut.axis]);
+        out[cut.axis] = match cut.known_bounds(&size) {
+            Some((size, from, to)) => {
+                let sliced = sliced(op, &x[cut.axis], cut.step, (size, from, to));
+                (starts[place], ends[place]) = (sliced.start, sliced.end);
+                sliced.axis
             }
-            if cut.step != 1 || from >= to {
-                op.pin(&x[axis], "is sliced with a step or to nothing");
-                let count = ev::slice_count(from, to, cut.step);
-                out[axis] = op.fixed(Extent::Known(count), "is a slice");
-                continue;
-            }
-            let sizes = [from, to - from, size - to];
-            let wanted: Vec<Extent> = sizes
-                .into_iter()
-                .filter(|&n| n > 0)
-                .map(Extent::Known)
-                .collect();
-            let parts = op.split(&out[axis], &wanted);
-            let middle = usize::from(from > 0);
-            if from > 0 {
-                starts[place] = Some(parts[0].clone());
-            }
-            if to < size {
-                ends[place] = Some(Type::Sum(parts[..=middle].to_vec()));
-            }
-            out[axis] = parts[middle].clone();
-            continue;
-        }
-        // Nothing is cut off where the slice runs from 0 past every possible end.
-        let whole = cut.step == 1
-            && cut.start == Some(Extent::Known(0))
-            && cut.end.as_ref().is_some_and(|end| match end {
-                Extent::Known(end) => *end >= i64::from(i32::MAX),
-                end => *end == size,
-            });
-        if whole {
-            continue;
-        }
-        op.pin(&x[axis], "is sliced at a dynamic position");
-        let length = match (&cut.start, &cut.end, cut.step) {
-            (Some(Extent::Known(0..)), Some(end @ Extent::Symbolic(_)), 1) => {
-                cut.start.as_ref().and_then(|start| end.sub(start))
-            }
-            _ => None,
-        };
-        out[axis] = match length {
-            Some(length) => op.fixed(length, "is a slice"),
-            None => op.unknown(0, axis, "is sliced at a dynamic position"),
+            None => sliced_anywhere(op, &x[cut.axis], cut, &size),
         };
     }
     op.mirror(1, "starts", starts);
     op.mirror(2, "ends", ends);
     op.output(0, out);
     Ok(())
+}
+
+impl Cut {
+    /// The size of the axis and where the slice begins and ends, where all are known.
+    fn known_bounds(&self, size: &Extent) -> Option<(i64, i64, i64)> {
+        let number = |end: &Option<Extent>| end.as_ref().and_then(Extent::known);
+        let (size, start, end) = (size.known()?, number(&self.start)?, number(&self.end)?);
+        let (from, to) = ev::slice_bounds(size, start, end, self.step);
+        Some((size, from, to))
+    }
+}
+
+/// What a slice leaves of an axis, and the sizes that its start and end must equal.
+struct Sliced {
+    axis: Type,
+    start: Option<Type>,
+    end: Option<Type>,
+}
+
+/// An axis of `size` positions sliced from one known place to another.
+fn sliced(op: &mut Typing, axis: &Type, step: i64, (size, from, to): (i64, i64, i64)) -> Sliced {
+    let whole = |axis: Type| Sliced {
+        axis,
+        start: None,
+        end: None,
+    };
+    if step == 1 && (from, to) == (0, size) {
+        return whole(axis.clone());
+    }
+    if step != 1 || from >= to {
+        op.pin(axis, "is sliced with a step or to nothing");
+        let count = ev::slice_count(from, to, step);
+        return whole(op.fixed(Extent::Known(count), "is a slice"));
+    }
+    let sizes = [from, to - from, size - to].into_iter();
+    let wanted: Vec<Extent> = sizes.filter(|&n| n > 0).map(Extent::Known).collect();
+    let parts = op.split(axis, &wanted);
+    let middle = usize::from(from > 0);
+    Sliced {
+        axis: parts[middle].clone(),
+        start: (from > 0).then(|| parts[0].clone()),
+        end: (to < size).then(|| Type::Sum(parts[..=middle].to_vec())),
+    }
+}
+
+/// An axis sliced between places that are not known.
+fn sliced_anywhere(op: &mut Typing, axis: &Type, cut: &Cut, size: &Extent) -> Type {
+    // Nothing is cut off where the slice runs from 0 past every possible end.
+    let whole = cut.step == 1
+        && cut.start == Some(Extent::Known(0))
+        && cut.end.as_ref().is_some_and(|end| match end {
+            Extent::Known(end) => *end >= i64::from(i32::MAX),
+            end => end == size,
+        });
+    if whole {
+        return axis.clone();
+    }
+    op.pin(axis, "is sliced at a dynamic position");
+    let length = match (&cut.start, &cut.end, cut.step) {
+        (Some(Extent::Known(0..)), Some(end @ Extent::Symbolic(_)), 1) => {
+            cut.start.as_ref().and_then(|start| end.sub(start))
+        }
+        _ => None,
+    };
+    match length {
+        Some(length) => op.fixed(length, "is a slice"),
+        None => op.unknown(0, cut.axis, "is sliced at a dynamic position"),
+    }
 }
 
 /// By axis that is sliced; none where they are computed at run time.

@@ -11,12 +11,28 @@ use crate::ops::{KernelFamily, Row, row};
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("MatMul", matmul)
         .ranked_as(0, 1)
-        .kernels(KernelFamily::MatMul),
+        .kernels(KernelFamily::MatMul)
+        .sparse_kernels(),
     row("Gemm", gemm)
         .ranked_as(0, 1)
-        .kernels(KernelFamily::Gemm),
-    row("Einsum", einsum).kernels(KernelFamily::MatMul),
+        .kernels(KernelFamily::Gemm)
+        .sparse_kernels(),
+    row("Einsum", einsum)
+        .kernels(KernelFamily::MatMul)
+        .sparse_kernels(),
 ];
+
+/// The letters of an output that an equation leaves out: those of the ellipsis, then those that stand once.
+fn implied(seen: &BTreeMap<char, usize>) -> Vec<char> {
+    let of_the_ellipsis = seen.keys().filter(|c| c.is_ascii_digit());
+    let once = seen
+        .iter()
+        .filter(|(c, times)| !c.is_ascii_digit() && **times == 1);
+    of_the_ellipsis
+        .chain(once.map(|(c, _)| c))
+        .copied()
+        .collect()
+}
 
 /// Y[.., M, N] = sum over K of A[.., M, K] * B[.., K, N]
 fn matmul(op: &mut Typing) -> Ruling {
@@ -145,15 +161,7 @@ fn einsum(op: &mut Typing) -> Ruling {
     let output = match right {
         Some(right) => spread(&letters(&right), usize::MAX)
             .map(|letters| expand_ellipsis(letters, ellipsis))?,
-        None => {
-            let mut out: Vec<char> = axes
-                .keys()
-                .filter(|c| c.is_ascii_digit())
-                .copied()
-                .collect();
-            out.extend(axes.keys().filter(|c| !c.is_ascii_digit() && seen[c] == 1));
-            out
-        }
+        None => implied(&seen),
     };
     let out: Option<Vec<Type>> = output.iter().map(|c| axes.get(c).cloned()).collect();
     let out = out.ok_or(Unsupported("its equation names an unknown letter"))?;

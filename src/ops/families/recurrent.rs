@@ -64,18 +64,7 @@ fn recurrent(op: &mut Typing, gates: usize) -> Ruling {
         op.unify(&directions, &peepholes[0]);
         gate_rows(op, &peepholes[1], 3, hidden, &h);
     }
-    let (row, all) = (Role::Row(None), Role::Batch(None));
-    let weights = vec![all, row, Role::Reduction(2)];
-    // B holds a vector for W, then one for R.
-    let bias = |part: usize| Bias {
-        slot: 3,
-        parts: 2,
-        part,
-    };
-    op.linear_with(1, Some(Operand::Input(0)), weights, 1, Some(bias(0)));
-    // R reads the hidden states, which are the first output: [seq, dirs, batch, h].
-    let recurrent = vec![Role::Batch(Some(1)), row, Role::Reduction(3)];
-    op.linear_with(2, Some(Operand::Output(0)), recurrent, 1, Some(bias(1)));
+    recurrent_linears(op);
     op.mirror_int("hidden_size", &h);
     op.nonlinear(&h, "applies a function to each unit");
     let mut produced = x[..2].to_vec();
@@ -90,6 +79,22 @@ fn recurrent(op: &mut Typing, gates: usize) -> Ruling {
         op.output(slot, vec![directions.clone(), x[1].clone(), h.clone()]);
     }
     Ok(())
+}
+
+/// What W makes of the data, and R of the states before.
+fn recurrent_linears(op: &mut Typing) {
+    let (row, all) = (Role::Row(None), Role::Batch(None));
+    let weights = vec![all, row, Role::Reduction(2)];
+    // B holds a vector for W, then one for R.
+    let bias = |part: usize| Bias {
+        slot: 3,
+        parts: 2,
+        part,
+    };
+    op.linear_with(1, Some(Operand::Input(0)), weights, 1, Some(bias(0)));
+    // R reads the hidden states, which are the first output: [seq, dirs, batch, h].
+    let recurrent = vec![Role::Batch(Some(1)), row, Role::Reduction(3)];
+    op.linear_with(2, Some(Operand::Output(0)), recurrent, 1, Some(bias(1)));
 }
 
 fn pair(op: &mut Typing, slot: usize) -> Ruling<Option<Vec<Type>>> {
