@@ -238,6 +238,11 @@ fn infer_elements(graph: &Graph, state: &mut State, node: NodeId, row: Option<&R
         Elements::Input(slot) => state.elements[connections.input(*slot)?.index()],
         Elements::Attribute(name) => ElementType::of(i32::try_from(proto.int(name)?).ok()?),
         Elements::Held => held_element(proto),
+        Elements::Listed(name, element) => {
+            let list = proto.attribute(name)?;
+            let lengths = [list.ints.len(), list.floats.len(), list.strings.len()];
+            lengths.iter().any(|&length| length > 0).then_some(*element)
+        }
         Elements::Always(element) => Some(*element),
     });
     for (slot, value) in connections.outputs.iter().enumerate() {

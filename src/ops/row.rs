@@ -82,6 +82,8 @@ pub(crate) enum Elements {
     Attribute(&'static str),
     /// That of the tensor or numbers that the node holds.
     Held,
+    /// This one where the attribute lists anything.
+    Listed(&'static str, ElementType),
     /// Always this one.
     Always(ElementType),
 }

@@ -8,6 +8,7 @@ mod dead;
 mod disguises;
 mod families;
 mod graphs;
+mod held;
 mod inputs;
 mod layers;
 mod masks;

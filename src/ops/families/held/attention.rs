@@ -113,12 +113,18 @@ fn packed(op: &mut Typing) -> Ruling {
     let each = width.as_ref().zip(heads.as_ref());
     let each = each.and_then(|(width, heads)| width.div_exact(heads));
     let width = axis(op, 0, 2, width);
-    op.output(0, vec![batch.clone(), length, width]);
-    let batch = op.extent(&batch);
+    op.output(0, vec![batch.clone(), length.clone(), width]);
+    let [batch, length] = [&batch, &length].map(|axis| op.extent(axis));
+    let past = held.get(4).and_then(|past| past.get(3)).cloned();
+    let total = match past.map(|past| op.extent(&past)) {
+        Some(past) if op.int("past_present_share_buffer", 0) != 0 => Some(past),
+        Some(past) => past.add(&length),
+        None => Some(length),
+    };
     output(
         op,
         1,
-        vec![Some(Extent::Known(2)), Some(batch), heads, None, each],
+        vec![Some(Extent::Known(2)), Some(batch), heads, total, each],
     );
     Ok(())
 }
@@ -129,34 +135,47 @@ fn multi_head(op: &mut Typing) -> Ruling {
     let held = Held::of(op);
     let query = op.extents(&held.at(0)?);
     let number = count(op, "num_heads");
-    let value = held.get(2).or(held.get(1)).map(<[Type]>::to_vec);
-    let value = value.map(|axes| op.extents(&axes));
+    let sizes = |op: &Typing, slot: usize| held.get(slot).map(|axes| op.extents(axes));
+    let key = sizes(op, 1);
+    let value = sizes(op, 2).or(key.clone());
     let (batch, length) = match &query[..] {
         [batch, length, ..] if query.len() == 3 || query.len() == 5 => (batch, length),
         _ => return Err(Unsupported("an input has an unusual rank")),
     };
-    let width = match (&query[..], value.as_deref()) {
-        ([_, _, heads, _, width], _) => heads.mul(width),
-        (_, Some([_, _, width])) => Some(width.clone()),
-        (_, Some([_, heads, _, width])) => heads.mul(width),
-        (_, Some([_, _, heads, _, width])) => heads.mul(width),
-        _ => None,
+    let [batch, length] = [batch, length].map(|size| Some(size.clone()));
+    let [k, v] = [key, value].map(|sizes| by_head(sizes.as_deref().unwrap_or(&query), &number));
+    let past = sizes(op, 6).and_then(|past| past.get(2).cloned());
+    // Where the length of the past is given, the caches have room for more.
+    let total = match (past, op.value(8)) {
+        (Some(past), None) => k.0.and_then(|now| past.add(&now)),
+        (past, _) => past.or(k.0),
     };
-    let each = width.as_ref().zip(number.as_ref());
-    let each = each.and_then(|(width, heads)| width.div_exact(heads));
+    let width = v.1.as_ref().zip(number.as_ref());
+    let width = width.and_then(|(each, heads)| each.mul(heads));
+    output(op, 0, vec![batch.clone(), length.clone(), width]);
+    let cache = |each| vec![batch.clone(), number.clone(), total.clone(), each];
+    output(op, 1, cache(k.1));
+    output(op, 2, cache(v.1));
     output(
         op,
-        0,
-        vec![Some(batch.clone()), Some(length.clone()), width],
+        3,
+        vec![batch.clone(), number.clone(), length, total.clone()],
     );
-    for slot in [1, 2] {
-        output(
-            op,
-            slot,
-            vec![Some(batch.clone()), number.clone(), None, each.clone()],
-        );
-    }
     Ok(())
+}
+
+/// Length and width of a head of keys or values: joined, by head, or packed.
+fn by_head(sizes: &[Extent], heads: &Option<Extent>) -> (Option<Extent>, Option<Extent>) {
+    match sizes {
+        [_, length, width] => {
+            let each = heads.as_ref().and_then(|heads| width.div_exact(heads));
+            (Some(length.clone()), each)
+        }
+        [_, _, length, each] | [_, length, _, _, each] => {
+            (Some(length.clone()), Some(each.clone()))
+        }
+        _ => (None, None),
+    }
 }
 
 /// Query, key, value as batch, length, width, or all three packed in the query; keys and values have fewer
@@ -178,14 +197,30 @@ fn grouped_query(op: &mut Typing) -> Ruling {
         _ => (None, None),
     };
     let width = axis(op, 0, 2, width);
-    op.output(0, vec![batch.clone(), length, width]);
-    let batch = op.extent(&batch);
+    op.output(0, vec![batch.clone(), length.clone(), width]);
+    let [batch, length] = [&batch, &length].map(|axis| op.extent(axis));
+    let past = held.get(3).and_then(|past| past.get(2)).cloned();
+    let past = past.map(|past| op.extent(&past));
+    let total = op.integers(6).and_then(|all| all.first().cloned()?);
+    // The caches stay as long as they are where all fits.
+    let room = match (&past, &total) {
+        _ if op.int("sliding_window_cache", 0) != 0 => None,
+        (Some(past), Some(total)) => Some(op.state.symbols.max(past, total)),
+        (Some(_), None) => None,
+        (None, total) => total.clone(),
+    };
     for slot in [1, 2] {
         output(
             op,
             slot,
-            vec![Some(batch.clone()), shared.clone(), None, each.clone()],
+            vec![
+                Some(batch.clone()),
+                shared.clone(),
+                room.clone(),
+                each.clone(),
+            ],
         );
     }
+    output(op, 3, vec![Some(batch), heads, Some(length), total]);
     Ok(())
 }

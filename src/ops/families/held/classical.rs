@@ -5,14 +5,25 @@ use crate::axes::Extent;
 use crate::onnx::ElementType;
 use crate::ops::row::FLOAT;
 use crate::ops::typing::{Ruling, Typing};
-use crate::ops::{Row, ml};
+use crate::ops::{Elements, Row, ml};
+
+const LABELS: &[Elements] = &[
+    Elements::Listed("classlabels_ints", ElementType::Int64),
+    Elements::Listed("classlabels_int64s", ElementType::Int64),
+    Elements::Listed("classlabels_strings", ElementType::String),
+];
+const VALUES: &[Elements] = &[
+    Elements::Listed("values_int64s", ElementType::Int64),
+    Elements::Listed("values_strings", ElementType::String),
+    Elements::Listed("values_floats", ElementType::Float),
+];
 
 pub(super) const ROWS: &[Row] = &[
     ml("Scaler", |op| like(op, 0)).of_elements(FLOAT),
     ml("Normalizer", |op| like(op, 0)).of_elements(FLOAT),
     ml("Imputer", |op| like(op, 0)),
     ml("Binarizer", |op| like(op, 0)),
-    ml("LabelEncoder", |op| like(op, 0)).of_elements(&[]),
+    ml("LabelEncoder", |op| like(op, 0)).of_elements(VALUES),
     ml("CategoryMapper", |op| like(op, 0)).of_elements(&[]),
     ml("ArrayFeatureExtractor", extractor),
     ml("OneHotEncoder", one_hot).of_elements(FLOAT),
@@ -23,13 +34,13 @@ pub(super) const ROWS: &[Row] = &[
     ml("TreeEnsemble", |op| regressor(op, "n_targets")),
     ml("LinearClassifier", classifier)
         .yields(1, ElementType::Float)
-        .of_elements(&[]),
+        .of_elements(LABELS),
     ml("SVMClassifier", classifier)
         .yields(1, ElementType::Float)
-        .of_elements(&[]),
+        .of_elements(LABELS),
     ml("TreeEnsembleClassifier", classifier)
         .yields(1, ElementType::Float)
-        .of_elements(&[]),
+        .of_elements(LABELS),
 ];
 
 /// Positions of the last axis, as many as the second input names; rows where there is only one.
@@ -61,10 +72,10 @@ fn one_hot(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
-/// The number of samples: the first axis of a matrix.
+/// The number of samples: the first axis, or one where there is no other.
 fn samples(op: &mut Typing, held: &Held) -> Option<Extent> {
     match held.get(0) {
-        Some([rows, _]) => Some(op.extent(rows)),
+        Some([rows, _, ..]) => Some(op.extent(rows)),
         Some([_]) => Some(Extent::ONE),
         _ => None,
     }
@@ -92,7 +103,11 @@ fn regressor(op: &mut Typing, targets: &str) -> Ruling {
 fn classifier(op: &mut Typing) -> Ruling {
     let held = Held::of(op);
     let rows = samples(op, &held);
+    let attributes = op.proto().attribute.iter();
+    let labels = attributes.filter(|a| a.name().starts_with("classlabels_"));
+    let count = labels.map(|a| a.ints.len().max(a.strings.len())).max();
+    let count = count.filter(|&count| count > 1).map(Extent::from);
     output(op, 0, vec![rows.clone()]);
-    output(op, 1, vec![rows, None]);
+    output(op, 1, vec![rows, count]);
     Ok(())
 }

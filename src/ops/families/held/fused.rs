@@ -4,7 +4,7 @@ use super::quantised::{gemm, product_sizes};
 use super::{Held, axis, convolution, like, output};
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
-use crate::ops::typing::{Ruling, Typing};
+use crate::ops::typing::{Ruling, Typing, axis_of};
 use crate::ops::{Elements, Row, contrib, row};
 
 pub(super) const ROWS: &[Row] = &[
@@ -18,10 +18,15 @@ pub(super) const ROWS: &[Row] = &[
     contrib("BiasSplitGelu", halved),
     contrib("GroupNorm", |op| like(op, 0)),
     contrib("SkipGroupNorm", |op| like(op, 0)),
-    contrib("SkipLayerNormalization", skip_normalised),
-    contrib("SkipSimplifiedLayerNormalization", skip_normalised),
-    contrib("SimplifiedLayerNormalization", normalised),
-    row("SimplifiedLayerNormalization", normalised),
+    contrib("SkipLayerNormalization", skip_normalised)
+        .yields(1, ElementType::Float)
+        .yields(2, ElementType::Float),
+    contrib("SkipSimplifiedLayerNormalization", skip_normalised)
+        .yields(1, ElementType::Float)
+        .yields(2, ElementType::Float),
+    row("SimplifiedLayerNormalization", normalised)
+        .of_elements(&[Elements::Input(1)])
+        .yields(1, ElementType::Float),
     contrib("EmbedLayerNormalization", embedded)
         .of_elements(&[Elements::Input(2)])
         .yields(1, ElementType::Int32),
@@ -44,11 +49,11 @@ fn halved(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
-/// X with its last axis reduced.
-fn statistics(op: &mut Typing, x: &[Type]) -> Vec<Type> {
+/// X with all axes from this one on reduced.
+fn statistics(op: &mut Typing, x: &[Type], first: usize) -> Vec<Type> {
     let mut out = x.to_vec();
-    if let Some(last) = out.len().checked_sub(1) {
-        out[last] = axis(op, 1, last, Some(Extent::ONE));
+    for (place, ty) in out.iter_mut().enumerate().skip(first) {
+        *ty = axis(op, 1, place, Some(Extent::ONE));
     }
     out
 }
@@ -56,7 +61,8 @@ fn statistics(op: &mut Typing, x: &[Type]) -> Vec<Type> {
 /// Y, inverse deviation.
 fn normalised(op: &mut Typing) -> Ruling {
     let x = Held::of(op).at(0)?;
-    let reduced = statistics(op, &x);
+    let first = axis_of(op.int("axis", -1), x.len())?;
+    let reduced = statistics(op, &x, first);
     op.output(0, x);
     op.output(1, reduced);
     Ok(())
@@ -65,7 +71,7 @@ fn normalised(op: &mut Typing) -> Ruling {
 /// Y, mean, inverse deviation, the sum that is normalised.
 fn skip_normalised(op: &mut Typing) -> Ruling {
     let x = Held::of(op).at(0)?;
-    let reduced = statistics(op, &x);
+    let reduced = statistics(op, &x, x.len().saturating_sub(1));
     op.output(0, x.clone());
     op.output(1, reduced.clone());
     op.output(2, reduced);

@@ -80,7 +80,7 @@ pub(super) fn product_sizes(a: &[Extent], b: &[Extent]) -> Ruling<Vec<Option<Ext
     Ok(out)
 }
 
-fn pairwise(op: &mut Typing, slots: [usize; 2]) -> Ruling {
+pub(super) fn pairwise(op: &mut Typing, slots: [usize; 2]) -> Ruling {
     let held = Held::of(op);
     let [a, b] = slots.map(|slot| held.at(slot));
     let (a, b) = (op.extents(&a?), op.extents(&b?));
@@ -112,13 +112,19 @@ fn pooled(op: &mut Typing) -> Ruling {
 fn pool(op: &mut Typing) -> Ruling {
     let x = Held::of(op).at(0)?;
     let kernel = op.ints("kernel_shape").unwrap_or_default();
-    if channels_last(op) || x.len() != kernel.len() + 2 {
-        output(op, 0, vec![None; x.len()]);
-        return Ok(());
+    if x.len() != kernel.len() + 2 {
+        return Err(Unsupported("data and kernel have no matching ranks"));
     }
     let kernel: Vec<Extent> = kernel.into_iter().map(Extent::Known).collect();
-    let mut out = x[..2].to_vec();
-    out.extend(window_sizes(op, &x[2..], &kernel)?);
+    let last = x.len() - 1;
+    let (from, to) = if channels_last(op) {
+        (1, last)
+    } else {
+        (2, x.len())
+    };
+    let mut out = x[..from].to_vec();
+    out.extend(window_sizes(op, &x[from..to], &kernel)?);
+    out.extend_from_slice(&x[to..]);
     op.output(0, out);
     Ok(())
 }

@@ -142,12 +142,18 @@ fn chosen(op: &mut Typing, held: &Held) -> Ruling {
     Ok(())
 }
 
-/// Different slices along an axis, or different elements; then where and how often they stand.
+/// Different slices along an axis, or different elements; where each stands first, which of them each slice or element
+/// of the input is, and how often each stands.
 fn unique(op: &mut Typing) -> Ruling {
     let held = Held::of(op);
     chosen(op, &held)?;
-    for slot in 1..op.output_count() {
-        output(op, slot, vec![None]);
+    let sizes = held.get(0).map(|axes| op.extents(axes));
+    let all = sizes.and_then(|sizes| match op.int("axis", i64::MIN) {
+        i64::MIN => Extent::product(&sizes),
+        place => sizes.get(axis_of(place, sizes.len()).ok()?).cloned(),
+    });
+    for (slot, size) in [(1, None), (2, all), (3, None)] {
+        output(op, slot, vec![size]);
     }
     Ok(())
 }

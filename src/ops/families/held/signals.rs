@@ -1,5 +1,6 @@
 //! Spectra, windows of signals, texts, and numbers made from nothing.
 
+use super::quantised::pairwise;
 use super::{HELD, Held, axis, like, output, ranks};
 use crate::axes::Extent;
 use crate::onnx::ElementType;
@@ -27,9 +28,9 @@ pub(super) const ROWS: &[Row] = &[
     row("RandomNormal", random).of_elements(RANDOM),
     row("RandomUniform", random).of_elements(RANDOM),
     row("RegexFullMatch", |op| like(op, 0)).of_elements(BOOL),
-    row("StringNormalizer", |op| ranks(op, &[1])),
+    row("StringNormalizer", normalised_texts),
     row("TfIdfVectorizer", features).of_elements(FLOAT),
-    row("StringConcat", |op| like(op, 0)),
+    row("StringConcat", |op| pairwise(op, [0, 1])),
     row("StringSplit", split).yields(1, ElementType::Int64),
     row("OptionalHasElement", |op| ranks(op, &[0])).of_elements(BOOL),
     row("NegativeLogLikelihoodLoss", loss),
@@ -58,11 +59,15 @@ fn dft(op: &mut Typing, axis_is_input: bool) -> Ruling {
     match place {
         Some(place) => {
             let place = axis_of(place, out.len())?;
+            let given = length.is_some();
             let length = length.unwrap_or_else(|| op.extent(&out[place]));
             let size = match (one_sided, inverse) {
                 (false, _) => Some(length),
                 (true, false) => half_spectrum(op, &length),
-                (true, true) => None,
+                (true, true) if given => Some(length),
+                (true, true) => length
+                    .sub(&Extent::ONE)
+                    .and_then(|n| n.mul(&Extent::Known(2))),
             };
             out[place] = axis(op, 0, place, size);
         }
@@ -129,6 +134,18 @@ fn random(op: &mut Typing) -> Ruling {
     let shape = op.ints("shape").ok_or(Unsupported("it has no shape"))?;
     let sizes = shape.into_iter().map(|size| Some(Extent::Known(size)));
     output(op, 0, sizes.collect());
+    Ok(())
+}
+
+/// Texts of a list, or of a matrix of one row, without those that are stop words.
+fn normalised_texts(op: &mut Typing) -> Ruling {
+    let mut out = Held::of(op).at(0)?;
+    let mut attributes = op.proto().attribute.iter();
+    let stops = attributes.any(|a| a.name() == "stopwords" && !a.strings.is_empty());
+    if let Some(last) = out.len().checked_sub(1).filter(|_| stops) {
+        out[last] = axis(op, 0, last, None);
+    }
+    op.output(0, out);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use super::{Held, axis, convolution, output};
 use crate::axes::Extent;
 use crate::onnx::ElementType;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
-use crate::ops::{Elements, Row, contrib, row};
+use crate::ops::{Elements, Row, Window, contrib, row};
 
 pub(super) const ROWS: &[Row] = &[
     row("GridSample", grid_sample),
@@ -107,9 +107,17 @@ fn unpool(op: &mut Typing) -> Ruling {
     match sizes {
         Some(sizes) => output(op, 0, sizes),
         None => {
+            let spatial = x.len().saturating_sub(2);
+            let kernel = op.ints("kernel_shape").unwrap_or_default();
+            let window = Window::of(op.proto(), spatial).filter(|_| kernel.len() == spatial);
+            let sized = op.value(2).is_some();
             let mut out = x.clone();
             for (place, ty) in out.iter_mut().enumerate().skip(2) {
-                *ty = axis(op, 0, place, None);
+                let size = window.as_ref().filter(|_| !sized).and_then(|window| {
+                    let kernel = Extent::Known(kernel[place - 2]);
+                    window.spread(place - 2, &op.extent(ty), &kernel, 0)
+                });
+                *ty = axis(op, 0, place, size);
             }
             op.output(0, out);
         }
