@@ -24,6 +24,6 @@ pub(crate) use prune::prune_to;
 pub(crate) use side::{Side, side_by_side};
 pub(crate) use slice::kept_elements;
 pub(crate) use sparse::{Stored, store_sparse};
-pub(crate) use stale::hold_stale;
+pub(crate) use stale::{hold_stale, stale};
 pub(crate) use twin::instrument;
 pub use twin::{Masks, twin};

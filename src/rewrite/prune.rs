@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::cleanup::without_newly_dead;
 use super::shapes::ShapeRewriter;
 use super::slice::{TensorSlice, kept_size};
+use super::stale::attempt;
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Graph, NodeId, Producer, ValueId};
 use crate::onnx::proto::{
     GraphProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
@@ -19,7 +20,7 @@ use crate::plan::Plan;
 /// The model that `plan` leaves of the analysed one. An empty plan returns it unchanged.
 ///
 /// # Errors
-/// The plan does not fit the model, or the result is no valid graph.
+/// The plan does not fit the model, leaves sizes that do not fit together, or the result is no valid graph.
 pub fn prune(analysis: &Analysis, plan: &Plan) -> Result<Model> {
     prune_to(analysis, &plan.kept(analysis)?)
 }
@@ -27,18 +28,10 @@ pub fn prune(analysis: &Analysis, plan: &Plan) -> Result<Model> {
 /// As [`prune`], for kept positions.
 ///
 /// # Errors
-/// The result is no valid graph.
+/// What is left does not fit together, or is no valid graph.
 pub(crate) fn prune_to(analysis: &Analysis, kept: &Kept) -> Result<Model> {
-    let source = analysis.graph();
-    let (rewritten, faults) = rewritten(analysis, kept)?;
-    if let Some(&node) = faults.first() {
-        return Err(Error::plan(format!(
-            "{} reads a size that cannot be written anew; leave out the dimensions that it depends on with `skip`",
-            source.describe(node)
-        )));
-    }
-    let checked = Graph::verified(rewritten, "the pruned model")?;
-    let clean = without_newly_dead(source, checked);
+    let graph = attempt(analysis, kept)?.map_err(|stale| stale.refusal(analysis, kept))?;
+    let clean = without_newly_dead(analysis.graph(), graph);
     Ok(Graph::verified(clean, "the cleaned model")?.into_model())
 }
 
