@@ -100,6 +100,11 @@ impl Typing<'_> {
     pub(super) fn integers(&mut self, slot: usize) -> Option<Vec<Option<Extent>>> {
         let value = self.value(slot)?;
         self.asked.push(slot);
+        // Numbers that are no integers are steps on the way to sizes.
+        self.element(slot)
+            .filter(|element| element.is_float())
+            .is_none()
+            .then_some(())?;
         Some(self.state.integers[value.index()].clone()?.elements)
     }
 

@@ -36,6 +36,10 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
         (element, dims): (ElementType, &[usize]),
         wanted: &[Option<Extent>],
     ) -> Option<String> {
+        // Elements as they are computed pass through integers.
+        if element.is_float() && wanted.contains(&None) {
+            return None;
+        }
         let mut parts = Vec::with_capacity(wanted.len());
         for (place, wanted) in wanted.iter().enumerate() {
             parts.push(match wanted {
@@ -123,6 +127,7 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
                 return Some(self.along_first("Gather", &[&shape, &at]));
             }
             Definition::FloorDiv(a, b) => ("Div", a, b),
+            Definition::Quotient(..) => return None,
             Definition::Min(a, b) => ("Min", a, b),
             Definition::Max(a, b) => ("Max", a, b),
         };

@@ -15,6 +15,7 @@ mod proof;
 mod recovery;
 mod rewrites;
 mod rules;
+mod sizes;
 mod sparsegpt;
 mod storage;
 mod zoo;

@@ -5,10 +5,12 @@
 
 use ndarray::ArrayD;
 
+use super::reals;
 use crate::axes::{Extent, Symbols};
 use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::integers as tensor_integers;
-use crate::onnx::proto::NodeProto;
+use crate::onnx::proto::{NodeProto, TensorProto};
+use crate::onnx::{ElementType, to_f32};
 
 /// Larger tensors are data, not shapes.
 pub(in crate::ops) const MOST_ELEMENTS: usize = 4096;
@@ -56,8 +58,12 @@ impl Integers {
     }
 }
 
-/// The integers of a constant value, if it is small.
-pub(in crate::ops) fn constant(graph: &Graph, id: ValueId) -> Option<Integers> {
+/// The integers of a constant value, if it is small, or the number of one that holds just one.
+pub(in crate::ops) fn constant(
+    graph: &Graph,
+    id: ValueId,
+    symbols: &mut Symbols,
+) -> Option<Integers> {
     let tensor = graph.constant(id)?;
     let dims: Option<Vec<usize>> = tensor
         .dims
@@ -69,6 +75,11 @@ pub(in crate::ops) fn constant(graph: &Graph, id: ValueId) -> Option<Integers> {
     if count > MOST_ELEMENTS {
         return None;
     }
+    if let Some(element) = graph.element(id).filter(|element| element.is_float()) {
+        let number = single(tensor, count)?;
+        let elements = vec![Some(reals::number(symbols, number, element)?)];
+        return Some(Integers { dims, elements });
+    }
     let elements = tensor_integers(tensor).ok()??;
     Some(Integers {
         dims,
@@ -79,11 +90,38 @@ pub(in crate::ops) fn constant(graph: &Graph, id: ValueId) -> Option<Integers> {
     })
 }
 
+/// The only number of a tensor of real numbers.
+fn single(tensor: &TensorProto, count: usize) -> Option<f64> {
+    if count != 1 {
+        return None;
+    }
+    let numbers = to_f32(tensor).ok()?;
+    numbers.first().map(|&number| f64::from(number))
+}
+
+/// What is known of a node's inputs, and of the type of what it makes.
+pub(crate) struct Known {
+    pub(crate) inputs: Vec<Option<Integers>>,
+    pub(crate) shapes: Vec<Option<Vec<Extent>>>,
+    pub(crate) element: Option<ElementType>,
+}
+
+/// The element type of the first output of a node.
+pub(crate) fn element_of(
+    graph: &Graph,
+    node: NodeId,
+    elements: &[Option<ElementType>],
+) -> Option<ElementType> {
+    elements[graph.node(node).output(0)?.index()]
+}
+
 /// What a node's evaluation sees.
 pub(crate) struct Evaluation<'a> {
     pub(in crate::ops) proto: &'a NodeProto,
     pub(in crate::ops) inputs: Vec<Option<Integers>>,
     pub(in crate::ops) shapes: Vec<Option<Vec<Extent>>>,
+    /// Of the first output.
+    pub(in crate::ops) element: Option<ElementType>,
     pub(in crate::ops) symbols: &'a mut Symbols,
 }
 
@@ -91,8 +129,7 @@ pub(crate) struct Evaluation<'a> {
 pub(crate) fn evaluate_node(
     graph: &Graph,
     node: NodeId,
-    inputs: Vec<Option<Integers>>,
-    shapes: Vec<Option<Vec<Extent>>>,
+    known: Known,
     symbols: &mut Symbols,
 ) -> Vec<Integers> {
     let Some(evaluate) = crate::ops::find(graph, node).and_then(|row| row.evaluate) else {
@@ -100,8 +137,9 @@ pub(crate) fn evaluate_node(
     };
     let mut evaluation = Evaluation {
         proto: graph.node_proto(node),
-        inputs,
-        shapes,
+        inputs: known.inputs,
+        shapes: known.shapes,
+        element: known.element,
         symbols,
     };
     let outputs = evaluate(&mut evaluation).unwrap_or_default();
@@ -131,6 +169,24 @@ impl Evaluation<'_> {
         }
     }
 
+    /// True if what is made are real numbers.
+    pub(in crate::ops) fn is_real(&self) -> bool {
+        self.element.is_some_and(ElementType::is_float)
+    }
+
+    /// Element by element of the first input.
+    pub(in crate::ops) fn each(
+        &mut self,
+        compute: impl Fn(&mut Symbols, &Extent) -> Option<Extent>,
+    ) -> Outputs {
+        let x = self.input(0)?.clone();
+        let element = |element: &Option<Extent>| compute(self.symbols, element.as_ref()?);
+        one(Integers {
+            elements: x.elements.iter().map(element).collect(),
+            ..x
+        })
+    }
+
     /// Element by element over two broadcast inputs.
     pub(in crate::ops) fn pairwise(
         &mut self,
@@ -145,6 +201,23 @@ impl Evaluation<'_> {
         let elements = pairs.map(|(a, b)| element(a, b)).collect();
         let dims = a.shape().to_vec();
         one(Integers { dims, elements })
+    }
+
+    /// Element by element over all inputs, broadcast, from the first on.
+    pub(in crate::ops) fn combined(
+        &mut self,
+        combine: fn(&mut Evaluation, &Extent, &Extent) -> Option<Extent>,
+    ) -> Outputs {
+        let mut all = self.input(0)?.array()?;
+        for slot in 1..self.inputs.len() {
+            let next = self.input(slot)?.array()?;
+            let (a, b) = broadcast(&all, &next)?;
+            let pairs = a.iter().zip(&b);
+            let elements = pairs.map(|(a, b)| combine(self, a.as_ref()?, b.as_ref()?));
+            let elements = elements.collect();
+            all = ArrayD::from_shape_vec(a.raw_dim(), elements).ok()?;
+        }
+        one(Integers::of(&all))
     }
 }
 
