@@ -43,6 +43,7 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
         let mut parts = Vec::with_capacity(wanted.len());
         for (place, wanted) in wanted.iter().enumerate() {
             parts.push(match wanted {
+                Some(wanted) if element.is_float() => self.real(wanted, element)?,
                 Some(wanted) => self.number(wanted)?,
                 None => self.computed(value, place),
             });
@@ -54,7 +55,7 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
             let shape = self.constant(&numbers);
             name = self.step("Reshape", &[&name, &shape]);
         }
-        if element != Int64 {
+        if element != Int64 && !element.is_float() {
             name = self.cast(&name, element);
         }
         Some(name)
@@ -87,6 +88,19 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
         let list = self.step("Reshape", &[&name, &flat]);
         let one = self.along_first("Gather", &[&list, &at]);
         self.cast(&one, Int64)
+    }
+
+    /// A list of one real number.
+    fn real(&mut self, wanted: &Extent, element: ElementType) -> Option<String> {
+        let (over, by) = self.rewriter.symbols.fraction(wanted)?;
+        let number = self.number(&over)?;
+        let number = self.cast(&number, element);
+        if by == 1 {
+            return Some(number);
+        }
+        let base = format!("{}.number", self.base);
+        let by = self.rewriter.constant(&base, element, &[1], &[by]);
+        Some(self.step("Div", &[&number, &by]))
     }
 
     /// A list of one number.

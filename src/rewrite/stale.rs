@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::prune::rewritten;
+use super::apply::rewritten;
 use crate::axes::{Extent, Kept, Origin, Reason, Symbols, VarId};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ impl Stale {
         });
         let cut: Vec<String> = cut.collect();
         Error::plan(format!(
-            "it cuts {}, but {}; make a plan that leaves these as they are, with --skip, or with other numbers",
+            "it cuts {}, but {}; make a plan that leaves these as they are, or with other numbers",
             cut.join(" and "),
             analysis.explain(self.reason)
         ))

@@ -230,3 +230,61 @@ fn sizes_that_are_outputs_keep_their_values() {
         follows("outputs", &read(builder, "a", 16), 16);
     }
 }
+
+/// Sizes that data is computed with keep the values that they had, in whatever steps they are computed.
+#[test]
+fn sizes_that_reach_data_keep_their_values() {
+    for opset in OPSETS {
+        let divided = |name: &str, builder: Builder| {
+            let model = read(builder.node("Div", "a by -> s", &[]), "s", 16);
+            follows(&format!("{name}, {opset}"), &model, 16);
+        };
+        let all = || {
+            cast(
+                image(opset, 1).node("Size", "a -> size", &[]),
+                "size",
+                "all",
+                FLOAT,
+            )
+        };
+        divided("all", all().node("Identity", "all -> by", &[]));
+        divided(
+            "a third of all",
+            real(all(), "third", 3.0).node("Div", "all third -> by", &[]),
+        );
+        let wide = || cast(image(opset, 1), "c", "wide", FLOAT);
+        divided("a root", wide().node("Sqrt", "wide -> by", &[]));
+        divided(
+            "a share",
+            real(wide(), "share", 0.3).node("Mul", "wide share -> by", &[]),
+        );
+        let third = real(wide(), "third", 3.0).node("Div", "wide third -> part", &[]);
+        divided("rounded up", third.node("Ceil", "part -> by", &[]));
+        let listed = cast(image(opset, 1), "shape", "sizes", FLOAT);
+        let whole = [("keepdims", 0.into())];
+        divided("a sum", listed.node("ReduceSum", "sizes -> by", &whole));
+    }
+}
+
+/// Two parts of unlike widths, cut where a computed share of all channels ends.
+#[test]
+fn cuts_follow_what_is_left_of_each_part() {
+    for (opset, share) in [(11, 0.25), (13, 0.7), (18, 0.7)] {
+        let part = real(cast(image(opset, 1), "c", "wide", FLOAT), "share", share);
+        let part = part
+            .node("Mul", "wide share -> some", &[])
+            .node("Floor", "some -> few", &[]);
+        let size = (16.0 * share) as usize;
+        let model = cast(part, "few", "cut", INT64)
+            .node("Slice", "a zero cut one -> left", &[])
+            .node("Slice", "a cut c one -> right", &[])
+            .weight("wl", &[5, size, 1, 1])
+            .weight("wr", &[5, 16 - size, 1, 1])
+            .node("Conv", "left wl -> y.l", &[])
+            .node("Conv", "right wr -> y.r", &[])
+            .node("Add", "y.l y.r -> y", &[])
+            .output("y")
+            .model();
+        follows(&format!("{share}"), &model, size);
+    }
+}
