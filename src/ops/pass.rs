@@ -69,7 +69,8 @@ pub(crate) fn type_graph(graph: &Graph, observed: &Observed) -> State {
 fn initial_axes(graph: &Graph, state: &mut State, id: ValueId) -> Option<Vec<Type>> {
     if let Some(tensor) = graph.constant(id) {
         let weights = ElementType::of(tensor.data_type()).is_some_and(|e| !e.is_index())
-            && !tensor.dims.contains(&0);
+            && !tensor.dims.contains(&0)
+            && !shapes::is_part_of_a_list(graph, id);
         let reason = Reason {
             origin: Origin::Value(id.0),
             why: "is an index, a shape, a single number or empty",

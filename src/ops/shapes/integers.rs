@@ -9,8 +9,9 @@ use super::reals;
 use crate::axes::{Extent, Symbols};
 use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::integers as tensor_integers;
-use crate::onnx::proto::{NodeProto, TensorProto};
+use crate::onnx::proto::NodeProto;
 use crate::onnx::{ElementType, to_f32};
+use crate::ops::find;
 
 /// Larger tensors are data, not shapes.
 pub(in crate::ops) const MOST_ELEMENTS: usize = 4096;
@@ -58,7 +59,24 @@ impl Integers {
     }
 }
 
-/// The integers of a constant value, if it is small, or the number of one that holds just one.
+/// Real numbers at most in a constant that is a part of a list of numbers.
+const MOST_REALS: usize = 8;
+
+/// True for a list of real numbers that does nothing but become a part of longer lists.
+pub(in crate::ops) fn is_part_of_a_list(graph: &Graph, id: ValueId) -> bool {
+    let value = graph.value(id);
+    let joined = |&(node, _): &(NodeId, usize)| find(graph, node).is_some_and(|row| row.joins);
+    graph.constant(id).is_some_and(|tensor| {
+        matches!(tensor.dims[..], [count] if count <= MOST_REALS as i64)
+            && !value.is_output
+            && !graph.is_captured(id)
+            && !value.consumers.is_empty()
+            && value.consumers.iter().all(joined)
+    })
+}
+
+/// The integers of a constant value, if it is small, or the real numbers of one that holds just one or is a part
+/// of a list.
 pub(in crate::ops) fn constant(
     graph: &Graph,
     id: ValueId,
@@ -76,8 +94,14 @@ pub(in crate::ops) fn constant(
         return None;
     }
     if let Some(element) = graph.element(id).filter(|element| element.is_float()) {
-        let number = single(tensor, count)?;
-        let elements = vec![Some(reals::number(symbols, number, element)?)];
+        // Numbers of 64 bits would have to be read as such.
+        let readable = element == ElementType::Float;
+        if !readable || (count != 1 && !is_part_of_a_list(graph, id)) {
+            return None;
+        }
+        let numbers = to_f32(tensor).ok()?.into_iter();
+        let elements = numbers.map(|n| reals::number(symbols, n.into(), element));
+        let elements = elements.collect();
         return Some(Integers { dims, elements });
     }
     let elements = tensor_integers(tensor).ok()??;
@@ -88,15 +112,6 @@ pub(in crate::ops) fn constant(
             .map(|n| Some(Extent::Known(n)))
             .collect(),
     })
-}
-
-/// The only number of a tensor of real numbers.
-fn single(tensor: &TensorProto, count: usize) -> Option<f64> {
-    if count != 1 {
-        return None;
-    }
-    let numbers = to_f32(tensor).ok()?;
-    numbers.first().map(|&number| f64::from(number))
 }
 
 /// What is known of a node's inputs, and of the type of what it makes.
@@ -132,7 +147,7 @@ pub(crate) fn evaluate_node(
     known: Known,
     symbols: &mut Symbols,
 ) -> Vec<Integers> {
-    let Some(evaluate) = crate::ops::find(graph, node).and_then(|row| row.evaluate) else {
+    let Some(evaluate) = find(graph, node).and_then(|row| row.evaluate) else {
         return Vec::new();
     };
     let mut evaluation = Evaluation {

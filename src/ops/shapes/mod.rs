@@ -6,5 +6,5 @@ mod integers;
 mod reals;
 pub(super) mod reductions;
 
-pub(super) use integers::constant;
 pub(crate) use integers::{Evaluation, Integers, Known, element_of, evaluate_node};
+pub(super) use integers::{constant, is_part_of_a_list};

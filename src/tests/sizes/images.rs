@@ -288,3 +288,39 @@ fn cuts_follow_what_is_left_of_each_part() {
         follows(&format!("{share}"), &model, size);
     }
 }
+
+/// As interpolation was exported once: the factors are sizes over sizes, behind those of batch and channels.
+#[test]
+fn channels_follow_through_computed_scales() {
+    for opset in [9, 10, 11, 13, 18] {
+        for factor in [2, 3] {
+            let mut builder = image(opset, 1).ints("factor", &[factor]);
+            for side in ["h", "w"] {
+                builder = builder.node("Mul", &format!("{side} factor -> {side}.new"), &[]);
+                builder = cast(
+                    builder,
+                    &format!("{side}.new"),
+                    &format!("{side}.more"),
+                    FLOAT,
+                );
+                builder = cast(builder, side, &format!("{side}.real"), FLOAT).node(
+                    "Div",
+                    &format!("{side}.more {side}.real -> {side}.scale"),
+                    &[],
+                );
+            }
+            builder = builder.tensor(floats("ones", &[2], &[1.0, 1.0]));
+            builder = shape(builder, "ones h.scale w.scale", "scales");
+            let builder = match opset {
+                9 => builder.node("Upsample", "a scales -> s", &[]),
+                10 => builder.node("Resize", "a scales -> s", &[]),
+                _ => builder.tensor(floats("region", &[0], &[])).node(
+                    "Resize",
+                    "a region scales -> s",
+                    &[],
+                ),
+            };
+            follows(&format!("{opset} {factor}"), &read(builder, "s", 16), 16);
+        }
+    }
+}
