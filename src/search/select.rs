@@ -134,7 +134,8 @@ impl Ranking<'_> {
             for (place, dimension) in dimensions.iter().enumerate() {
                 if found.vars.contains(&dimension.var) {
                     self.ranked[place] = None;
-                    self.reasons[place] = Some(Left::forced(format!("cannot be cut so far: {reason}")));
+                    self.reasons[place] =
+                        Some(Left::forced(format!("cannot be cut so far: {reason}")));
                 }
             }
         }

@@ -175,7 +175,7 @@ fn what_would_not_fit_is_left_alone_and_a_budget_is_met_without_it() {
         assert_eq!(names, ["w5"], "{selection:?}");
         assert!(plan.dimensions[0].kept.len() <= 24);
         let left = |decision: &Decision| match decision {
-            Decision::Leave(reason) => reason.contains("would not fit together"),
+            Decision::Leave(left) => left.why.contains("would not fit together"),
             Decision::Prune(_) => false,
         };
         assert!(selection.decisions.iter().any(left), "{selection:?}");

@@ -210,7 +210,7 @@ fn heads_follow_in_newer_operators() {
             .ints("heads", &[4]);
         let bounded = bounded.node("Div", "hidden heads -> part", &[]).node(
             operator,
-            &format!("part bound -> width"),
+            "part bound -> width",
             &[],
         );
         judge(operator, bounded, USUAL);
