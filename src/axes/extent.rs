@@ -50,8 +50,8 @@ impl Monomial {
     }
 }
 
-/// Greatest common divisor of two numbers that are not 0, with the sign of the second.
-fn gcd(a: i64, b: i64) -> i64 {
+/// Greatest common divisor of two numbers of which the second is not 0, with the sign of the second.
+pub(super) fn gcd(a: i64, b: i64) -> i64 {
     let (mut x, mut y) = (a.unsigned_abs(), b.unsigned_abs());
     while y != 0 {
         (x, y) = (y, x % y);

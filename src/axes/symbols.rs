@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::expression;
-use super::extent::{Extent, Monomial, Symbol};
+use super::extent::{Extent, Monomial, Symbol, gcd};
 
 /// How a symbol gets its value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +17,8 @@ pub(crate) enum Definition {
     FloorDiv(Extent, Extent),
     Min(Extent, Extent),
     Max(Extent, Extent),
+    /// Not rounded, and no integer: a step of arithmetic on sizes in floating point, never a size itself.
+    Quotient(Extent, i64),
 }
 
 /// All symbols of one analysis.
@@ -94,6 +96,7 @@ impl Symbols {
                     Definition::FloorDiv(a, b) | Definition::Min(a, b) | Definition::Max(a, b) => {
                         queue.extend([a, b]);
                     }
+                    Definition::Quotient(a, _) => queue.push(a),
                 }
             }
         }
@@ -164,6 +167,38 @@ impl Symbols {
         a.sub(&quotient.mul(b)?)
     }
 
+    /// Division that is not rounded.
+    pub(crate) fn quotient(&mut self, a: &Extent, by: i64) -> Option<Extent> {
+        let (mut a, mut by) = (a.clone(), by);
+        if by < 0 {
+            (a, by) = (a.mul(&Extent::Known(-1))?, by.checked_neg()?);
+        }
+        let common = a.terms().values().fold(by, |common, &c| gcd(c, common));
+        if common > 1 {
+            (a, by) = (a.div_exact(&Extent::Known(common))?, by / common);
+        }
+        match by {
+            0 => None,
+            1 => Some(a),
+            _ => Some(self.intern(Definition::Quotient(a, by))),
+        }
+    }
+
+    /// Numerator and denominator of a number that [`Symbols::quotient`] made, or of an integer.
+    pub(crate) fn fraction(&self, extent: &Extent) -> Option<(Extent, i64)> {
+        let monomials = extent.monomials();
+        if let [(symbols, 1)] = &monomials[..]
+            && let [symbol] = symbols[..]
+            && let Definition::Quotient(a, by) = self.definition(symbol)
+        {
+            return Some((a.clone(), *by));
+        }
+        let mut symbols = monomials.iter().flat_map(|(symbols, _)| symbols);
+        let real =
+            symbols.any(|&symbol| matches!(self.definition(symbol), Definition::Quotient(..)));
+        (!real).then(|| (extent.clone(), 1))
+    }
+
     pub(crate) fn min(&mut self, a: &Extent, b: &Extent) -> Extent {
         match (a, b) {
             (Extent::Known(a), Extent::Known(b)) => Extent::Known(*a.min(b)),
@@ -209,6 +244,10 @@ impl Symbols {
             Definition::FloorDiv(a, b) => {
                 let divisor = self.evaluate(b, assign).filter(|&b| b > 0)?;
                 self.evaluate(a, assign)?.checked_div_euclid(divisor)
+            }
+            Definition::Quotient(a, by) => {
+                let a = self.evaluate(a, assign)?;
+                (a.checked_rem(*by)? == 0).then(|| a / by)
             }
             Definition::Min(a, b) => Some(self.evaluate(a, assign)?.min(self.evaluate(b, assign)?)),
             Definition::Max(a, b) => Some(self.evaluate(a, assign)?.max(self.evaluate(b, assign)?)),

@@ -90,10 +90,13 @@ impl<'a> Independent<'a> {
             .any(|ty| self.analysis.state.types.vars(ty).contains(&self.var()))
     }
 
-    /// True if the value can differ from run to run; sizes do not change channels.
+    /// True if the value can differ from run to run; sizes that are no numbers to compute with do not change
+    /// channels.
     fn is_data(&self, value: ValueId) -> bool {
+        let state = &self.analysis.state;
+        let real = state.elements[value.index()].is_some_and(|element| element.is_float());
         !self.analysis.graph().is_fixed(value, self.fixed)
-            && self.analysis.state.integers[value.index()].is_none()
+            && (real || state.integers[value.index()].is_none())
     }
 
     /// True if the node sums over the dimension in this input.

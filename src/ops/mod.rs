@@ -27,7 +27,7 @@ pub(crate) use families::TABLE;
 pub(crate) use pass::{Observed, ObservedValue, declared_shape, type_graph};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};
 pub(crate) use row::{KernelFamily, Pointwise, Viewing, find};
-pub(crate) use shapes::{Integers, evaluate_node};
+pub(crate) use shapes::{Integers, Known, element_of, evaluate_node};
 pub(crate) use state::State;
 pub(crate) use window::Window;
 

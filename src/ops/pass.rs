@@ -46,7 +46,8 @@ pub(crate) fn type_graph(graph: &Graph, observed: &Observed) -> State {
     for id in graph.value_ids() {
         let axes = initial_axes(graph, &mut state, id);
         state.axes.push(axes);
-        state.integers.push(shapes::constant(graph, id));
+        let numbers = shapes::constant(graph, id, &mut state.symbols);
+        state.integers.push(numbers);
         let seen = || observed.of(graph, id).and_then(|value| value.element);
         state.elements.push(graph.element(id).or_else(seen));
     }
@@ -68,7 +69,8 @@ pub(crate) fn type_graph(graph: &Graph, observed: &Observed) -> State {
 fn initial_axes(graph: &Graph, state: &mut State, id: ValueId) -> Option<Vec<Type>> {
     if let Some(tensor) = graph.constant(id) {
         let weights = ElementType::of(tensor.data_type()).is_some_and(|e| !e.is_index())
-            && !tensor.dims.contains(&0);
+            && !tensor.dims.contains(&0)
+            && !shapes::is_part_of_a_list(graph, id);
         let reason = Reason {
             origin: Origin::Value(id.0),
             why: "is an index, a shape, a single number or empty",
@@ -161,8 +163,8 @@ fn pin_value(state: &mut State, id: ValueId, reason: Reason) {
 
 fn type_node(graph: &Graph, observed: &Observed, state: &mut State, node: NodeId) {
     let row = super::find(graph, node);
-    evaluate_outputs(graph, state, node);
     infer_elements(graph, state, node, row);
+    evaluate_outputs(graph, state, node);
     let mut typing = Typing {
         graph,
         state,
@@ -221,7 +223,13 @@ fn evaluate_outputs(graph: &Graph, state: &mut State, node: NodeId) {
             Some(axes.iter().map(|axis| state.types.extent(axis)).collect())
         })
         .collect();
-    let outputs = shapes::evaluate_node(graph, node, inputs, shapes, &mut state.symbols);
+    let element = shapes::element_of(graph, node, &state.elements);
+    let known = shapes::Known {
+        inputs,
+        shapes,
+        element,
+    };
+    let outputs = shapes::evaluate_node(graph, node, known, &mut state.symbols);
     for (value, integers) in connections.outputs.iter().zip(outputs) {
         if let Some(value) = value {
             state.integers[value.index()] = Some(integers);

@@ -100,6 +100,11 @@ impl Typing<'_> {
     pub(super) fn integers(&mut self, slot: usize) -> Option<Vec<Option<Extent>>> {
         let value = self.value(slot)?;
         self.asked.push(slot);
+        // Numbers that are no integers are steps on the way to sizes.
+        self.element(slot)
+            .filter(|element| element.is_float())
+            .is_none()
+            .then_some(())?;
         Some(self.state.integers[value.index()].clone()?.elements)
     }
 
@@ -149,6 +154,21 @@ impl Typing<'_> {
     /// Real numbers of a constant input.
     pub(super) fn floats(&self, slot: usize) -> Option<Vec<f32>> {
         to_f32(self.graph.constant(self.value(slot)?)?).ok()
+    }
+
+    /// Real numbers of an input, each where it can be computed.
+    pub(super) fn reals(&mut self, slot: usize) -> Option<Vec<Option<f32>>> {
+        if let Some(numbers) = self.floats(slot) {
+            return Some(numbers.into_iter().map(Some).collect());
+        }
+        let value = self.value(slot)?;
+        self.asked.push(slot);
+        let elements = &self.state.integers[value.index()].as_ref()?.elements;
+        let number = |element: &Option<Extent>| {
+            let (over, by) = self.state.symbols.fraction(element.as_ref()?)?;
+            Some((over.known()? as f64 / by as f64) as f32)
+        };
+        Some(elements.iter().map(number).collect())
     }
 
     /// True if the input is an initializer or a Constant node's output.

@@ -15,10 +15,31 @@ fn live_values(graph: &Graph) -> HashSet<String> {
     names.collect()
 }
 
+/// Adds to `live` what nodes read that were dead in `before`: they stay.
+fn keep_read_by_dead(
+    before: &Graph,
+    was: &HashSet<String>,
+    after: &Graph,
+    live: &mut HashSet<String>,
+) {
+    for &node in after.order().iter().rev() {
+        let connections = after.node(node);
+        let mut outputs = connections.outputs.iter().flatten();
+        let stays = outputs.any(|&output| {
+            let name = &after.value(output).name;
+            live.contains(name) || (before.find(name).is_some() && !was.contains(name))
+        });
+        if stays {
+            live.extend(connections.reads().map(|id| after.value(id).name.clone()));
+        }
+    }
+}
+
 /// The model of `after` without the nodes, initializers and value infos that were live in `before` and are dead
 /// now.
 pub(super) fn without_newly_dead(before: &Graph, after: Graph) -> Model {
-    let (was, is) = (live_values(before), live_values(&after));
+    let (was, mut is) = (live_values(before), live_values(&after));
+    keep_read_by_dead(before, &was, &after, &mut is);
     let dead = |name: &str| was.contains(name) && !is.contains(name);
     let fresh = |name: &str| before.find(name).is_none() && !is.contains(name);
     let gone = |name: &str| dead(name) || fresh(name);

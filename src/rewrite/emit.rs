@@ -70,14 +70,11 @@ impl ShapeRewriter<'_> {
         let graph = self.analysis.graph();
         let old_name = graph.value(value).name.clone();
         let base = format!("{old_name}.pruned");
-        let known: Option<Vec<i64>> = wanted
-            .iter()
-            .map(|n| n.as_ref().and_then(Extent::known))
-            .collect();
-        let name = match (known, self.joined_parts(value)) {
-            (Some(numbers), _) => {
-                let (element, dims) = (self.element(value), self.dims(value, wanted.len()));
-                Some(self.constant(&base, element, &dims, &numbers))
+        let element = self.element(value);
+        let name = match (self.bytes(element, &wanted), self.joined_parts(value)) {
+            (Some(bytes), _) => {
+                let dims = self.dims(value, wanted.len());
+                Some(self.patch.constant(&base, element, &dims, bytes))
             }
             (None, Some(parts)) => self.emit_joined(node, &base, value, &parts, &wanted),
             (None, None) => self.emit_changed(node, &base, value, &wanted),
@@ -91,8 +88,25 @@ impl ShapeRewriter<'_> {
     }
 
     fn element(&self, value: ValueId) -> ElementType {
-        let element = self.analysis.state.elements[value.index()].filter(|e| e.is_index());
+        let element = self.analysis.state.elements[value.index()];
+        let element = element.filter(|element| element.is_index() || element.is_float());
         element.unwrap_or(ElementType::Int64)
+    }
+
+    /// The bytes of numbers that are all known.
+    fn bytes(&self, element: ElementType, wanted: &[Option<Extent>]) -> Option<Vec<u8>> {
+        if !element.is_float() {
+            let known = wanted.iter().map(|n| n.as_ref()?.known());
+            return Some(integer_bytes(
+                element,
+                &known.collect::<Option<Vec<i64>>>()?,
+            ));
+        }
+        let known = wanted.iter().map(|n| {
+            let (over, by) = self.symbols.fraction(n.as_ref()?)?;
+            Some(over.known()? as f64 / by as f64)
+        });
+        real_bytes(element, &known.collect::<Option<Vec<f64>>>()?)
     }
 
     fn dims(&self, value: ValueId, count: usize) -> Vec<usize> {
@@ -205,7 +219,7 @@ impl ShapeRewriter<'_> {
         name
     }
 
-    /// A new initializer of integers of some type; returns its name.
+    /// A new initializer of whole numbers of some type; returns its name.
     pub(super) fn constant(
         &mut self,
         base: &str,
@@ -213,14 +227,28 @@ impl ShapeRewriter<'_> {
         dims: &[usize],
         numbers: &[i64],
     ) -> String {
-        let bytes: Vec<u8> = match element {
-            ElementType::Int32 => numbers
-                .iter()
-                .flat_map(|&n| (n as i32).to_le_bytes())
-                .collect(),
-            ElementType::Bool => numbers.iter().map(|&n| n as u8).collect(),
-            _ => numbers.iter().flat_map(|n| n.to_le_bytes()).collect(),
-        };
+        let real = || numbers.iter().map(|&n| n as f64).collect::<Vec<f64>>();
+        let bytes = real_bytes(element, &real()).unwrap_or_else(|| integer_bytes(element, numbers));
         self.patch.constant(base, element, dims, bytes)
+    }
+}
+
+fn integer_bytes(element: ElementType, numbers: &[i64]) -> Vec<u8> {
+    let numbers = numbers.iter();
+    match element {
+        ElementType::Int32 => numbers.flat_map(|&n| (n as i32).to_le_bytes()).collect(),
+        ElementType::Uint32 => numbers.flat_map(|&n| (n as u32).to_le_bytes()).collect(),
+        ElementType::Bool => numbers.map(|&n| n as u8).collect(),
+        _ => numbers.flat_map(|n| n.to_le_bytes()).collect(),
+    }
+}
+
+/// None for types in which nothing is computed with sizes.
+fn real_bytes(element: ElementType, numbers: &[f64]) -> Option<Vec<u8>> {
+    let numbers = numbers.iter();
+    match element {
+        ElementType::Float => Some(numbers.flat_map(|&n| (n as f32).to_le_bytes()).collect()),
+        ElementType::Double => Some(numbers.flat_map(|n| n.to_le_bytes()).collect()),
+        _ => None,
     }
 }

@@ -4,6 +4,7 @@
 //! positions, refreshes every number that a rule declared as the mirror of a size, freezes sizes that reach
 //! arithmetic on data, and drops what became dead. The result is verified as a graph before it is returned.
 
+mod apply;
 mod bias;
 mod cleanup;
 mod emit;
@@ -20,10 +21,10 @@ mod twin;
 pub(crate) use bias::{add_to_rows, rows_with_constants};
 pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;
-pub(crate) use prune::prune_to;
+pub(crate) use prune::{check, prune_to};
 pub(crate) use side::{Side, side_by_side};
 pub(crate) use slice::kept_elements;
 pub(crate) use sparse::{Stored, store_sparse};
-pub(crate) use stale::hold_stale;
+pub(crate) use stale::{hold_stale, stale};
 pub(crate) use twin::instrument;
 pub use twin::{Masks, twin};

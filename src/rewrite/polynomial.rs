@@ -36,9 +36,14 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
         (element, dims): (ElementType, &[usize]),
         wanted: &[Option<Extent>],
     ) -> Option<String> {
+        // Elements as they are computed pass through integers.
+        if element.is_float() && wanted.contains(&None) {
+            return None;
+        }
         let mut parts = Vec::with_capacity(wanted.len());
         for (place, wanted) in wanted.iter().enumerate() {
             parts.push(match wanted {
+                Some(wanted) if element.is_float() => self.real(wanted, element)?,
                 Some(wanted) => self.number(wanted)?,
                 None => self.computed(value, place),
             });
@@ -50,7 +55,7 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
             let shape = self.constant(&numbers);
             name = self.step("Reshape", &[&name, &shape]);
         }
-        if element != Int64 {
+        if element != Int64 && !element.is_float() {
             name = self.cast(&name, element);
         }
         Some(name)
@@ -83,6 +88,19 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
         let list = self.step("Reshape", &[&name, &flat]);
         let one = self.along_first("Gather", &[&list, &at]);
         self.cast(&one, Int64)
+    }
+
+    /// A list of one real number.
+    fn real(&mut self, wanted: &Extent, element: ElementType) -> Option<String> {
+        let (over, by) = self.rewriter.symbols.fraction(wanted)?;
+        let number = self.number(&over)?;
+        let number = self.cast(&number, element);
+        if by == 1 {
+            return Some(number);
+        }
+        let base = format!("{}.number", self.base);
+        let by = self.rewriter.constant(&base, element, &[1], &[by]);
+        Some(self.step("Div", &[&number, &by]))
     }
 
     /// A list of one number.
@@ -123,6 +141,7 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
                 return Some(self.along_first("Gather", &[&shape, &at]));
             }
             Definition::FloorDiv(a, b) => ("Div", a, b),
+            Definition::Quotient(..) => return None,
             Definition::Min(a, b) => ("Min", a, b),
             Definition::Max(a, b) => ("Max", a, b),
         };

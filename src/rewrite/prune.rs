@@ -1,124 +1,38 @@
 //! The structural rewrite.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use super::cleanup::without_newly_dead;
-use super::shapes::ShapeRewriter;
-use super::slice::{TensorSlice, kept_size};
+use super::stale::attempt;
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, NodeId, Producer, ValueId};
-use crate::onnx::proto::{
-    GraphProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
-};
-use crate::onnx::{LazyBytes, Model, cleared};
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::onnx::Model;
 use crate::plan::Plan;
 
 /// The model that `plan` leaves of the analysed one. An empty plan returns it unchanged.
 ///
 /// # Errors
-/// The plan does not fit the model, or the result is no valid graph.
+/// The plan does not fit the model, leaves sizes that do not fit together, or the result is no valid graph.
 pub fn prune(analysis: &Analysis, plan: &Plan) -> Result<Model> {
     prune_to(analysis, &plan.kept(analysis)?)
+}
+
+/// Refuses a plan that leaves sizes which do not fit together.
+///
+/// # Errors
+/// They do not, or the plan is of another model.
+pub(crate) fn check(analysis: &Analysis, plan: &Plan) -> Result<()> {
+    let kept = plan.kept(analysis)?;
+    let attempted = attempt(analysis, &kept)?;
+    attempted.map_or_else(|stale| Err(stale.refusal(analysis, &kept)), |_| Ok(()))
 }
 
 /// As [`prune`], for kept positions.
 ///
 /// # Errors
-/// The result is no valid graph.
+/// What is left does not fit together, or is no valid graph.
 pub(crate) fn prune_to(analysis: &Analysis, kept: &Kept) -> Result<Model> {
-    let source = analysis.graph();
-    let (rewritten, faults) = rewritten(analysis, kept)?;
-    if let Some(&node) = faults.first() {
-        return Err(Error::plan(format!(
-            "{} reads a size that cannot be written anew; leave out the dimensions that it depends on with `skip`",
-            source.describe(node)
-        )));
-    }
-    let checked = Graph::verified(rewritten, "the pruned model")?;
-    let clean = without_newly_dead(source, checked);
+    let graph = attempt(analysis, kept)?.map_err(|stale| stale.refusal(analysis, kept))?;
+    let clean = without_newly_dead(analysis.graph(), graph);
     Ok(Graph::verified(clean, "the cleaned model")?.into_model())
-}
-
-/// The model sliced and with its numbers up to date, unchecked, and the nodes that read a number that cannot be.
-pub(super) fn rewritten(analysis: &Analysis, kept: &Kept) -> Result<(Model, Vec<NodeId>)> {
-    let source = analysis.graph();
-    let mut proto = source.model().proto.clone();
-    let mut lazy = source.model().lazy.clone();
-    let graph = proto.graph.get_or_insert_default();
-    slice_constants(analysis, kept, graph, &mut lazy)?;
-    let faults = ShapeRewriter::new(analysis, kept).rewrite(graph);
-    update_declarations(analysis, kept, graph);
-    Ok((source.model().with(proto, lazy), faults))
-}
-
-fn slice_constants(
-    analysis: &Analysis,
-    kept: &Kept,
-    graph: &mut GraphProto,
-    lazy: &mut BTreeMap<String, LazyBytes>,
-) -> Result<()> {
-    let touched: Vec<ValueId> = analysis
-        .weights()
-        .map(|(value, _)| value)
-        .filter(|&value| analysis.is_pruned(value, kept))
-        .collect();
-    for value in touched {
-        let axes = analysis.state.axes(value).unwrap_or_default();
-        let Some(tensor) = analysis.graph().constant_mut(graph, value) else {
-            continue;
-        };
-        let slice = TensorSlice::new(tensor, axes, &analysis.state.types, kept)?;
-        replace_dims(tensor, &slice);
-        // What stands in a node is not looked for when the model is written.
-        if !matches!(
-            analysis.graph().value(value).producer,
-            Producer::Initializer(_)
-        ) {
-            tensor.raw_data = Some(slice.run().into());
-            continue;
-        }
-        let length = slice.length();
-        let make = Arc::new(move || slice.run().into());
-        lazy.insert(tensor.name().to_owned(), LazyBytes { length, make });
-    }
-    Ok(())
-}
-
-/// New dims, and none of the old data in whatever field it stood.
-fn replace_dims(tensor: &mut TensorProto, slice: &TensorSlice) {
-    *tensor = TensorProto {
-        dims: slice.dims().into_iter().map(|dim| dim as i64).collect(),
-        ..cleared(tensor)
-    };
-}
-
-/// Declared shapes of values that lost positions are updated, not dropped.
-fn update_declarations(analysis: &Analysis, kept: &Kept, graph: &mut GraphProto) {
-    let lists = [&mut graph.value_info, &mut graph.input];
-    for info in lists.into_iter().flatten() {
-        let value = analysis.graph().find(info.name());
-        let axes = value.and_then(|value| analysis.state.axes(value));
-        let (Some(axes), Some(tensor)) = (axes, declared_mut(info)) else {
-            continue;
-        };
-        let dims = tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim);
-        for (dim, ty) in dims.zip(axes) {
-            if !analysis.state.types.is_pruned(ty, kept) {
-                continue;
-            }
-            if let Some(size) = kept_size(&analysis.state.types, ty, kept) {
-                dim.value = Some(dimension::Value::DimValue(size));
-            }
-        }
-    }
-}
-
-fn declared_mut(info: &mut ValueInfoProto) -> Option<&mut type_proto::Tensor> {
-    match info.r#type.as_mut()?.value.as_mut()? {
-        type_proto::Value::TensorType(tensor) => Some(tensor),
-        _ => None,
-    }
 }

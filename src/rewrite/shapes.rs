@@ -13,7 +13,7 @@ use crate::dimensions::Analysis;
 use crate::graph::{Attributes, Node, NodeId, Patch, Producer, ValueId};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{GraphProto, NodeProto};
-use crate::ops::{Integers, Mirror, NumberPlace, evaluate_node, find};
+use crate::ops::{Integers, Known, Mirror, NumberPlace, element_of, evaluate_node, find};
 
 pub(super) struct ShapeRewriter<'a> {
     pub(super) analysis: &'a Analysis,
@@ -116,7 +116,12 @@ impl<'a> ShapeRewriter<'a> {
             .iter()
             .map(|value| self.shape((*value)?))
             .collect();
-        let outputs = evaluate_node(graph, node, reader.inputs, shapes, &mut self.symbols);
+        let known = Known {
+            inputs: reader.inputs,
+            shapes,
+            element: element_of(graph, node, &analysis.state.elements),
+        };
+        let outputs = evaluate_node(graph, node, known, &mut self.symbols);
         for value in connections.outputs.iter().flatten() {
             self.predicted[value.index()] = None;
         }

@@ -1,11 +1,13 @@
 //! What of a choice cannot be made right: the model that it would leave is typed, and its sizes are compared
 //! with those that the choice asks for.
 
-use super::prune::rewritten;
+use std::collections::HashSet;
+
+use super::apply::rewritten;
 use crate::axes::{Extent, Kept, Origin, Reason, Symbols, VarId};
 use crate::dimensions::Analysis;
-use crate::error::Result;
-use crate::graph::{Graph, NodeId, ValueId};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId, Producer, ValueId};
 use crate::ops::{State, type_graph};
 
 /// Variables that must keep their positions, and why.
@@ -13,6 +15,26 @@ use crate::ops::{State, type_graph};
 pub(crate) struct Stale {
     pub(crate) vars: Vec<VarId>,
     pub(crate) reason: Reason,
+}
+
+impl Stale {
+    /// Why a plan with this in it is refused.
+    pub(super) fn refusal(&self, analysis: &Analysis, kept: &Kept) -> Error {
+        let cut = analysis.dimensions().iter().filter_map(|dimension| {
+            let positions = analysis.positions(kept, dimension)?;
+            let named = self.vars.contains(&dimension.var);
+            named.then(|| {
+                let (name, size) = (&dimension.name, dimension.size);
+                format!("'{name}' to {} of {size} channels", positions.len())
+            })
+        });
+        let cut: Vec<String> = cut.collect();
+        Error::plan(format!(
+            "it cuts {}, but {}; make a plan that leaves these as they are, or with other numbers",
+            cut.join(" and "),
+            analysis.explain(self.reason)
+        ))
+    }
 }
 
 const UNWRITTEN: &str = "reads a number that depends on its size and cannot be written anew";
@@ -25,10 +47,7 @@ const REFUSED: &str = "would not fit together with the sizes that are left";
 pub(crate) fn stale(analysis: &Analysis, kept: &Kept) -> Result<Vec<Stale>> {
     let mut left = kept.clone();
     let mut out: Vec<Stale> = Vec::new();
-    while !left.is_empty() {
-        let Some(found) = first(analysis, &left)? else {
-            break;
-        };
+    while let Err(found) = attempt(analysis, &left)? {
         found.vars.iter().for_each(|&var| left.remove(var));
         out.push(found);
     }
@@ -55,24 +74,56 @@ pub(crate) fn hold_stale(analysis: &mut Analysis) -> Result<()> {
     Ok(())
 }
 
-/// The first node in graph order that would go wrong.
-fn first(analysis: &Analysis, kept: &Kept) -> Result<Option<Stale>> {
+/// The graph that a choice leaves; as an error the first node in graph order that would go wrong, where one would.
+///
+/// # Errors
+/// A weight that cannot be sliced, or a graph that breaks the rules of all graphs.
+pub(super) fn attempt(analysis: &Analysis, kept: &Kept) -> Result<Result<Graph, Stale>> {
     let (model, faults) = rewritten(analysis, kept)?;
     if let Some(&node) = faults.first() {
-        return Ok(Some(blamed(analysis, kept, node, UNWRITTEN)));
+        return Ok(Err(blamed(analysis, kept, node, UNWRITTEN)));
     }
     let after = Graph::verified(model, "the pruned model")?;
+    if kept.is_empty() {
+        return Ok(Ok(after));
+    }
     let state = type_graph(&after, analysis.observed());
     let pruned = Pruned { after, state };
     let order = analysis.graph().order().iter();
     let wrong = order
         .copied()
         .find(|&node| pruned.is_wrong(analysis, kept, node));
-    Ok(wrong.map(|node| blamed(analysis, kept, node, REFUSED)))
+    Ok(match wrong {
+        Some(node) => Err(blamed(analysis, kept, node, REFUSED)),
+        None => Ok(pruned.after),
+    })
 }
 
-/// The variables that lose positions where a node works; all that do, where none does there.
+/// The variables that lose positions where a node works, or else where the numbers come from that it reads; all
+/// that do, where none does there either.
 fn blamed(analysis: &Analysis, kept: &Kept, node: NodeId, why: &'static str) -> Stale {
+    let (mut nodes, mut seen) = (vec![node], HashSet::from([node]));
+    let mut vars = Vec::new();
+    while vars.is_empty() && !nodes.is_empty() {
+        vars = nodes
+            .iter()
+            .flat_map(|&node| cut_at(analysis, kept, node))
+            .collect();
+        let sources = nodes.iter().flat_map(|&node| sources(analysis, node));
+        nodes = sources.filter(|&node| seen.insert(node)).collect();
+    }
+    if vars.is_empty() {
+        vars = kept.vars().collect();
+    }
+    vars.sort_unstable();
+    vars.dedup();
+    let origin = Origin::Node(node.0);
+    let reason = Reason { origin, why };
+    Stale { vars, reason }
+}
+
+/// The variables that lose positions in what a node reads, makes or has to say in numbers.
+fn cut_at(analysis: &Analysis, kept: &Kept, node: NodeId) -> Vec<VarId> {
     let types = &analysis.state.types;
     let connections = analysis.graph().node(node);
     let values = connections
@@ -81,16 +132,25 @@ fn blamed(analysis: &Analysis, kept: &Kept, node: NodeId, why: &'static str) -> 
     let axes = values.flat_map(|value| analysis.state.axes(value).unwrap_or_default());
     let mirrors = analysis.state.mirrors_of(node);
     let sizes = mirrors.flat_map(|mirror| mirror.sizes.iter().flatten());
-    let mut vars: Vec<VarId> = axes.chain(sizes).flat_map(|ty| types.vars(ty)).collect();
-    vars.retain(|&var| types.positions(kept, var).is_some());
-    vars.sort_unstable();
-    vars.dedup();
-    if vars.is_empty() {
-        vars = kept.vars().collect();
-    }
-    let origin = Origin::Node(node.0);
-    let reason = Reason { origin, why };
-    Stale { vars, reason }
+    let vars = axes.chain(sizes).flat_map(|ty| types.vars(ty));
+    vars.filter(|&var| types.positions(kept, var).is_some())
+        .collect()
+}
+
+/// The nodes that make the numbers that a node reads.
+fn sources(analysis: &Analysis, node: NodeId) -> Vec<NodeId> {
+    let graph = analysis.graph();
+    let is_number = |&value: &ValueId| {
+        let element = analysis.state.elements[value.index()];
+        let known = analysis.state.integers[value.index()].is_some();
+        known || element.is_some_and(|element| element.is_index())
+    };
+    let reads = graph.node(node).reads().filter(is_number);
+    let producers = reads.filter_map(|value| match graph.value(value).producer {
+        Producer::Node(node, _) => Some(node),
+        _ => None,
+    });
+    producers.collect()
 }
 
 /// A pruned model, typed.
@@ -114,14 +174,14 @@ impl Pruned {
 
     /// True if the rule of the node does not apply any more.
     fn is_refused(&self, analysis: &Analysis, node: NodeId, made: ValueId) -> bool {
-        let crate::graph::Producer::Node(now, _) = self.after.value(made).producer else {
+        let Producer::Node(now, _) = self.after.value(made).producer else {
             return false;
         };
         let before = analysis.state.unruled_of(node);
         before.is_none() && self.state.unruled_of(now).is_some()
     }
 
-    /// True if some size is not the one that the choice asks for.
+    /// True if some size is not the one that the choice asks for, or cannot be told any more.
     fn differs(&self, analysis: &Analysis, kept: &Kept, old: ValueId, new: ValueId) -> bool {
         let state = &analysis.state;
         let (Some(old), Some(new)) = (state.axes(old), self.state.axes(new)) else {
@@ -134,9 +194,7 @@ impl Pruned {
             (0..2).any(|run| {
                 let [wanted, made] =
                     sizes.map(|(symbols, extent)| number(symbols, extent, &state.symbols, run));
-                wanted
-                    .zip(made)
-                    .is_some_and(|(wanted, made)| wanted != made)
+                wanted.is_some() && wanted != made
             })
         };
         old.len() != new.len() || old.iter().zip(new).any(differ)

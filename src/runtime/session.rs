@@ -87,6 +87,15 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// True if both can be of the same value: onnxruntime infers sizes of one model that it does not of another.
+    pub(crate) fn agrees_with(&self, other: &Signature) -> bool {
+        let mut sizes = self.shape.iter().zip(&other.shape);
+        self.name == other.name
+            && self.element == other.element
+            && self.shape.len() == other.shape.len()
+            && sizes.all(|(&a, &b)| a == b || a < 0 || b < 0)
+    }
+
     fn of(outlet: &Outlet) -> Signature {
         let (element, shape) = match outlet.dtype() {
             ValueType::Tensor { ty, shape, .. } => (element_of(*ty), shape.to_vec()),

@@ -9,7 +9,7 @@ use super::allocate::Curve;
 use super::outputs::{LEAST_SAMPLES, Outputs};
 use super::select::Ranking;
 use crate::dimensions::DimensionId;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::metrics::divergence;
 use crate::recover::fold_dimension;
@@ -58,7 +58,12 @@ pub(crate) fn curves(
             let mut positions = runs.analysis.everything();
             positions.insert(dimension.var, Arc::from(kept));
             let edited = folded.applied(runs.analysis)?;
-            let pruned = prune_to(&edited, &edited.carried(runs.analysis, &positions))?;
+            done += 1;
+            let pruned = match prune_to(&edited, &edited.carried(runs.analysis, &positions)) {
+                // A size at which the model would not fit together is none to choose.
+                Err(Error::Plan { .. }) => continue,
+                pruned => pruned?,
+            };
             let (mut sum, mut rows) = (0.0, 0);
             runs.run(&pruned, samples, &mut |number, samples, outputs| {
                 if let Some(dense) = dense.get(number) {
@@ -67,7 +72,6 @@ pub(crate) fn curves(
                 }
             })?;
             curve.push((size, sum / rows.max(1) as f64));
-            done += 1;
             events.progress("search", done, total);
         }
         out.push(curve);

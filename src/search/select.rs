@@ -1,5 +1,7 @@
 //! Selection: which dimensions are pruned, by how much, and why the others are not.
 
+use std::sync::Arc;
+
 use super::allocate::{Curve, allocated};
 use super::counts::counts;
 use super::ranked::Ranked;
@@ -8,6 +10,7 @@ use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::{Error, Result};
 use crate::patterns::Patterns;
 use crate::plan::{Decision, Left, RoundTo, Scope, Selection, Settings};
+use crate::rewrite::stale;
 
 /// Chooses the channels that stay: of every eligible dimension those with the highest scores, as many as the
 /// scope, the ratio or the budget leave it, never fewer than asked.
@@ -78,12 +81,23 @@ impl<'a> Ranking<'a> {
         levels.filter_map(level).collect()
     }
 
-    /// A decision for every dimension. `curves` says by dimension what sizes cost at the outputs, as the
-    /// allocated scope needs it.
+    /// A decision for every dimension; what cannot be made right in the model is left alone. `curves` says by
+    /// dimension what sizes cost at the outputs, as the allocated scope needs it.
     ///
     /// # Errors
-    /// A budget that cannot be met, or a scope that needs curves and has none.
+    /// A budget that cannot be met, a scope that needs curves and has none, or a weight that cannot be sliced.
     pub(crate) fn select(mut self, curves: &[Curve]) -> Result<Selection> {
+        loop {
+            let selection = self.decided(curves)?;
+            if !self.leave_stale(&selection)? {
+                return Ok(selection);
+            }
+        }
+    }
+}
+
+impl Ranking<'_> {
+    fn decided(&mut self, curves: &[Curve]) -> Result<Selection> {
         // A budget that good widths do not reach is met by less good ones.
         let kept = loop {
             match self.counts(curves) {
@@ -96,9 +110,9 @@ impl<'a> Ranking<'a> {
                 found => break found?,
             }
         };
-        let decisions = self.reasons.into_iter().zip(self.ranked).zip(kept);
+        let decisions = self.reasons.iter().zip(&self.ranked).zip(kept);
         let decisions = decisions.map(|((reason, ranked), kept)| match (reason, ranked) {
-            (Some(reason), _) => Decision::Leave(reason),
+            (Some(reason), _) => Decision::Leave(reason.clone()),
             (None, Some(ranked)) => ranked.decide(kept, self.settings),
             (None, None) => Decision::Leave(Left::forced("it was not ranked")),
         });
@@ -106,9 +120,28 @@ impl<'a> Ranking<'a> {
             decisions: decisions.collect(),
         })
     }
-}
 
-impl Ranking<'_> {
+    /// Leaves alone what of a selection cannot be made right in the model; false where all can.
+    fn leave_stale(&mut self, selection: &Selection) -> Result<bool> {
+        let dimensions = self.analysis.dimensions();
+        let mut kept = self.analysis.everything();
+        for (id, positions) in selection.pruned() {
+            kept.insert(dimensions[id.0].var, Arc::from(positions));
+        }
+        let mut changed = false;
+        for found in stale(self.analysis, &kept)? {
+            let reason = self.analysis.explain(found.reason);
+            for (place, dimension) in dimensions.iter().enumerate() {
+                if found.vars.contains(&dimension.var) {
+                    changed |= self.ranked[place].take().is_some();
+                    self.reasons[place] =
+                        Some(Left::forced(format!("cannot be cut so far: {reason}")));
+                }
+            }
+        }
+        Ok(changed)
+    }
+
     /// Channels per block that stay of every dimension.
     fn counts(&self, curves: &[Curve]) -> Result<Vec<usize>> {
         // Where nothing may be pruned there is nothing to measure either.

@@ -76,7 +76,7 @@ impl From<&'static str> for Size {
 
 #[derive(Clone)]
 pub(in crate::tests) struct Builder {
-    opset: i64,
+    pub(in crate::tests) opset: i64,
     graph: GraphProto,
 }
 

@@ -16,6 +16,7 @@ mod proof;
 mod recovery;
 mod rewrites;
 mod rules;
+mod sizes;
 mod sparsegpt;
 mod storage;
 mod zoo;

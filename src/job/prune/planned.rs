@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::plan::{Decision, Left, Plan, Selection};
 use crate::report::PlannedRow;
+use crate::rewrite;
 
 /// The plan that the options ask for, with what happens to every dimension.
 ///
@@ -23,6 +24,7 @@ pub(super) fn planned(
     if let Some(input) = &options.plan {
         let plan = input.load()?;
         let kept = plan.kept(analysis)?;
+        rewrite::check(analysis, &plan)?;
         return Ok((plan, replayed_rows(analysis, &kept)));
     }
     let settings = options.resolved();

@@ -43,13 +43,13 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Erf", unary),
     row("Abs", unary),
     row("Sign", unary),
-    row("Sqrt", unary),
+    row("Sqrt", unary).evaluated(ev::root),
     row("Reciprocal", unary),
     row("Exp", unary),
     row("Log", unary),
-    row("Floor", unary),
-    row("Ceil", unary),
-    row("Round", unary),
+    row("Floor", unary).evaluated(ev::floor),
+    row("Ceil", unary).evaluated(ev::ceil),
+    row("Round", unary).evaluated(ev::round),
     row("Sin", unary),
     row("Cos", unary),
     row("Tan", unary),
@@ -72,7 +72,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Sub", additive)
         .evaluated(ev::sub)
         .pointwise(Pointwise::Difference),
-    row("Sum", additive),
+    row("Sum", additive).evaluated(ev::add),
     row("Mean", additive),
     row("Mul", scaling)
         .evaluated(ev::mul)

@@ -1,6 +1,6 @@
 //! Selection by index: the axis that is selected from keeps its positions, all others pass.
 
-use crate::ops::shapes::arithmetic as ev;
+use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, axis_of};
 use crate::ops::{Row, row};
 

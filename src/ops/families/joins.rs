@@ -1,7 +1,7 @@
 //! Axes put together and taken apart: Concat, Split, Slice, Pad.
 
 use crate::axes::{Extent, Type};
-use crate::ops::shapes::arithmetic as ev;
+use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Carried, Row, row};
 

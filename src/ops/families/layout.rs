@@ -1,7 +1,7 @@
 //! The same elements in another arrangement: reshapes, transposes, space and depth.
 
 use crate::axes::{Extent, Type};
-use crate::ops::shapes::arithmetic as ev;
+use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, Viewing, row};
 

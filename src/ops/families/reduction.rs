@@ -3,16 +3,16 @@
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
 use crate::ops::row::INT64;
-use crate::ops::shapes::arithmetic as ev;
+use crate::ops::shapes::reductions;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("ReduceMean", reduce),
-    row("ReduceSum", reduce),
-    row("ReduceMax", reduce),
-    row("ReduceMin", reduce),
-    row("ReduceProd", reduce).evaluated(ev::reduce_product),
+    row("ReduceSum", reduce).evaluated(reductions::reduce_sum),
+    row("ReduceMax", reduce).evaluated(reductions::reduce_max),
+    row("ReduceMin", reduce).evaluated(reductions::reduce_min),
+    row("ReduceProd", reduce).evaluated(reductions::reduce_product),
     row("ReduceL1", reduce),
     row("ReduceL2", reduce),
     row("ReduceSumSquare", reduce),

@@ -22,7 +22,7 @@ fn resize(op: &mut Typing, scales_slot: usize) -> Ruling {
             .collect::<Ruling<_>>()?,
         None => (0..x.len()).collect(),
     };
-    let scales = op.floats(scales_slot).filter(|scales| !scales.is_empty());
+    let scales = op.reals(scales_slot).filter(|scales| !scales.is_empty());
     if let Some(scales) = scales {
         return scaled(op, &x, &axes, &scales);
     }
@@ -53,22 +53,27 @@ fn resize(op: &mut Typing, scales_slot: usize) -> Ruling {
 fn upsample(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     let attribute = op.proto().attribute.iter().find(|a| a.name() == "scales");
-    let scales = attribute.map(|a| a.floats.clone()).or_else(|| op.floats(1));
+    let held = attribute.map(|a| a.floats.iter().copied().map(Some).collect());
+    let scales = held.or_else(|| op.reals(1));
     let scales = scales.ok_or(Unsupported("its scales are computed at run time"))?;
     let axes: Vec<usize> = (0..x.len()).collect();
     scaled(op, &x, &axes, &scales)
 }
 
-fn scaled(op: &mut Typing, x: &[Type], axes: &[usize], scales: &[f32]) -> Ruling {
+fn scaled(op: &mut Typing, x: &[Type], axes: &[usize], scales: &[Option<f32>]) -> Ruling {
     if axes.len() != scales.len() {
         return Err(Unsupported("it has another number of scales than axes"));
     }
     let mut out = x.to_vec();
     for (&axis, &scale) in axes.iter().zip(scales) {
-        if scale == 1.0 {
+        if scale == Some(1.0) {
             continue;
         }
         op.pin(&x[axis], RESIZED);
+        let Some(scale) = scale else {
+            out[axis] = op.unknown(0, axis, RESIZED);
+            continue;
+        };
         let size = op.extent(&x[axis]);
         let exact = match (&size, scale.fract() == 0.0) {
             (Extent::Known(size), _) => Some(Extent::Known(

@@ -3,7 +3,7 @@
 use crate::axes::Extent;
 use crate::onnx::ElementType;
 use crate::ops::row::INT64;
-use crate::ops::shapes::arithmetic as ev;
+use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Elements, Row, row};
 

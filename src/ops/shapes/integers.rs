@@ -5,10 +5,13 @@
 
 use ndarray::ArrayD;
 
+use super::reals;
 use crate::axes::{Extent, Symbols};
 use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::integers as tensor_integers;
 use crate::onnx::proto::NodeProto;
+use crate::onnx::{ElementType, to_f32};
+use crate::ops::find;
 
 /// Larger tensors are data, not shapes.
 pub(in crate::ops) const MOST_ELEMENTS: usize = 4096;
@@ -56,8 +59,29 @@ impl Integers {
     }
 }
 
-/// The integers of a constant value, if it is small.
-pub(in crate::ops) fn constant(graph: &Graph, id: ValueId) -> Option<Integers> {
+/// Real numbers at most in a constant that is a part of a list of numbers.
+const MOST_REALS: usize = 8;
+
+/// True for a list of real numbers that does nothing but become a part of longer lists.
+pub(in crate::ops) fn is_part_of_a_list(graph: &Graph, id: ValueId) -> bool {
+    let value = graph.value(id);
+    let joined = |&(node, _): &(NodeId, usize)| find(graph, node).is_some_and(|row| row.joins);
+    graph.constant(id).is_some_and(|tensor| {
+        matches!(tensor.dims[..], [count] if count <= MOST_REALS as i64)
+            && !value.is_output
+            && !graph.is_captured(id)
+            && !value.consumers.is_empty()
+            && value.consumers.iter().all(joined)
+    })
+}
+
+/// The integers of a constant value, if it is small, or the real numbers of one that holds just one or is a part
+/// of a list.
+pub(in crate::ops) fn constant(
+    graph: &Graph,
+    id: ValueId,
+    symbols: &mut Symbols,
+) -> Option<Integers> {
     let tensor = graph.constant(id)?;
     let dims: Option<Vec<usize>> = tensor
         .dims
@@ -69,6 +93,17 @@ pub(in crate::ops) fn constant(graph: &Graph, id: ValueId) -> Option<Integers> {
     if count > MOST_ELEMENTS {
         return None;
     }
+    if let Some(element) = graph.element(id).filter(|element| element.is_float()) {
+        // Numbers of 64 bits would have to be read as such.
+        let readable = element == ElementType::Float;
+        if !readable || (count != 1 && !is_part_of_a_list(graph, id)) {
+            return None;
+        }
+        let numbers = to_f32(tensor).ok()?.into_iter();
+        let elements = numbers.map(|n| reals::number(symbols, n.into(), element));
+        let elements = elements.collect();
+        return Some(Integers { dims, elements });
+    }
     let elements = tensor_integers(tensor).ok()??;
     Some(Integers {
         dims,
@@ -79,11 +114,29 @@ pub(in crate::ops) fn constant(graph: &Graph, id: ValueId) -> Option<Integers> {
     })
 }
 
+/// What is known of a node's inputs, and of the type of what it makes.
+pub(crate) struct Known {
+    pub(crate) inputs: Vec<Option<Integers>>,
+    pub(crate) shapes: Vec<Option<Vec<Extent>>>,
+    pub(crate) element: Option<ElementType>,
+}
+
+/// The element type of the first output of a node.
+pub(crate) fn element_of(
+    graph: &Graph,
+    node: NodeId,
+    elements: &[Option<ElementType>],
+) -> Option<ElementType> {
+    elements[graph.node(node).output(0)?.index()]
+}
+
 /// What a node's evaluation sees.
 pub(crate) struct Evaluation<'a> {
     pub(in crate::ops) proto: &'a NodeProto,
     pub(in crate::ops) inputs: Vec<Option<Integers>>,
     pub(in crate::ops) shapes: Vec<Option<Vec<Extent>>>,
+    /// Of the first output.
+    pub(in crate::ops) element: Option<ElementType>,
     pub(in crate::ops) symbols: &'a mut Symbols,
 }
 
@@ -91,17 +144,17 @@ pub(crate) struct Evaluation<'a> {
 pub(crate) fn evaluate_node(
     graph: &Graph,
     node: NodeId,
-    inputs: Vec<Option<Integers>>,
-    shapes: Vec<Option<Vec<Extent>>>,
+    known: Known,
     symbols: &mut Symbols,
 ) -> Vec<Integers> {
-    let Some(evaluate) = crate::ops::find(graph, node).and_then(|row| row.evaluate) else {
+    let Some(evaluate) = find(graph, node).and_then(|row| row.evaluate) else {
         return Vec::new();
     };
     let mut evaluation = Evaluation {
         proto: graph.node_proto(node),
-        inputs,
-        shapes,
+        inputs: known.inputs,
+        shapes: known.shapes,
+        element: known.element,
         symbols,
     };
     let outputs = evaluate(&mut evaluation).unwrap_or_default();
@@ -131,6 +184,24 @@ impl Evaluation<'_> {
         }
     }
 
+    /// True if what is made are real numbers.
+    pub(in crate::ops) fn is_real(&self) -> bool {
+        self.element.is_some_and(ElementType::is_float)
+    }
+
+    /// Element by element of the first input.
+    pub(in crate::ops) fn each(
+        &mut self,
+        compute: impl Fn(&mut Symbols, &Extent) -> Option<Extent>,
+    ) -> Outputs {
+        let x = self.input(0)?.clone();
+        let element = |element: &Option<Extent>| compute(self.symbols, element.as_ref()?);
+        one(Integers {
+            elements: x.elements.iter().map(element).collect(),
+            ..x
+        })
+    }
+
     /// Element by element over two broadcast inputs.
     pub(in crate::ops) fn pairwise(
         &mut self,
@@ -145,6 +216,23 @@ impl Evaluation<'_> {
         let elements = pairs.map(|(a, b)| element(a, b)).collect();
         let dims = a.shape().to_vec();
         one(Integers { dims, elements })
+    }
+
+    /// Element by element over all inputs, broadcast, from the first on.
+    pub(in crate::ops) fn combined(
+        &mut self,
+        combine: fn(&mut Evaluation, &Extent, &Extent) -> Option<Extent>,
+    ) -> Outputs {
+        let mut all = self.input(0)?.array()?;
+        for slot in 1..self.inputs.len() {
+            let next = self.input(slot)?.array()?;
+            let (a, b) = broadcast(&all, &next)?;
+            let pairs = a.iter().zip(&b);
+            let elements = pairs.map(|(a, b)| combine(self, a.as_ref()?, b.as_ref()?));
+            let elements = elements.collect();
+            all = ArrayD::from_shape_vec(a.raw_dim(), elements).ok()?;
+        }
+        one(Integers::of(&all))
     }
 }
 

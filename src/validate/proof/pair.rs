@@ -195,7 +195,9 @@ impl Pair<'_> {
             all.join(", ")
         };
         for (what, before, after) in pairs {
-            if before != after {
+            let mut both = before.iter().zip(&after);
+            let agree = before.len() == after.len() && both.all(|(a, b)| a.agrees_with(b));
+            if !agree {
                 return Err(self.fault(ProofFault::Signature {
                     what: what.to_owned(),
                     before: text(&before),
