@@ -57,12 +57,12 @@ pub struct CalibrationFlags {
     /// A few hundred samples, no labels needed: an .npz file, a folder of .npy files, or onnx test data
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
-    /// Use at most this many calibration samples
-    #[arg(long, default_value_t = Calibration::SAMPLES, value_name = "N")]
-    samples: usize,
-    /// Where calibration runs: cpu, cuda[:N], tensorrt[:N], webgpu or plugin:LIBRARY[,NAME]
-    #[arg(long, default_value = "cpu")]
-    provider: Provider,
+    /// Use at most this many calibration samples [default: 512]
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Where calibration runs: cpu, cuda[:N], tensorrt[:N], webgpu or plugin:LIBRARY[,NAME] [default: cpu]
+    #[arg(long)]
+    provider: Option<Provider>,
 }
 
 impl CalibrationFlags {
@@ -72,9 +72,27 @@ impl CalibrationFlags {
         Some(self.on(data))
     }
 
+    /// As [`CalibrationFlags::calibration`], where nothing else stands in for the data.
+    ///
+    /// # Errors
+    /// There is no data, and a flag says something about it.
+    pub(super) fn calibration_alone(&self) -> secateur::Result<Option<Calibration>> {
+        let flag = match (&self.samples, &self.provider) {
+            (Some(_), _) => "--samples",
+            (None, Some(_)) => "--provider",
+            (None, None) => return Ok(self.calibration()),
+        };
+        match self.calibration() {
+            None => Err(secateur::Error::Usage(format!(
+                "{flag} is about calibration data: give some with --calibration"
+            ))),
+            there => Ok(there),
+        }
+    }
+
     /// On the data that is there, else on random numbers.
     pub(super) fn calibration_or_random(&self, seed: u64) -> Calibration {
-        let samples = self.samples;
+        let samples = self.samples.unwrap_or(Calibration::SAMPLES);
         let random = DataSource::Random { samples, seed };
         self.calibration().unwrap_or_else(|| self.on(random))
     }
@@ -82,8 +100,8 @@ impl CalibrationFlags {
     fn on(&self, data: DataSource) -> Calibration {
         Calibration {
             data,
-            samples: self.samples,
-            provider: self.provider.clone(),
+            samples: self.samples.unwrap_or(Calibration::SAMPLES),
+            provider: self.provider.clone().unwrap_or(Provider::Cpu),
         }
     }
 }
@@ -135,7 +153,7 @@ const PHRASES: [(&str, &str); 3] = [
 ];
 
 /// Settings of the library by the flags that say them.
-const FLAGS: [(&str, &str); 26] = [
+const FLAGS: [(&str, &str); 27] = [
     ("batches", "--batch"),
     ("budget", "--budget"),
     ("calibration", "--calibration"),
@@ -160,6 +178,7 @@ const FLAGS: [(&str, &str); 26] = [
     ("sizes", "--dim"),
     ("skip", "--skip"),
     ("sparsity_for", "--sparsity-for"),
+    ("stats", "--stats"),
     ("std", "--std"),
     ("store", "--store"),
 ];

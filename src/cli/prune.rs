@@ -76,9 +76,11 @@ const PLAN: &str = "Plan and proof";
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Choice of channels")]
 struct ChoiceFlags {
+    /// How channels are scored: l1, l2 or random by weight; obs, reconstruction, wanda, act-mean, act-max,
     /// act-min, act-var, act-zero or loss on calibration data [default: obs with calibration data, else l2]
     #[arg(long, conflicts_with = "plan")]
     criterion: Option<Criterion>,
+    /// Among which channels the least important are sought: uniform (of each dimension), global (of all),
     /// isomorphic (of dimensions that the same operators produce and read) or allocated (of each as many as its
     /// measured effect on the outputs allows) [default: allocated with calibration data, else uniform]
     #[arg(long, conflicts_with = "plan")]
@@ -148,12 +150,12 @@ impl PruneArgs {
     pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
         let model = self.model.clone();
         let what = format!("pruning {}", model.display());
-        let options = self.options();
+        let options = self.options()?;
         let report = Console::watch(what, |events| prune_file(&model, &options, events))?;
         printer.print(&report)
     }
 
-    fn options(self) -> PruneFileOptions {
+    fn options(self) -> secateur::Result<PruneFileOptions> {
         let budgets = [
             (Cost::Params, self.params),
             (Cost::Macs, self.macs),
@@ -164,7 +166,8 @@ impl PruneArgs {
             let share = share?;
             Some(CostBudget { cost, share })
         });
-        PruneFileOptions {
+        let calibration = self.calibration.calibration_alone()?;
+        Ok(PruneFileOptions {
             prune: PruneOptions {
                 settings: Settings {
                     ratio: self.ratio,
@@ -172,7 +175,7 @@ impl PruneArgs {
                     ..self.choice.settings()
                 },
                 plan: self.plan.map(PlanInput::from),
-                calibration: self.calibration.calibration(),
+                calibration,
                 stats: self.stats,
                 recovery: self.recover,
                 proof: match self.no_verify {
@@ -187,7 +190,7 @@ impl PruneArgs {
             plan_out: self.plan_out,
             bench: self.bench,
             overwrite: self.force.overwrite(),
-        }
+        })
     }
 }
 

@@ -212,6 +212,7 @@ impl PruneFileOptions {
 /// The typed model, with shapes that no rule says from the onnxruntime that the job needs anyway, or from one that is
 /// there.
 fn typed(model: &Model, options: &PruneOptions, voice: &mut Voice) -> Result<Analysis> {
+    options.check()?;
     let Voice { watch, events } = voice;
     let load = &mut || match options.needs_runtime() {
         true => options.runtime.load(*events).ok(),

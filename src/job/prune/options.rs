@@ -107,6 +107,19 @@ impl PruneOptions {
         self.settings.resolved(self.calibration.is_some())
     }
 
+    /// That nothing is said about data where there is none.
+    ///
+    /// # Errors
+    /// Something is.
+    pub(super) fn check(&self) -> Result<()> {
+        match (&self.calibration, &self.stats) {
+            (None, Some(_)) => Err(Error::Usage(
+                "`stats` are of calibration data: give some with `calibration`".to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the job runs a model at all.
     pub(super) fn needs_runtime(&self) -> bool {
         self.proof == Proof::Required || self.calibration.is_some()
