@@ -38,23 +38,38 @@ pub(crate) struct WithoutDead {
 /// There are none, or onnxruntime cannot run the model.
 pub(crate) fn without_dead_channels(analysis: &Analysis, runtime: &Runtime) -> Result<WithoutDead> {
     let mut kept: BTreeMap<String, usize> = BTreeMap::new();
-    let mut reasons: BTreeMap<String, (usize, &str)> = BTreeMap::new();
+    let mut reasons: BTreeMap<String, (usize, String)> = BTreeMap::new();
     let mut now: Option<WithoutDead> = None;
     for _ in 0..ROUNDS {
         let current = now.as_ref().map_or(analysis, |cleared| &cleared.analysis);
         let dead = dead_channels(current, runtime)?;
         reasons.clear();
         for (name, _, why) in &dead.kept {
-            reasons.entry(name.clone()).or_insert((0, why)).0 += 1;
+            let known = reasons.entry(name.clone());
+            known.or_insert_with(|| (0, (*why).to_owned())).0 += 1;
         }
         if dead.dimensions.is_empty() {
             break;
         }
-        for dimension in &dead.dimensions {
-            let name = current.dimensions()[dimension.id.0].name.clone();
-            kept.insert(name, dimension.kept.len());
-        }
-        let model = round(current, &dead)?;
+        let dead_of = dead.dimensions.iter().map(|dead| {
+            let dimension = &current.dimensions()[dead.id.0];
+            (dimension, dead.kept.len())
+        });
+        let model = match round(current, &dead) {
+            // What is left would not fit together, so that the dead channels stay.
+            Err(Error::Plan { reason }) => {
+                let stay = dead_of.map(|(dimension, kept)| {
+                    (
+                        dimension.name.clone(),
+                        (dimension.size - kept, reason.clone()),
+                    )
+                });
+                reasons.extend(stay);
+                break;
+            }
+            made => made?,
+        };
+        kept.extend(dead_of.map(|(dimension, kept)| (dimension.name.clone(), kept)));
         let analysis = Analysis::of_edit(Graph::new(&model)?, current);
         now = Some(WithoutDead {
             model,
@@ -73,25 +88,28 @@ pub(crate) fn without_dead_channels(analysis: &Analysis, runtime: &Runtime) -> R
     let rows: Vec<PlannedRow> = analysis.dimensions().iter().map(row).collect();
     match now {
         Some(cleared) => Ok(WithoutDead { rows, ..cleared }),
-        None => {
-            let blocked = rows.into_iter().map(|row| {
-                format!(
-                    "dimension '{}' ({}): {}",
-                    row.name,
-                    row.size,
-                    row.left.unwrap_or_default()
-                )
-            });
-            let mut blocked: Vec<String> = blocked.collect();
-            if blocked.is_empty() {
-                blocked.push("the model has no prunable dimension".to_owned());
-            }
-            Err(Error::NothingToPrune { blocked })
-        }
+        None => Err(none_dead(rows)),
     }
 }
 
-fn why_left(dimension: &Dimension, reasons: &BTreeMap<String, (usize, &str)>) -> String {
+/// That no channel can go, with why of each dimension.
+fn none_dead(rows: Vec<PlannedRow>) -> Error {
+    let blocked = rows.into_iter().map(|row| {
+        format!(
+            "dimension '{}' ({}): {}",
+            row.name,
+            row.size,
+            row.left.unwrap_or_default()
+        )
+    });
+    let mut blocked: Vec<String> = blocked.collect();
+    if blocked.is_empty() {
+        blocked.push("the model has no prunable dimension".to_owned());
+    }
+    Error::NothingToPrune { blocked }
+}
+
+fn why_left(dimension: &Dimension, reasons: &BTreeMap<String, (usize, String)>) -> String {
     match (&dimension.mixing, reasons.get(&dimension.name)) {
         (Some(_), _) => "its channels influence each other, so that none is dead".to_owned(),
         (None, Some((count, why))) => format!("{count} channel(s) stay: {why}"),
