@@ -69,6 +69,36 @@ const LONG_FUNCTIONS: [(&str, &str); 0] = [];
 /// Places that may panic, each with the invariant that they state.
 const PANICS: [(&str, &str); 0] = [];
 
+/// Places where a size is cut to 32 bits, by file with the reason that it fits; the list may only get shorter.
+const NARROWED: [(&str, usize, &str); 18] = [
+    (
+        "axes/kept.rs",
+        2,
+        "positions: what is larger is pinned after typing",
+    ),
+    ("axes/symbols.rs", 1, "symbols in memory"),
+    ("axes/types.rs", 1, "variables in memory"),
+    ("dead/find.rs", 2, "positions"),
+    ("dead/independent.rs", 2, "positions"),
+    ("graph/build.rs", 4, "nodes and values in memory"),
+    ("graph/mod.rs", 2, "nodes and values in memory"),
+    ("masks/budget.rs", 1, "layers in memory"),
+    ("masks/cut.rs", 1, "half of the bits of a bucket each"),
+    ("metrics/task.rs", 3, "classes of an output in memory"),
+    ("onnx/tensor.rs", 1, "numbers of this element type"),
+    (
+        "recover/units.rs",
+        2,
+        "rows and batches of a layer in memory",
+    ),
+    ("rewrite/emit.rs", 1, "numbers of this element type"),
+    ("rewrite/stale.rs", 1, "positions"),
+    ("rewrite/twin.rs", 1, "positions"),
+    ("runtime/tensor.rs", 1, "numbers of this element type"),
+    ("search/ranked.rs", 2, "positions"),
+    ("search/sensitivity.rs", 2, "positions"),
+];
+
 /// Names that several types have, with the reason.
 const SAME_NAMES: [(&str, &str); 0] = [];
 
@@ -250,6 +280,23 @@ fn nothing_panics_on_input() {
         }
     }
     check("calls that may panic", faults);
+}
+
+#[test]
+fn sizes_are_not_cut_to_fit() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let count = source.code().matches(" as u32").count();
+        let mut known = NARROWED.iter().filter(|(path, ..)| *path == source.path);
+        let known = known.next().map_or(0, |(_, count, _)| *count);
+        if count != known {
+            faults.push(format!(
+                "{}: {count}, where {known} are listed",
+                source.path
+            ));
+        }
+    }
+    check("sizes cut to 32 bits", faults);
 }
 
 #[test]

@@ -24,10 +24,14 @@ pub(super) fn places(
 ) -> Result<Option<(Vec<Places>, Vec<u32>)>> {
     let axes = analysis.state.axes(dense.value).unwrap_or_default();
     let elements = kept_elements(&dense.dims, axes, &analysis.state.types, kept)?;
-    if elements.len() != pruned.len() || pruned.is_empty() {
+    let numbered = u32::try_from(dense.len());
+    let (true, Ok(count)) = (
+        elements.len() == pruned.len() && !pruned.is_empty(),
+        numbered,
+    ) else {
         return Ok(None);
-    }
-    let offsets: Vec<u32> = (0..dense.len() as u32).collect();
+    };
+    let offsets: Vec<u32> = (0..count).collect();
     let mut coordinates = vec![0; dense.len()];
     for (place, &offset) in dense.gather(&offsets).iter().enumerate() {
         coordinates[offset as usize] = place;
