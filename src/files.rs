@@ -49,10 +49,7 @@ fn temporary(
     path: &Path,
     write: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    check_replaceable(path)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".secateur-");
     #[cfg(unix)]
@@ -61,7 +58,7 @@ fn temporary(
         // Temporary files are private by default; a model gets the permissions of any new file.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let file = builder.tempfile_in(folder)?;
+    let file = builder.tempfile_in(folder_of(path))?;
     write(file.as_file())?;
     file.as_file().sync_all()?;
     Ok(file)
@@ -81,6 +78,72 @@ pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Opens a regular file. Others are not opened at all: a pipe that nobody writes to would be waited for.
+///
+/// # Errors
+/// It is not there, may not be read, or is a folder, device or pipe.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    match std::fs::metadata(path)?.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::other("it is not a regular file")),
+    }
+}
+
+/// Reads a text file.
+///
+/// # Errors
+/// Those of [`open`]; the bytes are no UTF-8.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    let fault = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    io::read_to_string(open(path).map_err(fault)?).map_err(fault)
+}
+
+/// That whatever is at `path` may be replaced by a file: it is none, or a regular one in the same folder.
+///
+/// # Errors
+/// What it is instead.
+pub(crate) fn check_replaceable(path: &Path) -> io::Result<()> {
+    let Ok(there) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let refused = |what: &str| {
+        Err(io::Error::other(format!(
+            "it is {what}, and only regular files are replaced; name another output"
+        )))
+    };
+    if there.is_dir() {
+        return refused("a folder");
+    }
+    if there.is_symlink() {
+        let Ok(target) = path.canonicalize() else {
+            return refused("a link to nothing");
+        };
+        if !target.is_file() {
+            return refused("a link to something else than a file");
+        }
+        let folder = folder_of(path).canonicalize().ok();
+        if target.parent() != folder.as_deref() {
+            return refused("a link out of its folder");
+        }
+        return Ok(());
+    }
+    match there.is_file() {
+        true => Ok(()),
+        false => refused("a device, pipe or socket"),
+    }
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// A file as memory; nothing is read before it is looked at.
 pub(crate) fn mapped(file: &File) -> io::Result<Mmap> {
     // SAFETY: the map is only read. As with every mapped file, a foreign process that truncates the file
@@ -94,13 +157,41 @@ pub(crate) fn map_file(path: &Path) -> Result<Bytes> {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(fault)?;
+    let file = open(path).map_err(fault)?;
     let metadata = file.metadata().map_err(fault)?;
-    if !metadata.is_file() {
-        return Err(fault(std::io::Error::other("it is not a regular file")));
-    }
     if metadata.len() == 0 {
         return Ok(Bytes::new());
     }
     Ok(Bytes::from_owner(mapped(&file).map_err(fault)?))
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(unix)]
+    #[test]
+    fn only_regular_files_are_replaced() {
+        use super::*;
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        assert!(check_replaceable(&at("new")).is_ok());
+        std::fs::write(at("file"), b"x").expect("a file");
+        assert!(check_replaceable(&at("file")).is_ok());
+        std::os::unix::fs::symlink("file", at("link")).expect("a link");
+        assert!(check_replaceable(&at("link")).is_ok());
+        let other = tempfile::NamedTempFile::new().expect("a file");
+        std::os::unix::fs::symlink(other.path(), at("away")).expect("a link");
+        std::os::unix::fs::symlink("nothing", at("dangling")).expect("a link");
+        std::os::unix::fs::symlink("/dev/null", at("null")).expect("a link");
+        for (name, what) in [
+            ("away", "out of its folder"),
+            ("dangling", "to nothing"),
+            ("null", "something else than a file"),
+            (".", "a folder"),
+        ] {
+            let fault = check_replaceable(&at(name)).expect_err("it is refused");
+            assert!(fault.to_string().contains(what), "{name}: {fault}");
+        }
+        let fault = check_replaceable(Path::new("/dev/null")).expect_err("it is refused");
+        assert!(fault.to_string().contains("a device"), "{fault}");
+    }
 }

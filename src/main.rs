@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // onnxruntime would leave a device id in the user's home and call a server; child processes inherit this.
+    // SAFETY: no other thread has been started yet.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
     match cli::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

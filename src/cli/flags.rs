@@ -145,6 +145,9 @@ fn parse_size(text: &str) -> Result<(String, i64), String> {
     }
 }
 
+/// Characters that change the direction of writing, so that a text looks like another.
+const DIRECTIONS: std::ops::RangeInclusive<char> = '\u{202a}'..='\u{202e}';
+
 /// Phrases of the library that one flag says. Longer ones come first.
 const PHRASES: [(&str, &str); 3] = [
     ("`proof` skipped", "--no-verify"),
@@ -183,9 +186,17 @@ const FLAGS: [(&str, &str); 27] = [
     ("store", "--store"),
 ];
 
-/// A text of the library, which names settings, for people who set them by flags.
+/// A text of the library, which names settings, for people who set them by flags. Names out of files cannot
+/// control the terminal.
 pub(super) fn with_flags(text: &str) -> String {
-    let mut out = text.to_owned();
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || DIRECTIONS.contains(&c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
     for (phrase, flag) in PHRASES {
         out = out.replace(phrase, flag);
     }
@@ -208,6 +219,11 @@ mod tests {
         let text = "skip it with `skip`, or run with `proof` skipped and `scope` layer";
         let shown = "skip it with --skip, or run with --no-verify and --scope layer";
         assert_eq!(with_flags(text), shown);
+        let hostile = "name \u{1b}[2J\u{202e}\r of a file";
+        assert_eq!(
+            with_flags(hostile),
+            "name \\u{1b}[2J\\u{202e}\\u{d} of a file"
+        );
         let command = crate::cli::Cli::command();
         let flags = command
             .get_subcommands()

@@ -141,7 +141,7 @@ impl Console {
     ) -> anyhow::Result<T> {
         let bar = ProgressBar::new_spinner();
         bar.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}")?);
-        bar.set_message(what);
+        bar.set_message(with_flags(&what));
         bar.enable_steady_tick(Duration::from_millis(100));
         let mut console = Console { bar, step: "" };
         let result = call(&mut console);

@@ -208,7 +208,7 @@ struct Column {
 impl Column {
     fn open(path: &Path, array: Found) -> Result<Column> {
         let file = match &array.place {
-            Place::File(path) => File::open(path).map_err(|source| read_fault(path, source))?,
+            Place::File(path) => files::open(path).map_err(|source| read_fault(path, source))?,
             Place::Entry(index) => unpacked(path, *index, &array.header)?,
         };
         let map = files::mapped(&file).map_err(|source| read_fault(path, source))?;
@@ -284,7 +284,7 @@ fn folder_arrays(folder: &Path) -> Result<Vec<Found>> {
     paths.retain(|path| path.extension().is_some_and(|e| e == "npy"));
     paths.sort();
     let open = |path: &PathBuf| {
-        let mut file = File::open(path).map_err(|source| read_fault(path, source))?;
+        let mut file = files::open(path).map_err(|source| read_fault(path, source))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         array(&mut file, &name, path, Place::File(path.clone()))
     };
@@ -292,7 +292,7 @@ fn folder_arrays(folder: &Path) -> Result<Vec<Found>> {
 }
 
 fn archive(path: &Path) -> Result<zip::ZipArchive<File>> {
-    let file = File::open(path).map_err(|source| read_fault(path, source))?;
+    let file = files::open(path).map_err(|source| read_fault(path, source))?;
     zip::ZipArchive::new(file).map_err(|reason| broken(path, &reason))
 }
 

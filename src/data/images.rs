@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::{Batch, Labels, read_fault};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::runtime::{Signature, Tensor};
 
 /// Order of an image tensor's axes.
@@ -147,6 +148,7 @@ impl Images {
     }
 
     fn load(&self, path: &Path) -> Result<Vec<f64>> {
+        files::open(path).map_err(|source| read_fault(path, source))?;
         let picture = image::open(path).map_err(|reason| Error::Data {
             what: path.display().to_string(),
             misfits: vec![format!("it cannot be decoded ({reason})")],
@@ -203,23 +205,25 @@ fn from_folders(folder: &Path) -> Result<Vec<(PathBuf, usize)>> {
     Ok(files)
 }
 
-fn from_csv(folder: &Path, csv: &Path) -> Result<Vec<(PathBuf, usize)>> {
-    let text = std::fs::read_to_string(csv).map_err(|source| read_fault(csv, source))?;
-    let mut files = Vec::new();
-    let mut misfits = Vec::new();
-    for (number, line) in text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-    {
-        let parts = line
-            .rsplit_once(',')
-            .map(|(file, class)| (file.trim(), class.trim().parse()));
-        match parts {
-            Some((file, Ok(class))) => files.push((folder.join(file), class)),
+fn from_csv(folder: &Path, table: &Path) -> Result<Vec<(PathBuf, usize)>> {
+    let file = files::open(table).map_err(|source| read_fault(table, source))?;
+    let mut rows = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(file);
+    let (mut files, mut misfits) = (Vec::new(), Vec::new());
+    for (number, row) in rows.records().enumerate() {
+        let row =
+            row.map_err(|reason| Error::data(table.display().to_string(), reason.to_string()))?;
+        let line = row
+            .position()
+            .map_or(number as u64 + 1, csv::Position::line);
+        match (row.get(0), row.get(1).map(str::parse), row.len()) {
+            (Some(file), Some(Ok(class)), 2) => files.push((folder.join(file), class)),
             // A first line without a number is a heading.
             _ if number == 0 => {}
-            _ => misfits.push(format!("line {} is not FILE,CLASS", number + 1)),
+            _ => misfits.push(format!("line {line} is not FILE,CLASS")),
         }
     }
     let missing = files.iter().filter(|(path, _)| !path.is_file());
@@ -227,8 +231,33 @@ fn from_csv(folder: &Path, csv: &Path) -> Result<Vec<(PathBuf, usize)>> {
     match misfits.is_empty() {
         true => Ok(files),
         false => Err(Error::Data {
-            what: csv.display().to_string(),
+            what: table.display().to_string(),
             misfits,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_read_as_spreadsheets_write_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["0.png", "a, b.png"] {
+            std::fs::write(folder.path().join(name), b"").expect("a file");
+        }
+        let table = folder.path().join("labels.csv");
+        let text = "\u{feff}file,class\r\n\"0.png\", 3\r\n\r\n\"a, b.png\",4\r\n";
+        std::fs::write(&table, text).expect("a file");
+        let rows = from_csv(folder.path(), &table).expect("a table");
+        let classes: Vec<usize> = rows.iter().map(|(_, class)| *class).collect();
+        assert_eq!(classes, [3, 4]);
+        std::fs::write(&table, "0.png,1\n0.png,x\n").expect("a file");
+        let fault = from_csv(folder.path(), &table).expect_err("no class");
+        assert!(
+            fault.to_string().contains("line 2 is not FILE,CLASS"),
+            "{fault}"
+        );
     }
 }

@@ -70,6 +70,10 @@ impl From<Model> for ModelInput {
 }
 
 /// Which onnxruntime a job may use.
+///
+/// onnxruntime leaves a device id in the user's home and calls a telemetry server unless `ORT_DISABLE_TELEMETRY=1` is in
+/// the environment before it is loaded. The `secateur` command sets it; a program that uses the library should do so
+/// at the start of `main`, before it has other threads.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeOptions {
     /// A library to use instead of looking for one.

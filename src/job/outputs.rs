@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Overwrite;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::onnx::Model;
 
 /// Links that are followed to a file that is not there yet.
@@ -24,10 +25,13 @@ impl Files<'_> {
     /// Refuses outputs that are the same file, and outputs that are read unless they may be replaced.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the file's name.
+    /// [`Error::Usage`] with the file's name; [`Error::Write`] where something else than a regular file is there.
     pub(super) fn check(&self, model: &Model, overwrite: Overwrite) -> Result<()> {
         let mut outputs: Vec<PathBuf> = match self.output {
-            Some(output) => model.target_paths(output),
+            Some(output) => {
+                model.check_target(output)?;
+                model.target_paths(output)
+            }
             None => Vec::new(),
         };
         outputs.extend(self.others.iter().map(|path| path.to_path_buf()));
@@ -40,6 +44,12 @@ impl Files<'_> {
                     output.display()
                 )));
             }
+        }
+        for output in &outputs {
+            files::check_replaceable(output).map_err(|source| Error::Write {
+                path: output.clone(),
+                source,
+            })?;
         }
         if overwrite == Overwrite::Allowed {
             return Ok(());

@@ -1,6 +1,5 @@
 //! Masks as `.npz` archives: one array per initializer, of its shape, `True` where the weight stays.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -13,6 +12,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 use super::NamedMasks;
 use super::mask::Mask;
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Bytes before the elements of an array at most.
 const LARGEST_HEADER: u64 = 1 << 16;
@@ -55,7 +55,7 @@ pub(crate) fn read_masks(
     };
     let broken =
         |fault: zip::result::ZipError| data_fault(vec![format!("it is no .npz archive ({fault})")]);
-    let file = File::open(path).map_err(read_fault)?;
+    let file = files::open(path).map_err(read_fault)?;
     let mut archive = ZipArchive::new(file).map_err(broken)?;
     let (mut misfits, mut out) = (Vec::new(), NamedMasks::new());
     for index in 0..archive.len() {

@@ -39,6 +39,7 @@ impl Model {
     /// The folder cannot be written or is full; in that case no file is left or changed.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
+        self.check_target(path)?;
         if !self.needs_external_data() {
             let file = write_temporary(path, |file| self.encode(file))?;
             return persist(file, path);
@@ -51,6 +52,21 @@ impl Model {
         let file = write_temporary(path, |file| bare.encode(file))?;
         persist(data, &data_path)?;
         persist(file, path)
+    }
+
+    /// That [`Model::save`] can write to `path` as far as names go.
+    ///
+    /// # Errors
+    /// The data file would have a name that no model can hold.
+    pub(crate) fn check_target(&self, path: &Path) -> Result<()> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        match name.is_none() && self.needs_external_data() {
+            true => Err(Error::Usage(format!(
+                "the name of {} is not UTF-8, and the model has to name the data file beside it; name another output",
+                path.display()
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// The whole model as one message.

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 const INDEX: usize = 8;
 /// Dense bytes that a model may ask for whatever its size, and times its size: beyond, its sparse
 /// initializers stay as they are, so that a small file cannot ask for all memory.
-const LARGEST_DENSE: usize = 1 << 30;
-const LARGEST_EXPANSION: usize = 64;
+const LARGEST_DENSE: usize = 16 << 20;
+const LARGEST_EXPANSION: usize = 1000;
 
 /// Version of the intermediate representation that has sparse initializers.
 pub(crate) const SPARSE_IR: i64 = 5;

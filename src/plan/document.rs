@@ -11,6 +11,7 @@ use super::settings::Settings;
 use crate::axes::{Kept, Type};
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Version of the document that this library writes and reads.
 const VERSION: u32 = 1;
@@ -111,10 +112,7 @@ impl Plan {
     /// # Errors
     /// An unreadable file, or one that is no plan of a version we know.
     pub fn load(path: &Path) -> Result<Plan> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = files::read_text(path)?;
         let plan: Plan = serde_json::from_str(&text)
             .map_err(|fault| Error::plan(format!("{} is no plan: {fault}", path.display())))?;
         if plan.secateur_plan != VERSION {

@@ -6,11 +6,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::library::{Library, PATH_VARIABLE, PYTHONS, Source};
+use super::library::{Library, PATH_VARIABLE, PYTHONS, Source, isolated};
 use super::packages::{Package, wheel_for};
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -63,7 +62,7 @@ fn download_wheel(package: Package, folder: &Path) -> Result<()> {
     })?;
     let mut failures = Vec::new();
     for python in PYTHONS {
-        let output = Command::new(python)
+        let output = isolated(python)
             .args([
                 "-m",
                 "pip",

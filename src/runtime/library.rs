@@ -87,9 +87,19 @@ const LOCATE: &str = "import importlib.metadata as m, importlib.util as u
 print(m.version('onnxruntime'))
 print(list(u.find_spec('onnxruntime').submodule_search_locations)[0])";
 
+/// A Python that takes no code from the working directory, from the environment or from the user's own folder.
+pub(super) fn isolated(python: &str) -> Command {
+    let mut command = Command::new(python);
+    command.arg("-I");
+    // Where nobody but the system's owner puts files, so that the name of the program is looked up there at most.
+    #[cfg(unix)]
+    command.current_dir("/");
+    command
+}
+
 fn in_python() -> Option<Library> {
     let output = PYTHONS.iter().find_map(|python| {
-        let output = Command::new(python).args(["-c", LOCATE]).output().ok()?;
+        let output = isolated(python).args(["-c", LOCATE]).output().ok()?;
         output.status.success().then_some(output.stdout)
     })?;
     let text = String::from_utf8(output).ok()?;

@@ -205,7 +205,7 @@ impl Stats {
         };
         let name = path.display().to_string();
         let fault = |why: String| Error::data(&name, why);
-        let bytes = mapped(&File::open(path).map_err(read_fault)?).map_err(read_fault)?;
+        let bytes = mapped(&files::open(path).map_err(read_fault)?).map_err(read_fault)?;
         let (header, metadata) = SafeTensors::read_metadata(&bytes)
             .map_err(|why| fault(format!("is no safetensors file: {why}")))?;
         let facts = metadata.metadata().clone().unwrap_or_default();

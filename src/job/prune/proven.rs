@@ -46,26 +46,30 @@ impl Maker<'_> {
     /// A failed proof where nothing is left without what is at fault, or where the run is strict; recovery that
     /// cannot read its data; no onnxruntime.
     pub(super) fn make(&self, plan: &Plan, voice: &mut Voice) -> Result<Proven> {
-        let fault = match self.attempt(plan, self.calibrated, voice) {
+        // An onnxruntime that cannot be had is no fault of the plan.
+        let judge = match self.options.proof {
+            Proof::Required => Some(self.options.runtime.load(voice.events)?),
+            Proof::Skipped => None,
+        };
+        let judge = judge.as_ref();
+        let fault = match self.attempt(plan, self.calibrated, judge, voice) {
             Ok(proven) => return Ok(proven),
             Err(fault) => fault,
         };
-        let options = self.options;
-        if options.proof == Proof::Skipped || options.strict || !is_of_the_plan(&fault) {
+        let Some(runtime) = judge.filter(|_| !self.options.strict && is_of_the_plan(&fault)) else {
             return Err(fault);
-        }
+        };
         voice
             .events
             .say(&format!("{fault}; looking for what is at fault"));
-        let runtime = options.runtime.load(voice.events)?;
-        let prove = |parts: &[usize]| self.prove(&plan.only(self.analysis, parts), &runtime);
+        let prove = |parts: &[usize]| self.prove(&plan.only(self.analysis, parts), runtime);
         // What does not run before anything is pruned is no dimension's fault.
         if prove(&[]).is_err() {
             return Err(fault);
         }
         let all: Vec<usize> = (0..plan.dimensions.len()).collect();
         if self.recovers() && prove(&all).is_ok() {
-            return self.without_recovery(plan, voice);
+            return self.without_recovery(plan, judge, voice);
         }
         let found = voice
             .watch
@@ -74,9 +78,9 @@ impl Maker<'_> {
             return Err(fault);
         }
         let rest = plan.only(self.analysis, &found.proven);
-        let mut proven = match self.attempt(&rest, self.calibrated, voice) {
+        let mut proven = match self.attempt(&rest, self.calibrated, judge, voice) {
             Err(fault) if self.recovers() && is_of_the_plan(&fault) => {
-                self.without_recovery(&rest, voice)?
+                self.without_recovery(&rest, judge, voice)?
             }
             result => result?,
         };
@@ -98,8 +102,13 @@ impl Maker<'_> {
         self.calibrated.is_some_and(Calibrated::recovers)
     }
 
-    fn without_recovery(&self, plan: &Plan, voice: &mut Voice) -> Result<Proven> {
-        let mut proven = self.attempt(plan, None, voice)?;
+    fn without_recovery(
+        &self,
+        plan: &Plan,
+        judge: Option<&Runtime>,
+        voice: &mut Voice,
+    ) -> Result<Proven> {
+        let mut proven = self.attempt(plan, None, judge, voice)?;
         proven.warnings.push(
             "the model with recovered weights could not be proven, so that it was sliced without recovery; please report this model"
                 .to_owned(),
@@ -116,6 +125,7 @@ impl Maker<'_> {
         &self,
         plan: &Plan,
         calibrated: Option<&Calibrated>,
+        judge: Option<&Runtime>,
         voice: &mut Voice,
     ) -> Result<Proven> {
         let Voice { watch, events } = voice;
@@ -131,11 +141,10 @@ impl Maker<'_> {
             recovery = Some(repaired.row);
         }
         let reference = recovered.as_ref().unwrap_or(self.analysis);
-        let verification = match self.options.proof {
-            Proof::Skipped => None,
-            Proof::Required => {
-                let runtime = &self.options.runtime;
-                let verify = || verify(reference, plan, &model, &runtime.load(*events)?);
+        let verification = match judge {
+            None => None,
+            Some(runtime) => {
+                let verify = || verify(reference, plan, &model, runtime);
                 Some(watch.stage("verify", verify)?)
             }
         };

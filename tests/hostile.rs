@@ -1,0 +1,191 @@
+//! What strangers leave where the tool works: scripts in the working directory, pipes and links for files, names that
+//! control terminals. Nothing of it is run, waited for or replaced.
+#![cfg(unix)]
+
+mod common;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use predicates::str::contains;
+use tempfile::TempDir;
+
+use common::{fixture, lenet, secateur};
+
+/// Longer than any of these calls takes, shorter than forever.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn pipe(folder: &TempDir, name: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    let made = Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo").success());
+    path
+}
+
+fn is_pipe(path: &Path) -> bool {
+    let metadata = fs::symlink_metadata(path).expect("it is there");
+    metadata.file_type().is_fifo()
+}
+
+#[test]
+fn nothing_in_the_working_directory_is_run() {
+    let folder = TempDir::new().expect("a folder");
+    let mark = folder.path().join("EXECUTED");
+    let code = format!("open({:?}, 'w').close()\n", mark.display().to_string());
+    for name in [
+        "csv.py",
+        "importlib.py",
+        "sitecustomize.py",
+        "pip.py",
+        "email.py",
+    ] {
+        fs::write(folder.path().join(name), &code).expect("a script");
+    }
+    // Whether an onnxruntime is found is another matter.
+    let mut call = secateur();
+    call.current_dir(folder.path())
+        .env_remove("ORT_DYLIB_PATH")
+        .env("SECATEUR_CACHE", folder.path().join("cache"))
+        .env("PYTHONPATH", folder.path())
+        .arg("prune")
+        .arg(lenet())
+        .args(["-o", "out.onnx", "--offline"]);
+    let code = call.output().expect("it runs").status.code();
+    assert!(matches!(code, Some(0 | 4)), "{code:?}");
+    assert!(!mark.exists());
+}
+
+#[test]
+fn pipes_are_not_waited_for() {
+    let folder = TempDir::new().expect("a folder");
+    let path = pipe(&folder, "pipe");
+    let out = folder.path().join("out.onnx");
+    let refused = |arguments: &[&OsStr]| {
+        let mut call = secateur();
+        let call = call.args(arguments).timeout(LIMIT).assert().code(3);
+        call.stderr(contains("it is not a regular file"));
+    };
+    let (path, lenet) = (path.as_os_str(), lenet());
+    let word = OsStr::new;
+    refused(&[word("inspect"), path]);
+    let prune = [
+        word("prune"),
+        lenet.as_os_str(),
+        word("-o"),
+        out.as_os_str(),
+    ];
+    for flag in ["--plan", "--calibration"] {
+        refused(&[&prune[..], &[word(flag), path]].concat());
+    }
+    let masked = [word("mask"), lenet.as_os_str(), word("-o"), out.as_os_str()];
+    refused(&[&masked[..], &[word("--mask"), path]].concat());
+    assert!(!out.exists());
+}
+
+#[test]
+fn only_regular_files_are_replaced() {
+    let folder = TempDir::new().expect("a folder");
+    let elsewhere = TempDir::new().expect("a folder");
+    let path = pipe(&folder, "pipe");
+    let target = elsewhere.path().join("theirs");
+    fs::write(&target, b"theirs").expect("a file");
+    let link = folder.path().join("link");
+    symlink(&target, &link).expect("a link");
+    let device = folder.path().join("device");
+    symlink("/dev/null", &device).expect("a link");
+    let out = folder.path().join("out.onnx");
+    for taken in [&path, &link, &device] {
+        for (command, flag) in [("prune", "--plan-out"), ("mask", "--mask-out")] {
+            for (output, other) in [(taken, None), (&out, Some(taken))] {
+                let mut call = secateur();
+                call.arg(command).arg(lenet()).arg("-o").arg(output);
+                if let Some(other) = other {
+                    call.arg(flag).arg(other);
+                }
+                call.timeout(LIMIT)
+                    .assert()
+                    .code(4)
+                    .stderr(contains("only regular files are replaced"));
+                assert!(!out.exists());
+            }
+        }
+    }
+    assert!(is_pipe(&path));
+    assert_eq!(fs::read(&target).expect("a file"), b"theirs");
+    assert_eq!(
+        fs::read_link(&device).expect("a link"),
+        Path::new("/dev/null")
+    );
+}
+
+/// 159 bytes that stand for a gigabyte.
+#[test]
+fn a_small_file_does_not_take_all_memory() {
+    let folder = TempDir::new().expect("a folder");
+    let model = fixture("hostile/sparse_bomb.onnx");
+    for call in [
+        "prune --no-verify -o out.onnx",
+        "mask -o out.onnx",
+        "inspect",
+    ] {
+        let (command, rest) = call.split_once(' ').unwrap_or((call, ""));
+        let binary = assert_cmd::cargo::cargo_bin("secateur");
+        let line = format!("ulimit -v 1000000; exec {binary:?} {command} {model:?} {rest}");
+        let output = Command::new("sh")
+            .args(["-c", &line])
+            .current_dir(folder.path())
+            .output();
+        let output = output.expect("it runs");
+        let message = String::from_utf8_lossy(&output.stderr);
+        let expected = if command == "inspect" { 0 } else { 3 };
+        assert_eq!(output.status.code(), Some(expected), "{command}: {message}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
+}
+
+#[test]
+fn a_data_file_that_no_model_could_name_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let out = folder.path().join(OsStr::from_bytes(b"o\xff.onnx"));
+    secateur()
+        .arg("prune")
+        .arg(fixture("external/perceptron.onnx"))
+        .arg("-o")
+        .arg(&out)
+        .assert()
+        .code(2)
+        .stderr(contains("is not UTF-8"));
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
+}
+
+#[test]
+fn nothing_is_left_in_the_users_home() {
+    let home = TempDir::new().expect("a folder");
+    let out = TempDir::new().expect("a folder");
+    // The cache with the library is where it is; all else would go into this home.
+    let cache = std::env::var_os("SECATEUR_CACHE").map(PathBuf::from);
+    let user = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let user = user.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    let cache = cache
+        .or_else(|| Some(user?.join("secateur")))
+        .expect("a home");
+    secateur()
+        .arg("prune")
+        .arg(lenet())
+        .arg("-o")
+        .arg(out.path().join("out.onnx"))
+        .env("HOME", home.path())
+        .env_remove("XDG_CACHE_HOME")
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("XDG_DATA_HOME")
+        .env_remove("CI")
+        .env("SECATEUR_CACHE", cache)
+        .assert()
+        .success();
+    assert_eq!(fs::read_dir(home.path()).expect("the home").count(), 0);
+}
