@@ -148,6 +148,29 @@ fn a_small_file_does_not_take_all_memory() {
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
+/// onnxruntime infers a size below zero.
+#[test]
+fn a_kernel_larger_than_its_image_is_no_panic() {
+    let folder = TempDir::new().expect("a folder");
+    let model = fixture("hostile/conv_kernel_larger_than_image.onnx");
+    for command in [
+        &["prune", "-o", "out.onnx"][..],
+        &["validate", "--provider", "cpu"],
+        &["bench"],
+    ] {
+        let mut call = secateur();
+        call.current_dir(folder.path()).args(command).arg(&model);
+        if command[0] == "validate" {
+            call.arg(&model);
+        }
+        let output = call.output().expect("it runs");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(3 | 4)), "{message}");
+        assert!(!message.contains("panicked"), "{message}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
+}
+
 #[test]
 fn a_data_file_that_no_model_could_name_is_refused() {
     let folder = TempDir::new().expect("a folder");

@@ -9,6 +9,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use tempfile::TempDir;
 
 use super::fault;
+use super::guard::guarded;
 use super::library::Library;
 use super::provider::Provider;
 use super::session::{Optimisation, Profiling, Purpose, Session, SessionOptions};
@@ -201,7 +202,10 @@ impl Runtime {
             Profiling::On => Some(temporary_folder()?),
         };
         let mut builder = self.builder(options, profile.as_ref())?;
-        let inner = commit(&mut builder).map_err(refused)?;
+        // Sizes below zero, as of a kernel that is larger than its image, are a panic there.
+        let made = guarded(|| commit(&mut builder));
+        let made = made.map_err(|reason| fault(&format!("{what} cannot be run"), reason))?;
+        let inner = made.map_err(refused)?;
         Ok(Session::new(what, inner, profile))
     }
 
