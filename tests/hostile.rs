@@ -171,6 +171,16 @@ fn a_kernel_larger_than_its_image_is_no_panic() {
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
+/// Characters that JSON allows as they are, and terminals obey.
+#[test]
+fn documents_stay_json_whatever_names_hold() {
+    let folder = TempDir::new().expect("a folder");
+    let model = folder.path().join("\u{202e}\u{9b}2J\u{7f}.onnx");
+    fs::copy(lenet(), &model).expect("a copy");
+    let report = common::json(&["inspect", model.to_str().expect("text")]);
+    assert_eq!(report["model"], model.to_str().expect("text"));
+}
+
 #[test]
 fn a_data_file_that_no_model_could_name_is_refused() {
     let folder = TempDir::new().expect("a folder");

@@ -186,9 +186,8 @@ const FLAGS: [(&str, &str); 27] = [
     ("store", "--store"),
 ];
 
-/// A text of the library, which names settings, for people who set them by flags. Names out of files cannot
-/// control the terminal.
-pub(super) fn with_flags(text: &str) -> String {
+/// A text for the terminal: settings as flags, and names out of files without power over it.
+pub(super) fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -197,6 +196,12 @@ pub(super) fn with_flags(text: &str) -> String {
             c => out.push(c),
         }
     }
+    with_flags(&out)
+}
+
+/// A text of the library, which names settings, for people who set them by flags.
+pub(super) fn with_flags(text: &str) -> String {
+    let mut out = text.to_owned();
     for (phrase, flag) in PHRASES {
         out = out.replace(phrase, flag);
     }
@@ -221,7 +226,7 @@ mod tests {
         assert_eq!(with_flags(text), shown);
         let hostile = "name \u{1b}[2J\u{202e}\r of a file";
         assert_eq!(
-            with_flags(hostile),
+            super::shown(hostile),
             "name \\u{1b}[2J\\u{202e}\\u{d} of a file"
         );
         let command = crate::cli::Cli::command();

@@ -15,7 +15,7 @@ use std::ops::RangeBounds;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use flags::with_flags;
+use flags::{shown, with_flags};
 use indicatif::{ProgressBar, ProgressStyle};
 use secateur::Events;
 
@@ -50,7 +50,7 @@ enum Command {
 /// What goes wrong, for the person at the terminal.
 pub fn message(error: &anyhow::Error) -> String {
     // Our messages name their causes themselves.
-    format!("secateur: {}", with_flags(&error.to_string()))
+    format!("secateur: {}", shown(&error.to_string()))
 }
 
 impl Cli {
@@ -95,7 +95,7 @@ struct Printer {
 
 impl Printer {
     fn print<T: std::fmt::Display + serde::Serialize>(&self, result: &T) -> anyhow::Result<()> {
-        let text = with_flags(&result.to_string());
+        let text = shown(&result.to_string());
         if self.json {
             write_out(&mut io::stderr(), &text)?;
             let json = with_flags(&serde_json::to_string_pretty(result)?);
@@ -116,7 +116,7 @@ fn write_out(out: &mut dyn Write, text: &str) -> anyhow::Result<()> {
 /// Says a line to the person at the terminal.
 fn say(line: &str) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(io::stderr(), "secateur: {}", with_flags(line));
+    let _ = writeln!(io::stderr(), "secateur: {}", shown(line));
 }
 
 /// Shows a run to the person at the terminal: a spinner, from the first step that is counted on a bar.
@@ -141,7 +141,7 @@ impl Console {
     ) -> anyhow::Result<T> {
         let bar = ProgressBar::new_spinner();
         bar.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}")?);
-        bar.set_message(with_flags(&what));
+        bar.set_message(shown(&what));
         bar.enable_steady_tick(Duration::from_millis(100));
         let mut console = Console { bar, step: "" };
         let result = call(&mut console);
