@@ -17,14 +17,16 @@ pub fn prune(analysis: &Analysis, plan: &Plan) -> Result<Model> {
     prune_to(analysis, &plan.kept(analysis)?)
 }
 
-/// Refuses a plan that leaves sizes which do not fit together.
+/// Refuses a choice that leaves sizes which do not fit together.
 ///
 /// # Errors
-/// They do not, or the plan is of another model.
-pub(crate) fn check(analysis: &Analysis, plan: &Plan) -> Result<()> {
-    let kept = plan.kept(analysis)?;
-    let attempted = attempt(analysis, &kept)?;
-    attempted.map_or_else(|stale| Err(stale.refusal(analysis, &kept)), |_| Ok(()))
+/// They do not.
+pub(crate) fn check(analysis: &Analysis, kept: &Kept) -> Result<()> {
+    fitting(analysis, kept).map(drop)
+}
+
+fn fitting(analysis: &Analysis, kept: &Kept) -> Result<Graph> {
+    attempt(analysis, kept)?.map_err(|stale| stale.refusal(analysis, kept))
 }
 
 /// As [`prune`], for kept positions.
@@ -32,7 +34,6 @@ pub(crate) fn check(analysis: &Analysis, plan: &Plan) -> Result<()> {
 /// # Errors
 /// What is left does not fit together, or is no valid graph.
 pub(crate) fn prune_to(analysis: &Analysis, kept: &Kept) -> Result<Model> {
-    let graph = attempt(analysis, kept)?.map_err(|stale| stale.refusal(analysis, kept))?;
-    let clean = without_newly_dead(analysis.graph(), graph);
+    let clean = without_newly_dead(analysis.graph(), fitting(analysis, kept)?);
     Ok(Graph::verified(clean, "the cleaned model")?.into_model())
 }

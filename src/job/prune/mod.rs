@@ -106,17 +106,8 @@ pub fn prune_with(
         watch: &mut watch,
         events,
     };
-    let analysis = typed(&model, options, &mut voice)?;
-    let calibrated = calibrated(&analysis, options, &mut voice)?;
-    let job = Job {
-        name: input.name(),
-        model: &model,
-        analysis: &analysis,
-        calibrated: calibrated.as_ref(),
-        options,
-    };
-    let planned = job.plan(&mut voice)?;
-    let mut pruned = job.make(planned, &mut voice)?;
+    let make = |job: &Job, planned, voice: &mut Voice| job.make(planned, voice);
+    let mut pruned = planned(&model, input.name(), options, &mut voice, make)?;
     pruned.report.stages = watch.stages;
     Ok(pruned)
 }
@@ -137,27 +128,43 @@ pub fn prune_file(
         watch: &mut watch,
         events,
     };
-    let analysis = typed(&model, &options.prune, &mut voice)?;
-    let calibrated = calibrated(&analysis, &options.prune, &mut voice)?;
-    let job = Job {
-        name: path.display().to_string(),
-        model: &model,
-        analysis: &analysis,
-        calibrated: calibrated.as_ref(),
-        options: &options.prune,
+    let write = |job: &Job, planned, voice: &mut Voice| {
+        let Some(output) = options.output.as_deref() else {
+            return options.write_plan(job.finished(planned)?);
+        };
+        let mut report = options.write(job.make(planned, voice)?, output, voice)?;
+        if options.bench {
+            let Voice { watch, events } = voice;
+            let compare = || compare([path, output], job.analysis, job.options, *events);
+            report.benchmark = watch.stage("bench", compare);
+        }
+        Ok(report)
     };
-    let planned = job.plan(&mut voice)?;
-    let mut report = match &options.output {
-        None => options.write_plan(job.finished(planned)?)?,
-        Some(output) => options.write(job.make(planned, &mut voice)?, output, &mut voice)?,
-    };
-    if let Some(output) = options.output.as_deref().filter(|_| options.bench) {
-        let Voice { watch, events } = &mut voice;
-        let compare = || compare([path, output], &analysis, &options.prune, *events);
-        report.benchmark = watch.stage("bench", compare);
-    }
+    let name = path.display().to_string();
+    let mut report = planned(&model, name, &options.prune, &mut voice, write)?;
     report.stages = watch.stages;
     Ok(report)
+}
+
+/// Types, calibrates and plans; `then` makes something of the plan.
+fn planned<T>(
+    model: &Model,
+    name: String,
+    options: &PruneOptions,
+    voice: &mut Voice,
+    then: impl FnOnce(&Job, (Plan, PruneReport), &mut Voice) -> Result<T>,
+) -> Result<T> {
+    let analysis = typed(model, options, voice)?;
+    let calibrated = calibrated(&analysis, options, voice)?;
+    let job = Job {
+        name,
+        model,
+        analysis: &analysis,
+        calibrated: calibrated.as_ref(),
+        options,
+    };
+    let planned = job.plan(voice)?;
+    then(&job, planned, voice)
 }
 
 impl PruneFileOptions {

@@ -24,7 +24,7 @@ pub(super) fn planned(
     if let Some(input) = &options.plan {
         let plan = input.load()?;
         let kept = plan.kept(analysis)?;
-        rewrite::check(analysis, &plan)?;
+        rewrite::check(analysis, &kept)?;
         return Ok((plan, replayed_rows(analysis, &kept)));
     }
     let settings = options.resolved();
