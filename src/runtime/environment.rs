@@ -8,9 +8,11 @@ use ort::ep;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use tempfile::TempDir;
 
+use super::cache::{Cached, cached};
 use super::fault;
 use super::guard::guarded;
 use super::library::Library;
+use super::packages::Package;
 use super::provider::Provider;
 use super::session::{Optimisation, Profiling, Purpose, Session, SessionOptions};
 use crate::error::{Error, Result};
@@ -106,8 +108,13 @@ impl Runtime {
     fn provider_names(&self, provider: &Provider) -> Result<Vec<String>> {
         let library = match provider {
             Provider::Plugin { library, .. } => library.clone(),
-            Provider::WebGpu => super::packages::installed(super::packages::Package::WebGpu)?
-                .ok_or_else(|| unavailable(provider, "its plugin library is not installed"))?,
+            Provider::WebGpu => match cached(Package::WebGpu)? {
+                Cached::Sound(path) => path,
+                Cached::Damaged(damage) => return Err(unavailable(provider, &damage.reason())),
+                Cached::Absent => {
+                    return Err(unavailable(provider, "its plugin library is not installed"));
+                }
+            },
             Provider::Cpu | Provider::Cuda { .. } | Provider::TensorRt { .. } => {
                 return Ok(Vec::new());
             }
