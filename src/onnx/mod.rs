@@ -13,6 +13,7 @@ mod model;
 mod save;
 mod sparse;
 mod tensor;
+mod unknown;
 mod visit;
 
 /// The generated messages of `proto/onnx.proto`.
@@ -25,6 +26,8 @@ pub use element::ElementType;
 pub use model::Model;
 
 pub(crate) use model::LazyBytes;
+#[cfg(test)]
+pub(crate) use model::NEWEST_IR;
 pub(crate) use sparse::{SPARSE_IR, sparse_bytes, to_sparse};
 pub(crate) use tensor::{
     byte_length, cleared, element_count, from_raw, integers, pack, packed, packed_bytes, to_f32,

@@ -173,7 +173,7 @@ fn type_node(graph: &Graph, observed: &Observed, state: &mut State, node: NodeId
     };
     let ruling = match row {
         Some(row) => (row.rule)(&mut typing),
-        None => Err(Unsupported("the operator has no rule yet")),
+        None => Err(Unsupported(super::row::without_row(graph, node))),
     };
     let asked = std::mem::take(&mut typing.asked);
     pin_unasked(graph, state, node, ruling, &asked);

@@ -15,6 +15,7 @@ use super::library::Library;
 use super::packages::Package;
 use super::provider::Provider;
 use super::session::{Optimisation, Profiling, Purpose, Session, SessionOptions};
+use super::version::{refused as refused_model, version_of};
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 
@@ -27,9 +28,13 @@ pub struct Runtime {
 /// What a process has loaded: it cannot be loaded twice or unloaded.
 struct Loaded {
     environment: Environment,
+    version: String,
     /// Plugin libraries with the providers that each brought.
     plugins: Mutex<Vec<(PathBuf, Vec<String>)>>,
 }
+
+/// Stands for the version of a library that does not say it.
+const UNKNOWN: &str = "of unknown version";
 
 static LOADED: OnceLock<Loaded> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
@@ -73,9 +78,15 @@ impl Runtime {
         environment.set_log_level(ort::logging::LogLevel::Fatal);
         let _ = LOADED.set(Loaded {
             environment: environment.clone(),
+            version: version_of(&library.path).unwrap_or_else(|| UNKNOWN.to_owned()),
             plugins: Mutex::default(),
         });
         Ok(Runtime { environment })
+    }
+
+    /// The library's version, as `1.32.0`.
+    pub fn version(&self) -> &'static str {
+        LOADED.get().map_or(UNKNOWN, |loaded| &loaded.version)
     }
 
     /// What the library says of itself.
@@ -198,7 +209,7 @@ impl Runtime {
         commit: impl FnOnce(&mut SessionBuilder) -> ort::Result<ort::session::Session>,
     ) -> Result<Session> {
         let refused = |reason: ort::Error| match options.provider {
-            Provider::Cpu => fault(&format!("{what} cannot be run"), reason),
+            Provider::Cpu => refused_model(what, self.version(), plain(&reason.to_string())),
             _ => unavailable(
                 &options.provider,
                 &format!("{what} cannot be run: {reason}"),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::cache::{Cached, Damage, cached, compare};
-use super::library::{Sought, Library, PATH_VARIABLE, PYTHONS, Source, isolated};
+use super::library::{Library, PATH_VARIABLE, PYTHONS, Sought, Source, isolated};
 use super::packages::{CACHE_VARIABLE, Package};
 use super::wheels::{Pin, Wheel, wheel_for};
 use crate::error::{Error, Result};

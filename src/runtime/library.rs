@@ -86,6 +86,8 @@ impl Library {
                         .to_owned(),
                 });
             }
+            // What is not absolute would be looked for beside the program first.
+            let path = std::path::absolute(&path).unwrap_or(path);
             return Ok(Sought::Usable(Library { path, source }));
         }
         for &package in preferred.iter().chain(&[Package::Cpu]) {

@@ -13,6 +13,7 @@ mod profile;
 mod provider;
 mod session;
 mod tensor;
+mod version;
 mod wheels;
 
 pub use environment::{Device, Runtime};

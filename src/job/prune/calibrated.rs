@@ -80,6 +80,11 @@ impl<'a> Calibrated<'a> {
     }
 
     /// What was calibrated on, with warnings.
+    /// Version of the onnxruntime that measures.
+    pub(super) fn onnxruntime(&self) -> &'static str {
+        self.opened.runtime.version()
+    }
+
     pub(super) fn row(&self) -> Result<PruneCalibrationRow> {
         let mut poor: Vec<(f64, &Layer, u64)> = Vec::new();
         for layer in &self.layers {
