@@ -61,11 +61,8 @@ impl fmt::Display for BenchReport {
         for (place, (model, bytes)) in self.models.iter().zip(&self.file_bytes).enumerate() {
             writeln!(f, "{}: {model}, {} bytes", label(place), count(*bytes))?;
         }
-        writeln!(
-            f,
-            "{} interleaved runs each, onnxruntime {}",
-            self.runs, self.onnxruntime
-        )?;
+        let (runs, version) = (self.runs, &self.onnxruntime);
+        writeln!(f, "{runs} interleaved runs each, onnxruntime {version}")?;
         let headings = [
             "provider",
             "model",
