@@ -352,3 +352,26 @@ fn a_cache_may_be_named_from_where_one_is() {
     let there = folder.path().join("here").join(&*PACKAGE).join(&REAL.1);
     assert!(there.is_file());
 }
+
+/// What is known of it is what its own tables say.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_named_library_that_was_cut_short_is_not_loaded() {
+    let cache = Cache::new();
+    let library = cache.folder.path().join("libonnxruntime.so");
+    let whole = fs::read(REAL.0.join(&REAL.1)).expect("a library");
+    for length in [100, 5 << 20, whole.len() - 1] {
+        fs::write(&library, &whole[..length]).expect("a file");
+        let named = || contains("was cut short").and(contains("libonnxruntime.so"));
+        let mut given = cache.call(&["runtime", "status", "--onnxruntime"]);
+        given.arg(&library).assert().code(4).stderr(named());
+        let mut by_variable = cache.call(&["runtime", "status"]);
+        by_variable.env("ORT_DYLIB_PATH", &library);
+        by_variable.assert().code(4).stderr(named());
+    }
+    // A name alone is a file of the working directory.
+    fs::write(&library, &whole).expect("a file");
+    let mut given = cache.call(&["runtime", "status", "--onnxruntime", "libonnxruntime.so"]);
+    given.current_dir(cache.folder.path());
+    given.assert().success().stdout(contains("version: 1."));
+}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::cache::{Cached, Damage, cached};
+use super::elf::cut_short;
 use super::packages::Package;
 use crate::error::{Error, Result};
 
@@ -88,7 +89,9 @@ impl Library {
             }
             // What is not absolute would be looked for beside the program first.
             let path = std::path::absolute(&path).unwrap_or(path);
-            return Ok(Sought::Usable(Library { path, source }));
+            let library = Library { path, source };
+            library.check_whole()?;
+            return Ok(Sought::Usable(library));
         }
         for &package in preferred.iter().chain(&[Package::Cpu]) {
             let source = Source::Cache;
@@ -98,7 +101,27 @@ impl Library {
                 Cached::Absent => {}
             }
         }
-        Ok(in_python().map_or(Sought::Nothing, Sought::Usable))
+        let Some(library) = in_python() else {
+            return Ok(Sought::Nothing);
+        };
+        library.check_whole()?;
+        Ok(Sought::Usable(library))
+    }
+
+    /// That a library that nothing is known of can be loaded as far as its size goes.
+    fn check_whole(&self) -> Result<()> {
+        let place = format!("{} (from {})", self.path.display(), self.source);
+        let reason = match cut_short(&self.path) {
+            Ok(None) => return Ok(()),
+            Ok(Some((needed, there))) => {
+                format!("{place} was cut short: {there} of {needed} bytes are there")
+            }
+            Err(fault) => format!("{place} cannot be read: {fault}"),
+        };
+        Err(Error::Runtime {
+            reason,
+            remedy: "install it again, or name another library with `library`".to_owned(),
+        })
     }
 }
 

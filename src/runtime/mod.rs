@@ -4,6 +4,7 @@
 //! where it is looked for and [`install`] for how it gets there by itself.
 
 mod cache;
+mod elf;
 mod environment;
 mod guard;
 mod install;
