@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::metrics::{Logs, divergence};
 use crate::rewrite::instrument;
-use crate::runtime::Tensor;
 
 /// A batch of samples with what outputs are compared with.
 struct Sample {
@@ -67,23 +66,22 @@ fn scores(
     samples: &[Sample],
     count: &mut dyn FnMut(),
 ) -> Result<Vec<f64>> {
-    let (model, masks) = instrument(runs.analysis, dimension)?;
+    let mut kept = runs.analysis.everything();
+    kept.insert(dimension.var, Arc::from_iter(1..dimension.size as u32));
+    let (model, masks) = instrument(runs.analysis, &kept)?;
     let mut session = runs.session(&model)?;
     let names: Vec<String> = session.inputs().into_iter().map(|i| i.name).collect();
     let before: Result<f64> = samples.iter().map(|of| loss(of, &of.dense)).sum();
     let before = before?;
     let mut out = Vec::with_capacity(dimension.size);
     for channel in 0..dimension.size as u32 {
-        let mut kept = runs.analysis.everything();
         let others = (0..dimension.size as u32).filter(|&other| other != channel);
         kept.insert(dimension.var, Arc::from_iter(others));
         let mut sum = 0.0;
         for sample in samples {
             let mut inputs = sample.inputs.clone();
             for mask in &masks {
-                let (shape, numbers) = mask.numbers(runs.analysis, &kept);
-                let tensor = Tensor::from_f64(mask.element, shape, &numbers)?;
-                inputs.push((mask.name.clone(), tensor));
+                inputs.push(mask.tensor(runs.analysis, &kept)?);
             }
             inputs.retain(|(name, _)| names.contains(name));
             sum += loss(sample, &session.run(&inputs)?)?;
