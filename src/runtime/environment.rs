@@ -241,6 +241,12 @@ impl Runtime {
             .map_err(|reason| fault("a session cannot be made", reason))?
             .with_flush_to_zero()
             .map_err(refused)?;
+        if options.purpose == Purpose::Parity {
+            // Between runs its threads would take the processor from what is done with the outputs.
+            builder = builder
+                .with_config_entry("session.force_spinning_stop", "1")
+                .map_err(refused)?;
+        }
         if let Some(threads) = options.threads {
             builder = builder.with_intra_threads(threads).map_err(refused)?;
         }
