@@ -55,6 +55,11 @@ impl Columns {
         out
     }
 
+    /// The columns with fewer rows.
+    pub(crate) fn sampled(self, sampling: Option<Sampling>) -> Columns {
+        Columns { sampling, ..self }
+    }
+
     /// True if the data is laid out as samples, channels, places.
     pub(crate) fn is_spatial(&self) -> bool {
         self.window.is_some() || self.groups > 1

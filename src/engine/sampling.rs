@@ -3,7 +3,6 @@
 //! Where a window slides, neighbouring places read nearly the same: of every few places along each axis one is
 //! taken, another one in every batch, the same for inputs and targets. All samples are seen.
 
-use super::columns::Columns;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::ValueId;
@@ -40,10 +39,11 @@ impl Positions {
     /// The input's value for a batch: all places come up in turn.
     pub(crate) fn tensor(&self, batch: usize) -> Result<(String, Tensor)> {
         let Sampling { step, places } = &self.sampling;
-        let all = step.saturating_pow(places.len() as u32);
+        let power = |axes: usize| (0..axes).fold(1, |power: usize, _| power.saturating_mul(*step));
+        let all = power(places.len());
         // A prime spreads the offsets of batches that follow each other.
-        let number = (batch % all) * 7919 % all;
-        let offset = number / step.pow(self.axis as u32) % step;
+        let number = (batch % all).wrapping_mul(7919) % all;
+        let offset = number / power(self.axis) % step;
         let taken = (offset..places[self.axis]).step_by(*step);
         let positions = taken.flat_map(|place| {
             let inside = (0..self.window).map(|at| at * self.dilation);
@@ -95,11 +95,4 @@ fn sizes(analysis: &Analysis, value: ValueId) -> Option<Vec<usize>> {
 /// True if a value has the places that were subsampled.
 pub(crate) fn has_places(analysis: &Analysis, value: ValueId, sampling: &Sampling) -> bool {
     sizes(analysis, value).as_ref() == Some(&sampling.places)
-}
-
-impl Columns {
-    /// The columns with fewer rows.
-    pub(crate) fn sampled(self, sampling: Option<Sampling>) -> Columns {
-        Columns { sampling, ..self }
-    }
 }

@@ -4,9 +4,10 @@
 //! construction: a masked channel adds nothing wherever it is summed over, and channels meet nowhere else.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::axes::{Kept, Type};
-use crate::dimensions::Analysis;
+use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Patch, ValueId, declaration_of};
 use crate::onnx::{ElementType, Model, from_raw};
@@ -57,12 +58,17 @@ impl MaskInput {
     }
 }
 
-/// The twin that masks by graph inputs what `kept` loses positions of, and those inputs.
+/// The twin that masks one dimension by graph inputs, and those inputs.
 ///
 /// # Errors
 /// A masked value that has an element type without a zero and a one.
-pub(crate) fn instrument(analysis: &Analysis, kept: &Kept) -> Result<(Model, Vec<MaskInput>)> {
-    masked(analysis, kept, Masks::Inputs)
+pub(crate) fn instrument(
+    analysis: &Analysis,
+    dimension: &Dimension,
+) -> Result<(Model, Vec<MaskInput>)> {
+    let mut kept = analysis.everything();
+    kept.insert(dimension.var, Arc::from_iter(1..dimension.size as u32));
+    masked(analysis, &kept, Masks::Inputs)
 }
 
 fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<MaskInput>)> {

@@ -66,15 +66,14 @@ fn scores(
     samples: &[Sample],
     count: &mut dyn FnMut(),
 ) -> Result<Vec<f64>> {
-    let mut kept = runs.analysis.everything();
-    kept.insert(dimension.var, Arc::from_iter(1..dimension.size as u32));
-    let (model, masks) = instrument(runs.analysis, &kept)?;
+    let (model, masks) = instrument(runs.analysis, dimension)?;
     let mut session = runs.session(&model)?;
     let names: Vec<String> = session.inputs().into_iter().map(|i| i.name).collect();
     let before: Result<f64> = samples.iter().map(|of| loss(of, &of.dense)).sum();
     let before = before?;
     let mut out = Vec::with_capacity(dimension.size);
     for channel in 0..dimension.size as u32 {
+        let mut kept = runs.analysis.everything();
         let others = (0..dimension.size as u32).filter(|&other| other != channel);
         kept.insert(dimension.var, Arc::from_iter(others));
         let mut sum = 0.0;

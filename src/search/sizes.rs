@@ -65,9 +65,11 @@ impl Adjustable {
             return Ok(None);
         };
         let explicit = Analysis::of_edit(graph, runs.analysis);
-        let mut kept = runs.analysis.everything();
-        kept.insert(dimension.var, Arc::from_iter(1..dimension.size as u32));
-        let (model, masks) = instrument(&explicit, &explicit.carried(runs.analysis, &kept))?;
+        let mut own = explicit.dimensions().iter();
+        let Some(own) = own.find(|own| own.name == dimension.name) else {
+            return Ok(None);
+        };
+        let (model, masks) = instrument(&explicit, own)?;
         let graph = Graph::new(&model)?;
         let weights = folded.edits.keys();
         let weights = weights.map(|&value| runs.analysis.graph().value(value).name.as_str());
