@@ -11,7 +11,7 @@ use crate::ops::{Linear, Role, Window};
 use crate::runtime::Tensor;
 
 /// Rows per column that are enough.
-const ROWS: u64 = 16;
+const ROWS: u64 = 64;
 
 /// One of so many places along each axis is looked at.
 #[derive(Clone, Debug, PartialEq)]
