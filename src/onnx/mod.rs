@@ -15,6 +15,7 @@ mod sparse;
 mod tensor;
 mod unknown;
 mod visit;
+mod weigh;
 
 /// The generated messages of `proto/onnx.proto`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

@@ -1,6 +1,6 @@
 //! The pass that runs every rule once, in topological order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::check;
 use super::facts::Unruled;
@@ -169,7 +169,7 @@ fn type_node(graph: &Graph, observed: &Observed, state: &mut State, node: NodeId
         graph,
         state,
         node,
-        asked: Vec::new(),
+        asked: HashSet::new(),
     };
     let ruling = match row {
         Some(row) => (row.rule)(&mut typing),
@@ -189,7 +189,13 @@ fn type_node(graph: &Graph, observed: &Observed, state: &mut State, node: NodeId
 }
 
 /// Pins what a node reads beside its rule.
-fn pin_unasked(graph: &Graph, state: &mut State, node: NodeId, ruling: Ruling, asked: &[usize]) {
+fn pin_unasked(
+    graph: &Graph,
+    state: &mut State,
+    node: NodeId,
+    ruling: Ruling,
+    asked: &HashSet<usize>,
+) {
     let origin = Origin::Node(node.0);
     let connections = graph.node(node);
     for (slot, &value) in connections.inputs.iter().enumerate() {

@@ -219,7 +219,7 @@ fn grouped_query(op: &mut Typing) -> Ruling {
     // The caches stay as long as they are where all fits.
     let room = match (&past, &total) {
         _ if op.int("sliding_window_cache", 0) != 0 => None,
-        (Some(past), Some(total)) => Some(op.state.symbols.max(past, total)),
+        (Some(past), Some(total)) => op.state.symbols.max(past, total),
         (Some(_), None) => None,
         (None, total) => total.clone(),
     };
