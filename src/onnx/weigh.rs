@@ -170,7 +170,7 @@ mod tests {
             (&[graph][..], node),
             (&[graph, node], attribute),
             (&[graph, node, attribute, 6 << 3 | 2], node),
-            (&[graph, node, attribute, 5 << 3 | 2], 13 << 3 | 2),
+            (&[graph, node, attribute], 10 << 3 | 2),
         ] {
             assert!(is_bearable(&nested(path, &[tag, 0].repeat(1000))));
             let many = nested(path, &[tag, 0].repeat(2_000_000));

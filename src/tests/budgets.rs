@@ -89,7 +89,8 @@ fn budgets_are_met_from_above_within_one_channel() {
                     );
                 }
                 // What the polynomials say is what the written model has.
-                let scored = vec![Vec::new(); counts.len()];
+                let dimensions = analysis.dimensions().iter();
+                let scored: Vec<Vec<f64>> = dimensions.map(|of| vec![0.0; of.size]).collect();
                 let plan = Plan::new(&analysis, &selection, &scored, &settings);
                 let pruned = analyse(&prune(&analysis, &plan).expect("a model").settled());
                 assert_eq!(what.of(&pruned.model_totals()), got, "{name} {scope}");
