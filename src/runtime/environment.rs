@@ -6,7 +6,6 @@ use std::sync::{Mutex, OnceLock};
 use ort::environment::Environment;
 use ort::ep;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use tempfile::TempDir;
 
 use super::fault;
 use super::guard::guarded;
@@ -14,6 +13,7 @@ use super::library::Library;
 use super::provider::Provider;
 use super::session::{Optimisation, Profiling, Purpose, Session, SessionOptions};
 use crate::error::{Error, Result};
+use crate::files::TemporaryFolder;
 use crate::onnx::Model;
 
 /// A loaded onnxruntime. One process loads one library.
@@ -212,7 +212,7 @@ impl Runtime {
     fn builder(
         &self,
         options: &SessionOptions,
-        profile: Option<&TempDir>,
+        profile: Option<&TemporaryFolder>,
     ) -> Result<SessionBuilder> {
         let provider = &options.provider;
         let refused =
@@ -279,8 +279,8 @@ impl Runtime {
     }
 }
 
-fn temporary_folder() -> Result<TempDir> {
-    tempfile::tempdir().map_err(|source| Error::Write {
+fn temporary_folder() -> Result<TemporaryFolder> {
+    TemporaryFolder::new_in(&std::env::temp_dir()).map_err(|source| Error::Write {
         path: std::env::temp_dir(),
         source,
     })
