@@ -10,6 +10,7 @@ use memmap2::Mmap;
 use crate::error::{Error, Result};
 
 mod pair;
+mod sweep;
 mod temporary;
 
 pub(crate) use pair::{data_name, persist_pair, same_file};
@@ -53,10 +54,20 @@ pub(crate) fn write_temporary_seekable(
 
 fn temporary(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<Temporary> {
     check_replaceable(path)?;
+    sweep::sweep_files(folder_of(path));
     let file = Temporary::new_in(folder_of(path))?;
     write(file.as_file())?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// Makes a temporary folder in `parent`.
+///
+/// # Errors
+/// `parent` is not there or cannot be written.
+pub(crate) fn temporary_folder(parent: &Path) -> io::Result<TemporaryFolder> {
+    sweep::sweep_folders(parent);
+    TemporaryFolder::new_in(parent)
 }
 
 /// Renames a temporary file to `path`.

@@ -2,15 +2,17 @@
 //!
 //! The data file gets a name that holds the hash of its content, so that it never takes the place of other data. Both
 //! are written and synced under temporary names. Then, with the folder locked, the data gets its second name, the rename
-//! of the file that names it decides, and the data of the replaced file goes. A run that is killed in between leaves the
-//! data's temporary name as well, which tells the next run whose second name it may remove.
+//! of the file that names it decides, and the data of the replaced file goes. Meanwhile new and old data have a temporary
+//! name as well: a run that is killed in between leaves it, and it tells the next run whose second name it may remove.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::temporary::{Temporary, lock_within, uninterrupted};
+use super::temporary::{
+    FILE_PREFIX, FILE_SUFFIX, Temporary, is_own, lock_within, second_name, uninterrupted,
+};
 use super::{check_replaceable, folder_of, map_file, sync_folder};
 use crate::error::{Error, Result};
 
@@ -52,28 +54,39 @@ pub(crate) fn persist_pair(
     }
     let _lock = lock_folder(folder).map_err(fault)?;
     let mut old = replaced_data(path);
+    if let Some((_, target)) = &data {
+        old.retain(|old| old != target);
+    }
     uninterrupted(|| {
-        if let Some((data, target)) = &mut data {
-            name_data(data, target)?;
-            old.retain(|old| old != target);
-        }
-        let renamed = file.rename(path);
-        if renamed.is_err()
-            && let Some((data, target)) = &data
-            && data.path().exists()
-        {
-            let _ = std::fs::remove_file(target);
-        }
-        renamed
-    })
-    .map_err(fault)?;
-    sync_folder(folder);
-    for old in old {
-        if !is_named(&old) && is_ours(&old) {
+        // What a killed run does not get to remove is found by these names.
+        let marks: Vec<_> = old.iter().map(|old| second_name(old, folder)).collect();
+        rename_pair(&mut file, path, data.as_mut())?;
+        sync_folder(folder);
+        for old in old.iter().filter(|old| !is_named(old)) {
             let _ = std::fs::remove_file(old);
         }
-    }
-    Ok(())
+        drop(marks);
+        Ok(())
+    })
+    .map_err(fault)
+}
+
+/// Names the data, then the file; takes back the data's name where the file cannot be renamed.
+fn rename_pair(
+    file: &mut Temporary,
+    path: &Path,
+    data: Option<&mut (Temporary, PathBuf)>,
+) -> io::Result<()> {
+    let Some((data, target)) = data else {
+        return file.rename(path);
+    };
+    let is_new = !target.exists();
+    name_data(data, target)?;
+    file.rename(path).inspect_err(|_| {
+        if is_new {
+            let _ = std::fs::remove_file(target);
+        }
+    })
 }
 
 /// Gives the data its name: a second one, or the only one where the same data is there already or files have one name.
@@ -84,8 +97,12 @@ fn name_data(data: &mut Temporary, target: &Path) -> io::Result<()> {
     }
 }
 
-/// The lock that is held while names in a folder change together; `None` where folders cannot be opened.
+/// The lock that is held while names in a folder change together; `None` where folders cannot be opened, and for those
+/// that only this process knows.
 fn lock_folder(folder: &Path) -> io::Result<Option<File>> {
+    if is_own(folder) {
+        return Ok(None);
+    }
     let Ok(folder) = File::open(folder) else {
         return Ok(None);
     };
@@ -115,7 +132,7 @@ pub(super) fn remove_uncommitted(part: &Path, file: &File) -> bool {
     true
 }
 
-/// Data files beside `path` that the file there names.
+/// Data files of ours beside `path` that the file there names.
 fn replaced_data(path: &Path) -> Vec<PathBuf> {
     let mut files = data_files(folder_of(path));
     if files.is_empty() {
@@ -124,7 +141,7 @@ fn replaced_data(path: &Path) -> Vec<PathBuf> {
     let Ok(bytes) = map_file(path) else {
         return Vec::new();
     };
-    files.retain(|file| names(&bytes, file));
+    files.retain(|file| names(&bytes, file) && is_ours(file));
     files
 }
 
@@ -161,9 +178,15 @@ fn is_named(data: &Path) -> bool {
     };
     let mut others = entries.flatten().map(|entry| entry.path());
     others.any(|path| {
-        let text = path.is_file() && hash_in(&path).is_none();
+        let text = path.is_file() && hash_in(&path).is_none() && !is_temporary(&path);
         text && map_file(&path).map_or_else(|_| path.exists(), |bytes| names(&bytes, data))
     })
+}
+
+/// Whether a name is one of our temporary files'.
+fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(FILE_PREFIX) && name.ends_with(FILE_SUFFIX))
 }
 
 /// Whether the name of a data file occurs in some bytes.

@@ -11,15 +11,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::{NamedTempFile, TempDir};
 
-use super::pair;
 use crate::error::{Error, Result};
 
-const FILE_PREFIX: &str = ".secateur-";
-const FILE_SUFFIX: &str = ".part";
-const FOLDER_PREFIX: &str = "secateur-";
-const FOLDER_SUFFIX: &str = ".tmp";
+pub(super) const FILE_PREFIX: &str = ".secateur-";
+pub(super) const FILE_SUFFIX: &str = ".part";
+pub(super) const FOLDER_PREFIX: &str = "secateur-";
+pub(super) const FOLDER_SUFFIX: &str = ".tmp";
 /// Random characters between prefix and suffix.
-const RANDOM: usize = 6;
+pub(super) const RANDOM: usize = 6;
 /// Times that a name is made anew because a sweep took it before it was locked.
 const TRIES: usize = 16;
 
@@ -43,6 +42,11 @@ pub fn remove_temporaries() {
         };
     }
     std::mem::forget(alive);
+}
+
+/// Whether a folder is a temporary one of this process, and so locked by it.
+pub(super) fn is_own(folder: &Path) -> bool {
+    alive().contains(folder)
 }
 
 /// Runs `work` as one step that [`remove_temporaries`] does not come between.
@@ -70,12 +74,7 @@ pub(crate) struct Temporary {
 
 impl Temporary {
     pub(super) fn new_in(folder: &Path) -> io::Result<Temporary> {
-        sweep(folder, FILE_PREFIX, FILE_SUFFIX);
-        let mut builder = tempfile::Builder::new();
-        builder
-            .prefix(FILE_PREFIX)
-            .suffix(FILE_SUFFIX)
-            .rand_bytes(RANDOM);
+        let mut builder = file_names();
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -136,8 +135,7 @@ impl TemporaryFolder {
     ///
     /// # Errors
     /// `parent` is not there or cannot be written.
-    pub(crate) fn new_in(parent: &Path) -> io::Result<TemporaryFolder> {
-        sweep(parent, FOLDER_PREFIX, FOLDER_SUFFIX);
+    pub(super) fn new_in(parent: &Path) -> io::Result<TemporaryFolder> {
         let mut builder = tempfile::Builder::new();
         builder
             .prefix(FOLDER_PREFIX)
@@ -169,13 +167,29 @@ impl TemporaryFolder {
     }
 }
 
+/// Gives a file a second, temporary name in a folder, which goes when this is dropped.
+///
+/// To be called and dropped within [`uninterrupted`]: the name is not listed.
+pub(super) fn second_name(of: &Path, folder: &Path) -> io::Result<NamedTempFile<()>> {
+    file_names().make_in(folder, |name| std::fs::hard_link(of, name))
+}
+
+fn file_names() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder
+        .prefix(FILE_PREFIX)
+        .suffix(FILE_SUFFIX)
+        .rand_bytes(RANDOM);
+    builder
+}
+
 /// Locks a file, and says whether it is still the one at `path`. Where files cannot be locked, none is swept.
 fn locked_at(file: &File, path: &Path) -> bool {
     file.lock().is_err() || is_at(file, path)
 }
 
 #[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let place = |of: std::fs::Metadata| (of.dev(), of.ino());
     let (Ok(here), Ok(there)) = (file.metadata(), std::fs::symlink_metadata(path)) else {
@@ -185,42 +199,8 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 #[cfg(not(unix))]
-fn is_at(_: &File, path: &Path) -> bool {
+pub(super) fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
-}
-
-/// Removes what dead runs left in a folder: names of ours that nobody has locked.
-fn sweep(folder: &Path, prefix: &str, suffix: &str) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let random = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(prefix)?.strip_suffix(suffix));
-        let ours = |random: &str| {
-            random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        };
-        if random.is_some_and(ours) {
-            remove_dead(&entry.path());
-        }
-    }
-}
-
-fn remove_dead(path: &Path) {
-    let plain = std::fs::symlink_metadata(path).is_ok_and(|at| at.is_file() || at.is_dir());
-    let Some(file) = plain.then(|| File::open(path).ok()).flatten() else {
-        return;
-    };
-    if !matches!(file.try_lock(), Ok(())) || !is_at(&file, path) {
-        return;
-    }
-    if path.is_dir() {
-        let _ = std::fs::remove_dir_all(path);
-    } else if pair::remove_uncommitted(path, &file) {
-        let _ = std::fs::remove_file(path);
-    }
 }
 
 /// Waits for the lock on a file, at most `patience`; true if it was got or files cannot be locked here.

@@ -70,8 +70,10 @@ impl Model {
         set_location(&mut proto, &name);
         let bare = self.with(proto, Default::default());
         let file = write_temporary(path, |file| bare.encode(file))?;
-        let bytes = length(&file)? + length(&data)?;
-        persist_pair(file, path, Some((data, name)))?;
+        let data = (hasher.count() > 0).then_some((data, name));
+        let beside = data.as_ref().map(|(data, _)| length(data)).transpose()?;
+        let bytes = length(&file)? + beside.unwrap_or(0);
+        persist_pair(file, path, data)?;
         Ok(bytes)
     }
 

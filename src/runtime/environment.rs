@@ -13,7 +13,7 @@ use super::library::Library;
 use super::provider::Provider;
 use super::session::{Optimisation, Profiling, Purpose, Session, SessionOptions};
 use crate::error::{Error, Result};
-use crate::files::TemporaryFolder;
+use crate::files::{self, TemporaryFolder};
 use crate::onnx::Model;
 
 /// A loaded onnxruntime. One process loads one library.
@@ -280,7 +280,7 @@ impl Runtime {
 }
 
 fn temporary_folder() -> Result<TemporaryFolder> {
-    TemporaryFolder::new_in(&std::env::temp_dir()).map_err(|source| Error::Write {
+    files::temporary_folder(&std::env::temp_dir()).map_err(|source| Error::Write {
         path: std::env::temp_dir(),
         source,
     })

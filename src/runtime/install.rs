@@ -11,7 +11,7 @@ use super::library::{Library, PATH_VARIABLE, PYTHONS, Source, isolated};
 use super::packages::{Package, wheel_for};
 use crate::error::{Error, Result};
 use crate::events::Events;
-use crate::files::{self, TemporaryFolder};
+use crate::files;
 
 /// Installs a package into the cache, unless it is there. Says what it does in one line.
 ///
@@ -43,7 +43,7 @@ pub fn install(package: Package, events: &mut dyn Events) -> Result<Library> {
         "installing {name} {version} into {} (once)",
         folder.display()
     ));
-    let download = TemporaryFolder::new_in(folder).map_err(write)?;
+    let download = files::temporary_folder(folder).map_err(write)?;
     download_wheel(package, download.path())?;
     extract(package, download.path(), &target)?;
     Ok(library)
