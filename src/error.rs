@@ -52,6 +52,11 @@ pub enum Error {
         "{what} is not an ONNX model: {reason}; export it again or check that the download is complete"
     )]
     NotAModel { what: String, reason: String },
+    /// A model has parts that are unknown here and would be lost.
+    #[error(
+        "{what} is too new to be read without loss: {reason}; convert the model to an older version, or use a newer secateur"
+    )]
+    TooNew { what: String, reason: String },
     /// A tensor contradicts itself.
     #[error(
         "tensor '{tensor}': {reason}; the model file is damaged or was written by a broken exporter"
@@ -131,6 +136,7 @@ impl Error {
             Error::Write { .. } | Error::Runtime { .. } | Error::Provider { .. } => Class::Runtime,
             Error::Read { .. }
             | Error::NotAModel { .. }
+            | Error::TooNew { .. }
             | Error::Tensor { .. }
             | Error::External { .. }
             | Error::Graph { .. }

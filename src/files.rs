@@ -98,18 +98,6 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Reads a text file.
-///
-/// # Errors
-/// Those of [`open`]; the bytes are no UTF-8.
-pub(crate) fn read_text(path: &Path) -> Result<String> {
-    let fault = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
-    io::read_to_string(open(path).map_err(fault)?).map_err(fault)
-}
-
 /// That whatever is at `path` may be replaced by a file: it is none, or a regular one in the same folder.
 ///
 /// # Errors

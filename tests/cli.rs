@@ -462,5 +462,5 @@ fn the_runtime_is_found_where_it_was_installed() {
             .env_remove("ORT_DYLIB_PATH"),
     );
     assert_eq!(status["source"], "secateur's cache");
-    assert_eq!(status["pinned_version"], "1.31.1");
+    assert_eq!(status["pinned_version"], "1.32.0");
 }

@@ -87,6 +87,76 @@ fn pipes_are_not_waited_for() {
     assert!(!out.exists());
 }
 
+/// Pipes among files that are read one by one.
+#[test]
+fn pipes_as_data_are_not_waited_for() {
+    let folder = TempDir::new().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    for inner in [
+        "images/0",
+        "images/1",
+        "arrays",
+        "cases/test_data_set_0",
+        "model",
+    ] {
+        fs::create_dir_all(at(inner)).expect("a folder");
+    }
+    let labels = pipe(&folder, "labels.csv");
+    let mask = pipe(&folder, "masks");
+    pipe(&folder, "images/1/0.png");
+    pipe(&folder, "arrays/image.npy");
+    pipe(&folder, "cases/test_data_set_0/input_0.pb");
+    fs::copy(
+        fixture("external/perceptron.onnx"),
+        at("model/perceptron.onnx"),
+    )
+    .expect("a copy");
+    pipe(&folder, "model/weights.bin");
+    let refused = |arguments: &[&OsStr]| {
+        let mut call = secateur();
+        let call = call.args(arguments).timeout(LIMIT).assert().code(3);
+        let output = call.get_output();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            message.contains("regular file") || message.contains("array"),
+            "{message}"
+        );
+    };
+    let word = OsStr::new;
+    let lenet = lenet();
+    let judged = [word("validate"), lenet.as_os_str(), lenet.as_os_str()];
+    let images = at("images");
+    let given = |arguments: &[&OsStr]| refused(&[&judged[..], arguments].concat());
+    given(&[word("--images"), images.as_os_str()]);
+    given(&[
+        word("--images"),
+        images.as_os_str(),
+        word("--labels"),
+        labels.as_os_str(),
+    ]);
+    for data in ["arrays", "cases", "labels.csv"] {
+        given(&[word("--data"), at(data).as_os_str()]);
+    }
+    refused(&[word("inspect"), at("model/perceptron.onnx").as_os_str()]);
+    let out = at("out.onnx");
+    let masked = [word("mask"), lenet.as_os_str(), word("-o"), out.as_os_str()];
+    refused(&[&masked[..], &[word("--mask"), mask.as_os_str()]].concat());
+    let digits = fixture("data/mnist_200.npz");
+    let prune = [
+        word("prune"),
+        lenet.as_os_str(),
+        word("-o"),
+        out.as_os_str(),
+    ];
+    let calibrated = [
+        word("--calibration"),
+        digits.as_os_str(),
+        word("--stats"),
+        mask.as_os_str(),
+    ];
+    refused(&[&prune[..], &calibrated].concat());
+}
+
 #[test]
 fn only_regular_files_are_replaced() {
     let folder = TempDir::new().expect("a folder");

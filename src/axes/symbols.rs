@@ -21,26 +21,59 @@ pub(crate) enum Definition {
     Quotient(Extent, i64),
 }
 
+impl Definition {
+    /// The sizes that it speaks of.
+    fn parts(&self) -> impl Iterator<Item = &Extent> {
+        let (a, b) = match self {
+            Definition::Free(_) => (None, None),
+            Definition::FloorDiv(a, b) | Definition::Min(a, b) | Definition::Max(a, b) => {
+                (Some(a), Some(b))
+            }
+            Definition::Quotient(a, _) => (Some(a), None),
+        };
+        a.into_iter().chain(b)
+    }
+}
+
+/// Steps that the evaluation of a symbol may take; one of more becomes a size of its own.
+const MOST_STEPS: u32 = 1024;
+
 /// All symbols of one analysis.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Symbols {
     definitions: Vec<Definition>,
+    /// By symbol the symbols that its evaluation visits, each as often as it does.
+    steps: Vec<u32>,
     known: HashMap<Definition, Symbol>,
 }
 
 impl Symbols {
-    fn intern(&mut self, definition: Definition) -> Extent {
+    /// `None` where the evaluation would take too long.
+    fn intern(&mut self, definition: Definition) -> Option<Extent> {
+        let steps = self.steps_of(&definition);
+        (steps <= MOST_STEPS).then(|| self.symbol(definition, steps))
+    }
+
+    fn steps_of(&self, definition: &Definition) -> u32 {
+        let monomials = definition.parts().flat_map(Extent::monomials);
+        let symbols = monomials.flat_map(|(symbols, _)| symbols);
+        let steps = symbols.map(|symbol| self.steps[symbol.0 as usize]);
+        steps.fold(1, u32::saturating_add)
+    }
+
+    fn symbol(&mut self, definition: Definition, steps: u32) -> Extent {
         let next = Symbol(self.definitions.len() as u32);
         let symbol = *self.known.entry(definition.clone()).or_insert(next);
         if symbol == next {
             self.definitions.push(definition);
+            self.steps.push(steps);
         }
         Extent::Symbolic(BTreeMap::from([(Monomial(vec![symbol]), 1)]))
     }
 
     /// The dynamic size that the model calls `name`.
     pub(crate) fn named(&mut self, name: &str) -> Extent {
-        self.intern(Definition::Free(name.to_owned()))
+        self.symbol(Definition::Free(name.to_owned()), 1)
     }
 
     /// The dynamic size that the model declares as `text`: a name, or an expression of names and numbers.
@@ -89,15 +122,11 @@ impl Symbols {
                 .flat_map(|monomial| &monomial.0)
                 .filter(|symbol| seen.insert(**symbol))
             {
-                match &self.definitions[symbol.0 as usize] {
-                    Definition::Free(name) => {
-                        names.insert(name.as_str());
-                    }
-                    Definition::FloorDiv(a, b) | Definition::Min(a, b) | Definition::Max(a, b) => {
-                        queue.extend([a, b]);
-                    }
-                    Definition::Quotient(a, _) => queue.push(a),
+                let definition = &self.definitions[symbol.0 as usize];
+                if let Definition::Free(name) = definition {
+                    names.insert(name.as_str());
                 }
+                queue.extend(definition.parts());
             }
         }
         names
@@ -118,7 +147,7 @@ impl Symbols {
                 let defined = |symbols: &mut Symbols| {
                     symbols.intern(Definition::FloorDiv(a.clone(), b.clone()))
                 };
-                Some(a.div_exact(b).unwrap_or_else(|| defined(self)))
+                a.div_exact(b).or_else(|| defined(self))
             }
         }
     }
@@ -141,7 +170,7 @@ impl Symbols {
         });
         let quotient = match again {
             Some((inner, by)) => self.floor_div_by(&inner, by)?,
-            None => self.intern(Definition::FloorDiv(rest, Extent::Known(by))),
+            None => self.intern(Definition::FloorDiv(rest, Extent::Known(by)))?,
         };
         whole.add(&quotient)
     }
@@ -180,7 +209,7 @@ impl Symbols {
         match by {
             0 => None,
             1 => Some(a),
-            _ => Some(self.intern(Definition::Quotient(a, by))),
+            _ => self.intern(Definition::Quotient(a, by)),
         }
     }
 
@@ -199,18 +228,18 @@ impl Symbols {
         (!real).then(|| (extent.clone(), 1))
     }
 
-    pub(crate) fn min(&mut self, a: &Extent, b: &Extent) -> Extent {
+    pub(crate) fn min(&mut self, a: &Extent, b: &Extent) -> Option<Extent> {
         match (a, b) {
-            (Extent::Known(a), Extent::Known(b)) => Extent::Known(*a.min(b)),
-            _ if a == b => a.clone(),
+            (Extent::Known(a), Extent::Known(b)) => Some(Extent::Known(*a.min(b))),
+            _ if a == b => Some(a.clone()),
             _ => self.intern(Definition::Min(a.clone(), b.clone())),
         }
     }
 
-    pub(crate) fn max(&mut self, a: &Extent, b: &Extent) -> Extent {
+    pub(crate) fn max(&mut self, a: &Extent, b: &Extent) -> Option<Extent> {
         match (a, b) {
-            (Extent::Known(a), Extent::Known(b)) => Extent::Known(*a.max(b)),
-            _ if a == b => a.clone(),
+            (Extent::Known(a), Extent::Known(b)) => Some(Extent::Known(*a.max(b))),
+            _ if a == b => Some(a.clone()),
             _ => self.intern(Definition::Max(a.clone(), b.clone())),
         }
     }

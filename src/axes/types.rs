@@ -203,6 +203,26 @@ impl Types {
         }
     }
 
+    /// Whether the normal form of a type has fewer than `most` variables, the same one counted wherever it stands.
+    pub(crate) fn has_fewer_parts(&self, ty: &Type, most: usize) -> bool {
+        let mut count = 0;
+        let mut open = vec![ty];
+        while let Some(ty) = open.pop() {
+            match ty {
+                Type::Var(id) => match self.bound(*id) {
+                    Some(term) => open.push(term),
+                    None => count += 1,
+                },
+                Type::Product(inner) | Type::Sum(inner) => open.extend(inner),
+                Type::Block { of, .. } => open.push(of),
+            }
+            if count + open.len() >= most {
+                return false;
+            }
+        }
+        true
+    }
+
     /// The free variables of a type, each once.
     pub(crate) fn vars(&self, ty: &Type) -> Vec<VarId> {
         fn collect(types: &Types, ty: &Type, seen: &mut HashSet<VarId>, out: &mut Vec<VarId>) {

@@ -1,13 +1,14 @@
 //! numpy arrays: an `.npz` file or a folder of `.npy` files, named after the inputs; `label` is optional.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
+use super::archive;
+use super::hash::Parts;
 use super::npy::{Header, Kind};
 use super::{Batch, Labels, declared_names, misfit, read_fault};
 use crate::dimensions::Analysis;
@@ -93,6 +94,8 @@ impl Arrays {
             let what = path.display().to_string();
             return Err(Error::Data { what, misfits });
         }
+        let arrays = wanted.iter().map(|(_, array)| array).chain(&label);
+        archive::check_size(path, arrays.map(|array| &array.header))?;
         let fed = wanted.into_iter().map(|(input, array)| {
             Ok(Fed {
                 input: input.clone(),
@@ -110,6 +113,14 @@ impl Arrays {
 
     pub(super) fn len(&self) -> usize {
         self.length
+    }
+
+    pub(super) fn hash(&self, parts: &mut Parts) {
+        for Fed { input, column, .. } in &self.fed {
+            parts.add(&input.name, format!("{:?}", column.header).as_bytes());
+            parts.add("elements", column.header.elements(&column.map));
+            column.release();
+        }
     }
 
     pub(super) fn rows(&self, range: Range<usize>) -> Result<Batch> {
@@ -209,7 +220,7 @@ impl Column {
     fn open(path: &Path, array: Found) -> Result<Column> {
         let file = match &array.place {
             Place::File(path) => files::open(path).map_err(|source| read_fault(path, source))?,
-            Place::Entry(index) => unpacked(path, *index, &array.header)?,
+            Place::Entry(index) => archive::unpacked(path, *index, &array.header)?,
         };
         let map = files::mapped(&file).map_err(|source| read_fault(path, source))?;
         if (map.len() as u64) < array.header.file_length() {
@@ -232,16 +243,20 @@ impl Column {
 
     fn read(&self, element: ElementType, part: Option<(usize, Range<usize>)>) -> Result<Tensor> {
         let tensor = self.header.tensor(&self.map, element, part);
+        self.release();
+        tensor
+    }
+
+    /// Gives back the pages that were read, which would stay in memory until the file is closed.
+    fn release(&self) {
         #[cfg(unix)]
         {
-            // The elements are copied; pages that were read would stay in memory until the file is closed.
             // SAFETY: the map is a read-only view of a file, so its pages come back unchanged.
             let _ = unsafe {
                 self.map
                     .unchecked_advise(memmap2::UncheckedAdvice::DontNeed)
             };
         }
-        tensor
     }
 
     fn labels(&self, range: Range<usize>) -> Result<Labels> {
@@ -291,51 +306,11 @@ fn folder_arrays(folder: &Path) -> Result<Vec<Found>> {
     paths.iter().map(open).collect()
 }
 
-fn archive(path: &Path) -> Result<zip::ZipArchive<File>> {
-    let file = files::open(path).map_err(|source| read_fault(path, source))?;
-    zip::ZipArchive::new(file).map_err(|reason| broken(path, &reason))
-}
-
-fn broken(path: &Path, reason: &zip::result::ZipError) -> Error {
-    Error::data(
-        path.display().to_string(),
-        format!("it is no .npz archive ({reason})"),
-    )
-}
-
 fn archive_arrays(path: &Path) -> Result<Vec<Found>> {
-    let mut archive = archive(path)?;
     let mut out = Vec::new();
-    for index in 0..archive.len() {
-        let entry = archive.by_index(index);
-        let mut entry = entry.map_err(|reason| broken(path, &reason))?;
-        let name = entry
-            .name()
-            .map_err(|reason| broken(path, &reason))?
-            .into_owned();
-        if let Some(name) = name.strip_suffix(".npy") {
-            out.push(array(&mut entry, name, path, Place::Entry(index))?);
-        }
-    }
-    Ok(out)
-}
-
-/// An array of an archive in an unnamed temporary file, no more of it than its header says.
-fn unpacked(path: &Path, index: usize, header: &Header) -> Result<File> {
-    let mut archive = archive(path)?;
-    let entry = archive.by_index(index);
-    let entry = entry.map_err(|reason| broken(path, &reason))?;
-    let folder_fault = |source: io::Error| Error::Write {
-        path: std::env::temp_dir(),
-        source,
-    };
-    let mut file = tempfile::tempfile().map_err(folder_fault)?;
-    io::copy(&mut entry.take(header.file_length()), &mut file).map_err(|source| {
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => folder_fault(source),
-            _ => read_fault(path, source),
-        }
+    archive::each_array(path, &mut |name, index, source| {
+        out.push(array(source, name, path, Place::Entry(index))?);
+        Ok(())
     })?;
-    file.seek(SeekFrom::Start(0)).map_err(folder_fault)?;
-    Ok(file)
+    Ok(out)
 }

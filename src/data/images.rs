@@ -1,15 +1,30 @@
 //! A folder of images: class folders or a CSV file with labels; decoded, resized and normalised per batch.
 
+use std::io::{self, Cursor, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use image::imageops::FilterType;
+use image::{DynamicImage, ImageReader, Limits};
 use rayon::prelude::*;
 
+use super::hash::Parts;
 use super::{Batch, Labels, read_fault};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::runtime::{Signature, Tensor};
+
+/// Longest side of a picture, in pixels: scaling a strip takes far more memory than the strip.
+const LONGEST_SIDE: u32 = 1 << 15;
+/// Bytes that a decoded picture may have, and bytes for each of its file.
+const LARGEST_PICTURE: u64 = 64 << 20;
+const LARGEST_EXPANSION: u64 = 32;
+/// Pixels of an image that a model takes.
+const MOST_PIXELS: u64 = 1 << 26;
+/// Bytes of a line of a table; a longer one names no file.
+const LONGEST_LINE: usize = 1 << 16;
+/// Misfits after which a table is not read further.
+const MOST_MISFITS: usize = 100;
 
 /// Order of an image tensor's axes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,9 +75,14 @@ fn image_size(
     let size = options.size.or(fixed);
     let size = size.ok_or("the model's image size is dynamic; give `image_size`")?;
     let mut wanted = [(rows, size.0), (rows + 1, size.1)].into_iter();
-    match wanted.any(|(axis, size)| declared(axis).is_some_and(|fixed| fixed != size)) {
-        true => Err(format!("{size:?} is not the image size of {input}")),
-        false => Ok(size),
+    if wanted.any(|(axis, size)| declared(axis).is_some_and(|fixed| fixed != size)) {
+        return Err(format!("{size:?} is not the image size of {input}"));
+    }
+    match u64::from(size.0) * u64::from(size.1) <= MOST_PIXELS {
+        true => Ok(size),
+        false => Err(format!(
+            "an image of {size:?} pixels is too large to be made"
+        )),
     }
 }
 
@@ -123,6 +143,20 @@ impl Images {
         self.files.len()
     }
 
+    /// The first `samples` images.
+    pub(super) fn hash(&self, samples: usize, parts: &mut Parts) -> Result<()> {
+        let ImageOptions {
+            mean, std, layout, ..
+        } = &self.options;
+        let size = (self.size, self.channels);
+        let preparation = format!("{size:?} {mean:?} {std:?} {layout:?}");
+        parts.add("preparation", preparation.as_bytes());
+        for (path, _) in self.files.iter().take(samples) {
+            parts.add("image", &files::map_file(path)?);
+        }
+        Ok(())
+    }
+
     pub(super) fn rows(&self, range: Range<usize>) -> Result<Batch> {
         let files = &self.files[range];
         let pixels: Result<Vec<Vec<f64>>> =
@@ -148,11 +182,7 @@ impl Images {
     }
 
     fn load(&self, path: &Path) -> Result<Vec<f64>> {
-        files::open(path).map_err(|source| read_fault(path, source))?;
-        let picture = image::open(path).map_err(|reason| Error::Data {
-            what: path.display().to_string(),
-            misfits: vec![format!("it cannot be decoded ({reason})")],
-        })?;
+        let picture = decoded(path)?;
         let (height, width) = self.size;
         let picture = picture.resize_exact(width, height, FilterType::Triangle);
         let bytes = match self.channels {
@@ -177,6 +207,24 @@ impl Images {
             }
         })
     }
+}
+
+/// The picture in a file, if it is not far larger than the file.
+fn decoded(path: &Path) -> Result<DynamicImage> {
+    let bytes = files::map_file(path)?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(LONGEST_SIDE);
+    limits.max_image_height = Some(LONGEST_SIDE);
+    let most = (bytes.len() as u64).saturating_mul(LARGEST_EXPANSION);
+    limits.max_alloc = Some(LARGEST_PICTURE.max(most));
+    let undecodable = |reason: &dyn std::fmt::Display| {
+        let what = path.display().to_string();
+        Error::data(what, format!("it cannot be decoded ({reason})"))
+    };
+    let reader = ImageReader::new(Cursor::new(&bytes[..])).with_guessed_format();
+    let mut reader = reader.map_err(|reason| undecodable(&reason))?;
+    reader.limits(limits);
+    reader.decode().map_err(|reason| undecodable(&reason))
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -211,7 +259,7 @@ fn from_csv(folder: &Path, table: &Path) -> Result<Vec<(PathBuf, usize)>> {
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
-        .from_reader(file);
+        .from_reader(Lines { file, length: 0 });
     let (mut files, mut misfits) = (Vec::new(), Vec::new());
     for (number, row) in rows.records().enumerate() {
         let row =
@@ -225,8 +273,12 @@ fn from_csv(folder: &Path, table: &Path) -> Result<Vec<(PathBuf, usize)>> {
             _ if number == 0 => {}
             _ => misfits.push(format!("line {line} is not FILE,CLASS")),
         }
+        if misfits.len() >= MOST_MISFITS {
+            break;
+        }
     }
     let missing = files.iter().filter(|(path, _)| !path.is_file());
+    let missing = missing.take(MOST_MISFITS);
     misfits.extend(missing.map(|(path, _)| format!("{} is not there", path.display())));
     match misfits.is_empty() {
         true => Ok(files),
@@ -234,6 +286,28 @@ fn from_csv(folder: &Path, table: &Path) -> Result<Vec<(PathBuf, usize)>> {
             what: table.display().to_string(),
             misfits,
         }),
+    }
+}
+
+/// A table that is refused where a line does not end.
+struct Lines<R> {
+    file: R,
+    /// Bytes of the line so far.
+    length: usize,
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        let last = buffer[..count].iter().rposition(|&byte| byte == b'\n');
+        self.length = match last {
+            Some(last) => count - last - 1,
+            None => self.length.saturating_add(count),
+        };
+        match self.length <= LONGEST_LINE {
+            true => Ok(count),
+            false => Err(io::Error::other("a line of it does not end")),
+        }
     }
 }
 

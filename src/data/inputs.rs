@@ -15,7 +15,7 @@ use crate::runtime::{Signature, Tensor};
 
 /// Share of ones in integer and Boolean inputs that nothing is said of: masks are mostly set.
 const SHARE_OF_ONES: f64 = 0.75;
-/// Bytes that an input may have.
+/// Bytes that all inputs together may have.
 const LARGEST_INPUT: usize = 2 << 30;
 
 /// The smallest and the largest number that an input may hold.
@@ -52,6 +52,7 @@ fn made(
 ) -> Result<Vec<(String, Tensor)>> {
     let ranges = ranges(analysis, sizes);
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    let mut left = LARGEST_INPUT;
     let tensor = |signature: &Signature| {
         let unusual = || Error::Runtime {
             reason: format!(
@@ -62,7 +63,7 @@ fn made(
         };
         let element = signature.element.ok_or_else(unusual)?;
         let shape = shape(analysis, signature, sizes);
-        check_size(signature, element, &shape)?;
+        left -= size_within(left, signature, element, &shape)?;
         let range = match target_of(analysis, &signature.name) {
             Some(node) => Some(target_range(analysis, signature, node, &shape)?),
             None => ranges.get(signature.name.as_str()).copied(),
@@ -111,14 +112,20 @@ fn shape(analysis: &Analysis, signature: &Signature, sizes: &InputSizes) -> Vec<
     declared.map(size).collect()
 }
 
-fn check_size(signature: &Signature, element: ElementType, shape: &[usize]) -> Result<()> {
+/// Bytes of an input, if they are no more than these.
+fn size_within(
+    most: usize,
+    signature: &Signature,
+    element: ElementType,
+    shape: &[usize],
+) -> Result<usize> {
     let count = shape
         .iter()
         .try_fold(1_usize, |n, &size| n.checked_mul(size));
     let bytes = count.and_then(|count| byte_length(count, element.bits()));
-    match bytes.is_some_and(|bytes| bytes <= LARGEST_INPUT) {
-        true => Ok(()),
-        false => Err(Error::Runtime {
+    match bytes.filter(|&bytes| bytes <= most) {
+        Some(bytes) => Ok(bytes),
+        None => Err(Error::Runtime {
             reason: format!(
                 "input '{}' of the sizes {shape:?} is too large to be made of random numbers",
                 signature.name

@@ -3,7 +3,9 @@
 //! A [`DataSet`] gives batches by number. Arrays are memory-mapped (compressed ones by way of a temporary
 //! file), images are decoded batch by batch: memory does not grow with the number of samples.
 
+mod archive;
 mod arrays;
+mod hash;
 mod images;
 mod inputs;
 mod npy;

@@ -69,6 +69,12 @@ impl Header {
         self.offset as u64 + self.length as u64
     }
 
+    /// The bytes of all elements of the array in `file`.
+    pub(super) fn elements<'a>(&self, file: &'a [u8]) -> &'a [u8] {
+        let data = file.get(self.offset..).unwrap_or_default();
+        data.get(..self.length).unwrap_or(data)
+    }
+
     /// The positions `range` of `axis`, or all elements without, of the array in `file`.
     pub(super) fn tensor(
         &self,
@@ -76,7 +82,7 @@ impl Header {
         element: ElementType,
         part: Option<(usize, Range<usize>)>,
     ) -> Result<Tensor> {
-        let data = file.get(self.offset..).unwrap_or_default();
+        let data = self.elements(file);
         // An array in Fortran order is one in C order with its axes reversed.
         let mut stored = self.shape.clone();
         let mut axis = part.as_ref().map(|(axis, _)| *axis);
@@ -94,7 +100,7 @@ impl Header {
                 let piece = |n: usize| &data[n * stride + places.start..n * stride + places.end];
                 (0..before).flat_map(piece).copied().collect::<Vec<u8>>()
             }
-            _ => data[..self.length].to_vec(),
+            _ => data.to_vec(),
         };
         if self.big_endian {
             bytes.chunks_exact_mut(self.width).for_each(<[u8]>::reverse);

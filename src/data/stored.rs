@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-use super::{Batch, read_fault};
+use super::Batch;
+use super::hash::Parts;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, element_count, packed_bytes};
 use crate::runtime::{Signature, Tensor};
@@ -97,6 +99,17 @@ impl StoredCases {
         samples.unwrap_or(1)
     }
 
+    /// The inputs of the first `samples` cases.
+    pub(super) fn hash(&self, samples: usize, parts: &mut Parts) -> Result<()> {
+        for folder in self.folders.iter().take(samples) {
+            for path in files_of(folder, "input") {
+                parts.add("input", &files::map_file(&path)?);
+            }
+            parts.add("case", &[]);
+        }
+        Ok(())
+    }
+
     pub(super) fn case(&self, number: usize) -> Result<Batch> {
         let folder = &self.folders[number];
         let mut inputs = Vec::new();
@@ -113,21 +126,22 @@ impl StoredCases {
     }
 }
 
-/// The tensors `KIND_0.pb`, `KIND_1.pb`, ... of a folder.
+/// The files `KIND_0.pb`, `KIND_1.pb`, ... of a folder, as many as there are.
+fn files_of<'a>(folder: &'a Path, kind: &'a str) -> impl Iterator<Item = PathBuf> + 'a {
+    let paths = (0..).map(move |number| folder.join(format!("{kind}_{number}.pb")));
+    paths.take_while(|path| path.exists())
+}
+
+/// The tensors of these files.
 fn read_all(folder: &Path, kind: &str) -> Result<Vec<(String, Tensor)>> {
-    let mut out = Vec::new();
-    loop {
-        let path = folder.join(format!("{kind}_{}.pb", out.len()));
-        if !path.is_file() {
-            return Ok(out);
-        }
-        let bytes = std::fs::read(&path).map_err(|source| read_fault(&path, source))?;
-        let tensor = TensorProto::decode(bytes.as_slice()).map_err(|fault| Error::Data {
-            what: path.display().to_string(),
-            misfits: vec![format!("it is no tensor ({fault})")],
+    let read = |path: PathBuf| {
+        let tensor = TensorProto::decode(files::map_file(&path)?).map_err(|fault| {
+            let what = path.display().to_string();
+            Error::data(what, format!("it is no tensor ({fault})"))
         })?;
-        out.push((tensor.name().to_owned(), convert(&tensor)?));
-    }
+        Ok((tensor.name().to_owned(), convert(&tensor)?))
+    };
+    files_of(folder, kind).map(read).collect()
 }
 
 fn convert(tensor: &TensorProto) -> Result<Tensor> {

@@ -103,13 +103,6 @@ impl InputSizes {
         &self.samples
     }
 
-    /// Number of samples of a run at these sizes.
-    pub(crate) fn samples_of_run(&self) -> usize {
-        let named = self.samples.names().find_map(|name| self.get(name));
-        let named = named.and_then(|size| usize::try_from(size).ok());
-        self.samples.fixed().or(named).unwrap_or(1)
-    }
-
     /// The sizes for a run of this many samples.
     pub(super) fn with_samples(&self, samples: usize) -> InputSizes {
         let mut sizes = self.clone();

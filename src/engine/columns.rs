@@ -1,5 +1,6 @@
 //! How data and outputs of layers are laid out as matrices.
 
+use super::sampling::Sampling;
 use crate::graph::NodeId;
 use crate::layers::Layer;
 use crate::ops::{Linear, Role};
@@ -21,6 +22,8 @@ pub(crate) struct Columns {
     pub(crate) rank: usize,
     /// Channels of the data, where a window slides.
     pub(crate) channels: usize,
+    /// Which places are looked at, if not all.
+    pub(crate) sampling: Option<Sampling>,
 }
 
 impl Columns {
@@ -34,6 +37,7 @@ impl Columns {
             width: layer.columns(),
             rank,
             channels: layer.reduction() * linear.groups,
+            sampling: None,
         };
         for role in &linear.roles {
             match role {
@@ -51,6 +55,11 @@ impl Columns {
         out
     }
 
+    /// The columns with fewer rows.
+    pub(crate) fn sampled(self, sampling: Option<Sampling>) -> Columns {
+        Columns { sampling, ..self }
+    }
+
     /// True if the data is laid out as samples, channels, places.
     pub(crate) fn is_spatial(&self) -> bool {
         self.window.is_some() || self.groups > 1
@@ -58,7 +67,7 @@ impl Columns {
 }
 
 /// How the rows of a layer's output are laid out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rows {
     /// The axis that the weight's rows make.
     pub(crate) axis: usize,
@@ -66,4 +75,6 @@ pub(crate) struct Rows {
     pub(crate) rank: usize,
     /// Blocks of the axis.
     pub(crate) groups: usize,
+    /// Which places are looked at, if not all.
+    pub(crate) sampling: Option<Sampling>,
 }

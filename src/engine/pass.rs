@@ -37,6 +37,9 @@ impl Pass<'_> {
         for number in 0..self.data.batches() {
             let stored = waiting.batch(number)?;
             let mut inputs: Vec<(String, Tensor)> = more.to_vec();
+            for positions in &segment.positions {
+                inputs.push(positions.tensor(number)?);
+            }
             if !segment.inputs.is_empty() {
                 let batch = self.data.batch(number)?.inputs.into_iter();
                 inputs.extend(batch.filter(|(name, _)| segment.inputs.contains(name)));

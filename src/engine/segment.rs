@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 
+use super::sampling::Positions;
 use super::spill::Waiting;
 use super::stages::{Stages, When};
 use crate::dimensions::Analysis;
@@ -23,6 +24,8 @@ pub(crate) struct Segment {
     pub(crate) reads: BTreeSet<String>,
     /// The values that later segments need, made here or before.
     pub(crate) front: BTreeSet<String>,
+    /// Inputs that say which places are looked at.
+    pub(crate) positions: Vec<Positions>,
 }
 
 /// What a segment is cut from.
@@ -43,7 +46,7 @@ impl Cutting<'_> {
         number: usize,
         waiting: &[Waiting],
         needs: &[ValueId],
-        append: &mut dyn FnMut(&mut GraphProto),
+        append: &mut dyn FnMut(&mut GraphProto) -> Vec<Positions>,
     ) -> Segment {
         let graph = self.analysis.graph();
         let own = |node: &NodeId| self.stages.when[node.index()] == Some(When::In(number));
@@ -60,9 +63,10 @@ impl Cutting<'_> {
             inputs: BTreeSet::new(),
             reads: BTreeSet::new(),
             front: BTreeSet::new(),
+            positions: Vec::new(),
         };
         self.declare(&read, &nodes, waiting, &mut proto, &mut segment);
-        append(&mut proto);
+        segment.positions = append(&mut proto);
         if self.hands_on {
             segment.front = self.hand_on(number, &nodes, &mut proto);
         }

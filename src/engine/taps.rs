@@ -10,6 +10,7 @@ use crate::onnx::proto::{AttributeProto, GraphProto};
 use crate::ops::Window;
 
 use super::columns::{Columns, Rows};
+use super::sampling::{Positions, Sampling};
 
 /// Start of the names of nodes that are appended.
 const TAP: &str = "secateur.tap";
@@ -19,6 +20,7 @@ pub(crate) struct Taps<'a> {
     graph: &'a Graph,
     patch: Patch,
     made: HashMap<String, String>,
+    positions: Vec<Positions>,
 }
 
 impl<'a> Taps<'a> {
@@ -27,12 +29,14 @@ impl<'a> Taps<'a> {
             patch: Patch::of(graph),
             graph,
             made: HashMap::new(),
+            positions: Vec::new(),
         }
     }
 
-    /// Appends what was made.
-    pub(crate) fn apply(self, proto: &mut GraphProto) {
+    /// Appends what was made; returns the inputs that say which places are looked at.
+    pub(crate) fn apply(self, proto: &mut GraphProto) -> Vec<Positions> {
         self.patch.apply(proto);
+        self.positions
     }
 
     /// Names of the columns of `data`, `[batches, rows, columns]` in 32 bits, and of their shape.
@@ -105,7 +109,7 @@ impl<'a> Taps<'a> {
             };
         }
         if let Some((sizes, node)) = &columns.window {
-            x = self.unfolded(&x, sizes, *node, columns.channels);
+            x = self.unfolded(&x, sizes, *node, columns);
         }
         let (groups, width) = (columns.groups as i64, columns.width as i64);
         x = self.reshape(&x, &[0, groups, width, -1]);
@@ -124,12 +128,12 @@ impl<'a> Taps<'a> {
     /// Windows as channels, channel by channel: a convolution with one filter per place of the window. The
     /// channels are taken as samples, since not every provider is right about grouped convolutions that
     /// multiply channels (seen: WebGPU).
-    fn unfolded(&mut self, x: &str, sizes: &[usize], node: NodeId, channels: usize) -> String {
+    fn unfolded(&mut self, x: &str, sizes: &[usize], node: NodeId, columns: &Columns) -> String {
         let window: usize = sizes.iter().product();
         let proto = self.graph.node_proto(node);
-        let slides = Window::of(proto, sizes.len()).is_none_or(|window| !window.is_everywhere());
-        if window == 1 && !slides {
-            return x.to_owned();
+        let slides = Window::of(proto, sizes.len());
+        if window == 1 && slides.as_ref().is_some_and(Window::is_everywhere) {
+            return self.places(x, columns.sampling.as_ref());
         }
         let mut filters = vec![0_f32; window * window];
         (0..window).for_each(|place| filters[place * window + place] = 1.0);
@@ -137,13 +141,72 @@ impl<'a> Taps<'a> {
         let mut dims = vec![window, 1];
         dims.extend(sizes);
         let filters = self.constant(ElementType::Float, &dims, bytes);
-        let attributes = Window::attributes(proto);
         let mut single = vec![-1, 1];
         single.resize(2 + sizes.len(), 0);
-        let x = self.reshape(x, &single);
+        let mut x = self.reshape(x, &single);
+        let attributes = match slides.zip(columns.sampling.as_ref()) {
+            Some((slides, sampling)) => {
+                x = self.windows(&x, &slides, sizes, sampling);
+                let strides: Vec<i64> = sizes.iter().map(|&size| size as i64).collect();
+                vec![ints("strides", &strides)]
+            }
+            None => Window::attributes(proto),
+        };
         let x = self.node("Conv", &[&x, &filters], attributes);
         let x = self.reshape(&x, &[0, 0, -1]);
-        self.reshape(&x, &[-1, (channels * window) as i64, 0])
+        self.reshape(&x, &[-1, (columns.channels * window) as i64, 0])
+    }
+
+    /// The windows at the places that are looked at, side by side.
+    fn windows(&mut self, x: &str, slides: &Window, sizes: &[usize], of: &Sampling) -> String {
+        let (strides, dilations) = slides.steps();
+        let mut x = x.to_owned();
+        if let Some(pads) = slides.listed_pads() {
+            // A convolution that only pads: Pad is another operator in every few versions.
+            let one = 1.0_f32.to_le_bytes().to_vec();
+            let one = self.constant(ElementType::Float, &vec![1; 2 + sizes.len()], one);
+            x = self.node("Conv", &[&x, &one], vec![ints("pads", pads)]);
+        }
+        for (axis, &size) in sizes.iter().enumerate() {
+            let steps = [strides[axis], dilations[axis]].map(|step| step as usize);
+            x = self.positions(&x, axis, of, (steps[0], size, steps[1]));
+        }
+        x
+    }
+
+    /// The places of a value that are looked at.
+    fn places(&mut self, x: &str, of: Option<&Sampling>) -> String {
+        let axes = 0..of.map_or(0, |of| of.places.len());
+        axes.fold(x.to_owned(), |x, axis| match of {
+            Some(of) => self.positions(&x, axis, of, (1, 1, 1)),
+            None => x,
+        })
+    }
+
+    /// Positions along the axis `2 + axis`, given stride, window and dilation.
+    fn positions(
+        &mut self,
+        x: &str,
+        axis: usize,
+        of: &Sampling,
+        (stride, window, dilation): (usize, usize, usize),
+    ) -> String {
+        let key = format!("{of:?} {axis} {stride} {window} {dilation}");
+        let name = self.shared(&key, |taps| {
+            let name = taps.patch.fresh(&format!("{TAP}.positions"));
+            let declared = declaration(&name, Some(ElementType::Int64), Some(&[None]));
+            taps.patch.input(declared);
+            taps.positions.push(Positions {
+                name: name.clone(),
+                sampling: of.clone(),
+                axis,
+                stride,
+                window,
+                dilation,
+            });
+            name
+        });
+        self.node("Gather", &[x, &name], vec![int("axis", 2 + axis as i64)])
     }
 
     /// `[batches, rows, columns]` of several layers side by side.
@@ -167,6 +230,7 @@ impl<'a> Taps<'a> {
     /// order of the layers' columns.
     pub(crate) fn rows(&mut self, value: &str, layout: &Rows) -> String {
         let x = self.as_floats(value);
+        let x = self.places(&x, layout.sampling.as_ref());
         let rest = (0..layout.rank).filter(|&axis| axis != layout.axis);
         let order: Vec<usize> = rest.chain([layout.axis]).collect();
         let x = self.transpose(&x, &order);

@@ -267,7 +267,7 @@ fn outer_names(node: &NodeProto) -> Vec<String> {
     let mut names = Vec::new();
     for attribute in &node.attribute {
         for graph in attribute.g.iter().chain(&attribute.graphs) {
-            collect_outer(graph, &HashSet::new(), &mut names);
+            collect_outer(graph, &mut Vec::new(), &mut names);
         }
     }
     let mut seen = HashSet::new();
@@ -275,9 +275,13 @@ fn outer_names(node: &NodeProto) -> Vec<String> {
     names
 }
 
-fn collect_outer(graph: &GraphProto, above: &HashSet<&str>, names: &mut Vec<String>) {
-    let mut local = above.clone();
-    local.extend(graph.input.iter().map(|input| input.name()));
+/// `scopes` are the names of the graphs around, from the outermost.
+fn collect_outer<'a>(
+    graph: &'a GraphProto,
+    scopes: &mut Vec<HashSet<&'a str>>,
+    names: &mut Vec<String>,
+) {
+    let mut local: HashSet<&str> = graph.input.iter().map(|input| input.name()).collect();
     local.extend(graph.initializer.iter().map(|tensor| tensor.name()));
     local.extend(
         graph
@@ -291,8 +295,9 @@ fn collect_outer(graph: &GraphProto, above: &HashSet<&str>, names: &mut Vec<Stri
             .iter()
             .flat_map(|node| node.output.iter().map(String::as_str)),
     );
+    scopes.push(local);
     let mut read = |name: &str| {
-        if !name.is_empty() && !local.contains(name) {
+        if !name.is_empty() && !scopes.iter().any(|scope| scope.contains(name)) {
             names.push(name.to_owned());
         }
     };
@@ -303,8 +308,9 @@ fn collect_outer(graph: &GraphProto, above: &HashSet<&str>, names: &mut Vec<Stri
     for node in &graph.node {
         for attribute in &node.attribute {
             for inner in attribute.g.iter().chain(&attribute.graphs) {
-                collect_outer(inner, &local, names);
+                collect_outer(inner, scopes, names);
             }
         }
     }
+    scopes.pop();
 }

@@ -6,18 +6,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::calls::{Allowance, Key, key_of};
 use super::names::collect;
 use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
-
-/// Functions may call functions; deeper nesting than this is a cycle.
-const DEEPEST_CALL: usize = 64;
-/// A model may not grow past this many nodes by inlining, nor make more calls.
-const MOST_NODES: usize = 4_000_000;
-const MOST_CALLS: usize = 1_000_000;
-
-type Key = (String, String, String);
 
 /// The model without local functions; a model that has none is returned as it is.
 pub(crate) fn inlined(model: &Model) -> Result<Model> {
@@ -45,10 +38,11 @@ pub(crate) fn inlined(model: &Model) -> Result<Model> {
         functions: &functions,
         taken: taken.into_iter().collect(),
         calls: 0,
-        nodes: 0,
+        allowance: Allowance::new(&functions, model.source_bytes()),
     };
     if let Some(graph) = &mut proto.graph {
-        inliner.graph(graph, 0)?;
+        inliner.allowance.check_calls(graph)?;
+        inliner.graph(graph)?;
     }
     Ok(model.with(proto, model.lazy.clone()))
 }
@@ -91,36 +85,31 @@ struct Inliner<'a> {
     /// All names of the model's graph before its calls are replaced.
     taken: BTreeSet<String>,
     calls: usize,
-    nodes: usize,
+    allowance: Allowance<'a>,
 }
 
 impl Inliner<'_> {
-    fn graph(&mut self, graph: &mut GraphProto, depth: usize) -> Result<()> {
+    fn graph(&mut self, graph: &mut GraphProto) -> Result<()> {
         let nodes = std::mem::take(&mut graph.node);
-        graph.node = self.nodes(nodes, depth)?;
+        graph.node = self.nodes(nodes)?;
         Ok(())
     }
 
-    fn nodes(&mut self, nodes: Vec<NodeProto>, depth: usize) -> Result<Vec<NodeProto>> {
+    fn nodes(&mut self, nodes: Vec<NodeProto>) -> Result<Vec<NodeProto>> {
         let mut out = Vec::with_capacity(nodes.len());
         for mut node in nodes {
-            let key = (
-                node.domain().to_owned(),
-                node.op_type().to_owned(),
-                node.overload().to_owned(),
-            );
-            if let Some(function) = self.functions.get(&key) {
-                out.extend(self.call(&node, function, depth)?);
+            let functions = self.functions;
+            if let Some((key, function)) = functions.get_key_value(&key_of(&node)) {
+                out.extend(self.call(&node, key, function)?);
                 continue;
             }
             for attribute in &mut node.attribute {
                 for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-                    self.graph(graph, depth)?;
+                    self.graph(graph)?;
                 }
             }
             out.push(node);
         }
-        self.nodes += out.len();
         Ok(out)
     }
 
@@ -140,19 +129,13 @@ impl Inliner<'_> {
     fn call(
         &mut self,
         caller: &NodeProto,
+        key: &Key,
         function: &FunctionProto,
-        depth: usize,
     ) -> Result<Vec<NodeProto>> {
         let fault = |reason: &str| Error::Function {
             function: function.name().to_owned(),
             reason: reason.to_owned(),
         };
-        if depth >= DEEPEST_CALL {
-            return Err(fault("it calls itself; ONNX does not allow recursion"));
-        }
-        if self.nodes > MOST_NODES || self.calls > MOST_CALLS {
-            return Err(fault("inlining it makes the model too large"));
-        }
         if caller.input.len() > function.input.len() || caller.output.len() > function.output.len()
         {
             return Err(fault(
@@ -163,6 +146,7 @@ impl Inliner<'_> {
             "" => function.name(),
             name => name,
         });
+        self.allowance.take(function, key, &prefix)?;
         let mut rename = Renaming {
             names: HashMap::new(),
             prefix,
@@ -184,7 +168,7 @@ impl Inliner<'_> {
         }
         let mut body: Vec<NodeProto> = function.node.iter().map(|n| rename.node(n)).collect();
         body.extend(passed_on(caller, function, &mut rename));
-        self.nodes(body, depth + 1)
+        self.nodes(body)
     }
 }
 

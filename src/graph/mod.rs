@@ -13,6 +13,7 @@
 
 mod attributes;
 mod build;
+mod calls;
 mod declare;
 mod inline;
 mod names;

@@ -108,6 +108,7 @@ pub fn bench(
             .collect(),
         file_bytes: file_bytes?,
         runs: options.repetitions.runs,
+        onnxruntime: runtime.version().to_owned(),
         settings,
     })
 }

@@ -196,6 +196,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         calibration: None,
         recovery: None,
         verification: Some(verification),
+        onnxruntime: Some(runtime.version().to_owned()),
         unread: unread_outputs(&analysis),
         warnings: Vec::new(),
         forecast: None,
@@ -203,7 +204,8 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         stages: Vec::new(),
     };
     if let Some(output) = options.output.as_deref() {
-        super::stamp(&mut cleared.model, "clean", model.hash());
+        let made = &mut cleared.model;
+        super::stamp(made, "clean", model.hash(), Some(runtime.version()));
         let write = || cleared.model.save_counted(output);
         report.file_bytes_after = Some(watch.stage("write", write)?);
         report.outcome = Outcome::Written(output.display().to_string());

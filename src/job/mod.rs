@@ -69,13 +69,15 @@ fn analyse_in(
     Ok(analysis)
 }
 
-/// Writes into the model which command made it of which.
-fn stamp(model: &mut Model, command: &str, source_hash: &str) {
-    for (key, value) in [
+/// Writes into the model which command made it of which, and the onnxruntime that measured or proved it, if one did.
+fn stamp(model: &mut Model, command: &str, source_hash: &str, onnxruntime: Option<&str>) {
+    let used = onnxruntime.map(|version| ("secateur.onnxruntime", version));
+    let always = [
         ("secateur.version", env!("CARGO_PKG_VERSION")),
         ("secateur.command", command),
         ("secateur.source_hash", source_hash),
-    ] {
+    ];
+    for (key, value) in always.into_iter().chain(used) {
         model.set_metadata(key, value);
     }
 }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::events::Events;
 use crate::layers::Layer;
 use crate::onnx::Model;
-use crate::runtime::{Library, Package, Provider, Runtime};
+use crate::runtime::{Library, Package, Provider, Runtime, repair};
 use crate::statistics::{Walk, batch_size};
 
 /// A model: in a file, or in memory.
@@ -99,6 +99,9 @@ impl RuntimeOptions {
         let cuda = providers.iter().any(Provider::needs_cuda);
         let preferred: &[Package] = if cuda { &[Package::Cuda] } else { &[] };
         let library = self.library.as_deref();
+        if providers.contains(&Provider::WebGpu) {
+            repair(Package::WebGpu, self.offline, events)?;
+        }
         Runtime::load(&Library::find_or_install(
             library,
             preferred,

@@ -54,6 +54,7 @@ pub fn runtime_status(options: &RuntimeOptions) -> Result<RuntimeStatus> {
             .as_ref()
             .map(|library| library.path.display().to_string()),
         source: library.as_ref().map(|library| library.source.to_string()),
+        version: runtime.as_ref().map(|runtime| runtime.version().to_owned()),
         build: runtime
             .as_ref()
             .map(|runtime| runtime.build_info().to_owned()),

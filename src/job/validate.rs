@@ -129,6 +129,7 @@ pub fn validate(
             candidate: candidate.display().to_string(),
             data: data.describe(),
             batch: data.batch_size(),
+            onnxruntime: runtime.version().to_owned(),
             unread,
             providers,
             gates,

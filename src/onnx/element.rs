@@ -72,6 +72,9 @@ const TABLE: [(ElementType, u32, &str); 28] = [
 ];
 
 impl ElementType {
+    /// The largest number of a type.
+    pub(crate) const NEWEST: i32 = TABLE.len() as i32;
+
     /// The type of a `TensorProto.DataType` number, if there is one.
     pub(crate) fn of(number: i32) -> Option<ElementType> {
         let row = usize::try_from(number).ok()?.checked_sub(1)?;
@@ -112,7 +115,7 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_ir() {
-        for number in 1..=28 {
+        for number in 1..=ElementType::NEWEST {
             let element = ElementType::of(number).expect("every number has a type");
             assert_eq!(element.number(), number);
             let ir = DataType::try_from(number).expect("the IR has it");

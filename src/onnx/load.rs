@@ -6,9 +6,9 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::external::ExternalFiles;
-use super::model::Model;
+use super::model::{Model, NEWEST_IR};
 use super::proto::{ModelProto, tensor_proto::DataLocation};
-use super::{sparse, tensor, visit};
+use super::{sparse, tensor, unknown, visit, weigh};
 use crate::error::{Error, Result};
 use crate::files::map_file;
 
@@ -42,8 +42,23 @@ fn decode(bytes: Bytes, what: &str, place: Option<(&Path, ExternalFiles)>) -> Re
     if bytes.is_empty() {
         return Err(not_a_model("it is empty".to_owned()));
     }
+    if !weigh::is_bearable(&bytes) {
+        return Err(not_a_model(
+            "it is made of so many empty parts that reading it would take far more memory than the file has bytes"
+                .to_owned(),
+        ));
+    }
     let mut proto = ModelProto::decode(bytes.clone())
         .map_err(|fault| not_a_model(format!("it does not decode as a ModelProto ({fault})")))?;
+    if let Some(field) = unknown::unknown_field(&bytes) {
+        return Err(Error::TooNew {
+            what: format!("{what} (IR version {})", proto.ir_version()),
+            reason: format!(
+                "a {} of it has a field {}, which is none of IR version {NEWEST_IR}",
+                field.message, field.number
+            ),
+        });
+    }
     if proto.graph.is_none() {
         return Err(not_a_model("it holds no graph".to_owned()));
     }

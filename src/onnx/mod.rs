@@ -13,7 +13,9 @@ mod model;
 mod save;
 mod sparse;
 mod tensor;
+mod unknown;
 mod visit;
+mod weigh;
 
 /// The generated messages of `proto/onnx.proto`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
@@ -25,6 +27,8 @@ pub use element::ElementType;
 pub use model::Model;
 
 pub(crate) use model::LazyBytes;
+#[cfg(test)]
+pub(crate) use model::NEWEST_IR;
 pub(crate) use sparse::{SPARSE_IR, sparse_bytes, to_sparse};
 pub(crate) use tensor::{
     byte_length, cleared, element_count, from_raw, integers, pack, packed, packed_bytes, to_f32,

@@ -9,6 +9,9 @@ use bytes::Bytes;
 
 use super::proto::{ModelProto, StringStringEntryProto};
 
+/// The version of the intermediate representation that `proto/onnx.proto` states: the newest that nothing is lost of.
+pub(crate) const NEWEST_IR: i64 = super::proto::Version::IrVersion as i64;
+
 /// Bytes of an initializer that are computed when the model is written, so that a large model is never held
 /// twice in memory.
 #[derive(Clone)]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use half::{bf16, f16};
 
 use super::ElementType;
+use super::model::NEWEST_IR;
 use super::proto::TensorProto;
 use crate::error::{Error, Result};
 
@@ -12,11 +13,19 @@ use crate::error::{Error, Result};
 /// # Errors
 /// An unknown or undefined type number.
 pub(crate) fn element_type(tensor: &TensorProto) -> Result<ElementType> {
-    ElementType::of(tensor.data_type()).ok_or_else(|| {
-        Error::tensor(
+    let number = tensor.data_type();
+    ElementType::of(number).ok_or_else(|| match number > ElementType::NEWEST {
+        true => Error::TooNew {
+            what: format!("tensor '{}'", tensor.name()),
+            reason: format!(
+                "element type number {number} is unknown, IR version {NEWEST_IR} has types up to {}",
+                ElementType::NEWEST
+            ),
+        },
+        false => Error::tensor(
             tensor.name(),
-            format!("element type number {} is unknown", tensor.data_type()),
-        )
+            format!("element type number {number} is unknown"),
+        ),
     })
 }
 

@@ -26,6 +26,8 @@ pub(crate) use facts::{
 pub(crate) use families::TABLE;
 pub(crate) use pass::{Observed, ObservedValue, declared_shape, type_graph};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};
+#[cfg(test)]
+pub(crate) use row::NEWEST_OPSET;
 pub(crate) use row::{KernelFamily, Pointwise, Viewing, find};
 pub(crate) use shapes::{Integers, Known, element_of, evaluate_node};
 pub(crate) use state::State;

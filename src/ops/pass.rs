@@ -1,6 +1,6 @@
 //! The pass that runs every rule once, in topological order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::check;
 use super::facts::Unruled;
@@ -169,11 +169,11 @@ fn type_node(graph: &Graph, observed: &Observed, state: &mut State, node: NodeId
         graph,
         state,
         node,
-        asked: Vec::new(),
+        asked: HashSet::new(),
     };
     let ruling = match row {
         Some(row) => (row.rule)(&mut typing),
-        None => Err(Unsupported("the operator has no rule yet")),
+        None => Err(Unsupported(super::row::without_row(graph, node))),
     };
     let asked = std::mem::take(&mut typing.asked);
     pin_unasked(graph, state, node, ruling, &asked);
@@ -189,7 +189,13 @@ fn type_node(graph: &Graph, observed: &Observed, state: &mut State, node: NodeId
 }
 
 /// Pins what a node reads beside its rule.
-fn pin_unasked(graph: &Graph, state: &mut State, node: NodeId, ruling: Ruling, asked: &[usize]) {
+fn pin_unasked(
+    graph: &Graph,
+    state: &mut State,
+    node: NodeId,
+    ruling: Ruling,
+    asked: &HashSet<usize>,
+) {
     let origin = Origin::Node(node.0);
     let connections = graph.node(node);
     for (slot, &value) in connections.inputs.iter().enumerate() {

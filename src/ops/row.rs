@@ -18,6 +18,11 @@ type Evaluate = fn(&mut Evaluation) -> Option<Vec<Integers>>;
 pub(crate) const CONTRIB: &str = "com.microsoft";
 /// Classical machine learning.
 pub(crate) const ML: &str = "ai.onnx.ml";
+/// The newest version of the default domain's operator set that every row was compared with: what later ones change is
+/// not known.
+pub(crate) const NEWEST_OPSET: i64 = 28;
+/// The same by domain.
+const NEWEST: [(&str, i64); 3] = [("", NEWEST_OPSET), (CONTRIB, 1), (ML, 5)];
 /// Outputs whose element type a row can say one by one.
 const MAX_YIELDS: usize = 3;
 
@@ -125,7 +130,7 @@ pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
     Row {
         operator,
         domain: "",
-        versions: (1, i64::MAX),
+        versions: (1, NEWEST_OPSET),
         rule,
         evaluate: None,
         elements: &[Elements::Input(0)],
@@ -144,7 +149,8 @@ pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
 /// A row of onnxruntime's own operators.
 pub(super) const fn contrib(operator: &'static str, rule: Rule) -> Row {
     Row {
-        domain: CONTRIB,
+        domain: NEWEST[1].0,
+        versions: (1, NEWEST[1].1),
         ..row(operator, rule)
     }
 }
@@ -152,7 +158,8 @@ pub(super) const fn contrib(operator: &'static str, rule: Rule) -> Row {
 /// A row of the operators of classical machine learning.
 pub(super) const fn ml(operator: &'static str, rule: Rule) -> Row {
     Row {
-        domain: ML,
+        domain: NEWEST[2].0,
+        versions: (1, NEWEST[2].1),
         ..row(operator, rule)
     }
 }
@@ -295,16 +302,31 @@ fn plain(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
 }
 
+/// The version of a domain's operator set that the model imports.
+fn imported(graph: &Graph, domain: &str) -> i64 {
+    let imports = graph.model().proto.opset_import.iter();
+    let mut versions = imports.filter(|import| plain(import.domain()) == domain);
+    versions.next().map_or(1, |import| import.version())
+}
+
 /// The row of a node's operator in its domain, at the version that the model imports.
 pub(crate) fn find(graph: &Graph, node: NodeId) -> Option<&'static Row> {
     let proto = graph.node_proto(node);
     let rows = BY_NAME.get(proto.op_type())?;
     let domain = plain(proto.domain());
-    let imports = graph.model().proto.opset_import.iter();
-    let mut versions = imports.filter(|import| plain(import.domain()) == domain);
-    let version = versions.next().map_or(1, |import| import.version());
+    let version = imported(graph, domain);
     let mut rows = rows.iter().copied();
     rows.find(|row| row.domain == domain && (row.versions.0..=row.versions.1).contains(&version))
+}
+
+/// Why a node has no row.
+pub(super) fn without_row(graph: &Graph, node: NodeId) -> &'static str {
+    let domain = plain(graph.node_proto(node).domain());
+    let newest = NEWEST.iter().find(|newest| newest.0 == domain);
+    match newest.is_some_and(|newest| imported(graph, domain) > newest.1) {
+        true => "the rules were not compared with an operator set as new as this one",
+        false => "the operator has no rule yet",
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The verbs in which rules speak.
 
+use std::collections::HashSet;
+
 use crate::axes::{Extent, Origin, Reason, Type};
 use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::proto::NodeProto;
@@ -22,7 +24,7 @@ pub(crate) struct Typing<'a> {
     pub(super) state: &'a mut State,
     pub(super) node: NodeId,
     /// The input slots that the rule has asked for.
-    pub(super) asked: Vec<usize>,
+    pub(super) asked: HashSet<usize>,
 }
 
 impl Typing<'_> {
@@ -75,7 +77,7 @@ impl Typing<'_> {
         let Some(value) = self.value(slot) else {
             return Ok(None);
         };
-        self.asked.push(slot);
+        self.asked.insert(slot);
         match self.state.axes(value) {
             Some(axes) => Ok(Some(axes.to_vec())),
             None => Err(Unsupported("the rank of an input is unknown")),
@@ -85,7 +87,7 @@ impl Typing<'_> {
     /// The axes of an input, pinned; none where it is left out or its rank is unknown.
     pub(super) fn held(&mut self, slot: usize, why: &'static str) -> Option<Vec<Type>> {
         let value = self.value(slot)?;
-        self.asked.push(slot);
+        self.asked.insert(slot);
         let axes = self.state.axes(value)?.to_vec();
         self.pin_all(&axes, why);
         Some(axes)
@@ -99,7 +101,7 @@ impl Typing<'_> {
     /// An input of which only numbers matter: its axes stay as they are.
     pub(super) fn integers(&mut self, slot: usize) -> Option<Vec<Option<Extent>>> {
         let value = self.value(slot)?;
-        self.asked.push(slot);
+        self.asked.insert(slot);
         // Numbers that are no integers are steps on the way to sizes.
         self.element(slot)
             .filter(|element| element.is_float())
@@ -162,7 +164,7 @@ impl Typing<'_> {
             return Some(numbers.into_iter().map(Some).collect());
         }
         let value = self.value(slot)?;
-        self.asked.push(slot);
+        self.asked.insert(slot);
         let elements = &self.state.integers[value.index()].as_ref()?.elements;
         let number = |element: &Option<Extent>| {
             let (over, by) = self.state.symbols.fraction(element.as_ref()?)?;
@@ -260,6 +262,20 @@ impl Typing<'_> {
             Extent::Known(2..) => self.state.types.fresh(extent),
             _ => self.fixed(extent, "has a dynamic size"),
         }
+    }
+
+    /// An axis with these parts one after another. One of more parts than any model has is held: joined with itself
+    /// again and again, it would outgrow all memory.
+    pub(super) fn sum(&mut self, parts: Vec<Type>) -> Type {
+        const MOST_PARTS: usize = 2048;
+        let sum = Type::Sum(parts);
+        if self.state.types.has_fewer_parts(&sum, MOST_PARTS) {
+            return self.state.types.normal(&sum);
+        }
+        let why = "is joined of too many parts";
+        self.pin(&sum, why);
+        let extent = self.extent(&sum);
+        self.fixed(extent, why)
     }
 
     /// A pinned axis of a size that cannot be computed: a symbol of its own.

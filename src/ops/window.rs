@@ -64,10 +64,25 @@ impl Window {
         }
     }
 
+    /// True if its padding does not depend on the size of the data.
+    pub(crate) fn has_listed_pads(&self) -> bool {
+        self.padding != Padding::Same
+    }
+
+    /// By axis how far it moves from one place to the next, and how far apart its own positions are.
+    pub(crate) fn steps(&self) -> (&[i64], &[i64]) {
+        (&self.strides, &self.dilations)
+    }
+
+    /// Padding before each axis, then behind each, as the node lists it.
+    pub(crate) fn listed_pads(&self) -> Option<&[i64]> {
+        (self.padding == Padding::Listed && self.pads.iter().any(|&pad| pad != 0))
+            .then_some(&self.pads)
+    }
+
     /// True if it stands at every place of its data once, where it has the size 1.
     pub(crate) fn is_everywhere(&self) -> bool {
-        let listed = self.padding == Padding::Listed && self.pads.iter().any(|&pad| pad != 0);
-        self.strides.iter().all(|&stride| stride == 1) && !listed
+        self.strides.iter().all(|&stride| stride == 1) && self.listed_pads().is_none()
     }
 
     /// The attributes of a node that say how its window slides, apart from its size.

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::decision::Selection;
 use super::settings::Settings;
@@ -32,7 +33,13 @@ pub struct Plan {
     pub dimensions: Vec<PlannedDimension>,
     /// What that means for every initializer touched: a keep map for checkpoints. Follows from
     /// `dimensions`; not read back.
+    #[serde(deserialize_with = "skipped")]
     pub initializers: Vec<PlannedInitializer>,
+}
+
+/// Nothing, whatever a document says.
+fn skipped<'de, D: Deserializer<'de>>(of: D) -> Result<Vec<PlannedInitializer>, D::Error> {
+    IgnoredAny::deserialize(of).map(|_| Vec::new())
 }
 
 /// A pruned dimension.
@@ -112,8 +119,8 @@ impl Plan {
     /// # Errors
     /// An unreadable file, or one that is no plan of a version we know.
     pub fn load(path: &Path) -> Result<Plan> {
-        let text = files::read_text(path)?;
-        let plan: Plan = serde_json::from_str(&text)
+        let text = files::map_file(path)?;
+        let plan: Plan = serde_json::from_slice(&text)
             .map_err(|fault| Error::plan(format!("{} is no plan: {fault}", path.display())))?;
         if plan.secateur_plan != VERSION {
             return Err(Error::plan(format!(
@@ -131,11 +138,37 @@ impl Plan {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// The plan without mixing dimensions: what a masked twin can prove.
-    pub fn exact_part(&self) -> Plan {
+    /// The plan without dimensions that mix in the analysed model, whatever it says of them: what a masked twin
+    /// can prove.
+    pub(crate) fn exact_part(&self, analysis: &Analysis) -> Plan {
+        let known = by_name(analysis);
+        let mixes = |planned: &PlannedDimension| {
+            let dimension = known.get(planned.name.as_str());
+            dimension.is_some_and(|dimension| dimension.mixing.is_some())
+        };
         let mut plan = self.clone();
-        plan.dimensions.retain(|dimension| !dimension.mixing);
+        plan.dimensions.retain(|planned| !mixes(planned));
         plan
+    }
+
+    /// The plan with everything that follows from the model and the kept positions found anew: nothing that a
+    /// document claims beyond them is believed.
+    ///
+    /// # Errors
+    /// The plan is of another model, names dimensions that are not there, keeps positions that cannot be, or prunes
+    /// nothing.
+    pub(crate) fn checked(mut self, analysis: &Analysis) -> Result<Plan> {
+        let kept = self.kept(analysis)?;
+        if kept.is_empty() {
+            return Err(Error::plan("it prunes nothing"));
+        }
+        let known = by_name(analysis);
+        for planned in &mut self.dimensions {
+            let dimension = known.get(planned.name.as_str());
+            planned.mixing = dimension.is_some_and(|dimension| dimension.mixing.is_some());
+        }
+        self.initializers = initializers(analysis, &kept);
+        Ok(self)
     }
 
     /// The plan of the dimensions at these places of its list alone.
@@ -166,11 +199,7 @@ impl Plan {
     }
 
     fn positions(&self, analysis: &Analysis) -> Result<Kept> {
-        let known: HashMap<&str, &Dimension> = analysis
-            .dimensions()
-            .iter()
-            .map(|dimension| (dimension.name.as_str(), dimension))
-            .collect();
+        let known = by_name(analysis);
         let mut kept = analysis.everything();
         let mut named = HashSet::new();
         for planned in &self.dimensions {
@@ -190,12 +219,26 @@ impl Plan {
     }
 }
 
+fn by_name(analysis: &Analysis) -> HashMap<&str, &Dimension> {
+    let dimensions = analysis.dimensions().iter();
+    dimensions
+        .map(|dimension| (dimension.name.as_str(), dimension))
+        .collect()
+}
+
 fn check(planned: &PlannedDimension, dimension: &Dimension) -> Result<()> {
     let fault = |what: String| Err(Error::plan(format!("dimension '{}' {what}", planned.name)));
     if planned.size != dimension.size {
         return fault(format!(
             "has {} channels in the plan and {} in the model",
             planned.size, dimension.size
+        ));
+    }
+    if planned.scores.len() != planned.size {
+        return fault(format!(
+            "has {} scores for {} channels",
+            planned.scores.len(),
+            planned.size
         ));
     }
     if planned.kept.is_empty() {

@@ -13,7 +13,8 @@ use super::unit::{Evidence, Moments, Target, Trial, TrialResult, Unit};
 use crate::data::{DataSet, first_held_out};
 use crate::dimensions::Analysis;
 use crate::engine::{
-    Changes, Columns, Copies, Cutting, Pass, Probe, Rows, Segment, Spill, Stages, Taps, needs,
+    Changes, Columns, Copies, Cutting, Pass, Probe, Rows, Sampling, Segment, Spill, Stages, Taps,
+    has_places, needs, sampling,
 };
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -111,9 +112,11 @@ impl Lockstep<'_> {
     }
 
     fn data(&self, unit: &Unit, copies: &mut Copies, taps: &mut Taps) -> Data {
+        let sampling = self.sampling(unit);
         let mut of = |layer: &Layer| {
             let linear = layer.uses.first()?;
-            copies.data(self.analysis, layer, linear, taps)
+            let (name, columns) = copies.data(self.analysis, layer, linear, taps)?;
+            Some((name, columns.sampled(sampling.clone())))
         };
         Data {
             members: unit.members.iter().filter_map(|layer| of(layer)).collect(),
@@ -122,6 +125,27 @@ impl Lockstep<'_> {
                 Target::Value { .. } => None,
             },
         }
+    }
+
+    /// Which places are looked at: the same for all that meet in the unit.
+    fn sampling(&self, unit: &Unit) -> Option<Sampling> {
+        let columns = unit.members.iter().map(|layer| layer.columns()).sum();
+        let samples = self.data.samples();
+        let found = unit.members.iter().map(|layer| {
+            let [linear] = &layer.uses[..] else {
+                return None;
+            };
+            sampling(self.analysis, linear, columns, samples)
+        });
+        let found: Vec<Sampling> = found.collect::<Option<_>>()?;
+        let first = found.first()?;
+        let fits = match &unit.target {
+            Target::Value { dense, axis, .. } => {
+                *axis == 1 && has_places(self.analysis, *dense, first)
+            }
+            Target::Product { .. } => found.len() == 1,
+        };
+        (fits && found.iter().all(|other| other == first)).then(|| first.clone())
     }
 
     /// TapNames of the target's rows, and of the rows that others add to what the unit makes.
@@ -140,6 +164,7 @@ impl Lockstep<'_> {
                     axis: *axis,
                     rank,
                     groups,
+                    sampling: self.sampling(unit),
                 };
                 let dense = &graph.value(*dense).name;
                 let dense = kept.iter().fold(dense.clone(), |dense, (axis, kept)| {
@@ -255,7 +280,7 @@ impl Front<'_> {
                 let (target, others) = lockstep.target(&self.units[unit], &data, &mut taps);
                 append(&mut taps, unit, &inputs, &target, others.as_deref());
             }
-            taps.apply(proto);
+            taps.apply(proto)
         })
     }
 

@@ -18,6 +18,8 @@ pub struct BenchReport {
     pub file_bytes: Vec<u64>,
     /// Runs that count, per model and setting.
     pub runs: usize,
+    /// Version of the onnxruntime that ran them.
+    pub onnxruntime: String,
     /// One row per provider, thread count and batch size.
     pub settings: Vec<BenchSetting>,
 }
@@ -59,7 +61,8 @@ impl fmt::Display for BenchReport {
         for (place, (model, bytes)) in self.models.iter().zip(&self.file_bytes).enumerate() {
             writeln!(f, "{}: {model}, {} bytes", label(place), count(*bytes))?;
         }
-        writeln!(f, "{} interleaved runs each", self.runs)?;
+        let (runs, version) = (self.runs, &self.onnxruntime);
+        writeln!(f, "{runs} interleaved runs each, onnxruntime {version}")?;
         let headings = [
             "provider",
             "model",

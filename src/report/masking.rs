@@ -35,6 +35,8 @@ pub struct MaskReport {
     pub gains: Gains,
     /// The sparsely stored model against the densely stored one; none without sparse storage or proof.
     pub verification: Option<Vec<OutputDeviation>>,
+    /// Version of the onnxruntime that measured and compared; none where none did.
+    pub onnxruntime: Option<String>,
     /// What the user should know.
     pub warnings: Vec<String>,
     /// How long each stage took.

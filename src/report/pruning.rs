@@ -42,6 +42,8 @@ pub struct PruneReport {
     pub recovery: Option<RecoveryRow>,
     /// What was proven; none without verification.
     pub verification: Option<Verification>,
+    /// Version of the onnxruntime that measured and proved; none where none did.
+    pub onnxruntime: Option<String>,
     /// Outputs that are no tensors of numbers: nothing compares them.
     pub unread: Vec<UnreadOutput>,
     /// What the user should know.

@@ -15,6 +15,8 @@ pub struct RuntimeStatus {
     pub library: Option<String>,
     /// How it was found.
     pub source: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
     /// What it says of its build.
     pub build: Option<String>,
     /// The version that is installed where none is found.
@@ -56,6 +58,9 @@ impl fmt::Display for RuntimeStatus {
                 "library: none yet; onnxruntime {} is installed when it is first needed",
                 self.pinned_version
             )?,
+        }
+        if let Some(version) = &self.version {
+            writeln!(f, "version: {version}")?;
         }
         if let Some(build) = &self.build {
             writeln!(f, "build: {build}")?;

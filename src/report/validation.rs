@@ -23,6 +23,8 @@ pub struct ValidationReport {
     pub data: String,
     /// Samples per run.
     pub batch: usize,
+    /// Version of the onnxruntime that ran them.
+    pub onnxruntime: String,
     /// Outputs that are no tensors of numbers: they were not compared.
     pub unread: Vec<UnreadOutput>,
     /// By provider.
@@ -38,7 +40,11 @@ pub struct ValidationReport {
 impl fmt::Display for ValidationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} against {}", self.candidate, self.reference)?;
-        writeln!(f, "on {}, batch {}\n", self.data, self.batch)?;
+        writeln!(
+            f,
+            "on {}, batch {}, onnxruntime {}\n",
+            self.data, self.batch, self.onnxruntime
+        )?;
         write_unread(&self.unread, f)?;
         for lane in &self.providers {
             write_provider(lane, f)?;

@@ -13,6 +13,7 @@ use crate::graph::{Graph, Patch, ValueId, declaration_of};
 use crate::onnx::{ElementType, Model, from_raw};
 use crate::ops::Contraction;
 use crate::plan::Plan;
+use crate::runtime::Tensor;
 
 /// Where the masks of a twin stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,22 +35,26 @@ pub fn twin(analysis: &Analysis, plan: &Plan, masks: Masks) -> Result<Model> {
 
 /// A mask of a twin.
 pub(crate) struct MaskInput {
-    pub(crate) name: String,
-    pub(crate) element: ElementType,
+    name: String,
+    element: ElementType,
     /// The type of the axis that is masked.
     ty: Type,
     dims: Vec<usize>,
 }
 
 impl MaskInput {
-    /// Its numbers when `kept` stays, with their shape.
-    pub(crate) fn numbers(&self, analysis: &Analysis, kept: &Kept) -> (&[usize], Vec<f64>) {
+    /// Its name and numbers when `kept` stays.
+    ///
+    /// # Errors
+    /// An element type that sessions do not take.
+    pub(crate) fn tensor(&self, analysis: &Analysis, kept: &Kept) -> Result<(String, Tensor)> {
         let types = &analysis.state.types;
         let mut numbers = vec![0.0; types.size(&self.ty) as usize];
         for position in types.kept_positions(&self.ty, kept) {
             numbers[position as usize] = 1.0;
         }
-        (&self.dims, numbers)
+        let tensor = Tensor::from_f64(self.element, &self.dims, &numbers)?;
+        Ok((self.name.clone(), tensor))
     }
 }
 

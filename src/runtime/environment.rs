@@ -7,11 +7,14 @@ use ort::environment::Environment;
 use ort::ep;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
+use super::cache::{Cached, cached};
 use super::fault;
 use super::guard::guarded;
 use super::library::Library;
+use super::packages::Package;
 use super::provider::Provider;
 use super::session::{Optimisation, Profiling, Purpose, Session, SessionOptions};
+use super::version::{refused as refused_model, version_of};
 use crate::error::{Error, Result};
 use crate::files::{self, TemporaryFolder};
 use crate::onnx::Model;
@@ -25,9 +28,13 @@ pub struct Runtime {
 /// What a process has loaded: it cannot be loaded twice or unloaded.
 struct Loaded {
     environment: Environment,
+    version: String,
     /// Plugin libraries with the providers that each brought.
     plugins: Mutex<Vec<(PathBuf, Vec<String>)>>,
 }
+
+/// Stands for the version of a library that does not say it.
+const UNKNOWN: &str = "of unknown version";
 
 static LOADED: OnceLock<Loaded> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
@@ -71,9 +78,15 @@ impl Runtime {
         environment.set_log_level(ort::logging::LogLevel::Fatal);
         let _ = LOADED.set(Loaded {
             environment: environment.clone(),
+            version: version_of(&library.path).unwrap_or_else(|| UNKNOWN.to_owned()),
             plugins: Mutex::default(),
         });
         Ok(Runtime { environment })
+    }
+
+    /// The library's version, as `1.32.0`.
+    pub fn version(&self) -> &'static str {
+        LOADED.get().map_or(UNKNOWN, |loaded| &loaded.version)
     }
 
     /// What the library says of itself.
@@ -106,8 +119,13 @@ impl Runtime {
     fn provider_names(&self, provider: &Provider) -> Result<Vec<String>> {
         let library = match provider {
             Provider::Plugin { library, .. } => library.clone(),
-            Provider::WebGpu => super::packages::installed(super::packages::Package::WebGpu)?
-                .ok_or_else(|| unavailable(provider, "its plugin library is not installed"))?,
+            Provider::WebGpu => match cached(Package::WebGpu)? {
+                Cached::Sound(path) => path,
+                Cached::Damaged(damage) => return Err(unavailable(provider, &damage.reason())),
+                Cached::Absent => {
+                    return Err(unavailable(provider, "its plugin library is not installed"));
+                }
+            },
             Provider::Cpu | Provider::Cuda { .. } | Provider::TensorRt { .. } => {
                 return Ok(Vec::new());
             }
@@ -191,7 +209,7 @@ impl Runtime {
         commit: impl FnOnce(&mut SessionBuilder) -> ort::Result<ort::session::Session>,
     ) -> Result<Session> {
         let refused = |reason: ort::Error| match options.provider {
-            Provider::Cpu => fault(&format!("{what} cannot be run"), reason),
+            Provider::Cpu => refused_model(what, self.version(), plain(&reason.to_string())),
             _ => unavailable(
                 &options.provider,
                 &format!("{what} cannot be run: {reason}"),
@@ -223,6 +241,12 @@ impl Runtime {
             .map_err(|reason| fault("a session cannot be made", reason))?
             .with_flush_to_zero()
             .map_err(refused)?;
+        if options.purpose == Purpose::Parity {
+            // Between runs its threads would take the processor from what is done with the outputs.
+            builder = builder
+                .with_config_entry("session.force_spinning_stop", "1")
+                .map_err(refused)?;
+        }
         if let Some(threads) = options.threads {
             builder = builder.with_intra_threads(threads).map_err(refused)?;
         }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::packages::{Package, installed};
+use super::cache::{Cached, Damage, cached};
+use super::elf::cut_short;
+use super::packages::Package;
 use crate::error::{Error, Result};
 
 /// Oldest minor version of onnxruntime 1.x whose interface we can use.
@@ -46,13 +48,31 @@ pub struct Library {
     pub source: Source,
 }
 
+/// What looking for a library came to.
+pub(super) enum Sought {
+    /// One that can be loaded.
+    Usable(Library),
+    /// One in the cache that must not be.
+    Damaged(Damage),
+    /// None.
+    Nothing,
+}
+
 impl Library {
     /// The library that a command would use, in this order: `given`, `ORT_DYLIB_PATH`, the cache (first the
     /// packages in `preferred`), the active Python. `None` if there is none yet.
     ///
     /// # Errors
-    /// A named library that is not there.
+    /// A named library that is not there, or one in the cache that is not as it was published.
     pub fn find(given: Option<&Path>, preferred: &[Package]) -> Result<Option<Library>> {
+        match Library::look(given, preferred)? {
+            Sought::Usable(library) => Ok(Some(library)),
+            Sought::Damaged(damage) => Err(damage.error()),
+            Sought::Nothing => Ok(None),
+        }
+    }
+
+    pub(super) fn look(given: Option<&Path>, preferred: &[Package]) -> Result<Sought> {
         let variable = std::env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty());
         let named = [
             (given.map(Path::to_owned), Source::Given),
@@ -67,15 +87,41 @@ impl Library {
                         .to_owned(),
                 });
             }
-            return Ok(Some(Library { path, source }));
+            // What is not absolute would be looked for beside the program first.
+            let path = std::path::absolute(&path).unwrap_or(path);
+            let library = Library { path, source };
+            library.check_whole()?;
+            return Ok(Sought::Usable(library));
         }
         for &package in preferred.iter().chain(&[Package::Cpu]) {
-            if let Some(path) = installed(package)? {
-                let source = Source::Cache;
-                return Ok(Some(Library { path, source }));
+            let source = Source::Cache;
+            match cached(package)? {
+                Cached::Sound(path) => return Ok(Sought::Usable(Library { path, source })),
+                Cached::Damaged(damage) => return Ok(Sought::Damaged(damage)),
+                Cached::Absent => {}
             }
         }
-        Ok(in_python())
+        let Some(library) = in_python() else {
+            return Ok(Sought::Nothing);
+        };
+        library.check_whole()?;
+        Ok(Sought::Usable(library))
+    }
+
+    /// That a library that nothing is known of can be loaded as far as its size goes.
+    fn check_whole(&self) -> Result<()> {
+        let place = format!("{} (from {})", self.path.display(), self.source);
+        let reason = match cut_short(&self.path) {
+            Ok(None) => return Ok(()),
+            Ok(Some((needed, there))) => {
+                format!("{place} was cut short: {there} of {needed} bytes are there")
+            }
+            Err(fault) => format!("{place} cannot be read: {fault}"),
+        };
+        Err(Error::Runtime {
+            reason,
+            remedy: "install it again, or name another library with `library`".to_owned(),
+        })
     }
 }
 

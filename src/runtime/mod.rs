@@ -3,6 +3,8 @@
 //! The only room that names `ort`. The library is loaded at run time, once per process: see [`Library`] for
 //! where it is looked for and [`install`] for how it gets there by itself.
 
+mod cache;
+mod elf;
 mod environment;
 mod guard;
 mod install;
@@ -12,9 +14,11 @@ mod profile;
 mod provider;
 mod session;
 mod tensor;
+mod version;
+mod wheels;
 
 pub use environment::{Device, Runtime};
-pub use install::install;
+pub use install::{install, repair};
 pub use library::{Library, Source};
 pub use packages::{Package, VERSION as PINNED_VERSION, cache_folder};
 pub use profile::Kernel;

@@ -6,19 +6,22 @@
 use std::sync::Arc;
 
 use super::allocate::Curve;
-use super::outputs::{LEAST_SAMPLES, Outputs};
+use super::outputs::{LEAST_SAMPLES, Outputs, Tensors};
 use super::select::Ranking;
-use crate::dimensions::DimensionId;
+use super::sizes::Adjustable;
+use crate::dimensions::{Dimension, DimensionId};
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::metrics::divergence;
-use crate::recover::fold_dimension;
+use crate::onnx::Model;
+use crate::recover::{Recovered, fold_dimension};
 use crate::rewrite::prune_to;
 
 /// Sizes per dimension: this many equal steps, fewer for a model that is expensive to run.
 const STEPS: [usize; 2] = [8, 4];
 /// Models that are made with the larger number of steps.
 const MOST_MODELS: usize = 320;
+
 /// By dimension its curve; empty for one that may not be pruned.
 ///
 /// # Errors
@@ -52,29 +55,48 @@ pub(crate) fn curves(
     let mut out = Vec::new();
     for (dimension, plans) in dimensions.iter().zip(plans) {
         let mut curve = Curve::new();
-        for (size, kept) in plans {
+        let mut adjustable = None;
+        for (number, (size, kept)) in plans.into_iter().enumerate() {
             let folded =
                 fold_dimension(runs.analysis, runs.layers, runs.stats, dimension.var, &kept)?;
-            let mut positions = runs.analysis.everything();
-            positions.insert(dimension.var, Arc::from(kept));
-            let edited = folded.applied(runs.analysis)?;
-            done += 1;
-            let pruned = match prune_to(&edited, &edited.carried(runs.analysis, &positions)) {
-                // A size at which the model would not fit together is none to choose.
-                Err(Error::Plan { .. }) => continue,
-                pruned => pruned?,
-            };
+            if number == 0 && dimension.mixing.is_none() {
+                adjustable = Adjustable::new(runs, dimension, &folded, samples)?;
+            }
             let (mut sum, mut rows) = (0.0, 0);
-            runs.run(&pruned, samples, &mut |number, samples, outputs| {
+            let mut each = |number: usize, samples: usize, outputs: Tensors| {
                 if let Some(dense) = dense.get(number) {
                     sum += divergence(dense, &outputs, samples);
                     rows += samples;
                 }
-            })?;
+            };
+            match &mut adjustable {
+                Some(model) => model.run(runs.analysis, &kept, &folded, &mut each)?,
+                None => match pruned(runs, dimension, kept, &folded)? {
+                    Some(model) => runs.run(&model, samples, &mut each)?,
+                    None => continue,
+                },
+            }
             curve.push((size, sum / rows.max(1) as f64));
+            done += 1;
             events.progress("search", done, total);
         }
         out.push(curve);
     }
     Ok(out)
+}
+
+/// The model without the channels that do not stay; none where it would not fit together.
+fn pruned(
+    runs: &Outputs,
+    dimension: &Dimension,
+    kept: Vec<u32>,
+    folded: &Recovered,
+) -> Result<Option<Model>> {
+    let mut positions = runs.analysis.everything();
+    positions.insert(dimension.var, Arc::from(kept));
+    let edited = folded.applied(runs.analysis)?;
+    match prune_to(&edited, &edited.carried(runs.analysis, &positions)) {
+        Err(Error::Plan { .. }) => Ok(None),
+        pruned => pruned.map(Some),
+    }
 }

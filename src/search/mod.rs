@@ -8,6 +8,7 @@ mod outputs;
 mod ranked;
 mod select;
 mod sensitivity;
+mod sizes;
 mod speed;
 mod widths;
 

@@ -13,8 +13,8 @@ use crate::statistics::Stats;
 /// Samples that outputs are compared on.
 const MOST_SAMPLES: usize = 256;
 pub(super) const LEAST_SAMPLES: usize = 16;
-/// Multiply-accumulate operations that all runs together may take.
-const BUDGET: f64 = 1.5e12;
+/// Passes over the data that all runs together may take.
+const PASSES: usize = 10;
 /// Numbers in the dense model's outputs that are held at a time.
 const MOST_OUTPUTS: usize = 32 << 20;
 
@@ -31,7 +31,7 @@ pub(crate) struct Outputs<'a> {
 pub(super) type Tensors = Vec<(String, Tensor)>;
 
 /// Runs a session on what it takes of a batch.
-fn run_on(session: &mut Session, batch: &Batch) -> Result<Tensors> {
+pub(super) fn run_on(session: &mut Session, batch: &Batch) -> Result<Tensors> {
     let names: Vec<String> = session.inputs().into_iter().map(|i| i.name).collect();
     let inputs = batch.inputs.iter();
     let inputs: Vec<_> = inputs
@@ -44,9 +44,7 @@ fn run_on(session: &mut Session, batch: &Batch) -> Result<Tensors> {
 impl Outputs<'_> {
     /// Samples that the model can be run on this many times.
     pub(super) fn affordable(&self, runs: usize) -> usize {
-        let macs = self.analysis.model_totals().macs.max(1) as f64;
-        let batch = self.analysis.sizes().samples_of_run().max(1) as f64;
-        let samples = (BUDGET * batch / macs / runs.max(1) as f64) as usize;
+        let samples = PASSES * self.data.samples() / runs.max(1);
         samples.clamp(LEAST_SAMPLES, MOST_SAMPLES)
     }
 
@@ -88,6 +86,23 @@ impl Outputs<'_> {
         each: &mut dyn FnMut(usize, usize, Tensors),
     ) -> Result<()> {
         let mut session = self.session(model)?;
+        let mut number = 0;
+        self.batches(samples, &mut |batch| {
+            let outputs = run_on(&mut session, &batch)?;
+            let lengths = outputs.iter().map(|(_, tensor)| tensor.shape().iter());
+            let numbers = lengths.map(|sizes| sizes.product::<usize>()).sum();
+            each(number, batch.samples, outputs);
+            number += 1;
+            Ok(numbers)
+        })
+    }
+
+    /// Gives the first batches, until there were enough samples or numbers that `each` has made of them.
+    pub(super) fn batches(
+        &self,
+        samples: usize,
+        each: &mut dyn FnMut(Batch) -> Result<usize>,
+    ) -> Result<()> {
         let (mut seen, mut numbers) = (0, 0);
         for number in 0..self.data.batches() {
             if seen >= samples || numbers >= MOST_OUTPUTS {
@@ -95,12 +110,7 @@ impl Outputs<'_> {
             }
             let batch = self.data.batch(number)?;
             seen += batch.samples;
-            let outputs = run_on(&mut session, &batch)?;
-            let lengths = outputs
-                .iter()
-                .map(|(_, t)| t.shape().iter().product::<usize>());
-            numbers += lengths.sum::<usize>();
-            each(number, batch.samples, outputs);
+            numbers += each(batch)?;
         }
         Ok(())
     }

@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::metrics::{Logs, divergence};
 use crate::rewrite::instrument;
-use crate::runtime::Tensor;
 
 /// A batch of samples with what outputs are compared with.
 struct Sample {
@@ -81,9 +80,7 @@ fn scores(
         for sample in samples {
             let mut inputs = sample.inputs.clone();
             for mask in &masks {
-                let (shape, numbers) = mask.numbers(runs.analysis, &kept);
-                let tensor = Tensor::from_f64(mask.element, shape, &numbers)?;
-                inputs.push((mask.name.clone(), tensor));
+                inputs.push(mask.tensor(runs.analysis, &kept)?);
             }
             inputs.retain(|(name, _)| names.contains(name));
             sum += loss(sample, &session.run(&inputs)?)?;

@@ -14,9 +14,9 @@ use faer::Mat;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
 
-use super::{Statistic, Statistics, Walk};
+use super::origin::{MeasuredOn, described};
+use super::{Statistic, Statistics, Walk, possible};
 use crate::algebra::from_rows;
-use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::files;
@@ -34,9 +34,7 @@ const WANTED: [Statistic; 5] = [
 const AT_ONCE: usize = 512 << 20;
 /// Bytes per element of a Gram matrix while it is accumulated.
 const WIDTH: usize = 16;
-const VERSION: (&str, &str) = ("secateur.stats", "2");
-const HASH: &str = "secateur.model_hash";
-const DATA: &str = "secateur.data";
+const VERSION: (&str, &str) = ("secateur.stats", "3");
 
 /// Statistics of the columns of layers over a data set.
 #[derive(Debug)]
@@ -161,15 +159,7 @@ impl Stats {
             },
             events,
         )?;
-        let facts = HashMap::from([
-            (VERSION.0.to_owned(), VERSION.1.to_owned()),
-            (
-                HASH.to_owned(),
-                walk.analysis.graph().model().hash().to_owned(),
-            ),
-            (DATA.to_owned(), walk.data.describe()),
-        ]);
-        let metadata = Metadata::new(Some(facts), collected.tensors)
+        let metadata = Metadata::new(None, collected.tensors)
             .map_err(|fault| Error::data("the statistics", fault.to_string()))?;
         Ok(Stats {
             metadata,
@@ -178,13 +168,17 @@ impl Stats {
         })
     }
 
-    /// Writes the statistics to a file.
+    /// Writes the statistics to a file, with what they were measured on.
     ///
     /// # Errors
     /// The file cannot be written; an old one is untouched then.
-    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+    pub(crate) fn save(&self, path: &Path, origin: &MeasuredOn) -> Result<()> {
+        let mut facts = HashMap::from([(VERSION.0.to_owned(), VERSION.1.to_owned())]);
+        origin.write(&mut facts);
         files::replace(path, |out| {
-            let mut header = serde_json::to_string(&self.metadata)?;
+            let mut header = serde_json::to_value(&self.metadata)?;
+            header["__metadata__"] = serde_json::to_value(facts)?;
+            let mut header = header.to_string();
             // Data starts at a multiple of 8 bytes.
             let padded = header.len().next_multiple_of(8);
             header.extend(std::iter::repeat_n(' ', padded - header.len()));
@@ -194,11 +188,11 @@ impl Stats {
         })
     }
 
-    /// Reads statistics of the analysed model.
+    /// Reads statistics of this origin.
     ///
     /// # Errors
-    /// An unreadable file, one that holds no statistics, or those of another model.
-    pub(crate) fn open(path: &Path, analysis: &Analysis) -> Result<Stats> {
+    /// An unreadable file, one that holds no statistics, or those of another model, data or onnxruntime.
+    pub(crate) fn open(path: &Path, origin: &MeasuredOn) -> Result<Stats> {
         let read_fault = |source| Error::Read {
             path: path.to_owned(),
             source,
@@ -215,11 +209,9 @@ impl Stats {
                     .to_owned(),
             ));
         }
-        let hash = analysis.graph().model().hash();
-        if facts.get(HASH).map(String::as_str) != Some(hash) {
+        if let Some(difference) = origin.difference(&facts) {
             return Err(fault(format!(
-                "was measured on a model with hash {}, this one has {hash}; name another file or delete it",
-                facts.get(HASH).map_or("?", String::as_str)
+                "{difference}; name another file or delete it to have it measured anew"
             )));
         }
         Ok(Stats {
@@ -232,8 +224,7 @@ impl Stats {
     /// On which data they were measured.
     pub(crate) fn describe(&self) -> String {
         let facts = self.metadata.metadata().as_ref();
-        let data = facts.and_then(|facts| facts.get(DATA)).cloned();
-        data.unwrap_or_default()
+        facts.map(described).unwrap_or_default()
     }
 
     fn tensor(&self, layer: &Layer, what: &str, dtype: Dtype, shape: &[usize]) -> Result<&[u8]> {
@@ -276,14 +267,30 @@ impl Stats {
             let bytes = self.tensor(layer, what, Dtype::F32, &shape)?;
             Ok(by_batch(from_f32(bytes)))
         };
-        let mean = self.tensor(layer, "mean", Dtype::F64, &shape)?;
-        let mean = mean.as_chunks().0.iter();
-        Ok(LayerStats {
-            mean: by_batch(mean.map(|&bytes| f64::from_le_bytes(bytes)).collect()),
+        let found = LayerStats {
+            mean: by_batch(self.means(layer)?),
             min: floats("min")?,
             max: floats("max")?,
             zeros: floats("zeros")?,
-        })
+        };
+        let checked = possible::check_layer(&found);
+        checked.map_err(|what| self.impossible(layer, &what))?;
+        Ok(found)
+    }
+
+    fn means(&self, layer: &Layer) -> Result<Vec<f64>> {
+        let shape = [layer.batches(), layer.columns()];
+        let bytes = self.tensor(layer, "mean", Dtype::F64, &shape)?;
+        let numbers = bytes.as_chunks().0.iter();
+        Ok(numbers.map(|&bytes| f64::from_le_bytes(bytes)).collect())
+    }
+
+    fn impossible(&self, layer: &Layer, what: &str) -> Error {
+        let why = format!(
+            "gives layer '{}' {what}, which no finite data has; have it measured anew, and if that changes nothing look at the data for numbers that are not finite",
+            layer.name
+        );
+        Error::data(&self.name, why)
     }
 
     /// The covariance of the columns in one batch of a layer.
@@ -296,7 +303,11 @@ impl Stats {
         let bytes = self.tensor(layer, "covariance", Dtype::F32, &shape)?;
         let one = 4 * columns * columns;
         let numbers = from_f32(&bytes[batch * one..][..one]);
-        Ok(from_rows(columns, columns, &numbers))
+        let covariance = from_rows(columns, columns, &numbers);
+        let means = self.means(layer)?;
+        let checked = possible::check_covariance(&covariance, &means[batch * columns..]);
+        checked.map_err(|what| self.impossible(layer, &what))?;
+        Ok(covariance)
     }
 }
 

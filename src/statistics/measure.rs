@@ -8,7 +8,8 @@ use super::statistic::{Statistic, Statistics};
 use crate::data::DataSet;
 use crate::dimensions::Analysis;
 use crate::engine::{
-    Changes, Copies, Cutting, Pass, Probe, Segment, Spill, Stages, Taps, Waiting, needs,
+    Changes, Copies, Cutting, Pass, Probe, Sampling, Segment, Spill, Stages, Taps, Waiting, needs,
+    sampling,
 };
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -179,8 +180,9 @@ impl Walk<'_> {
             let data: Vec<_> = uses
                 .iter()
                 .filter_map(|of| {
-                    let data = copies.data(self.analysis, of.layer, of.linear, &mut taps)?;
-                    Some((of.place, data))
+                    let (name, columns) =
+                        copies.data(self.analysis, of.layer, of.linear, &mut taps)?;
+                    Some((of.place, (name, columns.sampled(self.sampling(of)))))
                 })
                 .collect();
             for (layer, (name, columns)) in data {
@@ -196,11 +198,16 @@ impl Walk<'_> {
                 taps.output(&tap.name, ElementType::Float);
                 taps.output(&tap.shape, ElementType::Int64);
             }
-            taps.apply(proto);
+            taps.apply(proto)
         };
         let reads: Vec<_> = reads.collect();
         let segment = cut.segment(number, waiting, &reads, &mut append);
         (segment, out)
+    }
+
+    fn sampling(&self, of: &Use) -> Option<Sampling> {
+        let samples = self.data.samples();
+        sampling(self.analysis, of.linear, of.layer.columns(), samples)
     }
 
     /// Every statistic over all batches, with the number of rows.

@@ -1,14 +1,17 @@
 //! Masks on weights of every type and in every place, stored densely and sparsely.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::builder::{Builder, Value, analyse, noise};
 use super::rules::runtime;
+use crate::criteria::{Criterion, scores};
 use crate::layers::Layers;
 use crate::masks::{Amount, MaskSettings, WeightCriterion, choose};
-use crate::onnx::packed;
-use crate::onnx::{ElementType, Model, from_raw, to_f32};
-use crate::rewrite::{Edit, store_sparse, with_weights};
+use crate::onnx::proto::TensorProto;
+use crate::onnx::{ElementType, Model, from_raw, packed, packed_bytes, to_f32};
+use crate::plan::{Plan, Settings};
+use crate::rewrite::{Edit, prune, store_sparse, with_weights};
+use crate::search::select;
 use crate::validate::verify_equal;
 
 fn masked(model: &Model, settings: &MaskSettings) -> (Model, usize) {
@@ -166,5 +169,56 @@ fn sparse_initializers_that_ask_for_too_much_stay_as_they_are() {
     assert_eq!(
         (graph.initializer.len(), graph.sparse_initializer.len()),
         (1, 1)
+    );
+}
+
+/// Of every element type a tensor with raw bytes and one with its typed field, which say the same.
+#[test]
+fn every_element_type_is_carried_as_it_is() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/fixtures/element_types/every_type.onnx"
+    );
+    let model = Model::load(path).expect("a model");
+    let analysis = analyse(&model);
+    let scores = scores(&analysis, Criterion::L2, 0).expect("scores");
+    let selection = select(&analysis, &scores, &Settings::default()).expect("a selection");
+    let plan = Plan::new(&analysis, &selection, &scores, &Settings::default());
+    let pruned = prune(&analysis, &plan).expect("a model").settled();
+    let again = Model::from_bytes(pruned.to_bytes().expect("bytes")).expect("a model");
+    let tensors = |model: &Model| -> BTreeMap<String, TensorProto> {
+        let graph = model.proto.graph.clone().expect("a graph");
+        let named = graph.initializer.into_iter();
+        named.map(|t| (t.name().to_owned(), t)).collect()
+    };
+    let (before, after) = (tensors(&model), tensors(&again));
+    assert_ne!(before["w1"].dims, after["w1"].dims);
+    let mut types = BTreeSet::new();
+    for (name, tensor) in before {
+        let Some(of) = name.strip_prefix("raw.") else {
+            continue;
+        };
+        let typed = format!("typed.{of}");
+        assert_eq!(after[&name], tensor, "{name}");
+        let element = ElementType::of(tensor.data_type()).expect("a type");
+        types.insert(element.number());
+        if element != ElementType::String {
+            let [raw, typed] = [&tensor, &after[&typed]].map(|t| packed_bytes(t).expect("bytes"));
+            assert_eq!(raw, typed, "{name}");
+        }
+    }
+    assert!(types.into_iter().eq(1..=ElementType::NEWEST));
+}
+
+#[test]
+fn element_types_that_are_not_known_are_refused() {
+    let mut proto = product(ElementType::Float).proto;
+    let graph = proto.graph.as_mut().expect("a graph");
+    graph.initializer[0].data_type = Some(ElementType::NEWEST + 1);
+    let fault = Model::from_bytes(prost::Message::encode_to_vec(&proto)).expect_err("refused");
+    let message = fault.to_string();
+    assert!(
+        message.contains("type number 29 is unknown, IR version 14 has types up to 28"),
+        "{message}"
     );
 }

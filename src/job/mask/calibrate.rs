@@ -41,6 +41,7 @@ pub(super) fn calibrated(
         samples: opened.data.samples(),
         sequential,
     });
+    found.onnxruntime = Some(opened.runtime.version());
     for place in 0..chosen.len() {
         chosen
             .weights(place)

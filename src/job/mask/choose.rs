@@ -28,6 +28,7 @@ pub(super) fn by_file(analysis: &Analysis, path: &Path) -> Result<Found> {
         masked: Vec::new(),
         left: Vec::new(),
         calibration: None,
+        onnxruntime: None,
         warnings: Vec::new(),
     };
     for layer in &all {
@@ -62,6 +63,7 @@ pub(super) fn by_settings(
         masked: Vec::new(),
         left: left_rows(std::mem::take(&mut chosen.left)),
         calibration: None,
+        onnxruntime: None,
         warnings: Vec::new(),
     };
     if settings.criterion.is_calibrated() {

@@ -40,5 +40,7 @@ pub(super) struct Found {
     pub(super) masked: Vec<Masked>,
     pub(super) left: Vec<LeftRow>,
     pub(super) calibration: Option<CalibrationRow>,
+    /// Version of the onnxruntime that measured.
+    pub(super) onnxruntime: Option<&'static str>,
     pub(super) warnings: Vec<String>,
 }

@@ -137,13 +137,18 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
         let mut masked = watch.stage("rewrite", || with_weights(analysis.graph(), &edits))?;
         if options.store == Store::Sparse {
             let (sparse, stored) = watch.stage("store", || store_sparse(&masked))?;
-            report.verification = watch.stage("verify", || {
+            let proof = watch.stage("verify", || {
                 prove(&analysis, &masked, &sparse, options, events)
             })?;
+            if let Some((outputs, version)) = proof {
+                report.verification = Some(outputs);
+                report.onnxruntime = Some(version.to_owned());
+            }
             note_storage(stored, &mut report);
             masked = sparse;
         }
-        super::stamp(&mut masked, &report.method, model.hash());
+        let onnxruntime = report.onnxruntime.as_deref();
+        super::stamp(&mut masked, &report.method, model.hash(), onnxruntime);
         let write = || masked.save_counted(output);
         report.gains.file_bytes_after = Some(watch.stage("write", write)?);
         report.outcome = Outcome::Written(output.display().to_string());
@@ -190,6 +195,7 @@ fn begun(name: String, model: &Model, options: &MaskOptions, found: &mut Found) 
             ..Gains::default()
         },
         verification: None,
+        onnxruntime: found.onnxruntime.map(str::to_owned),
         warnings: std::mem::take(&mut found.warnings),
         stages: Vec::new(),
     }
@@ -219,13 +225,14 @@ fn prove(
     sparse: &Model,
     options: &MaskOptions,
     events: &mut dyn Events,
-) -> Result<Option<Vec<OutputDeviation>>> {
+) -> Result<Option<(Vec<OutputDeviation>, &'static str)>> {
     if options.proof == Proof::Skipped {
         return Ok(None);
     }
     let runtime = options.runtime.load(events)?;
     let what = "the densely stored model";
-    verify_equal(analysis, dense, sparse, what, 0.0, &runtime).map(Some)
+    let outputs = verify_equal(analysis, dense, sparse, what, 0.0, &runtime)?;
+    Ok(Some((outputs, runtime.version())))
 }
 
 /// Counts zeros, estimates gains, and says what should be known.

@@ -16,7 +16,7 @@ use crate::recover::{Context, Recovery, recover};
 use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::rewrite;
 use crate::search::{Curve, Outputs, Ranking, curves, loss_scores};
-use crate::statistics::Stats;
+use crate::statistics::{MeasuredOn, Stats};
 
 /// Batches at least, where there are samples enough: the last ones are held out.
 const BATCHES: usize = 10;
@@ -55,13 +55,14 @@ impl<'a> Calibrated<'a> {
         layers.retain(|layer| layer.is_measurable(analysis, &fixed));
         let opened = calibration.open(analysis, &layers, BATCHES, &options.runtime, events)?;
         let known = stats.filter(|path| path.exists());
+        let origin = || MeasuredOn::new(analysis, &opened.data, &opened.runtime);
         let measured = match known {
-            Some(path) => Stats::open(path, analysis)?,
+            Some(path) => Stats::open(path, &origin()?)?,
             None => {
                 let all: Vec<&Layer> = layers.iter().collect();
                 let measured = Stats::measure(&opened.walk(analysis, false), &all, events)?;
                 if let Some(path) = stats {
-                    measured.save(path)?;
+                    measured.save(path, &origin()?)?;
                 }
                 measured
             }
@@ -80,6 +81,11 @@ impl<'a> Calibrated<'a> {
     }
 
     /// What was calibrated on, with warnings.
+    /// Version of the onnxruntime that measures.
+    pub(super) fn onnxruntime(&self) -> &'static str {
+        self.opened.runtime.version()
+    }
+
     pub(super) fn row(&self) -> Result<PruneCalibrationRow> {
         let mut poor: Vec<(f64, &Layer, u64)> = Vec::new();
         for layer in &self.layers {

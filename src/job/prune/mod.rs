@@ -270,6 +270,7 @@ impl Job<'_> {
             calibration,
             recovery: None,
             verification: None,
+            onnxruntime: self.calibrated.map(|of| of.onnxruntime().to_owned()),
             unread: unread_outputs(self.analysis),
             warnings: Vec::new(),
             forecast: None,
@@ -292,7 +293,7 @@ impl Job<'_> {
         report.outcome = Outcome::Made;
         let (plan, report) = self.finished((proven.plan, report))?;
         let mut model = proven.model;
-        stamp(&mut model, &plan);
+        stamp(&mut model, &plan, report.onnxruntime.as_deref());
         Ok(Pruned {
             model,
             plan,
@@ -341,6 +342,9 @@ impl PruneReport {
         self.after.nodes = node_count(&proven.model, self.after);
         self.recovery.clone_from(&proven.recovery);
         self.verification.clone_from(&proven.verification);
+        if proven.onnxruntime.is_some() {
+            self.onnxruntime = proven.onnxruntime.map(str::to_owned);
+        }
         self.warnings.extend(proven.warnings.iter().cloned());
         for row in &mut self.dimensions {
             let mut faulty = proven.faulty.iter();
@@ -354,9 +358,10 @@ impl PruneReport {
 }
 
 /// Writes into the model where it comes from.
-fn stamp(model: &mut Model, plan: &Plan) {
+fn stamp(model: &mut Model, plan: &Plan, onnxruntime: Option<&str>) {
     let plan_hash = blake3::hash(plan.to_json().as_bytes()).to_hex();
-    super::stamp(model, &plan.settings.command(), &plan.model_hash);
+    let command = plan.settings.command();
+    super::stamp(model, &command, &plan.model_hash, onnxruntime);
     model.set_metadata("secateur.plan_hash", plan_hash.as_str());
 }
 

@@ -22,7 +22,7 @@ pub(super) fn planned(
     events: &mut dyn Events,
 ) -> Result<(Plan, Vec<PlannedRow>)> {
     if let Some(input) = &options.plan {
-        let plan = input.load()?;
+        let plan = input.load()?.checked(analysis)?;
         let kept = plan.kept(analysis)?;
         rewrite::check(analysis, &kept)?;
         return Ok((plan, replayed_rows(analysis, &kept)));

@@ -28,6 +28,8 @@ pub(super) struct Proven {
     pub(super) model: Model,
     pub(super) recovery: Option<RecoveryRow>,
     pub(super) verification: Option<Verification>,
+    /// Version of the onnxruntime that proved it.
+    pub(super) onnxruntime: Option<&'static str>,
     /// Dimensions by name that were left alone, with why.
     pub(super) faulty: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
@@ -153,6 +155,7 @@ impl Maker<'_> {
             model,
             recovery,
             verification,
+            onnxruntime: judge.map(Runtime::version),
             faulty: Vec::new(),
             warnings: Vec::new(),
         })

@@ -33,7 +33,7 @@ fn concat(op: &mut Typing) -> Ruling {
         .filter(|part| op.extent(part) != Extent::Known(0));
     let parts: Vec<Type> = parts.collect();
     if !parts.is_empty() {
-        out[axis] = op.state.types.normal(&Type::Sum(parts));
+        out[axis] = op.sum(parts);
     }
     op.output(0, out);
     Ok(())
@@ -276,8 +276,7 @@ fn padded(
     {
         let parts = [*before, *after].map(|n| op.fixed(Extent::Known(n), "is padding"));
         let [before, after] = parts;
-        let sum = Type::Sum(vec![before, x.clone(), after]);
-        return op.state.types.normal(&sum);
+        return op.sum(vec![before, x.clone(), after]);
     }
     let why = "is padded with its own values, cropped, or padded by a dynamic number";
     op.pin(x, why);

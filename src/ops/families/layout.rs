@@ -283,7 +283,12 @@ fn space_to_depth(op: &mut Typing) -> Ruling {
         .mul(&block)
         .ok_or(Unsupported("its block size overflows"))?;
     let square = op.fixed(square, "was a spatial axis");
-    let mut out = vec![x[0].clone(), Type::Product(vec![square, x[1].clone()])];
+    // Before version 28 there is no such attribute, and blocks come first.
+    let factors = match op.string("mode", "DCR") == "DCR" {
+        true => vec![square, x[1].clone()],
+        false => vec![x[1].clone(), square],
+    };
+    let mut out = vec![x[0].clone(), Type::Product(factors)];
     out.extend(spatial(op, &x, |size| size.div_exact(&block)));
     op.output(0, out);
     Ok(())

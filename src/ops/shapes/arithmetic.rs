@@ -96,15 +96,11 @@ fn quotient(e: &mut Evaluation, a: &Extent, b: &Extent) -> Option<Extent> {
 }
 
 pub(super) fn minimum(e: &mut Evaluation, a: &Extent, b: &Extent) -> Option<Extent> {
-    stepped(e, Step::Min, [a, b], |symbols, a, b| {
-        Some(symbols.min(a, b))
-    })
+    stepped(e, Step::Min, [a, b], |symbols, a, b| symbols.min(a, b))
 }
 
 pub(super) fn maximum(e: &mut Evaluation, a: &Extent, b: &Extent) -> Option<Extent> {
-    stepped(e, Step::Max, [a, b], |symbols, a, b| {
-        Some(symbols.max(a, b))
-    })
+    stepped(e, Step::Max, [a, b], |symbols, a, b| symbols.max(a, b))
 }
 
 pub(in crate::ops) fn add(e: &mut Evaluation) -> Outputs {

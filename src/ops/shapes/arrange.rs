@@ -32,6 +32,9 @@ pub(in crate::ops) fn squeeze(e: &mut Evaluation) -> Outputs {
 }
 
 pub(in crate::ops) fn concat(e: &mut Evaluation) -> Outputs {
+    let lists = e.inputs.iter().flatten();
+    let count: usize = lists.map(|list| list.elements.len()).sum();
+    (count <= MOST_ELEMENTS).then_some(())?;
     let mut elements = Vec::new();
     for (slot, input) in e.inputs.iter().enumerate() {
         match input {
@@ -44,6 +47,7 @@ pub(in crate::ops) fn concat(e: &mut Evaluation) -> Outputs {
                     [length] => length.size().filter(|&n| n <= MOST_ELEMENTS)?,
                     _ => return None,
                 };
+                (elements.len() + length <= MOST_ELEMENTS).then_some(())?;
                 elements.extend(std::iter::repeat_n(None, length));
             }
         }

@@ -171,5 +171,14 @@ fn reshapes() -> Vec<Case> {
         .node("Conv", "d w2 -> y", &[])
         .output("y");
     cases.push(Case::new("SpaceToDepth", folded, &[8]));
+    for mode in ["DCR", "CRD"] {
+        let attributes = [("blocksize", Value::from(2)), ("mode", mode.into())];
+        let folded = image(28)
+            .node("SpaceToDepth", "h -> d", &attributes)
+            .weight("w2", &[4, 32, 1, 1])
+            .node("Conv", "d w2 -> y", &[])
+            .output("y");
+        cases.push(Case::new(&format!("SpaceToDepth {mode}"), folded, &[8]));
+    }
     cases
 }

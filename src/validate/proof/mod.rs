@@ -37,6 +37,8 @@ mod moved;
 mod pair;
 mod second;
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use crate::dimensions::Analysis;
@@ -104,7 +106,7 @@ pub fn verify(
     pruned: &Model,
     runtime: &Runtime,
 ) -> Result<Verification> {
-    let exact = plan.exact_part();
+    let exact = plan.exact_part(analysis);
     let left_out = plan.dimensions.len() - exact.dimensions.len();
     let reference = twin(analysis, &exact, Masks::Initializers)?;
     let proven = match left_out {
@@ -158,12 +160,11 @@ fn judge(pair: &Pair) -> Result<Vec<OutputDeviation>> {
 
 /// Why dimensions of a plan mix, each reason once.
 fn mixed_by(analysis: &Analysis, plan: &Plan) -> Vec<String> {
-    let planned = plan.dimensions.iter().filter(|planned| planned.mixing);
+    let planned: HashSet<&str> = plan.dimensions.iter().map(|of| of.name.as_str()).collect();
     let mut reasons = Vec::new();
-    for planned in planned {
-        let mut dimensions = analysis.dimensions().iter();
-        let known = dimensions.find(|known| known.name == planned.name);
-        let reason = known.and_then(|known| known.mixing.clone());
+    for dimension in analysis.dimensions() {
+        let reason = dimension.mixing.clone();
+        let reason = reason.filter(|_| planned.contains(dimension.name.as_str()));
         reasons.extend(reason.filter(|reason| !reasons.contains(reason)));
     }
     reasons

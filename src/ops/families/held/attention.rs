@@ -9,6 +9,7 @@ pub(super) const ROWS: &[Row] = &[
     row("Attention", attention),
     row("RotaryEmbedding", |op| like(op, 0)),
     row("LinearAttention", linear),
+    row("CausalConvWithState", causal),
     contrib("RotaryEmbedding", |op| like(op, 0)),
     contrib("Attention", packed),
     contrib("MultiHeadAttention", multi_head),
@@ -94,6 +95,19 @@ fn linear(op: &mut Typing) -> Ruling {
         1,
         vec![v[0].clone(), v[1].clone(), q[3].clone(), v[3].clone()],
     );
+    Ok(())
+}
+
+/// Input `[batch, channels, length]`, weight `[channels, 1, places]`: what comes out, and the places but one that the
+/// next part needs.
+fn causal(op: &mut Typing) -> Ruling {
+    let held = Held::of(op);
+    let [batch, channels, length] = held.ranked::<3>(0)?;
+    let [_, _, places] = held.ranked::<3>(1)?;
+    op.output(0, vec![batch.clone(), channels.clone(), length]);
+    let [batch, channels, places] = [&batch, &channels, &places].map(|axis| op.extent(axis));
+    let before = places.sub(&Extent::Known(1));
+    output(op, 1, vec![Some(batch), Some(channels), before]);
     Ok(())
 }
 
@@ -205,7 +219,7 @@ fn grouped_query(op: &mut Typing) -> Ruling {
     // The caches stay as long as they are where all fits.
     let room = match (&past, &total) {
         _ if op.int("sliding_window_cache", 0) != 0 => None,
-        (Some(past), Some(total)) => Some(op.state.symbols.max(past, total)),
+        (Some(past), Some(total)) => op.state.symbols.max(past, total),
         (Some(_), None) => None,
         (None, total) => total.clone(),
     };

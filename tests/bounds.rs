@@ -1,0 +1,276 @@
+//! Small files that ask for far more than they are: what is too much is counted before it is made, so that every call
+//! ends at once, in little memory, with a message.
+#![cfg(unix)]
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use common::fixture;
+
+/// Address space of a call in KiB: the program and onnxruntime, and little more.
+const MEMORY: usize = 1_500_000;
+/// Far longer than any of these calls takes, on a busy machine too.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs the binary in an empty folder, within the limits.
+fn call(folder: &Path, arguments: &[&str]) -> Output {
+    let binary = assert_cmd::cargo::cargo_bin("secateur");
+    let begin = Instant::now();
+    let output = Command::new("sh")
+        .args(["-c", &format!("ulimit -v {MEMORY}; exec \"$@\""), "sh"])
+        .arg(binary)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("it runs");
+    assert!(begin.elapsed() < LIMIT, "{arguments:?}");
+    output
+}
+
+fn message(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// By model: the exit code of `inspect` and of `prune --no-verify`, and what the message says.
+const MODELS: [(&str, i32, i32, &str); 19] = [
+    ("function_doubling", 3, 3, "calls of functions"),
+    ("function_in_bodies_doubling", 3, 3, "calls of functions"),
+    ("function_calls_itself", 3, 3, "calls itself"),
+    ("functions_call_each_other", 3, 3, "call each other"),
+    ("function_unnamed_nodes", 0, 0, ""),
+    ("shape_squared_60_times", 0, 0, ""),
+    ("shape_gather_large", 0, 0, ""),
+    ("sizes_of_sizes", 0, 0, ""),
+    ("concat_doubling_40", 0, 3, "too many parts"),
+    ("concat_dynamic_60", 0, 0, ""),
+    ("concat_list_doubling", 0, 0, ""),
+    ("zero_size_2e40", 0, 3, "nothing can be pruned"),
+    ("zero_size_2e62", 0, 3, "nothing can be pruned"),
+    ("zero_size_slow_copy", 0, 3, "nothing can be pruned"),
+    ("conv_group_rows_27", 0, 3, "do not divide into its groups"),
+    ("input_2e40", 0, 0, ""),
+    ("input_2e62", 0, 0, ""),
+    ("sparse_bomb", 0, 3, "nothing can be pruned"),
+    (
+        "conv_kernel_larger_than_image",
+        0,
+        3,
+        "nothing can be pruned",
+    ),
+];
+
+#[test]
+fn models_ask_for_no_more_than_they_are() {
+    for (name, inspected, pruned, fragment) in MODELS {
+        let model = fixture(&format!("hostile/{name}.onnx"));
+        let model = model.to_str().expect("text");
+        let prune = ["prune", model, "-o", "out.onnx", "--no-verify"];
+        for (arguments, code) in [(&["inspect", model][..], inspected), (&prune, pruned)] {
+            let folder = TempDir::new().expect("a folder");
+            let output = call(folder.path(), arguments);
+            let message = message(&output);
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+            if code == 3 {
+                assert!(message.contains(fragment), "{arguments:?}: {message}");
+            }
+            let left = fs::read_dir(folder.path()).expect("the folder").count();
+            let written = usize::from(code == 0 && arguments[0] == "prune");
+            assert_eq!(left, written, "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn inputs_too_large_for_a_proof_are_named() {
+    for name in ["input_2e40", "input_2e62"] {
+        let folder = TempDir::new().expect("a folder");
+        let model = fixture(&format!("hostile/{name}.onnx"));
+        let model = model.to_str().expect("text");
+        let output = call(folder.path(), &["prune", model, "-o", "out.onnx"]);
+        let message = message(&output);
+        assert_eq!(output.status.code(), Some(4), "{message}");
+        assert!(message.contains("input 'x'") && message.contains("--no-verify"));
+    }
+}
+
+/// Two bytes in a file, hundreds in memory.
+#[test]
+fn empty_messages_are_not_believed() {
+    let folder = TempDir::new().expect("a folder");
+    let model = fixture("hostile/good.onnx");
+    // Nodes and initializers of the graph, and functions of the model.
+    for (tag, inside) in [(&[0x0a][..], true), (&[0x2a], true), (&[0xca, 0x01], false)] {
+        let mut bytes = fs::read(&model).expect("a model");
+        let mut many = [tag, &[0]].concat().repeat(2_000_000);
+        if inside {
+            // A field that is there twice is merged with what it holds already.
+            let length = many.len();
+            let mut graph = vec![0x3a];
+            graph.extend(
+                (0..4).map(|n| (length >> (7 * n)) as u8 & 0x7f | if n < 3 { 0x80 } else { 0 }),
+            );
+            graph.append(&mut many);
+            many = graph;
+        }
+        bytes.append(&mut many);
+        let path = folder.path().join("empty.onnx");
+        fs::write(&path, &bytes).expect("a file");
+        let output = call(folder.path(), &["inspect", "empty.onnx"]);
+        let message = message(&output);
+        assert_eq!(output.status.code(), Some(3), "{message}");
+        assert!(message.contains("so many empty parts"), "{message}");
+    }
+}
+
+#[test]
+fn a_cycle_of_many_nodes_is_named_in_short() {
+    let folder = TempDir::new().expect("a folder");
+    let field = |tag: u8, bytes: &[u8]| {
+        let mut out = vec![tag];
+        let mut length = bytes.len();
+        while length > 127 {
+            out.push(length as u8 & 0x7f | 0x80);
+            length >>= 7;
+        }
+        out.push(length as u8);
+        out.extend(bytes);
+        out
+    };
+    let nodes = 100_000;
+    let mut graph = Vec::new();
+    for number in 0..nodes {
+        let from = format!("v{}", (number + nodes - 1) % nodes);
+        let node = [
+            field(0x0a, from.as_bytes()),
+            field(0x12, format!("v{number}").as_bytes()),
+            field(0x22, b"Identity"),
+        ];
+        graph.extend(field(0x0a, &node.concat()));
+    }
+    let model = [vec![0x08, 9], field(0x3a, &graph), field(0x42, &[0x10, 17])];
+    fs::write(folder.path().join("cycle.onnx"), model.concat()).expect("a file");
+    let output = call(folder.path(), &["inspect", "cycle.onnx"]);
+    let message = message(&output);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(
+        message.contains("more depend on each other in a cycle"),
+        "{message}"
+    );
+    assert!(message.len() < 2000);
+}
+
+fn validate(folder: &Path, data: &str) -> Output {
+    let model = fixture("hostile/good.onnx");
+    let model = model.to_str().expect("text");
+    call(folder, &["validate", model, model, "--data", data])
+}
+
+#[test]
+fn archives_are_unpacked_as_far_as_they_are_wanted() {
+    let folder = TempDir::new().expect("a folder");
+    let bomb = fixture("hostile/bomb_40_mb.npz");
+    let output = validate(folder.path(), bomb.to_str().expect("text"));
+    assert_eq!(output.status.code(), Some(3));
+    assert!(message(&output).contains("'unwanted'"));
+    let fortran = fixture("hostile/fortran.npz");
+    let output = validate(folder.path(), fortran.to_str().expect("text"));
+    assert_eq!(output.status.code(), Some(0), "{}", message(&output));
+}
+
+/// An archive with one array, stored as it is.
+fn archive(path: &Path, array: &[u8], damage: bool) {
+    let file = fs::File::create(path).expect("a file");
+    let mut archive = zip::ZipWriter::new(file);
+    let options = zip::write::SimpleFileOptions::default();
+    let method = match damage {
+        true => zip::CompressionMethod::Stored,
+        false => zip::CompressionMethod::Deflated,
+    };
+    archive
+        .start_file("x.npy", options.compression_method(method))
+        .expect("an entry");
+    archive.write_all(array).expect("an array");
+    archive.finish().expect("an archive");
+    if damage {
+        let mut bytes = fs::read(path).expect("a file");
+        let place = bytes
+            .windows(6)
+            .position(|w| w == b"\x93NUMPY")
+            .expect("an array");
+        bytes[place + 130] ^= 1;
+        fs::write(path, bytes).expect("a file");
+    }
+}
+
+fn array(shape: &str, bytes: usize) -> Vec<u8> {
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+    header.extend(std::iter::repeat_n(' ', 117 - header.len()));
+    header.push('\n');
+    let mut out = b"\x93NUMPY\x01\x00".to_vec();
+    out.extend((header.len() as u16).to_le_bytes());
+    out.extend(header.as_bytes());
+    out.extend(std::iter::repeat_n(0, bytes));
+    out
+}
+
+#[test]
+fn arrays_that_lie_are_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("d.npz");
+    for (shape, bytes, damage, fragment) in [
+        ("(100, 6)", 2400, true, "checksum"),
+        ("(100, 6)", 2000, false, "cut off"),
+        ("(100, 6)", 9000, false, "longer than its header says"),
+        ("(1099511627776, 6)", 2400, false, "times as many"),
+        ("(20000000, 6)", 2400, false, "times as many"),
+        (
+            "(4611686018427387904, 6)",
+            24,
+            false,
+            "larger than any file",
+        ),
+    ] {
+        archive(&path, &array(shape, bytes), damage);
+        let output = validate(folder.path(), "d.npz");
+        let message = message(&output);
+        assert_eq!(output.status.code(), Some(3), "{shape} {bytes}: {message}");
+        assert!(
+            message.to_lowercase().contains(fragment),
+            "{shape} {bytes}: {message}"
+        );
+    }
+    archive(&path, &array("(100, 6)", 2400), false);
+    assert_eq!(validate(folder.path(), "d.npz").status.code(), Some(0));
+}
+
+#[test]
+fn tables_without_lines_are_refused() {
+    let folder = TempDir::new().expect("a folder");
+    fs::create_dir(folder.path().join("images")).expect("a folder");
+    let table = fs::File::create(folder.path().join("labels.csv")).expect("a file");
+    table.set_len(1 << 40).expect("a sparse file");
+    let model = common::lenet();
+    let model = model.to_str().expect("text");
+    let output = call(
+        folder.path(),
+        &[
+            "validate",
+            model,
+            model,
+            "--images",
+            "images",
+            "--labels",
+            "labels.csv",
+        ],
+    );
+    let message = message(&output);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("does not end"), "{message}");
+}
