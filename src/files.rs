@@ -6,9 +6,16 @@ use std::path::Path;
 
 use bytes::Bytes;
 use memmap2::Mmap;
-use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
+
+mod pair;
+mod sweep;
+mod temporary;
+
+pub(crate) use pair::{data_name, persist_pair, same_file};
+pub use temporary::remove_temporaries;
+pub(crate) use temporary::{Temporary, TemporaryFolder};
 
 /// Replaces the file at `path` by what `write` writes.
 ///
@@ -25,7 +32,7 @@ pub(crate) fn replace(
 pub(crate) fn write_temporary(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<NamedTempFile> {
+) -> Result<Temporary> {
     let buffered = |file: &File| {
         let mut buffered = BufWriter::new(file);
         write(&mut buffered)?;
@@ -38,44 +45,46 @@ pub(crate) fn write_temporary(
 pub(crate) fn write_temporary_seekable(
     path: &Path,
     write: impl FnOnce(&File) -> io::Result<()>,
-) -> Result<NamedTempFile> {
+) -> Result<Temporary> {
     temporary(path, write).map_err(|source| Error::Write {
         path: path.to_owned(),
         source,
     })
 }
 
-fn temporary(
-    path: &Path,
-    write: impl FnOnce(&File) -> io::Result<()>,
-) -> io::Result<NamedTempFile> {
+fn temporary(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<Temporary> {
     check_replaceable(path)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".secateur-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private by default; a model gets the permissions of any new file.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let file = builder.tempfile_in(folder_of(path))?;
+    sweep::sweep_files(folder_of(path));
+    let file = Temporary::new_in(folder_of(path))?;
     write(file.as_file())?;
     file.as_file().sync_all()?;
     Ok(file)
 }
 
+/// Makes a temporary folder in `parent`.
+///
+/// # Errors
+/// `parent` is not there or cannot be written.
+pub(crate) fn temporary_folder(parent: &Path) -> io::Result<TemporaryFolder> {
+    sweep::sweep_folders(parent);
+    TemporaryFolder::new_in(parent)
+}
+
 /// Renames a temporary file to `path`.
-pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
-    let fault = |source| Error::Write {
+pub(crate) fn persist(mut file: Temporary, path: &Path) -> Result<()> {
+    temporary::uninterrupted(|| file.rename(path)).map_err(|source| Error::Write {
         path: path.to_owned(),
         source,
-    };
-    file.persist(path).map_err(|refused| fault(refused.error))?;
-    // The rename itself is durable once the folder is; not every file system lets a folder be synced.
-    if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
+    })?;
+    sync_folder(folder_of(path));
+    Ok(())
+}
+
+/// Makes renames durable; not every file system lets a folder be synced.
+fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }
-    Ok(())
 }
 
 /// Opens a regular file. Others are not opened at all: a pipe that nobody writes to would be waited for.

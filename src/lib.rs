@@ -72,5 +72,6 @@ pub mod validate;
 
 pub use error::{Class, Error, Fault, ProofFault, Result};
 pub use events::{Events, Silent};
+pub use files::remove_temporaries;
 pub use job::{ModelInput, PruneOptions, Pruned, prune, prune_with};
 pub use onnx::Model;

@@ -1,6 +1,7 @@
 //! The `secateur` command: maps a run to an exit code.
 
 mod cli;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -10,6 +11,7 @@ fn main() -> ExitCode {
     // onnxruntime would leave a device id in the user's home and call a server; child processes inherit this.
     // SAFETY: no other thread has been started yet.
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
+    signals::clean_up_on_end();
     match cli::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::outputs::Files;
 use super::watch::Watch;
-use super::{Overwrite, RuntimeOptions, Shapes, analyse, written_bytes};
+use super::{Overwrite, RuntimeOptions, Shapes, analyse};
 use crate::data::unread_outputs;
 use crate::dead::{Dead, dead_channels};
 use crate::dimensions::{Analysis, Dimension};
@@ -206,8 +206,8 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
     if let Some(output) = options.output.as_deref() {
         let made = &mut cleared.model;
         super::stamp(made, "clean", model.hash(), Some(runtime.version()));
-        watch.stage("write", || cleared.model.save(output))?;
-        report.file_bytes_after = Some(written_bytes(&cleared.model, output));
+        let write = || cleared.model.save_counted(output);
+        report.file_bytes_after = Some(watch.stage("write", write)?);
         report.outcome = Outcome::Written(output.display().to_string());
     }
     report.stages = watch.stages;

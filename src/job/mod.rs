@@ -15,8 +15,6 @@ mod twin;
 mod validate;
 mod watch;
 
-use std::path::Path;
-
 use crate::dimensions::{Analysis, InputSizes};
 use crate::engine::observed;
 use crate::error::Result;
@@ -82,11 +80,4 @@ fn stamp(model: &mut Model, command: &str, source_hash: &str, onnxruntime: Optio
     for (key, value) in always.into_iter().chain(used) {
         model.set_metadata(key, value);
     }
-}
-
-/// Bytes of the files of a written model.
-fn written_bytes(model: &Model, output: &Path) -> u64 {
-    let paths = model.target_paths(output).into_iter();
-    let sizes = paths.filter_map(|path| std::fs::metadata(path).ok());
-    sizes.map(|metadata| metadata.len()).sum()
 }

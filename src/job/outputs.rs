@@ -30,13 +30,15 @@ impl Files<'_> {
         let mut outputs: Vec<PathBuf> = match self.output {
             Some(output) => {
                 model.check_target(output)?;
-                model.target_paths(output)
+                vec![output.to_owned()]
             }
             None => Vec::new(),
         };
         outputs.extend(self.others.iter().map(|path| path.to_path_buf()));
         for (place, output) in outputs.iter().enumerate() {
-            let same = |other: &&PathBuf| place_of(other) == place_of(output);
+            let same = |other: &&PathBuf| {
+                place_of(other) == place_of(output) || files::same_file(other, output)
+            };
             if let Some(other) = outputs[..place].iter().find(same) {
                 return Err(Error::Usage(format!(
                     "two outputs are the same file, {} and {}; give each a name of its own",
@@ -71,7 +73,9 @@ impl Files<'_> {
 /// Whether `output` is the file that is read, or a file in the folder that is.
 fn holds(input: &Path, output: &Path) -> bool {
     let (input, place) = (place_of(input), place_of(output));
-    input == place || (input.is_dir() && place.is_file() && place.starts_with(&input))
+    input == place
+        || files::same_file(&input, &place)
+        || (input.is_dir() && place.is_file() && place.starts_with(&input))
 }
 
 /// Where a path leads, over links and other names of folders, whether or not the file is there.

@@ -100,15 +100,6 @@ impl Model {
         paths.filter(|path| !path.as_os_str().is_empty())
     }
 
-    /// The files that [`Model::save`] writes to for `path`.
-    pub fn target_paths(&self, path: &Path) -> Vec<PathBuf> {
-        let mut paths = vec![path.to_owned()];
-        if self.needs_external_data() {
-            paths.push(data_path(path));
-        }
-        paths
-    }
-
     /// Version of the default operator set; 1 where the model does not name it.
     pub fn opset(&self) -> i64 {
         self.proto
@@ -137,11 +128,4 @@ impl Model {
             value: Some(value.to_owned()),
         });
     }
-}
-
-/// Where the external data of a model at `path` goes.
-pub(crate) fn data_path(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".data");
-    path.with_file_name(name)
 }

@@ -1,18 +1,18 @@
 //! Writing: the messages are encoded around the weights, which go straight from where they lie to the file.
 //!
 //! A file appears whole or not at all: it is written under a temporary name in the target's folder, synced
-//! and renamed. Weights go to `NAME.data` beside the model when they were external before or when the model
-//! would pass the 2 GB that protobuf allows.
+//! and renamed. Weights go to a data file beside the model, named after their hash, when they were external before or when
+//! the model would pass the 2 GB that protobuf allows.
 
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::model::{Model, data_path};
+use super::model::Model;
 use super::proto::{
     GraphProto, ModelProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation,
 };
 use crate::error::{Error, Result};
-use crate::files::{persist, write_temporary};
+use crate::files::{Temporary, data_name, persist_pair, write_temporary};
 use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
@@ -28,30 +28,53 @@ const EXTERNAL_ALIGNMENT: u64 = 4096;
 /// Bytes of several tensors that are made at a time; a larger tensor is made alone.
 const LARGEST_WINDOW: usize = 32 << 20;
 
+/// Key of the data file's name in a tensor's references.
+const LOCATION: &str = "location";
+
 const MODEL_GRAPH: u32 = 7;
 const GRAPH_INITIALIZER: u32 = 5;
 const TENSOR_RAW_DATA: u32 = 9;
 
 impl Model {
-    /// Writes the model to `path`, with `PATH.data` beside it where external data is needed.
+    /// Writes the model to `path`, with a data file `STEM-HASH.data` beside it where external data is needed.
+    ///
+    /// A reader finds the old model with its data or the new one, at any moment. Data of ours that only the replaced
+    /// model named is removed.
     ///
     /// # Errors
     /// The folder cannot be written or is full; in that case no file is left or changed.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        self.save_counted(path.as_ref()).map(drop)
+    }
+
+    /// As [`Model::save`]; returns the bytes of the files.
+    pub(crate) fn save_counted(&self, path: &Path) -> Result<u64> {
         self.check_target(path)?;
+        let length = |file: &Temporary| file.length(path);
         if !self.needs_external_data() {
             let file = write_temporary(path, |file| self.encode(file))?;
-            return persist(file, path);
+            let bytes = length(&file)?;
+            persist_pair(file, path, None)?;
+            return Ok(bytes);
         }
-        let data_path = data_path(path);
         let mut proto = self.proto.clone();
-        let move_out = |file: &mut dyn Write| self.move_out(&mut proto, &data_path, file);
-        let data = write_temporary(&data_path, move_out)?;
+        let mut hasher = blake3::Hasher::new();
+        let data = write_temporary(path, |file| {
+            let mut hashed = Hashed {
+                hasher: &mut hasher,
+                out: file,
+            };
+            self.move_out(&mut proto, &mut hashed)
+        })?;
+        let name = data_name(path, &hasher.finalize()).ok_or_else(|| unnameable(path))?;
+        set_location(&mut proto, &name);
         let bare = self.with(proto, Default::default());
         let file = write_temporary(path, |file| bare.encode(file))?;
-        persist(data, &data_path)?;
-        persist(file, path)
+        let data = (hasher.count() > 0).then_some((data, name));
+        let beside = data.as_ref().map(|(data, _)| length(data)).transpose()?;
+        let bytes = length(&file)? + beside.unwrap_or(0);
+        persist_pair(file, path, data)?;
+        Ok(bytes)
     }
 
     /// That [`Model::save`] can write to `path` as far as names go.
@@ -61,10 +84,7 @@ impl Model {
     pub(crate) fn check_target(&self, path: &Path) -> Result<()> {
         let name = path.file_name().and_then(|name| name.to_str());
         match name.is_none() && self.needs_external_data() {
-            true => Err(Error::Usage(format!(
-                "the name of {} is not UTF-8, and the model has to name the data file beside it; name another output",
-                path.display()
-            ))),
+            true => Err(unnameable(path)),
             false => Ok(()),
         }
     }
@@ -117,14 +137,8 @@ impl Model {
         }
     }
 
-    /// Writes the weights to `out` and leaves references to them in `proto`.
-    fn move_out(
-        &self,
-        proto: &mut ModelProto,
-        data_path: &Path,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        let location = data_path.file_name().unwrap_or_default().to_string_lossy();
+    /// Writes the weights to `out` and leaves references to them in `proto`, to a file without a name yet.
+    fn move_out(&self, proto: &mut ModelProto, out: &mut dyn Write) -> io::Result<()> {
         let mut position = 0_u64;
         let graph = proto.graph.get_or_insert_default();
         for tensor in &mut graph.initializer {
@@ -145,7 +159,7 @@ impl Model {
             tensor.raw_data = None;
             tensor.data_location = Some(DataLocation::External as i32);
             tensor.external_data = vec![
-                entry("location", location.to_string()),
+                entry(LOCATION, String::new()),
                 entry("offset", offset.to_string()),
                 entry("length", bytes.len().to_string()),
             ];
@@ -205,6 +219,43 @@ impl Model {
         }
         out.write_all(&graph_tail.encode_to_vec())?;
         out.write_all(&model_tail.encode_to_vec())
+    }
+}
+
+fn unnameable(path: &Path) -> Error {
+    Error::Usage(format!(
+        "the name of {} is not UTF-8, and the model has to name the data file beside it; name another output",
+        path.display()
+    ))
+}
+
+/// Names the data file in every reference to it.
+fn set_location(proto: &mut ModelProto, name: &str) {
+    let graph = proto.graph.get_or_insert_default();
+    let entries = graph
+        .initializer
+        .iter_mut()
+        .flat_map(|tensor| &mut tensor.external_data);
+    for entry in entries.filter(|entry| entry.key() == LOCATION) {
+        entry.value = Some(name.to_owned());
+    }
+}
+
+/// Hashes what is written.
+struct Hashed<'a> {
+    hasher: &'a mut blake3::Hasher,
+    out: &'a mut dyn Write,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update_rayon(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

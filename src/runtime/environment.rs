@@ -6,7 +6,6 @@ use std::sync::{Mutex, OnceLock};
 use ort::environment::Environment;
 use ort::ep;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use tempfile::TempDir;
 
 use super::cache::{Cached, cached};
 use super::fault;
@@ -17,6 +16,7 @@ use super::provider::Provider;
 use super::session::{Optimisation, Profiling, Purpose, Session, SessionOptions};
 use super::version::{refused as refused_model, version_of};
 use crate::error::{Error, Result};
+use crate::files::{self, TemporaryFolder};
 use crate::onnx::Model;
 
 /// A loaded onnxruntime. One process loads one library.
@@ -230,7 +230,7 @@ impl Runtime {
     fn builder(
         &self,
         options: &SessionOptions,
-        profile: Option<&TempDir>,
+        profile: Option<&TemporaryFolder>,
     ) -> Result<SessionBuilder> {
         let provider = &options.provider;
         let refused =
@@ -303,8 +303,8 @@ impl Runtime {
     }
 }
 
-fn temporary_folder() -> Result<TempDir> {
-    tempfile::tempdir().map_err(|source| Error::Write {
+fn temporary_folder() -> Result<TemporaryFolder> {
+    files::temporary_folder(&std::env::temp_dir()).map_err(|source| Error::Write {
         path: std::env::temp_dir(),
         source,
     })

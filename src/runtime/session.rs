@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use ort::session::SessionInputs;
 use ort::value::{Outlet, ValueType};
 use serde::Serialize;
-use tempfile::TempDir;
 
 use super::fault;
 use super::profile::{self, Kernel};
 use super::provider::Provider;
 use super::tensor::{Tensor, element_of};
 use crate::error::{Error, Result};
+use crate::files::TemporaryFolder;
 use crate::onnx::ElementType;
 
 /// What numbers a session is for.
@@ -161,7 +161,7 @@ impl std::fmt::Display for UnreadOutput {
 pub struct Session {
     what: String,
     inner: ort::session::Session,
-    profile: Option<TempDir>,
+    profile: Option<TemporaryFolder>,
     busy: Duration,
 }
 
@@ -169,7 +169,7 @@ impl Session {
     pub(super) fn new(
         what: &str,
         inner: ort::session::Session,
-        profile: Option<TempDir>,
+        profile: Option<TemporaryFolder>,
     ) -> Session {
         Session {
             what: what.to_owned(),

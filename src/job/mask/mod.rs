@@ -7,12 +7,12 @@ mod found;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::analyse;
 use super::gains::deflated;
 use super::options::{Calibration, Overwrite, Proof, RuntimeOptions, Shapes};
 use super::outputs::Files;
 use super::prune::data_path;
 use super::watch::Watch;
-use super::{analyse, written_bytes};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -149,8 +149,8 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
         }
         let onnxruntime = report.onnxruntime.as_deref();
         super::stamp(&mut masked, &report.method, model.hash(), onnxruntime);
-        watch.stage("write", || masked.save(output))?;
-        report.gains.file_bytes_after = Some(written_bytes(&masked, output));
+        let write = || masked.save_counted(output);
+        report.gains.file_bytes_after = Some(watch.stage("write", write)?);
         report.outcome = Outcome::Written(output.display().to_string());
     }
     if let Some((file, target)) = masks {

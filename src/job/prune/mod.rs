@@ -8,14 +8,12 @@ mod rounds;
 
 use std::path::Path;
 
-use tempfile::NamedTempFile;
-
 use super::bench::compare;
 use super::little;
 use super::options::ModelInput;
 use super::outputs::Files;
 use super::watch::Watch;
-use super::{Overwrite, analyse_in, installed, written_bytes};
+use super::{Overwrite, analyse_in, installed};
 use crate::data::unread_outputs;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::Result;
@@ -62,8 +60,7 @@ impl Pruned {
     }
 
     fn write(&mut self, output: &Path) -> Result<()> {
-        self.model.save(output)?;
-        self.report.file_bytes_after = Some(written_bytes(&self.model, output));
+        self.report.file_bytes_after = Some(self.model.save_counted(output)?);
         self.report.outcome = Outcome::Written(output.display().to_string());
         Ok(())
     }
@@ -206,7 +203,7 @@ impl PruneFileOptions {
         Ok(pruned.report)
     }
 
-    fn plan_file(&self, plan: &Plan) -> Result<Option<(NamedTempFile, &Path)>> {
+    fn plan_file(&self, plan: &Plan) -> Result<Option<(files::Temporary, &Path)>> {
         let Some(target) = self.plan_out.as_deref() else {
             return Ok(None);
         };
