@@ -60,7 +60,7 @@ fn damage_head(bytes: &mut Vec<u8>, choices: &mut Choices) {
     let tail = bytes.split_off(bytes.len().min(120));
     choices.damage(bytes);
     bytes.extend(tail);
-    if choices.byte() % 4 == 0 {
+    if choices.byte().is_multiple_of(4) {
         bytes.truncate(choices.below(bytes.len()));
     }
 }
@@ -111,7 +111,7 @@ fn stored_tensors_of_changed_bytes() {
             let mut tensor = sound.clone();
             crate::mutate::in_tensor(&mut tensor, &mut choices);
             let mut stored = tensor.encode_to_vec();
-            if choices.byte() % 2 == 0 {
+            if choices.byte().is_multiple_of(2) {
                 damage_head(&mut stored, &mut choices);
             }
             fs::write(case.join("input_0.pb"), &stored).expect("space");

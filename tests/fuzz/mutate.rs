@@ -124,11 +124,11 @@ fn borrow(graph: &mut GraphProto, lender: Option<&GraphProto>, choices: &mut Cho
     let (Some(lent), Some(node)) = (lent, choices.of_mut(&mut graph.node)) else {
         return;
     };
-    if choices.byte() % 4 > 0 {
+    if !choices.byte().is_multiple_of(4) {
         node.op_type.clone_from(&lent.op_type);
         node.domain.clone_from(&lent.domain);
     }
-    if choices.byte() % 2 == 0 {
+    if choices.byte().is_multiple_of(2) {
         node.attribute.clone_from(&lent.attribute);
     }
 }
@@ -241,7 +241,7 @@ fn in_value(value: &mut ValueInfoProto, choices: &mut Choices) {
     let Some(type_proto::Value::TensorType(tensor)) = kind else {
         return;
     };
-    if choices.byte() % 8 == 0 {
+    if choices.byte().is_multiple_of(8) {
         tensor.elem_type = Some((choices.integer() % 30) as i32);
     }
     let Some(shape) = &mut tensor.shape else {

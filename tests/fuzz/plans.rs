@@ -43,7 +43,7 @@ fn within<'a>(value: &'a mut Value, choices: &mut Choices) -> &'a mut Value {
         Value::Object(all) => all.len(),
         _ => 0,
     };
-    if choices.byte() % 8 == 0 || length == 0 {
+    if choices.byte().is_multiple_of(8) || length == 0 {
         return value;
     }
     let place = choices.below(length);
@@ -135,7 +135,7 @@ fn archive(arrays: &[(String, Vec<u8>)], choices: &mut Choices) -> Vec<u8> {
         out.write_all(&bytes).expect("space");
     }
     let mut bytes = out.finish().expect("an archive").into_inner();
-    if choices.byte() % 4 == 0 {
+    if choices.byte().is_multiple_of(4) {
         choices.damage(&mut bytes);
     }
     bytes
