@@ -206,7 +206,7 @@ fn plans_that_cannot_be_are_refused() {
         ("/dimensions/0/kept", json!([-1])),
         ("/dimensions/0/kept", json!([4_294_967_296_u64])),
         ("/dimensions/0/kept", json!(all)),
-        ("/dimensions/0/scores", json!([])),
+        ("/dimensions/0/scores", json!([1.0])),
         ("/model_hash", json!("0")),
     ];
     for (place, value) in changes {

@@ -164,6 +164,14 @@ impl Plan {
         }
         let known = by_name(analysis);
         for planned in &mut self.dimensions {
+            if !planned.scores.is_empty() && planned.scores.len() != planned.size {
+                return Err(Error::plan(format!(
+                    "dimension '{}' has {} scores for {} channels",
+                    planned.name,
+                    planned.scores.len(),
+                    planned.size
+                )));
+            }
             let dimension = known.get(planned.name.as_str());
             planned.mixing = dimension.is_some_and(|dimension| dimension.mixing.is_some());
         }
@@ -232,13 +240,6 @@ fn check(planned: &PlannedDimension, dimension: &Dimension) -> Result<()> {
         return fault(format!(
             "has {} channels in the plan and {} in the model",
             planned.size, dimension.size
-        ));
-    }
-    if planned.scores.len() != planned.size {
-        return fault(format!(
-            "has {} scores for {} channels",
-            planned.scores.len(),
-            planned.size
         ));
     }
     if planned.kept.is_empty() {
