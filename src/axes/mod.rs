@@ -9,6 +9,7 @@
 //!
 //! Nothing here knows ONNX: a [`Reason`] names its origin by number, the floor above turns it into text.
 
+mod balance;
 mod expression;
 mod extent;
 mod kept;

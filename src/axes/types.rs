@@ -57,8 +57,17 @@ pub(crate) struct Var {
 struct Slot {
     /// As it was when it was bound, where it is.
     var: Var,
-    /// What it stands for; none while it is free.
-    bound: Option<Type>,
+    class: u32,
+    /// How deep the terms are nested that it is bound in.
+    depth: u32,
+}
+
+/// Variables that are the same.
+#[derive(Clone, Debug)]
+struct Class {
+    /// What they stand for: the oldest of them, while that is free.
+    term: Type,
+    members: Vec<VarId>,
 }
 
 /// Which table of types something belongs to; a table and its copies have one.
@@ -72,6 +81,9 @@ impl Default for TableId {
     }
 }
 
+/// Terms in terms: deeper ones would outgrow the stack.
+const DEEPEST: u32 = 256;
+
 /// What a size counts as that overflows.
 pub(super) const TOO_LARGE: Extent = Extent::Known(i64::MAX);
 
@@ -80,6 +92,7 @@ pub(super) const TOO_LARGE: Extent = Extent::Known(i64::MAX);
 pub(crate) struct Types {
     id: TableId,
     slots: Vec<Slot>,
+    classes: Vec<Class>,
 }
 
 impl Types {
@@ -88,8 +101,18 @@ impl Types {
     }
 
     fn add(&mut self, var: Var) -> Type {
-        self.slots.push(Slot { var, bound: None });
-        Type::Var(VarId(self.slots.len() as u32 - 1))
+        let id = VarId(self.slots.len() as u32);
+        let class = self.classes.len() as u32;
+        self.slots.push(Slot {
+            var,
+            class,
+            depth: 0,
+        });
+        self.classes.push(Class {
+            term: Type::Var(id),
+            members: vec![id],
+        });
+        Type::Var(id)
     }
 
     /// A new variable over `extent` positions.
@@ -119,13 +142,18 @@ impl Types {
         &self.slots[id.0 as usize].var
     }
 
-    fn var_mut(&mut self, id: VarId) -> &mut Var {
+    pub(super) fn var_mut(&mut self, id: VarId) -> &mut Var {
         &mut self.slots[id.0 as usize].var
     }
 
     /// What a variable stands for; none while it is free.
-    fn bound(&self, id: VarId) -> Option<&Type> {
-        self.slots[id.0 as usize].bound.as_ref()
+    pub(super) fn bound(&self, id: VarId) -> Option<&Type> {
+        let term = &self.classes[self.class(id)].term;
+        (*term != Type::Var(id)).then_some(term)
+    }
+
+    fn class(&self, id: VarId) -> usize {
+        self.slots[id.0 as usize].class as usize
     }
 
     /// The normal form: bound variables replaced, nested sums and products flattened, factors of size 1 and
@@ -201,26 +229,6 @@ impl Types {
                 .div_exact(&Extent::from(*blocks))
                 .unwrap_or(TOO_LARGE),
         }
-    }
-
-    /// Whether the normal form of a type has fewer than `most` variables, the same one counted wherever it stands.
-    pub(crate) fn has_fewer_parts(&self, ty: &Type, most: usize) -> bool {
-        let mut count = 0;
-        let mut open = vec![ty];
-        while let Some(ty) = open.pop() {
-            match ty {
-                Type::Var(id) => match self.bound(*id) {
-                    Some(term) => open.push(term),
-                    None => count += 1,
-                },
-                Type::Product(inner) | Type::Sum(inner) => open.extend(inner),
-                Type::Block { of, .. } => open.push(of),
-            }
-            if count + open.len() >= most {
-                return false;
-            }
-        }
-        true
     }
 
     /// The free variables of a type, each once.
@@ -300,7 +308,8 @@ impl Types {
         self.pin(b, reason);
     }
 
-    /// The younger variable is bound to the older one, so that chains of bound variables stay short.
+    /// The younger variable is bound to the older one. Of their classes the smaller one joins the larger, so that
+    /// no variable changes its class often.
     fn merge(&mut self, a: VarId, b: VarId, reason: Reason) {
         let (from, into) = (a.max(b), a.min(b));
         let old = self.var(from).clone();
@@ -308,18 +317,37 @@ impl Types {
         var.pin = var.pin.or(old.pin);
         var.mixing = var.mixing.or(old.mixing);
         var.nonlinear = var.nonlinear.or(old.nonlinear);
-        self.slots[from.0 as usize].bound = Some(Type::Var(into));
+        let (mut small, mut large) = (self.class(from), self.class(into));
+        if self.classes[small].members.len() > self.classes[large].members.len() {
+            std::mem::swap(&mut small, &mut large);
+        }
+        let joined = std::mem::take(&mut self.classes[small].members);
+        for id in &joined {
+            self.slots[id.0 as usize].class = large as u32;
+        }
+        self.classes[large].members.extend(joined);
+        self.classes[large].term = Type::Var(into);
+        let depth = self.slots[from.0 as usize].depth;
+        self.deepen(into, depth);
         self.balance_var(into, old.blocks, reason);
     }
 
     /// Binds a free variable to a term of the same size that is in normal form.
     pub(super) fn bind(&mut self, id: VarId, term: &Type, reason: Reason) {
-        if self.vars(term).contains(&id) {
+        let inner = self.vars(term);
+        if inner.contains(&id) {
             let why = "would make an axis a part of itself";
             return self.pin(term, Reason { why, ..reason });
         }
+        let depth = self.slots[id.0 as usize].depth + 1;
+        if depth > DEEPEST {
+            let why = "is cut into parts of parts too often";
+            return self.pin_both(&Type::Var(id), term, reason, why);
+        }
+        inner.iter().for_each(|&inner| self.deepen(inner, depth));
         let var = self.var(id).clone();
-        self.slots[id.0 as usize].bound = Some(term.clone());
+        let class = self.class(id);
+        self.classes[class].term = term.clone();
         if let Some(pin) = var.pin {
             self.pin(term, pin);
         }
@@ -334,58 +362,16 @@ impl Types {
         }
     }
 
+    fn deepen(&mut self, id: VarId, depth: u32) {
+        let own = &mut self.slots[id.0 as usize].depth;
+        *own = depth.max(*own);
+    }
+
     fn unify_sum(&mut self, parts: &[Type], other: &Type, reason: Reason) {
         let sizes: Vec<Extent> = parts.iter().map(|part| self.extent(part)).collect();
         let others = self.split(other, &sizes, reason);
         for (part, other) in parts.iter().zip(&others) {
             self.unify(part, other, reason);
-        }
-    }
-
-    /// Requires that each of `blocks` equal blocks of `ty` keeps the same number of positions.
-    pub(crate) fn balance(&mut self, ty: &Type, blocks: usize, reason: Reason) {
-        let why = "has one channel per group";
-        let ty = self.normal(ty);
-        let total = self.extent(&ty);
-        let Some(size) = total.div_exact(&Extent::from(blocks)) else {
-            return self.pin(&ty, reason);
-        };
-        if size.is_one() {
-            return self.pin(&ty, Reason { why, ..reason });
-        }
-        match &ty {
-            Type::Var(id) => self.balance_var(*id, blocks, reason),
-            Type::Product(factors) => {
-                let Some((outer, inner)) = factors.split_first() else {
-                    return;
-                };
-                let inner = Type::Product(inner.to_vec());
-                let outer_size = self.extent(outer);
-                if outer_size.div_exact(&Extent::from(blocks)).is_some() {
-                    return self.balance(outer, blocks, reason);
-                }
-                self.pin(outer, reason);
-                let rest = Extent::from(blocks).div_exact(&outer_size);
-                match rest.and_then(|rest| rest.size()) {
-                    Some(rest) => self.balance(&inner, rest, reason),
-                    None => self.pin(&ty, reason),
-                }
-            }
-            Type::Sum(_) => {
-                let factors = self.factor(&ty, &[Extent::from(blocks), size], reason);
-                self.pin(&factors[0], reason);
-            }
-            Type::Block { .. } => self.pin(&ty, reason),
-        }
-    }
-
-    fn balance_var(&mut self, id: VarId, blocks: usize, reason: Reason) {
-        let var = self.var_mut(id);
-        let (small, large) = (var.blocks.min(blocks), var.blocks.max(blocks));
-        var.blocks = large;
-        if large % small != 0 {
-            let why = "needs groups that cut across other groups";
-            var.pin.get_or_insert(Reason { why, ..reason });
         }
     }
 }

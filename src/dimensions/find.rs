@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::names::{names, reading_places};
+use super::names::{Parts, names, reading_places};
 use super::{Analysis, Blocked, Dimension, Site};
 use crate::axes::{Reason, VarId};
 use crate::graph::{NodeId, ValueId};
@@ -46,19 +46,35 @@ pub(super) fn dimensions(analysis: &Analysis) -> Vec<Dimension> {
         let dimension = dimension(analysis, var, sites, &uses);
         found.push((dimension, firsts));
     }
-    found.sort_by_key(|(dimension, firsts)| {
+    let parts = parts(analysis, found.iter().map(|(_, firsts)| firsts[0].0));
+    found.sort_by_cached_key(|(dimension, firsts)| {
         let site = firsts[0].0;
         let place = places.get(&site.value).copied();
-        let part = analysis.part(&site, dimension.var);
+        let part = parts.get(&(site, dimension.var)).copied();
         (place.unwrap_or((usize::MAX, 0)), site.axis, part)
     });
     let (mut dimensions, firsts): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-    let names = names(analysis, &dimensions, &firsts);
+    let names = names(analysis, &dimensions, &firsts, &parts);
     for ((dimension, name), firsts) in dimensions.iter_mut().zip(names).zip(&firsts) {
         dimension.name = name;
         dimension.weight = analysis.graph().value(firsts[0].0.value).name.clone();
     }
     dimensions
+}
+
+/// Which part of a site a variable is, for all variables of these sites.
+fn parts(analysis: &Analysis, sites: impl Iterator<Item = Site>) -> Parts {
+    let mut out = Parts::new();
+    let sites: HashSet<Site> = sites.collect();
+    for site in sites {
+        let axes = analysis.state.axes(site.value);
+        let Some(axis) = axes.and_then(|axes| axes.get(site.axis)) else {
+            continue;
+        };
+        let vars = analysis.state.types.vars(axis).into_iter().enumerate();
+        out.extend(vars.map(|(part, var)| ((site, var), part)));
+    }
+    out
 }
 
 fn dimension(analysis: &Analysis, var: VarId, sites: Vec<Site>, uses: &Uses) -> Dimension {
@@ -114,7 +130,8 @@ fn uses(analysis: &Analysis) -> Uses {
     let types = &analysis.state.types;
     let note = |list: &mut BTreeMap<VarId, Vec<NodeId>>, var: VarId, node: NodeId| {
         let nodes = list.entry(var).or_default();
-        if !nodes.contains(&node) {
+        // What is known of a node comes at once.
+        if nodes.last() != Some(&node) {
             nodes.push(node);
         }
     };

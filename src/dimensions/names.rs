@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Analysis, Dimension, Site};
+use crate::axes::VarId;
 use crate::graph::{Graph, NodeId, ValueId};
 
 /// Words that exporters number: `val_12`, `onnx::Conv_135`, `Constant_3_output_0` say nothing to people.
@@ -108,12 +109,16 @@ pub(super) fn reading_places(graph: &Graph) -> HashMap<ValueId, (usize, usize)> 
     places
 }
 
+/// By a site and a variable which part of the site it is.
+pub(super) type Parts = HashMap<(Site, VarId), usize>;
+
 /// Names and the weights that they are taken from, by dimension. `firsts` are the sites that name them, best
 /// first, with the nodes that read them.
 pub(super) fn names(
     analysis: &Analysis,
     dimensions: &[Dimension],
     firsts: &[Vec<(Site, Option<NodeId>)>],
+    parts: &Parts,
 ) -> Vec<String> {
     let scopes = Scopes::of(analysis);
     let graph = analysis.graph();
@@ -136,18 +141,23 @@ pub(super) fn names(
         }
     };
     let bases: Vec<String> = firsts.iter().map(base).collect();
+    let (mut by_base, mut by_site) = (HashMap::new(), HashMap::new());
+    for (base, sites) in bases.iter().zip(firsts) {
+        *by_base.entry(base.as_str()).or_insert(0_usize) += 1;
+        *by_site
+            .entry((base.as_str(), sites[0].0))
+            .or_insert(0_usize) += 1;
+    }
     let mut taken = HashSet::new();
     let named = (0..dimensions.len()).map(|place| {
-        let site = &firsts[place][0].0;
-        let same = (0..dimensions.len()).filter(|&other| bases[other] == bases[place]);
-        let same: Vec<&Site> = same.map(|other| &firsts[other][0].0).collect();
-        let mut name = bases[place].clone();
-        if same.len() > 1 {
+        let (site, base) = (firsts[place][0].0, bases[place].as_str());
+        let mut name = base.to_owned();
+        if by_base[base] > 1 {
             name += &format!(":{}", site.axis);
         }
-        if same.iter().filter(|other| **other == site).count() > 1 {
-            let part = analysis.part(site, dimensions[place].var);
-            name += &format!(".{}", part.unwrap_or(0));
+        if by_site[&(base, site)] > 1 {
+            let part = parts.get(&(site, dimensions[place].var));
+            name += &format!(".{}", part.unwrap_or(&0));
         }
         while !taken.insert(name.clone()) {
             name.push('\'');

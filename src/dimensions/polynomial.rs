@@ -150,11 +150,15 @@ impl CostPolynomial {
 
     /// Multiply-accumulate operations of the nodes in which each dimension occurs.
     pub(super) fn operations_by_dimension(&self, channels: &[usize]) -> Vec<u64> {
-        let operations = |term: &usize| match self.terms[*term].counts {
-            Counts::Operations(_) => self.terms[*term].expression.value(channels),
+        let operations = self.terms.iter().map(|term| match term.counts {
+            Counts::Operations(_) => term.expression.value(channels),
             Counts::Elements { .. } => 0,
+        });
+        let operations: Vec<u64> = operations.collect();
+        let sum = |terms: &Vec<usize>| {
+            let own = terms.iter().map(|&term| operations[term]);
+            own.fold(0, u64::saturating_add)
         };
-        let sum = |terms: &Vec<usize>| terms.iter().map(operations).fold(0, u64::saturating_add);
         self.of.iter().map(sum).collect()
     }
 }

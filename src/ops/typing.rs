@@ -267,7 +267,7 @@ impl Typing<'_> {
     /// An axis with these parts one after another. One of more parts than any model has is held: joined with itself
     /// again and again, it would outgrow all memory.
     pub(super) fn sum(&mut self, parts: Vec<Type>) -> Type {
-        const MOST_PARTS: usize = 2048;
+        const MOST_PARTS: usize = 512;
         let sum = Type::Sum(parts);
         if self.state.types.has_fewer_parts(&sum, MOST_PARTS) {
             return self.state.types.normal(&sum);

@@ -1,0 +1,73 @@
+//! Axes of which equal blocks keep the same numbers of positions, and how many parts an axis has.
+
+use super::extent::Extent;
+use super::types::{Reason, Type, Types, VarId};
+
+impl Types {
+    /// Requires that each of `blocks` equal blocks of `ty` keeps the same number of positions.
+    pub(crate) fn balance(&mut self, ty: &Type, blocks: usize, reason: Reason) {
+        let why = "has one channel per group";
+        let ty = self.normal(ty);
+        let total = self.extent(&ty);
+        let Some(size) = total.div_exact(&Extent::from(blocks)) else {
+            return self.pin(&ty, reason);
+        };
+        if size.is_one() {
+            return self.pin(&ty, Reason { why, ..reason });
+        }
+        match &ty {
+            Type::Var(id) => self.balance_var(*id, blocks, reason),
+            Type::Product(factors) => {
+                let Some((outer, inner)) = factors.split_first() else {
+                    return;
+                };
+                let inner = Type::Product(inner.to_vec());
+                let outer_size = self.extent(outer);
+                if outer_size.div_exact(&Extent::from(blocks)).is_some() {
+                    return self.balance(outer, blocks, reason);
+                }
+                self.pin(outer, reason);
+                let rest = Extent::from(blocks).div_exact(&outer_size);
+                match rest.and_then(|rest| rest.size()) {
+                    Some(rest) => self.balance(&inner, rest, reason),
+                    None => self.pin(&ty, reason),
+                }
+            }
+            Type::Sum(_) => {
+                let factors = self.factor(&ty, &[Extent::from(blocks), size], reason);
+                self.pin(&factors[0], reason);
+            }
+            Type::Block { .. } => self.pin(&ty, reason),
+        }
+    }
+
+    pub(super) fn balance_var(&mut self, id: VarId, blocks: usize, reason: Reason) {
+        let var = self.var_mut(id);
+        let (small, large) = (var.blocks.min(blocks), var.blocks.max(blocks));
+        var.blocks = large;
+        if large % small != 0 {
+            let why = "needs groups that cut across other groups";
+            var.pin.get_or_insert(Reason { why, ..reason });
+        }
+    }
+
+    /// Whether the normal form of a type has fewer than `most` variables, the same one counted wherever it stands.
+    pub(crate) fn has_fewer_parts(&self, ty: &Type, most: usize) -> bool {
+        let mut count = 0;
+        let mut open = vec![ty];
+        while let Some(ty) = open.pop() {
+            match ty {
+                Type::Var(id) => match self.bound(*id) {
+                    Some(term) => open.push(term),
+                    None => count += 1,
+                },
+                Type::Product(inner) | Type::Sum(inner) => open.extend(inner),
+                Type::Block { of, .. } => open.push(of),
+            }
+            if count + open.len() >= most {
+                return false;
+            }
+        }
+        true
+    }
+}
