@@ -57,7 +57,7 @@ pub(crate) struct Var {
 struct Slot {
     /// As it was when it was bound, where it is.
     var: Var,
-    class: u32,
+    class: usize,
     /// How deep the terms are nested that it is bound in.
     depth: u32,
 }
@@ -102,7 +102,7 @@ impl Types {
 
     fn add(&mut self, var: Var) -> Type {
         let id = VarId(self.slots.len() as u32);
-        let class = self.classes.len() as u32;
+        let class = self.classes.len();
         self.slots.push(Slot {
             var,
             class,
@@ -153,7 +153,7 @@ impl Types {
     }
 
     fn class(&self, id: VarId) -> usize {
-        self.slots[id.0 as usize].class as usize
+        self.slots[id.0 as usize].class
     }
 
     /// The normal form: bound variables replaced, nested sums and products flattened, factors of size 1 and
@@ -323,7 +323,7 @@ impl Types {
         }
         let joined = std::mem::take(&mut self.classes[small].members);
         for id in &joined {
-            self.slots[id.0 as usize].class = large as u32;
+            self.slots[id.0 as usize].class = large;
         }
         self.classes[large].members.extend(joined);
         self.classes[large].term = Type::Var(into);
