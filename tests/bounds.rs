@@ -274,3 +274,24 @@ fn tables_without_lines_are_refused() {
     assert_eq!(output.status.code(), Some(3), "{message}");
     assert!(message.contains("does not end"), "{message}");
 }
+
+/// Pictures of one colour: small files of many pixels, and strips that take far more memory when they are scaled.
+#[test]
+fn pictures_are_not_larger_than_they_can_be() {
+    let model = common::lenet();
+    let model = model.to_str().expect("text");
+    for (width, height) in [(9000, 9000), (40_000, 1), (1, 40_000)] {
+        let folder = TempDir::new().expect("a folder");
+        fs::create_dir_all(folder.path().join("images/0")).expect("a folder");
+        let path = folder.path().join("images/0/0.png");
+        image::GrayImage::new(width, height)
+            .save(&path)
+            .expect("a picture");
+        assert!(fs::metadata(&path).expect("a picture").len() < 2_000_000);
+        let arguments = ["validate", model, model, "--images", "images"];
+        let output = call(folder.path(), &arguments);
+        let message = message(&output);
+        assert_eq!(output.status.code(), Some(3), "{width} {height}: {message}");
+        assert!(message.contains("0.png"), "{message}");
+    }
+}
