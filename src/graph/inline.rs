@@ -9,8 +9,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::calls::{Allowance, Key, key_of};
 use super::names::collect;
 use crate::error::{Error, Result};
-use crate::onnx::Model;
 use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
+use crate::onnx::{Model, domain_of};
 
 /// The model without local functions; a model that has none is returned as it is.
 pub(crate) fn inlined(model: &Model) -> Result<Model> {
@@ -59,7 +59,7 @@ fn import_operator_sets(
             let known = proto
                 .opset_import
                 .iter()
-                .find(|o| o.domain() == import.domain());
+                .find(|known| domain_of(known.domain()) == domain_of(import.domain()));
             match known {
                 None => proto.opset_import.push(import.clone()),
                 Some(known) if known.version() == import.version() => {}

@@ -27,7 +27,7 @@ use petgraph::visit::{Dfs, GraphRef, IntoNeighbors, Reversed, Visitable};
 
 use crate::error::{Error, Fault, Result};
 use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, type_proto};
-use crate::onnx::{ElementType, Model};
+use crate::onnx::{ElementType, Model, domain_of};
 
 pub(crate) use attributes::Attributes;
 pub(crate) use declare::{declaration, declaration_of, tapped};
@@ -250,7 +250,7 @@ impl Graph {
             Producer::Node(node, 0) => {
                 let node = self.node_proto(node);
                 let is_constant =
-                    node.op_type() == "Constant" && matches!(node.domain(), "" | "ai.onnx");
+                    node.op_type() == "Constant" && domain_of(node.domain()).is_empty();
                 let tensor = |a: &'_ crate::onnx::proto::AttributeProto| a.name() == "value";
                 let attribute = node.attribute.iter().find(|a| is_constant && tensor(a))?;
                 attribute.t.as_ref()

@@ -26,9 +26,9 @@ pub(crate) mod proto {
 pub use element::ElementType;
 pub use model::Model;
 
-pub(crate) use model::LazyBytes;
 #[cfg(test)]
 pub(crate) use model::NEWEST_IR;
+pub(crate) use model::{LazyBytes, domain_of};
 pub(crate) use sparse::{SPARSE_IR, sparse_bytes, to_sparse};
 pub(crate) use tensor::{
     byte_length, cleared, element_count, from_raw, integers, pack, packed, packed_bytes, to_f32,

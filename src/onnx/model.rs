@@ -41,6 +41,11 @@ pub struct Model {
     hash: Arc<OnceLock<String>>,
 }
 
+/// The one name of a domain of operators: the default domain has two, "" and "ai.onnx".
+pub(crate) fn domain_of(name: &str) -> &str {
+    if name == "ai.onnx" { "" } else { name }
+}
+
 impl Model {
     pub(crate) fn new(proto: ModelProto, sources: Vec<(PathBuf, Bytes)>, external: bool) -> Model {
         Model {
@@ -105,7 +110,7 @@ impl Model {
         self.proto
             .opset_import
             .iter()
-            .find(|import| matches!(import.domain(), "" | "ai.onnx"))
+            .find(|import| domain_of(import.domain()).is_empty())
             .map_or(1, |import| import.version())
     }
 

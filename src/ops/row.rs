@@ -7,7 +7,7 @@ use super::families::TABLE;
 use super::shapes::{Evaluation, Integers};
 use super::typing::{Ruling, Typing};
 use crate::graph::{Graph, NodeId};
-use crate::onnx::ElementType;
+use crate::onnx::{ElementType, domain_of};
 
 /// Types the axes around one node.
 type Rule = fn(&mut Typing) -> Ruling;
@@ -297,15 +297,10 @@ static BY_NAME: LazyLock<HashMap<&str, Vec<&Row>>> = LazyLock::new(|| {
     by_name
 });
 
-/// The default domain has two names.
-fn plain(domain: &str) -> &str {
-    if domain == "ai.onnx" { "" } else { domain }
-}
-
 /// The version of a domain's operator set that the model imports.
 fn imported(graph: &Graph, domain: &str) -> i64 {
     let imports = graph.model().proto.opset_import.iter();
-    let mut versions = imports.filter(|import| plain(import.domain()) == domain);
+    let mut versions = imports.filter(|import| domain_of(import.domain()) == domain);
     versions.next().map_or(1, |import| import.version())
 }
 
@@ -313,7 +308,7 @@ fn imported(graph: &Graph, domain: &str) -> i64 {
 pub(crate) fn find(graph: &Graph, node: NodeId) -> Option<&'static Row> {
     let proto = graph.node_proto(node);
     let rows = BY_NAME.get(proto.op_type())?;
-    let domain = plain(proto.domain());
+    let domain = domain_of(proto.domain());
     let version = imported(graph, domain);
     let mut rows = rows.iter().copied();
     rows.find(|row| row.domain == domain && (row.versions.0..=row.versions.1).contains(&version))
@@ -321,7 +316,7 @@ pub(crate) fn find(graph: &Graph, node: NodeId) -> Option<&'static Row> {
 
 /// Why a node has no row.
 pub(super) fn without_row(graph: &Graph, node: NodeId) -> &'static str {
-    let domain = plain(graph.node_proto(node).domain());
+    let domain = domain_of(graph.node_proto(node).domain());
     let newest = NEWEST.iter().find(|newest| newest.0 == domain);
     match newest.is_some_and(|newest| imported(graph, domain) > newest.1) {
         true => "the rules were not compared with an operator set as new as this one",

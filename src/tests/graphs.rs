@@ -155,6 +155,23 @@ fn a_function_that_calls_itself_is_refused() {
 }
 
 #[test]
+fn a_function_of_another_version_is_refused_whatever_name_the_default_set_has() {
+    let written_for = |domain: &str, version| {
+        let mut proto = model_with_functions().proto;
+        let import = &mut proto.functions[0].opset_import[0];
+        (import.domain, import.version) = (Some(domain.to_owned()), Some(version));
+        let model = Model::from_bytes(proto.encode_to_vec()).expect("it decodes");
+        Graph::new(&model).map_err(|error| error.to_string())
+    };
+    for domain in ["", "ai.onnx"] {
+        let same = written_for(domain, 17).expect("the same version");
+        assert_eq!(same.model().proto.opset_import.len(), 2);
+        let refused = written_for(domain, 13).expect_err("another version");
+        assert!(refused.contains("written for version 13"), "{refused}");
+    }
+}
+
+#[test]
 fn values_that_subgraphs_read_are_pinned() {
     let inner = Builder::new(17)
         .node("Identity", "h -> z", &[])
