@@ -101,6 +101,9 @@ pub enum Error {
     /// onnxruntime is missing, cannot be loaded or failed.
     #[error("onnxruntime: {reason}; {remedy}")]
     Runtime { reason: String, remedy: String },
+    /// onnxruntime ended in the midst of its work, or had to be ended.
+    #[error("onnxruntime: {reason}; {remedy}")]
+    Crash { reason: String, remedy: String },
     /// An execution provider cannot be used.
     #[error("provider {provider} is unavailable: {reason}; {remedy}")]
     Provider {
@@ -133,7 +136,10 @@ impl Error {
         match self {
             Error::Verification { .. } | Error::Gates { .. } => Class::Check,
             Error::Usage(_) => Class::Usage,
-            Error::Write { .. } | Error::Runtime { .. } | Error::Provider { .. } => Class::Runtime,
+            Error::Write { .. }
+            | Error::Runtime { .. }
+            | Error::Crash { .. }
+            | Error::Provider { .. } => Class::Runtime,
             Error::Read { .. }
             | Error::NotAModel { .. }
             | Error::TooNew { .. }

@@ -6,13 +6,19 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::Parser;
+use secateur::runtime::{WORKER_COMMAND, end_apart, serve};
 
 fn main() -> ExitCode {
     // onnxruntime would leave a device id in the user's home and call a server; child processes inherit this.
     // SAFETY: no other thread has been started yet.
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
+    if let Some(ended) = serve_if_asked() {
+        return ended;
+    }
     signals::clean_up_on_end();
-    match cli::Cli::parse().run() {
+    let run = cli::Cli::parse().run();
+    end_apart();
+    match run {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}", cli::message(&error));
@@ -21,5 +27,18 @@ fn main() -> ExitCode {
                 .map(secateur::Error::class);
             ExitCode::from(class.unwrap_or(secateur::Class::Runtime).exit_code())
         }
+    }
+}
+
+/// Runs onnxruntime for the process that started this one, where that is what it was started for.
+fn serve_if_asked() -> Option<ExitCode> {
+    let mut words = std::env::args().skip(1);
+    if words.next()? != WORKER_COMMAND {
+        return None;
+    }
+    let (there, back) = (words.next()?, words.next()?);
+    match serve(&there, &back) {
+        Ok(()) => Some(ExitCode::SUCCESS),
+        Err(_) => Some(ExitCode::from(secateur::Class::Runtime.exit_code())),
     }
 }

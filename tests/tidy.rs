@@ -100,7 +100,14 @@ const NARROWED: [(&str, usize, &str); 18] = [
 ];
 
 /// Names that several types have, with the reason.
-const SAME_NAMES: [(&str, &str); 0] = [];
+const SAME_NAMES: [(&str, &str); 5] = [
+    ("About", ELSEWHERE),
+    ("ModelSource", ELSEWHERE),
+    ("Remote", ELSEWHERE),
+    ("RemoteSession", ELSEWHERE),
+    ("Worker", ELSEWHERE),
+];
+const ELSEWHERE: &str = "only one of apart/ and nowhere.rs is compiled";
 
 fn floor(room: &str) -> usize {
     let place = FLOORS.iter().position(|name| *name == room);

@@ -18,6 +18,7 @@ use clap::{Parser, Subcommand};
 use flags::{shown, with_flags};
 use indicatif::{ProgressBar, ProgressStyle};
 use secateur::Events;
+use secateur::runtime::{Apart, run_apart};
 
 /// Prune any exported ONNX model and prove the surgery.
 #[derive(Debug, Parser)]
@@ -57,6 +58,15 @@ impl Cli {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<()> {
         start_log(self.verbose);
+        // A probe measures its own memory.
+        let measured_here = matches!(self.command, Command::ProbeMemory(_));
+        if let (false, Ok(program)) = (measured_here, std::env::current_exe()) {
+            run_apart(Apart {
+                program,
+                time_limit: None,
+                memory_limit: None,
+            });
+        }
         let printer = Printer { json: self.json };
         match self.command {
             Command::Prune(args) => args.run(&printer),

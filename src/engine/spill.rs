@@ -54,7 +54,7 @@ impl Spill {
         let mut offset = self.file.seek(SeekFrom::End(0)).map_err(fault)?;
         let mut batch = Vec::with_capacity(values.len());
         for (name, tensor) in values {
-            let bytes = tensor.to_packed();
+            let bytes = tensor.packed();
             self.file.write_all(&bytes).map_err(fault)?;
             batch.push(Spilled {
                 name: name.clone(),

@@ -40,14 +40,13 @@ pub fn runtime_status(options: &RuntimeOptions) -> Result<RuntimeStatus> {
         provider: provider.to_string(),
     });
     let providers = providers.collect();
-    let devices = runtime
-        .iter()
-        .flat_map(Runtime::devices)
-        .map(|device| DeviceRow {
-            provider: device.provider,
-            vendor: device.vendor,
-            kind: device.kind,
-        });
+    // Only now, since a provider's plugin brings devices of its own.
+    let devices = runtime.as_ref().map(Runtime::devices).transpose()?;
+    let devices = devices.into_iter().flatten().map(|device| DeviceRow {
+        provider: device.provider,
+        vendor: device.vendor,
+        kind: device.kind,
+    });
     Ok(RuntimeStatus {
         schema: SCHEMA,
         library: library

@@ -1,110 +1,100 @@
-//! The loaded library: its devices, its plugin providers, and the sessions that it opens.
+//! onnxruntime in this process or in one of its own.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
 
-use ort::environment::Environment;
-use ort::ep;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-
-use super::cache::{Cached, cached};
-use super::fault;
-use super::guard::guarded;
+use super::apart::{self, ModelSource, Remote, Worker};
 use super::library::Library;
-use super::packages::Package;
+use super::local::Local;
 use super::provider::Provider;
-use super::session::{Optimisation, Profiling, Purpose, Session, SessionOptions};
-use super::version::{refused as refused_model, version_of};
-use crate::error::{Error, Result};
-use crate::files::{self, TemporaryFolder};
+use super::session::Session;
+use super::settings::{Apart, SessionOptions};
+use super::signature::Device;
+use super::temporary_folder;
+use crate::error::Result;
 use crate::onnx::Model;
 
 /// A loaded onnxruntime. One process loads one library.
 #[derive(Clone, Debug)]
 pub struct Runtime {
-    environment: Environment,
+    place: Place,
 }
 
-/// What a process has loaded: it cannot be loaded twice or unloaded.
-struct Loaded {
-    environment: Environment,
-    version: String,
-    /// Plugin libraries with the providers that each brought.
-    plugins: Mutex<Vec<(PathBuf, Vec<String>)>>,
+/// Where it is loaded.
+#[derive(Clone, Debug)]
+enum Place {
+    Here(Local),
+    Apart(Arc<Worker>),
 }
 
-/// Stands for the version of a library that does not say it.
-const UNKNOWN: &str = "of unknown version";
+static APART: OnceLock<Apart> = OnceLock::new();
+static WORKER: Mutex<Option<Arc<Worker>>> = Mutex::new(None);
 
-static LOADED: OnceLock<Loaded> = OnceLock::new();
-static LOADING: Mutex<()> = Mutex::new(());
+/// From now on, onnxruntime is loaded in a process of its own, so that its crash, its want of memory or an endless run
+/// is an error instead of the end of this process. Says whether that holds: not where a library has been loaded here
+/// before, and not on systems other than Unix.
+///
+/// The `secateur` command does this. Without it, onnxruntime is loaded in the process that uses the library.
+pub fn run_apart(apart: Apart) -> bool {
+    cfg!(unix) && !Local::is_loaded() && APART.set(apart).is_ok()
+}
 
-/// A device that a provider offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
-    /// The provider's registered name.
-    pub provider: String,
-    /// Who makes the device.
-    pub vendor: String,
-    /// CPU, GPU or NPU.
-    pub kind: String,
+/// Ends the process that [`run_apart`] has led to, if there is one.
+pub fn end_apart() {
+    let mut worker = WORKER.lock().unwrap_or_else(|held| held.into_inner());
+    if let Some(worker) = worker.take() {
+        worker.end();
+    }
 }
 
 impl Runtime {
-    /// Loads `library`, or returns the one that this process has loaded before.
+    /// Loads `library`, or returns the one that has been loaded before. In a process of its own it is loaded while
+    /// this one goes on: that it cannot be loaded is then the error of what is asked of it first.
     ///
     /// # Errors
     /// The file is no onnxruntime, is too old, or cannot start.
     pub fn load(library: &Library) -> Result<Runtime> {
-        // A poisoned lock only means that another thread failed to load.
-        let _guard = LOADING
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(loaded) = LOADED.get() {
-            let environment = loaded.environment.clone();
-            return Ok(Runtime { environment });
-        }
-        let place = format!("{} (from {})", library.path.display(), library.source);
-        let environment = ort::init_from(&library.path)
-            .map_err(|reason| Error::Runtime {
-                reason: format!("{place} cannot be loaded: {reason}"),
-                remedy: "name another library with `library`, or run `secateur runtime install`"
-                    .to_owned(),
-            })?
-            .with_name("secateur")
-            .with_telemetry(false)
-            .build()
-            .map_err(|reason| fault(&place, reason))?;
-        environment.set_log_level(ort::logging::LogLevel::Fatal);
-        let _ = LOADED.set(Loaded {
-            environment: environment.clone(),
-            version: version_of(&library.path).unwrap_or_else(|| UNKNOWN.to_owned()),
-            plugins: Mutex::default(),
-        });
-        Ok(Runtime { environment })
+        let place = match APART.get() {
+            None => Place::Here(Local::load(library)?),
+            Some(apart) => {
+                let mut worker = WORKER.lock().unwrap_or_else(|held| held.into_inner());
+                let worker = match worker.as_ref() {
+                    Some(worker) => worker.clone(),
+                    None => worker
+                        .insert(Arc::new(Worker::start(apart, library)?))
+                        .clone(),
+                };
+                Place::Apart(worker)
+            }
+        };
+        Ok(Runtime { place })
     }
 
     /// The library's version, as `1.32.0`.
     pub fn version(&self) -> &'static str {
-        LOADED.get().map_or(UNKNOWN, |loaded| &loaded.version)
+        match &self.place {
+            Place::Here(local) => local.version(),
+            Place::Apart(worker) => &worker.about().version,
+        }
     }
 
     /// What the library says of itself.
     pub fn build_info(&self) -> &'static str {
-        ort::info()
+        match &self.place {
+            Place::Here(local) => local.build_info(),
+            Place::Apart(worker) => &worker.about().build,
+        }
     }
 
     /// The devices that the library and the plugins loaded so far offer.
-    pub fn devices(&self) -> Vec<Device> {
-        let device = |device: ort::device::Device<'_>| {
-            let hardware = device.hardware_device();
-            Device {
-                provider: device.ep().unwrap_or_default().to_owned(),
-                vendor: hardware.vendor().unwrap_or_default().to_owned(),
-                kind: format!("{:?}", hardware.ty()),
-            }
-        };
-        self.environment.devices().map(device).collect()
+    ///
+    /// # Errors
+    /// The library cannot be loaded or crashes.
+    pub fn devices(&self) -> Result<Vec<Device>> {
+        match &self.place {
+            Place::Here(local) => Ok(local.devices()),
+            Place::Apart(worker) => apart::devices(worker),
+        }
     }
 
     /// Makes a provider's plugin library known, if it has one.
@@ -112,53 +102,10 @@ impl Runtime {
     /// # Errors
     /// The library is not there or does not load.
     pub fn prepare(&self, provider: &Provider) -> Result<()> {
-        self.provider_names(provider).map(drop)
-    }
-
-    /// Names of the providers that a plugin provider's library brought; empty for built-in ones.
-    fn provider_names(&self, provider: &Provider) -> Result<Vec<String>> {
-        let library = match provider {
-            Provider::Plugin { library, .. } => library.clone(),
-            Provider::WebGpu => match cached(Package::WebGpu)? {
-                Cached::Sound(path) => path,
-                Cached::Damaged(damage) => return Err(unavailable(provider, &damage.reason())),
-                Cached::Absent => {
-                    return Err(unavailable(provider, "its plugin library is not installed"));
-                }
-            },
-            Provider::Cpu | Provider::Cuda { .. } | Provider::TensorRt { .. } => {
-                return Ok(Vec::new());
-            }
-        };
-        let Some(loaded) = LOADED.get() else {
-            return Err(unavailable(provider, "no onnxruntime is loaded"));
-        };
-        let mut plugins = loaded
-            .plugins
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some((_, names)) = plugins.iter().find(|(path, _)| *path == library) {
-            return Ok(names.clone());
+        match &self.place {
+            Place::Here(local) => local.prepare(provider),
+            Place::Apart(worker) => apart::prepare(worker, provider),
         }
-        if !library.is_file() {
-            return Err(unavailable(
-                provider,
-                &format!("{} is not a file", library.display()),
-            ));
-        }
-        let before = self.devices();
-        self.environment
-            .register_ep_library(format!("secateur-plugin-{}", plugins.len()), &library)
-            .map_err(|reason| unavailable(provider, &reason.to_string()))?;
-        let mut names: Vec<String> = self
-            .devices()
-            .into_iter()
-            .map(|device| device.provider)
-            .collect();
-        names.retain(|name| !before.iter().any(|device| device.provider == *name));
-        names.dedup();
-        plugins.push((library, names.clone()));
-        Ok(names)
     }
 
     /// A session that runs `model` on the CPU; `what` names the model in errors.
@@ -179,14 +126,22 @@ impl Runtime {
         what: &str,
         options: &SessionOptions,
     ) -> Result<Session> {
-        if !model.needs_external_data() {
-            let bytes = model.to_bytes()?;
-            return self.commit(what, options, |builder| builder.commit_from_memory(&bytes));
+        if model.needs_external_data() {
+            let folder = temporary_folder()?;
+            let path = folder.path().join("model.onnx");
+            model.save(&path)?;
+            return self.session_from_file(&path, what, options);
         }
-        let folder = temporary_folder()?;
-        let path = folder.path().join("model.onnx");
-        model.save(&path)?;
-        self.session_from_file(&path, what, options)
+        match &self.place {
+            Place::Here(local) => {
+                let session = local.session_from_bytes(&model.to_bytes()?, what, options)?;
+                Ok(Session::here(what, session))
+            }
+            Place::Apart(worker) => {
+                let session = Remote::open(worker, what, options, ModelSource::Model(model))?;
+                Ok(Session::apart(what, session))
+            }
+        }
     }
 
     /// A session that runs the model at `path`.
@@ -199,130 +154,15 @@ impl Runtime {
         what: &str,
         options: &SessionOptions,
     ) -> Result<Session> {
-        self.commit(what, options, |builder| builder.commit_from_file(path))
-    }
-
-    fn commit(
-        &self,
-        what: &str,
-        options: &SessionOptions,
-        commit: impl FnOnce(&mut SessionBuilder) -> ort::Result<ort::session::Session>,
-    ) -> Result<Session> {
-        let refused = |reason: ort::Error| match options.provider {
-            Provider::Cpu => refused_model(what, self.version(), plain(&reason.to_string())),
-            _ => unavailable(
-                &options.provider,
-                &format!("{what} cannot be run: {reason}"),
-            ),
-        };
-        let profile = match options.profiling {
-            Profiling::Off => None,
-            Profiling::On => Some(temporary_folder()?),
-        };
-        let mut builder = self.builder(options, profile.as_ref())?;
-        // Sizes below zero, as of a kernel that is larger than its image, are a panic there.
-        let made = guarded(|| commit(&mut builder));
-        let made = made.map_err(|reason| fault(&format!("{what} cannot be run"), reason))?;
-        let inner = made.map_err(refused)?;
-        Ok(Session::new(what, inner, profile))
-    }
-
-    fn builder(
-        &self,
-        options: &SessionOptions,
-        profile: Option<&TemporaryFolder>,
-    ) -> Result<SessionBuilder> {
-        let provider = &options.provider;
-        let refused =
-            |reason: ort::Error<SessionBuilder>| unavailable(provider, &reason.to_string());
-        let builder = ort::session::Session::builder(&self.environment);
-        // Denormals are flushed on both sides of every comparison, or one could be many times slower.
-        let mut builder = builder
-            .map_err(|reason| fault("a session cannot be made", reason))?
-            .with_flush_to_zero()
-            .map_err(refused)?;
-        if options.purpose == Purpose::Parity {
-            // Between runs its threads would take the processor from what is done with the outputs.
-            builder = builder
-                .with_config_entry("session.force_spinning_stop", "1")
-                .map_err(refused)?;
-        }
-        if let Some(threads) = options.threads {
-            builder = builder.with_intra_threads(threads).map_err(refused)?;
-        }
-        if let Some(folder) = profile {
-            builder = builder
-                .with_profiling(folder.path().join("profile"))
-                .map_err(refused)?;
-        }
-        if options.optimisation == Optimisation::Off {
-            builder = builder
-                .with_optimization_level(GraphOptimizationLevel::Disable)
-                .map_err(refused)?;
-        }
-        let exact = options.purpose == Purpose::Parity;
-        match provider {
-            Provider::Cpu => Ok(builder),
-            Provider::Cuda { device } => {
-                let cuda = ep::CUDA::default().with_device_id(*device as i32);
-                let cuda = if exact { cuda.with_tf32(false) } else { cuda };
-                let cuda = cuda.build().error_on_failure();
-                builder.with_execution_providers([cuda]).map_err(refused)
+        match &self.place {
+            Place::Here(local) => {
+                let session = local.session_from_file(path, what, options)?;
+                Ok(Session::here(what, session))
             }
-            Provider::TensorRt { device } => {
-                let tensorrt = ep::TensorRT::default().with_device_id(*device as i32);
-                let tensorrt = tensorrt.build().error_on_failure();
-                builder
-                    .with_execution_providers([tensorrt])
-                    .map_err(refused)
-            }
-            Provider::WebGpu | Provider::Plugin { .. } => {
-                let devices = self.plugin_devices(provider)?;
-                builder.with_devices(devices, None).map_err(refused)
+            Place::Apart(worker) => {
+                let session = Remote::open(worker, what, options, ModelSource::File(path))?;
+                Ok(Session::apart(what, session))
             }
         }
     }
-
-    /// The devices that a plugin provider offers.
-    fn plugin_devices(&self, provider: &Provider) -> Result<Vec<ort::device::Device<'_>>> {
-        let names = self.provider_names(provider)?;
-        let wanted = match provider.registered_name() {
-            "" => names.first().cloned().unwrap_or_default(),
-            name => name.to_owned(),
-        };
-        let chosen =
-            |device: &ort::device::Device<'_>| device.ep().is_ok_and(|name| name == wanted);
-        let devices: Vec<_> = self.environment.devices().filter(chosen).collect();
-        match devices.is_empty() {
-            true => {
-                let reason = format!("the library offers no device for '{wanted}' on this machine");
-                Err(unavailable(provider, &reason))
-            }
-            false => Ok(devices),
-        }
-    }
-}
-
-fn temporary_folder() -> Result<TemporaryFolder> {
-    files::temporary_folder(&std::env::temp_dir()).map_err(|source| Error::Write {
-        path: std::env::temp_dir(),
-        source,
-    })
-}
-
-/// A provider cannot be used, and what to install.
-fn unavailable(provider: &Provider, reason: &str) -> Error {
-    Error::Provider {
-        provider: provider.to_string(),
-        reason: plain(reason).trim_end_matches('.').to_owned(),
-        remedy: provider.remedy().to_owned(),
-    }
-}
-
-/// onnxruntime's message without the place in its source and the number of the error.
-fn plain(reason: &str) -> &str {
-    let Some((_, rest)) = reason.rsplit_once("[ONNXRuntimeError] : ") else {
-        return reason.trim();
-    };
-    rest.splitn(3, " : ").last().unwrap_or(rest).trim()
 }

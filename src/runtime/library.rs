@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde::{Deserialize, Serialize};
+
 use super::cache::{Cached, Damage, cached};
 use super::elf::cut_short;
 use super::packages::Package;
@@ -15,7 +17,7 @@ pub(super) const OLDEST_MINOR: u32 = 24;
 pub(super) const PATH_VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// How a library was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Source {
     /// Named by `--onnxruntime`.
@@ -40,7 +42,7 @@ impl fmt::Display for Source {
 }
 
 /// An onnxruntime library on disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Library {
     /// The shared library.
     pub path: PathBuf,

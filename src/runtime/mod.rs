@@ -1,34 +1,50 @@
 //! onnxruntime: where the library comes from, sessions, tensors in and out.
 //!
 //! The only room that names `ort`. The library is loaded at run time, once per process: see [`Library`] for
-//! where it is looked for and [`install`] for how it gets there by itself.
+//! where it is looked for and [`install`] for how it gets there by itself. It runs in this process, or in one of its
+//! own after [`run_apart`].
 
+#[cfg(unix)]
+mod apart;
+#[cfg(not(unix))]
+#[path = "nowhere.rs"]
+mod apart;
 mod cache;
 mod elf;
 mod environment;
-mod guard;
 mod install;
+mod kernel;
 mod library;
+mod local;
 mod packages;
-mod profile;
 mod provider;
 mod session;
+mod settings;
+mod signature;
 mod tensor;
-mod version;
 mod wheels;
 
-pub use environment::{Device, Runtime};
+pub use apart::{WORKER_COMMAND, serve};
+pub use environment::{Runtime, end_apart, run_apart};
 pub use install::{install, repair};
+pub use kernel::Kernel;
 pub use library::{Library, Source};
 pub use packages::{Package, VERSION as PINNED_VERSION, cache_folder};
-pub use profile::Kernel;
 pub use provider::Provider;
-pub use session::{
-    Optimisation, Profiling, Purpose, Session, SessionOptions, Signature, UnreadOutput,
-};
+pub use session::Session;
+pub use settings::{Apart, Optimisation, Profiling, Purpose, SessionOptions};
+pub use signature::{Device, Signature, UnreadOutput};
 pub use tensor::Tensor;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::files::{self, TemporaryFolder};
+
+fn temporary_folder() -> Result<TemporaryFolder> {
+    files::temporary_folder(&std::env::temp_dir()).map_err(|source| Error::Write {
+        path: std::env::temp_dir(),
+        source,
+    })
+}
 
 /// An onnxruntime error with a remedy that fits most of its causes.
 fn fault(what: &str, reason: impl std::fmt::Display) -> Error {

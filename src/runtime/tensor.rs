@@ -1,5 +1,7 @@
 //! Tensors that go in and out of sessions.
 
+use std::borrow::Cow;
+
 use half::{bf16, f16};
 use ndarray::{ArrayD, IxDyn};
 use ort::session::SessionInputValue;
@@ -74,12 +76,26 @@ macro_rules! tensors {
             /// # Errors
             /// An element type that sessions do not take, or another number of bytes than the shape says.
             pub(crate) fn from_packed(element: ElementType, shape: &[usize], bytes: &[u8]) -> Result<Tensor> {
+                Tensor::filled(element, shape, bytes.len(), |packed| {
+                    packed.copy_from_slice(bytes);
+                    Ok(())
+                })
+            }
+
+            /// A tensor whose packed bytes, `length` in number, `fill` writes.
+            ///
+            /// # Errors
+            /// As [`Tensor::from_packed`], and those of `fill`.
+            pub(super) fn filled(
+                element: ElementType,
+                shape: &[usize],
+                length: usize,
+                fill: impl FnOnce(&mut [u8]) -> Result<()>,
+            ) -> Result<Tensor> {
                 match element {
                     $(ElementType::$element => {
-                        const WIDTH: usize = std::mem::size_of::<$rust>();
-                        let elements = bytes.as_chunks::<WIDTH>().0.iter();
-                        let elements = elements.map(|&x| <$rust as Packed<WIDTH>>::packed(x));
-                        let array = ArrayD::from_shape_vec(IxDyn(shape), elements.collect())
+                        let elements = <$rust as Packed>::filled(length, fill)?;
+                        let array = ArrayD::from_shape_vec(IxDyn(shape), elements)
                             .map_err(|misfit| Error::Usage(format!("the bytes do not fit the shape: {misfit}")))?;
                         Ok(Tensor::$variant(array))
                     })*
@@ -97,9 +113,15 @@ macro_rules! tensors {
             }
 
             /// The elements as packed little-endian bytes in row-major order.
-            pub(crate) fn to_packed(&self) -> Vec<u8> {
+            pub(crate) fn packed(&self) -> Cow<'_, [u8]> {
                 match self {
-                    $(Tensor::$variant(array) => array.iter().flat_map(|&x| Packed::unpacked(x)).collect(),)*
+                    $(Tensor::$variant(array) => match array.as_slice() {
+                        Some(elements) => Cow::Borrowed(bytemuck::cast_slice(elements)),
+                        None => {
+                            let elements: Vec<$rust> = array.iter().copied().collect();
+                            Cow::Owned(bytemuck::cast_slice(&elements).to_vec())
+                        }
+                    })*
                 }
             }
 
@@ -112,19 +134,42 @@ macro_rules! tensors {
                 };
                 made.map_err(|reason| fault("an input could not be made", reason))
             }
+        }
 
-            pub(super) fn from_value(value: &DynValue) -> Result<Tensor> {
+        impl<'a> PackedView<'a> {
+            /// The elements of an output.
+            pub(super) fn of(value: &'a DynValue) -> Result<PackedView<'a>> {
                 let ValueType::Tensor { ty, .. } = value.dtype() else {
                     return Err(fault("an output cannot be read", "it is no tensor"));
                 };
                 match ty {
                     $(TensorElementType::$ort => {
-                        let array = value.try_extract_array::<$rust>();
-                        let array = array.map_err(|reason| fault("an output cannot be read", reason))?;
-                        Ok(Tensor::$variant(array.to_owned()))
+                        let elements = value.try_extract_tensor::<$rust>();
+                        let (shape, elements) =
+                            elements.map_err(|reason| fault("an output cannot be read", reason))?;
+                        Ok(PackedView {
+                            element: ElementType::$element,
+                            // onnxruntime makes no tensor of sizes below zero.
+                            shape: shape.iter().map(|&size| size as usize).collect(),
+                            packed: bytemuck::cast_slice(elements),
+                        })
                     })*
                     other => Err(fault("an output cannot be read", format!("its type is {other:?}"))),
                 }
+            }
+
+            /// The elements as an input of a run, without a copy.
+            #[cfg(unix)]
+            pub(super) fn as_input(&self) -> Result<SessionInputValue<'a>> {
+                let made = match self.element {
+                    $(ElementType::$element => {
+                        let elements = bytemuck::checked::try_cast_slice::<u8, $rust>(self.packed);
+                        let elements = elements.map_err(|reason| fault("an input could not be made", reason))?;
+                        TensorRef::from_array_view((self.shape.clone(), elements)).map(SessionInputValue::from)
+                    })*
+                    other => return Err(fault("an input could not be made", format!("its type is {other}"))),
+                };
+                made.map_err(|reason| fault("an input could not be made", reason))
             }
         }
 
@@ -136,6 +181,20 @@ macro_rules! tensors {
             }
         }
     };
+}
+
+/// Elements that lie somewhere else, in row-major order.
+pub(super) struct PackedView<'a> {
+    pub(super) element: ElementType,
+    pub(super) shape: Vec<usize>,
+    /// Their little-endian bytes.
+    pub(super) packed: &'a [u8],
+}
+
+impl PackedView<'_> {
+    pub(super) fn to_tensor(&self) -> Result<Tensor> {
+        Tensor::from_packed(self.element, &self.shape, self.packed)
+    }
 }
 
 /// Nearest value of an element type.
@@ -153,37 +212,34 @@ macro_rules! rounded {
     };
 }
 
-/// An element from its little-endian bytes.
-trait Packed<const N: usize> {
-    fn packed(bytes: [u8; N]) -> Self;
-    fn unpacked(self) -> [u8; N];
+/// Elements from their bytes.
+trait Packed: Sized {
+    /// Elements whose bytes, `length` in number, `fill` writes.
+    fn filled(length: usize, fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Vec<Self>>;
 }
 
-macro_rules! packed {
-    ($($rust:ty, $width:literal;)*) => {
-        $(impl Packed<$width> for $rust {
-            fn packed(bytes: [u8; $width]) -> $rust {
-                <$rust>::from_le_bytes(bytes)
-            }
+// Packed bytes of files are taken for elements in memory.
+const _: () = assert!(cfg!(target_endian = "little"));
 
-            fn unpacked(self) -> [u8; $width] {
-                self.to_le_bytes()
+macro_rules! packed {
+    ($($rust:ty,)*) => {
+        $(impl Packed for $rust {
+            fn filled(length: usize, fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Vec<$rust>> {
+                let mut elements: Vec<$rust> = vec![bytemuck::Zeroable::zeroed(); length.div_ceil(size_of::<$rust>())];
+                let bytes = bytemuck::cast_slice_mut(&mut elements);
+                fill(bytes.get_mut(..length).unwrap_or_default())?;
+                Ok(elements)
             }
         })*
     };
 }
 
-packed! {
-    f32, 4; f64, 8; f16, 2; bf16, 2; i8, 1; i16, 2; i32, 4; i64, 8; u8, 1; u16, 2; u32, 4; u64, 8;
-}
+packed! { f32, f64, f16, bf16, i8, i16, i32, i64, u8, u16, u32, u64, }
 
-impl Packed<1> for bool {
-    fn packed([byte]: [u8; 1]) -> bool {
-        byte != 0
-    }
-
-    fn unpacked(self) -> [u8; 1] {
-        [u8::from(self)]
+impl Packed for bool {
+    fn filled(length: usize, fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Vec<bool>> {
+        let bytes = <u8 as Packed>::filled(length, fill)?;
+        Ok(bytes.into_iter().map(|byte| byte != 0).collect())
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use ort::sys::OrtApiBase;
 
 use crate::error::Error;
+use crate::runtime::fault;
 
 /// The version that a loaded library says it has.
 pub(super) fn version_of(library: &Path) -> Option<String> {
@@ -31,7 +32,7 @@ pub(super) fn refused(what: &str, version: &str, reason: &str) -> Error {
                 "convert the model to an older version, or name a newer onnxruntime with `library`"
                     .to_owned(),
         },
-        None => super::fault(
+        None => fault(
             &format!("{what} cannot be run by onnxruntime {version}"),
             reason,
         ),

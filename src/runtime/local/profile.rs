@@ -5,21 +5,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-
-/// One run of one node's kernel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Kernel {
-    /// The node's name.
-    pub node: String,
-    /// The operator, as it was after fusion.
-    pub operator: String,
-    /// The provider that ran it, by its registered name.
-    pub provider: String,
-    /// Duration in microseconds.
-    pub microseconds: u64,
-    /// True if it computes real numbers: not shape arithmetic, not a copy between devices.
-    pub computes: bool,
-}
+use crate::runtime::fault;
+use crate::runtime::kernel::Kernel;
 
 #[derive(Deserialize)]
 struct Event {
@@ -40,7 +27,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Kernel>> {
         source,
     })?;
     let events: Vec<Event> = serde_json::from_str(&text)
-        .map_err(|reason| super::fault("its profile cannot be read", reason))?;
+        .map_err(|reason| fault("its profile cannot be read", reason))?;
     Ok(events.into_iter().filter_map(kernel).collect())
 }
 

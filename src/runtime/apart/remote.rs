@@ -1,0 +1,253 @@
+//! A session of the other process.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::shared::Shared;
+use super::wire::{ModelPlace, PackedTensor, RemoteSession, Reply, Request};
+use super::worker::{Errand, LOAD_LIMIT, Worker};
+use crate::error::{Error, Result};
+use crate::onnx::Model;
+use crate::runtime::fault;
+use crate::runtime::kernel::Kernel;
+use crate::runtime::provider::Provider;
+use crate::runtime::settings::SessionOptions;
+use crate::runtime::signature::Device;
+use crate::runtime::tensor::Tensor;
+
+/// The longest that an answer may take.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// A model to open a session on.
+pub(in crate::runtime) enum ModelSource<'a> {
+    File(&'a Path),
+    Model(&'a Model),
+}
+
+/// A session of the other process; closed when dropped.
+#[derive(Debug)]
+pub(in crate::runtime) struct Remote {
+    worker: Arc<Worker>,
+    /// The process that holds it.
+    process: u64,
+    opened: RemoteSession,
+    provider: Provider,
+    /// Size of the model in bytes, without data files.
+    size: u64,
+    busy: Duration,
+}
+
+impl Remote {
+    /// Opens a session there.
+    pub(in crate::runtime) fn open(
+        worker: &Arc<Worker>,
+        what: &str,
+        options: &SessionOptions,
+        source: ModelSource,
+    ) -> Result<Remote> {
+        let errand = Errand {
+            what,
+            process: None,
+            limit: worker.time_limit.unwrap_or(LONGEST),
+        };
+        let mut size = 0;
+        let request = |there: &mut Shared| {
+            let place = match source {
+                ModelSource::File(path) => {
+                    size = std::fs::metadata(path).map_or(0, |file| file.len());
+                    ModelPlace::File(path.to_owned())
+                }
+                ModelSource::Model(model) => {
+                    let part = there.push_with(|there| encoded(model, there));
+                    let part = part.map_err(|reason| {
+                        fault(&format!("{what} could not be handed over"), reason)
+                    })?;
+                    size = part.length() as u64;
+                    ModelPlace::Shared(part)
+                }
+            };
+            Ok(Request::Open {
+                place,
+                what: what.to_owned(),
+                options: options.clone(),
+            })
+        };
+        let (opened, process) = worker.ask(&errand, request, |reply, _| match reply {
+            Reply::Opened(opened) => Ok(opened),
+            _ => Err(misunderstood(what)),
+        })?;
+        Ok(Remote {
+            worker: worker.clone(),
+            process,
+            opened,
+            provider: options.provider.clone(),
+            size,
+            busy: Duration::ZERO,
+        })
+    }
+
+    pub(in crate::runtime) fn opened(&self) -> &RemoteSession {
+        &self.opened
+    }
+
+    pub(in crate::runtime) fn busy(&self) -> Duration {
+        self.busy
+    }
+
+    /// Runs the model on named inputs; returns the outputs of these names.
+    pub(in crate::runtime) fn run(
+        &mut self,
+        what: &str,
+        inputs: &[(String, Tensor)],
+        names: &[String],
+    ) -> Result<Vec<(String, Tensor)>> {
+        let session = self.opened.session;
+        let request = |there: &mut Shared| {
+            let inputs = inputs.iter();
+            let inputs = inputs.map(|(name, tensor)| packed(there, name, tensor));
+            Ok(Request::Run {
+                session,
+                inputs: inputs.collect::<Result<_>>()?,
+                read: names.to_vec(),
+            })
+        };
+        let errand = self.errand(what, inputs);
+        let ((outputs, busy), _) = self.worker.ask(&errand, request, |reply, back| {
+            let Reply::Ran {
+                outputs,
+                busy_nanoseconds,
+            } = reply
+            else {
+                return Err(misunderstood(what));
+            };
+            let outputs = outputs.into_iter().map(|output| unpacked(back, output));
+            let outputs: Vec<_> = outputs.collect::<Result<_>>()?;
+            Ok((outputs, Duration::from_nanos(busy_nanoseconds)))
+        })?;
+        self.busy += busy;
+        Ok(outputs)
+    }
+
+    pub(in crate::runtime) fn kernels(self, what: &str) -> Result<Vec<Kernel>> {
+        let session = self.opened.session;
+        let errand = self.errand(what, &[]);
+        let request = |_: &mut Shared| Ok(Request::Kernels { session });
+        let (kernels, _) = self.worker.ask(&errand, request, |reply, _| match reply {
+            Reply::Kernels(kernels) => Ok(kernels),
+            _ => Err(misunderstood(what)),
+        })?;
+        Ok(kernels)
+    }
+
+    /// A run of this session on these inputs.
+    fn errand<'a>(&self, what: &'a str, inputs: &[(String, Tensor)]) -> Errand<'a> {
+        let elements = inputs.iter().map(|(_, tensor)| tensor.shape().iter());
+        let elements = elements.map(|sizes| sizes.product::<usize>() as u64).sum();
+        let limit = match self.provider {
+            Provider::Cpu => patience(self.size, elements),
+            // It may be emulated, or compile its kernels first.
+            _ => LONGEST,
+        };
+        Errand {
+            what,
+            process: Some(self.process),
+            limit: self.worker.time_limit.unwrap_or(limit),
+        }
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        let session = self.opened.session;
+        self.worker.tell(self.process, &Request::Close { session });
+    }
+}
+
+/// Time for a run of a model of this size in bytes on so many elements: no sound model takes it.
+fn patience(size: u64, elements: u64) -> Duration {
+    let seconds = 120 + (size >> 20) + elements / 10_000;
+    Duration::from_secs(seconds).min(LONGEST)
+}
+
+/// The devices that the other process finds.
+pub(in crate::runtime) fn devices(worker: &Worker) -> Result<Vec<Device>> {
+    let what = "the list of devices";
+    let (devices, _) = worker.ask(
+        &brief(worker, what),
+        |_| Ok(Request::Devices),
+        |reply, _| match reply {
+            Reply::Devices(devices) => Ok(devices),
+            _ => Err(misunderstood(what)),
+        },
+    )?;
+    Ok(devices)
+}
+
+/// Makes a provider's plugin known there.
+pub(in crate::runtime) fn prepare(worker: &Worker, provider: &Provider) -> Result<()> {
+    let what = format!("provider {provider}");
+    let request = |_: &mut Shared| Ok(Request::Prepare(provider.clone()));
+    worker.ask(&brief(worker, &what), request, |reply, _| match reply {
+        Reply::Prepared => Ok(()),
+        _ => Err(misunderstood(&what)),
+    })?;
+    Ok(())
+}
+
+fn brief<'a>(worker: &Worker, what: &'a str) -> Errand<'a> {
+    Errand {
+        what,
+        process: None,
+        limit: worker.time_limit.unwrap_or(LOAD_LIMIT),
+    }
+}
+
+fn encoded(model: &Model, there: &mut Shared) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, there);
+    model.encode(&mut out)?;
+    out.flush()
+}
+
+fn packed(there: &mut Shared, name: &str, tensor: &Tensor) -> Result<PackedTensor> {
+    let part = there.push(&tensor.packed());
+    Ok(PackedTensor {
+        name: name.to_owned(),
+        element: tensor.element(),
+        shape: tensor.shape().to_vec(),
+        part: part.map_err(|reason| fault("an input could not be handed over", reason))?,
+    })
+}
+
+fn unpacked(back: &Shared, packed: PackedTensor) -> Result<(String, Tensor)> {
+    let PackedTensor {
+        name,
+        element,
+        shape,
+        part,
+    } = packed;
+    let tensor = Tensor::filled(element, &shape, part.length(), |bytes| {
+        let read = back.read(part, bytes);
+        read.map_err(|reason| fault("an output could not be handed over", reason))
+    })?;
+    Ok((name, tensor))
+}
+
+/// Our own program does not answer that.
+fn misunderstood(what: &str) -> Error {
+    fault(what, "its process answered out of order")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_models_and_inputs_are_waited_for_longer() {
+        let seconds = |size, elements| patience(size, elements).as_secs();
+        assert_eq!(seconds(1000, 784), 120);
+        assert_eq!(seconds(100 << 20, 16 * 3 * 224 * 224), 120 + 100 + 240);
+        assert_eq!(seconds(u64::MAX, u64::MAX / 2), 3600);
+    }
+}

@@ -1,0 +1,247 @@
+//! The process that runs onnxruntime for another one.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
+
+use memmap2::Mmap;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
+
+use super::shared::Shared;
+use super::wire::{About, ModelPlace, PackedTensor, RemoteSession, Reply, Request, receive, send};
+use super::worker::OUT_OF_MEMORY;
+use crate::error::{Error, Result};
+use crate::runtime::fault;
+use crate::runtime::local::{Local, LocalSession};
+use crate::runtime::tensor::PackedView;
+
+/// Time between two looks at the memory in use.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Answers the process that started this one with [`WORKER_COMMAND`](super::WORKER_COMMAND) and the numbers of two
+/// open files, until that process ends.
+///
+/// # Errors
+/// This process was not started by [`run_apart`](super::super::run_apart).
+pub fn serve(there: &str, back: &str) -> io::Result<()> {
+    // A crash leaves no file, and where memory runs out this process is the first to go.
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _ = setrlimit(Resource::Core, none);
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut served = Served {
+        there: Shared::over(inherited(there)?),
+        back: Shared::over(inherited(back)?),
+        local: None,
+        sessions: HashMap::new(),
+        opened: 0,
+    };
+    let watched = socket.try_clone()?;
+    thread::spawn(move || end_with(&watched));
+    loop {
+        let request = match receive(&socket) {
+            Ok(Request::Close { session }) => {
+                served.close(session);
+                continue;
+            }
+            Ok(request) => request,
+            Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+            Err(fault) => return Err(fault),
+        };
+        let reply = served.answer(request);
+        send(
+            &socket,
+            &reply.unwrap_or_else(|error| Reply::Failed(error.into())),
+        )?;
+    }
+}
+
+/// The file that the process which started this one has left open under this number.
+fn inherited(number: &str) -> io::Result<File> {
+    let number = number.parse();
+    let number: i32 = number.map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
+    if number <= 2 {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: our own program says on the command line that it is open, and it is taken here once.
+    let file = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(file.into())
+}
+
+/// Ends this process with the other one, also in the midst of a run and without a library's last words.
+fn end_with(socket: &UnixStream) {
+    #[cfg(target_os = "linux")]
+    let end = PollFlags::RDHUP;
+    #[cfg(not(target_os = "linux"))]
+    let end = PollFlags::empty();
+    let mut watched = [PollFd::new(socket, end)];
+    while poll(&mut watched, None) == Err(rustix::io::Errno::INTR) {}
+    let _ = kill_process(getpid(), Signal::KILL);
+}
+
+/// Ends this process before it takes the machine's memory.
+fn watch_memory(limit: Option<u64>) {
+    let Some(limit) = limit.or_else(|| Some(memory_of_machine()? / 10 * 9)) else {
+        return;
+    };
+    while let Some(used) = memory_used() {
+        if used > limit {
+            std::process::exit(i32::from(OUT_OF_MEMORY));
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// The memory of the machine or of the control group, in bytes.
+fn memory_of_machine() -> Option<u64> {
+    let machine = kilobytes("/proc/meminfo", "MemTotal:")?;
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max");
+    let group = group.ok().and_then(|text| text.trim().parse().ok());
+    Some(group.map_or(machine, |group: u64| group.min(machine)))
+}
+
+/// The memory that this process has taken, in bytes, without files.
+fn memory_used() -> Option<u64> {
+    let of = |name| kilobytes("/proc/self/status", name);
+    Some(of("RssAnon:")? + of("RssShmem:")?)
+}
+
+fn kilobytes(path: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let number: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(number << 10)
+}
+
+struct Served {
+    /// What comes from the other process.
+    there: Shared,
+    /// What goes to it.
+    back: Shared,
+    local: Option<Local>,
+    sessions: HashMap<u64, LocalSession>,
+    opened: u64,
+}
+
+impl Served {
+    fn answer(&mut self, request: Request) -> Result<Reply> {
+        Ok(match request {
+            Request::Load {
+                library,
+                memory_limit,
+            } => {
+                thread::spawn(move || watch_memory(memory_limit));
+                let local = Local::load(&library)?;
+                let about = About {
+                    version: local.version().into(),
+                    build: local.build_info().into(),
+                };
+                self.local = Some(local);
+                Reply::Loaded(about)
+            }
+            Request::Prepare(provider) => {
+                self.local()?.prepare(&provider)?;
+                Reply::Prepared
+            }
+            Request::Devices => Reply::Devices(self.local()?.devices()),
+            Request::Open {
+                place,
+                what,
+                options,
+            } => {
+                let local = self.local()?;
+                let session = match place {
+                    ModelPlace::File(path) => local.session_from_file(&path, &what, &options)?,
+                    ModelPlace::Shared(part) => {
+                        let whole = self.there.map().map_err(unread)?;
+                        let bytes = part.of(&whole).map_err(unread)?;
+                        local.session_from_bytes(bytes, &what, &options)?
+                    }
+                };
+                Reply::Opened(self.keep(session))
+            }
+            Request::Run {
+                session,
+                inputs,
+                read,
+            } => self.run(session, &inputs, &read)?,
+            Request::Kernels { session } => {
+                let session = self.sessions.remove(&session).ok_or_else(unasked)?;
+                Reply::Kernels(session.kernels()?)
+            }
+            Request::Close { .. } => return Err(unasked()),
+        })
+    }
+
+    fn local(&self) -> Result<&Local> {
+        self.local.as_ref().ok_or_else(unasked)
+    }
+
+    fn keep(&mut self, session: LocalSession) -> RemoteSession {
+        self.opened += 1;
+        let opened = RemoteSession {
+            session: self.opened,
+            inputs: session.inputs(),
+            outputs: session.outputs(),
+            unread: session.unread_outputs(),
+        };
+        self.sessions.insert(self.opened, session);
+        opened
+    }
+
+    fn close(&mut self, session: u64) {
+        self.sessions.remove(&session);
+        self.back.release();
+    }
+
+    fn run(&mut self, session: u64, inputs: &[PackedTensor], read: &[String]) -> Result<Reply> {
+        let session = self.sessions.get_mut(&session).ok_or_else(unasked)?;
+        let whole: Mmap = self.there.map().map_err(unread)?;
+        let mut values = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let view = PackedView {
+                element: input.element,
+                shape: input.shape.clone(),
+                packed: input.part.of(&whole).map_err(unread)?,
+            };
+            values.push((input.name.as_str(), view.as_input()?));
+        }
+        let back = &mut self.back;
+        back.begin();
+        let before = session.busy();
+        let outputs = session.run(values, read, |name, view| {
+            let part = back.push(view.packed);
+            let part =
+                part.map_err(|reason| fault("an output could not be handed over", reason))?;
+            Ok(PackedTensor {
+                name: name.to_owned(),
+                element: view.element,
+                shape: view.shape,
+                part,
+            })
+        })?;
+        let busy = session.busy() - before;
+        Ok(Reply::Ran {
+            outputs,
+            busy_nanoseconds: u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+fn unread(reason: io::Error) -> Error {
+    fault("what was handed over cannot be read", reason)
+}
+
+/// Our own program does not send that.
+fn unasked() -> Error {
+    fault("its process", "a request came out of order")
+}

@@ -1,0 +1,156 @@
+//! A file in memory that one process writes and another one reads.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+
+/// Alignment of parts: that of any element, and of the widest vector registers.
+const ALIGNMENT: u64 = 64;
+
+/// Where something lies in a file, in bytes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Part {
+    start: u64,
+    length: u64,
+}
+
+impl Part {
+    pub(super) fn length(self) -> usize {
+        // It lies in memory.
+        self.length as usize
+    }
+
+    /// The bytes of this part of the whole.
+    pub(super) fn of(self, whole: &[u8]) -> io::Result<&[u8]> {
+        let start = self.start as usize;
+        let part = whole.get(start..start.saturating_add(self.length()));
+        part.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// A file in memory.
+#[derive(Debug)]
+pub(super) struct Shared {
+    file: File,
+    /// Where the next part is written.
+    end: u64,
+}
+
+impl Shared {
+    /// A new one.
+    pub(super) fn new() -> io::Result<Shared> {
+        Ok(Shared::over(in_memory()?))
+    }
+
+    /// One that another process has made.
+    pub(super) fn over(file: File) -> Shared {
+        Shared { file, end: 0 }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Begins a message: what was written before is not read any more.
+    pub(super) fn begin(&mut self) {
+        self.end = 0;
+    }
+
+    /// Writes a part.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> io::Result<Part> {
+        self.push_with(|part| part.write_all(bytes))
+    }
+
+    /// Writes a part as `write` does.
+    pub(super) fn push_with(
+        &mut self,
+        write: impl FnOnce(&mut Shared) -> io::Result<()>,
+    ) -> io::Result<Part> {
+        self.end = self.end.next_multiple_of(ALIGNMENT);
+        let start = self.end;
+        write(self)?;
+        Ok(Part {
+            start,
+            length: self.end - start,
+        })
+    }
+
+    /// Reads a part.
+    pub(super) fn read(&self, part: Part, into: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(into, part.start)
+    }
+
+    /// All that was written, where it lies.
+    pub(super) fn map(&self) -> io::Result<Mmap> {
+        crate::files::mapped(&self.file)
+    }
+
+    /// Gives the memory back where the last message took more than `kept` bytes.
+    pub(super) fn keep(&mut self, kept: u64) {
+        if self.end > kept {
+            self.release();
+        }
+    }
+
+    /// Gives the memory back.
+    pub(super) fn release(&mut self) {
+        self.end = 0;
+        // What is not given back is written over.
+        let _ = self.file.set_len(0);
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write_at(bytes, self.end)?;
+        self.end += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn in_memory() -> io::Result<File> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    Ok(memfd_create("secateur", MemfdFlags::CLOEXEC)?.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_memory() -> io::Result<File> {
+    tempfile::tempfile()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read_as_they_were_written() {
+        let mut shared = Shared::new().expect("a file");
+        for round in 0..2_u8 {
+            shared.begin();
+            let first = shared.push(&[round; 100]).expect("a part");
+            let empty = shared.push(&[]).expect("a part");
+            let last = shared.push(&[round + 7; 3]).expect("a part");
+            let whole = shared.map().expect("a map");
+            let of = |part: Part| part.of(&whole).expect("a part");
+            assert_eq!(of(first), [round; 100]);
+            assert!(of(empty).is_empty());
+            assert_eq!(of(last), [round + 7; 3]);
+            assert_eq!(of(last).as_ptr() as usize % 64, 0);
+            let mut read = [0; 3];
+            shared.read(last, &mut read).expect("a part");
+            assert_eq!(read, [round + 7; 3]);
+        }
+        let part = shared.push(&[1; 10]).expect("a part");
+        shared.release();
+        assert!(part.of(&[]).is_err());
+        assert!(shared.read(part, &mut [0; 10]).is_err());
+    }
+}

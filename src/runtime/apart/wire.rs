@@ -1,0 +1,165 @@
+//! Messages between this process and the one that runs onnxruntime: a size, then JSON.
+
+use std::borrow::Cow;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::shared::Part;
+use crate::error::Error;
+use crate::onnx::ElementType;
+use crate::runtime::kernel::Kernel;
+use crate::runtime::library::Library;
+use crate::runtime::provider::Provider;
+use crate::runtime::settings::SessionOptions;
+use crate::runtime::signature::{Device, Signature, UnreadOutput};
+
+/// What is asked of the other process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// Load a library.
+    Load {
+        library: Library,
+        /// Bytes of memory that the process may take, if not nearly all of the machine's.
+        memory_limit: Option<u64>,
+    },
+    /// Make a provider's plugin known.
+    Prepare(Provider),
+    /// List the devices.
+    Devices,
+    /// Open a session on a model.
+    Open {
+        place: ModelPlace,
+        what: String,
+        options: SessionOptions,
+    },
+    /// Run a session; read the outputs of these names.
+    Run {
+        session: u64,
+        inputs: Vec<PackedTensor>,
+        read: Vec<String>,
+    },
+    /// Close a session and tell its kernels.
+    Kernels { session: u64 },
+    /// Close a session. There is no answer.
+    Close { session: u64 },
+}
+
+/// Where a model is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum ModelPlace {
+    File(PathBuf),
+    Shared(Part),
+}
+
+/// What the other process answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Reply {
+    Loaded(About),
+    Devices(Vec<Device>),
+    Opened(RemoteSession),
+    Ran {
+        outputs: Vec<PackedTensor>,
+        busy_nanoseconds: u64,
+    },
+    Kernels(Vec<Kernel>),
+    Prepared,
+    Failed(Failure),
+}
+
+/// What a library says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::runtime) struct About {
+    /// As `1.32.0`.
+    pub(in crate::runtime) version: Cow<'static, str>,
+    pub(in crate::runtime) build: Cow<'static, str>,
+}
+
+/// A session of the other process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::runtime) struct RemoteSession {
+    pub(super) session: u64,
+    pub(in crate::runtime) inputs: Vec<Signature>,
+    pub(in crate::runtime) outputs: Vec<Signature>,
+    pub(in crate::runtime) unread: Vec<UnreadOutput>,
+}
+
+/// A tensor whose elements are a part.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PackedTensor {
+    pub(super) name: String,
+    pub(super) element: ElementType,
+    pub(super) shape: Vec<usize>,
+    pub(super) part: Part,
+}
+
+/// An error on its way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Failure {
+    provider: Option<String>,
+    reason: String,
+    remedy: String,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let (provider, reason, remedy) = match error {
+            Error::Provider {
+                provider,
+                reason,
+                remedy,
+            } => (Some(provider), reason, remedy),
+            Error::Runtime { reason, remedy } => (None, reason, remedy),
+            other => (
+                None,
+                other.to_string(),
+                "`secateur runtime status` shows which library is used".to_owned(),
+            ),
+        };
+        Failure {
+            provider,
+            reason,
+            remedy,
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn into_error(self) -> Error {
+        let Failure {
+            provider,
+            reason,
+            remedy,
+        } = self;
+        match provider {
+            Some(provider) => Error::Provider {
+                provider,
+                reason,
+                remedy,
+            },
+            None => Error::Runtime { reason, remedy },
+        }
+    }
+}
+
+/// Writes one message.
+pub(super) fn send(mut to: impl Write, message: &impl Serialize) -> io::Result<()> {
+    let message = serde_json::to_vec(message)?;
+    let mut bytes = (message.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(message);
+    to.write_all(&bytes)
+}
+
+/// Reads one message; what comes is of our own program.
+pub(super) fn receive<T: DeserializeOwned>(mut from: impl Read) -> io::Result<T> {
+    let mut size = [0; 8];
+    from.read_exact(&mut size)?;
+    let size = u64::from_le_bytes(size);
+    let mut message = Vec::new();
+    from.take(size).read_to_end(&mut message)?;
+    if message.len() as u64 != size {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(serde_json::from_slice(&message)?)
+}

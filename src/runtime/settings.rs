@@ -1,0 +1,81 @@
+//! How a session runs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::provider::Provider;
+
+/// What numbers a session is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Equal numbers: no reduced precision.
+    #[default]
+    Parity,
+    /// Speed: the provider's own defaults.
+    Latency,
+}
+
+/// Whether a session records its kernels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Profiling {
+    /// It does not.
+    #[default]
+    Off,
+    /// It does: see [`Session::kernels`].
+    On,
+}
+
+/// Whether a session rewrites the graph before it runs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Optimisation {
+    /// As much as onnxruntime can.
+    #[default]
+    Full,
+    /// Not at all: every node runs as it stands.
+    Off,
+}
+
+/// How a session runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionOptions {
+    /// Where it runs.
+    pub provider: Provider,
+    /// What its numbers are for.
+    pub purpose: Purpose,
+    /// Threads inside an operator; onnxruntime's default without.
+    pub threads: Option<usize>,
+    /// Whether it records its kernels.
+    pub profiling: Profiling,
+    /// Whether it rewrites the graph.
+    pub optimisation: Optimisation,
+}
+
+impl Default for SessionOptions {
+    fn default() -> SessionOptions {
+        SessionOptions {
+            provider: Provider::Cpu,
+            purpose: Purpose::default(),
+            threads: None,
+            profiling: Profiling::default(),
+            optimisation: Optimisation::default(),
+        }
+    }
+}
+
+/// How onnxruntime runs in a process of its own.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    /// A program that calls [`serve`](super::serve) where its only arguments are [`WORKER_COMMAND`](super::WORKER_COMMAND)
+    /// and two numbers: `secateur` itself does.
+    pub program: PathBuf,
+    /// Time for one answer. Without it: two minutes, and a second for each megabyte of the model and each 10,000
+    /// elements of its inputs, an hour at most.
+    pub time_limit: Option<Duration>,
+    /// Bytes of memory that it may take; without it, nine tenths of what the machine or the control group has.
+    pub memory_limit: Option<u64>,
+}
