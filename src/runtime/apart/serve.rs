@@ -200,7 +200,7 @@ impl Served {
 
     fn close(&mut self, session: u64) {
         self.sessions.remove(&session);
-        self.back.release();
+        self.back.give_back();
     }
 
     fn run(&mut self, session: u64, inputs: &[PackedTensor], read: &[String]) -> Result<Reply> {

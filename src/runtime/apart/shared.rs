@@ -37,7 +37,12 @@ pub(super) struct Shared {
     file: File,
     /// Where the next part is written.
     end: u64,
+    /// Where the longest message ended since memory was given back.
+    size: u64,
 }
+
+/// Bytes that are kept from one message to the next: new memory costs more than the copy.
+const KEPT: u64 = 64 << 20;
 
 impl Shared {
     /// A new one.
@@ -47,7 +52,11 @@ impl Shared {
 
     /// One that another process has made.
     pub(super) fn over(file: File) -> Shared {
-        Shared { file, end: 0 }
+        Shared {
+            file,
+            end: 0,
+            size: 0,
+        }
     }
 
     pub(super) fn file(&self) -> &File {
@@ -88,18 +97,13 @@ impl Shared {
         crate::files::mapped(&self.file)
     }
 
-    /// Gives the memory back where the last message took more than `kept` bytes.
-    pub(super) fn keep(&mut self, kept: u64) {
-        if self.end > kept {
-            self.release();
-        }
-    }
-
-    /// Gives the memory back.
-    pub(super) fn release(&mut self) {
-        self.end = 0;
+    /// Gives memory back, if it is much. What was written is not read any more.
+    pub(super) fn give_back(&mut self) {
+        self.begin();
         // What is not given back is written over.
-        let _ = self.file.set_len(0);
+        if self.size > KEPT && self.file.set_len(0).is_ok() {
+            self.size = 0;
+        }
     }
 }
 
@@ -107,6 +111,7 @@ impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write_at(bytes, self.end)?;
         self.end += written as u64;
+        self.size = self.size.max(self.end);
         Ok(written)
     }
 
@@ -148,8 +153,9 @@ mod tests {
             shared.read(last, &mut read).expect("a part");
             assert_eq!(read, [round + 7; 3]);
         }
-        let part = shared.push(&[1; 10]).expect("a part");
-        shared.release();
+        let large = vec![1; KEPT as usize + 1];
+        let part = shared.push(&large).expect("a part");
+        shared.give_back();
         assert!(part.of(&[]).is_err());
         assert!(shared.read(part, &mut [0; 10]).is_err());
     }

@@ -28,9 +28,6 @@ pub(super) const OUT_OF_MEMORY: u8 = 77;
 /// Time in which a library is loaded, or devices are found.
 pub(super) const LOAD_LIMIT: Duration = Duration::from_secs(600);
 
-/// Bytes of the file in memory that are kept from one request to the next.
-const KEPT: u64 = 64 << 20;
-
 /// What the library says of itself, once it is loaded.
 static ABOUT: OnceLock<About> = OnceLock::new();
 static UNKNOWN: About = About {
@@ -140,7 +137,7 @@ impl Worker {
             Ok(reply) => reply,
             Err(lost) => return Err(state.lose(errand.what, lost)),
         };
-        live.there.keep(KEPT);
+        live.there.give_back();
         match reply {
             Reply::Failed(failure) => Err(failure.into_error()),
             reply => Ok((read(reply, &live.back)?, state.started)),
