@@ -266,29 +266,87 @@ fn a_data_file_that_no_model_could_name_is_refused() {
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
+/// The cache with the library, wherever the user has it.
+fn cache() -> PathBuf {
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let user = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")));
+    let own = named("SECATEUR_CACHE").or_else(|| Some(user?.join("secateur")));
+    own.expect("a home")
+}
+
+/// All files and folders below a folder.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut out = Vec::new();
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        out.push(path.clone());
+        out.extend(below(&path));
+    }
+    out.sort();
+    out
+}
+
+/// Every command, as root in CI or a user at home would call it: onnxruntime's device id and whatever else a program
+/// leaves of itself would be found.
 #[test]
-fn nothing_is_left_in_the_users_home() {
-    let home = TempDir::new().expect("a folder");
-    let out = TempDir::new().expect("a folder");
-    // The cache with the library is where it is; all else would go into this home.
-    let cache = std::env::var_os("SECATEUR_CACHE").map(PathBuf::from);
-    let user = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let user = user.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let cache = cache
-        .or_else(|| Some(user?.join("secateur")))
-        .expect("a home");
-    secateur()
-        .arg("prune")
-        .arg(lenet())
-        .arg("-o")
-        .arg(out.path().join("out.onnx"))
-        .env("HOME", home.path())
-        .env_remove("XDG_CACHE_HOME")
-        .env_remove("XDG_CONFIG_HOME")
-        .env_remove("XDG_DATA_HOME")
-        .env_remove("CI")
-        .env("SECATEUR_CACHE", cache)
-        .assert()
-        .success();
-    assert_eq!(fs::read_dir(home.path()).expect("the home").count(), 0);
+fn no_command_leaves_anything_beside_its_outputs() {
+    let [home, out, temporary] = [(); 3].map(|()| TempDir::new().expect("a folder"));
+    // A library is at hand from here on.
+    let model = fixture("models/perceptron.onnx");
+    let model = model.to_str().expect("text");
+    common::json(&["validate", model, model, "--provider", "cpu"]);
+    let known = below(&cache());
+    let (lenet, digits) = (lenet(), fixture("data/mnist_200.npz"));
+    let (lenet, digits) = (lenet.display(), digits.display());
+    let commands = [
+        format!("inspect {lenet}"),
+        format!("prune {lenet} -o pruned.onnx --plan-out plan.json"),
+        format!(
+            "prune {lenet} -o calibrated.onnx --calibration {digits} --stats statistics --bench"
+        ),
+        format!("twin {lenet} --plan plan.json -o twin.onnx"),
+        format!("mask {lenet} -o masked.onnx --criterion wanda --calibration {digits}"),
+        "clean masked.onnx -o cleaned.onnx".to_owned(),
+        format!("validate {lenet} pruned.onnx --data {digits} --provider cpu"),
+        format!("bench {lenet} pruned.onnx"),
+        "runtime status".to_owned(),
+    ];
+    for command in commands {
+        let mut call = secateur();
+        call.current_dir(out.path()).args(command.split(' '));
+        call.env_remove("CI").env_remove("GITHUB_ACTIONS");
+        for (name, folder) in [
+            ("HOME", ""),
+            ("XDG_CACHE_HOME", ".cache"),
+            ("XDG_CONFIG_HOME", ".config"),
+            ("XDG_DATA_HOME", ".local/share"),
+            ("XDG_STATE_HOME", ".local/state"),
+        ] {
+            call.env(name, home.path().join(folder));
+        }
+        call.env("TMPDIR", temporary.path());
+        call.env("SECATEUR_CACHE", cache());
+        call.timeout(4 * LIMIT).assert().success();
+        for folder in [&home, &temporary] {
+            assert_eq!(below(folder.path()), [] as [&Path; 0], "{command}");
+        }
+    }
+    assert_eq!(below(&cache()), known);
+    let written = below(out.path());
+    let mut names: Vec<_> = written.iter().filter_map(|path| path.file_name()).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "calibrated.onnx",
+            "cleaned.onnx",
+            "masked.onnx",
+            "plan.json",
+            "pruned.onnx",
+            "statistics",
+            "twin.onnx"
+        ]
+    );
 }

@@ -91,6 +91,11 @@ impl Header {
             axis = axis.map(|axis| stored.len() - 1 - axis);
         }
         let mut bytes = match (axis, part) {
+            // The other sizes of an array without elements may be any.
+            (Some(axis), Some((_, range))) if self.length == 0 => {
+                stored[axis] = range.len();
+                Vec::new()
+            }
             (Some(axis), Some((_, range))) => {
                 let before: usize = stored[..axis].iter().product();
                 let inner = stored[axis + 1..].iter().product::<usize>() * self.width;
@@ -245,6 +250,30 @@ mod tests {
             numbers(&file("<f2", "True", "(1,)", &[0, 0x3e]), None).1,
             [1.5]
         );
+    }
+
+    #[test]
+    fn arrays_without_elements_take_no_time_whatever_their_sizes() {
+        for (order, sizes, axis) in [
+            ("False", "(4611686018427387, 2, 0)", 1),
+            (
+                "False",
+                "(2, 0, 4611686018427387904, 4611686018427387904)",
+                0,
+            ),
+            (
+                "True",
+                "(2, 0, 4611686018427387904, 4611686018427387904)",
+                0,
+            ),
+            ("True", "(0, 2, 4611686018427387)", 1),
+        ] {
+            let file = file("<f4", order, sizes, &[]);
+            let header = Header::read(&mut &file[..]).expect("a header");
+            let tensor = header.tensor(&file, ElementType::Float, Some((axis, 0..1)));
+            // More places than there are addresses are no array.
+            assert!(tensor.map_or(true, |tensor| tensor.to_f64().is_empty()));
+        }
     }
 
     #[test]

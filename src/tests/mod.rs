@@ -4,6 +4,7 @@ mod budgets;
 mod builder;
 mod calibrated;
 mod cases;
+mod damage;
 mod dead;
 mod disguises;
 mod families;

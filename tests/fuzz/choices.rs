@@ -1,20 +1,30 @@
 //! The bytes of an execution read as choices: the same bytes always make the same input.
 
-/// Choices that are left.
-pub struct Choices<'a>(&'a [u8]);
+/// Choices that are left: bytes that are given, then those of their hash without end, since few are given.
+pub struct Choices<'a> {
+    given: &'a [u8],
+    rest: blake3::OutputReader,
+}
 
 impl<'a> Choices<'a> {
     pub fn new(bytes: &'a [u8]) -> Choices<'a> {
-        Choices(bytes)
+        let mut hash = blake3::Hasher::new();
+        hash.update(bytes);
+        Choices {
+            given: bytes,
+            rest: hash.finalize_xof(),
+        }
     }
 
-    /// The next byte; zero after the last.
+    /// The next byte.
     pub fn byte(&mut self) -> u8 {
-        let Some((&first, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        first
+        if let Some((&first, rest)) = self.given.split_first() {
+            self.given = rest;
+            return first;
+        }
+        let mut next = [0];
+        self.rest.fill(&mut next);
+        next[0]
     }
 
     /// A number below `bound`, or zero.

@@ -18,7 +18,7 @@ use crate::models::fixture;
 use crate::proto::TensorProto;
 
 /// A net on one channel of 28 rows of 28.
-fn analysis() -> Analysis {
+pub fn analysis() -> Analysis {
     let model = Model::load(fixture("trained/lenet_mnist.onnx")).expect("a model");
     let graph = Graph::new(&model).expect("a graph");
     let sizes = InputSizes::for_graph(&graph, &[]).expect("sizes");
@@ -39,7 +39,7 @@ fn input() -> Signature {
 }
 
 /// Opens the data and reads its first batch.
-fn read(source: &DataSource, inputs: &[Signature], analysis: &Analysis) {
+pub fn read(source: &DataSource, inputs: &[Signature], analysis: &Analysis) {
     if let Ok(data) = DataSet::open(source, inputs, analysis, 2) {
         drop(data.batch(0));
     }
@@ -56,7 +56,7 @@ fn npy(shape: &str) -> Vec<u8> {
 }
 
 /// Damage where the header is, and cuts anywhere.
-fn damage_head(bytes: &mut Vec<u8>, choices: &mut Choices) {
+pub fn damage_head(bytes: &mut Vec<u8>, choices: &mut Choices) {
     let tail = bytes.split_off(bytes.len().min(120));
     choices.damage(bytes);
     bytes.extend(tail);

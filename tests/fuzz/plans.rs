@@ -1,16 +1,14 @@
 //! Plans and masks: the JSON of a plan with values replaced, and archives whose arrays are damaged, not their sums.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::path::Path;
+use std::fs;
 use std::sync::LazyLock;
 
 use secateur::job::{self, MaskOptions, MaskSource, PlanInput, Proof};
 use secateur::{PruneOptions, Silent};
 use serde_json::Value;
 use tempfile::TempDir;
-use zip::write::{SimpleFileOptions, ZipWriter};
 
+use crate::archives::{archive, arrays};
 use crate::choices::Choices;
 use crate::guard::within_bounds;
 use crate::models::fixture;
@@ -37,7 +35,7 @@ static PLANNED: LazyLock<Vec<(Vec<u8>, Value)>> = LazyLock::new(|| {
 });
 
 /// A value within a value, chosen on the way down.
-fn within<'a>(value: &'a mut Value, choices: &mut Choices) -> &'a mut Value {
+pub fn within<'a>(value: &'a mut Value, choices: &mut Choices) -> &'a mut Value {
     let length = match &*value {
         Value::Array(all) => all.len(),
         Value::Object(all) => all.len(),
@@ -55,7 +53,8 @@ fn within<'a>(value: &'a mut Value, choices: &mut Choices) -> &'a mut Value {
     within(chosen, choices)
 }
 
-fn replace(value: &mut Value, choices: &mut Choices) {
+/// Another value in its place, of any kind.
+pub fn replace(value: &mut Value, choices: &mut Choices) {
     match (choices.byte() % 6, &mut *value) {
         (0, _) => *value = Value::Null,
         (1, _) => *value = Value::from("N*(N-1)\u{7}"),
@@ -102,43 +101,6 @@ fn plans_of_changed_values() {
                 drop(secateur::prune(model_path.as_path(), &options));
             });
         });
-}
-
-/// The arrays of an archive.
-fn arrays(path: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut archive = zip::ZipArchive::new(File::open(path).expect("a file")).expect("an archive");
-    let mut read = |place| {
-        let mut entry = archive.by_index(place).expect("an entry");
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).expect("an array");
-        (entry.name().expect("a name").into_owned(), bytes)
-    };
-    let length = zip::ZipArchive::new(File::open(path).expect("a file"))
-        .expect("an archive")
-        .len();
-    (0..length).map(&mut read).collect()
-}
-
-/// An archive of arrays, one of them damaged near its header, or the archive itself.
-fn archive(arrays: &[(String, Vec<u8>)], choices: &mut Choices) -> Vec<u8> {
-    let damaged = choices.below(arrays.len());
-    let mut out = ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (place, (name, bytes)) in arrays.iter().enumerate() {
-        let mut bytes = bytes.clone();
-        if place == damaged {
-            let mut head: Vec<u8> = bytes.drain(..bytes.len().min(128)).collect();
-            choices.damage(&mut head);
-            bytes.splice(0..0, head);
-        }
-        let options = SimpleFileOptions::default();
-        out.start_file(name.as_str(), options).expect("an entry");
-        out.write_all(&bytes).expect("space");
-    }
-    let mut bytes = out.finish().expect("an archive").into_inner();
-    if choices.byte().is_multiple_of(4) {
-        choices.damage(&mut bytes);
-    }
-    bytes
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub(in crate::tests) fn elementwise() -> Vec<Case> {
 fn binary() -> Vec<Case> {
     let mut cases = Vec::new();
     for operator in [
-        "Add", "Sub", "Sum", "Mean", "Mul", "Div", "Pow", "Min", "Max", "PRelu",
+        "Add", "Sub", "Sum", "Mean", "Mul", "Div", "Pow", "Min", "Max",
     ] {
         let builder = dense(18)
             .weight("c", &[8])
@@ -92,6 +92,8 @@ fn binary() -> Vec<Case> {
             .node(operator, "p c -> a", &[]);
         cases.push(Case::new(operator, read_dense(builder, "a"), &[8]));
     }
+    let slopes = dense(18).weight("c", &[8]).node("PRelu", "h c -> a", &[]);
+    cases.push(Case::new("PRelu", read_dense(slopes, "a"), &[8]));
     let modulo = dense(18)
         .weight("c", &[8])
         .node("Mod", "h c -> a", &[("fmod", 1.into())]);
@@ -114,8 +116,9 @@ fn logical() -> Vec<Case> {
     for operator in ["And", "Or", "Xor"] {
         let builder = dense(18)
             .weight("c", &[8])
+            .weight("d", &[8])
             .node("Greater", "h c -> left", &[])
-            .node("Less", "h c -> right", &[])
+            .node("Less", "h d -> right", &[])
             .node("Not", "right -> other", &[])
             .node(operator, "left other -> flag", &[])
             .node("Where", "flag h c -> a", &[]);
