@@ -31,6 +31,6 @@ pub(crate) use model::LazyBytes;
 pub(crate) use model::NEWEST_IR;
 pub(crate) use sparse::{SPARSE_IR, sparse_bytes, to_sparse};
 pub(crate) use tensor::{
-    byte_length, cleared, element_count, from_raw, integers, pack, packed, packed_bytes, to_f32,
-    unpacked,
+    byte_length, cleared, element_count, from_raw, integers, numbers, pack, packed, packed_bytes,
+    to_f32, unpacked,
 };
