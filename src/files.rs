@@ -9,6 +9,9 @@ use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 
+/// Bytes that are gathered before they are written; more at once go straight to the file.
+const BUFFER: usize = 64 << 10;
+
 mod pair;
 mod sweep;
 mod temporary;
@@ -23,7 +26,7 @@ pub(crate) use temporary::{Temporary, TemporaryFolder};
 /// The folder cannot be written or is full; the old file is untouched then.
 pub(crate) fn replace(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
 ) -> Result<()> {
     persist(write_temporary(path, write)?, path)
 }
@@ -31,10 +34,10 @@ pub(crate) fn replace(
 /// Writes a synced temporary file in the folder of `path`; it is deleted unless it is persisted.
 pub(crate) fn write_temporary(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
 ) -> Result<Temporary> {
     let buffered = |file: &File| {
-        let mut buffered = BufWriter::new(file);
+        let mut buffered = BufWriter::with_capacity(BUFFER, file);
         write(&mut buffered)?;
         buffered.flush()
     };

@@ -7,11 +7,13 @@
 //! Nothing here knows what a graph means.
 
 mod element;
+mod encode;
 mod external;
 mod load;
 mod model;
 mod save;
 mod sparse;
+mod stream;
 mod tensor;
 mod unknown;
 mod visit;

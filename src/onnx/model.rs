@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -16,10 +17,62 @@ pub(crate) const NEWEST_IR: i64 = super::proto::Version::IrVersion as i64;
 /// twice in memory.
 #[derive(Clone)]
 pub(crate) struct LazyBytes {
-    /// Length of what `make` returns.
-    pub(crate) length: usize,
-    /// Computes the packed bytes.
-    pub(crate) make: Arc<dyn Fn() -> Bytes + Send + Sync>,
+    length: usize,
+    parts: usize,
+    make: Arc<Make>,
+}
+
+/// Appends the packed bytes of some parts.
+type Make = dyn Fn(Range<usize>, &mut Vec<u8>) + Send + Sync;
+
+impl LazyBytes {
+    /// `length` bytes that are made at once.
+    pub(crate) fn whole(
+        length: usize,
+        make: impl Fn() -> Bytes + Send + Sync + 'static,
+    ) -> LazyBytes {
+        let make = move |_, out: &mut Vec<u8>| out.extend_from_slice(&make());
+        LazyBytes::in_parts(length, 1, make)
+    }
+
+    /// `length` bytes in `parts` parts of equal length, one behind the other, that can be made apart.
+    pub(crate) fn in_parts(
+        length: usize,
+        parts: usize,
+        make: impl Fn(Range<usize>, &mut Vec<u8>) + Send + Sync + 'static,
+    ) -> LazyBytes {
+        LazyBytes {
+            length,
+            parts,
+            make: Arc::new(make),
+        }
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// All of them.
+    pub(crate) fn bytes(&self) -> Bytes {
+        let mut out = Vec::with_capacity(self.length);
+        self.append(0..self.parts, &mut out);
+        out.into()
+    }
+
+    /// Appends the bytes of some parts.
+    pub(super) fn append(&self, parts: Range<usize>, out: &mut Vec<u8>) {
+        (self.make)(parts, out);
+    }
+
+    /// The parts in ranges of about `bytes` bytes; a longer part stands alone.
+    pub(super) fn ranges(&self, bytes: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let parts = self.parts;
+        let length = (self.length / parts.max(1)).max(1);
+        let step = (bytes / length).max(1);
+        (0..parts)
+            .step_by(step)
+            .map(move |start| start..parts.min(start.saturating_add(step)))
+    }
 }
 
 impl fmt::Debug for LazyBytes {
@@ -68,7 +121,7 @@ impl Model {
         let graph = self.proto.graph.get_or_insert_default();
         for tensor in &mut graph.initializer {
             if let Some(lazy) = self.lazy.remove(tensor.name()) {
-                tensor.raw_data = Some((lazy.make)());
+                tensor.raw_data = Some(lazy.bytes());
             }
         }
         self
