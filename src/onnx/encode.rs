@@ -62,6 +62,13 @@ impl Model {
         }
     }
 
+    /// Bytes of all initializers.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let graph = self.proto.graph.iter();
+        let tensors = graph.flat_map(|graph| &graph.initializer);
+        tensors.map(|tensor| self.length_of(tensor)).sum()
+    }
+
     /// Length of the bytes of an initializer.
     pub(super) fn length_of(&self, tensor: &TensorProto) -> usize {
         match self.lazy.get(tensor.name()) {

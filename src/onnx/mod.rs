@@ -6,6 +6,7 @@
 //!
 //! Nothing here knows what a graph means.
 
+mod beside;
 mod element;
 mod encode;
 mod external;
@@ -28,6 +29,7 @@ pub(crate) mod proto {
 pub use element::ElementType;
 pub use model::Model;
 
+pub(crate) use beside::Beside;
 pub(crate) use model::LazyBytes;
 #[cfg(test)]
 pub(crate) use model::NEWEST_IR;

@@ -7,8 +7,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::external::{LOCATION, refer};
 use super::model::Model;
-use super::proto::{ModelProto, StringStringEntryProto, tensor_proto::DataLocation};
+use super::proto::ModelProto;
 use super::stream::Stream;
 use crate::error::{Error, Result};
 use crate::files::{Temporary, data_name, persist_pair, write_temporary};
@@ -17,12 +18,9 @@ use prost::Message;
 /// Protobuf readers refuse messages of 2 GiB; external data starts a little below.
 const LARGEST_FILE: usize = (1 << 31) - (1 << 20);
 /// Tensors below this size stay in the model file when the others are external.
-const SMALLEST_EXTERNAL: usize = 1024;
+pub(super) const SMALLEST_EXTERNAL: usize = 1024;
 /// External tensors start at multiples of the page size, so that readers can map them.
 const EXTERNAL_ALIGNMENT: u64 = 4096;
-
-/// Key of the data file's name in a tensor's references.
-const LOCATION: &str = "location";
 
 impl Model {
     /// Writes the model to `path`, with a data file `STEM-HASH.data` beside it where external data is needed.
@@ -100,7 +98,7 @@ impl Model {
     }
 
     /// The weights as the content of a data file, and references to them in `proto`, to a file without a name yet.
-    fn move_out(&self, proto: &mut ModelProto) -> Stream<'_> {
+    pub(super) fn move_out(&self, proto: &mut ModelProto) -> Stream<'_> {
         let mut stream = Stream::default();
         let mut position = 0_u64;
         let graph = proto.graph.get_or_insert_default();
@@ -116,17 +114,7 @@ impl Model {
             stream.push(vec![0; (offset - position) as usize]);
             self.push_data(tensor, &mut stream);
             position = offset + length as u64;
-            let entry = |key: &str, value: String| StringStringEntryProto {
-                key: Some(key.to_owned()),
-                value: Some(value),
-            };
-            tensor.raw_data = None;
-            tensor.data_location = Some(DataLocation::External as i32);
-            tensor.external_data = vec![
-                entry(LOCATION, String::new()),
-                entry("offset", offset.to_string()),
-                entry("length", length.to_string()),
-            ];
+            refer(tensor, "", offset, length);
         }
         stream
     }
@@ -140,7 +128,7 @@ fn unnameable(path: &Path) -> Error {
 }
 
 /// Names the data file in every reference to it.
-fn set_location(proto: &mut ModelProto, name: &str) {
+pub(super) fn set_location(proto: &mut ModelProto, name: &str) {
     let graph = proto.graph.get_or_insert_default();
     let entries = graph
         .initializer

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::model::LazyBytes;
 
 /// Bytes that are made at a time, and pieces that are made side by side.
-const PIECE: usize = 512 << 10;
+const PIECE: usize = 128 << 10;
 const WINDOW: usize = 8;
 
 /// What is written next.

@@ -17,7 +17,7 @@ use super::session::{Optimisation, Profiling, Purpose, Session, SessionOptions};
 use super::version::{refused as refused_model, version_of};
 use crate::error::{Error, Result};
 use crate::files::{self, TemporaryFolder};
-use crate::onnx::Model;
+use crate::onnx::{Beside, Model};
 
 /// A loaded onnxruntime. One process loads one library.
 #[derive(Clone, Debug)]
@@ -32,6 +32,11 @@ struct Loaded {
     /// Plugin libraries with the providers that each brought.
     plugins: Mutex<Vec<(PathBuf, Vec<String>)>>,
 }
+
+/// Bytes of weights that are worth a file that can be mapped.
+const WORTH_A_FILE: usize = 1 << 20;
+/// What names the folder that the references of a model in memory are relative to.
+const DATA_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// Stands for the version of a library that does not say it.
 const UNKNOWN: &str = "of unknown version";
@@ -179,14 +184,31 @@ impl Runtime {
         what: &str,
         options: &SessionOptions,
     ) -> Result<Session> {
-        if !model.needs_external_data() {
+        if let Some(beside) = model.in_place() {
+            return self.session_beside(&beside, what, options);
+        }
+        if !model.needs_external_data() && model.weight_bytes() < WORTH_A_FILE {
             let bytes = model.to_bytes()?;
             return self.commit(what, options, |builder| builder.commit_from_memory(&bytes));
         }
         let folder = temporary_folder()?;
-        let path = folder.path().join("model.onnx");
-        model.save(&path)?;
-        self.session_from_file(&path, what, options)
+        let beside = model.spread(folder.path())?;
+        self.session_beside(&beside, what, options)
+    }
+
+    /// A session that maps the weights of a model.
+    fn session_beside(
+        &self,
+        beside: &Beside,
+        what: &str,
+        options: &SessionOptions,
+    ) -> Result<Session> {
+        self.commit(what, options, |builder| {
+            let builder = builder.clone();
+            let folder = beside.folder.to_string_lossy();
+            let builder = builder.with_config_entry(DATA_FOLDER, folder)?;
+            { builder }.commit_from_memory(&beside.message)
+        })
     }
 
     /// A session that runs the model at `path`.
@@ -255,11 +277,17 @@ impl Runtime {
                 .with_profiling(folder.path().join("profile"))
                 .map_err(refused)?;
         }
-        if options.optimisation == Optimisation::Off {
-            builder = builder
+        builder = match options.optimisation {
+            Optimisation::Full => builder,
+            Optimisation::Light => builder
+                .with_optimization_level(GraphOptimizationLevel::Level2)
+                .map_err(refused)?
+                .with_config_entry("session.disable_prepacking", "1")
+                .map_err(refused)?,
+            Optimisation::Off => builder
                 .with_optimization_level(GraphOptimizationLevel::Disable)
-                .map_err(refused)?;
-        }
+                .map_err(refused)?,
+        };
         let exact = options.purpose == Purpose::Parity;
         match provider {
             Provider::Cpu => Ok(builder),

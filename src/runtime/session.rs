@@ -44,6 +44,8 @@ pub enum Optimisation {
     /// As much as onnxruntime can.
     #[default]
     Full,
+    /// What leaves weights as they lie, for models that run a few times: others are copied as often as they are changed.
+    Light,
     /// Not at all: every node runs as it stands.
     Off,
 }

@@ -301,6 +301,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
         #[test]
         fn sums_are_those_of_the_definition(
             dims in prop::collection::vec(1_usize..7, 1..5),
