@@ -1,13 +1,17 @@
 //! Files that appear whole or not at all.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use memmap2::Mmap;
 
 use crate::error::{Error, Result};
+
+/// Bytes that are gathered before they are written; more at once go straight to the file.
+const BUFFER: usize = 64 << 10;
 
 mod pair;
 mod sweep;
@@ -23,7 +27,7 @@ pub(crate) use temporary::{Temporary, TemporaryFolder};
 /// The folder cannot be written or is full; the old file is untouched then.
 pub(crate) fn replace(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
 ) -> Result<()> {
     persist(write_temporary(path, write)?, path)
 }
@@ -31,10 +35,10 @@ pub(crate) fn replace(
 /// Writes a synced temporary file in the folder of `path`; it is deleted unless it is persisted.
 pub(crate) fn write_temporary(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
 ) -> Result<Temporary> {
     let buffered = |file: &File| {
-        let mut buffered = BufWriter::new(file);
+        let mut buffered = BufWriter::with_capacity(BUFFER, file);
         write(&mut buffered)?;
         buffered.flush()
     };
@@ -148,18 +152,54 @@ pub(crate) fn mapped(file: &File) -> io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
+/// Which file it is, and when it was last written: another stamp says that the content may be another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    length: u64,
+    modified: Option<SystemTime>,
+    place: Option<(u64, u64)>,
+}
+
+impl Stamp {
+    fn of(file: &Metadata) -> Stamp {
+        #[cfg(unix)]
+        let place = {
+            use std::os::unix::fs::MetadataExt;
+            Some((file.dev(), file.ino()))
+        };
+        #[cfg(not(unix))]
+        let place = None;
+        Stamp {
+            length: file.len(),
+            modified: file.modified().ok(),
+            place,
+        }
+    }
+
+    /// That of the file at `path`, if there is one.
+    pub(crate) fn at(path: &Path) -> Option<Stamp> {
+        std::fs::metadata(path).ok().as_ref().map(Stamp::of)
+    }
+}
+
 /// Maps a whole file into memory.
 pub(crate) fn map_file(path: &Path) -> Result<Bytes> {
+    map_stamped(path).map(|(bytes, _)| bytes)
+}
+
+/// As [`map_file`], with the file's stamp.
+pub(crate) fn map_stamped(path: &Path) -> Result<(Bytes, Stamp)> {
     let fault = |source| Error::Read {
         path: path.to_owned(),
         source,
     };
     let file = open(path).map_err(fault)?;
     let metadata = file.metadata().map_err(fault)?;
+    let stamp = Stamp::of(&metadata);
     if metadata.len() == 0 {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), stamp));
     }
-    Ok(Bytes::from_owner(mapped(&file).map_err(fault)?))
+    Ok((Bytes::from_owner(mapped(&file).map_err(fault)?), stamp))
 }
 
 #[cfg(test)]

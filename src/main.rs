@@ -36,8 +36,8 @@ fn serve_if_asked() -> Option<ExitCode> {
     if words.next()? != WORKER_COMMAND {
         return None;
     }
-    let (there, back) = (words.next()?, words.next()?);
-    match serve(&there, &back) {
+    let numbers: Vec<String> = words.collect();
+    match serve(&numbers) {
         Ok(()) => Some(ExitCode::SUCCESS),
         Err(_) => Some(ExitCode::from(secateur::Class::Runtime.exit_code())),
     }

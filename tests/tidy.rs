@@ -100,8 +100,9 @@ const NARROWED: [(&str, usize, &str); 18] = [
 ];
 
 /// Names that several types have, with the reason.
-const SAME_NAMES: [(&str, &str); 5] = [
+const SAME_NAMES: [(&str, &str); 6] = [
     ("About", ELSEWHERE),
+    ("ModelAt", ELSEWHERE),
     ("ModelSource", ELSEWHERE),
     ("Remote", ELSEWHERE),
     ("RemoteSession", ELSEWHERE),

@@ -8,7 +8,7 @@ use super::types::{TOO_LARGE, TableId, Type, Types, VarId};
 
 /// For pruned variables of one table of types the positions that stay, ascending; all others keep everything.
 /// It is of no meaning for any other table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Kept {
     of: TableId,
     positions: BTreeMap<VarId, Arc<[u32]>>,

@@ -1,6 +1,7 @@
 //! Norms of channel slices: one read of every weight, in parallel over tensors, summed in a fixed order.
 
-use std::borrow::Cow;
+mod sums;
+
 use std::collections::HashMap;
 
 use rayon::prelude::*;
@@ -9,17 +10,14 @@ use crate::axes::{Type, Types, VarId};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::graph::ValueId;
-use crate::onnx::proto::TensorProto;
-use crate::onnx::{ElementType, packed_bytes, to_f32};
+
+use sums::{Wanted, axis_sums};
 
 #[derive(Clone, Copy)]
 pub(super) enum Norm {
     L1,
     L2,
 }
-
-/// One little-endian `f32` where it stands in the file, aligned or not.
-type Word = [u8; 4];
 
 pub(super) fn scores(analysis: &Analysis, norm: Norm) -> Result<Vec<Vec<f64>>> {
     let dimensions = analysis.dimensions();
@@ -61,16 +59,20 @@ fn contributions(
     let Some(tensor) = analysis.graph().constant(value) else {
         return Ok(Vec::new());
     };
-    let wanted: Vec<usize> = (0..axes.len())
-        .filter(|&axis| {
-            let vars = types.vars(&axes[axis]);
-            vars.iter().any(|var| places.contains_key(var))
-        })
-        .collect();
-    let sums = axis_sums(tensor, axes, &wanted, types, norm)?;
+    let wanted = axes.iter().enumerate().filter_map(|(axis, ty)| {
+        let mut vars = types.vars(ty).into_iter();
+        let blocks = match types.normal(ty) {
+            Type::Block { blocks, .. } => blocks,
+            _ => 1,
+        };
+        let is_wanted = vars.any(|var| places.contains_key(&var));
+        is_wanted.then_some(Wanted { axis, blocks })
+    });
+    let wanted: Vec<Wanted> = wanted.collect();
+    let sums = axis_sums(tensor, &wanted, norm)?;
     let mut out = Vec::new();
-    for (&axis, sums) in wanted.iter().zip(sums) {
-        let of = match types.normal(&axes[axis]) {
+    for (of, sums) in wanted.iter().zip(sums) {
+        let of = match types.normal(&axes[of.axis]) {
             Type::Block { of, .. } => *of,
             ty => ty,
         };
@@ -134,113 +136,5 @@ fn fold(types: &Types, ty: &Type, sums: &[f64], out: &mut Vec<(VarId, Vec<f64>)>
             }
         }
         Type::Block { of, .. } => fold(types, of, sums, out),
-    }
-}
-
-/// For each wanted axis the sum of |w| or w^2 at each of its positions; for a block axis at each position
-/// of what it views.
-fn axis_sums(
-    tensor: &TensorProto,
-    axes: &[Type],
-    wanted: &[usize],
-    types: &Types,
-    norm: Norm,
-) -> Result<Vec<Vec<f64>>> {
-    let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
-    let floats;
-    let bytes = packed_bytes(tensor)?;
-    let words: &[Word] = match ElementType::of(tensor.data_type()) {
-        Some(ElementType::Float) => bytes.as_chunks::<4>().0,
-        _ => {
-            floats = Cow::<[f32]>::Owned(to_f32(tensor)?);
-            bytemuck::cast_slice(&floats)
-        }
-    };
-    let blocks: Vec<usize> = wanted
-        .iter()
-        .map(|&axis| match types.normal(&axes[axis]) {
-            Type::Block { blocks, .. } => blocks,
-            _ => 1,
-        })
-        .collect();
-    Ok(sums_of(words, &dims, wanted, &blocks, norm))
-}
-
-/// As [`axis_sums`], of numbers in row-major order; `blocks` says of every wanted axis in how many blocks of axis 0
-/// it is counted apart.
-fn sums_of(
-    words: &[Word],
-    dims: &[usize],
-    wanted: &[usize],
-    blocks: &[usize],
-    norm: Norm,
-) -> Vec<Vec<f64>> {
-    let mut sums: Vec<Vec<f64>> = wanted
-        .iter()
-        .zip(blocks)
-        .map(|(&axis, blocks)| vec![0.0; dims[axis] * blocks])
-        .collect();
-    let Some(&last) = wanted.last() else {
-        return sums;
-    };
-    let inner: usize = dims[last + 1..].iter().product();
-    let row = dims[last] * inner;
-    let measure = |x: f32| match norm {
-        Norm::L1 => x.abs(),
-        Norm::L2 => x * x,
-    };
-    let mut coordinates = vec![0_usize; last];
-    let mut row_sums = vec![0.0_f64; dims[last]];
-    for words in words.chunks_exact(row.max(1)) {
-        if inner == 1 {
-            for (sum, &word) in row_sums.iter_mut().zip(words) {
-                *sum = f64::from(measure(f32::from_le_bytes(word)));
-            }
-        } else {
-            for (sum, words) in row_sums.iter_mut().zip(words.chunks_exact(inner)) {
-                *sum = lane_sum(words, measure);
-            }
-        }
-        let block = |blocks: usize| coordinates.first().map_or(0, |&c| c / (dims[0] / blocks));
-        for ((sums, &axis), &blocks) in sums.iter_mut().zip(wanted).zip(blocks) {
-            let offset = block(blocks) * dims[axis];
-            if axis == last {
-                let own = &mut sums[offset..offset + dims[axis]];
-                own.iter_mut()
-                    .zip(&row_sums)
-                    .for_each(|(sum, part)| *sum += part);
-            } else {
-                sums[offset + coordinates[axis]] += row_sums.iter().sum::<f64>();
-            }
-        }
-        advance(&mut coordinates, dims);
-    }
-    sums
-}
-
-/// Sum over a run of weights, in eight lanes that the compiler can keep in one register.
-fn lane_sum(words: &[Word], measure: impl Fn(f32) -> f32) -> f64 {
-    const LANES: usize = 8;
-    let mut lanes = [0.0_f32; LANES];
-    let (chunks, rest) = words.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, &word) in lanes.iter_mut().zip(chunk) {
-            *lane += measure(f32::from_le_bytes(word));
-        }
-    }
-    let rest = rest
-        .iter()
-        .map(|&word| f64::from(measure(f32::from_le_bytes(word))));
-    lanes.iter().map(|&lane| f64::from(lane)).chain(rest).sum()
-}
-
-/// The next row's coordinates, the last one fastest.
-fn advance(coordinates: &mut [usize], dims: &[usize]) {
-    for axis in (0..coordinates.len()).rev() {
-        coordinates[axis] += 1;
-        if coordinates[axis] < dims[axis] {
-            return;
-        }
-        coordinates[axis] = 0;
     }
 }

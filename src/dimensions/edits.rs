@@ -81,6 +81,7 @@ impl Analysis {
             any = true;
         }
         if any {
+            self.forget_fitting();
             self.collect();
         }
     }

@@ -15,7 +15,7 @@ mod settle;
 mod sizes;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::axes::{Kept, Origin, Reason, Type, VarId};
 use crate::graph::{Graph, NodeId, ValueId};
@@ -97,6 +97,8 @@ pub struct Analysis {
     observed: Observed,
     /// Dimensions that were found and are held now, with the reason.
     held: Vec<(Dimension, &'static str)>,
+    /// The last choice that was found to fit, with the graph that it leaves.
+    fitting: Mutex<Option<(Kept, Graph)>>,
 }
 
 impl Analysis {
@@ -119,6 +121,7 @@ impl Analysis {
             costs: CostPolynomial::default(),
             observed,
             held: Vec::new(),
+            fitting: Mutex::default(),
         };
         analysis.weights = analysis.weights_in_order();
         analysis.collect();
@@ -175,6 +178,24 @@ impl Analysis {
             nodes.push(self.graph.describe(node));
         }
         out
+    }
+
+    /// Keeps the graph that a choice leaves for who rewrites the model to it.
+    pub(crate) fn keep_fitting(&self, kept: Kept, graph: Graph) {
+        let mut fitting = self.fitting.lock().unwrap_or_else(PoisonError::into_inner);
+        *fitting = Some((kept, graph));
+    }
+
+    /// Forgets what fitted before the types were changed.
+    fn forget_fitting(&mut self) {
+        self.fitting = Mutex::default();
+    }
+
+    /// The graph that was kept for a choice, if it was the last.
+    pub(crate) fn take_fitting(&self, kept: &Kept) -> Option<Graph> {
+        let mut fitting = self.fitting.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |(of, _): &mut (Kept, Graph)| of == kept;
+        fitting.take_if(same).map(|(_, graph)| graph)
     }
 
     /// What the model costs by the channels that stay of each dimension.

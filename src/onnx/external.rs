@@ -8,15 +8,18 @@ use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::proto::{TensorProto, tensor_proto::DataLocation};
+use super::model::Source;
+use super::proto::{StringStringEntryProto, TensorProto, tensor_proto::DataLocation};
 use super::tensor::{byte_length, element_count, element_type};
 use crate::error::{Error, Result};
-use crate::files::map_file;
+
+/// Key of the data file's name in a tensor's references.
+pub(super) const LOCATION: &str = "location";
 
 /// The data files of one model, each mapped once.
 pub(crate) struct ExternalFiles {
     folder: PathBuf,
-    maps: BTreeMap<String, (PathBuf, Bytes)>,
+    maps: BTreeMap<String, Source>,
 }
 
 impl ExternalFiles {
@@ -47,17 +50,16 @@ impl ExternalFiles {
     }
 
     /// The files in the order of their locations.
-    pub(crate) fn into_files(self) -> Vec<(PathBuf, Bytes)> {
+    pub(crate) fn into_files(self) -> Vec<Source> {
         self.maps.into_values().collect()
     }
 
     fn map(&mut self, tensor: &str, location: &str) -> Result<&Bytes> {
         if !self.maps.contains_key(location) {
             let path = self.path_inside(tensor, location)?;
-            let map = map_file(&path)?;
-            self.maps.insert(location.to_owned(), (path, map));
+            self.maps.insert(location.to_owned(), Source::open(&path)?);
         }
-        Ok(&self.maps[location].1)
+        Ok(self.maps[location].bytes())
     }
 
     fn path_inside(&self, tensor: &str, location: &str) -> Result<PathBuf> {
@@ -93,6 +95,21 @@ impl ExternalFiles {
     }
 }
 
+/// Lets a tensor refer to bytes of a file instead of holding them.
+pub(super) fn refer(tensor: &mut TensorProto, location: &str, offset: u64, length: usize) {
+    let entry = |key: &str, value: String| StringStringEntryProto {
+        key: Some(key.to_owned()),
+        value: Some(value),
+    };
+    tensor.raw_data = None;
+    tensor.data_location = Some(DataLocation::External as i32);
+    tensor.external_data = vec![
+        entry(LOCATION, location.to_owned()),
+        entry("offset", offset.to_string()),
+        entry("length", length.to_string()),
+    ];
+}
+
 /// The key-value pairs of `external_data` that matter.
 struct Reference {
     location: String,
@@ -117,7 +134,7 @@ impl Reference {
                 })
             };
             match pair.key() {
-                "location" => entry.location = pair.value().to_owned(),
+                LOCATION => entry.location = pair.value().to_owned(),
                 "offset" => entry.offset = number()?,
                 "length" => entry.length = Some(number()?),
                 _ => {}

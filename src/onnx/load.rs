@@ -6,11 +6,10 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::external::ExternalFiles;
-use super::model::{Model, NEWEST_IR};
+use super::model::{Model, NEWEST_IR, Source};
 use super::proto::{ModelProto, tensor_proto::DataLocation};
 use super::{sparse, tensor, unknown, visit, weigh};
 use crate::error::{Error, Result};
-use crate::files::map_file;
 
 impl Model {
     /// Reads the model at `path` with its external data.
@@ -20,9 +19,9 @@ impl Model {
     /// the model's folder, and tensors whose dims and data disagree.
     pub fn load(path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
-        let bytes = map_file(path)?;
+        let source = Source::open(path)?;
         let files = ExternalFiles::beside(path);
-        decode(bytes, &path.display().to_string(), Some((path, files)))
+        decode(source, &path.display().to_string(), Some(files))
     }
 
     /// Decodes a model that has no external data.
@@ -30,11 +29,12 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Model> {
-        decode(bytes.into(), "the given buffer", None)
+        decode(Source::buffer(bytes.into()), "the given buffer", None)
     }
 }
 
-fn decode(bytes: Bytes, what: &str, place: Option<(&Path, ExternalFiles)>) -> Result<Model> {
+fn decode(source: Source, what: &str, files: Option<ExternalFiles>) -> Result<Model> {
+    let bytes = source.bytes().clone();
     let not_a_model = |reason: String| Error::NotAModel {
         what: what.to_owned(),
         reason,
@@ -65,11 +65,11 @@ fn decode(bytes: Bytes, what: &str, place: Option<(&Path, ExternalFiles)>) -> Re
     if proto.opset_import.is_empty() {
         return Err(not_a_model("it imports no operator set".to_owned()));
     }
-    let mut place = place;
+    let mut files = files;
     let mut external = false;
     visit::tensors_mut(&mut proto, &mut |tensor| {
         if tensor.data_location() == DataLocation::External {
-            let Some((_, files)) = &mut place else {
+            let Some(files) = &mut files else {
                 return Err(Error::tensor(
                     tensor.name(),
                     "has external data, which a model in memory cannot have; load it from its file",
@@ -81,8 +81,7 @@ fn decode(bytes: Bytes, what: &str, place: Option<(&Path, ExternalFiles)>) -> Re
         tensor::check(tensor)
     })?;
     sparse::make_dense(&mut proto, bytes.len())?;
-    let path = place.as_ref().map_or(Path::new(""), |(path, _)| path);
-    let mut sources = vec![(path.to_owned(), bytes)];
-    sources.extend(place.into_iter().flat_map(|(_, files)| files.into_files()));
+    let mut sources = vec![source];
+    sources.extend(files.into_iter().flat_map(ExternalFiles::into_files));
     Ok(Model::new(proto, sources, external))
 }

@@ -6,12 +6,15 @@
 //!
 //! Nothing here knows what a graph means.
 
+mod beside;
 mod element;
+mod encode;
 mod external;
 mod load;
 mod model;
 mod save;
 mod sparse;
+mod stream;
 mod tensor;
 mod unknown;
 mod visit;
@@ -26,11 +29,12 @@ pub(crate) mod proto {
 pub use element::ElementType;
 pub use model::Model;
 
+pub(crate) use beside::Beside;
 #[cfg(test)]
 pub(crate) use model::NEWEST_IR;
 pub(crate) use model::{LazyBytes, domain_of};
 pub(crate) use sparse::{SPARSE_IR, sparse_bytes, to_sparse};
 pub(crate) use tensor::{
-    byte_length, cleared, element_count, from_raw, integers, pack, packed, packed_bytes, to_f32,
-    unpacked,
+    byte_length, cleared, element_count, from_raw, integers, numbers, pack, packed, packed_bytes,
+    to_f32, unpacked,
 };

@@ -2,24 +2,135 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use super::proto::{ModelProto, StringStringEntryProto};
+use crate::error::Result;
+use crate::files::{Stamp, map_stamped};
 
 /// The version of the intermediate representation that `proto/onnx.proto` states: the newest that nothing is lost of.
 pub(crate) const NEWEST_IR: i64 = super::proto::Version::IrVersion as i64;
+
+/// Bytes of a file that are worth a thread to hash them.
+const WORTH_A_THREAD: u64 = 1 << 20;
+
+/// A file that a model was read from, or a buffer, whose path is empty.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    path: PathBuf,
+    bytes: Bytes,
+    stamp: Option<Stamp>,
+}
+
+impl Source {
+    /// The file at `path`, mapped.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn open(path: &Path) -> Result<Source> {
+        let (bytes, stamp) = map_stamped(path)?;
+        Ok(Source {
+            path: path.to_owned(),
+            bytes,
+            stamp: Some(stamp),
+        })
+    }
+
+    pub(super) fn buffer(bytes: Bytes) -> Source {
+        Source {
+            path: PathBuf::new(),
+            bytes,
+            stamp: None,
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Where the file is without links on the way; none where another one is there now, or it was changed.
+    pub(super) fn unchanged_path(&self) -> Option<PathBuf> {
+        let path = self.path.canonicalize().ok()?;
+        (Stamp::at(&path) == self.stamp && self.stamp.is_some()).then_some(path)
+    }
+}
+
+fn hash_of(sources: &[Source]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for source in sources {
+        hasher.update_rayon(&source.bytes);
+    }
+    hasher.finalize().to_hex().to_string()
+}
 
 /// Bytes of an initializer that are computed when the model is written, so that a large model is never held
 /// twice in memory.
 #[derive(Clone)]
 pub(crate) struct LazyBytes {
-    /// Length of what `make` returns.
-    pub(crate) length: usize,
-    /// Computes the packed bytes.
-    pub(crate) make: Arc<dyn Fn() -> Bytes + Send + Sync>,
+    length: usize,
+    parts: usize,
+    make: Arc<Make>,
+}
+
+/// Appends the packed bytes of some parts.
+type Make = dyn Fn(Range<usize>, &mut Vec<u8>) + Send + Sync;
+
+impl LazyBytes {
+    /// `length` bytes that are made at once.
+    pub(crate) fn whole(
+        length: usize,
+        make: impl Fn() -> Bytes + Send + Sync + 'static,
+    ) -> LazyBytes {
+        let make = move |_, out: &mut Vec<u8>| out.extend_from_slice(&make());
+        LazyBytes::in_parts(length, 1, make)
+    }
+
+    /// `length` bytes in `parts` parts of equal length, one behind the other, that can be made apart.
+    pub(crate) fn in_parts(
+        length: usize,
+        parts: usize,
+        make: impl Fn(Range<usize>, &mut Vec<u8>) + Send + Sync + 'static,
+    ) -> LazyBytes {
+        LazyBytes {
+            length,
+            parts,
+            make: Arc::new(make),
+        }
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// All of them.
+    pub(crate) fn bytes(&self) -> Bytes {
+        let mut out = Vec::with_capacity(self.length);
+        self.append(0..self.parts, &mut out);
+        out.into()
+    }
+
+    /// Appends the bytes of some parts.
+    pub(super) fn append(&self, parts: Range<usize>, out: &mut Vec<u8>) {
+        (self.make)(parts, out);
+    }
+
+    /// The parts in ranges of about `bytes` bytes; a longer part stands alone.
+    pub(super) fn ranges(&self, bytes: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let parts = self.parts;
+        let length = (self.length / parts.max(1)).max(1);
+        let step = (bytes / length).max(1);
+        (0..parts)
+            .step_by(step)
+            .map(move |start| start..parts.min(start.saturating_add(step)))
+    }
 }
 
 impl fmt::Debug for LazyBytes {
@@ -36,8 +147,7 @@ pub struct Model {
     pub(crate) lazy: BTreeMap<String, LazyBytes>,
     /// Keep the weights in a file of their own when writing.
     pub(crate) external: bool,
-    /// The files that it was read from; a buffer has an empty path.
-    sources: Vec<(PathBuf, Bytes)>,
+    sources: Vec<Source>,
     hash: Arc<OnceLock<String>>,
 }
 
@@ -47,7 +157,7 @@ pub(crate) fn domain_of(name: &str) -> &str {
 }
 
 impl Model {
-    pub(crate) fn new(proto: ModelProto, sources: Vec<(PathBuf, Bytes)>, external: bool) -> Model {
+    pub(crate) fn new(proto: ModelProto, sources: Vec<Source>, external: bool) -> Model {
         Model {
             proto,
             lazy: BTreeMap::new(),
@@ -73,7 +183,7 @@ impl Model {
         let graph = self.proto.graph.get_or_insert_default();
         for tensor in &mut graph.initializer {
             if let Some(lazy) = self.lazy.remove(tensor.name()) {
-                tensor.raw_data = Some((lazy.make)());
+                tensor.raw_data = Some(lazy.bytes());
             }
         }
         self
@@ -82,26 +192,38 @@ impl Model {
     /// BLAKE3 hash (hexadecimal) of the files that the model was read from: the model, then its data files
     /// in the order of their names.
     pub fn hash(&self) -> &str {
-        self.hash.get_or_init(|| {
-            let mut hasher = blake3::Hasher::new();
-            for (_, source) in &self.sources {
-                hasher.update_rayon(source);
-            }
-            hasher.finalize().to_hex().to_string()
-        })
+        self.hash.get_or_init(|| hash_of(&self.sources))
+    }
+
+    /// Begins to find [`Model::hash`] while other work goes on.
+    pub(crate) fn hash_ahead(&self) {
+        if self.source_bytes() < WORTH_A_THREAD {
+            return;
+        }
+        let (hash, sources) = (self.hash.clone(), self.sources.clone());
+        let work = move || {
+            hash.get_or_init(|| hash_of(&sources));
+        };
+        // Where there is no other thread, who asks for the hash finds it.
+        let _ = std::thread::Builder::new().spawn(work);
+    }
+
+    /// What the model was read from: the model, then its data files.
+    pub(super) fn sources(&self) -> &[Source] {
+        &self.sources
     }
 
     /// Bytes of the files that the model was read from.
     pub fn source_bytes(&self) -> u64 {
         self.sources
             .iter()
-            .map(|(_, source)| source.len() as u64)
+            .map(|source| source.bytes.len() as u64)
             .sum()
     }
 
     /// The files that the model was read from: the model, then its data files.
     pub fn source_paths(&self) -> impl Iterator<Item = &Path> {
-        let paths = self.sources.iter().map(|(path, _)| path.as_path());
+        let paths = self.sources.iter().map(Source::path);
         paths.filter(|path| !path.as_os_str().is_empty())
     }
 

@@ -1,5 +1,7 @@
 //! A tensor's bytes: whatever field they stand in, as one little-endian packed buffer.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use half::{bf16, f16};
 
@@ -135,9 +137,13 @@ pub(crate) fn check(tensor: &TensorProto) -> Result<()> {
 
 /// One byte per element from elements narrower than a byte, least significant bits first.
 pub(crate) fn unpacked(bytes: &[u8], bits: u32, count: usize) -> Vec<u8> {
+    unpacked_in(bytes, bits, 0..count)
+}
+
+fn unpacked_in(bytes: &[u8], bits: u32, range: Range<usize>) -> Vec<u8> {
     let bits = bits as usize;
     let mask = (1_u16 << bits) - 1;
-    (0..count)
+    range
         .map(|i| {
             let (byte, shift) = (i * bits / 8, i * bits % 8);
             let high = bytes.get(byte + 1).copied().unwrap_or(0);
@@ -168,29 +174,37 @@ pub(crate) fn pack(codes: &[u8], bits: u32) -> Vec<u8> {
 /// # Errors
 /// As [`packed_bytes`]; strings and complex numbers are refused.
 pub(crate) fn to_f32(tensor: &TensorProto) -> Result<Vec<f32>> {
+    numbers(tensor, &packed_bytes(tensor)?, 0..element_count(tensor)?)
+}
+
+/// As [`to_f32`], of the elements in a range of a tensor whose packed bytes these are.
+///
+/// # Errors
+/// Strings and complex numbers are refused.
+pub(crate) fn numbers(tensor: &TensorProto, bytes: &[u8], range: Range<usize>) -> Result<Vec<f32>> {
     use ElementType::*;
     let element = element_type(tensor)?;
-    let bytes = packed_bytes(tensor)?;
-    fn each<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        bytes.as_chunks::<N>().0.iter().map(|&x| read(x)).collect()
-    }
+    let each = Each {
+        bytes,
+        range: range.clone(),
+    };
     Ok(match element {
-        Float => each(&bytes, f32::from_le_bytes),
-        Double => each(&bytes, |x| f64::from_le_bytes(x) as f32),
-        Float16 => each(&bytes, |x| f16::from_le_bytes(x).to_f32()),
-        Bfloat16 => each(&bytes, |x| bf16::from_le_bytes(x).to_f32()),
-        Int8 => each(&bytes, |x| f32::from(i8::from_le_bytes(x))),
-        Uint8 | Bool => each(&bytes, |[x]| f32::from(x)),
-        Int16 => each(&bytes, |x| f32::from(i16::from_le_bytes(x))),
-        Uint16 => each(&bytes, |x| f32::from(u16::from_le_bytes(x))),
-        Int32 => each(&bytes, |x| i32::from_le_bytes(x) as f32),
-        Int64 => each(&bytes, |x| i64::from_le_bytes(x) as f32),
-        Uint32 => each(&bytes, |x| u32::from_le_bytes(x) as f32),
-        Uint64 => each(&bytes, |x| u64::from_le_bytes(x) as f32),
+        Float => each.read(f32::from_le_bytes),
+        Double => each.read(|x| f64::from_le_bytes(x) as f32),
+        Float16 => each.read(|x| f16::from_le_bytes(x).to_f32()),
+        Bfloat16 => each.read(|x| bf16::from_le_bytes(x).to_f32()),
+        Int8 => each.read(|x| f32::from(i8::from_le_bytes(x))),
+        Uint8 | Bool => each.read(|[x]| f32::from(x)),
+        Int16 => each.read(|x| f32::from(i16::from_le_bytes(x))),
+        Uint16 => each.read(|x| f32::from(u16::from_le_bytes(x))),
+        Int32 => each.read(|x| i32::from_le_bytes(x) as f32),
+        Int64 => each.read(|x| i64::from_le_bytes(x) as f32),
+        Uint32 => each.read(|x| u32::from_le_bytes(x) as f32),
+        Uint64 => each.read(|x| u64::from_le_bytes(x) as f32),
         Uint4 | Uint2 | Int4 | Int2 => {
             let bits = element.bits();
             let signed = matches!(element, Int4 | Int2);
-            unpacked(&bytes, bits, element_count(tensor)?)
+            unpacked_in(bytes, bits, range)
                 .into_iter()
                 .map(|code| {
                     let wide = i16::from(code);
@@ -207,6 +221,19 @@ pub(crate) fn to_f32(tensor: &TensorProto) -> Result<Vec<f32>> {
             ));
         }
     })
+}
+
+/// Some elements of whole bytes.
+struct Each<'a> {
+    bytes: &'a [u8],
+    range: Range<usize>,
+}
+
+impl Each<'_> {
+    fn read<const N: usize>(self, read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        let elements = &self.bytes.as_chunks().0[self.range];
+        elements.iter().map(|&element| read(element)).collect()
+    }
 }
 
 /// Values as bytes of an element type. What would be a denormal becomes zero: kernels are slow on those.

@@ -1,7 +1,6 @@
 //! Weights sliced, numbers brought up to date and declared shapes corrected, with no judgement on the result.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::shapes::ShapeRewriter;
 use super::slice::{TensorSlice, kept_size};
@@ -52,9 +51,12 @@ fn slice_constants(
             tensor.raw_data = Some(slice.run().into());
             continue;
         }
-        let length = slice.length();
-        let make = Arc::new(move || slice.run().into());
-        lazy.insert(tensor.name().to_owned(), LazyBytes { length, make });
+        let (length, rows) = (slice.length(), slice.rows());
+        let make = move |rows, out: &mut Vec<u8>| slice.append(rows, out);
+        lazy.insert(
+            tensor.name().to_owned(),
+            LazyBytes::in_parts(length, rows, make),
+        );
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Applying masks and changed weights: the same graph with other numbers in some initializers.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -54,8 +53,8 @@ pub(crate) fn with_weights(graph: &Graph, edits: &BTreeMap<ValueId, Edit>) -> Re
         }
         let edit = edit.clone();
         let length = weights.byte_length();
-        let make = Arc::new(move || edit.bytes(&weights));
-        lazy.insert(target.name().to_owned(), LazyBytes { length, make });
+        let made = LazyBytes::whole(length, move || edit.bytes(&weights));
+        lazy.insert(target.name().to_owned(), made);
     }
     Ok(source.with(proto, lazy))
 }

@@ -22,10 +22,15 @@ pub fn prune(analysis: &Analysis, plan: &Plan) -> Result<Model> {
 /// # Errors
 /// They do not.
 pub(crate) fn check(analysis: &Analysis, kept: &Kept) -> Result<()> {
-    fitting(analysis, kept).map(drop)
+    let after = fitting(analysis, kept)?;
+    analysis.keep_fitting(kept.clone(), after);
+    Ok(())
 }
 
 fn fitting(analysis: &Analysis, kept: &Kept) -> Result<Graph> {
+    if let Some(after) = analysis.take_fitting(kept) {
+        return Ok(after);
+    }
     attempt(analysis, kept)?.map_err(|stale| stale.refusal(analysis, kept))
 }
 

@@ -1,5 +1,7 @@
 //! Slicing a tensor's bytes: kept positions per axis, in runs that are as long as they can be.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::axes::{Extent, Kept, Type, Types};
@@ -99,41 +101,57 @@ impl TensorSlice {
         byte_length(element_count(&self.dims()), self.bits).unwrap_or(0)
     }
 
+    /// Parts that [`TensorSlice::append`] can make apart: positions of the first axis, where these are whole bytes.
+    pub(super) fn rows(&self) -> usize {
+        match self.dims().first() {
+            Some(&rows) if self.bits.is_multiple_of(8) => rows,
+            _ => 1,
+        }
+    }
+
     /// The sliced elements, packed.
     pub(super) fn run(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.length());
+        self.append(0..self.rows(), &mut out);
+        out
+    }
+
+    /// Appends the sliced elements of some rows, packed.
+    pub(super) fn append(&self, rows: Range<usize>, out: &mut Vec<u8>) {
         if self.bits.is_multiple_of(8) {
-            return self.copy(&self.bytes, self.bits as usize / 8);
+            return self.copy(&self.bytes, self.bits as usize / 8, rows, out);
         }
         let count = element_count(&self.dims);
         let codes = unpacked(&self.bytes, self.bits, count);
-        pack(&self.copy(&codes, 1), self.bits)
+        let mut kept = Vec::new();
+        let rows = 0..self.dims().first().copied().unwrap_or(1);
+        self.copy(&codes, 1, rows, &mut kept);
+        out.extend(pack(&kept, self.bits));
     }
 
-    fn copy(&self, bytes: &[u8], width: usize) -> Vec<u8> {
-        let last = self
-            .axes
-            .iter()
-            .rposition(|axis| !matches!(axis, AxisSlice::All));
-        let Some(last) = last else {
-            return bytes.to_vec();
+    fn copy(&self, bytes: &[u8], width: usize, rows: Range<usize>, out: &mut Vec<u8>) {
+        let Some(first) = self.axes.first() else {
+            return out.extend_from_slice(bytes);
         };
+        if element_count(&self.dims()) == 0 {
+            return;
+        }
         let mut strides = vec![width; self.dims.len()];
         for axis in (1..self.dims.len()).rev() {
             strides[axis - 1] = strides[axis] * self.dims[axis];
         }
-        let count = element_count(&self.dims());
-        if count == 0 {
-            return Vec::new();
-        }
+        let cut = |axis: &AxisSlice| !matches!(axis, AxisSlice::All);
         let mut copy = Copy {
             slice: self,
             bytes,
             strides,
-            last,
-            out: Vec::with_capacity(count * width),
+            last: self.axes.iter().rposition(cut).unwrap_or(0),
+            out,
         };
-        copy.walk(0, 0, 0);
-        copy.out
+        match first {
+            AxisSlice::Positions(positions) => copy.picked(0, 0, 0, &positions[rows]),
+            _ => copy.all(0, 0, 0, rows),
+        }
     }
 }
 
@@ -143,10 +161,11 @@ struct Copy<'a> {
     strides: Vec<usize>,
     /// Behind this axis everything stays.
     last: usize,
-    out: Vec<u8>,
+    out: &'a mut Vec<u8>,
 }
 
 impl Copy<'_> {
+    /// What stays from an axis on of what starts at `offset`, where axis 0 is at `first`.
     fn walk(&mut self, axis: usize, offset: usize, first: usize) {
         let slice = self.slice;
         let positions = match &slice.axes[axis] {
@@ -157,19 +176,30 @@ impl Copy<'_> {
                 blocks.get(first / rows)
             }
         };
-        let stride = self.strides[axis];
         match positions {
-            Some(positions) if axis == self.last => self.copy_row(offset, stride, positions),
-            Some(positions) => {
-                for &position in positions {
-                    self.descend(axis, offset, first, position as usize);
-                }
-            }
-            None => {
-                for position in 0..slice.dims[axis] {
-                    self.descend(axis, offset, first, position);
-                }
-            }
+            Some(positions) => self.picked(axis, offset, first, positions),
+            None => self.all(axis, offset, first, 0..slice.dims[axis]),
+        }
+    }
+
+    /// Some positions of an axis.
+    fn picked(&mut self, axis: usize, offset: usize, first: usize, positions: &[u32]) {
+        if axis == self.last {
+            return self.copy_row(offset, self.strides[axis], positions);
+        }
+        for &position in positions {
+            self.descend(axis, offset, first, position as usize);
+        }
+    }
+
+    /// All positions of an axis in a range.
+    fn all(&mut self, axis: usize, offset: usize, first: usize, range: Range<usize>) {
+        if axis == self.last {
+            let [start, end] = [range.start, range.end].map(|at| offset + at * self.strides[axis]);
+            return self.out.extend_from_slice(&self.bytes[start..end]);
+        }
+        for position in range {
+            self.descend(axis, offset, first, position);
         }
     }
 
@@ -181,10 +211,11 @@ impl Copy<'_> {
     fn copy_row(&mut self, offset: usize, stride: usize, positions: &[u32]) {
         let row = &self.bytes[offset..];
         match stride {
-            1 => self.out.extend(positions.iter().map(|&p| row[p as usize])),
-            2 => gather::<2>(row, positions, &mut self.out),
-            4 => gather::<4>(row, positions, &mut self.out),
-            8 => gather::<8>(row, positions, &mut self.out),
+            1 => gather::<1>(row, positions, self.out),
+            2 => gather::<2>(row, positions, self.out),
+            4 => gather::<4>(row, positions, self.out),
+            8 => gather::<8>(row, positions, self.out),
+            36 => gather::<36>(row, positions, self.out),
             _ => {
                 for &position in positions {
                     let at = position as usize * stride;
@@ -195,10 +226,15 @@ impl Copy<'_> {
     }
 }
 
-/// Single elements of a width that fits a register.
+/// Pieces of a length that is known when this is compiled: single elements, and windows of 3 x 3 of 32 bits.
 fn gather<const N: usize>(row: &[u8], positions: &[u32], out: &mut Vec<u8>) {
-    let elements = row.as_chunks::<N>().0;
-    out.extend(positions.iter().flat_map(|&p| elements[p as usize]));
+    let pieces = row.as_chunks::<N>().0;
+    let start = out.len();
+    out.resize(start + positions.len() * N, 0);
+    let target = out[start..].as_chunks_mut::<N>().0;
+    for (piece, &position) in target.iter_mut().zip(positions) {
+        *piece = pieces[position as usize];
+    }
 }
 
 /// Dims of a type's axes after pruning, where they are known.

@@ -43,7 +43,7 @@ pub(crate) fn store_sparse(model: &Model) -> Result<(Model, Stored)> {
             continue;
         };
         let bytes = match lazy.get(tensor.name()) {
-            Some(lazy) => (lazy.make)(),
+            Some(lazy) => lazy.bytes(),
             None => packed_bytes(&tensor)?,
         };
         let sparse = to_sparse(&tensor, &bytes)?;

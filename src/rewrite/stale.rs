@@ -47,11 +47,18 @@ const REFUSED: &str = "would not fit together with the sizes that are left";
 pub(crate) fn stale(analysis: &Analysis, kept: &Kept) -> Result<Vec<Stale>> {
     let mut left = kept.clone();
     let mut out: Vec<Stale> = Vec::new();
-    while let Err(found) = attempt(analysis, &left)? {
-        found.vars.iter().for_each(|&var| left.remove(var));
-        out.push(found);
+    loop {
+        match attempt(analysis, &left)? {
+            Ok(after) => {
+                analysis.keep_fitting(left, after);
+                return Ok(out);
+            }
+            Err(found) => {
+                found.vars.iter().for_each(|&var| left.remove(var));
+                out.push(found);
+            }
+        }
     }
-    Ok(out)
 }
 
 /// Pins whatever of the dimensions cannot lose half of its positions, with the reason.

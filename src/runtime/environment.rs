@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::apart::{self, ModelSource, Remote, Worker};
+use super::apart::{self, ModelAt, ModelSource, Remote, Worker};
 use super::library::Library;
 use super::local::Local;
 use super::provider::Provider;
@@ -12,7 +12,7 @@ use super::settings::{Apart, SessionOptions};
 use super::signature::Device;
 use super::temporary_folder;
 use crate::error::Result;
-use crate::onnx::Model;
+use crate::onnx::{Beside, Model};
 
 /// A loaded onnxruntime. One process loads one library.
 #[derive(Clone, Debug)]
@@ -26,6 +26,9 @@ enum Place {
     Here(Local),
     Apart(Arc<Worker>),
 }
+
+/// Bytes of weights that are worth a file that can be mapped.
+const WORTH_A_FILE: usize = 1 << 20;
 
 static APART: OnceLock<Apart> = OnceLock::new();
 static WORKER: Mutex<Option<Arc<Worker>>> = Mutex::new(None);
@@ -126,19 +129,48 @@ impl Runtime {
         what: &str,
         options: &SessionOptions,
     ) -> Result<Session> {
-        if model.needs_external_data() {
-            let folder = temporary_folder()?;
-            let path = folder.path().join("model.onnx");
-            model.save(&path)?;
-            return self.session_from_file(&path, what, options);
+        if let Some(beside) = model.in_place() {
+            return self.session_beside(model, &beside, what, options);
         }
+        let large = model.needs_external_data();
+        if large || model.weight_bytes() >= WORTH_A_FILE {
+            let folder = temporary_folder();
+            match folder.and_then(|folder| Ok((model.spread(folder.path())?, folder))) {
+                Ok((beside, _folder)) => {
+                    return self.session_beside(model, &beside, what, options);
+                }
+                Err(fault) if large => return Err(fault),
+                // Where files have no room, there may be memory.
+                Err(_) => {}
+            }
+        }
+        let beside = Beside {
+            message: model.to_bytes()?,
+            folder: None,
+        };
+        self.session_beside(model, &beside, what, options)
+    }
+
+    /// A session on a message of the model; onnxruntime maps what lies beside it.
+    fn session_beside(
+        &self,
+        model: &Model,
+        beside: &Beside,
+        what: &str,
+        options: &SessionOptions,
+    ) -> Result<Session> {
+        let folder = beside.folder.as_deref();
         match &self.place {
             Place::Here(local) => {
-                let session = local.session_from_bytes(&model.to_bytes()?, what, options)?;
+                let session = local.session_from_message(&beside.message, folder, what, options)?;
                 Ok(Session::here(what, session))
             }
             Place::Apart(worker) => {
-                let session = Remote::open(worker, what, options, ModelSource::Model(model))?;
+                let source = ModelSource {
+                    place: ModelAt::Message(beside),
+                    size: (model.weight_bytes() + beside.message.len()) as u64,
+                };
+                let session = Remote::open(worker, what, options, source)?;
                 Ok(Session::apart(what, session))
             }
         }
@@ -160,7 +192,11 @@ impl Runtime {
                 Ok(Session::here(what, session))
             }
             Place::Apart(worker) => {
-                let session = Remote::open(worker, what, options, ModelSource::File(path))?;
+                let source = ModelSource {
+                    place: ModelAt::File(path),
+                    size: std::fs::metadata(path).map_or(0, |file| file.len()),
+                };
+                let session = Remote::open(worker, what, options, source)?;
                 Ok(Session::apart(what, session))
             }
         }

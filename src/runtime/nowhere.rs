@@ -12,7 +12,7 @@ use super::settings::{Apart, SessionOptions};
 use super::signature::{Device, Signature, UnreadOutput};
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
-use crate::onnx::Model;
+use crate::onnx::Beside;
 
 /// The hidden command of the program that [`serve`]s.
 pub const WORKER_COMMAND: &str = "runtime-worker";
@@ -21,7 +21,7 @@ pub const WORKER_COMMAND: &str = "runtime-worker";
 ///
 /// # Errors
 /// Always.
-pub fn serve(_: &str, _: &str) -> io::Result<()> {
+pub fn serve(_: &[String]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -48,9 +48,16 @@ pub(super) struct RemoteSession {
 
 /// A model to open a session on.
 #[allow(dead_code, reason = "nobody opens it")]
-pub(super) enum ModelSource<'a> {
+pub(super) struct ModelSource<'a> {
+    pub(super) place: ModelAt<'a>,
+    pub(super) size: u64,
+}
+
+/// Where it is.
+#[allow(dead_code, reason = "nobody opens it")]
+pub(super) enum ModelAt<'a> {
     File(&'a Path),
-    Model(&'a Model),
+    Message(&'a Beside),
 }
 
 impl Worker {

@@ -36,6 +36,8 @@ pub enum Optimisation {
     /// As much as onnxruntime can.
     #[default]
     Full,
+    /// What leaves weights as they lie, for models that run a few times: others are copied as often as they are changed.
+    Light,
     /// Not at all: every node runs as it stands.
     Off,
 }
@@ -70,8 +72,8 @@ impl Default for SessionOptions {
 /// How onnxruntime runs in a process of its own.
 #[derive(Clone, Debug)]
 pub struct Apart {
-    /// A program that calls [`serve`](super::serve) where its only arguments are [`WORKER_COMMAND`](super::WORKER_COMMAND)
-    /// and two numbers: `secateur` itself does.
+    /// A program that calls [`serve`](super::serve) with the arguments behind it where the first is
+    /// [`WORKER_COMMAND`](super::WORKER_COMMAND): `secateur` itself does.
     pub program: PathBuf,
     /// Time for one answer. Without it: two minutes, and a second for each megabyte of the model and each 10,000
     /// elements of its inputs, an hour at most.

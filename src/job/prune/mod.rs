@@ -99,6 +99,7 @@ pub fn prune_with(
     let input = model.into();
     let mut watch = Watch::default();
     let model = watch.stage("read", || input.load())?;
+    model.hash_ahead();
     let mut voice = Voice {
         watch: &mut watch,
         events,
@@ -121,6 +122,7 @@ pub fn prune_file(
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     options.files().check(&model, options.overwrite)?;
+    model.hash_ahead();
     let mut voice = Voice {
         watch: &mut watch,
         events,

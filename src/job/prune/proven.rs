@@ -239,8 +239,8 @@ mod tests {
     /// As if a rule had forgotten a number that has to equal a kept size: the plan is refused before anything is run.
     #[test]
     fn a_plan_whose_sizes_do_not_fit_together_is_refused() {
+        let plan = plan(&load("fixtures/trained/vit_fashion.onnx"));
         let mut analysis = load("fixtures/trained/vit_fashion.onnx");
-        let plan = plan(&analysis);
         analysis.state.forget_mirrors();
         let refused = make(&analysis, &plan, false);
         assert!(matches!(refused, Err(Error::Plan { .. })));

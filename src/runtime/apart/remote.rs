@@ -1,15 +1,14 @@
 //! A session of the other process.
 
-use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::shared::Shared;
 use super::wire::{ModelPlace, PackedTensor, RemoteSession, Reply, Request};
-use super::worker::{Errand, LOAD_LIMIT, Worker};
+use super::worker::{Answerer, Errand, LOAD_LIMIT, Worker};
 use crate::error::{Error, Result};
-use crate::onnx::Model;
+use crate::onnx::Beside;
 use crate::runtime::fault;
 use crate::runtime::kernel::Kernel;
 use crate::runtime::provider::Provider;
@@ -21,20 +20,27 @@ use crate::runtime::tensor::Tensor;
 const LONGEST: Duration = Duration::from_secs(3600);
 
 /// A model to open a session on.
-pub(in crate::runtime) enum ModelSource<'a> {
+pub(in crate::runtime) struct ModelSource<'a> {
+    pub(in crate::runtime) place: ModelAt<'a>,
+    /// Its size in bytes, with weights.
+    pub(in crate::runtime) size: u64,
+}
+
+/// Where it is.
+pub(in crate::runtime) enum ModelAt<'a> {
     File(&'a Path),
-    Model(&'a Model),
+    Message(&'a Beside),
 }
 
 /// A session of the other process; closed when dropped.
 #[derive(Debug)]
 pub(in crate::runtime) struct Remote {
     worker: Arc<Worker>,
-    /// The process that holds it.
-    process: u64,
+    /// Who holds it.
+    holder: Answerer,
     opened: RemoteSession,
     provider: Provider,
-    /// Size of the model in bytes, without data files.
+    /// Size of the model in bytes, with weights.
     size: u64,
     busy: Duration,
 }
@@ -49,23 +55,19 @@ impl Remote {
     ) -> Result<Remote> {
         let errand = Errand {
             what,
-            process: None,
+            of: None,
             limit: worker.time_limit.unwrap_or(LONGEST),
         };
-        let mut size = 0;
         let request = |there: &mut Shared| {
-            let place = match source {
-                ModelSource::File(path) => {
-                    size = std::fs::metadata(path).map_or(0, |file| file.len());
-                    ModelPlace::File(path.to_owned())
-                }
-                ModelSource::Model(model) => {
-                    let part = there.push_with(|there| encoded(model, there));
+            let place = match source.place {
+                ModelAt::File(path) => ModelPlace::File(path.to_owned()),
+                ModelAt::Message(beside) => {
+                    let part = there.push(&beside.message);
                     let part = part.map_err(|reason| {
                         fault(&format!("{what} could not be handed over"), reason)
                     })?;
-                    size = part.length() as u64;
-                    ModelPlace::Shared(part)
+                    let folder = beside.folder.clone();
+                    ModelPlace::Message { part, folder }
                 }
             };
             Ok(Request::Open {
@@ -74,16 +76,16 @@ impl Remote {
                 options: options.clone(),
             })
         };
-        let (opened, process) = worker.ask(&errand, request, |reply, _| match reply {
+        let (opened, holder) = worker.ask(&errand, request, |reply, _| match reply {
             Reply::Opened(opened) => Ok(opened),
             _ => Err(misunderstood(what)),
         })?;
         Ok(Remote {
             worker: worker.clone(),
-            process,
+            holder,
             opened,
             provider: options.provider.clone(),
-            size,
+            size: source.size,
             busy: Duration::ZERO,
         })
     }
@@ -152,7 +154,7 @@ impl Remote {
         };
         Errand {
             what,
-            process: Some(self.process),
+            of: Some(self.holder),
             limit: self.worker.time_limit.unwrap_or(limit),
         }
     }
@@ -161,7 +163,7 @@ impl Remote {
 impl Drop for Remote {
     fn drop(&mut self) {
         let session = self.opened.session;
-        self.worker.tell(self.process, &Request::Close { session });
+        self.worker.tell(self.holder, &Request::Close { session });
     }
 }
 
@@ -199,15 +201,9 @@ pub(in crate::runtime) fn prepare(worker: &Worker, provider: &Provider) -> Resul
 fn brief<'a>(worker: &Worker, what: &'a str) -> Errand<'a> {
     Errand {
         what,
-        process: None,
+        of: None,
         limit: worker.time_limit.unwrap_or(LOAD_LIMIT),
     }
-}
-
-fn encoded(model: &Model, there: &mut Shared) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 20, there);
-    model.encode(&mut out)?;
-    out.flush()
 }
 
 fn packed(there: &mut Shared, name: &str, tensor: &Tensor) -> Result<PackedTensor> {

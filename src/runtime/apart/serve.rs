@@ -1,10 +1,12 @@
 //! The process that runs onnxruntime for another one.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::panic::{self, AssertUnwindSafe};
+use std::process;
+use std::sync::Once;
 use std::thread;
 use std::time::Duration;
 
@@ -20,15 +22,17 @@ use crate::runtime::fault;
 use crate::runtime::local::{Local, LocalSession};
 use crate::runtime::tensor::PackedView;
 
+static WATCHED: Once = Once::new();
+
 /// Time between two looks at the memory in use.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Answers the process that started this one with [`WORKER_COMMAND`](super::WORKER_COMMAND) and the numbers of two
-/// open files, until that process ends.
+/// Answers the process that started this one with [`WORKER_COMMAND`](super::WORKER_COMMAND) and the `numbers` of its
+/// open sockets and files, three for each lane, until that process ends.
 ///
 /// # Errors
 /// This process was not started by [`run_apart`](super::super::run_apart).
-pub fn serve(there: &str, back: &str) -> io::Result<()> {
+pub fn serve(numbers: &[String]) -> io::Result<()> {
     // A crash leaves no file, and where memory runs out this process is the first to go.
     let none = Rlimit {
         current: Some(0),
@@ -36,36 +40,31 @@ pub fn serve(there: &str, back: &str) -> io::Result<()> {
     };
     let _ = setrlimit(Resource::Core, none);
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let mut served = Served {
-        there: Shared::over(inherited(there)?),
-        back: Shared::over(inherited(back)?),
-        local: None,
-        sessions: HashMap::new(),
-        opened: 0,
-    };
-    let watched = socket.try_clone()?;
-    thread::spawn(move || end_with(&watched));
-    loop {
-        let request = match receive(&socket) {
-            Ok(Request::Close { session }) => {
-                served.close(session);
-                continue;
-            }
-            Ok(request) => request,
-            Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => return Ok(()),
-            Err(fault) => return Err(fault),
+    let numbers = numbers.iter().map(|number| inherited(number));
+    let mut files = numbers.collect::<io::Result<Vec<_>>>()?.into_iter();
+    let mut lanes = Vec::new();
+    while let Some(socket) = files.next() {
+        let (Some(there), Some(back)) = (files.next(), files.next()) else {
+            return Err(ErrorKind::InvalidInput.into());
         };
-        let reply = served.answer(request);
-        send(
-            &socket,
-            &reply.unwrap_or_else(|error| Reply::Failed(error.into())),
-        )?;
+        let socket = UnixStream::from(socket);
+        let served = Served::new(Shared::over(there.into()), Shared::over(back.into()));
+        lanes.push(thread::spawn(move || {
+            let served = panic::catch_unwind(AssertUnwindSafe(|| served.serve(&socket)));
+            if !matches!(served, Ok(Ok(()))) {
+                // The other process waits for an answer.
+                process::abort();
+            }
+        }));
     }
+    for lane in lanes {
+        let _ = lane.join();
+    }
+    Ok(())
 }
 
-/// The file that the process which started this one has left open under this number.
-fn inherited(number: &str) -> io::Result<File> {
+/// What the process which started this one has left open under this number.
+fn inherited(number: &str) -> io::Result<OwnedFd> {
     let number = number.parse();
     let number: i32 = number.map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
     if number <= 2 {
@@ -74,7 +73,7 @@ fn inherited(number: &str) -> io::Result<File> {
     // SAFETY: our own program says on the command line that it is open, and it is taken here once.
     let file = unsafe { OwnedFd::from_raw_fd(number) };
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::CLOEXEC)?;
-    Ok(file.into())
+    Ok(file)
 }
 
 /// Ends this process with the other one, also in the midst of a run and without a library's last words.
@@ -95,7 +94,7 @@ fn watch_memory(limit: Option<u64>) {
     };
     while let Some(used) = memory_used() {
         if used > limit {
-            std::process::exit(i32::from(OUT_OF_MEMORY));
+            process::exit(i32::from(OUT_OF_MEMORY));
         }
         thread::sleep(LOOK);
     }
@@ -133,13 +132,47 @@ struct Served {
 }
 
 impl Served {
+    fn new(there: Shared, back: Shared) -> Served {
+        Served {
+            there,
+            back,
+            local: None,
+            sessions: HashMap::new(),
+            opened: 0,
+        }
+    }
+
+    /// Answers on a socket until its other end is closed.
+    fn serve(mut self, socket: &UnixStream) -> io::Result<()> {
+        let watched = socket.try_clone()?;
+        thread::spawn(move || end_with(&watched));
+        loop {
+            let request = match receive(socket) {
+                Ok(Request::Close { session }) => {
+                    self.close(session);
+                    continue;
+                }
+                Ok(request) => request,
+                Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+                Err(fault) => return Err(fault),
+            };
+            let reply = self.answer(request);
+            send(
+                socket,
+                &reply.unwrap_or_else(|error| Reply::Failed(error.into())),
+            )?;
+        }
+    }
+
     fn answer(&mut self, request: Request) -> Result<Reply> {
         Ok(match request {
             Request::Load {
                 library,
                 memory_limit,
             } => {
-                thread::spawn(move || watch_memory(memory_limit));
+                WATCHED.call_once(|| {
+                    thread::spawn(move || watch_memory(memory_limit));
+                });
                 let local = Local::load(&library)?;
                 let about = About {
                     version: local.version().into(),
@@ -161,10 +194,11 @@ impl Served {
                 let local = self.local()?;
                 let session = match place {
                     ModelPlace::File(path) => local.session_from_file(&path, &what, &options)?,
-                    ModelPlace::Shared(part) => {
+                    ModelPlace::Message { part, folder } => {
                         let whole = self.there.map().map_err(unread)?;
-                        let bytes = part.of(&whole).map_err(unread)?;
-                        local.session_from_bytes(bytes, &what, &options)?
+                        let message = part.of(&whole).map_err(unread)?;
+                        let folder = folder.as_deref();
+                        local.session_from_message(message, folder, &what, &options)?
                     }
                 };
                 Reply::Opened(self.keep(session))

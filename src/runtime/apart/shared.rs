@@ -1,7 +1,8 @@
 //! A file in memory that one process writes and another one reads.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
 use memmap2::Mmap;
@@ -59,8 +60,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn file(&self) -> &File {
-        &self.file
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Begins a message: what was written before is not read any more.
@@ -70,21 +71,12 @@ impl Shared {
 
     /// Writes a part.
     pub(super) fn push(&mut self, bytes: &[u8]) -> io::Result<Part> {
-        self.push_with(|part| part.write_all(bytes))
-    }
-
-    /// Writes a part as `write` does.
-    pub(super) fn push_with(
-        &mut self,
-        write: impl FnOnce(&mut Shared) -> io::Result<()>,
-    ) -> io::Result<Part> {
-        self.end = self.end.next_multiple_of(ALIGNMENT);
-        let start = self.end;
-        write(self)?;
-        Ok(Part {
-            start,
-            length: self.end - start,
-        })
+        let start = self.end.next_multiple_of(ALIGNMENT);
+        self.file.write_all_at(bytes, start)?;
+        let length = bytes.len() as u64;
+        self.end = start + length;
+        self.size = self.size.max(self.end);
+        Ok(Part { start, length })
     }
 
     /// Reads a part.
@@ -104,19 +96,6 @@ impl Shared {
         if self.size > KEPT && self.file.set_len(0).is_ok() {
             self.size = 0;
         }
-    }
-}
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write_at(bytes, self.end)?;
-        self.end += written as u64;
-        self.size = self.size.max(self.end);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

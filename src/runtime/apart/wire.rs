@@ -50,7 +50,11 @@ pub(super) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ModelPlace {
     File(PathBuf),
-    Shared(Part),
+    /// A message, whose data files are in the folder.
+    Message {
+        part: Part,
+        folder: Option<PathBuf>,
+    },
 }
 
 /// What the other process answers.

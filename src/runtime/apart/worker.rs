@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::net::Shutdown;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -35,6 +34,9 @@ static UNKNOWN: About = About {
     build: Cow::Borrowed(""),
 };
 
+/// Lanes to a process: requests of different lanes are answered at the same time.
+pub(super) const LANES: usize = 2;
+
 /// A process that runs onnxruntime.
 #[derive(Debug)]
 pub(in crate::runtime) struct Worker {
@@ -42,36 +44,56 @@ pub(in crate::runtime) struct Worker {
     pub(super) time_limit: Option<Duration>,
     memory_limit: Option<u64>,
     library: Library,
-    state: Mutex<State>,
+    /// Locked after a lane, never before one.
+    process: Mutex<Process>,
+    lanes: [Mutex<Lane>; LANES],
 }
 
 #[derive(Debug, Default)]
-struct State {
-    live: Option<Live>,
+struct Process {
+    child: Option<Child>,
     /// Processes started so far.
     started: u64,
-    /// Why no more are.
+    /// Ends of its lanes that nobody has used yet.
+    links: [Option<Link>; LANES],
+    /// How the last one ended.
+    status: Option<ExitStatus>,
+    /// Why no more are started.
     given_up: Option<String>,
 }
 
+/// A way to a process and back.
+#[derive(Debug, Default)]
+struct Lane {
+    /// The process that it leads to, by its number.
+    process: u64,
+    link: Option<Link>,
+}
+
 #[derive(Debug)]
-struct Live {
-    child: Child,
+struct Link {
     socket: UnixStream,
     /// What goes there.
     there: Shared,
     /// What comes back.
     back: Shared,
-    /// Whether it has not said yet that the library is loaded.
+    /// Whether it has not been said yet that the library is loaded.
     loading: bool,
+}
+
+/// Who answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answerer {
+    process: u64,
+    lane: usize,
 }
 
 /// What is asked, and of whom.
 pub(super) struct Errand<'a> {
     /// What runs there, for errors.
     pub(super) what: &'a str,
-    /// The number of the process; any without.
-    pub(super) process: Option<u64>,
+    /// Who has to answer; anybody without.
+    pub(super) of: Option<Answerer>,
     /// Time for the answer.
     pub(super) limit: Duration,
 }
@@ -90,168 +112,221 @@ impl Worker {
             time_limit: apart.time_limit,
             memory_limit: apart.memory_limit,
             library: library.clone(),
-            state: Mutex::default(),
+            process: Mutex::default(),
+            lanes: Default::default(),
         };
-        worker.living(&mut worker.state())?;
+        worker.link(0, &mut held(&worker.lanes[0])).map(drop)?;
         Ok(worker)
     }
 
     /// Ends the process.
     pub(in crate::runtime) fn end(&self) {
-        self.state().live = None;
+        held(&self.process).end(true);
     }
 
     /// What the library says of itself.
     pub(in crate::runtime) fn about(&self) -> &'static About {
         if ABOUT.get().is_none() {
             // That it cannot be loaded is the error of what is asked next.
-            let _ = self.loaded(&mut self.state());
+            let _ = self.loaded(0, &mut held(&self.lanes[0]));
         }
         ABOUT.get().unwrap_or(&UNKNOWN)
     }
 
-    /// Asks what `request` says, which writes its parts; `read`s the answer and its parts. Returns the number of the
-    /// process that answered as well.
+    /// Asks what `request` says, which writes its parts; `read`s the answer and its parts. Says as well who answered.
     pub(super) fn ask<T>(
         &self,
         errand: &Errand,
         request: impl FnOnce(&mut Shared) -> Result<Request>,
         read: impl FnOnce(Reply, &Shared) -> Result<T>,
-    ) -> Result<(T, u64)> {
-        let state = &mut *self.state();
-        if let Some(reason) = &state.given_up {
-            return Err(crash(reason.clone(), SMALLER));
-        }
-        if let Some(process) = errand.process
-            && (state.started != process || state.live.is_none())
-        {
-            let reason = format!("the process that held {} has ended", errand.what);
-            return Err(crash(reason, "see the message before this one"));
-        }
-        let live = self.loaded(state)?;
-        live.there.begin();
-        let request = request(&mut live.there)?;
-        // A process that died does not read: the missing answer says so.
-        let _ = send(&live.socket, &request);
-        let reply = match live.answer(errand.limit) {
-            Ok(reply) => reply,
-            Err(lost) => return Err(state.lose(errand.what, lost)),
+    ) -> Result<(T, Answerer)> {
+        let (number, mut lane) = match errand.of {
+            None => self.free_lane(),
+            Some(of) => (of.lane, held(&self.lanes[of.lane])),
         };
-        live.there.give_back();
-        match reply {
-            Reply::Failed(failure) => Err(failure.into_error()),
-            reply => Ok((read(reply, &live.back)?, state.started)),
+        let lane = &mut *lane;
+        let link = match errand.of {
+            None => self.loaded(number, lane)?,
+            Some(of) => lane.of(of).ok_or_else(|| {
+                let reason = format!("the process that held {} has ended", errand.what);
+                crash(reason, "see the message before this one")
+            })?,
+        };
+        link.there.begin();
+        let request = request(&mut link.there)?;
+        // A process that died does not read: the missing answer says so.
+        let _ = send(&link.socket, &request);
+        let reply = match link.answer(errand.limit) {
+            Ok(reply) => reply,
+            Err(lost) => return Err(self.lose(lane, errand.what, lost)),
+        };
+        link.there.give_back();
+        if let Reply::Failed(failure) = reply {
+            return Err(failure.into_error());
         }
+        let answer = read(reply, &link.back)?;
+        let process = lane.process;
+        Ok((
+            answer,
+            Answerer {
+                process,
+                lane: number,
+            },
+        ))
     }
 
     /// Tells a process, if it lives, what it does not answer.
-    pub(super) fn tell(&self, process: u64, request: &Request) {
-        let state = &mut *self.state();
-        if state.started == process
-            && let Some(live) = &state.live
-        {
+    pub(super) fn tell(&self, of: Answerer, request: &Request) {
+        if let Some(link) = held(&self.lanes[of.lane]).of(of) {
             // A process that died needs not be told.
-            let _ = send(&live.socket, request);
+            let _ = send(&link.socket, request);
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        let state = self.state.lock();
-        state.unwrap_or_else(|poisoned| poisoned.into_inner())
+    /// A lane that nobody uses, or the first when it is free again.
+    fn free_lane(&self) -> (usize, MutexGuard<'_, Lane>) {
+        let mut lanes = self.lanes.iter().enumerate();
+        let free = lanes.find_map(|(number, lane)| Some((number, lane.try_lock().ok()?)));
+        free.unwrap_or_else(|| (0, held(&self.lanes[0])))
     }
 
-    /// A process that has loaded the library.
-    fn loaded<'a>(&self, state: &'a mut State) -> Result<&'a mut Live> {
-        let live = self.living(state)?;
-        if live.loading {
-            match live.answer(LOAD_LIMIT) {
+    /// The way to a process that has loaded the library.
+    fn loaded<'a>(&self, number: usize, lane: &'a mut Lane) -> Result<&'a mut Link> {
+        if self.link(number, lane)?.loading {
+            let answer = self.link(number, lane)?.answer(LOAD_LIMIT);
+            let library = || self.library.path.display().to_string();
+            match answer {
                 Ok(Reply::Loaded(about)) => {
                     let _ = ABOUT.set(about);
-                    live.loading = false;
                 }
                 Ok(Reply::Failed(failure)) => {
-                    state.live = None;
+                    held(&self.process).end(true);
+                    lane.link = None;
                     return Err(failure.into_error());
                 }
-                Ok(_) => return Err(state.lose("the library", Lost::Ended)),
-                Err(lost) => {
-                    let library = self.library.path.display().to_string();
-                    return Err(state.lose(&library, lost));
-                }
+                Ok(_) => return Err(self.lose(lane, &library(), Lost::Ended)),
+                Err(lost) => return Err(self.lose(lane, &library(), lost)),
             }
         }
-        self.living(state)
+        let link = self.link(number, lane)?;
+        link.loading = false;
+        Ok(link)
     }
 
-    /// A process that may still be loading the library.
-    fn living<'a>(&self, state: &'a mut State) -> Result<&'a mut Live> {
-        if state.live.is_none() {
-            let live = self.spawn().map_err(|source| Error::Runtime {
+    /// The way to a process that may still be loading the library.
+    fn link<'a>(&self, number: usize, lane: &'a mut Lane) -> Result<&'a mut Link> {
+        let mut process = held(&self.process);
+        if let Some(reason) = &process.given_up {
+            return Err(crash(reason.clone(), SMALLER));
+        }
+        if process.child.is_none() {
+            self.spawn(&mut process).map_err(|source| Error::Runtime {
                 reason: format!("{} cannot be started: {source}", self.program.display()),
                 remedy: "check that the program is still there and may be run".to_owned(),
             })?;
-            // A process that died at once is missed at the first answer.
-            let load = Request::Load {
-                library: self.library.clone(),
-                memory_limit: self.memory_limit,
-            };
-            let _ = send(&live.socket, &load);
-            state.started += 1;
-            return Ok(state.live.insert(live));
         }
-        state.live.as_mut().ok_or_else(|| Error::Runtime {
-            reason: "its process has ended".to_owned(),
-            remedy: "run the command once more".to_owned(),
-        })
+        if lane.process != process.started {
+            lane.process = process.started;
+            lane.link = process.links[number].take();
+        }
+        lane.link
+            .as_mut()
+            .ok_or_else(|| ended("a run", process.status))
     }
 
-    fn spawn(&self) -> io::Result<Live> {
-        let (socket, far) = UnixStream::pair()?;
-        let (there, back) = (Shared::new()?, Shared::new()?);
-        let files = [there.file(), back.file()];
-        for file in files {
-            fcntl_setfd(file, FdFlags::empty())?;
+    fn spawn(&self, process: &mut Process) -> io::Result<()> {
+        let mut links = Vec::new();
+        let mut far = Vec::new();
+        for _ in 0..LANES {
+            let (socket, end) = UnixStream::pair()?;
+            links.push(Link {
+                socket,
+                there: Shared::new()?,
+                back: Shared::new()?,
+                loading: true,
+            });
+            far.push(end);
+        }
+        let ends = links.iter().zip(&far);
+        let ends = ends.flat_map(|(link, end)| [end.as_fd(), link.there.fd(), link.back.fd()]);
+        let ends: Vec<BorrowedFd<'_>> = ends.collect();
+        for end in &ends {
+            fcntl_setfd(end, FdFlags::empty())?;
         }
         let child = Command::new(&self.program)
             .arg(WORKER_COMMAND)
-            .args(files.map(|file| file.as_raw_fd().to_string()))
-            .stdin(Stdio::from(OwnedFd::from(far)))
+            .args(ends.iter().map(|end| end.as_raw_fd().to_string()))
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
             // A key that interrupts this process is for this one to handle.
             .process_group(0)
             .spawn();
-        for file in files {
-            fcntl_setfd(file, FdFlags::CLOEXEC)?;
+        for end in &ends {
+            fcntl_setfd(end, FdFlags::CLOEXEC)?;
         }
-        Ok(Live {
-            child: child?,
-            socket,
-            there,
-            back,
-            loading: true,
-        })
+        process.child = Some(child?);
+        process.started += 1;
+        let load = Request::Load {
+            library: self.library.clone(),
+            memory_limit: self.memory_limit,
+        };
+        for (place, link) in process.links.iter_mut().zip(links) {
+            // A process that died at once is missed at the first answer.
+            let _ = send(&link.socket, &load);
+            *place = Some(link);
+        }
+        Ok(())
+    }
+
+    /// Ends the process that did not answer; what is told of it.
+    fn lose(&self, lane: &mut Lane, what: &str, lost: Lost) -> Error {
+        lane.link = None;
+        let mut process = held(&self.process);
+        if process.started == lane.process {
+            process.end(matches!(lost, Lost::Late(_)));
+        }
+        let limit = match lost {
+            Lost::Ended => return ended(what, process.status),
+            Lost::Late(limit) => limit.as_secs(),
+        };
+        let reason =
+            format!("it did not come back from {what} within {limit} seconds and was stopped");
+        process.given_up = Some(reason.clone());
+        crash(reason, SMALLER)
     }
 }
 
-impl State {
-    /// Ends the process that did not answer, with what is told of it.
-    fn lose(&mut self, what: &str, lost: Lost) -> Error {
-        let live = self.live.take();
-        match lost {
-            Lost::Ended => ended(what, live.and_then(Live::status)),
-            Lost::Late(limit) => {
-                let seconds = limit.as_secs();
-                let reason = format!(
-                    "it did not come back from {what} within {seconds} seconds and was stopped"
-                );
-                self.given_up = Some(reason.clone());
-                crash(reason, SMALLER)
-            }
-        }
+impl Lane {
+    /// The way to who answered before, if it still leads there.
+    fn of(&mut self, answerer: Answerer) -> Option<&mut Link> {
+        let same = self.process == answerer.process;
+        self.link.as_mut().filter(|_| same)
     }
 }
 
-impl Live {
+impl Process {
+    /// Waits for the end of the process, which it is driven to if need be.
+    fn end(&mut self, drive: bool) {
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        // Without a lane that nobody uses, it lives as long as the others.
+        self.links = Default::default();
+        if drive {
+            // What has ended cannot be killed.
+            let _ = child.kill();
+        }
+        self.status = child.wait().ok();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end(true);
+    }
+}
+
+impl Link {
     fn answer(&mut self, limit: Duration) -> Result<Reply, Lost> {
         // A system that takes no limit waits.
         let _ = self.socket.set_read_timeout(Some(limit));
@@ -260,21 +335,10 @@ impl Live {
             _ => Lost::Ended,
         })
     }
-
-    /// How the process ended, which has closed its end of the socket.
-    fn status(mut self) -> Option<ExitStatus> {
-        // One that lives on does so no longer.
-        let _ = self.socket.shutdown(Shutdown::Both);
-        self.child.wait().ok()
-    }
 }
 
-impl Drop for Live {
-    fn drop(&mut self) {
-        // What has ended cannot be killed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn held<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const SMALLER: &str = "check the model's loops and sizes, or use smaller batches";

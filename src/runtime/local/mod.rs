@@ -40,6 +40,9 @@ struct Loaded {
     plugins: Mutex<Vec<(PathBuf, Vec<String>)>>,
 }
 
+/// What names the folder that the references of a model in memory are relative to.
+const DATA_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+
 /// Stands for the version of a library that does not say it.
 const UNKNOWN: &str = "of unknown version";
 
@@ -162,23 +165,32 @@ impl Local {
         Ok(names)
     }
 
-    /// A session that runs the model of these bytes of a file; `what` names the model in errors.
+    /// A session that runs the model of this message, whose data files are in `folder`; `what` names the model in
+    /// errors.
     ///
     /// # Errors
     /// The provider is not available, or does not accept the model.
-    pub(super) fn session_from_bytes(
+    pub(super) fn session_from_message(
         &self,
-        bytes: &[u8],
+        message: &[u8],
+        folder: Option<&Path>,
         what: &str,
         options: &SessionOptions,
     ) -> Result<LocalSession> {
-        self.commit(what, options, |builder| builder.commit_from_memory(bytes))
+        self.commit(what, options, |builder| {
+            let Some(folder) = folder else {
+                return builder.commit_from_memory(message);
+            };
+            let folder = folder.to_string_lossy();
+            let builder = builder.clone().with_config_entry(DATA_FOLDER, folder)?;
+            { builder }.commit_from_memory(message)
+        })
     }
 
     /// A session that runs the model at `path`.
     ///
     /// # Errors
-    /// As [`Local::session_from_bytes`].
+    /// As [`Local::session_from_message`].
     pub(super) fn session_from_file(
         &self,
         path: &Path,
@@ -241,11 +253,17 @@ impl Local {
                 .with_profiling(folder.path().join("profile"))
                 .map_err(refused)?;
         }
-        if options.optimisation == Optimisation::Off {
-            builder = builder
+        builder = match options.optimisation {
+            Optimisation::Full => builder,
+            Optimisation::Light => builder
+                .with_optimization_level(GraphOptimizationLevel::Level2)
+                .map_err(refused)?
+                .with_config_entry("session.disable_prepacking", "1")
+                .map_err(refused)?,
+            Optimisation::Off => builder
                 .with_optimization_level(GraphOptimizationLevel::Disable)
-                .map_err(refused)?;
-        }
+                .map_err(refused)?,
+        };
         let exact = options.purpose == Purpose::Parity;
         match provider {
             Provider::Cpu => Ok(builder),

@@ -1,8 +1,6 @@
 //! The same model in other orders of computation: with weights moved by rounding, in a wider type, with values
 //! in between as outputs.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -42,19 +40,19 @@ pub(super) fn nudged(model: &Model) -> Result<Model> {
         let source = tensor.clone();
         let known = lazy.get(tensor.name()).cloned();
         let length = match &known {
-            Some(known) => known.length,
+            Some(known) => known.length(),
             None => packed_bytes(tensor)?.len(),
         };
-        let make = Arc::new(move || {
+        let make = move || {
             let bytes = match &known {
-                Some(known) => Ok((known.make)()),
+                Some(known) => Ok(known.bytes()),
                 None => packed_bytes(&source),
             };
             let bytes = bytes.unwrap_or_default();
             nudge(&source, bytes, element, seed as u64)
-        });
+        };
         *tensor = cleared(tensor);
-        lazy.insert(tensor.name().to_owned(), LazyBytes { length, make });
+        lazy.insert(tensor.name().to_owned(), LazyBytes::whole(length, make));
     }
     for (seed, node) in graph.node.iter_mut().enumerate() {
         for tensor in node.attribute.iter_mut().filter_map(|a| a.t.as_mut()) {

@@ -7,7 +7,7 @@ use crate::dimensions::Analysis;
 use crate::error::{Error, ProofFault, Result};
 use crate::metrics::{Gap, OutputDeviation, same_form, spread};
 use crate::onnx::Model;
-use crate::runtime::{Runtime, Session, SessionOptions, Signature, Tensor};
+use crate::runtime::{Optimisation, Runtime, Session, SessionOptions, Signature, Tensor};
 
 /// Random inputs that every pair is run on, at least and at most.
 const DRAWS: [u64; 2] = [2, 16];
@@ -47,12 +47,18 @@ pub(super) struct Draw {
 impl Pair<'_> {
     /// Runs of both on random inputs, after their signatures have been compared.
     pub(super) fn first(&self) -> Result<Vec<Draw>> {
-        let plain = SessionOptions::default();
-        let mut reference = self.runtime.session(self.reference, self.what)?;
-        let mut candidate = self.open(self.candidate, &plain)?;
+        let options = side_by_side();
+        let (reference, candidate) = beside(
+            || {
+                let (runtime, model) = (self.runtime, self.reference);
+                runtime.session_with(model, self.what, &options)
+            },
+            || self.open(self.candidate, &options),
+        );
+        let (mut reference, mut candidate) = (reference?, candidate?);
         self.same_signature(&reference, &candidate)?;
         let mut whole = match self.whole {
-            Some(whole) => Some(self.open(whole, &plain)?),
+            Some(whole) => Some(self.open(whole, &options)?),
             None => None,
         };
         if let Some(whole) = &whole {
@@ -61,10 +67,9 @@ impl Pair<'_> {
         let mut draws = Vec::new();
         for seed in 0..self.draws() {
             let inputs = self.inputs(&reference.inputs(), seed, 1.0)?;
-            let expected = reference.run(&inputs)?;
-            let computed = candidate
-                .run(&inputs)
-                .map_err(|fault| self.refused(fault))?;
+            let (expected, computed) = beside(|| reference.run(&inputs), || candidate.run(&inputs));
+            let expected = expected?;
+            let computed = computed.map_err(|fault| self.refused(fault))?;
             same_form(&expected, &computed)?;
             if let Some(whole) = &mut whole {
                 // Other numbers, but the same names, types and shapes.
@@ -207,6 +212,28 @@ impl Pair<'_> {
         }
         Ok(())
     }
+}
+
+/// Two models that run at the same time share the cores, and few runs do not repay weights that are laid out anew.
+pub(super) fn side_by_side() -> SessionOptions {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    SessionOptions {
+        threads: Some(cores.div_ceil(2)),
+        optimisation: Optimisation::Light,
+        ..SessionOptions::default()
+    }
+}
+
+/// Does two things at once. The first stays on this thread, which onnxruntime has told how to treat denormals.
+fn beside<A, B: Send>(first: impl FnOnce() -> A, second: impl FnOnce() -> B + Send) -> (A, B) {
+    std::thread::scope(|scope| {
+        let second = scope.spawn(second);
+        let first = first();
+        match second.join() {
+            Ok(second) => (first, second),
+            Err(cause) => std::panic::resume_unwind(cause),
+        }
+    })
 }
 
 /// Whether most elements are at the minimum or maximum, within a share of the largest.

@@ -1,7 +1,7 @@
 //! The second look at outputs that are beyond the plain bound or that hide what enters them.
 
 use super::moved::{is_small, nudged, unit, widened};
-use super::pair::{Draw, Pair, Tensors, worse};
+use super::pair::{Draw, Pair, Tensors, side_by_side, worse};
 use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, UNITS};
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;
@@ -95,10 +95,10 @@ impl<'a> Second<'a> {
     }
 
     fn open(pair: &'a Pair<'a>, values: &[String]) -> Result<Second<'a>> {
-        let plain = SessionOptions::default();
+        let plain = side_by_side();
         let still = SessionOptions {
             optimisation: Optimisation::Off,
-            ..SessionOptions::default()
+            ..side_by_side()
         };
         let reference = tapped(pair.reference, values.iter().map(String::as_str));
         let candidate = tapped(pair.candidate, values.iter().map(String::as_str));
