@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::prune::PruneOptions;
-use super::{RuntimeOptions, Shapes, analyse};
+use super::{RuntimeOptions, Shapes, analyse_whole};
 use crate::benchmark::{Latency, Ratio, Repetitions, by_operator, interleaved};
 use crate::data::random_batch;
 use crate::dimensions::Analysis;
@@ -231,7 +231,7 @@ fn open(
     batch: usize,
     shapes: &Shapes,
 ) -> Result<(Session, Inputs, f64)> {
-    let analysis = analyse(&Model::load(path)?, shapes)?;
+    let analysis = analyse_whole(&Model::load(path)?, shapes)?;
     runtime.prepare(&options.provider)?;
     let start = Instant::now();
     let session = runtime.session_from_file(path, &path.display().to_string(), options)?;

@@ -41,6 +41,11 @@ fn analyse(model: &Model, shapes: &Shapes) -> Result<Analysis> {
     analyse_in(model, shapes, &mut installed)
 }
 
+/// As [`analyse`], for runs that cut nothing.
+fn analyse_whole(model: &Model, shapes: &Shapes) -> Result<Analysis> {
+    typed(model, shapes, &mut installed)
+}
+
 /// The onnxruntime that is there already, if one is.
 fn installed() -> Option<Runtime> {
     let library = Library::find(None, &[]).ok().flatten()?;
@@ -49,6 +54,16 @@ fn installed() -> Option<Runtime> {
 
 /// As [`analyse`], with the onnxruntime that `load` gives where one is needed.
 fn analyse_in(
+    model: &Model,
+    shapes: &Shapes,
+    load: &mut dyn FnMut() -> Option<Runtime>,
+) -> Result<Analysis> {
+    let mut analysis = typed(model, shapes, load)?;
+    hold_stale(&mut analysis)?;
+    Ok(analysis)
+}
+
+fn typed(
     model: &Model,
     shapes: &Shapes,
     load: &mut dyn FnMut() -> Option<Runtime>,
@@ -65,7 +80,6 @@ fn analyse_in(
             analysis = Analysis::with(graph, sizes, observed);
         }
     }
-    hold_stale(&mut analysis)?;
     Ok(analysis)
 }
 

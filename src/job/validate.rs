@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::bench::speedup;
 use super::runtime::available;
-use super::{RuntimeOptions, Shapes, analyse};
+use super::{RuntimeOptions, Shapes, analyse_whole};
 use crate::benchmark::Repetitions;
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::error::{Error, Result};
@@ -86,7 +86,7 @@ pub fn validate(
     events: &mut dyn Events,
 ) -> Result<Validated> {
     let start = Instant::now();
-    let analysis = analyse(&Model::load(reference)?, &options.shapes)?;
+    let analysis = analyse_whole(&Model::load(reference)?, &options.shapes)?;
     Model::load(candidate)?;
     let runtime = options.runtime.load_for(&options.preferred(), events)?;
     let models = Models {

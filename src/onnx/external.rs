@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::model::Source;
+use super::model::SourceFile;
 use super::proto::{StringStringEntryProto, TensorProto, tensor_proto::DataLocation};
 use super::tensor::{byte_length, element_count, element_type};
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ pub(super) const LOCATION: &str = "location";
 /// The data files of one model, each mapped once.
 pub(crate) struct ExternalFiles {
     folder: PathBuf,
-    maps: BTreeMap<String, Source>,
+    maps: BTreeMap<String, SourceFile>,
 }
 
 impl ExternalFiles {
@@ -50,14 +50,15 @@ impl ExternalFiles {
     }
 
     /// The files in the order of their locations.
-    pub(crate) fn into_files(self) -> Vec<Source> {
+    pub(crate) fn into_files(self) -> Vec<SourceFile> {
         self.maps.into_values().collect()
     }
 
     fn map(&mut self, tensor: &str, location: &str) -> Result<&Bytes> {
         if !self.maps.contains_key(location) {
             let path = self.path_inside(tensor, location)?;
-            self.maps.insert(location.to_owned(), Source::open(&path)?);
+            self.maps
+                .insert(location.to_owned(), SourceFile::open(&path)?);
         }
         Ok(self.maps[location].bytes())
     }

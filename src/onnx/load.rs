@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::external::ExternalFiles;
-use super::model::{Model, NEWEST_IR, Source};
+use super::model::{Model, NEWEST_IR, SourceFile};
 use super::proto::{ModelProto, tensor_proto::DataLocation};
 use super::{sparse, tensor, unknown, visit, weigh};
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ impl Model {
     /// the model's folder, and tensors whose dims and data disagree.
     pub fn load(path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
-        let source = Source::open(path)?;
+        let source = SourceFile::open(path)?;
         let files = ExternalFiles::beside(path);
         decode(source, &path.display().to_string(), Some(files))
     }
@@ -29,11 +29,11 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Model> {
-        decode(Source::buffer(bytes.into()), "the given buffer", None)
+        decode(SourceFile::buffer(bytes.into()), "the given buffer", None)
     }
 }
 
-fn decode(source: Source, what: &str, files: Option<ExternalFiles>) -> Result<Model> {
+fn decode(source: SourceFile, what: &str, files: Option<ExternalFiles>) -> Result<Model> {
     let bytes = source.bytes().clone();
     let not_a_model = |reason: String| Error::NotAModel {
         what: what.to_owned(),

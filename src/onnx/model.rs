@@ -20,28 +20,28 @@ const WORTH_A_THREAD: u64 = 1 << 20;
 
 /// A file that a model was read from, or a buffer, whose path is empty.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub(crate) struct SourceFile {
     path: PathBuf,
     bytes: Bytes,
     stamp: Option<Stamp>,
 }
 
-impl Source {
+impl SourceFile {
     /// The file at `path`, mapped.
     ///
     /// # Errors
     /// It cannot be read.
-    pub(super) fn open(path: &Path) -> Result<Source> {
+    pub(super) fn open(path: &Path) -> Result<SourceFile> {
         let (bytes, stamp) = map_stamped(path)?;
-        Ok(Source {
+        Ok(SourceFile {
             path: path.to_owned(),
             bytes,
             stamp: Some(stamp),
         })
     }
 
-    pub(super) fn buffer(bytes: Bytes) -> Source {
-        Source {
+    pub(super) fn buffer(bytes: Bytes) -> SourceFile {
+        SourceFile {
             path: PathBuf::new(),
             bytes,
             stamp: None,
@@ -63,7 +63,7 @@ impl Source {
     }
 }
 
-fn hash_of(sources: &[Source]) -> String {
+fn hash_of(sources: &[SourceFile]) -> String {
     let mut hasher = blake3::Hasher::new();
     for source in sources {
         hasher.update_rayon(&source.bytes);
@@ -147,7 +147,7 @@ pub struct Model {
     pub(crate) lazy: BTreeMap<String, LazyBytes>,
     /// Keep the weights in a file of their own when writing.
     pub(crate) external: bool,
-    sources: Vec<Source>,
+    sources: Vec<SourceFile>,
     hash: Arc<OnceLock<String>>,
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn domain_of(name: &str) -> &str {
 }
 
 impl Model {
-    pub(crate) fn new(proto: ModelProto, sources: Vec<Source>, external: bool) -> Model {
+    pub(crate) fn new(proto: ModelProto, sources: Vec<SourceFile>, external: bool) -> Model {
         Model {
             proto,
             lazy: BTreeMap::new(),
@@ -209,7 +209,7 @@ impl Model {
     }
 
     /// What the model was read from: the model, then its data files.
-    pub(super) fn sources(&self) -> &[Source] {
+    pub(super) fn sources(&self) -> &[SourceFile] {
         &self.sources
     }
 
@@ -223,7 +223,7 @@ impl Model {
 
     /// The files that the model was read from: the model, then its data files.
     pub fn source_paths(&self) -> impl Iterator<Item = &Path> {
-        let paths = self.sources.iter().map(Source::path);
+        let paths = self.sources.iter().map(SourceFile::path);
         paths.filter(|path| !path.as_os_str().is_empty())
     }
 

@@ -8,6 +8,10 @@
 //! summed over, and a removed one adds nothing; channels meet nowhere else. So both models are the same
 //! function, and whatever they differ by is rounding, or the rewrite is wrong.
 //!
+//! **How they run.** At the same time, each on half of the cores, with those optimisations of onnxruntime that leave
+//! weights where they lie: both models map the files that hold them, and the few runs of a proof would not repay
+//! another layout.
+//!
 //! **What rounding may do.** Two ways to sum the same numbers differ by few units in the last place: 1e-7 to
 //! 2e-6 of the largest output in 32 bits. [`ALLOWED`] is fifty times as much, and most models pass by it. An
 //! output can do worse and be right: a sigmoid that hardly fires is accurate to 1e-7 in absolute terms only, a
