@@ -112,9 +112,19 @@ impl Types {
         out
     }
 
-    /// Sees `ty` as a row-major product of factors with these sizes, whose product must be its own size.
+    /// Sees `ty` as a row-major product of factors with these sizes. Where it has another size, all of them are held.
     pub(crate) fn factor(&mut self, ty: &Type, sizes: &[Extent], reason: Reason) -> Vec<Type> {
         let ty = self.normal(ty);
+        let product = Extent::product(sizes).and_then(|product| product.known());
+        if product
+            .zip(self.extent(&ty).known())
+            .is_some_and(|(a, b)| a != b)
+        {
+            let why = "has another size than its operator needs";
+            self.pin(&ty, Reason { why, ..reason });
+            let factor = |size: &Extent| self.fixed(size.clone(), Reason { why, ..reason });
+            return sizes.iter().map(factor).collect();
+        }
         let wide: Vec<Extent> = sizes.iter().filter(|n| !n.is_one()).cloned().collect();
         let mut wide_types = match wide.len() {
             0 => Vec::new(),

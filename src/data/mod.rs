@@ -27,6 +27,7 @@ use stored::StoredCases;
 pub use images::{ImageOptions, Layout};
 pub(crate) use inputs::random_batch;
 pub use inputs::random_inputs;
+pub(crate) use npy::{Header as Npy, Kind as NpyKind};
 
 /// One in this many batches is held out, the last ones, at least one.
 const HELD_OUT: usize = 5;

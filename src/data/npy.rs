@@ -2,7 +2,7 @@
 //!
 //! Written from the format's description in numpy's documentation (`numpy.lib.format`).
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::Range;
 
 use crate::error::Result;
@@ -15,7 +15,7 @@ const LONGEST_HEADER: usize = 1 << 16;
 
 /// What the elements of an array are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Number(ElementType),
     /// Two bytes without a type, as bfloat16 numbers are written.
     Raw,
@@ -23,9 +23,9 @@ pub(super) enum Kind {
 
 /// What an array is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) kind: Kind,
-    pub(super) shape: Vec<usize>,
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
+    pub(crate) shape: Vec<usize>,
     /// Bytes of an element.
     width: usize,
     big_endian: bool,
@@ -39,7 +39,7 @@ pub(super) struct Header {
 
 impl Header {
     /// Reads the header at the start of an array; the reader stands at the elements afterwards.
-    pub(super) fn read(source: &mut dyn Read) -> std::result::Result<Header, String> {
+    pub(crate) fn read(source: &mut dyn Read) -> std::result::Result<Header, String> {
         let mut take = |count: usize| {
             let mut bytes = vec![0; count];
             let read = source.read_exact(&mut bytes);
@@ -64,19 +64,41 @@ impl Header {
         Ok(header)
     }
 
+    /// The bytes before the elements of an array of Booleans in row-major order.
+    ///
+    /// # Errors
+    /// More axes than a header has room for.
+    pub(crate) fn of_booleans(shape: &[usize]) -> io::Result<Vec<u8>> {
+        let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+        let sizes = match sizes.as_slice() {
+            [size] => format!("{size},"),
+            sizes => sizes.join(", "),
+        };
+        let text = format!("{{'descr': '|b1', 'fortran_order': False, 'shape': ({sizes}), }}");
+        let start = MAGIC.len() + 4;
+        // The elements begin at a multiple of 64 bytes, behind a line's end.
+        let length = (start + text.len() + 1).next_multiple_of(64) - start;
+        let digits = u16::try_from(length).map_err(io::Error::other)?;
+        let mut out = MAGIC.to_vec();
+        out.extend([1, 0]);
+        out.extend(digits.to_le_bytes());
+        out.extend(format!("{text:<width$}\n", width = length - 1).into_bytes());
+        Ok(out)
+    }
+
     /// Bytes of the header and all elements.
-    pub(super) fn file_length(&self) -> u64 {
+    pub(crate) fn file_length(&self) -> u64 {
         self.offset as u64 + self.length as u64
     }
 
     /// The bytes of all elements of the array in `file`.
-    pub(super) fn elements<'a>(&self, file: &'a [u8]) -> &'a [u8] {
+    pub(crate) fn elements<'a>(&self, file: &'a [u8]) -> &'a [u8] {
         let data = file.get(self.offset..).unwrap_or_default();
         data.get(..self.length).unwrap_or(data)
     }
 
     /// The positions `range` of `axis`, or all elements without, of the array in `file`.
-    pub(super) fn tensor(
+    pub(crate) fn tensor(
         &self,
         file: &[u8],
         element: ElementType,
@@ -250,6 +272,19 @@ mod tests {
             numbers(&file("<f2", "True", "(1,)", &[0, 0x3e]), None).1,
             [1.5]
         );
+    }
+
+    #[test]
+    fn headers_that_are_written_are_read() {
+        for shape in [vec![], vec![7], vec![64, 3, 7, 7], vec![1; 32]] {
+            let mut bytes = Header::of_booleans(&shape).expect("few axes");
+            assert!(bytes.len().is_multiple_of(64));
+            bytes.resize(bytes.len() + shape.iter().product::<usize>(), 1);
+            let header = Header::read(&mut bytes.as_slice()).expect("a header");
+            assert_eq!(header.shape, shape);
+            assert_eq!(header.kind, Kind::Number(ElementType::Bool));
+            assert_eq!(header.file_length(), bytes.len() as u64);
+        }
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::onnx::proto::{FunctionProto, GraphProto, NodeProto};
 const DEEPEST_CALL: usize = 64;
 /// Calls that a model may make.
 const MOST_CALLS: u64 = 250_000;
-/// Bytes of messages that the bodies of all calls may take in a model of any size, and for each of its bytes.
-const LARGEST: usize = 32 << 20;
+/// Bytes of memory that the bodies of all calls may take in a model of any size, and for each of its bytes.
+const LARGEST: usize = 64 << 20;
 const LARGEST_EXPANSION: usize = 8;
 
 /// Domain, name and overload of a function.
@@ -28,7 +28,7 @@ pub(super) fn key_of(node: &NodeProto) -> Key {
 
 /// What the body of one function takes.
 struct Body {
-    /// Bytes of its messages but for the data of tensors, which is not copied.
+    /// Bytes of its messages in memory but for the data of tensors, which is not copied.
     bytes: usize,
     /// Names that each call gives a prefix of its own.
     names: usize,
@@ -135,14 +135,24 @@ fn fault(function: &FunctionProto, reason: &str) -> Error {
 }
 
 fn body(function: &FunctionProto) -> Body {
-    let held = function.node.iter().flat_map(|node| &node.attribute);
-    let tensors = held.filter_map(|held| held.t.as_ref()?.raw_data.as_ref());
-    let data: usize = tensors.map(|data| data.len()).sum();
-    let names = function.node.iter();
-    Body {
-        bytes: function.encoded_len().saturating_sub(data),
-        names: names
-            .map(|node| 1 + node.input.len() + node.output.len())
-            .sum(),
+    let (mut bytes, mut names) = (function.encoded_len(), 0);
+    let mut open = vec![&function.node[..]];
+    while let Some(nodes) = open.pop() {
+        for node in nodes {
+            names += 1 + node.input.len() + node.output.len();
+            bytes += size_of::<NodeProto>() + size_of_val(&node.attribute[..]);
+            for held in &node.attribute {
+                let data = held.t.as_ref().and_then(|tensor| tensor.raw_data.as_ref());
+                bytes = bytes.saturating_sub(data.map_or(0, |data| data.len()));
+                open.extend(
+                    held.g
+                        .iter()
+                        .chain(&held.graphs)
+                        .map(|graph| &graph.node[..]),
+                );
+            }
+        }
     }
+    bytes += names * size_of::<String>();
+    Body { bytes, names }
 }

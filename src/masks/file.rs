@@ -4,13 +4,12 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use fixedbitset::FixedBitSet;
-use ndarray::{ArrayD, ArrayViewD, IxDyn};
-use ndarray_npy::{ViewNpyError, ViewNpyExt, WriteNpyExt};
 use zip::ZipArchive;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::NamedMasks;
 use super::mask::Mask;
+use crate::data::{Npy, NpyKind};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -30,9 +29,9 @@ pub(crate) fn write_masks<'a>(
             format!("{name}.npy"),
             options.large_file(kept.len() > u32::MAX as usize / 2),
         )?;
-        let flags: Vec<bool> = (0..kept.len()).map(|place| kept.contains(place)).collect();
-        let array = ArrayD::from_shape_vec(IxDyn(dims), flags).map_err(io::Error::other)?;
-        array.write_npy(&mut archive).map_err(io::Error::other)?;
+        archive.write_all(&Npy::of_booleans(dims)?)?;
+        let flags = (0..kept.len()).map(|place| u8::from(kept.contains(place)));
+        archive.write_all(&flags.collect::<Vec<u8>>())?;
     }
     archive.finish().map(drop).map_err(io::Error::other)
 }
@@ -104,24 +103,39 @@ pub(crate) fn read_masks(
 
 /// Shape and bits of an array of Booleans, or of numbers that are all 0 or 1.
 fn flags(bytes: &[u8]) -> Result<(Vec<usize>, FixedBitSet), String> {
-    macro_rules! try_as {
-        ($($rust:ty),*) => {$(
-            match ArrayViewD::<$rust>::view_npy(bytes) {
-                Ok(view) => {
-                    let zero = <$rust>::default();
-                    let one = <$rust>::from(true);
-                    if view.iter().any(|&x| x != zero && x != one) {
-                        return Err("holds other numbers than 0 and 1; a mask says which weights stay".to_owned());
-                    }
-                    let mut kept = FixedBitSet::with_capacity(view.len());
-                    view.iter().enumerate().for_each(|(place, &x)| kept.set(place, x == one));
-                    return Ok((view.shape().to_vec(), kept));
-                }
-                Err(ViewNpyError::WrongDescriptor(_)) => {}
-                Err(fault) => return Err(format!("cannot be read ({fault})")),
-            }
-        )*};
+    let unread = |fault: String| format!("cannot be read ({fault})");
+    let header = Npy::read(&mut &*bytes).map_err(unread)?;
+    let NpyKind::Number(element) = header.kind else {
+        return Err("is neither Boolean nor of numbers 0 and 1".to_owned());
+    };
+    if header.file_length() != bytes.len() as u64 {
+        return Err(unread("it is not as long as its header says".to_owned()));
     }
-    try_as!(bool, u8, f32, i64, i32, f64, i8);
-    Err("is neither Boolean nor of numbers 0 and 1".to_owned())
+    let tensor = header.tensor(bytes, element, None);
+    let numbers = tensor.map_err(|fault| unread(fault.to_string()))?.to_f64();
+    if numbers.iter().any(|&number| number != 0.0 && number != 1.0) {
+        return Err("holds other numbers than 0 and 1; a mask says which weights stay".to_owned());
+    }
+    let mut kept = FixedBitSet::with_capacity(numbers.len());
+    let stay = numbers
+        .iter()
+        .enumerate()
+        .filter(|(_, number)| **number == 1.0);
+    stay.for_each(|(place, _)| kept.insert(place));
+    Ok((header.shape, kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_takes_no_more_than_is_there() {
+        for header in [
+            &b"\x93NUMPY\x02\x00\xff\xff\xff\x7f"[..],
+            b"\x93NUMPY\x01\x00\xff\xff",
+        ] {
+            assert!(flags(header).is_err_and(|fault| fault.contains("cannot be read")));
+        }
+    }
 }

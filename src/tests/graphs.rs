@@ -207,3 +207,27 @@ fn values_that_subgraphs_read_are_pinned() {
         "{reasons:?}"
     );
 }
+
+fn hostile(name: &str) -> Model {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/hostile");
+    Model::load(folder.join(name)).expect("a model")
+}
+
+/// A GRU whose B is transposed: its gates are where its directions should be.
+#[test]
+fn axes_of_other_sizes_than_their_operator_needs_are_held() {
+    let analysis = analyse(&hostile("gates_of_another_size.onnx"));
+    assert!(analysis.dimensions().is_empty());
+    let scores = crate::criteria::scores(&analysis, crate::criteria::Criterion::L2, 0);
+    assert!(scores.expect("scores").is_empty());
+}
+
+/// Calls in bodies of nodes, few enough, that take 80,000 times the file's bytes.
+#[test]
+fn bodies_of_functions_are_counted_as_they_lie_in_memory() {
+    let fault = Graph::new(&hostile("function_bodies_6_kb.onnx")).expect_err("it is too large");
+    assert!(
+        fault.to_string().contains("would become too large"),
+        "{fault}"
+    );
+}

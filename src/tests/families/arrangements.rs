@@ -13,6 +13,11 @@ pub(in crate::tests) fn arrangements() -> Vec<Case> {
         .node("MatMul", "c w2 -> y", &[])
         .output("y");
     cases.push(Case::new("Concat", concat, &[5, 8]));
+    let rows = dense(17)
+        .weight("w3", &[6, 8])
+        .node("MatMul", "x w3 -> g", &[])
+        .node("Concat", "h g -> c", &[("axis", 0.into())]);
+    cases.push(Case::new("Concat of rows", read_dense(rows, "c"), &[8]));
     let gated = |name: &str, opset: i64, wiring: &str, attributes: &[(&'static str, Value)]| {
         let builder = Builder::new(opset)
             .input("x", &[2, 6])
