@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::apart::{self, ModelSource, Remote, Worker};
+use super::inside::counted;
 use super::library::Library;
 use super::local::Local;
 use super::provider::Provider;
@@ -132,7 +133,7 @@ impl Runtime {
             model.save(&path)?;
             return self.session_from_file(&path, what, options);
         }
-        match &self.place {
+        counted(|| match &self.place {
             Place::Here(local) => {
                 let session = local.session_from_bytes(&model.to_bytes()?, what, options)?;
                 Ok(Session::here(what, session))
@@ -141,7 +142,7 @@ impl Runtime {
                 let session = Remote::open(worker, what, options, ModelSource::Model(model))?;
                 Ok(Session::apart(what, session))
             }
-        }
+        })
     }
 
     /// A session that runs the model at `path`.
@@ -154,7 +155,7 @@ impl Runtime {
         what: &str,
         options: &SessionOptions,
     ) -> Result<Session> {
-        match &self.place {
+        counted(|| match &self.place {
             Place::Here(local) => {
                 let session = local.session_from_file(path, what, options)?;
                 Ok(Session::here(what, session))
@@ -163,6 +164,6 @@ impl Runtime {
                 let session = Remote::open(worker, what, options, ModelSource::File(path))?;
                 Ok(Session::apart(what, session))
             }
-        }
+        })
     }
 }
