@@ -3,8 +3,12 @@
 //! All that is solved from calibration data has the form `X (A + lambda I) = B`, with the covariance A of a
 //! layer's inputs. Lambda is given in units of the mean diagonal of A, so that it does not depend on scales.
 
+mod products;
+
 use faer::linalg::solvers::{DenseSolveCore, Llt, Solve};
 use faer::{Mat, MatRef, Side};
+
+pub(crate) use products::{Products, add_columns, folded, transformed};
 
 /// Damping never grows beyond this many mean diagonals.
 const MOST: f64 = 1e6;
@@ -69,19 +73,33 @@ impl Damped {
 
 /// The columns of `matrix` at these places.
 pub(crate) fn columns(matrix: MatRef<'_, f64>, places: &[usize]) -> Mat<f64> {
-    Mat::from_fn(matrix.nrows(), places.len(), |i, j| matrix[(i, places[j])])
+    let mut out = Mat::zeros(matrix.nrows(), places.len());
+    for (mut column, &place) in out.col_iter_mut().zip(places) {
+        column.copy_from(matrix.col(place));
+    }
+    out
 }
 
 /// The rows and columns of a square `matrix` at these places.
 pub(crate) fn square(matrix: MatRef<'_, f64>, places: &[usize]) -> Mat<f64> {
-    Mat::from_fn(places.len(), places.len(), |i, j| {
-        matrix[(places[i], places[j])]
-    })
+    part(matrix, places, places)
+}
+
+/// The entries of `matrix` at these rows and columns.
+pub(crate) fn part(matrix: MatRef<'_, f64>, rows: &[usize], columns: &[usize]) -> Mat<f64> {
+    let mut out = Mat::zeros(rows.len(), columns.len());
+    for (column, &place) in out.col_iter_mut().zip(columns) {
+        let from = matrix.col(place);
+        for (entry, &row) in column.iter_mut().zip(rows) {
+            *entry = from[row];
+        }
+    }
+    out
 }
 
 /// A matrix from its rows one after the other.
 pub(crate) fn from_rows(rows: usize, columns: usize, numbers: &[f64]) -> Mat<f64> {
-    Mat::from_fn(rows, columns, |i, j| numbers[i * columns + j])
+    MatRef::from_row_major_slice(&numbers[..rows * columns], rows, columns).to_owned()
 }
 
 /// Sum of the products of equal places.

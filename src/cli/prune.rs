@@ -7,6 +7,7 @@ use secateur::criteria::Criterion;
 use secateur::job::{PlanInput, Proof, PruneFileOptions, PruneOptions, prune_file};
 use secateur::plan::{Cost, CostBudget, RoundTo, Scope, Settings};
 use secateur::recover::Recovery;
+use secateur::report::Breakdown;
 
 use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
 use super::{Console, Printer, parse_number};
@@ -152,6 +153,7 @@ impl PruneArgs {
         let what = format!("pruning {}", model.display());
         let options = self.options()?;
         let report = Console::watch(what, |events| prune_file(&model, &options, events))?;
+        tracing::info!("where the time went:\n{}", Breakdown(&report.stages));
         printer.print(&report)
     }
 

@@ -55,10 +55,11 @@ pub(super) fn scores(
                 }
             })
             .collect();
-        let mean = own.iter().sum::<f64>() / own.len().max(1) as f64;
+        let mean = own.iter().sum::<f64>() / dimension.size.max(1) as f64;
         let scale = if mean > 0.0 { mean } else { 1.0 };
-        let pairs = scores.iter_mut().zip(own);
-        pairs.for_each(|(score, own)| *score += own / scale);
+        for (&channel, own) in reader.channels.iter().zip(own) {
+            scores[channel as usize] += own / scale;
+        }
     }
     Ok((!readers.is_empty()).then_some(scores))
 }

@@ -9,6 +9,7 @@ mod activity;
 mod magnitude;
 mod obs;
 mod readers;
+mod theatre;
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,11 +20,12 @@ use serde::{Deserialize, Serialize};
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
 use crate::events::Events;
-use crate::layers::{Follower, Layer};
+use crate::layers::Layer;
 use crate::random::generator;
 use crate::statistics::Stats;
 
 use obs::Rest;
+use theatre::Theatre;
 
 /// How channels are scored; the least important go first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,12 +164,10 @@ pub(crate) fn calibrated_scores(
     events: &mut dyn Events,
 ) -> Result<Vec<Option<Vec<f64>>>> {
     let dimensions = analysis.dimensions();
-    let follower = Follower::new(analysis);
-    let score = |dimension: &Dimension| match criterion {
-        Criterion::Obs => obs::scores(analysis, layers, dimension, stats, &follower, Rest::Updated),
-        Criterion::Reconstruction => {
-            obs::scores(analysis, layers, dimension, stats, &follower, Rest::Fixed)
-        }
+    let mut theatre = Theatre::new(analysis, layers, stats);
+    let mut score = |dimension: &Dimension| match criterion {
+        Criterion::Obs => obs::scores(layers, dimension, &mut theatre, Rest::Updated),
+        Criterion::Reconstruction => obs::scores(layers, dimension, &mut theatre, Rest::Fixed),
         _ => activity::scores(analysis, layers, dimension, stats, criterion),
     };
     let scored = dimensions.iter().enumerate().map(|(place, dimension)| {

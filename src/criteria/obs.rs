@@ -6,18 +6,18 @@
 //! columns g costs `tr(W_g (P_gg)^-1 W_g^T) / 2` and changes W by `-W_g (P_gg)^-1 P_g`. Errors of several
 //! readers add up in units of the energy `tr(W H W^T)` of their outputs.
 
+use std::collections::BTreeMap;
+
 use faer::Mat;
 use rayon::prelude::*;
 
 use super::readers::{ReaderMatrix, readers};
-use crate::algebra::{Damped, columns, inner, square};
-use crate::dimensions::{Analysis, Dimension};
+use super::theatre::{Prepared, Theatre};
+use crate::algebra::{Damped, columns, inner, part, square};
+use crate::dimensions::Dimension;
 use crate::error::Result;
-use crate::layers::{Follower, Layer};
-use crate::statistics::Stats;
+use crate::layers::Layer;
 
-/// Damping in mean diagonals.
-const ALPHA: f64 = 1e-2;
 /// This share of the channels that are left goes at a time, at least one.
 const SHARE: usize = 64;
 
@@ -33,37 +33,22 @@ pub(super) enum Rest {
 
 /// One reader while channels are removed.
 struct Surgery {
+    /// The channels that it reads.
+    channels: Vec<u32>,
     /// Rows by columns; removed columns are zero until they are dropped.
     weights: Mat<f64>,
     /// The rows of the inverse that belong to the dimension.
     inverse: Mat<f64>,
-    /// By channel its columns in `weights` and `inverse`, and its rows in `inverse`.
+    /// By channel that it reads its columns in `weights` and `inverse`, and its rows in `inverse`.
     columns: Vec<Vec<usize>>,
     places: Vec<Vec<usize>>,
-    /// By channel the rows of `weights` that go with it.
+    /// By channel that it reads the rows of `weights` that go with it.
     rows: Vec<Vec<usize>>,
     energy: f64,
 }
 
 impl Surgery {
-    fn new(
-        reader: ReaderMatrix,
-        analysis: &Analysis,
-        stats: &Stats,
-        follower: &Follower,
-    ) -> Result<Surgery> {
-        let covariance = stats.covariance(reader.layer, reader.batch)?;
-        let weights = reader.layer.matrices(analysis.graph())?;
-        let mut weights = weights[reader.batch].clone();
-        // Rows count as much as what follows scales them, such as a batch normalisation.
-        if let Some((_, tail)) = follower.behind(reader.layer, None) {
-            let first = reader.batch * reader.layer.rows();
-            for (row, scale) in tail.scale[first..].iter().take(weights.nrows()).enumerate() {
-                weights.row_mut(row).iter_mut().for_each(|w| *w *= scale);
-            }
-        }
-        let energy = inner((&weights * &covariance).as_ref(), weights.as_ref());
-        let inverse = Damped::new(covariance.as_ref(), ALPHA).inverse();
+    fn new(reader: ReaderMatrix, prepared: &Prepared) -> Surgery {
         let own: Vec<usize> = reader.columns.iter().flatten().copied().collect();
         let mut places = Vec::with_capacity(reader.columns.len());
         let mut next = 0;
@@ -71,26 +56,26 @@ impl Surgery {
             places.push((next..next + columns.len()).collect());
             next += columns.len();
         }
+        let inverse = prepared.inverse.as_ref();
         let inverse = match own.len() == inverse.ncols() && own.is_sorted() {
-            true => inverse,
-            false => columns(inverse.as_ref(), &own).transpose().to_owned(),
+            true => inverse.to_owned(),
+            false => columns(inverse, &own).transpose().to_owned(),
         };
-        Ok(Surgery {
-            weights,
+        Surgery {
+            channels: reader.channels,
+            weights: prepared.weights.clone(),
             inverse,
             columns: reader.columns,
             places,
             rows: reader.rows,
-            energy: energy.max(f64::MIN_POSITIVE),
-        })
+            energy: prepared.energy,
+        }
     }
 
-    /// What removing a channel costs, as a share of the energy.
+    /// What removing the channel at this place costs, as a share of the energy.
     fn error(&self, channel: usize) -> f64 {
         let (places, columns) = (&self.places[channel], &self.columns[channel]);
-        let block = Mat::from_fn(places.len(), places.len(), |i, j| {
-            self.inverse[(places[i], columns[j])]
-        });
+        let block = part(self.inverse.as_ref(), places, columns);
         let away = &self.rows[channel];
         let weights = Mat::from_fn(self.weights.nrows(), columns.len(), |i, j| {
             match away.contains(&i) {
@@ -109,6 +94,7 @@ impl Surgery {
         0.5 * error / self.energy
     }
 
+    /// Removes the channels at these places.
     fn remove(&mut self, channels: &[usize], rest: Rest) {
         let of = |lists: &[Vec<usize>]| -> Vec<usize> {
             let lists = channels.iter().flat_map(|&channel| &lists[channel]);
@@ -118,12 +104,9 @@ impl Surgery {
         if places.is_empty() {
             return;
         }
-        let block = Mat::from_fn(places.len(), places.len(), |i, j| {
-            self.inverse[(places[i], columns_[j])]
-        });
-        let rows = Mat::from_fn(places.len(), self.inverse.ncols(), |i, j| {
-            self.inverse[(places[i], j)]
-        });
+        let block = part(self.inverse.as_ref(), &places, &columns_);
+        let every: Vec<usize> = (0..self.inverse.ncols()).collect();
+        let rows = part(self.inverse.as_ref(), &places, &every);
         let left = columns(self.inverse.as_ref(), &columns_);
         // (P_gg)^-1 P_g
         let turned = Damped::new(block.as_ref(), 0.0).solve(rows.transpose());
@@ -146,7 +129,9 @@ impl Surgery {
     fn shrink(&mut self, alive: &[bool]) {
         let mut gone = vec![false; self.weights.ncols()];
         let mut out = vec![false; self.inverse.nrows()];
-        for channel in (0..alive.len()).filter(|&channel| !alive[channel]) {
+        let dead = |&place: &usize| !alive[self.channels[place] as usize];
+        let dead: Vec<usize> = (0..self.channels.len()).filter(dead).collect();
+        for channel in dead {
             std::mem::take(&mut self.columns[channel])
                 .into_iter()
                 .for_each(|column| gone[column] = true);
@@ -161,9 +146,7 @@ impl Surgery {
         self.weights = columns(self.weights.as_ref(), &columns_);
         self.inverse = match places.len() == columns_.len() && places == columns_ {
             true => square(self.inverse.as_ref(), &columns_),
-            false => Mat::from_fn(places.len(), columns_.len(), |i, j| {
-                self.inverse[(places[i], columns_[j])]
-            }),
+            false => part(self.inverse.as_ref(), &places, &columns_),
         };
         renumber(&mut self.columns, &columns_, gone.len());
         renumber(&mut self.places, &places, out.len());
@@ -183,44 +166,42 @@ fn renumber(lists: &mut [Vec<usize>], kept: &[usize], count: usize) {
 /// Importance of a dimension's channels: the error that all removals up to each have caused together. None if
 /// no layer reads the dimension.
 pub(super) fn scores(
-    analysis: &Analysis,
     layers: &[&Layer],
     dimension: &Dimension,
-    stats: &Stats,
-    follower: &Follower,
+    theatre: &mut Theatre,
     rest: Rest,
 ) -> Result<Option<Vec<f64>>> {
-    let readers = readers(analysis, layers, dimension).into_iter();
-    let surgeries: Result<Vec<Surgery>> = readers
-        .map(|reader| Surgery::new(reader, analysis, stats, follower))
-        .collect();
-    let mut surgeries = surgeries?;
+    let mut surgeries = Vec::new();
+    for reader in readers(theatre.analysis, layers, dimension) {
+        let prepared = theatre.prepared(reader.layer, reader.batch)?;
+        surgeries.push(Surgery::new(reader, &prepared));
+    }
     if surgeries.is_empty() {
         return Ok(None);
+    }
+    let mut readers: Vec<Vec<(usize, usize)>> = vec![Vec::new(); dimension.size];
+    for (number, surgery) in surgeries.iter().enumerate() {
+        for (place, &channel) in surgery.channels.iter().enumerate() {
+            readers[channel as usize].push((number, place));
+        }
     }
     let mut alive = vec![true; dimension.size];
     let mut scores = vec![0.0; dimension.size];
     let (mut left, mut size, mut error) = (dimension.size, dimension.size, 0.0);
     while left > 0 {
-        let mut candidates: Vec<(f64, usize)> = (0..dimension.size)
-            .into_par_iter()
-            .filter(|&channel| alive[channel])
-            .map(|channel| {
-                let errors = surgeries.iter().map(|surgery| surgery.error(channel));
-                (errors.sum(), channel)
-            })
-            .collect();
-        candidates.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
-        candidates.truncate((left / SHARE).max(1));
-        for &(own, channel) in &candidates {
+        let gone = cheapest(&surgeries, &readers, &alive, (left / SHARE).max(1));
+        for &(own, channel) in &gone {
             error += own.max(0.0);
             scores[channel] = error;
             alive[channel] = false;
         }
-        let gone: Vec<usize> = candidates.iter().map(|(_, channel)| *channel).collect();
         left -= gone.len();
-        for surgery in &mut surgeries {
-            surgery.remove(&gone, rest);
+        let mut places: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for &(number, place) in gone.iter().flat_map(|&(_, channel)| &readers[channel]) {
+            places.entry(number).or_default().push(place);
+        }
+        for (number, places) in places {
+            surgeries[number].remove(&places, rest);
         }
         if left > 0 && 2 * left <= size {
             surgeries
@@ -230,4 +211,25 @@ pub(super) fn scores(
         }
     }
     Ok(Some(scores))
+}
+
+/// So many channels whose removal costs least, with what it costs.
+fn cheapest(
+    surgeries: &[Surgery],
+    readers: &[Vec<(usize, usize)>],
+    alive: &[bool],
+    count: usize,
+) -> Vec<(f64, usize)> {
+    let mut candidates: Vec<(f64, usize)> = (0..alive.len())
+        .into_par_iter()
+        .filter(|&channel| alive[channel])
+        .map(|channel| {
+            let own = readers[channel].iter();
+            let errors = own.map(|&(number, place)| surgeries[number].error(place));
+            (errors.sum(), channel)
+        })
+        .collect();
+    candidates.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+    candidates.truncate(count);
+    candidates
 }

@@ -1,5 +1,7 @@
 //! Who reads a dimension's channels: the columns of layers.
 
+use std::collections::BTreeMap;
+
 use crate::dimensions::{Analysis, Dimension};
 use crate::layers::Layer;
 
@@ -7,9 +9,11 @@ use crate::layers::Layer;
 pub(super) struct ReaderMatrix<'a> {
     pub(super) layer: &'a Layer,
     pub(super) batch: usize,
-    /// By channel the columns that read it.
+    /// The channels that it reads.
+    pub(super) channels: Vec<u32>,
+    /// By channel of these the columns that read it.
     pub(super) columns: Vec<Vec<usize>>,
-    /// By channel the rows that make it: they go with it, so what happens to them is no loss.
+    /// By channel of these the rows that make it: they go with it, so what happens to them is no loss.
     pub(super) rows: Vec<Vec<usize>>,
 }
 
@@ -29,12 +33,17 @@ pub(super) fn readers<'a>(
         let columns = layer.column_channels(analysis, dimension.var);
         let rows = layer.row_channels(analysis, dimension.var);
         for (batch, (columns, rows)) in columns.iter().zip(&rows).enumerate() {
-            if columns.iter().any(Option::is_some) {
+            let columns = by_channel(columns);
+            let mut rows = by_channel(rows);
+            if !columns.is_empty() {
+                let channels: Vec<u32> = columns.keys().copied().collect();
+                let own = channels.iter().map(|channel| rows.remove(channel));
                 out.push(ReaderMatrix {
                     layer,
                     batch,
-                    columns: by_channel(columns, dimension.size),
-                    rows: by_channel(rows, dimension.size),
+                    rows: own.map(Option::unwrap_or_default).collect(),
+                    channels,
+                    columns: columns.into_values().collect(),
                 });
             }
         }
@@ -42,11 +51,11 @@ pub(super) fn readers<'a>(
     out
 }
 
-fn by_channel(labels: &[Option<u32>], channels: usize) -> Vec<Vec<usize>> {
-    let mut out = vec![Vec::new(); channels];
+fn by_channel(labels: &[Option<u32>]) -> BTreeMap<u32, Vec<usize>> {
+    let mut out: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (place, label) in labels.iter().enumerate() {
         if let Some(label) = label {
-            out[*label as usize].push(place);
+            out.entry(*label).or_default().push(place);
         }
     }
     out

@@ -186,18 +186,30 @@ impl<'a> DataSet<'a> {
     /// # Errors
     /// A file that cannot be read.
     pub fn batch(&self, number: usize) -> Result<Batch> {
+        self.start_of(number, self.batch)
+    }
+
+    /// At most `samples` of the batch with this number, as far as the data and the model have parts of batches.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(crate) fn start_of(&self, number: usize, samples: usize) -> Result<Batch> {
         let from = number * self.batch;
+        let most = match self.fixed {
+            true => self.batch,
+            false => samples.min(self.batch),
+        };
         match &self.kind {
             Kind::Stored(cases) => cases.case(number),
-            Kind::Arrays(arrays) => arrays.rows(from..(from + self.batch).min(self.samples())),
-            Kind::Images(images) => images.rows(from..(from + self.batch).min(self.samples())),
+            Kind::Arrays(arrays) => arrays.rows(from..(from + most).min(self.samples())),
+            Kind::Images(images) => images.rows(from..(from + most).min(self.samples())),
             Kind::Random {
                 analysis,
                 inputs,
                 seed,
                 ..
             } => {
-                let samples = self.batch.min(self.samples() - from);
+                let samples = most.min(self.samples() - from);
                 let seed = seed.wrapping_add(number as u64);
                 Ok(Batch {
                     inputs: random_batch(analysis, inputs, samples, seed)?,

@@ -8,6 +8,9 @@ use crate::data::DataSet;
 use crate::error::Result;
 use crate::runtime::{Provider, Runtime, SessionOptions, Tensor};
 
+/// What is done with the number and the outputs of a batch.
+pub(crate) type EachBatch<'a> = &'a mut dyn FnMut(usize, &HashMap<String, Tensor>) -> Result<()>;
+
 /// Where segments run and on what.
 #[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
@@ -17,15 +20,13 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Runs `segment` on every batch, with `more` as further inputs. `each` gets the outputs by name but for what
-    /// only later segments need, which goes to `next`.
+    /// Runs `segment` on every batch. `each` gets the outputs by name but for what only later segments need, which
+    /// is left in `waiting`.
     pub(crate) fn run(
         &self,
         segment: &Segment,
-        more: &[(String, Tensor)],
         waiting: &mut Spill,
-        mut next: Option<&mut Spill>,
-        each: &mut dyn FnMut(usize, &HashMap<String, Tensor>),
+        each: EachBatch<'_>,
     ) -> Result<()> {
         let options = SessionOptions {
             provider: self.provider.clone(),
@@ -35,8 +36,7 @@ impl Pass<'_> {
             self.runtime
                 .session_with(&segment.model, "a part of the model", &options)?;
         for number in 0..self.data.batches() {
-            let stored = waiting.batch(number)?;
-            let mut inputs: Vec<(String, Tensor)> = more.to_vec();
+            let mut inputs = waiting.batch(number, &segment.reads)?;
             for positions in &segment.positions {
                 inputs.push(positions.tensor(number)?);
             }
@@ -44,21 +44,13 @@ impl Pass<'_> {
                 let batch = self.data.batch(number)?.inputs.into_iter();
                 inputs.extend(batch.filter(|(name, _)| segment.inputs.contains(name)));
             }
-            let (read, passed): (Vec<_>, Vec<_>) = stored
-                .into_iter()
-                .partition(|(name, _)| segment.reads.contains(name));
-            inputs.extend(read);
-            let outputs = session.run(&inputs)?.into_iter();
-            let (handed, outputs): (Vec<_>, Vec<_>) =
-                outputs.partition(|(name, _)| segment.front.contains(name));
-            let outputs: HashMap<String, Tensor> = outputs.into_iter().collect();
-            each(number, &outputs);
-            if let Some(next) = next.as_deref_mut() {
-                let there = inputs.into_iter().chain(passed);
-                let there = there.filter(|(name, _)| segment.front.contains(name));
-                let mut front: Vec<(String, Tensor)> = there.chain(handed).collect();
-                front.sort_by(|(a, _), (b, _)| a.cmp(b));
-                next.push(&front)?;
+            let outputs: HashMap<String, Tensor> = session.run(&inputs)?.into_iter().collect();
+            each(number, &outputs)?;
+            let handed = outputs
+                .iter()
+                .filter(|(name, _)| segment.front.contains(*name));
+            for (name, tensor) in handed {
+                waiting.push(number, name, tensor)?;
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
-//! Values that wait between two segments, in an unnamed temporary file.
+//! Values that wait for later segments, in an unnamed temporary file.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 
@@ -7,20 +8,22 @@ use crate::error::{Error, Result};
 use crate::onnx::ElementType;
 use crate::runtime::Tensor;
 
-/// Values by batch.
+/// Values by batch and name; room of those that nobody needs any more is used again.
 #[derive(Debug)]
 pub(crate) struct Spill {
     file: File,
-    batches: Vec<Vec<Spilled>>,
+    batches: Vec<BTreeMap<String, Spilled>>,
+    /// Room in the file that is free: length by offset.
+    free: BTreeMap<u64, u64>,
+    end: u64,
 }
 
 #[derive(Debug)]
 struct Spilled {
-    name: String,
     element: ElementType,
     shape: Vec<usize>,
     offset: u64,
-    length: usize,
+    length: u64,
 }
 
 /// Name, element type and rank of a value that waits.
@@ -35,10 +38,11 @@ fn fault(source: std::io::Error) -> Error {
 
 impl Spill {
     pub(crate) fn new() -> Result<Spill> {
-        let file = tempfile::tempfile().map_err(fault)?;
         Ok(Spill {
-            file,
+            file: tempfile::tempfile().map_err(fault)?,
             batches: Vec::new(),
+            free: BTreeMap::new(),
+            end: 0,
         })
     }
 
@@ -46,44 +50,136 @@ impl Spill {
     pub(crate) fn waiting(&self) -> Vec<Waiting> {
         let first = self.batches.first().into_iter().flatten();
         first
-            .map(|stored| (stored.name.clone(), stored.element, stored.shape.len()))
+            .map(|(name, stored)| (name.clone(), stored.element, stored.shape.len()))
             .collect()
     }
 
-    pub(crate) fn push(&mut self, values: &[(String, Tensor)]) -> Result<()> {
-        let mut offset = self.file.seek(SeekFrom::End(0)).map_err(fault)?;
-        let mut batch = Vec::with_capacity(values.len());
-        for (name, tensor) in values {
-            let bytes = tensor.packed();
-            self.file.write_all(&bytes).map_err(fault)?;
-            batch.push(Spilled {
-                name: name.clone(),
-                element: tensor.element(),
-                shape: tensor.shape().to_vec(),
-                offset,
-                length: bytes.len(),
-            });
-            offset += bytes.len() as u64;
+    /// Stores a value of a batch.
+    pub(crate) fn push(&mut self, batch: usize, name: &str, tensor: &Tensor) -> Result<()> {
+        let bytes = tensor.packed();
+        let length = bytes.len() as u64;
+        let offset = self.room(length);
+        self.file.seek(SeekFrom::Start(offset)).map_err(fault)?;
+        self.file.write_all(&bytes).map_err(fault)?;
+        let stored = Spilled {
+            element: tensor.element(),
+            shape: tensor.shape().to_vec(),
+            offset,
+            length,
+        };
+        if self.batches.len() <= batch {
+            self.batches.resize_with(batch + 1, BTreeMap::new);
         }
-        self.batches.push(batch);
+        if let Some(old) = self.batches[batch].insert(name.to_owned(), stored) {
+            self.release(&old);
+        }
         Ok(())
     }
 
-    /// The values of a batch.
-    pub(crate) fn batch(&mut self, number: usize) -> Result<Vec<(String, Tensor)>> {
-        let Some(batch) = self.batches.get(number) else {
-            return Ok(Vec::new());
-        };
-        let mut out = Vec::with_capacity(batch.len());
-        for stored in batch {
-            let mut bytes = vec![0; stored.length];
-            self.file
-                .seek(SeekFrom::Start(stored.offset))
-                .map_err(fault)?;
-            self.file.read_exact(&mut bytes).map_err(fault)?;
-            let tensor = Tensor::from_packed(stored.element, &stored.shape, &bytes)?;
-            out.push((stored.name.clone(), tensor));
+    /// The values of a batch that are wanted.
+    pub(crate) fn batch(
+        &mut self,
+        number: usize,
+        wanted: &BTreeSet<String>,
+    ) -> Result<Vec<(String, Tensor)>> {
+        let mut out = Vec::with_capacity(wanted.len());
+        let stored = self.batches.get(number).into_iter().flatten();
+        for (name, stored) in stored.filter(|(name, _)| wanted.contains(*name)) {
+            let start = SeekFrom::Start(stored.offset);
+            self.file.seek(start).map_err(fault)?;
+            let length = stored.length as usize;
+            let tensor = Tensor::filled(stored.element, &stored.shape, length, |bytes| {
+                self.file.read_exact(bytes).map_err(fault)
+            })?;
+            out.push((name.clone(), tensor));
         }
         Ok(out)
+    }
+
+    /// Forgets all values but these.
+    pub(crate) fn keep(&mut self, wanted: &BTreeSet<String>) {
+        let mut gone = Vec::new();
+        for batch in &mut self.batches {
+            let names: Vec<String> = batch
+                .keys()
+                .filter(|n| !wanted.contains(*n))
+                .cloned()
+                .collect();
+            gone.extend(names.iter().filter_map(|name| batch.remove(name)));
+        }
+        gone.iter().for_each(|stored| self.release(stored));
+    }
+
+    /// An offset with so much room behind it.
+    fn room(&mut self, length: u64) -> u64 {
+        let fitting = self.free.iter().find(|(_, free)| **free >= length);
+        let Some((&offset, &free)) = fitting else {
+            let offset = self.end;
+            self.end += length;
+            return offset;
+        };
+        self.free.remove(&offset);
+        if free > length {
+            self.free.insert(offset + length, free - length);
+        }
+        offset
+    }
+
+    fn release(&mut self, stored: &Spilled) {
+        let (mut offset, mut length) = (stored.offset, stored.length);
+        if length == 0 {
+            return;
+        }
+        if let Some(next) = self.free.remove(&(offset + length)) {
+            length += next;
+        }
+        if let Some((&before, &free)) = self.free.range(..offset).next_back()
+            && before + free == offset
+        {
+            (offset, length) = (before, length + free);
+        }
+        self.free.insert(offset, length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn values_come_back_and_their_room_is_used_again() {
+        let number = |value: f64, count: usize| {
+            let numbers = vec![value; count];
+            Tensor::from_f64(ElementType::Float, &[count], &numbers).expect("a tensor")
+        };
+        let mut spill = Spill::new().expect("a file");
+        for batch in 0..3 {
+            for (place, name) in ["a", "b", "c"].into_iter().enumerate() {
+                let tensor = number((10 * batch + place) as f64, 4);
+                spill.push(batch, name, &tensor).expect("room");
+            }
+        }
+        let end = spill.end;
+        spill.keep(&names(&["b"]));
+        for batch in 0..3 {
+            spill.push(batch, "d", &number(7.0, 4)).expect("room");
+        }
+        assert_eq!(spill.end, end);
+        for batch in 0..3 {
+            let found = spill
+                .batch(batch, &names(&["a", "b", "d"]))
+                .expect("values");
+            let expected = [
+                ("b".to_owned(), number((10 * batch + 1) as f64, 4)),
+                ("d".to_owned(), number(7.0, 4)),
+            ];
+            assert_eq!(found, expected);
+        }
+        spill.keep(&names(&[]));
+        assert_eq!(spill.free.into_iter().collect::<Vec<_>>(), [(0, end)]);
     }
 }

@@ -10,6 +10,7 @@ use crate::onnx::proto::{AttributeProto, GraphProto};
 use crate::ops::Window;
 
 use super::columns::{Columns, Rows};
+use super::matrices::{Tapped, Unfolding};
 use super::sampling::{Positions, Sampling};
 
 /// Start of the names of nodes that are appended.
@@ -39,20 +40,41 @@ impl<'a> Taps<'a> {
         self.positions
     }
 
-    /// Names of the columns of `data`, `[batches, rows, columns]` in 32 bits, and of their shape.
-    pub(crate) fn columns(&mut self, data: &str, columns: &Columns) -> (String, String) {
-        let key = format!("{data} {columns:?}");
-        let matrix = self.shared(&key, |taps| taps.matrix(data, columns));
-        let shape = self.shared(&format!("{matrix} shape"), |taps| {
-            taps.node("Shape", &[&matrix], Vec::new())
-        });
-        (matrix, shape)
+    /// The columns of `data` as rows to look at.
+    pub(crate) fn looked_at(&mut self, data: &str, columns: &Columns) -> Tapped {
+        match self.unfolding(columns) {
+            Some(unfolding) => Tapped {
+                name: self.shared(&format!("{data} floats"), |taps| taps.as_floats(data)),
+                unfolding: Some(unfolding),
+            },
+            None => Tapped {
+                name: self.columns(data, columns),
+                unfolding: None,
+            },
+        }
     }
 
-    /// `a^T b`, batch by batch: sums over rows.
-    pub(crate) fn products(&mut self, a: &str, b: &str) -> String {
-        let turned = self.transpose(a, &[0, 2, 1]);
-        self.node("MatMul", &[&turned, b], Vec::new())
+    /// How windows at places that are known are laid out; none for other data.
+    fn unfolding(&self, columns: &Columns) -> Option<Unfolding> {
+        let ((sizes, node), sampling) = columns.window.as_ref().zip(columns.sampling.as_ref())?;
+        let window = Window::of(self.graph.node_proto(*node), sizes.len())?;
+        let (strides, dilations) = window.steps();
+        let pads = window.listed_pads().unwrap_or_default();
+        let pads = pads.iter().copied().chain(std::iter::repeat(0));
+        Some(Unfolding {
+            groups: columns.groups,
+            window: sizes.clone(),
+            strides: strides.to_vec(),
+            dilations: dilations.to_vec(),
+            pads: pads.take(sizes.len()).collect(),
+            sampling: sampling.clone(),
+        })
+    }
+
+    /// Name of the columns of `data`, `[batches, rows, columns]` in 32 bits.
+    pub(crate) fn columns(&mut self, data: &str, columns: &Columns) -> String {
+        let key = format!("{data} {columns:?}");
+        self.shared(&key, |taps| taps.matrix(data, columns))
     }
 
     /// Several values as one, by the equation of an Einsum.
@@ -61,11 +83,6 @@ impl<'a> Taps<'a> {
         self.shared(&key, |taps| {
             taps.node("Einsum", values, vec![text("equation", equation)])
         })
-    }
-
-    /// 1 where a number is zero, else 0.
-    pub(crate) fn zeros(&mut self, matrix: &str) -> String {
-        self.patch.zeros(TAP, matrix)
     }
 
     /// A node once more with outputs of its own; their names.
@@ -178,8 +195,8 @@ impl<'a> Taps<'a> {
     fn places(&mut self, x: &str, of: Option<&Sampling>) -> String {
         let axes = 0..of.map_or(0, |of| of.places.len());
         axes.fold(x.to_owned(), |x, axis| match of {
-            Some(of) => self.positions(&x, axis, of, (1, 1, 1)),
-            None => x,
+            Some(of) if of.skips(axis) => self.positions(&x, axis, of, (1, 1, 1)),
+            _ => x,
         })
     }
 
@@ -207,16 +224,6 @@ impl<'a> Taps<'a> {
             name
         });
         self.node("Gather", &[x, &name], vec![int("axis", 2 + axis as i64)])
-    }
-
-    /// `[batches, rows, columns]` of several layers side by side.
-    pub(crate) fn joined(&mut self, matrices: &[String]) -> String {
-        if let [only] = matrices {
-            return only.clone();
-        }
-        let axis = int("axis", 2);
-        let matrices: Vec<&str> = matrices.iter().map(String::as_str).collect();
-        self.node("Concat", &matrices, vec![axis])
     }
 
     /// The positions `kept` of an axis.
@@ -256,70 +263,9 @@ impl<'a> Taps<'a> {
         self.node(operator, &[a, b], Vec::new())
     }
 
-    pub(crate) fn shape(&mut self, matrix: &str) -> String {
-        self.node("Shape", &[matrix], Vec::new())
-    }
-
-    /// For rows `made` that are to be `target` before an activation between `bounds`, with `others` added to
-    /// both: the targets that the activation allows nearest to what was made, and the error behind it.
-    pub(crate) fn behind(
-        &mut self,
-        made: &str,
-        target: &str,
-        others: Option<&str>,
-        bounds: [f32; 2],
-    ) -> (String, String) {
-        let whole = |taps: &mut Self, rows: &str| match others {
-            Some(others) => taps.pair("Add", rows, others),
-            None => rows.to_owned(),
-        };
-        let (made, wanted) = (whole(self, made), whole(self, target));
-        let (mut moved, mut error) = (wanted.clone(), [made.clone(), wanted.clone()]);
-        // Below the minimum and above the maximum what was made is free to follow.
-        for (side, compares) in [(0, "Less"), (1, "Greater")] {
-            let bound = bounds[side];
-            if bound.is_infinite() {
-                continue;
-            }
-            let limits = [None, Some(bound)];
-            let (outwards, inwards) = match side {
-                0 => (limits, [limits[1], limits[0]]),
-                _ => ([limits[1], limits[0]], limits),
-            };
-            let bytes = bound.to_le_bytes().to_vec();
-            let limit = self.constant(ElementType::Float, &[], bytes);
-            let free = self.patch.clip(TAP, &made, outwards[0], outwards[1]);
-            let inside = self.pair(compares, &limit, &wanted);
-            moved = self.patch.choose(TAP, &inside, &moved, &free);
-            error = error.map(|rows| self.patch.clip(TAP, &rows, inwards[0], inwards[1]));
-        }
-        let error = self.pair("Sub", &error[0], &error[1]);
-        let moved = match others {
-            Some(others) => self.pair("Sub", &moved, others),
-            None => moved,
-        };
-        (moved, error)
-    }
-
-    /// A new graph input of 32-bit numbers.
-    pub(crate) fn input(&mut self, what: &str, rank: usize) -> String {
-        let name = self.patch.fresh(&format!("{TAP}.{what}"));
-        self.patch.input(declaration(
-            &name,
-            Some(ElementType::Float),
-            Some(&vec![None; rank]),
-        ));
-        name
-    }
-
     /// Makes a value an output.
     pub(crate) fn output(&mut self, name: &str, element: ElementType) {
         self.patch.output(declaration(name, Some(element), None));
-    }
-
-    /// Reduces the rows of `[batches, rows, columns]`.
-    pub(crate) fn reduce(&mut self, operator: &str, matrix: &str) -> String {
-        self.patch.reduce(TAP, operator, matrix, &[1], false)
     }
 
     fn reshape(&mut self, x: &str, shape: &[i64]) -> String {

@@ -10,14 +10,6 @@ use crate::onnx::proto::attribute_proto::AttributeType;
 use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::onnx::{ElementType, from_raw};
 
-/// Version of the operator set from which reductions take their axes as an input; ReduceSum was the first.
-const AXES_AS_INPUT: i64 = 18;
-const SUM_AXES_AS_INPUT: i64 = 13;
-/// Version from which Clip takes its bounds as inputs.
-const BOUNDS_AS_INPUT: i64 = 11;
-/// Version that has Where.
-const WHERE: i64 = 9;
-
 /// An integer attribute.
 pub(crate) fn int(name: &str, number: i64) -> AttributeProto {
     AttributeProto {
@@ -42,13 +34,6 @@ pub(crate) fn text(name: &str, text: &str) -> AttributeProto {
     }
 }
 
-fn float(name: &str, number: f32) -> AttributeProto {
-    AttributeProto {
-        f: Some(number),
-        ..attribute(name, AttributeType::Float)
-    }
-}
-
 fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
@@ -59,7 +44,6 @@ fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
 
 /// A change of a graph.
 pub(crate) struct Patch {
-    opset: i64,
     names: Names,
     /// The old node before which new ones stand; behind the last one at the end.
     place: usize,
@@ -79,7 +63,6 @@ impl Patch {
     /// A change of `graph` with new nodes at its end.
     pub(crate) fn of(graph: &Graph) -> Patch {
         Patch {
-            opset: graph.model().opset(),
             names: Names::of(graph),
             place: usize::MAX,
             nodes: Vec::new(),
@@ -228,78 +211,9 @@ impl Patch {
         }
     }
 
-    /// A reduction of some axes.
-    pub(crate) fn reduce(
-        &mut self,
-        base: &str,
-        operator: &str,
-        x: &str,
-        axes: &[i64],
-        keep: bool,
-    ) -> String {
-        let mut attributes = vec![int("keepdims", i64::from(keep))];
-        let since = match operator {
-            "ReduceSum" => SUM_AXES_AS_INPUT,
-            _ => AXES_AS_INPUT,
-        };
-        if self.opset >= since {
-            let axes = self.integers(&format!("{base}.axes"), axes);
-            return self.node(base, operator, &[x, &axes], attributes);
-        }
-        attributes.push(ints("axes", axes));
-        self.node(base, operator, &[x], attributes)
-    }
-
-    /// 1 where `x`, a tensor of real numbers, is zero, else 0, in 32 bits. Equal compares real numbers from
-    /// version 11 on only, a cast to Booleans is as old as needed.
-    pub(crate) fn zeros(&mut self, base: &str, x: &str) -> String {
-        let set = self.cast(base, x, ElementType::Bool);
-        let zero = self.node(base, "Not", &[&set], Vec::new());
-        self.cast(base, &zero, ElementType::Float)
-    }
-
     /// The elements in another type.
     pub(crate) fn cast(&mut self, base: &str, x: &str, to: ElementType) -> String {
         self.node(base, "Cast", &[x], vec![int("to", to.number().into())])
-    }
-
-    /// 32-bit numbers cut off below `min` and above `max`, where these are given.
-    pub(crate) fn clip(
-        &mut self,
-        base: &str,
-        x: &str,
-        min: Option<f32>,
-        max: Option<f32>,
-    ) -> String {
-        if self.opset < BOUNDS_AS_INPUT {
-            let bounds = [("min", min), ("max", max)].into_iter();
-            let bounds = bounds.filter_map(|(name, bound)| Some(float(name, bound?)));
-            return self.node(base, "Clip", &[x], bounds.collect());
-        }
-        let [min, max] = [min, max].map(|bound| match bound {
-            Some(bound) => {
-                let bytes = bound.to_le_bytes().to_vec();
-                self.constant(base, ElementType::Float, &[], bytes)
-            }
-            None => String::new(),
-        });
-        match max.is_empty() {
-            true => self.node(base, "Clip", &[x, &min], Vec::new()),
-            false => self.node(base, "Clip", &[x, &min, &max], Vec::new()),
-        }
-    }
-
-    /// `a` where `condition` holds, else `b`; 32-bit numbers of one shape, all of them finite.
-    pub(crate) fn choose(&mut self, base: &str, condition: &str, a: &str, b: &str) -> String {
-        if self.opset >= WHERE {
-            return self.node(base, "Where", &[condition, a, b], Vec::new());
-        }
-        let holds = self.cast(base, condition, ElementType::Float);
-        let not = self.node(base, "Not", &[condition], Vec::new());
-        let fails = self.cast(base, &not, ElementType::Float);
-        let a = self.node(base, "Mul", &[a, &holds], Vec::new());
-        let b = self.node(base, "Mul", &[b, &fails], Vec::new());
-        self.node(base, "Add", &[&a, &b], Vec::new())
     }
 
     /// Puts the change into the messages of the graph, or of a part of it where only new nodes matter. Of

@@ -295,7 +295,7 @@ pub fn peak_memory(
 }
 
 /// The high-water mark of resident memory, where the system tells it.
-fn peak_of_this_process() -> Option<u64> {
+pub(super) fn peak_of_this_process() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()

@@ -85,7 +85,7 @@ impl Model {
         set_location(&mut proto, NAME);
         Ok(Beside {
             message: self.with(proto, Default::default()).to_bytes()?,
-            folder: Some(folder.to_owned()),
+            folder: Some(std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())),
         })
     }
 }

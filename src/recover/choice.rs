@@ -10,8 +10,8 @@ use super::{Context, Method, Recovery};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 
-/// An error below this share of what the target varies by is none.
-const NEGLIGIBLE: f64 = 1e-9;
+/// An error below this share of what the target varies by is none: sums of 32-bit products tell no less.
+const NEGLIGIBLE: f64 = 1e-6;
 
 /// What was found best for a unit so far.
 pub(super) struct Choice {
@@ -111,8 +111,9 @@ pub(super) fn choose(
     let measured = |member: &Member| context.stats.has(member.dense);
     if context.recovery >= Recovery::Fold && group.members.iter().all(measured) {
         let batches = 0..chosen.problems.len();
+        let whole = whole(analysis, group)?;
         let folds: Result<Vec<Mat<f64>>> = batches
-            .map(|batch| folded_unit(analysis, context, group, batch))
+            .map(|batch| folded_unit(context, group, &whole, batch))
             .collect();
         chosen.consider(Method::Fold, folds?);
     }
@@ -127,14 +128,16 @@ pub(super) fn folded_solutions(
     unit: &Choice,
 ) -> Result<Vec<Solution>> {
     let mut out = Vec::new();
+    let dense = whole(analysis, group)?;
     for (batch, problem) in unit.problems.iter().enumerate() {
-        let weights = folded_unit(analysis, context, group, batch)?;
+        let weights = folded_unit(context, group, &dense, batch)?;
         let mut constants = problem.sliced.constants.clone();
         let mut from = 0;
-        for member in group.members.iter().filter(|_| problem.constants) {
+        let members = group.members.iter().zip(&dense);
+        for (member, dense) in members.filter(|_| problem.constants) {
             let of = &member.places[batch];
             let mean = &context.stats.layer(member.dense)?.mean[of.batch];
-            let whole = &member.dense.matrices(analysis.graph())?[of.batch];
+            let whole = &dense[of.batch];
             for (row, &at) in of.rows.iter().enumerate() {
                 let dense: f64 = mean
                     .iter()
@@ -178,18 +181,26 @@ fn problems(group: &Group) -> Vec<Problem> {
     (0..group.members[0].places.len()).map(problem).collect()
 }
 
-/// The fold of what the dense model's columns have in common.
+/// By member the dense weights.
+fn whole(analysis: &Analysis, group: &Group) -> Result<Vec<Vec<Mat<f64>>>> {
+    let members = group.members.iter();
+    members
+        .map(|member| member.dense.matrices(analysis.graph()))
+        .collect()
+}
+
+/// The fold of what the dense model's columns have in common; `dense` are its weights by member.
 fn folded_unit(
-    analysis: &Analysis,
     context: &Context,
     group: &Group,
+    dense: &[Vec<Mat<f64>>],
     batch: usize,
 ) -> Result<Mat<f64>> {
     let mut parts = Vec::new();
-    for member in &group.members {
+    for (member, dense) in group.members.iter().zip(dense) {
         let of = &member.places[batch];
         let covariance = context.stats.covariance(member.dense, of.batch)?;
-        let from = &member.dense.matrices(analysis.graph())?[of.batch];
+        let from = &dense[of.batch];
         let whole = Mat::from_fn(of.rows.len(), from.ncols(), |i, j| from[(of.rows[i], j)]);
         let folded = folded(&whole, &covariance, &of.columns);
         parts.push(scaled(&folded, &member.scale[batch]));

@@ -12,6 +12,7 @@
 
 mod choice;
 mod fold;
+mod front;
 mod group;
 mod ledger;
 mod lockstep;
@@ -41,7 +42,7 @@ use crate::rewrite::{Edit, Side, add_to_rows, side_by_side, with_weights};
 use crate::runtime::{Provider, Runtime};
 use crate::statistics::Stats;
 
-pub(crate) use fold::fold_dimension;
+pub(crate) use fold::Folds;
 
 use group::{Group, is_shared};
 use ledger::{Biases, Ledger};
@@ -158,7 +159,8 @@ pub(crate) fn recover(
         data: context.data,
         prefix: &prefix,
     };
-    lockstep.run(
+    front::run(
+        &lockstep,
         &units,
         &mut |evidence, front| solver.solve(evidence, front),
         events,

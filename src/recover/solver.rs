@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::choice::{Choice, choose, error, folded_solutions, judged, solved};
+use super::front::Front;
 use super::group::Group;
 use super::ledger::Ledger;
-use super::lockstep::Front;
 use super::solve::{Solution, aimed, blended};
 use super::unit::{Evidence, Trial, Unit};
 use super::{Context, Recovered, Recovery};

@@ -1,108 +1,228 @@
-//! Moments over batches of samples, and what they are of.
+//! Moments of units while batches of samples come in.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use faer::Mat;
+use rayon::prelude::*;
 
 use super::unit::{Moments, Unit};
-use crate::algebra::from_rows;
-use crate::engine::own_batches;
+use crate::algebra::{Products, add_columns, from_rows, transformed};
+use crate::engine::{Matrices, Tapped, own_batches};
 use crate::runtime::Tensor;
 
-/// TapNames of what is measured of a unit in a segment.
-#[derive(Clone, Debug, Default)]
-pub(super) struct TapNames {
-    pub(super) shape: String,
-    pub(super) gram: String,
-    pub(super) inputs: String,
-    pub(super) cross: String,
-    pub(super) targets: String,
-    pub(super) energy: String,
+/// The rows of a unit in a segment.
+#[derive(Clone, Debug)]
+pub(super) struct UnitRows {
+    /// Of its members.
+    pub(super) inputs: Vec<Tapped>,
+    /// Names of values.
+    pub(super) target: String,
+    /// What others add to what the unit makes, where an activation follows.
+    pub(super) others: Option<String>,
 }
 
-/// Moments of outputs over batches of samples, by name.
+impl UnitRows {
+    /// Names of the values that they are made of.
+    pub(super) fn all(&self) -> impl Iterator<Item = &String> {
+        let inputs = self.inputs.iter().map(|of| &of.name);
+        inputs.chain([&self.target]).chain(&self.others)
+    }
+
+    /// The inputs of all members side by side.
+    pub(super) fn joined<'a>(
+        &self,
+        values: &'a HashMap<String, Tensor>,
+        batch: usize,
+    ) -> Option<Matrices<'a>> {
+        let inputs = self.inputs.iter();
+        let inputs = inputs.map(|of| of.matrices(values.get(&of.name)?, batch));
+        Matrices::beside(inputs.collect::<Option<_>>()?)
+    }
+}
+
+/// Sums over the rows of a unit's inputs and targets.
 #[derive(Default)]
-pub(super) struct TapTotals(BTreeMap<String, Vec<f64>>);
+pub(super) struct UnitSums {
+    /// For every batch of the unit the batch of its inputs.
+    own: Vec<usize>,
+    rows: usize,
+    /// By batch of the inputs.
+    inputs: Vec<InputSums>,
+    /// By batch of the unit.
+    targets: Vec<TargetSums>,
+}
 
-impl TapTotals {
-    pub(super) fn add(&mut self, outputs: &HashMap<String, Tensor>) {
-        for (name, tensor) in outputs {
-            let known = self.0.entry(name.clone()).or_default();
-            match tensor {
-                Tensor::Float(part) => {
-                    known.resize(part.len(), 0.0);
-                    let pairs = known.iter_mut().zip(part);
-                    pairs.for_each(|(known, &part)| *known += f64::from(part));
-                }
-                // A shape: its rows add up.
-                Tensor::Int64(part) => {
-                    known.resize(part.len(), 0.0);
-                    let pairs = known.iter_mut().zip(part);
-                    pairs.for_each(|(known, &part)| *known += part as f64);
-                }
-                _ => {}
-            }
+#[derive(Default)]
+struct InputSums {
+    gram: Products,
+    sums: Vec<f64>,
+}
+
+#[derive(Default)]
+struct TargetSums {
+    cross: Products,
+    sums: Vec<f64>,
+    energy: Vec<f64>,
+}
+
+impl TargetSums {
+    fn add(&mut self, targets: &[f32], inputs: &[f32], rows: usize) {
+        self.cross.add(targets, inputs, rows);
+        self.sums.resize(targets.len() / rows.max(1), 0.0);
+        add_columns(&mut self.sums, targets, |target| target);
+    }
+}
+
+impl UnitSums {
+    pub(super) fn of(unit: &Unit) -> UnitSums {
+        let own = unit.members.first().map(|layer| own_batches(layer));
+        UnitSums {
+            own: own.unwrap_or_default(),
+            ..UnitSums::default()
         }
     }
 
-    pub(super) fn of(&self, name: &str) -> &[f64] {
-        self.0.get(name).map_or(&[], Vec::as_slice)
+    /// Takes the rows of a batch of samples in.
+    pub(super) fn add(&mut self, inputs: &Matrices<'_>, targets: &Matrices<'_>) {
+        let rows = inputs.rows;
+        self.rows += rows;
+        self.inputs.resize_with(inputs.batches, InputSums::default);
+        let each = self.inputs.par_iter_mut().enumerate();
+        each.for_each(|(batch, known)| {
+            let inputs = inputs.matrix(batch);
+            known.gram.add_own(inputs, rows);
+            known.sums.resize(inputs.len() / rows.max(1), 0.0);
+            add_columns(&mut known.sums, inputs, |input| input);
+        });
+        self.targets
+            .resize_with(self.own.len(), TargetSums::default);
+        let each = self.targets.par_iter_mut().zip(&self.own).enumerate();
+        each.for_each(|(batch, (known, &own))| {
+            let targets = targets.matrix(batch);
+            known.add(targets, inputs.matrix(own), rows);
+            known.energy.resize(known.sums.len(), 0.0);
+            add_columns(&mut known.energy, targets, |target| target * target);
+        });
     }
 
-    pub(super) fn sums(&self, unit: &Unit, names: &TapNames) -> Moments {
-        let columns: usize = unit.members.iter().map(|layer| layer.columns()).sum();
-        let (own, rows) = match unit.members[..] {
-            [layer, ..] => (own_batches(layer), layer.rows()),
-            [] => return Moments::default(),
-        };
-        let matrix = |name: &str, batch: usize, rows: usize| {
-            let part = self.of(name).get(batch * rows * columns..)?;
-            Some(from_rows(rows, columns, part.get(..rows * columns)?))
-        };
-        let vector = |name: &str, batch: usize, length: usize| {
-            let part = self.of(name).get(batch * length..)?;
-            Some(part.get(..length)?.to_vec())
-        };
-        let gram = own.iter().filter_map(|&b| matrix(&names.gram, b, columns));
-        let all = 0..own.len();
-        Moments {
-            rows: self.of(&names.shape).get(1).copied().unwrap_or(0.0),
-            gram: Arc::new(gram.collect()),
-            inputs: own
-                .iter()
-                .filter_map(|&b| vector(&names.inputs, b, columns))
+    pub(super) fn moments(self) -> Moments {
+        let grams: Vec<Mat<f64>> = self.inputs.iter().map(|of| symmetric(&of.gram)).collect();
+        let own = || self.own.iter().filter(|&&batch| batch < self.inputs.len());
+        let mut moments = Moments {
+            rows: self.rows as f64,
+            gram: Arc::new(own().map(|&batch| grams[batch].clone()).collect()),
+            inputs: own()
+                .map(|&batch| self.inputs[batch].sums.clone())
                 .collect(),
-            cross: all
-                .clone()
-                .filter_map(|b| matrix(&names.cross, b, rows))
-                .collect(),
-            targets: all
-                .clone()
-                .filter_map(|b| vector(&names.targets, b, rows))
-                .collect(),
-            energy: all.filter_map(|b| vector(&names.energy, b, rows)).collect(),
+            ..Moments::default()
+        };
+        for sums in self.targets {
+            moments.cross.push(sums.cross.total());
+            moments.targets.push(sums.sums);
+            moments.energy.push(sums.energy);
         }
+        moments
     }
 }
 
-/// `[batches, columns, rows]`
-pub(super) fn transposed(matrices: &[Mat<f64>]) -> Tensor {
-    let (rows, columns) = matrices.first().map_or((0, 0), |m| (m.nrows(), m.ncols()));
-    let numbers = matrices.iter().flat_map(|matrix| {
-        (0..columns).flat_map(move |j| (0..rows).map(move |i| matrix[(i, j)] as f32))
-    });
-    float(&[matrices.len(), columns, rows], numbers.collect())
+fn symmetric(products: &Products) -> Mat<f64> {
+    let numbers = products.symmetric();
+    let size = numbers.len().isqrt();
+    from_rows(size, size, &numbers)
 }
 
-/// `[batches, 1, rows]`
-pub(super) fn stacked(vectors: &[Vec<f64>]) -> Tensor {
-    let rows = vectors.first().map_or(0, Vec::len);
-    let numbers = vectors.iter().flatten().map(|&number| number as f32);
-    float(&[vectors.len(), 1, rows], numbers.collect())
+/// Weights and constants of a batch of a unit that are tried.
+pub(super) struct Tried {
+    pub(super) weights: Mat<f32>,
+    pub(super) constants: Vec<f32>,
 }
 
-fn float(shape: &[usize], numbers: Vec<f32>) -> Tensor {
-    let array = ndarray::ArrayD::from_shape_vec(shape, numbers);
-    Tensor::Float(array.unwrap_or_else(|_| ndarray::ArrayD::zeros(ndarray::IxDyn(&[0]))))
+/// Targets that an activation between bounds leaves free to follow what is tried, summed with the inputs.
+#[derive(Default)]
+pub(super) struct MovedSums {
+    rows: usize,
+    targets: Vec<TargetSums>,
+    /// Squared error behind the activation.
+    pub(super) error: f64,
+}
+
+impl MovedSums {
+    /// Takes rows in; `rows` are inputs, targets and what others add.
+    pub(super) fn add(
+        &mut self,
+        tried: &[Tried],
+        own: &[usize],
+        rows: [Option<Matrices<'_>>; 3],
+        bounds: [f32; 2],
+    ) {
+        let [Some(inputs), Some(targets), others] = &rows else {
+            return;
+        };
+        self.rows += inputs.rows;
+        self.targets.resize_with(tried.len(), TargetSums::default);
+        let each = self.targets.par_iter_mut().zip(tried).zip(own).enumerate();
+        let error = each.map(|(batch, ((known, tried), &own))| {
+            let (rows, inputs) = (inputs.rows, inputs.matrix(own));
+            let weights = tried.weights.as_ref();
+            let mut made = transformed(inputs, rows, weights, &tried.constants);
+            let others = others.as_ref().map(|others| others.matrix(batch));
+            let error = behind(&mut made, targets.matrix(batch), others, bounds);
+            known.add(&made, inputs, rows);
+            error
+        });
+        self.error += error.sum::<f64>();
+    }
+
+    /// The sums like moments; what the targets do not change is left out.
+    pub(super) fn moments(self) -> Moments {
+        let mut moments = Moments {
+            rows: self.rows as f64,
+            ..Moments::default()
+        };
+        for sums in self.targets {
+            moments.cross.push(sums.cross.total());
+            moments.targets.push(sums.sums);
+        }
+        moments
+    }
+}
+
+/// Puts the targets that an activation allows nearest to what was `made` in its place; with `others` added to both.
+/// Returns the squared error behind the activation.
+fn behind(made: &mut [f32], targets: &[f32], others: Option<&[f32]>, bounds: [f32; 2]) -> f64 {
+    let [min, max] = bounds;
+    let clipped = |number: f32| number.max(min).min(max);
+    let mut error = 0.0;
+    for (at, (made, &target)) in made.iter_mut().zip(targets).enumerate() {
+        let other = others.map_or(0.0, |others| others[at]);
+        let (whole, wanted) = (*made + other, target + other);
+        let difference = clipped(whole) - clipped(wanted);
+        error += f64::from(difference * difference);
+        // Below the minimum and above the maximum what was made is free to follow.
+        let moved = match () {
+            () if wanted <= min => whole.min(min),
+            () if wanted >= max => whole.max(max),
+            () => wanted,
+        };
+        *made = moved - other;
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::behind;
+
+    #[test]
+    fn targets_that_are_cut_off_follow_what_was_made() {
+        let mut made = [-3.0, 2.0, 1.0, 9.0, 4.0];
+        let targets = [-1.0, -1.0, 2.0, 7.0, 7.0];
+        let error = behind(&mut made, &targets, None, [0.0, 6.0]);
+        assert_eq!(made, [-3.0, 0.0, 2.0, 9.0, 6.0]);
+        assert_eq!(error, 4.0 + 1.0 + 4.0);
+        let mut made = [-3.0];
+        let error = behind(&mut made, &[-1.0], Some(&[2.0]), [0.0, f32::INFINITY]);
+        assert_eq!((made, error), ([-1.0], 1.0));
+    }
 }

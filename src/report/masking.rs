@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::pruning::{Outcome, Stage};
+use super::pruning::Outcome;
+use super::stage::Stage;
 use super::table::{count, percent, table};
 use crate::metrics::OutputDeviation;
 

@@ -7,14 +7,16 @@ mod pruning;
 mod recovery;
 mod runtime;
 mod sparsity;
+mod stage;
 mod table;
 mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
 pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, UnsupportedRow};
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
-pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, Stage};
+pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport};
 pub use recovery::RecoveryRow;
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
 pub use sparsity::{SparsityReport, SparsityRow};
+pub use stage::{Breakdown, Stage};
 pub use validation::ValidationReport;

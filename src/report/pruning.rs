@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::stage::Stage;
 use super::table::{count, percent, table};
 use super::validation::write_unread;
 use super::{BenchSetting, HolderRow, RecoveryRow};
@@ -108,15 +109,6 @@ pub struct PlannedRow {
     pub left: Option<String>,
     /// True if the settings say so, not the model.
     pub chosen: bool,
-}
-
-/// A stage of a run.
-#[derive(Clone, Debug, Serialize)]
-pub struct Stage {
-    /// Its name.
-    pub name: &'static str,
-    /// Wall-clock time in milliseconds.
-    pub milliseconds: f64,
 }
 
 impl fmt::Display for PruneReport {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::apart::{self, ModelAt, ModelSource, Remote, Worker};
+use super::inside::counted;
 use super::library::Library;
 use super::local::Local;
 use super::provider::Provider;
@@ -160,7 +161,7 @@ impl Runtime {
         options: &SessionOptions,
     ) -> Result<Session> {
         let folder = beside.folder.as_deref();
-        match &self.place {
+        counted(|| match &self.place {
             Place::Here(local) => {
                 let session = local.session_from_message(&beside.message, folder, what, options)?;
                 Ok(Session::here(what, session))
@@ -173,7 +174,7 @@ impl Runtime {
                 let session = Remote::open(worker, what, options, source)?;
                 Ok(Session::apart(what, session))
             }
-        }
+        })
     }
 
     /// A session that runs the model at `path`.
@@ -186,7 +187,7 @@ impl Runtime {
         what: &str,
         options: &SessionOptions,
     ) -> Result<Session> {
-        match &self.place {
+        counted(|| match &self.place {
             Place::Here(local) => {
                 let session = local.session_from_file(path, what, options)?;
                 Ok(Session::here(what, session))
@@ -199,6 +200,6 @@ impl Runtime {
                 let session = Remote::open(worker, what, options, source)?;
                 Ok(Session::apart(what, session))
             }
-        }
+        })
     }
 }

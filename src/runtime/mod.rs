@@ -12,6 +12,7 @@ mod apart;
 mod cache;
 mod elf;
 mod environment;
+mod inside;
 mod install;
 mod kernel;
 mod library;
@@ -26,6 +27,7 @@ mod wheels;
 
 pub use apart::{WORKER_COMMAND, serve};
 pub use environment::{Runtime, end_apart, run_apart};
+pub(crate) use inside::time_inside;
 pub use install::{install, repair};
 pub use kernel::Kernel;
 pub use library::{Library, Source};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::apart::Remote;
+use super::inside::counted;
 use super::kernel::Kernel;
 use super::local::LocalSession;
 use super::signature::{Signature, UnreadOutput};
@@ -96,7 +97,7 @@ impl Session {
         inputs: &[(String, Tensor)],
         names: &[String],
     ) -> Result<Vec<(String, Tensor)>> {
-        match &mut self.place {
+        counted(|| match &mut self.place {
             Place::Here(session) => {
                 let inputs = inputs.iter();
                 let inputs = inputs.map(|(name, tensor)| Ok((name.as_str(), tensor.as_input()?)));
@@ -105,7 +106,7 @@ impl Session {
                 })
             }
             Place::Apart(session) => session.run(&self.what, inputs, names),
-        }
+        })
     }
 
     /// Time that onnxruntime has taken for all runs so far.

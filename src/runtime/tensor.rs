@@ -86,7 +86,7 @@ macro_rules! tensors {
             ///
             /// # Errors
             /// As [`Tensor::from_packed`], and those of `fill`.
-            pub(super) fn filled(
+            pub(crate) fn filled(
                 element: ElementType,
                 shape: &[usize],
                 length: usize,

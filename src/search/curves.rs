@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::metrics::divergence;
 use crate::onnx::Model;
-use crate::recover::{Recovered, fold_dimension};
+use crate::recover::{Folds, Recovered};
 use crate::rewrite::prune_to;
 
 /// Sizes per dimension: this many equal steps, fewer for a model that is expensive to run.
@@ -52,13 +52,13 @@ pub(crate) fn curves(
     )?;
     let total = count(&plans);
     let mut done = 0;
+    let mut folds = Folds::new(runs.analysis, runs.layers, runs.stats);
     let mut out = Vec::new();
     for (dimension, plans) in dimensions.iter().zip(plans) {
         let mut curve = Curve::new();
         let mut adjustable = None;
         for (number, (size, kept)) in plans.into_iter().enumerate() {
-            let folded =
-                fold_dimension(runs.analysis, runs.layers, runs.stats, dimension.var, &kept)?;
+            let folded = folds.of(dimension.var, &kept)?;
             if number == 0 && dimension.mixing.is_none() {
                 adjustable = Adjustable::new(runs, dimension, &folded, samples)?;
             }

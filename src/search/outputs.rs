@@ -108,7 +108,7 @@ impl Outputs<'_> {
             if seen >= samples || numbers >= MOST_OUTPUTS {
                 break;
             }
-            let batch = self.data.batch(number)?;
+            let batch = self.data.start_of(number, samples - seen)?;
             seen += batch.samples;
             numbers += each(batch)?;
         }

@@ -30,10 +30,6 @@ const WANTED: [Statistic; 5] = [
     Statistic::Max,
     Statistic::Zeros,
 ];
-/// Bytes of Gram matrices that may be accumulated at a time.
-const AT_ONCE: usize = 512 << 20;
-/// Bytes per element of a Gram matrix while it is accumulated.
-const WIDTH: usize = 16;
 const VERSION: (&str, &str) = ("secateur.stats", "3");
 
 /// Statistics of the columns of layers over a data set.
@@ -136,15 +132,6 @@ impl Stats {
         layers: &[&Layer],
         events: &mut dyn Events,
     ) -> Result<Stats> {
-        let size = |layer: &&Layer| layer.batches() * layer.columns() * layer.columns();
-        let walk = Walk {
-            analysis: walk.analysis,
-            runtime: walk.runtime,
-            provider: walk.provider.clone(),
-            data: walk.data,
-            // Gram matrices of all layers at once might not fit.
-            in_order: WIDTH * layers.iter().map(size).sum::<usize>() > AT_ONCE,
-        };
         let mut collected = Collected {
             file: tempfile::tempfile().map_err(spill_fault)?,
             tensors: Vec::new(),
@@ -281,8 +268,7 @@ impl Stats {
     fn means(&self, layer: &Layer) -> Result<Vec<f64>> {
         let shape = [layer.batches(), layer.columns()];
         let bytes = self.tensor(layer, "mean", Dtype::F64, &shape)?;
-        let numbers = bytes.as_chunks().0.iter();
-        Ok(numbers.map(|&bytes| f64::from_le_bytes(bytes)).collect())
+        Ok(from_f64(bytes))
     }
 
     fn impossible(&self, layer: &Layer, what: &str) -> Error {
@@ -304,11 +290,17 @@ impl Stats {
         let one = 4 * columns * columns;
         let numbers = from_f32(&bytes[batch * one..][..one]);
         let covariance = from_rows(columns, columns, &numbers);
-        let means = self.means(layer)?;
-        let checked = possible::check_covariance(&covariance, &means[batch * columns..]);
+        let bytes = self.tensor(layer, "mean", Dtype::F64, &shape[..2])?;
+        let means = from_f64(&bytes[8 * batch * columns..][..8 * columns]);
+        let checked = possible::check_covariance(&covariance, &means);
         checked.map_err(|what| self.impossible(layer, &what))?;
         Ok(covariance)
     }
+}
+
+fn from_f64(bytes: &[u8]) -> Vec<f64> {
+    let numbers = bytes.as_chunks().0.iter();
+    numbers.map(|&n| f64::from_le_bytes(n)).collect()
 }
 
 fn from_f32(bytes: &[u8]) -> Vec<f64> {

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::{Taps, own_batches};
+use rayon::prelude::*;
+
+use crate::algebra::{Products, folded};
+use crate::engine::{Matrices, own_batches};
 use crate::layers::Layer;
-use crate::runtime::Tensor;
+
+/// Numbers that are reduced in 32 bits, and at a time.
+const BLOCK: usize = 1 << 15;
 
 /// A reduction of a layer's columns over rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,22 +29,6 @@ pub(crate) enum Statistic {
 }
 
 impl Statistic {
-    /// Name of what nodes make of `matrix`, `[batches, rows, columns]`: `[batches, columns]`, or
-    /// `[batches, columns, columns]` for products.
-    pub(super) fn tap(self, taps: &mut Taps, matrix: &str) -> String {
-        taps.shared(&format!("{matrix} {self:?}"), |taps| match self {
-            Statistic::Sums => taps.reduce("ReduceSum", matrix),
-            Statistic::Squares => taps.reduce("ReduceSumSquare", matrix),
-            Statistic::Min => taps.reduce("ReduceMin", matrix),
-            Statistic::Max => taps.reduce("ReduceMax", matrix),
-            Statistic::Products => taps.products(matrix, matrix),
-            Statistic::Zeros => {
-                let zeros = taps.zeros(matrix);
-                taps.reduce("ReduceSum", &zeros)
-            }
-        })
-    }
-
     /// Numbers per batch of a layer.
     pub(super) fn width(self, layer: &Layer) -> usize {
         match self {
@@ -66,12 +55,72 @@ impl Statistic {
         }
     }
 
-    /// Joins what a batch of samples gave to what is known.
-    pub(super) fn accumulate(self, known: &mut Vec<f64>, part: &Tensor) {
-        let Tensor::Float(part) = part else { return };
-        known.resize(part.len(), self.start());
-        for (known, &part) in known.iter_mut().zip(part) {
-            self.join(known, f64::from(part));
+    /// What rows give by column; of products nothing.
+    fn reduced(self, rows: &[f32], columns: usize) -> Vec<f32> {
+        let sum = |of: fn(f32) -> f32| folded(rows, columns, 0.0, |sum, x| sum + of(x));
+        match self {
+            Statistic::Sums => sum(|x| x),
+            Statistic::Squares => sum(|x| x * x),
+            Statistic::Zeros => sum(|x| f32::from(u8::from(x == 0.0))),
+            Statistic::Min => folded(rows, columns, f32::INFINITY, f32::min),
+            Statistic::Max => folded(rows, columns, f32::NEG_INFINITY, f32::max),
+            Statistic::Products => Vec::new(),
+        }
+    }
+}
+
+/// Statistics of the columns of one value while batches of samples come in.
+#[derive(Default)]
+pub(super) struct Measured {
+    pub(super) rows: u64,
+    reduced: BTreeMap<Statistic, Vec<f64>>,
+    products: Vec<Products>,
+}
+
+impl Measured {
+    /// Takes the rows of a batch of samples in.
+    pub(super) fn add(&mut self, matrices: &Matrices<'_>, wanted: &[Statistic]) {
+        let &Matrices {
+            batches,
+            rows,
+            columns,
+            ..
+        } = matrices;
+        self.rows += rows as u64;
+        if wanted.contains(&Statistic::Products) {
+            self.products.resize_with(batches, Products::default);
+            let each = self.products.par_iter_mut().enumerate();
+            each.for_each(|(batch, products)| products.add_own(matrices.matrix(batch), rows));
+        }
+        let others = wanted.iter().filter(|&&of| of != Statistic::Products);
+        for &statistic in others {
+            let start = || vec![statistic.start(); batches * columns];
+            let known = self.reduced.entry(statistic).or_insert_with(start);
+            let each = known.par_chunks_mut(columns.max(1)).enumerate();
+            each.for_each(|(batch, known)| {
+                let width = columns.max(1);
+                for rows in matrices
+                    .matrix(batch)
+                    .chunks((BLOCK / width).max(1) * width)
+                {
+                    let part = statistic.reduced(rows, columns).into_iter();
+                    let pairs = known.iter_mut().zip(part);
+                    pairs.for_each(|(known, part)| statistic.join(known, f64::from(part)));
+                }
+            });
+        }
+    }
+
+    /// The numbers of a statistic, by batch.
+    fn numbers(&self, statistic: Statistic, width: usize) -> Vec<Vec<f64>> {
+        match statistic {
+            Statistic::Products => self.products.iter().map(Products::symmetric).collect(),
+            _ => {
+                let numbers = self.reduced.get(&statistic).into_iter().flatten();
+                let numbers: Vec<f64> = numbers.copied().collect();
+                let chunks = numbers.chunks(width.max(1));
+                chunks.map(<[f64]>::to_vec).collect()
+            }
         }
     }
 }
@@ -102,14 +151,23 @@ impl Statistics {
         all.all(|number| number.is_finite())
     }
 
-    /// Joins a statistic of one use of the layer; data that its batches share counts for each.
-    pub(super) fn join(&mut self, statistic: Statistic, part: &[f64], layer: &Layer) {
-        let width = statistic.width(layer);
-        let start = || vec![vec![statistic.start(); width]; layer.batches()];
-        let known = self.found.entry(statistic).or_insert_with(start);
-        for (known, place) in known.iter_mut().zip(own_batches(layer)) {
-            for (known, &part) in known.iter_mut().zip(&part[place * width..][..width]) {
-                statistic.join(known, part);
+    /// Joins what was measured of one use of the layer; data that its batches share counts for each.
+    pub(super) fn join(&mut self, part: &Measured, wanted: &[Statistic], layer: &Layer) {
+        self.rows += part.rows;
+        for &statistic in wanted {
+            let numbers = part.numbers(statistic, statistic.width(layer));
+            let own = own_batches(layer);
+            let Some(known) = self.found.get_mut(&statistic) else {
+                let own = match own.iter().copied().eq(0..numbers.len()) {
+                    true => numbers,
+                    false => own.iter().map(|&batch| numbers[batch].clone()).collect(),
+                };
+                self.found.insert(statistic, own);
+                continue;
+            };
+            for (known, batch) in known.iter_mut().zip(own) {
+                let pairs = known.iter_mut().zip(&numbers[batch]);
+                pairs.for_each(|(known, &part)| statistic.join(known, part));
             }
         }
     }

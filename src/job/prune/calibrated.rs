@@ -80,12 +80,12 @@ impl<'a> Calibrated<'a> {
         self.recovery != Recovery::None
     }
 
-    /// What was calibrated on, with warnings.
     /// Version of the onnxruntime that measures.
     pub(super) fn onnxruntime(&self) -> &'static str {
         self.opened.runtime.version()
     }
 
+    /// What was calibrated on, with warnings.
     pub(super) fn row(&self) -> Result<PruneCalibrationRow> {
         let mut poor: Vec<(f64, &Layer, u64)> = Vec::new();
         for layer in &self.layers {

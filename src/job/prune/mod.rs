@@ -253,9 +253,7 @@ struct Job<'a> {
 impl Job<'_> {
     /// The plan, with the report as far as it goes.
     fn plan(&self, voice: &mut Voice) -> Result<(Plan, PruneReport)> {
-        let Voice { watch, events } = voice;
-        let plan = || planned::planned(self.analysis, self.options, self.calibrated, *events);
-        let (plan, rows) = watch.stage("plan", plan)?;
+        let (plan, rows) = planned::planned(self.analysis, self.options, self.calibrated, voice)?;
         let kept = plan.kept(self.analysis)?;
         let calibration = self.calibrated.map(Calibrated::row).transpose()?;
         let report = PruneReport {

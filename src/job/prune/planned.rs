@@ -2,11 +2,11 @@
 
 use super::calibrated::Calibrated;
 use super::options::PruneOptions;
+use super::proven::Voice;
 use super::rounds::Planner;
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
-use crate::events::Events;
 use crate::plan::{Decision, Left, Plan, Selection};
 use crate::report::PlannedRow;
 use crate::rewrite;
@@ -19,7 +19,7 @@ pub(super) fn planned(
     analysis: &Analysis,
     options: &PruneOptions,
     calibrated: Option<&Calibrated>,
-    events: &mut dyn Events,
+    voice: &mut Voice,
 ) -> Result<(Plan, Vec<PlannedRow>)> {
     if let Some(input) = &options.plan {
         let plan = input.load()?.checked(analysis)?;
@@ -34,7 +34,7 @@ pub(super) fn planned(
         calibrated,
         options,
     };
-    let (plan, selection) = planner.plan(events)?;
+    let (plan, selection) = planner.plan(voice)?;
     if selection.pruned().next().is_none() {
         let blocked = obstacles(analysis, &selection);
         return Err(Error::NothingToPrune { blocked });

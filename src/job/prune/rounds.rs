@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::calibrated::Calibrated;
 use super::options::PruneOptions;
+use super::proven::Voice;
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::events::Events;
 use crate::graph::Graph;
 use crate::plan::{CostBudget, Plan, Scope, Selection, Settings};
 use crate::rewrite;
@@ -23,14 +23,14 @@ pub(super) struct Planner<'a> {
 
 impl Planner<'_> {
     /// The plan after all rounds, with the selection that it comes from.
-    pub(super) fn plan(&self, events: &mut dyn Events) -> Result<(Plan, Selection)> {
+    pub(super) fn plan(&self, voice: &mut Voice) -> Result<(Plan, Selection)> {
         let rounds = self.settings.iterations.max(1);
-        let mut scores = self.scores(self.analysis, self.calibrated, events)?;
+        let mut scores = self.scores(self.analysis, self.calibrated, voice)?;
         for round in 1..rounds {
-            let (plan, _) = self.round(round as f64 / rounds as f64, &scores, events)?;
-            scores = self.scores_after(&plan, &scores, events)?;
+            let (plan, _) = self.round(round as f64 / rounds as f64, &scores, voice)?;
+            scores = self.scores_after(&plan, &scores, voice)?;
         }
-        self.round(1.0, &scores, events)
+        self.round(1.0, &scores, voice)
     }
 
     /// The plan of a round that has come this far, from 0 to 1.
@@ -38,15 +38,18 @@ impl Planner<'_> {
         &self,
         done: f64,
         scores: &[Vec<f64>],
-        events: &mut dyn Events,
+        voice: &mut Voice,
     ) -> Result<(Plan, Selection)> {
         let settings = self.share(done);
         let ranking = Ranking::new(self.analysis, scores, &settings)?;
         let curves = match (settings.scope(), self.calibrated) {
-            (Scope::Allocated, Some(calibrated)) => calibrated.curves(&ranking, events)?,
+            (Scope::Allocated, Some(calibrated)) => {
+                let Voice { watch, events } = voice;
+                watch.stage("curves", || calibrated.curves(&ranking, *events))?
+            }
             _ => Vec::new(),
         };
-        let selection = ranking.select(&curves)?;
+        let selection = voice.watch.stage("plan", || ranking.select(&curves))?;
         let plan = Plan::new(self.analysis, &selection, scores, self.settings);
         Ok((plan, selection))
     }
@@ -68,12 +71,13 @@ impl Planner<'_> {
         &self,
         analysis: &Analysis,
         calibrated: Option<&Calibrated>,
-        events: &mut dyn Events,
+        voice: &mut Voice,
     ) -> Result<Vec<Vec<f64>>> {
-        match calibrated {
-            Some(calibrated) => calibrated.scores(analysis, self.settings, events),
+        let Voice { watch, events } = voice;
+        watch.stage("score", || match calibrated {
+            Some(calibrated) => calibrated.scores(analysis, self.settings, *events),
             None => scores(analysis, self.settings.criterion(), self.settings.seed),
-        }
+        })
     }
 
     /// Scores on what `plan` leaves, recovered as the result will be; removed channels come last.
@@ -81,11 +85,13 @@ impl Planner<'_> {
         &self,
         plan: &Plan,
         before: &[Vec<f64>],
-        events: &mut dyn Events,
+        voice: &mut Voice,
     ) -> Result<Vec<Vec<f64>>> {
         let mut left = rewrite::prune(self.analysis, plan)?;
         if let Some(calibrated) = self.calibrated.filter(|of| of.recovers()) {
-            let repaired = calibrated.recover(self.analysis, plan, &left, events)?;
+            let Voice { watch, events } = voice;
+            let recover = || calibrated.recover(self.analysis, plan, &left, *events);
+            let repaired = watch.stage("recover", recover)?;
             if repaired.row.kept {
                 left = repaired.model;
             }
@@ -95,18 +101,13 @@ impl Planner<'_> {
         let calibrated = match &self.options.calibration {
             // A file of statistics is of the whole model.
             Some(calibration) => {
-                let stats = None;
-                Some(Calibrated::open(
-                    &left,
-                    self.options,
-                    calibration,
-                    stats,
-                    events,
-                )?)
+                let Voice { watch, events } = voice;
+                let open = || Calibrated::open(&left, self.options, calibration, None, *events);
+                Some(watch.stage("calibrate", open)?)
             }
             None => None,
         };
-        let now = self.scores(&left, calibrated.as_ref(), events)?;
+        let now = self.scores(&left, calibrated.as_ref(), voice)?;
         let by_name: HashMap<&str, &Vec<f64>> = left
             .dimensions()
             .iter()

@@ -163,9 +163,9 @@ fn slices(old: &GraphProto, new: &GraphProto, plan: &Plan, make: OfSlices) -> Gr
             continue;
         };
         for axis in &planned.axes {
-            let others = planned.axes.iter().filter(|other| other.axis != axis.axis);
-            let whole = others.fold(Some((*whole).clone()), |whole, other| {
-                let whole = Blocks::new(&whole?, other.axis)?;
+            let mut others = planned.axes.iter().filter(|other| other.axis != axis.axis);
+            let whole = others.try_fold((*whole).clone(), |whole, other| {
+                let whole = Blocks::new(&whole, other.axis)?;
                 Some(whole.taken(&whole, &positions(other)?))
             });
             let (Some(whole), Some(kept)) = (whole, positions(axis)) else {
