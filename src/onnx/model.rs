@@ -197,7 +197,9 @@ impl Model {
 
     /// Begins to find [`Model::hash`] while other work goes on.
     pub(crate) fn hash_ahead(&self) {
-        if self.source_bytes() < WORTH_A_THREAD {
+        // A thread of a pool that waits for another thread, which needs the pool, could wait forever.
+        let pooled = rayon::current_thread_index().is_some();
+        if pooled || self.source_bytes() < WORTH_A_THREAD {
             return;
         }
         let (hash, sources) = (self.hash.clone(), self.sources.clone());

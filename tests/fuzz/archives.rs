@@ -14,7 +14,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 use crate::choices::Choices;
 use crate::data::{analysis, read};
-use crate::guard::within_bounds;
+use crate::guard::{alone, within_bounds};
 
 /// Bytes of a directory of few entries, at the end of an archive.
 const DIRECTORY: usize = 200;
@@ -91,6 +91,7 @@ fn array(choices: &mut Choices) -> Vec<u8> {
 
 #[test]
 fn archives_of_changed_arrays() {
+    let _alone = alone();
     let analysis = AssertUnwindSafe(analysis());
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("data.npz");

@@ -13,7 +13,7 @@ use secateur::runtime::Signature;
 use tempfile::TempDir;
 
 use crate::choices::Choices;
-use crate::guard::within_bounds;
+use crate::guard::{alone, within_bounds};
 use crate::models::fixture;
 use crate::proto::TensorProto;
 
@@ -67,6 +67,7 @@ pub fn damage_head(bytes: &mut Vec<u8>, choices: &mut Choices) {
 
 #[test]
 fn arrays_of_changed_bytes() {
+    let _alone = alone();
     let (analysis, input) = (AssertUnwindSafe(analysis()), input());
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join(format!("{}.npy", input.name));
@@ -92,6 +93,7 @@ fn arrays_of_changed_bytes() {
 
 #[test]
 fn stored_tensors_of_changed_bytes() {
+    let _alone = alone();
     let (analysis, input) = (AssertUnwindSafe(analysis()), input());
     let folder = TempDir::new().expect("a folder");
     let case = folder.path().join("test_data_set_0");
@@ -148,6 +150,7 @@ fn of_images(folder: &Path, labels: Option<PathBuf>) -> DataSource {
 
 #[test]
 fn images_of_changed_bytes() {
+    let _alone = alone();
     let (analysis, input, images) = (AssertUnwindSafe(analysis()), input(), images());
     let folder = TempDir::new().expect("a folder");
     let class = folder.path().join("0");
@@ -171,6 +174,7 @@ fn images_of_changed_bytes() {
 
 #[test]
 fn labels_of_changed_bytes() {
+    let _alone = alone();
     let (analysis, input, images) = (AssertUnwindSafe(analysis()), input(), images());
     let folder = TempDir::new().expect("a folder");
     fs::write(folder.path().join("a.png"), &images[0].1).expect("space");

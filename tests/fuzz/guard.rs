@@ -47,7 +47,7 @@ static COUNTED: Counted = Counted;
 
 /// Since when an input is tried, for the watch.
 static TRIED: Mutex<Option<(Instant, &'static str, Vec<u8>)>> = Mutex::new(None);
-/// One execution at a time: the memory is the process's.
+/// One target at a time: the memory is the process's, also what is taken to make inputs.
 static TURN: Mutex<()> = Mutex::new(());
 static WATCH: Once = Once::new();
 
@@ -79,13 +79,17 @@ fn watch() {
     }
 }
 
+/// Keeps other targets waiting.
+pub fn alone() -> MutexGuard<'static, ()> {
+    locked(&TURN)
+}
+
 /// Runs `call` on an input within the bounds.
 ///
 /// # Panics
 /// The call panics, takes too long or too much memory; the input is kept, its path said.
 pub fn within_bounds(target: &'static str, input: &[u8], call: impl FnOnce(&[u8])) {
     WATCH.call_once(|| drop(thread::spawn(watch)));
-    let _turn = locked(&TURN);
     let start = Instant::now();
     *locked(&TRIED) = Some((start, target, input.to_vec()));
     let before = HELD.load(Relaxed);

@@ -14,7 +14,7 @@ use secateur::rewrite::{self, Masks};
 use secateur::search::select;
 
 use crate::choices::Choices;
-use crate::guard::within_bounds;
+use crate::guard::{alone, within_bounds};
 use crate::mutate::mutate;
 use crate::proto::ModelProto;
 
@@ -74,6 +74,7 @@ fn whole_way(bytes: &[u8]) -> Result<usize> {
 
 #[test]
 fn models_of_changed_messages() {
+    let _alone = alone();
     bolero::check!()
         .with_iterations(3_000)
         .for_each(|bytes: &[u8]| {
@@ -88,6 +89,7 @@ fn models_of_changed_messages() {
 
 #[test]
 fn models_of_changed_bytes() {
+    let _alone = alone();
     bolero::check!()
         .with_iterations(3_000)
         .for_each(|bytes: &[u8]| {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::archives::{archive, arrays};
 use crate::choices::Choices;
-use crate::guard::within_bounds;
+use crate::guard::{alone, within_bounds};
 use crate::models::fixture;
 
 /// A model and the JSON of a plan for it.
@@ -75,6 +75,7 @@ pub fn replace(value: &mut Value, choices: &mut Choices) {
 
 #[test]
 fn plans_of_changed_values() {
+    let _alone = alone();
     let folder = TempDir::new().expect("a folder");
     let (model_path, plan_path) = (folder.path().join("m.onnx"), folder.path().join("p.json"));
     bolero::check!()
@@ -105,6 +106,7 @@ fn plans_of_changed_values() {
 
 #[test]
 fn masks_of_changed_arrays() {
+    let _alone = alone();
     let sound = arrays(&fixture("masks/layer_77.npz"));
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("masks.npz");

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::choices::Choices;
 use crate::data::damage_head;
-use crate::guard::within_bounds;
+use crate::guard::{alone, within_bounds};
 use crate::models::fixture;
 use crate::plans::{replace, within};
 
@@ -76,6 +76,7 @@ fn damaged(header: &Value, numbers: &[u8], choices: &mut Choices) -> Vec<u8> {
 
 #[test]
 fn statistics_of_changed_numbers() {
+    let _alone = alone();
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("statistics");
     let model = fixture("models/perceptron.onnx");

@@ -99,7 +99,7 @@ pub(super) struct PackedTensor {
 }
 
 /// An error on its way.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Failure {
     provider: Option<String>,
     reason: String,

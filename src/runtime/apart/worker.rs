@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::shared::Shared;
-use super::wire::{About, Reply, Request, receive, send};
+use super::wire::{About, Failure, Reply, Request, receive, send};
 use crate::error::{Error, Result};
 use crate::runtime::library::Library;
 use crate::runtime::settings::Apart;
@@ -60,6 +60,8 @@ struct Process {
     status: Option<ExitStatus>,
     /// Why no more are started.
     given_up: Option<String>,
+    /// Why the library cannot be loaded.
+    unloadable: Option<Failure>,
 }
 
 /// A way to a process and back.
@@ -200,8 +202,8 @@ impl Worker {
                     let _ = ABOUT.set(about);
                 }
                 Ok(Reply::Failed(failure)) => {
-                    held(&self.process).end(true);
-                    lane.link = None;
+                    // The process lives on: it may be about to say so on another lane.
+                    held(&self.process).unloadable = Some(failure.clone());
                     return Err(failure.into_error());
                 }
                 Ok(_) => return Err(self.lose(lane, &library(), Lost::Ended)),
@@ -218,6 +220,9 @@ impl Worker {
         let mut process = held(&self.process);
         if let Some(reason) = &process.given_up {
             return Err(crash(reason.clone(), SMALLER));
+        }
+        if let Some(failure) = &process.unloadable {
+            return Err(failure.clone().into_error());
         }
         if process.child.is_none() {
             self.spawn(&mut process).map_err(|source| Error::Runtime {

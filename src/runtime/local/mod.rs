@@ -253,17 +253,7 @@ impl Local {
                 .with_profiling(folder.path().join("profile"))
                 .map_err(refused)?;
         }
-        builder = match options.optimisation {
-            Optimisation::Full => builder,
-            Optimisation::Light => builder
-                .with_optimization_level(GraphOptimizationLevel::Level2)
-                .map_err(refused)?
-                .with_config_entry("session.disable_prepacking", "1")
-                .map_err(refused)?,
-            Optimisation::Off => builder
-                .with_optimization_level(GraphOptimizationLevel::Disable)
-                .map_err(refused)?,
-        };
+        builder = optimised(builder, options)?;
         let exact = options.purpose == Purpose::Parity;
         match provider {
             Provider::Cpu => Ok(builder),
@@ -304,6 +294,22 @@ impl Local {
             }
             false => Ok(devices),
         }
+    }
+}
+
+fn optimised(builder: SessionBuilder, options: &SessionOptions) -> Result<SessionBuilder> {
+    let refused =
+        |reason: ort::Error<SessionBuilder>| unavailable(&options.provider, &reason.to_string());
+    match options.optimisation {
+        Optimisation::Full => Ok(builder),
+        Optimisation::Light => builder
+            .with_optimization_level(GraphOptimizationLevel::Level2)
+            .map_err(refused)?
+            .with_config_entry("session.disable_prepacking", "1")
+            .map_err(refused),
+        Optimisation::Off => builder
+            .with_optimization_level(GraphOptimizationLevel::Disable)
+            .map_err(refused),
     }
 }
 

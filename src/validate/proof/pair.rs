@@ -226,6 +226,10 @@ pub(super) fn side_by_side() -> SessionOptions {
 
 /// Does two things at once. The first stays on this thread, which onnxruntime has told how to treat denormals.
 fn beside<A, B: Send>(first: impl FnOnce() -> A, second: impl FnOnce() -> B + Send) -> (A, B) {
+    // A thread of a pool that waits for another thread, which needs the pool, could wait forever.
+    if rayon::current_thread_index().is_some() {
+        return (first(), second());
+    }
     std::thread::scope(|scope| {
         let second = scope.spawn(second);
         let first = first();
