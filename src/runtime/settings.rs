@@ -25,7 +25,7 @@ pub enum Profiling {
     /// It does not.
     #[default]
     Off,
-    /// It does: see [`Session::kernels`].
+    /// It does: see [`Session::kernels`](super::Session::kernels).
     On,
 }
 
