@@ -100,14 +100,7 @@ const NARROWED: [(&str, usize, &str); 18] = [
 ];
 
 /// Names that several types have, with the reason.
-const SAME_NAMES: [(&str, &str); 6] = [
-    ("About", ELSEWHERE),
-    ("ModelAt", ELSEWHERE),
-    ("ModelSource", ELSEWHERE),
-    ("Remote", ELSEWHERE),
-    ("RemoteSession", ELSEWHERE),
-    ("Worker", ELSEWHERE),
-];
+const SAME_NAMES: [(&str, &str); 2] = [("Remote", ELSEWHERE), ("Worker", ELSEWHERE)];
 const ELSEWHERE: &str = "only one of apart/ and nowhere.rs is compiled";
 
 fn floor(room: &str) -> usize {

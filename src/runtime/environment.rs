@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::apart::{self, ModelAt, ModelSource, Remote, Worker};
+use super::apart::{self, Remote, Worker};
 use super::inside::counted;
 use super::library::Library;
 use super::local::Local;
 use super::provider::Provider;
 use super::session::Session;
-use super::settings::{Apart, SessionOptions};
+use super::settings::{Apart, ModelAt, SessionOptions};
 use super::signature::Device;
-use super::temporary_folder;
+use super::{held, temporary_folder};
 use crate::error::Result;
 use crate::onnx::{Beside, Model};
 
@@ -45,7 +45,7 @@ pub fn run_apart(apart: Apart) -> bool {
 
 /// Ends the process that [`run_apart`] has led to, if there is one.
 pub fn end_apart() {
-    let mut worker = WORKER.lock().unwrap_or_else(|held| held.into_inner());
+    let mut worker = held(&WORKER);
     if let Some(worker) = worker.take() {
         worker.end();
     }
@@ -61,7 +61,7 @@ impl Runtime {
         let place = match APART.get() {
             None => Place::Here(Local::load(library)?),
             Some(apart) => {
-                let mut worker = WORKER.lock().unwrap_or_else(|held| held.into_inner());
+                let mut worker = held(&WORKER);
                 let worker = match worker.as_ref() {
                     Some(worker) => worker.clone(),
                     None => worker
@@ -160,21 +160,12 @@ impl Runtime {
         what: &str,
         options: &SessionOptions,
     ) -> Result<Session> {
-        let folder = beside.folder.as_deref();
-        counted(|| match &self.place {
-            Place::Here(local) => {
-                let session = local.session_from_message(&beside.message, folder, what, options)?;
-                Ok(Session::here(what, session))
-            }
-            Place::Apart(worker) => {
-                let source = ModelSource {
-                    place: ModelAt::Message(beside),
-                    size: (model.weight_bytes() + beside.message.len()) as u64,
-                };
-                let session = Remote::open(worker, what, options, source)?;
-                Ok(Session::apart(what, session))
-            }
-        })
+        let at = ModelAt::Message {
+            bytes: &beside.message,
+            folder: beside.folder.as_deref(),
+        };
+        let size = (model.weight_bytes() + beside.message.len()) as u64;
+        self.open(at, size, what, options)
     }
 
     /// A session that runs the model at `path`.
@@ -187,18 +178,23 @@ impl Runtime {
         what: &str,
         options: &SessionOptions,
     ) -> Result<Session> {
+        let size = std::fs::metadata(path).map_or(0, |file| file.len());
+        self.open(ModelAt::File(path), size, what, options)
+    }
+
+    /// A session on a model of this size in bytes.
+    fn open(
+        &self,
+        model: ModelAt,
+        size: u64,
+        what: &str,
+        options: &SessionOptions,
+    ) -> Result<Session> {
         counted(|| match &self.place {
-            Place::Here(local) => {
-                let session = local.session_from_file(path, what, options)?;
-                Ok(Session::here(what, session))
-            }
+            Place::Here(local) => Ok(Session::here(what, local.session(model, what, options)?)),
             Place::Apart(worker) => {
-                let source = ModelSource {
-                    place: ModelAt::File(path),
-                    size: std::fs::metadata(path).map_or(0, |file| file.len()),
-                };
-                let session = Remote::open(worker, what, options, source)?;
-                Ok(Session::apart(what, session))
+                let (session, interface) = Remote::open(worker, what, options, model, size)?;
+                Ok(Session::apart(what, session, interface))
             }
         })
     }

@@ -38,6 +38,8 @@ pub use settings::{Apart, Optimisation, Profiling, Purpose, SessionOptions};
 pub use signature::{Device, Signature, UnreadOutput};
 pub use tensor::Tensor;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use crate::error::{Error, Result};
 use crate::files::{self, TemporaryFolder};
 
@@ -48,10 +50,18 @@ fn temporary_folder() -> Result<TemporaryFolder> {
     })
 }
 
+/// Fits most causes of trouble.
+const USUAL_REMEDY: &str = "`secateur runtime status` shows which library is used";
+
 /// An onnxruntime error with a remedy that fits most of its causes.
 fn fault(what: &str, reason: impl std::fmt::Display) -> Error {
     Error::Runtime {
         reason: format!("{what}: {reason}"),
-        remedy: "`secateur runtime status` shows which library is used".to_owned(),
+        remedy: USUAL_REMEDY.to_owned(),
     }
+}
+
+/// Holds a mutex; that another thread has panicked while it did leaves nothing half done here.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,7 @@ use super::apart::Remote;
 use super::inside::counted;
 use super::kernel::Kernel;
 use super::local::LocalSession;
-use super::signature::{Signature, UnreadOutput};
+use super::signature::{Interface, Signature, UnreadOutput};
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
 
@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Session {
     what: String,
+    interface: Interface,
     place: Place,
 }
 
@@ -28,39 +29,32 @@ impl Session {
     pub(super) fn here(what: &str, session: LocalSession) -> Session {
         Session {
             what: what.to_owned(),
+            interface: session.interface(),
             place: Place::Here(Box::new(session)),
         }
     }
 
-    pub(super) fn apart(what: &str, session: Remote) -> Session {
+    pub(super) fn apart(what: &str, session: Remote, interface: Interface) -> Session {
         Session {
             what: what.to_owned(),
+            interface,
             place: Place::Apart(session),
         }
     }
 
     /// The inputs in the model's order.
     pub fn inputs(&self) -> Vec<Signature> {
-        match &self.place {
-            Place::Here(session) => session.inputs(),
-            Place::Apart(session) => session.opened().inputs.clone(),
-        }
+        self.interface.inputs.clone()
     }
 
     /// The outputs that are tensors of numbers, in the model's order.
     pub fn outputs(&self) -> Vec<Signature> {
-        match &self.place {
-            Place::Here(session) => session.outputs(),
-            Place::Apart(session) => session.opened().outputs.clone(),
-        }
+        self.interface.outputs.clone()
     }
 
     /// The other outputs: a run makes them, but they are not read.
     pub fn unread_outputs(&self) -> Vec<UnreadOutput> {
-        match &self.place {
-            Place::Here(session) => session.unread_outputs(),
-            Place::Apart(session) => session.opened().unread.clone(),
-        }
+        self.interface.unread.clone()
     }
 
     /// Runs the model on named inputs and reads no output.
@@ -76,8 +70,10 @@ impl Session {
     /// # Errors
     /// Inputs that the model does not take, no output that is a tensor, or a failure inside onnxruntime.
     pub fn run(&mut self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
-        let names: Vec<String> = self.outputs().into_iter().map(|s| s.name).collect();
-        let unread = self.unread_outputs();
+        let Interface {
+            outputs, unread, ..
+        } = &self.interface;
+        let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
         if names.is_empty() && !unread.is_empty() {
             let unread: Vec<String> = unread.iter().map(UnreadOutput::to_string).collect();
             return Err(Error::Runtime {

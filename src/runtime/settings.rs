@@ -1,6 +1,6 @@
 //! How a session runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -80,4 +80,15 @@ pub struct Apart {
     pub time_limit: Option<Duration>,
     /// Bytes of memory that it may take; without it, nine tenths of what the machine or the control group has.
     pub memory_limit: Option<u64>,
+}
+
+/// Where a model is.
+#[derive(Clone, Copy)]
+pub(super) enum ModelAt<'a> {
+    File(&'a Path),
+    /// A message, whose data files are in the folder.
+    Message {
+        bytes: &'a [u8],
+        folder: Option<&'a Path>,
+    },
 }

@@ -1,5 +1,7 @@
 //! What goes in and out of a model, and where it may run.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::onnx::ElementType;
@@ -68,3 +70,24 @@ pub struct Device {
     /// CPU, GPU or NPU.
     pub kind: String,
 }
+
+/// What goes in and out of a session, in the model's order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Interface {
+    pub(super) inputs: Vec<Signature>,
+    /// The outputs that are tensors of numbers.
+    pub(super) outputs: Vec<Signature>,
+    /// The others.
+    pub(super) unread: Vec<UnreadOutput>,
+}
+
+/// What a library says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct About {
+    /// As `1.32.0`.
+    pub(super) version: Cow<'static, str>,
+    pub(super) build: Cow<'static, str>,
+}
+
+/// Stands for the version of a library that does not say it.
+pub(super) const UNKNOWN_VERSION: &str = "of unknown version";

@@ -9,7 +9,7 @@ mod shared;
 mod wire;
 mod worker;
 
-pub(super) use remote::{ModelAt, ModelSource, Remote, devices, prepare};
+pub(super) use remote::{Remote, devices, prepare};
 pub use serve::serve;
 pub use worker::WORKER_COMMAND;
 pub(super) use worker::Worker;

@@ -5,32 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::wire::{ModelPlace, PackedTensor, RemoteSession, Reply, Request};
+use super::wire::{ModelPlace, PackedTensor, Reply, Request};
 use super::worker::{Answerer, Errand, LOAD_LIMIT, Worker};
 use crate::error::{Error, Result};
-use crate::onnx::Beside;
 use crate::runtime::fault;
 use crate::runtime::kernel::Kernel;
 use crate::runtime::provider::Provider;
-use crate::runtime::settings::SessionOptions;
-use crate::runtime::signature::Device;
+use crate::runtime::settings::{ModelAt, SessionOptions};
+use crate::runtime::signature::{Device, Interface};
 use crate::runtime::tensor::Tensor;
 
 /// The longest that an answer may take.
 const LONGEST: Duration = Duration::from_secs(3600);
-
-/// A model to open a session on.
-pub(in crate::runtime) struct ModelSource<'a> {
-    pub(in crate::runtime) place: ModelAt<'a>,
-    /// Its size in bytes, with weights.
-    pub(in crate::runtime) size: u64,
-}
-
-/// Where it is.
-pub(in crate::runtime) enum ModelAt<'a> {
-    File(&'a Path),
-    Message(&'a Beside),
-}
 
 /// A session of the other process; closed when dropped.
 #[derive(Debug)]
@@ -38,7 +24,8 @@ pub(in crate::runtime) struct Remote {
     worker: Arc<Worker>,
     /// Who holds it.
     holder: Answerer,
-    opened: RemoteSession,
+    /// Its number there.
+    session: u64,
     provider: Provider,
     /// Size of the model in bytes, with weights.
     size: u64,
@@ -46,27 +33,28 @@ pub(in crate::runtime) struct Remote {
 }
 
 impl Remote {
-    /// Opens a session there.
+    /// Opens a session there on a model, of this size in bytes with its weights.
     pub(in crate::runtime) fn open(
         worker: &Arc<Worker>,
         what: &str,
         options: &SessionOptions,
-        source: ModelSource,
-    ) -> Result<Remote> {
+        model: ModelAt,
+        size: u64,
+    ) -> Result<(Remote, Interface)> {
         let errand = Errand {
             what,
             of: None,
             limit: worker.time_limit.unwrap_or(LONGEST),
         };
         let request = |there: &mut Shared| {
-            let place = match source.place {
+            let place = match model {
                 ModelAt::File(path) => ModelPlace::File(path.to_owned()),
-                ModelAt::Message(beside) => {
-                    let part = there.push(&beside.message);
+                ModelAt::Message { bytes, folder } => {
+                    let part = there.push(bytes);
                     let part = part.map_err(|reason| {
                         fault(&format!("{what} could not be handed over"), reason)
                     })?;
-                    let folder = beside.folder.clone();
+                    let folder = folder.map(Path::to_owned);
                     ModelPlace::Message { part, folder }
                 }
             };
@@ -76,22 +64,20 @@ impl Remote {
                 options: options.clone(),
             })
         };
-        let (opened, holder) = worker.ask(&errand, request, |reply, _| match reply {
-            Reply::Opened(opened) => Ok(opened),
-            _ => Err(misunderstood(what)),
-        })?;
-        Ok(Remote {
+        let ((session, interface), holder) =
+            worker.ask(&errand, request, |reply, _| match reply {
+                Reply::Opened { session, interface } => Ok((session, interface)),
+                _ => Err(misunderstood(what)),
+            })?;
+        let remote = Remote {
             worker: worker.clone(),
             holder,
-            opened,
+            session,
             provider: options.provider.clone(),
-            size: source.size,
+            size,
             busy: Duration::ZERO,
-        })
-    }
-
-    pub(in crate::runtime) fn opened(&self) -> &RemoteSession {
-        &self.opened
+        };
+        Ok((remote, interface))
     }
 
     pub(in crate::runtime) fn busy(&self) -> Duration {
@@ -105,7 +91,7 @@ impl Remote {
         inputs: &[(String, Tensor)],
         names: &[String],
     ) -> Result<Vec<(String, Tensor)>> {
-        let session = self.opened.session;
+        let session = self.session;
         let request = |there: &mut Shared| {
             let inputs = inputs.iter();
             let inputs = inputs.map(|(name, tensor)| packed(there, name, tensor));
@@ -133,7 +119,7 @@ impl Remote {
     }
 
     pub(in crate::runtime) fn kernels(self, what: &str) -> Result<Vec<Kernel>> {
-        let session = self.opened.session;
+        let session = self.session;
         let errand = self.errand(what, &[]);
         let request = |_: &mut Shared| Ok(Request::Kernels { session });
         let (kernels, _) = self.worker.ask(&errand, request, |reply, _| match reply {
@@ -162,7 +148,7 @@ impl Remote {
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        let session = self.opened.session;
+        let session = self.session;
         self.worker.tell(self.holder, &Request::Close { session });
     }
 }

@@ -10,16 +10,17 @@ use std::sync::Once;
 use std::thread;
 use std::time::Duration;
 
-use memmap2::Mmap;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
 
 use super::shared::Shared;
-use super::wire::{About, ModelPlace, PackedTensor, RemoteSession, Reply, Request, receive, send};
+use super::wire::{ModelPlace, PackedTensor, Reply, Request, receive, send};
 use super::worker::OUT_OF_MEMORY;
 use crate::error::{Error, Result};
 use crate::runtime::fault;
 use crate::runtime::local::{Local, LocalSession};
+use crate::runtime::settings::ModelAt;
+use crate::runtime::signature::About;
 use crate::runtime::tensor::PackedView;
 
 static WATCHED: Once = Once::new();
@@ -33,6 +34,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// # Errors
 /// This process was not started by [`run_apart`](super::super::run_apart).
 pub fn serve(numbers: &[String]) -> io::Result<()> {
+    if numbers.is_empty() {
+        return Err(ErrorKind::InvalidInput.into());
+    }
     // A crash leaves no file, and where memory runs out this process is the first to go.
     let none = Rlimit {
         current: Some(0),
@@ -192,16 +196,16 @@ impl Served {
                 options,
             } => {
                 let local = self.local()?;
-                let session = match place {
-                    ModelPlace::File(path) => local.session_from_file(&path, &what, &options)?,
-                    ModelPlace::Message { part, folder } => {
-                        let whole = self.there.map().map_err(unread)?;
-                        let message = part.of(&whole).map_err(unread)?;
-                        let folder = folder.as_deref();
-                        local.session_from_message(message, folder, &what, &options)?
-                    }
+                let whole = self.there.map().map_err(unread)?;
+                let model = match &place {
+                    ModelPlace::File(path) => ModelAt::File(path),
+                    ModelPlace::Message { part, folder } => ModelAt::Message {
+                        bytes: part.of(&whole).map_err(unread)?,
+                        folder: folder.as_deref(),
+                    },
                 };
-                Reply::Opened(self.keep(session))
+                let session = local.session(model, &what, &options)?;
+                self.keep(session)
             }
             Request::Run {
                 session,
@@ -220,16 +224,14 @@ impl Served {
         self.local.as_ref().ok_or_else(unasked)
     }
 
-    fn keep(&mut self, session: LocalSession) -> RemoteSession {
+    fn keep(&mut self, session: LocalSession) -> Reply {
         self.opened += 1;
-        let opened = RemoteSession {
-            session: self.opened,
-            inputs: session.inputs(),
-            outputs: session.outputs(),
-            unread: session.unread_outputs(),
-        };
+        let interface = session.interface();
         self.sessions.insert(self.opened, session);
-        opened
+        Reply::Opened {
+            session: self.opened,
+            interface,
+        }
     }
 
     fn close(&mut self, session: u64) {
@@ -239,7 +241,7 @@ impl Served {
 
     fn run(&mut self, session: u64, inputs: &[PackedTensor], read: &[String]) -> Result<Reply> {
         let session = self.sessions.get_mut(&session).ok_or_else(unasked)?;
-        let whole: Mmap = self.there.map().map_err(unread)?;
+        let whole = self.there.map().map_err(unread)?;
         let mut values = Vec::with_capacity(inputs.len());
         for input in inputs {
             let view = PackedView {

@@ -1,6 +1,5 @@
 //! Messages between this process and the one that runs onnxruntime: a size, then JSON.
 
-use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
@@ -9,11 +8,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::shared::Part;
 use crate::error::Error;
 use crate::onnx::ElementType;
+use crate::runtime::USUAL_REMEDY;
 use crate::runtime::kernel::Kernel;
 use crate::runtime::library::Library;
 use crate::runtime::provider::Provider;
 use crate::runtime::settings::SessionOptions;
-use crate::runtime::signature::{Device, Signature, UnreadOutput};
+use crate::runtime::signature::{About, Device, Interface};
 
 /// What is asked of the other process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,7 +62,10 @@ pub(super) enum ModelPlace {
 pub(super) enum Reply {
     Loaded(About),
     Devices(Vec<Device>),
-    Opened(RemoteSession),
+    Opened {
+        session: u64,
+        interface: Interface,
+    },
     Ran {
         outputs: Vec<PackedTensor>,
         busy_nanoseconds: u64,
@@ -70,23 +73,6 @@ pub(super) enum Reply {
     Kernels(Vec<Kernel>),
     Prepared,
     Failed(Failure),
-}
-
-/// What a library says of itself.
-#[derive(Debug, Serialize, Deserialize)]
-pub(in crate::runtime) struct About {
-    /// As `1.32.0`.
-    pub(in crate::runtime) version: Cow<'static, str>,
-    pub(in crate::runtime) build: Cow<'static, str>,
-}
-
-/// A session of the other process.
-#[derive(Debug, Serialize, Deserialize)]
-pub(in crate::runtime) struct RemoteSession {
-    pub(super) session: u64,
-    pub(in crate::runtime) inputs: Vec<Signature>,
-    pub(in crate::runtime) outputs: Vec<Signature>,
-    pub(in crate::runtime) unread: Vec<UnreadOutput>,
 }
 
 /// A tensor whose elements are a part.
@@ -115,11 +101,7 @@ impl From<Error> for Failure {
                 remedy,
             } => (Some(provider), reason, remedy),
             Error::Runtime { reason, remedy } => (None, reason, remedy),
-            other => (
-                None,
-                other.to_string(),
-                "`secateur runtime status` shows which library is used".to_owned(),
-            ),
+            other => (None, other.to_string(), USUAL_REMEDY.to_owned()),
         };
         Failure {
             provider,

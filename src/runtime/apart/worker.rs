@@ -7,16 +7,18 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::shared::Shared;
-use super::wire::{About, Failure, Reply, Request, receive, send};
+use super::wire::{Failure, Reply, Request, receive, send};
 use crate::error::{Error, Result};
+use crate::runtime::held;
 use crate::runtime::library::Library;
 use crate::runtime::settings::Apart;
+use crate::runtime::signature::{About, UNKNOWN_VERSION};
 
 /// The hidden command of the program that [`serve`](super::serve)s.
 pub const WORKER_COMMAND: &str = "runtime-worker";
@@ -30,7 +32,7 @@ pub(super) const LOAD_LIMIT: Duration = Duration::from_secs(600);
 /// What the library says of itself, once it is loaded.
 static ABOUT: OnceLock<About> = OnceLock::new();
 static UNKNOWN: About = About {
-    version: Cow::Borrowed("of unknown version"),
+    version: Cow::Borrowed(UNKNOWN_VERSION),
     build: Cow::Borrowed(""),
 };
 
@@ -340,10 +342,6 @@ impl Link {
             _ => Lost::Ended,
         })
     }
-}
-
-fn held<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const SMALLER: &str = "check the model's loops and sizes, or use smaller batches";

@@ -5,7 +5,7 @@ mod profile;
 mod session;
 mod version;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
 use ort::environment::Environment;
@@ -20,9 +20,9 @@ use super::cache::{Cached, cached};
 use super::library::Library;
 use super::packages::Package;
 use super::provider::Provider;
-use super::settings::{Optimisation, Profiling, Purpose, SessionOptions};
-use super::signature::Device;
-use super::{fault, temporary_folder};
+use super::settings::{ModelAt, Optimisation, Profiling, Purpose, SessionOptions};
+use super::signature::{Device, UNKNOWN_VERSION};
+use super::{fault, held, temporary_folder};
 use crate::error::{Error, Result};
 use crate::files::TemporaryFolder;
 
@@ -43,9 +43,6 @@ struct Loaded {
 /// What names the folder that the references of a model in memory are relative to.
 const DATA_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
-/// Stands for the version of a library that does not say it.
-const UNKNOWN: &str = "of unknown version";
-
 static LOADED: OnceLock<Loaded> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
 
@@ -60,10 +57,7 @@ impl Local {
     /// # Errors
     /// The file is no onnxruntime, is too old, or cannot start.
     pub(super) fn load(library: &Library) -> Result<Local> {
-        // A poisoned lock only means that another thread failed to load.
-        let _guard = LOADING
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let _guard = held(&LOADING);
         if let Some(loaded) = LOADED.get() {
             let environment = loaded.environment.clone();
             return Ok(Local { environment });
@@ -82,7 +76,7 @@ impl Local {
         environment.set_log_level(ort::logging::LogLevel::Fatal);
         let _ = LOADED.set(Loaded {
             environment: environment.clone(),
-            version: version_of(&library.path).unwrap_or_else(|| UNKNOWN.to_owned()),
+            version: version_of(&library.path).unwrap_or_else(|| UNKNOWN_VERSION.to_owned()),
             plugins: Mutex::default(),
         });
         Ok(Local { environment })
@@ -90,7 +84,9 @@ impl Local {
 
     /// The library's version, as `1.32.0`.
     pub(super) fn version(&self) -> &'static str {
-        LOADED.get().map_or(UNKNOWN, |loaded| &loaded.version)
+        LOADED
+            .get()
+            .map_or(UNKNOWN_VERSION, |loaded| &loaded.version)
     }
 
     /// What the library says of itself.
@@ -137,10 +133,7 @@ impl Local {
         let Some(loaded) = LOADED.get() else {
             return Err(unavailable(provider, "no onnxruntime is loaded"));
         };
-        let mut plugins = loaded
-            .plugins
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut plugins = held(&loaded.plugins);
         if let Some((_, names)) = plugins.iter().find(|(path, _)| *path == library) {
             return Ok(names.clone());
         }
@@ -165,39 +158,31 @@ impl Local {
         Ok(names)
     }
 
-    /// A session that runs the model of this message, whose data files are in `folder`; `what` names the model in
-    /// errors.
+    /// A session that runs a model; `what` names it in errors.
     ///
     /// # Errors
     /// The provider is not available, or does not accept the model.
-    pub(super) fn session_from_message(
+    pub(super) fn session(
         &self,
-        message: &[u8],
-        folder: Option<&Path>,
+        model: ModelAt,
         what: &str,
         options: &SessionOptions,
     ) -> Result<LocalSession> {
-        self.commit(what, options, |builder| {
-            let Some(folder) = folder else {
-                return builder.commit_from_memory(message);
-            };
-            let folder = folder.to_string_lossy();
-            let builder = builder.clone().with_config_entry(DATA_FOLDER, folder)?;
-            { builder }.commit_from_memory(message)
+        self.commit(what, options, |builder| match model {
+            ModelAt::File(path) => builder.commit_from_file(path),
+            ModelAt::Message {
+                bytes,
+                folder: None,
+            } => builder.commit_from_memory(bytes),
+            ModelAt::Message {
+                bytes,
+                folder: Some(folder),
+            } => {
+                let folder = folder.to_string_lossy();
+                let builder = builder.clone().with_config_entry(DATA_FOLDER, folder)?;
+                { builder }.commit_from_memory(bytes)
+            }
         })
-    }
-
-    /// A session that runs the model at `path`.
-    ///
-    /// # Errors
-    /// As [`Local::session_from_message`].
-    pub(super) fn session_from_file(
-        &self,
-        path: &Path,
-        what: &str,
-        options: &SessionOptions,
-    ) -> Result<LocalSession> {
-        self.commit(what, options, |builder| builder.commit_from_file(path))
     }
 
     fn commit(

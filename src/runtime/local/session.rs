@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::files::TemporaryFolder;
 use crate::runtime::fault;
 use crate::runtime::kernel::Kernel;
-use crate::runtime::signature::{Signature, UnreadOutput};
+use crate::runtime::signature::{Interface, Signature, UnreadOutput};
 use crate::runtime::tensor::{PackedView, element_of};
 
 /// A session of this process.
@@ -37,22 +37,23 @@ impl LocalSession {
         }
     }
 
-    /// The inputs in the model's order.
-    pub(in crate::runtime) fn inputs(&self) -> Vec<Signature> {
-        self.inner.inputs().iter().map(signature).collect()
-    }
-
-    /// The outputs that are tensors of numbers, in the model's order.
-    pub(in crate::runtime) fn outputs(&self) -> Vec<Signature> {
-        let outputs = self.inner.outputs().iter().map(signature);
-        outputs.filter(|output| output.element.is_some()).collect()
-    }
-
-    /// The other outputs.
-    pub(in crate::runtime) fn unread_outputs(&self) -> Vec<UnreadOutput> {
-        let outputs = self.inner.outputs().iter();
-        let unread = outputs.filter(|output| signature(output).element.is_none());
-        unread.map(unread_output).collect()
+    pub(in crate::runtime) fn interface(&self) -> Interface {
+        let outputs = self
+            .inner
+            .outputs()
+            .iter()
+            .map(|outlet| (outlet, signature(outlet)));
+        let (outputs, unread): (Vec<_>, Vec<_>) =
+            outputs.partition(|(_, signature)| signature.element.is_some());
+        let unread = unread.into_iter().map(|(outlet, _)| unread_output(outlet));
+        Interface {
+            inputs: self.inner.inputs().iter().map(signature).collect(),
+            outputs: outputs
+                .into_iter()
+                .map(|(_, signature)| signature)
+                .collect(),
+            unread: unread.collect(),
+        }
     }
 
     /// Runs the model on named inputs; hands `read` the outputs of these names, in this order.
