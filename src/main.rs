@@ -32,11 +32,14 @@ fn main() -> ExitCode {
 
 /// Runs onnxruntime for the process that started this one, where that is what it was started for.
 fn serve_if_asked() -> Option<ExitCode> {
-    let mut words = std::env::args().skip(1);
+    // A person's words may be no Unicode.
+    let mut words = std::env::args_os().skip(1);
     if words.next()? != WORKER_COMMAND {
         return None;
     }
-    let numbers: Vec<String> = words.collect();
+    let numbers: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     match serve(&numbers) {
         Ok(()) => Some(ExitCode::SUCCESS),
         Err(_) => Some(ExitCode::from(secateur::Class::Runtime.exit_code())),

@@ -464,3 +464,13 @@ fn the_runtime_is_found_where_it_was_installed() {
     assert_eq!(status["source"], "secateur's cache");
     assert_eq!(status["pinned_version"], "1.32.0");
 }
+
+#[cfg(unix)]
+#[test]
+fn words_that_are_no_unicode_are_wrong_calls() {
+    use std::os::unix::ffi::OsStrExt;
+    let word = std::ffi::OsStr::from_bytes(b"\xff");
+    secateur().arg(word).assert().code(2);
+    let mut no_command = secateur();
+    no_command.arg("runtime-worker").assert().code(4);
+}
