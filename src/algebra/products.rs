@@ -1,13 +1,13 @@
 //! Sums of products over rows of 32-bit numbers: in 32 bits over blocks of rows, in 64 bits over all.
 
-use faer::linalg::matmul::matmul;
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Mat, MatMut, MatRef};
+use rayon::prelude::*;
+
+use super::damped::mirror;
+use super::panels::{add_lower_product, add_product};
 
 /// Rows whose products are summed in 32 bits.
 const BLOCK: usize = 4096;
-/// Multiplications that are worth more than one thread.
-const THREADED: usize = 1 << 22;
 
 /// `sum y x^T` over rows x and y.
 #[derive(Debug)]
@@ -27,37 +27,15 @@ impl Default for Products {
     }
 }
 
-fn parallelism(multiplications: usize) -> Par {
-    match multiplications > THREADED {
-        true => Par::rayon(0),
-        false => Par::Seq,
-    }
-}
-
 impl Products {
     /// Adds the products of rows of `left` with the same rows of `right`, both row after row.
     pub(crate) fn add(&mut self, left: &[f32], right: &[f32], rows: usize) {
-        self.blocks(left, right, rows, |block, left, right, par| {
-            let left = left.transpose();
-            matmul(block.as_mut(), Accum::Add, left, right, 1.0, par);
-        });
+        self.blocks(left, right, rows, add_product);
     }
 
     /// Adds the products of rows with themselves; only the lower half of the sums is made.
     pub(crate) fn add_own(&mut self, rows_of: &[f32], rows: usize) {
-        self.blocks(rows_of, rows_of, rows, |block, left, right, par| {
-            triangular::matmul(
-                block.as_mut(),
-                BlockStructure::TriangularLower,
-                Accum::Add,
-                left.transpose(),
-                BlockStructure::Rectangular,
-                right,
-                BlockStructure::Rectangular,
-                1.0,
-                par,
-            );
-        });
+        self.blocks(rows_of, rows_of, rows, add_lower_product);
     }
 
     fn blocks(
@@ -65,7 +43,7 @@ impl Products {
         left: &[f32],
         right: &[f32],
         rows: usize,
-        add: impl Fn(&mut Mat<f32>, MatRef<'_, f32>, MatRef<'_, f32>, Par),
+        add: impl Fn(MatMut<'_, f32>, MatRef<'_, f32>, MatRef<'_, f32>, f32),
     ) {
         let (tall, wide) = match rows {
             0 => return,
@@ -84,10 +62,9 @@ impl Products {
             if self.rows + rows > BLOCK {
                 self.settle();
             }
-            let par = parallelism(rows * tall * wide);
-            let left = MatRef::from_row_major_slice(left, rows, tall);
+            let left = MatRef::from_row_major_slice(left, rows, tall).transpose();
             let right = MatRef::from_row_major_slice(right, rows, wide);
-            add(&mut self.block, left, right, par);
+            add(self.block.as_mut(), left, right, 1.0);
             self.rows += rows;
         }
     }
@@ -109,17 +86,26 @@ impl Products {
         self.total
     }
 
-    /// The sums of rows with themselves, row after row.
-    pub(crate) fn symmetric(&self) -> Vec<f64> {
+    /// The sums of rows with themselves.
+    pub(crate) fn symmetric(self) -> Mat<f64> {
+        let mut total = self.total();
+        mirror(total.as_mut(), true);
+        total
+    }
+
+    /// The same, row after row.
+    pub(crate) fn symmetric_numbers(&self) -> Vec<f64> {
         let size = self.total.ncols();
         let mut out = vec![0.0; size * size];
-        for j in 0..size {
-            for i in j..size {
-                let sum = self.total[(i, j)] + f64::from(self.block[(i, j)]);
-                out[i * size + j] = sum;
-                out[j * size + i] = sum;
+        let rows = out.par_chunks_exact_mut(size.max(1)).enumerate();
+        rows.for_each(|(j, row)| {
+            let sums = self.total.col(j).iter().zip(self.block.col(j).iter());
+            for (out, (total, block)) in row.iter_mut().zip(sums).skip(j) {
+                *out = total + f64::from(*block);
             }
-        }
+        });
+        let below = MatMut::from_column_major_slice_mut(&mut out, size, size);
+        mirror(below, true);
         out
     }
 }
@@ -163,8 +149,7 @@ pub(crate) fn transformed(
     if rows > 0 && made > 0 && width > 0 {
         let target = MatMut::from_column_major_slice_mut(&mut out, made, rows);
         let right = MatRef::from_column_major_slice(rows_of, width, rows);
-        let par = parallelism(rows * made * width);
-        matmul(target, Accum::Add, weights, right, 1.0, par);
+        add_product(target, weights, right, 1.0);
     }
     out
 }
@@ -190,11 +175,13 @@ mod tests {
         own.add_own(&x[..cut], 100);
         own.add_own(&x[cut..], rows - 100);
         cross.add(&y, &x, rows);
+        let numbers = own.symmetric_numbers();
         let (own, cross) = (own.symmetric(), cross.total());
         for j in 0..3 {
             for i in 0..3 {
                 let expected = product(&x, &x, [3, 3], [i, j]);
-                assert!((own[3 * i + j] - expected).abs() < 1e-2, "{i} {j}");
+                assert!((own[(i, j)] - expected).abs() < 1e-2, "{i} {j}");
+                assert_eq!(numbers[3 * i + j], own[(i, j)]);
             }
             for i in 0..2 {
                 let expected = product(&y, &x, [2, 3], [i, j]);

@@ -7,13 +7,14 @@
 //! readers add up in units of the energy `tr(W H W^T)` of their outputs.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use faer::Mat;
 use rayon::prelude::*;
 
 use super::readers::{ReaderMatrix, readers};
 use super::theatre::{Prepared, Theatre};
-use crate::algebra::{Damped, columns, inner, part, square};
+use crate::algebra::{Damped, add_lower_product, add_product, columns, part, square, squares, trace};
 use crate::dimensions::Dimension;
 use crate::error::Result;
 use crate::layers::Layer;
@@ -39,6 +40,8 @@ struct Surgery {
     weights: Mat<f64>,
     /// The rows of the inverse that belong to the dimension.
     inverse: Mat<f64>,
+    /// True if these are all, in order: then only what stands on and below the diagonal is kept right.
+    whole: bool,
     /// By channel that it reads its columns in `weights` and `inverse`, and its rows in `inverse`.
     columns: Vec<Vec<usize>>,
     places: Vec<Vec<usize>>,
@@ -48,7 +51,7 @@ struct Surgery {
 }
 
 impl Surgery {
-    fn new(reader: ReaderMatrix, prepared: &Prepared) -> Surgery {
+    fn new(reader: ReaderMatrix, prepared: Rc<Prepared>) -> Surgery {
         let own: Vec<usize> = reader.columns.iter().flatten().copied().collect();
         let mut places = Vec::with_capacity(reader.columns.len());
         let mut next = 0;
@@ -56,39 +59,60 @@ impl Surgery {
             places.push((next..next + columns.len()).collect());
             next += columns.len();
         }
-        let inverse = prepared.inverse.as_ref();
-        let inverse = match own.len() == inverse.ncols() && own.is_sorted() {
-            true => inverse.to_owned(),
-            false => columns(inverse, &own).transpose().to_owned(),
+        let Prepared {
+            weights,
+            inverse,
+            energy,
+        } = Rc::unwrap_or_clone(prepared);
+        let whole = own.len() == inverse.ncols() && own.is_sorted();
+        let inverse = match whole {
+            true => inverse,
+            false => columns(inverse.as_ref(), &own).transpose().to_owned(),
         };
         Surgery {
             channels: reader.channels,
-            weights: prepared.weights.clone(),
+            weights,
             inverse,
+            whole,
             columns: reader.columns,
             places,
             rows: reader.rows,
-            energy: prepared.energy,
+            energy,
         }
+    }
+
+    /// An entry of the inverse.
+    fn at(&self, place: usize, column: usize) -> f64 {
+        match self.whole && column > place {
+            true => self.inverse[(column, place)],
+            false => self.inverse[(place, column)],
+        }
+    }
+
+    /// Rows of the inverse, as columns.
+    fn rows_of(&self, places: &[usize]) -> Mat<f64> {
+        Mat::from_fn(self.inverse.ncols(), places.len(), |column, j| {
+            self.at(places[j], column)
+        })
     }
 
     /// What removing the channel at this place costs, as a share of the energy.
     fn error(&self, channel: usize) -> f64 {
-        let (places, columns) = (&self.places[channel], &self.columns[channel]);
-        let block = part(self.inverse.as_ref(), places, columns);
-        let away = &self.rows[channel];
-        let weights = Mat::from_fn(self.weights.nrows(), columns.len(), |i, j| {
-            match away.contains(&i) {
-                true => 0.0,
-                false => self.weights[(i, columns[j])],
+        let (places, own) = (&self.places[channel], &self.columns[channel]);
+        let mut weights = columns(self.weights.as_ref(), own);
+        for &row in &self.rows[channel] {
+            weights.row_mut(row).fill(0.0);
+        }
+        let error = match (&places[..], &own[..]) {
+            ([], _) => 0.0,
+            (&[place], &[column]) => {
+                squares(weights.col(0)) / self.at(place, column).max(f64::MIN_POSITIVE)
             }
-        });
-        let error = match block.nrows() {
-            0 => 0.0,
-            1 => inner(weights.as_ref(), weights.as_ref()) / block[(0, 0)].max(f64::MIN_POSITIVE),
             _ => {
-                let solved = Damped::new(block.as_ref(), 0.0).solve(weights.as_ref());
-                inner(solved.as_ref(), weights.as_ref())
+                let block = Mat::from_fn(own.len(), own.len(), |i, j| self.at(places[i], own[j]));
+                let products = weights.transpose() * &weights;
+                let solved = Damped::new(block, 0.0).solve(products.as_ref());
+                trace(solved.as_ref())
             }
         };
         0.5 * error / self.energy
@@ -100,23 +124,27 @@ impl Surgery {
             let lists = channels.iter().flat_map(|&channel| &lists[channel]);
             lists.copied().collect()
         };
-        let (columns_, places) = (of(&self.columns), of(&self.places));
+        let (own, places) = (of(&self.columns), of(&self.places));
         if places.is_empty() {
             return;
         }
-        let block = part(self.inverse.as_ref(), &places, &columns_);
-        let every: Vec<usize> = (0..self.inverse.ncols()).collect();
-        let rows = part(self.inverse.as_ref(), &places, &every);
-        let left = columns(self.inverse.as_ref(), &columns_);
-        // (P_gg)^-1 P_g
-        let turned = Damped::new(block.as_ref(), 0.0).solve(rows.transpose());
+        let rows = self.rows_of(&places);
+        let every: Vec<usize> = (0..places.len()).collect();
+        let block = part(rows.as_ref(), &own, &every);
+        // P_g^T (P_gg)^-1
+        let turned = Damped::new(block, 0.0).solve(rows.as_ref());
         let step = turned.transpose();
         if rest == Rest::Updated {
-            let weights = columns(self.weights.as_ref(), &columns_);
-            self.weights -= &weights * step;
+            let weights = columns(self.weights.as_ref(), &own);
+            add_product(self.weights.as_mut(), weights.as_ref(), step, -1.0);
         }
-        self.inverse -= &left * step;
-        for &column in &columns_ {
+        if self.whole {
+            add_lower_product(self.inverse.as_mut(), rows.as_ref(), step, -1.0);
+        } else {
+            let left = columns(self.inverse.as_ref(), &own);
+            add_product(self.inverse.as_mut(), left.as_ref(), step, -1.0);
+        }
+        for &column in &own {
             self.weights.col_mut(column).fill(0.0);
             self.inverse.col_mut(column).fill(0.0);
         }
@@ -174,7 +202,7 @@ pub(super) fn scores(
     let mut surgeries = Vec::new();
     for reader in readers(theatre.analysis, layers, dimension) {
         let prepared = theatre.prepared(reader.layer, reader.batch)?;
-        surgeries.push(Surgery::new(reader, &prepared));
+        surgeries.push(Surgery::new(reader, prepared));
     }
     if surgeries.is_empty() {
         return Ok(None);
@@ -203,7 +231,7 @@ pub(super) fn scores(
         for (number, places) in places {
             surgeries[number].remove(&places, rest);
         }
-        if left > 0 && 2 * left <= size {
+        if left > 0 && 4 * left <= 3 * size {
             surgeries
                 .iter_mut()
                 .for_each(|surgery| surgery.shrink(&alive));

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use faer::Mat;
 
 use super::readers::readers;
-use crate::algebra::{Damped, inner};
+use crate::algebra::{Damped, energy};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::ValueId;
@@ -19,6 +19,7 @@ const ALPHA: f64 = 1e-2;
 const MOST_WAITING: usize = 512 << 20;
 
 /// One matrix of a layer.
+#[derive(Clone)]
 pub(super) struct Prepared {
     /// Rows by columns, each row times what follows scales it with.
     pub(super) weights: Mat<f64>,
@@ -88,9 +89,9 @@ impl<'a> Theatre<'a> {
     fn prepare(&mut self, layer: &Layer, batch: usize) -> Result<Prepared> {
         let weights = self.weights(layer, batch)?;
         let covariance = self.stats.covariance(layer, batch)?;
-        let energy = inner((&weights * &covariance).as_ref(), weights.as_ref());
+        let energy = energy(weights.as_ref(), covariance.as_ref());
         Ok(Prepared {
-            inverse: Damped::new(covariance.as_ref(), ALPHA).inverse(),
+            inverse: Damped::new(covariance, ALPHA).inverse(),
             weights,
             energy: energy.max(f64::MIN_POSITIVE),
         })

@@ -36,7 +36,10 @@ impl Pass<'_> {
             self.runtime
                 .session_with(&segment.model, "a part of the model", &options)?;
         for number in 0..self.data.batches() {
-            let mut inputs = waiting.batch(number, &segment.reads)?;
+            let waited = waiting.batch(number, &segment.reads)?.into_iter();
+            let mut inputs: Vec<(String, Tensor)> = waited
+                .map(|(name, tensor)| (name, tensor.into_owned()))
+                .collect();
             for positions in &segment.positions {
                 inputs.push(positions.tensor(number)?);
             }
@@ -46,11 +49,10 @@ impl Pass<'_> {
             }
             let outputs: HashMap<String, Tensor> = session.run(&inputs)?.into_iter().collect();
             each(number, &outputs)?;
-            let handed = outputs
-                .iter()
-                .filter(|(name, _)| segment.front.contains(*name));
+            let mut handed = outputs;
+            handed.retain(|name, _| segment.front.contains(name));
             for (name, tensor) in handed {
-                waiting.push(number, name, tensor)?;
+                waiting.push(number, &name, tensor)?;
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
-//! Values that wait for later segments, in an unnamed temporary file.
+//! Values that wait for later segments: in memory, and where they are many in an unnamed temporary file.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -8,18 +9,29 @@ use crate::error::{Error, Result};
 use crate::onnx::ElementType;
 use crate::runtime::Tensor;
 
+/// Bytes that wait in memory.
+const HELD: u64 = 256 << 20;
+
 /// Values by batch and name; room of those that nobody needs any more is used again.
 #[derive(Debug)]
 pub(crate) struct Spill {
     file: File,
-    batches: Vec<BTreeMap<String, Spilled>>,
+    batches: Vec<BTreeMap<String, Stored>>,
+    /// Bytes that may still be held in memory.
+    room: u64,
     /// Room in the file that is free: length by offset.
     free: BTreeMap<u64, u64>,
     end: u64,
 }
 
 #[derive(Debug)]
-struct Spilled {
+enum Stored {
+    Held(Tensor),
+    Written(Written),
+}
+
+#[derive(Debug)]
+struct Written {
     element: ElementType,
     shape: Vec<usize>,
     offset: u64,
@@ -36,11 +48,21 @@ fn fault(source: std::io::Error) -> Error {
     }
 }
 
+fn bytes(tensor: &Tensor) -> u64 {
+    let elements: usize = tensor.shape().iter().product();
+    elements as u64 * u64::from(tensor.element().bits().div_ceil(8))
+}
+
 impl Spill {
     pub(crate) fn new() -> Result<Spill> {
+        Spill::holding(HELD)
+    }
+
+    fn holding(room: u64) -> Result<Spill> {
         Ok(Spill {
             file: tempfile::tempfile().map_err(fault)?,
             batches: Vec::new(),
+            room,
             free: BTreeMap::new(),
             end: 0,
         })
@@ -49,31 +71,44 @@ impl Spill {
     /// What waits; the same in all batches.
     pub(crate) fn waiting(&self) -> Vec<Waiting> {
         let first = self.batches.first().into_iter().flatten();
-        first
-            .map(|(name, stored)| (name.clone(), stored.element, stored.shape.len()))
-            .collect()
+        let facts = |(name, stored): (&String, &Stored)| match stored {
+            Stored::Held(tensor) => (name.clone(), tensor.element(), tensor.shape().len()),
+            Stored::Written(at) => (name.clone(), at.element, at.shape.len()),
+        };
+        first.map(facts).collect()
     }
 
     /// Stores a value of a batch.
-    pub(crate) fn push(&mut self, batch: usize, name: &str, tensor: &Tensor) -> Result<()> {
+    pub(crate) fn push(&mut self, batch: usize, name: &str, tensor: Tensor) -> Result<()> {
+        if self.batches.len() <= batch {
+            self.batches.resize_with(batch + 1, BTreeMap::new);
+        }
+        if let Some(old) = self.batches[batch].remove(name) {
+            self.release(&old);
+        }
+        let stored = match self.room.checked_sub(bytes(&tensor)) {
+            Some(room) => {
+                self.room = room;
+                Stored::Held(tensor)
+            }
+            None => Stored::Written(self.written(&tensor)?),
+        };
+        self.batches[batch].insert(name.to_owned(), stored);
+        Ok(())
+    }
+
+    fn written(&mut self, tensor: &Tensor) -> Result<Written> {
         let bytes = tensor.packed();
         let length = bytes.len() as u64;
-        let offset = self.room(length);
+        let offset = self.place(length);
         self.file.seek(SeekFrom::Start(offset)).map_err(fault)?;
         self.file.write_all(&bytes).map_err(fault)?;
-        let stored = Spilled {
+        Ok(Written {
             element: tensor.element(),
             shape: tensor.shape().to_vec(),
             offset,
             length,
-        };
-        if self.batches.len() <= batch {
-            self.batches.resize_with(batch + 1, BTreeMap::new);
-        }
-        if let Some(old) = self.batches[batch].insert(name.to_owned(), stored) {
-            self.release(&old);
-        }
-        Ok(())
+        })
     }
 
     /// The values of a batch that are wanted.
@@ -81,16 +116,14 @@ impl Spill {
         &mut self,
         number: usize,
         wanted: &BTreeSet<String>,
-    ) -> Result<Vec<(String, Tensor)>> {
+    ) -> Result<Vec<(String, Cow<'_, Tensor>)>> {
         let mut out = Vec::with_capacity(wanted.len());
         let stored = self.batches.get(number).into_iter().flatten();
         for (name, stored) in stored.filter(|(name, _)| wanted.contains(*name)) {
-            let start = SeekFrom::Start(stored.offset);
-            self.file.seek(start).map_err(fault)?;
-            let length = stored.length as usize;
-            let tensor = Tensor::filled(stored.element, &stored.shape, length, |bytes| {
-                self.file.read_exact(bytes).map_err(fault)
-            })?;
+            let tensor = match stored {
+                Stored::Held(tensor) => Cow::Borrowed(tensor),
+                Stored::Written(at) => Cow::Owned(read(&mut self.file, at)?),
+            };
             out.push((name.clone(), tensor));
         }
         Ok(out)
@@ -111,7 +144,7 @@ impl Spill {
     }
 
     /// An offset with so much room behind it.
-    fn room(&mut self, length: u64) -> u64 {
+    fn place(&mut self, length: u64) -> u64 {
         let fitting = self.free.iter().find(|(_, free)| **free >= length);
         let Some((&offset, &free)) = fitting else {
             let offset = self.end;
@@ -125,8 +158,14 @@ impl Spill {
         offset
     }
 
-    fn release(&mut self, stored: &Spilled) {
-        let (mut offset, mut length) = (stored.offset, stored.length);
+    fn release(&mut self, stored: &Stored) {
+        let (mut offset, mut length) = match stored {
+            Stored::Held(tensor) => {
+                self.room += bytes(tensor);
+                return;
+            }
+            Stored::Written(at) => (at.offset, at.length),
+        };
         if length == 0 {
             return;
         }
@@ -140,6 +179,13 @@ impl Spill {
         }
         self.free.insert(offset, length);
     }
+}
+
+fn read(file: &mut File, at: &Written) -> Result<Tensor> {
+    file.seek(SeekFrom::Start(at.offset)).map_err(fault)?;
+    Tensor::filled(at.element, &at.shape, at.length as usize, |bytes| {
+        file.read_exact(bytes).map_err(fault)
+    })
 }
 
 #[cfg(test)]
@@ -156,23 +202,27 @@ mod tests {
             let numbers = vec![value; count];
             Tensor::from_f64(ElementType::Float, &[count], &numbers).expect("a tensor")
         };
-        let mut spill = Spill::new().expect("a file");
+        // One value is held, all others are written.
+        let mut spill = Spill::holding(16).expect("a file");
         for batch in 0..3 {
             for (place, name) in ["a", "b", "c"].into_iter().enumerate() {
                 let tensor = number((10 * batch + place) as f64, 4);
-                spill.push(batch, name, &tensor).expect("room");
+                spill.push(batch, name, tensor).expect("room");
             }
         }
-        let end = spill.end;
+        assert_eq!((spill.room, spill.end), (0, 8 * 16));
         spill.keep(&names(&["b"]));
+        assert_eq!(spill.room, 16);
         for batch in 0..3 {
-            spill.push(batch, "d", &number(7.0, 4)).expect("room");
+            spill.push(batch, "d", number(7.0, 4)).expect("room");
         }
-        assert_eq!(spill.end, end);
+        assert_eq!((spill.room, spill.end), (0, 8 * 16));
         for batch in 0..3 {
             let found = spill
                 .batch(batch, &names(&["a", "b", "d"]))
                 .expect("values");
+            let found = found.into_iter();
+            let found: Vec<_> = found.map(|(name, t)| (name, t.into_owned())).collect();
             let expected = [
                 ("b".to_owned(), number((10 * batch + 1) as f64, 4)),
                 ("d".to_owned(), number(7.0, 4)),
@@ -180,6 +230,7 @@ mod tests {
             assert_eq!(found, expected);
         }
         spill.keep(&names(&[]));
-        assert_eq!(spill.free.into_iter().collect::<Vec<_>>(), [(0, end)]);
+        assert_eq!(spill.free.into_iter().collect::<Vec<_>>(), [(0, 8 * 16)]);
+        assert_eq!(spill.room, 16);
     }
 }

@@ -7,6 +7,7 @@ use super::group::{Group, Member};
 use super::solve::{ALPHAS, Problem, Solution, together, variation};
 use super::unit::{Evidence, Moments};
 use super::{Context, Method, Recovery};
+use crate::algebra::Damped;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 
@@ -23,6 +24,8 @@ pub(super) struct Choice {
     pub(super) method: Method,
     /// The best ridge, in mean diagonals.
     pub(super) ridge: f64,
+    /// By matrix the system with that ridge, where one was solved.
+    systems: Vec<Damped>,
     pub(super) rounds: usize,
     /// By matrix, fitted to the samples that are not held out.
     pub(super) solutions: Vec<Solution>,
@@ -48,25 +51,51 @@ pub(super) fn error(problems: &[Problem], solutions: &[Solution], sums: &Moments
     errors.sum::<f64>() / variation(sums).max(f64::MIN_POSITIVE)
 }
 
-/// Solutions for the ridge with the least error: error, ridge, solutions.
-pub(super) fn solved(problems: &[Problem], evidence: &Evidence) -> (f64, f64, Vec<Solution>) {
-    let mut by_ridge: Vec<Vec<Solution>> = ALPHAS.iter().map(|_| Vec::new()).collect();
-    for (batch, problem) in problems.iter().enumerate() {
-        let solved = problem.solve(&evidence.fit, batch, &ALPHAS);
-        for (list, solution) in by_ridge.iter_mut().zip(solved) {
-            list.push(solution);
-        }
-    }
-    let judge = |(solutions, ridge): (Vec<Solution>, f64)| {
-        (
-            error(problems, &solutions, judged(evidence)),
+/// Solutions for one ridge.
+pub(super) struct Fit {
+    pub(super) error: f64,
+    pub(super) ridge: f64,
+    /// By matrix.
+    pub(super) solutions: Vec<Solution>,
+    systems: Vec<Damped>,
+}
+
+impl Fit {
+    fn of(problems: &[Problem], evidence: &Evidence, ridge: f64) -> Fit {
+        let fit = &evidence.fit;
+        let each = problems.iter().enumerate();
+        let pairs = each.map(|(batch, problem)| {
+            let system = problem.system(fit, batch, ridge);
+            (problem.solve(fit, batch, &system), system)
+        });
+        let (solutions, systems): (Vec<Solution>, Vec<Damped>) = pairs.unzip();
+        Fit {
+            error: error(problems, &solutions, judged(evidence)),
             ridge,
             solutions,
-        )
+            systems,
+        }
+    }
+}
+
+/// Solutions for the ridge with the least error. The error has one minimum: ridges are followed from the second
+/// towards it.
+pub(super) fn solved(problems: &[Problem], evidence: &Evidence) -> Fit {
+    let mut best = Fit::of(problems, evidence, ALPHAS[1]);
+    let better = |ridge: f64, best: &mut Fit| {
+        let other = Fit::of(problems, evidence, ridge);
+        let better = other.error.total_cmp(&best.error).is_lt();
+        if better {
+            *best = other;
+        }
+        better
     };
-    let all = by_ridge.into_iter().zip(ALPHAS).map(judge);
-    let best = all.min_by(|a, b| a.0.total_cmp(&b.0));
-    best.unwrap_or((f64::INFINITY, ALPHAS[0], Vec::new()))
+    if !better(ALPHAS[2], &mut best) {
+        better(ALPHAS[0], &mut best);
+    } else {
+        better(ALPHAS[3], &mut best);
+    }
+    best
 }
 
 /// The best of slicing, constants alone, the fold and least squares, as far as recovery goes.
@@ -85,6 +114,7 @@ pub(super) fn choose(
         evidence,
         method: Method::None,
         ridge: ALPHAS[1],
+        systems: Vec::new(),
         rounds: 0,
         solutions: sliced.clone(),
         aims: None,
@@ -98,12 +128,13 @@ pub(super) fn choose(
     let weights = sliced.into_iter().map(|solution| solution.weights);
     chosen.consider(Method::Bias, weights.collect());
     if context.recovery == Recovery::Solve {
-        let (error, ridge, solutions) = solved(&chosen.problems, &chosen.evidence);
-        chosen.ridge = ridge;
-        if error < chosen.after {
+        let fit = solved(&chosen.problems, &chosen.evidence);
+        chosen.ridge = fit.ridge;
+        chosen.systems = fit.systems;
+        if fit.error < chosen.after {
             chosen.method = Method::Solve;
-            chosen.after = error;
-            chosen.solutions = solutions;
+            chosen.after = fit.error;
+            chosen.solutions = fit.solutions;
             return Ok(chosen);
         }
     }
@@ -235,18 +266,28 @@ impl Choice {
                 problem.with_constants(solution.weights.clone(), &sums, batch)
             }
             Method::Solve => {
-                let mut solved = problem.solve(&sums, batch, &[self.ridge]);
-                solved.pop().unwrap_or_else(|| solution.clone())
+                let system = problem.system(&sums, batch, self.ridge);
+                problem.solve(&sums, batch, &system)
             }
         });
         refit.collect()
     }
 
-    /// Solutions for other targets with the same ridge, from the samples that are not held out.
-    pub(super) fn solved_for(&self, evidence: &Evidence) -> Vec<Solution> {
-        let ridge = [self.ridge];
-        let each = self.problems.iter().enumerate();
-        each.flat_map(|(batch, problem)| problem.solve(&evidence.fit, batch, &ridge))
+    /// Solutions for other targets of the same inputs with the same ridge, from the samples that are not held out.
+    pub(super) fn solved_for(&mut self, evidence: &Evidence) -> Vec<Solution> {
+        let Choice {
+            problems,
+            systems,
+            ridge,
+            ..
+        } = self;
+        if systems.is_empty() {
+            let each = problems.iter().enumerate();
+            let system = each.map(|(batch, problem)| problem.system(&evidence.fit, batch, *ridge));
+            *systems = system.collect();
+        }
+        let each = problems.iter().zip(&*systems).enumerate();
+        each.map(|(batch, (problem, system))| problem.solve(&evidence.fit, batch, system))
             .collect()
     }
 

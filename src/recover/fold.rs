@@ -1,17 +1,16 @@
 //! The fold of removed channels into those kept, by the dense model's statistics alone: with the
 //! covariance S of what a layer reads, the kept columns K get `W S[:, K] (S[K, K] + lambda I)^-1` (CORP).
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
-use faer::{Mat, Scale};
+use faer::{ColRef, Mat, Scale};
 
 use super::Recovered;
-use crate::algebra::{Damped, columns, part, square};
+use crate::algebra::{Damped, Shrinking, columns, product, square};
 use crate::axes::VarId;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::ValueId;
 use crate::layers::Addition;
 use crate::layers::Layer;
 use crate::onnx::{ElementType, packed};
@@ -20,130 +19,158 @@ use crate::statistics::Stats;
 
 /// Ridge in mean diagonals.
 pub(super) const FOLD: f64 = 1e-3;
-/// Bytes of inverses that are kept for other dimensions and sizes.
+/// Bytes that may wait for smaller sizes.
 const MOST_WAITING: usize = 512 << 20;
 
 /// Weights of the columns that stay which come nearest to all columns: rows by columns kept.
 pub(super) fn folded(weights: &Mat<f64>, covariance: &Mat<f64>, kept: &[usize]) -> Mat<f64> {
-    let cross = weights * columns(covariance.as_ref(), kept);
-    let damped = Damped::new(square(covariance.as_ref(), kept).as_ref(), FOLD);
+    let cross = product(weights.as_ref(), columns(covariance.as_ref(), kept).as_ref());
+    let damped = Damped::new(square(covariance.as_ref(), kept), FOLD);
     let right = cross + columns(weights.as_ref(), kept) * Scale(damped.lambda);
     damped.solve(right.as_ref())
 }
 
-/// Folds of single dimensions. With `P = (S + lambda I)^-1`, once for all dimensions and sizes, the fold of columns
-/// G into K is `W_K - W_G (P_GG)^-1 P_GK`.
+/// The layers that read one dimension at ever fewer channels of it that stay: what goes is folded into what stays.
 pub(crate) struct Folds<'a> {
     analysis: &'a Analysis,
-    layers: &'a [Layer],
     stats: &'a Stats,
-    /// By layer and batch.
-    inverses: HashMap<(ValueId, usize), Mat<f64>>,
-    bytes: usize,
+    readers: Vec<Reader<'a>>,
+    /// The size that is next.
+    next: usize,
+    /// Bytes that may still wait for the sizes to come.
+    room: usize,
+}
+
+/// A layer that reads the dimension.
+struct Reader<'a> {
+    layer: &'a Layer,
+    matrices: Vec<Columns>,
+}
+
+/// The columns of a matrix.
+struct Columns {
+    /// Those that stay longest first.
+    order: Vec<usize>,
+    /// By size how many of them stay.
+    stay: Vec<usize>,
+    /// The weights at the last size.
+    waiting: Option<Shrinking>,
+}
+
+impl Columns {
+    /// `sizes` are the sizes at which each column stays.
+    fn new(sizes: &[usize], count: usize) -> Columns {
+        let mut order: Vec<usize> = (0..sizes.len()).collect();
+        order.sort_by_key(|&column| Reverse(sizes[column]));
+        let stay = |number| sizes.iter().filter(|&&size| size > number).count();
+        Columns {
+            order,
+            stay: (0..count).map(stay).collect(),
+            waiting: None,
+        }
+    }
 }
 
 impl<'a> Folds<'a> {
-    pub(crate) fn new(analysis: &'a Analysis, layers: &'a [Layer], stats: &'a Stats) -> Folds<'a> {
+    /// Folds of `dimension` to the channels in `sizes`, each among those of the one before.
+    pub(crate) fn of(
+        analysis: &'a Analysis,
+        layers: &'a [Layer],
+        stats: &'a Stats,
+        dimension: VarId,
+        sizes: &[Vec<u32>],
+    ) -> Folds<'a> {
+        // As the channels are among those before, the number of sizes says which.
+        let mut counts: HashMap<u32, usize> = HashMap::new();
+        for &channel in sizes.iter().flatten() {
+            *counts.entry(channel).or_default() += 1;
+        }
+        let of = |label: &Option<u32>| match label {
+            Some(channel) => counts.get(channel).copied().unwrap_or(0),
+            None => sizes.len(),
+        };
+        let reader = |layer: &'a Layer| {
+            let axes = analysis.state.axes(layer.value).unwrap_or_default();
+            let has = |ty| analysis.state.types.vars(ty).contains(&dimension);
+            let labels = match axes.iter().any(has) {
+                true => layer.column_channels(analysis, dimension),
+                false => return None,
+            };
+            let mut all = labels.iter().flatten();
+            all.any(Option::is_some).then(|| Reader {
+                layer,
+                matrices: labels
+                    .iter()
+                    .map(|labels| Columns::new(&labels.iter().map(of).collect::<Vec<_>>(), sizes.len()))
+                    .collect(),
+            })
+        };
         Folds {
             analysis,
-            layers,
             stats,
-            inverses: HashMap::new(),
-            bytes: 0,
+            readers: layers.iter().filter_map(reader).collect(),
+            next: 0,
+            room: MOST_WAITING,
         }
     }
 
-    /// What the layers that read a dimension become when only the channels `kept` of it stay.
+    /// What the layers that read the dimension become at the next size.
     ///
     /// # Errors
     /// Statistics of other layers, or weights that are no numbers.
-    pub(crate) fn of(&mut self, dimension: VarId, kept: &[u32]) -> Result<Recovered> {
-        let analysis = self.analysis;
-        let kept: HashSet<u32> = kept.iter().copied().collect();
+    pub(crate) fn next(&mut self) -> Result<Recovered> {
         let mut recovered = Recovered {
             edits: BTreeMap::new(),
             constants: Vec::new(),
             layers: Vec::new(),
         };
-        for layer in self.layers {
-            let axes = analysis.state.axes(layer.value).unwrap_or_default();
-            let has = |ty| analysis.state.types.vars(ty).contains(&dimension);
-            if !axes.iter().any(has) {
-                continue;
+        for reader in &mut self.readers {
+            let layer = reader.layer;
+            let mut weights = layer.matrices(self.analysis.graph())?;
+            let means = self.stats.layer(layer)?.mean;
+            let mut added = Vec::with_capacity(layer.batches() * layer.rows());
+            for (batch, matrix) in reader.matrices.iter_mut().enumerate() {
+                let whole = &mut weights[batch];
+                let stay = matrix.stay[self.next];
+                if stay == whole.ncols() || stay == 0 {
+                    added.extend(vec![0.0; layer.rows()]);
+                    continue;
+                }
+                let order = &matrix.order;
+                let mut shrinking = match matrix.waiting.take() {
+                    Some(waiting) => {
+                        self.room += waiting.bytes();
+                        waiting
+                    }
+                    None => {
+                        let covariance = self.stats.covariance(layer, batch)?;
+                        let covariance = square(covariance.as_ref(), order);
+                        let ordered = columns(whole.as_ref(), order);
+                        Shrinking::new(ordered, covariance, FOLD)
+                    }
+                };
+                let mean: Vec<f64> = order.iter().map(|&column| means[batch][column]).collect();
+                let before = columns(whole.as_ref(), order) * column(&mean);
+                let new = shrinking.to(stay);
+                let after = new * column(&mean[..stay]);
+                added.extend((0..before.nrows()).map(|row| (before[row] - after[row]) as f32));
+                for (at, &column) in order[..stay].iter().enumerate() {
+                    whole.col_mut(column).copy_from(new.col(at));
+                }
+                if let Some(left) = self.room.checked_sub(shrinking.bytes()) {
+                    self.room = left;
+                    matrix.waiting = Some(shrinking);
+                }
             }
-            let labels = layer.column_channels(analysis, dimension);
-            if labels.iter().flatten().all(Option::is_none) {
-                continue;
-            }
-            let (weights, added) = self.layer(layer, &labels, &kept)?;
-            enter(analysis, layer, &weights, added, &mut recovered);
+            enter(self.analysis, layer, &weights, added, &mut recovered);
         }
+        self.next += 1;
         Ok(recovered)
-    }
-
-    /// The weights by batch, and what is added to the rows.
-    fn layer(
-        &mut self,
-        layer: &Layer,
-        labels: &[Vec<Option<u32>>],
-        kept: &HashSet<u32>,
-    ) -> Result<(Vec<Mat<f64>>, Vec<f32>)> {
-        let mut weights = layer.matrices(self.analysis.graph())?;
-        let means = self.stats.layer(layer)?.mean;
-        let mut added = Vec::with_capacity(layer.batches() * layer.rows());
-        for (batch, labels) in labels.iter().enumerate() {
-            let stays = |label: &Option<u32>| label.is_none_or(|channel| kept.contains(&channel));
-            let all = 0..labels.len();
-            let (stay, gone): (Vec<usize>, Vec<usize>) = all.partition(|&c| stays(&labels[c]));
-            if gone.is_empty() || stay.is_empty() {
-                added.extend(vec![0.0; layer.rows()]);
-                continue;
-            }
-            let inverse = self.inverse(layer, batch)?;
-            let old = &mut weights[batch];
-            let new = without(old, inverse, &stay, &gone);
-            let mean = &means[batch];
-            let sums = |matrix: &Mat<f64>, row: usize, at: &[usize]| -> f64 {
-                let numbers = at.iter().enumerate();
-                numbers.map(|(j, &c)| matrix[(row, j)] * mean[c]).sum()
-            };
-            let every: Vec<usize> = (0..labels.len()).collect();
-            for row in 0..old.nrows() {
-                added.push((sums(old, row, &every) - sums(&new, row, &stay)) as f32);
-            }
-            for (at, &column) in stay.iter().enumerate() {
-                old.col_mut(column).copy_from(new.col(at));
-            }
-        }
-        Ok((weights, added))
-    }
-
-    fn inverse(&mut self, layer: &Layer, batch: usize) -> Result<&Mat<f64>> {
-        let key = (layer.value, batch);
-        if !self.inverses.contains_key(&key) {
-            let size = 8 * layer.columns() * layer.columns();
-            if self.bytes + size > MOST_WAITING {
-                self.inverses.clear();
-                self.bytes = 0;
-            }
-            self.bytes += size;
-        }
-        match self.inverses.entry(key) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
-            Entry::Vacant(free) => {
-                let covariance = self.stats.covariance(layer, batch)?;
-                Ok(free.insert(Damped::new(covariance.as_ref(), FOLD).inverse()))
-            }
-        }
     }
 }
 
-/// The weights of the columns that stay once the others are folded into them, given the inverse for all.
-fn without(weights: &Mat<f64>, inverse: &Mat<f64>, stay: &[usize], gone: &[usize]) -> Mat<f64> {
-    let inverse = inverse.as_ref();
-    let own = Damped::new(square(inverse, gone).as_ref(), 0.0);
-    let moved = own.solve(columns(weights.as_ref(), gone).as_ref());
-    columns(weights.as_ref(), stay) - moved * part(inverse, gone, stay)
+fn column(numbers: &[f64]) -> ColRef<'_, f64> {
+    ColRef::from_slice(numbers)
 }
 
 fn enter(
@@ -172,28 +199,5 @@ fn enter(
             linear: linear.clone(),
             added,
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_ways_to_fold_agree() {
-        let entry = |i: usize, j: usize| ((i * 31 + j * 17) % 11) as f64 / 11.0 - 0.4;
-        let data = Mat::from_fn(40, 6, |i, j| entry(i, j) + f64::from(i == j));
-        let covariance = data.transpose() * &data;
-        let weights = Mat::from_fn(3, 6, |i, j| entry(j, i + 3));
-        let (stay, gone) = ([0, 2, 5], [1, 3, 4]);
-        let inverse = Damped::new(covariance.as_ref(), 1e-9).inverse();
-        let new = without(&weights, &inverse, &stay, &gone);
-        let right = &weights * columns(covariance.as_ref(), &stay);
-        let left = &new * square(covariance.as_ref(), &stay);
-        for j in 0..3 {
-            for i in 0..3 {
-                assert!((left[(i, j)] - right[(i, j)]).abs() < 1e-6, "{i} {j}");
-            }
-        }
     }
 }

@@ -194,11 +194,11 @@ impl Front<'_> {
                     continue;
                 }
                 if let Some(inputs) = inputs.into_tensor() {
-                    self.rows.push(batch, &inputs_of(*unit), &inputs)?;
+                    self.rows.push(batch, &inputs_of(*unit), inputs)?;
                 }
                 for name in [&rows.target].into_iter().chain(&rows.others) {
                     if let Some(tensor) = outputs.get(name) {
-                        self.rows.push(batch, name, tensor)?;
+                        self.rows.push(batch, name, tensor.clone())?;
                     }
                 }
             }

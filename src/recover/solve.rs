@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use faer::{Mat, Scale};
+use faer::{ColRef, Mat, RowRef, Scale};
 
 use super::unit::{Evidence, Moments};
-use crate::algebra::{Damped, inner};
+use crate::algebra::{Damped, add_product, energy, inner};
 
 /// Ridges that are tried, in mean diagonals.
 pub(super) const ALPHAS: [f64; 4] = [1e-3, 1e-2, 1e-1, 1.0];
@@ -29,24 +29,34 @@ fn mean(sums: &[f64], rows: f64) -> Vec<f64> {
     sums.iter().map(|sum| sum / rows).collect()
 }
 
-/// `a b^T`
-fn outer(a: &[f64], b: &[f64]) -> Mat<f64> {
-    Mat::from_fn(a.len(), b.len(), |i, j| a[i] * b[j])
+/// Takes `a b^T` from a matrix.
+fn subtract_outer(from: &mut Mat<f64>, a: &[f64], b: &[f64]) {
+    let (a, b) = (ColRef::from_slice(a), RowRef::from_slice(b));
+    add_product(from.as_mut(), a.as_mat(), b.as_mat(), -1.0);
 }
 
 impl Problem {
-    /// Moments of a batch: covariance (or second moments without constants), cross moments, means.
-    fn moments(&self, sums: &Moments, batch: usize) -> (Mat<f64>, Mat<f64>, Vec<f64>, Vec<f64>) {
+    /// The covariance of a batch's inputs (or second moments without constants) with a ridge of `alpha` mean
+    /// diagonals, decomposed.
+    pub(super) fn system(&self, sums: &Moments, batch: usize, alpha: f64) -> Damped {
         let rows = sums.rows.max(1.0);
-        let inputs = mean(&sums.inputs[batch], rows);
-        let targets = mean(&sums.targets[batch], rows);
         let mut gram = &sums.gram[batch] * Scale(1.0 / rows);
+        if self.constants {
+            let inputs = mean(&sums.inputs[batch], rows);
+            subtract_outer(&mut gram, &inputs, &inputs);
+        }
+        Damped::new(gram, alpha)
+    }
+
+    /// The same of targets with inputs.
+    fn cross(&self, sums: &Moments, batch: usize) -> Mat<f64> {
+        let rows = sums.rows.max(1.0);
         let mut cross = &sums.cross[batch] * Scale(1.0 / rows);
         if self.constants {
-            gram -= outer(&inputs, &inputs);
-            cross -= outer(&targets, &inputs);
+            let targets = mean(&sums.targets[batch], rows);
+            subtract_outer(&mut cross, &targets, &mean(&sums.inputs[batch], rows));
         }
-        (gram, cross, inputs, targets)
+        cross
     }
 
     /// The constants that make up for the means with these weights.
@@ -76,22 +86,16 @@ impl Problem {
     }
 
     /// Least squares with a ridge towards the sliced weights V, `(cov(t, x) + lambda V) (cov(x, x) + lambda I)^-1`,
-    /// one solution for every ridge.
-    pub(super) fn solve(&self, sums: &Moments, batch: usize, alphas: &[f64]) -> Vec<Solution> {
-        let (gram, cross, ..) = self.moments(sums, batch);
-        let solve = |&alpha: &f64| {
-            let damped = Damped::new(gram.as_ref(), alpha);
-            let right = &cross + &self.sliced.weights * Scale(damped.lambda);
-            self.with_constants(damped.solve(right.as_ref()), sums, batch)
-        };
-        alphas.iter().map(solve).collect()
+    /// given the system of these inputs.
+    pub(super) fn solve(&self, sums: &Moments, batch: usize, system: &Damped) -> Solution {
+        let right = self.cross(sums, batch) + &self.sliced.weights * Scale(system.lambda);
+        self.with_constants(system.solve(right.as_ref()), sums, batch)
     }
 
     /// Squared error of a solution.
     pub(super) fn error(&self, solution: &Solution, sums: &Moments, batch: usize) -> f64 {
         let Solution { weights, constants } = solution;
-        let made = weights * &sums.gram[batch];
-        let quadratic = inner(made.as_ref(), weights.as_ref());
+        let quadratic = energy(weights.as_ref(), sums.gram[batch].as_ref());
         let linear = inner(sums.cross[batch].as_ref(), weights.as_ref());
         let inputs = &sums.inputs[batch];
         let mut error = quadratic - 2.0 * linear;

@@ -256,7 +256,8 @@ impl<'a> Solver<'a> {
                     held: blended(&known.held, &evidence.held, REMEMBERED),
                 },
             };
-            (_, ridge, solutions) = solved(&unit.problems, &all);
+            let fit = solved(&unit.problems, &all);
+            (ridge, solutions) = (fit.ridge, fit.solutions);
             method = Method::Solve;
             aims = Some(all.clone());
             known = Some(all);

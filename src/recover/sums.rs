@@ -7,7 +7,7 @@ use faer::Mat;
 use rayon::prelude::*;
 
 use super::unit::{Moments, Unit};
-use crate::algebra::{Products, add_columns, from_rows, transformed};
+use crate::algebra::{Products, add_columns, transformed};
 use crate::engine::{Matrices, Tapped, own_batches};
 use crate::runtime::Tensor;
 
@@ -107,14 +107,22 @@ impl UnitSums {
     }
 
     pub(super) fn moments(self) -> Moments {
-        let grams: Vec<Mat<f64>> = self.inputs.iter().map(|of| symmetric(&of.gram)).collect();
-        let own = || self.own.iter().filter(|&&batch| batch < self.inputs.len());
+        let (grams, inputs): (Vec<Mat<f64>>, Vec<Vec<f64>>) = self
+            .inputs
+            .into_iter()
+            .map(|of| (of.gram.symmetric(), of.sums))
+            .unzip();
+        let each = self.own.iter().filter(|&&batch| batch < inputs.len());
+        let (grams, inputs) = match each.clone().copied().eq(0..inputs.len()) {
+            true => (grams, inputs),
+            false => each
+                .map(|&batch| (grams[batch].clone(), inputs[batch].clone()))
+                .unzip(),
+        };
         let mut moments = Moments {
             rows: self.rows as f64,
-            gram: Arc::new(own().map(|&batch| grams[batch].clone()).collect()),
-            inputs: own()
-                .map(|&batch| self.inputs[batch].sums.clone())
-                .collect(),
+            gram: Arc::new(grams),
+            inputs,
             ..Moments::default()
         };
         for sums in self.targets {
@@ -124,12 +132,6 @@ impl UnitSums {
         }
         moments
     }
-}
-
-fn symmetric(products: &Products) -> Mat<f64> {
-    let numbers = products.symmetric();
-    let size = numbers.len().isqrt();
-    from_rows(size, size, &numbers)
 }
 
 /// Weights and constants of a batch of a unit that are tried.

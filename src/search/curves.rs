@@ -20,7 +20,7 @@ use crate::rewrite::prune_to;
 /// Sizes per dimension: this many equal steps, fewer for a model that is expensive to run.
 const STEPS: [usize; 2] = [8, 4];
 /// Models that are made with the larger number of steps.
-const MOST_MODELS: usize = 320;
+const MOST_MODELS: usize = 160;
 
 /// By dimension its curve; empty for one that may not be pruned.
 ///
@@ -52,13 +52,20 @@ pub(crate) fn curves(
     )?;
     let total = count(&plans);
     let mut done = 0;
-    let mut folds = Folds::new(runs.analysis, runs.layers, runs.stats);
     let mut out = Vec::new();
     for (dimension, plans) in dimensions.iter().zip(plans) {
         let mut curve = Curve::new();
         let mut adjustable = None;
-        for (number, (size, kept)) in plans.into_iter().enumerate() {
-            let folded = folds.of(dimension.var, &kept)?;
+        let (sizes, kept): (Vec<usize>, Vec<Vec<u32>>) = plans.into_iter().unzip();
+        let mut folds = Folds::of(
+            runs.analysis,
+            runs.layers,
+            runs.stats,
+            dimension.var,
+            &kept,
+        );
+        for (number, (size, kept)) in sizes.into_iter().zip(kept).enumerate() {
+            let folded = folds.next()?;
             if number == 0 && dimension.mixing.is_none() {
                 adjustable = Adjustable::new(runs, dimension, &folded, samples)?;
             }

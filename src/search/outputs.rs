@@ -14,7 +14,7 @@ use crate::statistics::Stats;
 const MOST_SAMPLES: usize = 256;
 pub(super) const LEAST_SAMPLES: usize = 16;
 /// Passes over the data that all runs together may take.
-const PASSES: usize = 10;
+const PASSES: usize = 5;
 /// Numbers in the dense model's outputs that are held at a time.
 const MOST_OUTPUTS: usize = 32 << 20;
 

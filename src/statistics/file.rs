@@ -11,12 +11,12 @@ use std::path::Path;
 
 use bytes::Bytes;
 use faer::Mat;
+use rayon::prelude::*;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
 
 use super::origin::{MeasuredOn, described};
 use super::{Statistic, Statistics, Walk, possible};
-use crate::algebra::from_rows;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::files;
@@ -74,35 +74,39 @@ impl Collected {
     }
 
     fn push_layer(&mut self, layer: &Layer, statistics: &mut Statistics) -> Result<()> {
-        let rows = statistics.rows.max(1) as f64;
+        let rows_seen = statistics.rows.max(1) as f64;
         let (batches, columns) = (layer.batches(), layer.columns());
         let name = |what: &str| format!("{}.{what}", layer.name);
         let bytes = statistics.rows.to_le_bytes();
         self.push(name("rows"), Dtype::U64, vec![1], &bytes)?;
         let mut means = statistics.take(Statistic::Sums);
-        means.iter_mut().flatten().for_each(|sum| *sum /= rows);
+        means.iter_mut().flatten().for_each(|sum| *sum /= rows_seen);
         let bytes: Vec<u8> = means
             .iter()
             .flatten()
             .flat_map(|n| n.to_le_bytes())
             .collect();
         self.push(name("mean"), Dtype::F64, vec![batches, columns], &bytes)?;
-        let mut bytes = Vec::new();
-        for (gram, mean) in statistics.take(Statistic::Products).iter().zip(&means) {
-            for (row, mean_i) in gram.chunks_exact(columns).zip(mean) {
-                let centred = row
-                    .iter()
-                    .zip(mean)
-                    .map(|(sum, mean_j)| sum / rows - mean_i * mean_j);
-                bytes.extend(centred.flat_map(|n| (n as f32).to_le_bytes()));
-            }
+        let mut covariances = vec![0.0_f32; batches * columns * columns];
+        let grams = statistics.take(Statistic::Products);
+        let each = covariances.chunks_exact_mut((columns * columns).max(1));
+        for ((out, gram), mean) in each.zip(&grams).zip(&means) {
+            let rows = out.par_chunks_exact_mut(columns);
+            let rows = rows.zip(gram.par_chunks_exact(columns)).zip(mean);
+            rows.for_each(|((out, sums), mean_i)| {
+                let numbers = out.iter_mut().zip(sums).zip(mean);
+                for ((out, sum), mean_j) in numbers {
+                    *out = (sum / rows_seen - mean_i * mean_j) as f32;
+                }
+            });
         }
         let shape = vec![batches, columns, columns];
-        self.push(name("covariance"), Dtype::F32, shape, &bytes)?;
+        let bytes = bytemuck::cast_slice(&covariances);
+        self.push(name("covariance"), Dtype::F32, shape, bytes)?;
         for (what, statistic, scale) in [
             ("min", Statistic::Min, 1.0),
             ("max", Statistic::Max, 1.0),
-            ("zeros", Statistic::Zeros, rows),
+            ("zeros", Statistic::Zeros, rows_seen),
         ] {
             let numbers = statistics.take(statistic);
             let numbers = numbers.iter().flatten();
@@ -288,8 +292,7 @@ impl Stats {
         let shape = [layer.batches(), columns, columns];
         let bytes = self.tensor(layer, "covariance", Dtype::F32, &shape)?;
         let one = 4 * columns * columns;
-        let numbers = from_f32(&bytes[batch * one..][..one]);
-        let covariance = from_rows(columns, columns, &numbers);
+        let covariance = symmetric(columns, &bytes[batch * one..][..one]);
         let bytes = self.tensor(layer, "mean", Dtype::F64, &shape[..2])?;
         let means = from_f64(&bytes[8 * batch * columns..][..8 * columns]);
         let checked = possible::check_covariance(&covariance, &means);
@@ -306,6 +309,19 @@ fn from_f64(bytes: &[u8]) -> Vec<f64> {
 fn from_f32(bytes: &[u8]) -> Vec<f64> {
     let numbers = bytes.as_chunks().0.iter();
     numbers.map(|&n| f64::from(f32::from_le_bytes(n))).collect()
+}
+
+/// A symmetric matrix from 32-bit numbers.
+fn symmetric(size: usize, bytes: &[u8]) -> Mat<f64> {
+    let mut out = Mat::zeros(size, size);
+    let columns = out.par_col_iter_mut();
+    let rows = bytes.par_chunks_exact((4 * size).max(1));
+    columns.zip(rows).for_each(|(column, row)| {
+        for (to, &from) in column.iter_mut().zip(row.as_chunks().0) {
+            *to = f64::from(f32::from_le_bytes(from));
+        }
+    });
+    out
 }
 
 fn mapped(file: &File) -> io::Result<Bytes> {

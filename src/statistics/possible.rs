@@ -2,6 +2,7 @@
 //! found before anything follows from them.
 
 use faer::Mat;
+use rayon::prelude::*;
 
 use super::file::LayerStats;
 
@@ -37,21 +38,22 @@ pub(super) fn check_covariance(covariance: &Mat<f64>, mean: &[f64]) -> Result<()
         covariance[(i, i)].abs().max(square) * ROUNDING
     };
     let slack: Vec<f64> = (0..size).map(allowed).collect();
-    for j in 0..size {
+    let variances: Vec<f64> = (0..size).map(|i| covariance[(i, i)] + slack[i]).collect();
+    let impossible = |j: usize| {
         let column = covariance.col(j);
-        for i in 0..size {
-            let number = column[i];
-            let most = (covariance[(i, i)] + slack[i]) * (covariance[(j, j)] + slack[j]);
+        let mut numbers = column.iter().enumerate();
+        let (i, number) = numbers.find(|&(i, &number)| {
+            let most = variances[i] * variances[j];
             let possible = match i == j {
                 true => number >= -slack[i],
                 false => number * number <= most * (1.0 + ROUNDING) + f64::MIN_POSITIVE,
             };
-            if !number.is_finite() || !possible {
-                return Err(format!("{number} as the covariance of inputs {i} and {j}"));
-            }
-        }
-    }
-    Ok(())
+            !number.is_finite() || !possible
+        })?;
+        Some(format!("{number} as the covariance of inputs {i} and {j}"))
+    };
+    let found = (0..size).into_par_iter().find_map_first(impossible);
+    found.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use crate::algebra::{Products, folded};
 use crate::engine::{Matrices, own_batches};
 use crate::layers::Layer;
 
-/// Numbers that are reduced in 32 bits, and at a time.
-const BLOCK: usize = 1 << 15;
+/// Numbers that are reduced at a time, and rows of them at most, as they are reduced in 32 bits.
+const BLOCK: usize = 1 << 17;
+const MOST_ROWS: usize = 4096;
 
 /// A reduction of a layer's columns over rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,29 +93,37 @@ impl Measured {
             let each = self.products.par_iter_mut().enumerate();
             each.for_each(|(batch, products)| products.add_own(matrices.matrix(batch), rows));
         }
-        let others = wanted.iter().filter(|&&of| of != Statistic::Products);
-        for &statistic in others {
+        let others = wanted.iter().copied();
+        let others: Vec<Statistic> = others.filter(|&of| of != Statistic::Products).collect();
+        for &statistic in &others {
             let start = || vec![statistic.start(); batches * columns];
-            let known = self.reduced.entry(statistic).or_insert_with(start);
-            let each = known.par_chunks_mut(columns.max(1)).enumerate();
-            each.for_each(|(batch, known)| {
-                let width = columns.max(1);
-                for rows in matrices
-                    .matrix(batch)
-                    .chunks((BLOCK / width).max(1) * width)
-                {
-                    let part = statistic.reduced(rows, columns).into_iter();
-                    let pairs = known.iter_mut().zip(part);
-                    pairs.for_each(|(known, part)| statistic.join(known, f64::from(part)));
-                }
-            });
+            self.reduced.entry(statistic).or_insert_with(start);
+        }
+        let width = columns.max(1);
+        let block = (BLOCK / width).clamp(1, MOST_ROWS) * width;
+        for batch in 0..batches {
+            let blocks = matrices.matrix(batch).par_chunks(block);
+            let reduced = |rows: &[f32]| -> Vec<Vec<f32>> {
+                let each = others.iter();
+                each.map(|statistic| statistic.reduced(rows, columns))
+                    .collect()
+            };
+            let parts: Vec<Vec<Vec<f32>>> = blocks.map(reduced).collect();
+            for (statistic, part) in parts.iter().flat_map(|parts| others.iter().zip(parts)) {
+                let known = self.reduced.get_mut(statistic).into_iter().flatten();
+                let pairs = known.skip(batch * columns).zip(part);
+                pairs.for_each(|(known, &part)| statistic.join(known, f64::from(part)));
+            }
         }
     }
 
     /// The numbers of a statistic, by batch.
     fn numbers(&self, statistic: Statistic, width: usize) -> Vec<Vec<f64>> {
         match statistic {
-            Statistic::Products => self.products.iter().map(Products::symmetric).collect(),
+            Statistic::Products => {
+                let each = self.products.iter();
+                each.map(Products::symmetric_numbers).collect()
+            },
             _ => {
                 let numbers = self.reduced.get(&statistic).into_iter().flatten();
                 let numbers: Vec<f64> = numbers.copied().collect();

@@ -110,7 +110,7 @@ fn ridge_error(weights: &Mat<f64>, covariance: &Mat<f64>, kept: &[usize]) -> f64
     (0..size).for_each(|i| damped[(i, i)] += 1e-2 * unit);
     let block = square(damped.as_ref(), kept);
     let cross = weights * columns(damped.as_ref(), kept);
-    let solved = Damped::new(block.as_ref(), 0.0).solve(cross.as_ref());
+    let solved = Damped::new(block, 0.0).solve(cross.as_ref());
     let whole = inner((weights * &damped).as_ref(), weights.as_ref());
     let explained = inner(solved.as_ref(), cross.as_ref());
     let energy = inner((weights * covariance).as_ref(), weights.as_ref());
