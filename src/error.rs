@@ -42,14 +42,16 @@ impl Class {
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", one_line(path.display()))]
     Read { path: PathBuf, source: io::Error },
     /// A file could not be written; nothing was left behind.
     #[error("cannot write {}: {source}; nothing was written, check the folder, its permissions and the free space", path.display())]
     Write { path: PathBuf, source: io::Error },
     /// The bytes are not an ONNX model.
     #[error(
-        "{what} is not an ONNX model: {reason}; export it again or check that the download is complete"
+        "{} is not an ONNX model: {}; export it again or check that the download is complete",
+        one_line(what),
+        one_line(reason)
     )]
     NotAModel { what: String, reason: String },
     /// A model has parts that are unknown here and would be lost.
@@ -59,11 +61,18 @@ pub enum Error {
     TooNew { what: String, reason: String },
     /// A tensor contradicts itself.
     #[error(
-        "tensor '{tensor}': {reason}; the model file is damaged or was written by a broken exporter"
+        "tensor '{}': {}; the model file is damaged or was written by a broken exporter",
+        one_line(tensor),
+        one_line(reason)
     )]
     Tensor { tensor: String, reason: String },
     /// A tensor's external data cannot be used.
-    #[error("tensor '{tensor}': external data '{location}' {reason}")]
+    #[error(
+        "tensor '{}': external data '{}' {}",
+        one_line(tensor),
+        one_line(location),
+        one_line(reason)
+    )]
     External {
         tensor: String,
         location: String,
@@ -73,7 +82,7 @@ pub enum Error {
     #[error("{step} has {} fault(s):{}", faults.len(), list(faults))]
     Graph { step: String, faults: Vec<Fault> },
     /// A local function cannot be inlined.
-    #[error("local function '{function}': {reason}")]
+    #[error("local function '{}': {}", one_line(function), one_line(reason))]
     Function { function: String, reason: String },
     /// No dimension is left to prune; every blocking reason is listed.
     #[error(
@@ -93,16 +102,16 @@ pub enum Error {
         reachable: f64,
     },
     /// A plan does not fit the model or itself.
-    #[error("the plan does not fit: {reason}")]
+    #[error("the plan does not fit: {}", one_line(reason))]
     Plan { reason: String },
     /// An argument is out of its range.
     #[error("{0}")]
     Usage(String),
     /// onnxruntime is missing, cannot be loaded or failed.
-    #[error("onnxruntime: {reason}; {remedy}")]
+    #[error("onnxruntime: {}; {remedy}", of_lines(reason))]
     Runtime { reason: String, remedy: String },
     /// onnxruntime ended in the midst of its work, or had to be ended.
-    #[error("onnxruntime: {reason}; {remedy}")]
+    #[error("onnxruntime: {}; {remedy}", of_lines(reason))]
     Crash { reason: String, remedy: String },
     /// An execution provider cannot be used.
     #[error("provider {provider} is unavailable: {reason}; {remedy}")]
@@ -112,7 +121,7 @@ pub enum Error {
         remedy: String,
     },
     /// Data does not fit the model. All misfits are listed.
-    #[error("{what} does not fit the model:{}", list(misfits))]
+    #[error("{} does not fit the model:{}", one_line(what), list(misfits))]
     Data { what: String, misfits: Vec<String> },
     /// Two models cannot be compared. All differences are listed.
     #[error("the models cannot be compared:{}", list(differences))]
@@ -273,6 +282,30 @@ fn rounded_up(share: f64) -> f64 {
     (share * 1e4).ceil() / 1e4
 }
 
+/// Characters of a text out of a file that a message shows, from its start and from its end.
+const SHOWN: (usize, usize) = (1500, 300);
+
+/// A text that may come out of a file, for people: it cannot look like several lines, nor fill the screen.
+pub(crate) fn one_line(text: impl fmt::Display) -> String {
+    let text = text.to_string();
+    let left_out = text.len().saturating_sub(SHOWN.0 + SHOWN.1);
+    let shown = match left_out {
+        0 => text,
+        left_out => {
+            let start = &text[..text.floor_char_boundary(SHOWN.0)];
+            let end = &text[text.ceil_char_boundary(text.len() - SHOWN.1)..];
+            format!("{start}... ({left_out} bytes more) ...{end}")
+        }
+    };
+    shown.replace('\n', "\\u{a}")
+}
+
+/// As [`one_line`] for what other programs say in several lines.
+fn of_lines(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    one_line(lines.collect::<Vec<_>>().join(" "))
+}
+
 /// Longest list that a message prints in full.
 const LISTED: usize = 20;
 
@@ -280,7 +313,7 @@ fn list<T: fmt::Display>(items: &[T]) -> String {
     let mut text: String = items
         .iter()
         .take(LISTED)
-        .map(|item| format!("\n  - {item}"))
+        .map(|item| format!("\n  - {}", one_line(item)))
         .collect();
     if items.len() > LISTED {
         text += &format!("\n  - and {} more", items.len() - LISTED);

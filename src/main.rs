@@ -3,6 +3,7 @@
 mod cli;
 mod signals;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -21,7 +22,8 @@ fn main() -> ExitCode {
     match run {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", cli::message(&error));
+            // Where stderr cannot be written there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{}", cli::message(&error));
             let class = error
                 .downcast_ref::<secateur::Error>()
                 .map(secateur::Error::class);

@@ -23,6 +23,9 @@ pub(crate) fn clean_up_on_end() {
         let _ = flag::register_conditional_shutdown(signal, SIGNALLED + signal, seen.clone());
         let _ = flag::register(signal, seen.clone());
     }
+    // A file that outgrows the limit of its size is an error of the write then, and not the end.
+    #[cfg(unix)]
+    let _ = flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     std::thread::spawn(move || {
         if let Some(signal) = arriving.forever().next() {
             secateur::remove_temporaries();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use common::fixture;
+use common::{field, fixture, model_of};
 
 /// Address space of a call in KiB: the program and onnxruntime, and little more.
 const MEMORY: usize = 1_500_000;
@@ -132,17 +132,6 @@ fn empty_messages_are_not_believed() {
 #[test]
 fn a_cycle_of_many_nodes_is_named_in_short() {
     let folder = TempDir::new().expect("a folder");
-    let field = |tag: u8, bytes: &[u8]| {
-        let mut out = vec![tag];
-        let mut length = bytes.len();
-        while length > 127 {
-            out.push(length as u8 & 0x7f | 0x80);
-            length >>= 7;
-        }
-        out.push(length as u8);
-        out.extend(bytes);
-        out
-    };
     let nodes = 100_000;
     let mut graph = Vec::new();
     for number in 0..nodes {
@@ -154,8 +143,7 @@ fn a_cycle_of_many_nodes_is_named_in_short() {
         ];
         graph.extend(field(0x0a, &node.concat()));
     }
-    let model = [vec![0x08, 9], field(0x3a, &graph), field(0x42, &[0x10, 17])];
-    fs::write(folder.path().join("cycle.onnx"), model.concat()).expect("a file");
+    fs::write(folder.path().join("cycle.onnx"), model_of(&graph)).expect("a file");
     let output = call(folder.path(), &["inspect", "cycle.onnx"]);
     let message = message(&output);
     assert_eq!(output.status.code(), Some(3), "{message}");
@@ -164,6 +152,92 @@ fn a_cycle_of_many_nodes_is_named_in_short() {
         "{message}"
     );
     assert!(message.len() < 2000);
+}
+
+/// A node of one operator: its inputs, its output, and what else it has.
+fn node(inputs: &[&str], output: &str, operator: &str, rest: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = inputs
+        .iter()
+        .flat_map(|name| field(0x0a, name.as_bytes()))
+        .collect();
+    out.extend(field(0x12, output.as_bytes()));
+    out.extend(field(0x22, operator.as_bytes()));
+    field(0x0a, &[&out, rest].concat())
+}
+
+/// An input, or an output, of two sizes.
+fn declared(tag: u8, name: &str) -> Vec<u8> {
+    let size = field(0x0a, &[0x08, 4]);
+    let shape = field(0x12, &[size.clone(), size].concat());
+    let tensor = field(0x0a, &[&[0x08, 1], shape.as_slice()].concat());
+    let ty = field(0x12, &tensor);
+    field(tag, &[field(0x0a, name.as_bytes()), ty].concat())
+}
+
+fn inspected(graph: &[u8]) -> (Option<i32>, String) {
+    let folder = TempDir::new().expect("a folder");
+    fs::write(folder.path().join("m.onnx"), model_of(graph)).expect("a file");
+    let output = call(folder.path(), &["inspect", "m.onnx"]);
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), said.into_owned())
+}
+
+/// What stands for its inputs must not take many times as much as they do.
+#[test]
+fn a_node_with_many_inputs_takes_little_for_each() {
+    for operator in ["Sum", "Concat"] {
+        let axis = [field(0x0a, b"axis"), vec![0x18, 0, 0xa0, 0x01, 2]].concat();
+        let graph = [
+            node(&vec!["x"; 2_000_000], "y", operator, &field(0x2a, &axis)),
+            declared(0x5a, "x"),
+            declared(0x62, "y"),
+        ];
+        let (code, said) = inspected(&graph.concat());
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
+#[test]
+fn graphs_inside_graphs_are_refused_in_short() {
+    let mut body = node(&["x"], "z", "Relu", &[]);
+    for _ in 0..50 {
+        let branch = [
+            field(0x0a, b"then_branch"),
+            field(0x32, &body),
+            vec![0xa0, 0x01, 5],
+        ];
+        body = node(&["c"], "z", "If", &field(0x2a, &branch.concat()));
+    }
+    let (code, said) = inspected(&body);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.contains("inside one another") && said.len() < 500,
+        "{said}"
+    );
+}
+
+/// Names cannot look like lines of our own, nor fill the screen.
+#[test]
+fn names_stay_in_their_place() {
+    let forged = "w\nverified: equal\nsecateur: done";
+    let long = "n".repeat(1 << 20);
+    for name in [forged, &long] {
+        let graphs = [
+            [
+                node(&["x"], "y", name, &[]),
+                declared(0x5a, "x"),
+                declared(0x62, "y"),
+            ]
+            .concat(),
+            node(&[name], "y", "Relu", &[]),
+            [declared(0x5a, name), declared(0x5a, name)].concat(),
+        ];
+        for graph in graphs {
+            let (_, said) = inspected(&graph);
+            assert!(!said.contains("\nverified"), "{said}");
+            assert!(said.len() < 50_000, "{}", said.len());
+        }
+    }
 }
 
 fn validate(folder: &Path, data: &str) -> Output {

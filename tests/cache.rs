@@ -18,7 +18,7 @@ use secateur::Silent;
 use secateur::runtime::{Package, cache_folder, install};
 use tempfile::TempDir;
 
-use common::{lenet, secateur};
+use common::{below, lenet, secateur};
 
 /// The folder of the CPU package in a cache.
 static PACKAGE: LazyLock<String> = LazyLock::new(|| {
@@ -86,7 +86,7 @@ impl Cache {
         zip.finish().expect("a zip");
         let script = format!(
             "#!/bin/sh\nset -e\n[ \"$1\" = -I ]\nwhile [ \"$1\" != --dest ]; do shift; done\n\
-             echo run >> '{runs}'\ncp '{wheel}' \"$2/wheel.whl\"\n",
+             touch \"$RUSTUP_HOME/settings.toml\"\necho run >> '{runs}'\ncp '{wheel}' \"$2/wheel.whl\"\n",
             runs = self.runs().display(),
             wheel = wheel.display(),
         );
@@ -243,6 +243,20 @@ fn a_sound_cache_is_left_alone() {
         cache.prune(&out, flags).assert().success().stderr(repaired);
     }
     cache.call(&["runtime", "install"]).assert().success();
+}
+
+#[test]
+fn an_installation_leaves_the_package_alone() {
+    let cache = Cache::new();
+    fs::remove_dir_all(cache.package()).expect("the package");
+    let elsewhere = TempDir::new().expect("a folder");
+    let mut call = cache.call(&["runtime", "install"]);
+    for name in ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TMPDIR"] {
+        call.env(name, elsewhere.path());
+    }
+    call.env_remove("CI").assert().success();
+    assert_eq!(below(elsewhere.path()), [] as [&Path; 0]);
+    cache.assert_whole("fresh");
 }
 
 #[test]

@@ -13,9 +13,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use predicates::str::contains;
+use secateur::Silent;
+use secateur::runtime::{Package, install};
 use tempfile::TempDir;
 
-use common::{fixture, lenet, secateur};
+use common::{below, fixture, lenet, secateur};
 
 /// Longer than any of these calls takes, shorter than forever.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -266,6 +268,33 @@ fn a_data_file_that_no_model_could_name_is_refused() {
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
+/// Where nothing can be written, and where no more than some blocks can.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_an_error() {
+    let folder = TempDir::new().expect("a folder");
+    let binary = assert_cmd::cargo::cargo_bin("secateur");
+    let ran = |line: &str| {
+        let line = format!("{} {line}", binary.display());
+        let line = line.replace("MODEL", lenet().to_str().expect("text"));
+        let output = Command::new("sh")
+            .args(["-c", &format!("ulimit -f 16; {line}")])
+            .current_dir(folder.path())
+            .output()
+            .expect("it runs");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), message)
+    };
+    assert_eq!(ran("inspect nowhere.onnx 2>/dev/full").0, Some(3));
+    let (code, message) = ran("inspect MODEL >/dev/full");
+    assert_eq!(code, Some(4), "{message}");
+    assert!(message.contains("the standard output"), "{message}");
+    let (code, message) = ran("prune MODEL --no-verify --ratio 0.1 -o out.onnx");
+    assert_eq!(code, Some(4), "{message}");
+    assert!(message.contains("cannot write out.onnx"), "{message}");
+    assert_eq!(below(folder.path()), [] as [&Path; 0]);
+}
+
 /// The cache with the library, wherever the user has it.
 fn cache() -> PathBuf {
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
@@ -274,29 +303,13 @@ fn cache() -> PathBuf {
     own.expect("a home")
 }
 
-/// All files and folders below a folder.
-fn below(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let mut out = Vec::new();
-    for path in entries.map(|entry| entry.expect("an entry").path()) {
-        out.push(path.clone());
-        out.extend(below(&path));
-    }
-    out.sort();
-    out
-}
-
 /// Every command, as root in CI or a user at home would call it: onnxruntime's device id and whatever else a program
 /// leaves of itself would be found.
 #[test]
 fn no_command_leaves_anything_beside_its_outputs() {
     let [home, out, temporary] = [(); 3].map(|()| TempDir::new().expect("a folder"));
-    // A library is at hand from here on.
-    let model = fixture("models/perceptron.onnx");
-    let model = model.to_str().expect("text");
-    common::json(&["validate", model, model, "--provider", "cpu"]);
+    // A library is at hand from here on, in the cache.
+    install(Package::Cpu, &mut Silent).expect("onnxruntime");
     let known = below(&cache());
     let (lenet, digits) = (lenet(), fixture("data/mnist_200.npz"));
     let (lenet, digits) = (lenet.display(), digits.display());
@@ -312,6 +325,7 @@ fn no_command_leaves_anything_beside_its_outputs() {
         format!("validate {lenet} pruned.onnx --data {digits} --provider cpu"),
         format!("bench {lenet} pruned.onnx"),
         "runtime status".to_owned(),
+        "runtime install".to_owned(),
     ];
     for command in commands {
         let mut call = secateur();

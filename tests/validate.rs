@@ -346,6 +346,7 @@ fn data_that_cannot_be_used_is_refused() {
         .stderr(contains("needs labels"));
     for (flag, value, message) in [
         ("--max-drop", "accuracy", "METRIC=BOUND"),
+        ("--max-error", "nan", "'nan' is no bound"),
         ("--perturb", "gaussian:-1", "no perturbation"),
         ("--provider", "abacus", "there is no provider 'abacus'"),
     ] {

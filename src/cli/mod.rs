@@ -119,7 +119,10 @@ impl Printer {
 fn write_out(out: &mut dyn Write, text: &str) -> anyhow::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+        Err(fault) => Err(anyhow::anyhow!(
+            "cannot write to the standard output: {fault}; check where it goes to and the free space there"
+        )),
+        Ok(()) => Ok(()),
     }
 }
 

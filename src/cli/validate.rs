@@ -64,13 +64,13 @@ pub struct ValidateArgs {
     #[arg(long, value_name = "METRIC=X")]
     max_drop: Vec<Gate>,
     /// Fail if pruning adds a larger relative error to any output
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parse_bound)]
     max_error: Option<f64>,
     /// Fail if fewer rows agree about the largest element
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parse_bound)]
     min_agreement: Option<f64>,
     /// Fail if the candidate is not this many times as fast
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parse_bound)]
     min_speedup: Option<f64>,
     /// Seed of random samples, perturbations and intervals
     #[arg(long, default_value_t = 0)]
@@ -87,6 +87,14 @@ enum LayoutFlag {
     Nchw,
     /// Batch, height, width, channels
     Nhwc,
+}
+
+/// A bound of a gate: what is no number would let everything, or nothing, through.
+fn parse_bound(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(bound) if bound.is_finite() && bound >= 0.0 => Ok(bound),
+        _ => Err(format!("'{text}' is no bound; give a number from 0 on")),
+    }
 }
 
 fn parse_image_size(text: &str) -> Result<(u32, u32), String> {

@@ -1,5 +1,6 @@
 //! A folder of images: class folders or a CSV file with labels; decoded, resized and normalised per batch.
 
+use std::collections::HashSet;
 use std::io::{self, Cursor, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -269,14 +270,18 @@ fn from_csv(folder: &Path, table: &Path) -> Result<Vec<(PathBuf, usize)>> {
             .map_or(number as u64 + 1, csv::Position::line);
         match (row.get(0), row.get(1).map(str::parse), row.len()) {
             (Some(file), Some(Ok(class)), 2) => files.push((folder.join(file), class)),
-            // A first line without a number is a heading.
-            _ if number == 0 => {}
+            // A first line without a number is a heading, unless it names an image.
+            (Some(file), _, 2) if number == 0 && !folder.join(file).is_file() => {}
             _ => misfits.push(format!("line {line} is not FILE,CLASS")),
         }
         if misfits.len() >= MOST_MISFITS {
             break;
         }
     }
+    let mut seen = HashSet::new();
+    let again = files.iter().filter(|(path, _)| !seen.insert(path));
+    let again = again.take(MOST_MISFITS);
+    misfits.extend(again.map(|(path, _)| format!("{} is there twice", path.display())));
     let missing = files.iter().filter(|(path, _)| !path.is_file());
     let missing = missing.take(MOST_MISFITS);
     misfits.extend(missing.map(|(path, _)| format!("{} is not there", path.display())));
@@ -333,5 +338,14 @@ mod tests {
             fault.to_string().contains("line 2 is not FILE,CLASS"),
             "{fault}"
         );
+        for (text, reason) in [
+            ("0.png,1\n0.png,2\n", "0.png is there twice"),
+            ("0.png,1.5\n", "line 1 is not FILE,CLASS"),
+            ("0.png;1\n", "line 1 is not FILE,CLASS"),
+        ] {
+            std::fs::write(&table, text).expect("a file");
+            let fault = from_csv(folder.path(), &table).expect_err(reason);
+            assert!(fault.to_string().contains(reason), "{text}: {fault}");
+        }
     }
 }

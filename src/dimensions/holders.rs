@@ -1,6 +1,6 @@
 //! What holds the weights of a model: by operator and reason how many of them no plan can take, or did not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Analysis;
 use crate::axes::{Kept, Origin, Reason};
@@ -34,14 +34,18 @@ impl Analysis {
         left: &dyn Fn(&str) -> Option<(String, bool)>,
     ) -> Vec<Holder> {
         let mut sums: BTreeMap<(String, bool), u64> = BTreeMap::new();
+        let mut first: HashMap<ValueId, usize> = HashMap::new();
+        for (place, dimension) in self.dimensions().iter().enumerate() {
+            for site in &dimension.sites {
+                first.entry(site.value).or_insert(place);
+            }
+        }
         for (value, params) in self.own_weights() {
             if self.is_pruned(value, kept) {
                 continue;
             }
-            let mut dimensions = self.dimensions().iter();
-            let dimension = dimensions.find(|d| d.sites.iter().any(|site| site.value == value));
-            let by = match dimension {
-                Some(dimension) => left(&dimension.name),
+            let by = match first.get(&value) {
+                Some(&place) => left(&self.dimensions()[place].name),
                 None => Some((self.held_by(value), false)),
             };
             if let Some(by) = by {

@@ -148,7 +148,9 @@ fn other_reader(analysis: &Analysis, value: ValueId) -> Option<String> {
     let mut queue = vec![value];
     let mut seen = Vec::new();
     let mut nodes = graph.order().iter();
-    if let Some(&node) = nodes.find(|&&node| graph.node(node).captured.contains(&value)) {
+    if graph.is_captured(value)
+        && let Some(&node) = nodes.find(|&&node| graph.node(node).captured.contains(&value))
+    {
         return Some(format!("is read by a subgraph of {}", graph.describe(node)));
     }
     while let Some(value) = queue.pop() {

@@ -33,6 +33,15 @@ impl Model {
     }
 }
 
+/// Why bytes are no model. The decoder lists all messages around the place, of which only the innermost tell anything.
+fn undecodable(fault: &prost::DecodeError) -> String {
+    let text = fault.to_string();
+    if text.ends_with("recursion limit reached") {
+        return "its graphs stand inside one another more than 30 deep".to_owned();
+    }
+    format!("it does not decode as a ModelProto ({text})")
+}
+
 fn decode(source: SourceFile, what: &str, files: Option<ExternalFiles>) -> Result<Model> {
     let bytes = source.bytes().clone();
     let not_a_model = |reason: String| Error::NotAModel {
@@ -48,8 +57,8 @@ fn decode(source: SourceFile, what: &str, files: Option<ExternalFiles>) -> Resul
                 .to_owned(),
         ));
     }
-    let mut proto = ModelProto::decode(bytes.clone())
-        .map_err(|fault| not_a_model(format!("it does not decode as a ModelProto ({fault})")))?;
+    let mut proto =
+        ModelProto::decode(bytes.clone()).map_err(|fault| not_a_model(undecodable(&fault)))?;
     if let Some(field) = unknown::unknown_field(&bytes) {
         return Err(Error::TooNew {
             what: format!("{what} (IR version {})", proto.ir_version()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -139,10 +139,34 @@ impl fmt::Debug for LazyBytes {
     }
 }
 
+/// The messages of a model: copies share them until they are changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Messages(Arc<ModelProto>);
+
+impl From<ModelProto> for Messages {
+    fn from(proto: ModelProto) -> Messages {
+        Messages(Arc::new(proto))
+    }
+}
+
+impl Deref for Messages {
+    type Target = ModelProto;
+
+    fn deref(&self) -> &ModelProto {
+        &self.0
+    }
+}
+
+impl DerefMut for Messages {
+    fn deref_mut(&mut self) -> &mut ModelProto {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
 /// An ONNX model: read by [`Model::load`], written by [`Model::save`].
 #[derive(Clone, Debug)]
 pub struct Model {
-    pub(crate) proto: ModelProto,
+    pub(crate) proto: Messages,
     /// By initializer name: data that `proto` does not hold yet.
     pub(crate) lazy: BTreeMap<String, LazyBytes>,
     /// Keep the weights in a file of their own when writing.
@@ -157,9 +181,13 @@ pub(crate) fn domain_of(name: &str) -> &str {
 }
 
 impl Model {
-    pub(crate) fn new(proto: ModelProto, sources: Vec<SourceFile>, external: bool) -> Model {
+    pub(crate) fn new(
+        proto: impl Into<Messages>,
+        sources: Vec<SourceFile>,
+        external: bool,
+    ) -> Model {
         Model {
-            proto,
+            proto: proto.into(),
             lazy: BTreeMap::new(),
             external,
             sources,
@@ -168,9 +196,13 @@ impl Model {
     }
 
     /// The same model with other messages and lazily computed initializers.
-    pub(crate) fn with(&self, proto: ModelProto, lazy: BTreeMap<String, LazyBytes>) -> Model {
+    pub(crate) fn with(
+        &self,
+        proto: impl Into<Messages>,
+        lazy: BTreeMap<String, LazyBytes>,
+    ) -> Model {
         Model {
-            proto,
+            proto: proto.into(),
             lazy,
             external: self.external,
             sources: self.sources.clone(),

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 const INDEX: usize = 8;
 /// Dense bytes that a model may ask for whatever its size, and times its size: beyond, its sparse
 /// initializers stay as they are, so that a small file cannot ask for all memory.
-const LARGEST_DENSE: usize = 16 << 20;
-const LARGEST_EXPANSION: usize = 1000;
+const LARGEST_DENSE: usize = 64 << 20;
+const LARGEST_EXPANSION: usize = 40;
 
 /// Version of the intermediate representation that has sparse initializers.
 pub(crate) const SPARSE_IR: i64 = 5;
@@ -96,7 +96,17 @@ fn to_dense(sparse: &SparseTensorProto) -> Result<Option<TensorProto>> {
         return Ok(None);
     };
     let element = element_type(values)?;
-    let Some(positions) = integers(indices)?.filter(|_| element.bits().is_multiple_of(8)) else {
+    let named = |fault: Error| match fault {
+        Error::Tensor { reason, .. } => Error::tensor(
+            values.name(),
+            format!("the positions of its elements are damaged: {reason}"),
+        ),
+        other => other,
+    };
+    let Some(positions) = integers(indices)
+        .map_err(named)?
+        .filter(|_| element.bits().is_multiple_of(8))
+    else {
         return Ok(None);
     };
     let width = element.bits() as usize / 8;
@@ -160,6 +170,29 @@ mod tests {
         assert_eq!(dense.dims, tensor.dims);
         let expected = floats(&[0.0, 1.5, 0.0, 0.0, f32::MIN_POSITIVE / 2.0, -3.0]);
         assert_eq!(packed_bytes(&dense).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_would_take_far_more_than_the_file_stays_sparse() {
+        let values = from_raw("w", ElementType::Float, &[0], Vec::new());
+        let indices = from_raw("", ElementType::Int64, &[0], Vec::new());
+        let sparse = SparseTensorProto {
+            values: Some(values),
+            indices: Some(indices),
+            dims: vec![1 << 13, 1 << 14],
+        };
+        let mut proto = ModelProto {
+            graph: Some(GraphProto {
+                sparse_initializer: vec![sparse],
+                ..GraphProto::default()
+            }),
+            ..ModelProto::default()
+        };
+        for (file_bytes, left) in [(3 << 20, 1), (16 << 20, 0)] {
+            make_dense(&mut proto, file_bytes).expect("sound tensors");
+            let graph = proto.graph.as_ref().expect("a graph");
+            assert_eq!(graph.sparse_initializer.len(), left);
+        }
     }
 
     #[test]

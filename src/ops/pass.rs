@@ -215,6 +215,9 @@ fn pin_unasked(
 }
 
 fn evaluate_outputs(graph: &Graph, state: &mut State, node: NodeId) {
+    if !shapes::is_evaluated(graph, node) {
+        return;
+    }
     let connections = graph.node(node);
     let inputs: Vec<Option<Integers>> = connections
         .inputs

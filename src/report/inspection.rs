@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::table::{count, percent, table};
 use crate::dimensions::Totals;
+use crate::error::one_line;
 
 /// A model and what can be pruned of it.
 #[derive(Clone, Debug, Serialize)]
@@ -122,8 +123,10 @@ impl fmt::Display for Inspection {
             };
             writeln!(
                 f,
-                "held by {}: {} ({first}{more})",
-                row.operator, row.reason
+                "held by {}: {} ({}{more})",
+                one_line(&row.operator),
+                row.reason,
+                one_line(first)
             )?;
         }
         self.write_held(f)

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::pruning::Outcome;
 use super::stage::Stage;
 use super::table::{count, percent, table};
+use crate::error::one_line;
 use crate::metrics::OutputDeviation;
 
 /// A run of `mask`.
@@ -188,7 +189,7 @@ impl MaskReport {
             writeln!(
                 f,
                 "left alone: '{}'{more} ({} weights): {reason}",
-                list[0].name,
+                one_line(&list[0].name),
                 count(weights as u64)
             )?;
         }

@@ -9,6 +9,7 @@ use super::table::{count, percent, table};
 use super::validation::write_unread;
 use super::{BenchSetting, HolderRow, RecoveryRow};
 use crate::dimensions::Totals;
+use crate::error::one_line;
 use crate::plan::Cost;
 use crate::runtime::UnreadOutput;
 use crate::search::Forecast;
@@ -170,7 +171,8 @@ fn write_forecast(forecast: &Forecast, f: &mut fmt::Formatter<'_>) -> fmt::Resul
         writeln!(
             f,
             "  {} ({share:.0} % of the time): {}",
-            layer.node, layer.why
+            one_line(&layer.node),
+            layer.why
         )
     })
 }
@@ -291,14 +293,14 @@ fn write_proof(proof: &Verification, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             f,
             "not proven: {} mixing dimension(s); pruning them changes what a normalisation or reduction sees: {}. The proof is of the plan without them; the whole model was run and its signature compared. Use `exact` to leave them alone.",
             proof.left_out,
-            first_of(&proof.mixed_by)
+            one_line(first_of(&proof.mixed_by))
         )?;
     }
     for output in proof.outputs.iter().filter(|output| !output.informative) {
         writeln!(
             f,
             "note: output '{}' is constant or not finite on random inputs, or rounding hides what moves it, so it proves little",
-            output.name
+            one_line(&output.name)
         )?;
     }
     Ok(())

@@ -1,9 +1,42 @@
 //! Formatting that the reports share.
 
+use std::fmt;
+
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
+use crate::error::one_line;
+
+/// Rows of a table that people read; a document has all.
+const SHOWN: usize = 1000;
+
+/// A table whose cells are of one line each.
+pub(super) struct TableRows {
+    table: Table,
+    left_out: usize,
+}
+
+impl TableRows {
+    pub(super) fn add_row<T: fmt::Display>(&mut self, cells: impl IntoIterator<Item = T>) {
+        if self.table.row_count() == SHOWN {
+            self.left_out += 1;
+            return;
+        }
+        self.table.add_row(cells.into_iter().map(one_line));
+    }
+}
+
+impl fmt::Display for TableRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.table)?;
+        match self.left_out {
+            0 => Ok(()),
+            more => write!(f, "\nand {} rows more", count(more as u64)),
+        }
+    }
+}
+
 /// A table with these headings; all columns but the first `left` are aligned to the right.
-pub(super) fn table(headings: &[&str], left: usize) -> Table {
+pub(super) fn table(headings: &[&str], left: usize) -> TableRows {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -13,7 +46,7 @@ pub(super) fn table(headings: &[&str], left: usize) -> Table {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table
+    TableRows { table, left_out: 0 }
 }
 
 /// `1234567` as `1,234,567`.

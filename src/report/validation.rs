@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use comfy_table::Table;
 use serde::Serialize;
 
-use super::table::table;
+use super::table::{TableRows, table};
 use crate::metrics::{Deviation, TaskReport};
 use crate::runtime::UnreadOutput;
 use crate::validate::{Condition, GateRow, ProviderParity};
@@ -84,7 +83,7 @@ pub(super) fn write_unread(unread: &[UnreadOutput], f: &mut fmt::Formatter<'_>) 
 }
 
 /// How far the outputs are apart under every condition.
-fn deviations(lane: &ProviderParity) -> Table {
+fn deviations(lane: &ProviderParity) -> TableRows {
     let headings = [
         "outputs", "compared", "max abs", "mean abs", "max rel", "cosine", "SQNR dB", "KL",
         "top-1", "top-5",

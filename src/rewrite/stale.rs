@@ -66,6 +66,9 @@ pub(crate) fn stale(analysis: &Analysis, kept: &Kept) -> Result<Vec<Stale>> {
 /// # Errors
 /// A weight that cannot be sliced.
 pub(crate) fn hold_stale(analysis: &mut Analysis) -> Result<()> {
+    if analysis.dimensions().is_empty() {
+        return Ok(());
+    }
     let mut half = analysis.everything();
     for dimension in analysis.dimensions() {
         let block = dimension.size / dimension.blocks.max(1);

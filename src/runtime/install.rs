@@ -157,6 +157,10 @@ fn download(wheel: &Wheel, folder: &Path) -> Result<()> {
             .arg(folder)
             .arg("--requirement")
             .arg(&requirements)
+            .arg("--no-cache-dir")
+            // pip asks for the version of rustc, and rustup, where it answers, leaves settings in the user's home.
+            .env("RUSTUP_HOME", folder)
+            .env_remove("RUSTUP_TOOLCHAIN")
             .output();
         match output {
             Ok(output) if output.status.success() => return Ok(()),

@@ -108,8 +108,8 @@ impl Subject {
         let pruned = prune(&analysis, &plan).expect("it is pruned");
         Some(Subject {
             name: name.to_owned(),
-            before: model.clone().settled().proto,
-            after: pruned.settled().proto,
+            before: ModelProto::clone(&model.clone().settled().proto),
+            after: ModelProto::clone(&pruned.settled().proto),
             analysis,
             plan,
         })

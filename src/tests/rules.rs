@@ -140,7 +140,7 @@ const NO_KERNEL: &str = "onnxruntime has no kernel for processors";
 fn every_operator_of_the_table_has_a_case() {
     let mut tested = held::compared();
     for case in all() {
-        let graph = case.model.proto.graph.unwrap_or_default();
+        let graph = case.model.proto.graph.clone().unwrap_or_default();
         let nodes = graph.node.iter();
         tested.extend(nodes.map(|node| full_name(node.domain(), node.op_type())));
     }

@@ -150,7 +150,7 @@ fn quantised_weights_are_left_and_named() {
 fn a_model_that_is_too_old_for_sparse_storage_is_refused() {
     let mut proto = product(ElementType::Float).proto;
     proto.ir_version = Some(4);
-    let model = Model::from_bytes(prost::Message::encode_to_vec(&proto)).expect("a model");
+    let model = Model::from_bytes(prost::Message::encode_to_vec(&*proto)).expect("a model");
     let fault = store_sparse(&model).expect_err("refused").to_string();
     assert!(fault.contains("IR version 4"), "{fault}");
 }
@@ -164,7 +164,7 @@ fn sparse_initializers_that_ask_for_too_much_stay_as_they_are() {
     sparse.dims = vec![1 << 20, 1 << 20];
     sparse.values.as_mut().expect("values").name = Some("huge".to_owned());
     graph.sparse_initializer.push(sparse);
-    let model = Model::from_bytes(prost::Message::encode_to_vec(&proto)).expect("a model");
+    let model = Model::from_bytes(prost::Message::encode_to_vec(&*proto)).expect("a model");
     let graph = model.proto.graph.as_ref().expect("a graph");
     assert_eq!(
         (graph.initializer.len(), graph.sparse_initializer.len()),
@@ -215,7 +215,7 @@ fn element_types_that_are_not_known_are_refused() {
     let mut proto = product(ElementType::Float).proto;
     let graph = proto.graph.as_mut().expect("a graph");
     graph.initializer[0].data_type = Some(ElementType::NEWEST + 1);
-    let fault = Model::from_bytes(prost::Message::encode_to_vec(&proto)).expect_err("refused");
+    let fault = Model::from_bytes(prost::Message::encode_to_vec(&*proto)).expect_err("refused");
     let message = fault.to_string();
     assert!(
         message.contains("type number 29 is unknown, IR version 14 has types up to 28"),

@@ -1,5 +1,6 @@
 //! What the tests of the binary share.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -35,4 +36,39 @@ pub fn json(arguments: &[&str]) -> Value {
         .get_output()
         .clone();
     serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// A field of a message, with its length.
+#[allow(dead_code, reason = "not every test file needs it")]
+pub fn field(tag: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![tag];
+    let mut length = bytes.len();
+    while length > 127 {
+        out.push(length as u8 & 0x7f | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend(bytes);
+    out
+}
+
+/// A model with a graph of these encoded fields.
+#[allow(dead_code, reason = "not every test file needs it")]
+pub fn model_of(graph: &[u8]) -> Vec<u8> {
+    [vec![0x08, 9], field(0x3a, graph), field(0x42, &[0x10, 17])].concat()
+}
+
+/// All files and folders below a folder.
+#[allow(dead_code, reason = "not every test file needs it")]
+pub fn below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut out = Vec::new();
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        out.push(path.clone());
+        out.extend(below(&path));
+    }
+    out.sort();
+    out
 }

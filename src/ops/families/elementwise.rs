@@ -1,5 +1,7 @@
 //! Operators that work element by element, with numpy broadcasting: equal positions of equal axes.
 
+use std::collections::HashSet;
+
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
 use crate::ops::row::BOOL;
@@ -134,7 +136,7 @@ fn unary(op: &mut Typing) -> Ruling {
 
 /// Sums of tensors: linear in all of them together.
 fn additive(op: &mut Typing) -> Ruling {
-    let inputs = all_inputs(op)?;
+    let inputs = different_inputs(op)?;
     let out = broadcast(op, &inputs)?;
     op.output(0, out);
     Ok(())
@@ -159,7 +161,7 @@ fn scaling(op: &mut Typing) -> Ruling {
 
 /// Any other function of the elements of several tensors.
 fn binary(op: &mut Typing) -> Ruling {
-    let inputs = all_inputs(op)?;
+    let inputs = different_inputs(op)?;
     let out = broadcast(op, &inputs)?;
     for axis in &out {
         op.nonlinear(axis, "applies a function to each element");
@@ -170,6 +172,18 @@ fn binary(op: &mut Typing) -> Ruling {
 
 fn all_inputs(op: &mut Typing) -> Ruling<Vec<Vec<Type>>> {
     (0..op.input_count()).map(|slot| op.input(slot)).collect()
+}
+
+/// The axes of all inputs, once of a value that is there several times.
+fn different_inputs(op: &mut Typing) -> Ruling<Vec<Vec<Type>>> {
+    let (mut seen, mut out) = (HashSet::new(), Vec::new());
+    for slot in 0..op.input_count() {
+        let axes = op.input(slot)?;
+        if seen.insert(op.value(slot)) {
+            out.push(axes);
+        }
+    }
+    Ok(out)
 }
 
 /// The axes of a broadcast result: from the back, axes of equal size are the same, size 1 stretches.

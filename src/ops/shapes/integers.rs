@@ -140,6 +140,12 @@ pub(crate) struct Evaluation<'a> {
     pub(in crate::ops) symbols: &'a mut Symbols,
 }
 
+/// Whether the outputs of a node can be integers that are computed: more inputs than elements are none.
+pub(crate) fn is_evaluated(graph: &Graph, node: NodeId) -> bool {
+    let inputs = graph.node(node).inputs.len();
+    inputs <= MOST_ELEMENTS && find(graph, node).is_some_and(|row| row.evaluate.is_some())
+}
+
 /// The integer outputs of a node; empty where they cannot be computed.
 pub(crate) fn evaluate_node(
     graph: &Graph,

@@ -6,5 +6,5 @@ mod integers;
 mod reals;
 pub(super) mod reductions;
 
-pub(crate) use integers::{Evaluation, Integers, Known, element_of, evaluate_node};
+pub(crate) use integers::{Evaluation, Integers, Known, element_of, evaluate_node, is_evaluated};
 pub(super) use integers::{constant, is_part_of_a_list};
