@@ -2,12 +2,12 @@
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
+use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_solve::{
     solve_lower_triangular_in_place, solve_upper_triangular_in_place,
 };
 use faer::prelude::default;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
-use faer::linalg::matmul::matmul;
 use rayon::prelude::*;
 
 use super::panels::{add_lower_product, panel_width};
@@ -71,7 +71,10 @@ impl Damped {
         let Some(lower) = self.lower() else {
             return rows * faer::Scale(1.0 / self.lambda);
         };
-        let width = panel_width(columns.ncols(), self.size * columns.nrows() * columns.ncols());
+        let width = panel_width(
+            columns.ncols(),
+            self.size * columns.nrows() * columns.ncols(),
+        );
         let panels = columns.par_col_chunks_mut(width);
         panels.for_each(|mut panel| {
             solve_lower_triangular_in_place(lower, panel.as_mut(), Par::Seq);
@@ -122,7 +125,9 @@ fn decompose(mut matrix: MatMut<'_, f64>) -> bool {
     for from in (0..size).step_by(BLOCK) {
         let wide = BLOCK.min(size - from);
         let left = size - from - wide;
-        let rest = matrix.as_mut().submatrix_mut(from, from, wide + left, wide + left);
+        let rest = matrix
+            .as_mut()
+            .submatrix_mut(from, from, wide + left, wide + left);
         let (mut block, _, below, rest) = rest.split_at_mut(wide, wide);
         let Some(lower) = decomposed(block.as_ref()) else {
             return false;

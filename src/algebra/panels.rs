@@ -4,6 +4,7 @@
 //! the others wait.
 
 use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::traits::ComplexField;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
@@ -39,7 +40,7 @@ pub(crate) fn add_product<T: ComplexField + Send + Sync>(
     });
 }
 
-/// Adds `alpha left right` to the square `target` on and below its diagonal; what stands above is undefined.
+/// Adds `alpha left right` to the square `target` on and below its diagonal; what stands above is not touched.
 pub(crate) fn add_lower_product<T: ComplexField + Send + Sync>(
     target: MatMut<'_, T>,
     left: MatRef<'_, T>,
@@ -51,11 +52,24 @@ pub(crate) fn add_lower_product<T: ComplexField + Send + Sync>(
     let width = panel_width(size, (left.nrows() * left.ncols() * size).max(THREADED + 1));
     let panels = target.par_col_chunks_mut(width).enumerate();
     panels.for_each(|(number, panel)| {
-        let from = number * width;
-        let right = right.subcols(from, panel.ncols());
+        let (from, wide) = (number * width, panel.ncols());
+        let right = right.subcols(from, wide);
         let left = left.subrows(from, size - from);
         let panel = panel.subrows_mut(from, size - from);
-        matmul(panel, Accum::Add, left, right, alpha.clone(), Par::Seq);
+        let (diagonal, below) = panel.split_at_row_mut(wide);
+        let (own, rest) = left.split_at_row(wide);
+        triangular::matmul(
+            diagonal,
+            BlockStructure::TriangularLower,
+            Accum::Add,
+            own,
+            BlockStructure::Rectangular,
+            right,
+            BlockStructure::Rectangular,
+            alpha.clone(),
+            Par::Seq,
+        );
+        matmul(below, Accum::Add, rest, right, alpha.clone(), Par::Seq);
     });
 }
 
@@ -101,7 +115,10 @@ mod tests {
         assert!((&made - &whole).norm_max() < 1e-10);
         let mut lower = Mat::zeros(300, 300);
         add_lower_product(lower.as_mut(), left.as_ref(), right.as_ref(), -1.0);
-        let below = |i: usize, j: usize| i < j || (lower[(i, j)] + whole[(i, j)]).abs() < 1e-10;
+        let below = |i: usize, j: usize| match i < j {
+            true => lower[(i, j)] == 0.0,
+            false => (lower[(i, j)] + whole[(i, j)]).abs() < 1e-10,
+        };
         assert!((0..300).all(|j| (0..300).all(|i| below(i, j))));
         let symmetric = &left * left.transpose();
         let weights = Mat::from_fn(70, 300, entry);

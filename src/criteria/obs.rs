@@ -14,7 +14,9 @@ use rayon::prelude::*;
 
 use super::readers::{ReaderMatrix, readers};
 use super::theatre::{Prepared, Theatre};
-use crate::algebra::{Damped, add_lower_product, add_product, columns, part, square, squares, trace};
+use crate::algebra::{
+    Damped, add_lower_product, add_product, columns, part, square, squares, trace,
+};
 use crate::dimensions::Dimension;
 use crate::error::Result;
 use crate::layers::Layer;

@@ -24,7 +24,10 @@ const MOST_WAITING: usize = 512 << 20;
 
 /// Weights of the columns that stay which come nearest to all columns: rows by columns kept.
 pub(super) fn folded(weights: &Mat<f64>, covariance: &Mat<f64>, kept: &[usize]) -> Mat<f64> {
-    let cross = product(weights.as_ref(), columns(covariance.as_ref(), kept).as_ref());
+    let cross = product(
+        weights.as_ref(),
+        columns(covariance.as_ref(), kept).as_ref(),
+    );
     let damped = Damped::new(square(covariance.as_ref(), kept), FOLD);
     let right = cross + columns(weights.as_ref(), kept) * Scale(damped.lambda);
     damped.solve(right.as_ref())
@@ -101,7 +104,9 @@ impl<'a> Folds<'a> {
                 layer,
                 matrices: labels
                     .iter()
-                    .map(|labels| Columns::new(&labels.iter().map(of).collect::<Vec<_>>(), sizes.len()))
+                    .map(|labels| {
+                        Columns::new(&labels.iter().map(of).collect::<Vec<_>>(), sizes.len())
+                    })
                     .collect(),
             })
         };

@@ -57,13 +57,7 @@ pub(crate) fn curves(
         let mut curve = Curve::new();
         let mut adjustable = None;
         let (sizes, kept): (Vec<usize>, Vec<Vec<u32>>) = plans.into_iter().unzip();
-        let mut folds = Folds::of(
-            runs.analysis,
-            runs.layers,
-            runs.stats,
-            dimension.var,
-            &kept,
-        );
+        let mut folds = Folds::of(runs.analysis, runs.layers, runs.stats, dimension.var, &kept);
         for (number, (size, kept)) in sizes.into_iter().zip(kept).enumerate() {
             let folded = folds.next()?;
             if number == 0 && dimension.mixing.is_none() {

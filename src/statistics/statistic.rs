@@ -123,7 +123,7 @@ impl Measured {
             Statistic::Products => {
                 let each = self.products.iter();
                 each.map(Products::symmetric_numbers).collect()
-            },
+            }
             _ => {
                 let numbers = self.reduced.get(&statistic).into_iter().flatten();
                 let numbers: Vec<f64> = numbers.copied().collect();
