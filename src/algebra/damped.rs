@@ -83,8 +83,8 @@ impl Damped {
         columns.transpose().to_owned()
     }
 
-    /// The inverse of `A + lambda I`.
-    pub(crate) fn inverse(self) -> Mat<f64> {
+    /// The inverse of `A + lambda I` on and below its diagonal, with anything above it.
+    pub(crate) fn lower_inverse(self) -> Mat<f64> {
         let size = self.size;
         let mut half = Mat::<f64>::identity(size, size);
         let Some(mut out) = self.lower else {
@@ -113,7 +113,6 @@ impl Damped {
                 matmul(target, Accum::Replace, rows, columns, 1.0, Par::Seq);
             }
         });
-        mirror(out.as_mut(), true);
         out
     }
 }

@@ -38,7 +38,7 @@ pub(super) enum Rest {
 struct Surgery {
     /// The channels that it reads.
     channels: Vec<u32>,
-    /// Rows by columns; removed columns are zero until they are dropped.
+    /// Rows by columns; removed ones mean nothing until they are dropped.
     weights: Mat<f64>,
     /// The rows of the inverse that belong to the dimension.
     inverse: Mat<f64>,
@@ -69,7 +69,9 @@ impl Surgery {
         let whole = own.len() == inverse.ncols() && own.is_sorted();
         let inverse = match whole {
             true => inverse,
-            false => columns(inverse.as_ref(), &own).transpose().to_owned(),
+            false => Mat::from_fn(own.len(), inverse.ncols(), |i, j| {
+                inverse[(own[i].max(j), own[i].min(j))]
+            }),
         };
         Surgery {
             channels: reader.channels,
@@ -93,9 +95,14 @@ impl Surgery {
 
     /// Rows of the inverse, as columns.
     fn rows_of(&self, places: &[usize]) -> Mat<f64> {
-        Mat::from_fn(self.inverse.ncols(), places.len(), |column, j| {
-            self.at(places[j], column)
-        })
+        let mut out = Mat::zeros(self.inverse.ncols(), places.len());
+        let columns = out.par_col_iter_mut().zip(places);
+        columns.for_each(|(row, &place)| {
+            for (column, number) in row.iter_mut().enumerate() {
+                *number = self.at(place, column);
+            }
+        });
+        out
     }
 
     /// What removing the channel at this place costs, as a share of the energy.
@@ -145,13 +152,6 @@ impl Surgery {
         } else {
             let left = columns(self.inverse.as_ref(), &own);
             add_product(self.inverse.as_mut(), left.as_ref(), step, -1.0);
-        }
-        for &column in &own {
-            self.weights.col_mut(column).fill(0.0);
-            self.inverse.col_mut(column).fill(0.0);
-        }
-        for &place in &places {
-            self.inverse.row_mut(place).fill(0.0);
         }
     }
 

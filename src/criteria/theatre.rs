@@ -23,7 +23,7 @@ const MOST_WAITING: usize = 512 << 20;
 pub(super) struct Prepared {
     /// Rows by columns, each row times what follows scales it with.
     pub(super) weights: Mat<f64>,
-    /// The damped inverse of the covariance of its inputs.
+    /// The damped inverse of the covariance of its inputs, on and below the diagonal.
     pub(super) inverse: Mat<f64>,
     /// `tr(W H W^T)`
     pub(super) energy: f64,
@@ -91,7 +91,7 @@ impl<'a> Theatre<'a> {
         let covariance = self.stats.covariance(layer, batch)?;
         let energy = energy(weights.as_ref(), covariance.as_ref());
         Ok(Prepared {
-            inverse: Damped::new(covariance, ALPHA).inverse(),
+            inverse: Damped::new(covariance, ALPHA).lower_inverse(),
             weights,
             energy: energy.max(f64::MIN_POSITIVE),
         })

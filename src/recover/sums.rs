@@ -173,7 +173,9 @@ impl MovedSums {
             known.add(&made, inputs, rows);
             error
         });
-        self.error += error.sum::<f64>();
+        // In their order, so that the sum is the same on every run.
+        let errors: Vec<f64> = error.collect();
+        self.error += errors.iter().sum::<f64>();
     }
 
     /// The sums like moments; what the targets do not change is left out.
@@ -190,9 +192,22 @@ impl MovedSums {
     }
 }
 
+/// Numbers that one thread looks at.
+const CHUNK: usize = 1 << 15;
+
 /// Puts the targets that an activation allows nearest to what was `made` in its place; with `others` added to both.
 /// Returns the squared error behind the activation.
 fn behind(made: &mut [f32], targets: &[f32], others: Option<&[f32]>, bounds: [f32; 2]) -> f64 {
+    let parts = made.par_chunks_mut(CHUNK).zip(targets.par_chunks(CHUNK));
+    let part = |(number, (made, targets)): (usize, (&mut [f32], &[f32]))| {
+        let others = others.map(|others| &others[number * CHUNK..]);
+        part_behind(made, targets, others, bounds)
+    };
+    let errors: Vec<f64> = parts.enumerate().map(part).collect();
+    errors.iter().sum()
+}
+
+fn part_behind(made: &mut [f32], targets: &[f32], others: Option<&[f32]>, bounds: [f32; 2]) -> f64 {
     let [min, max] = bounds;
     let clipped = |number: f32| number.max(min).min(max);
     let mut error = 0.0;
