@@ -13,8 +13,10 @@ use crate::statistics::Stats;
 /// Samples that outputs are compared on.
 const MOST_SAMPLES: usize = 256;
 pub(super) const LEAST_SAMPLES: usize = 16;
-/// Passes over the data that all runs together may take.
-const PASSES: usize = 5;
+/// Passes over the data that all runs together may take: the more, the fewer operations one is.
+const PASSES: [u64; 2] = [3, 10];
+/// Multiply-accumulate operations of all runs together.
+const OPERATIONS: u64 = 100_000_000_000;
 /// Numbers in the dense model's outputs that are held at a time.
 const MOST_OUTPUTS: usize = 32 << 20;
 
@@ -44,7 +46,11 @@ pub(super) fn run_on(session: &mut Session, batch: &Batch) -> Result<Tensors> {
 impl Outputs<'_> {
     /// Samples that the model can be run on this many times.
     pub(super) fn affordable(&self, runs: usize) -> usize {
-        let samples = PASSES * self.data.samples() / runs.max(1);
+        let samples = self.data.samples();
+        let pass = self.analysis.model_totals().macs.max(1);
+        let pass = pass.saturating_mul(samples as u64);
+        let passes = (OPERATIONS / pass.max(1)).clamp(PASSES[0], PASSES[1]) as usize;
+        let samples = passes.saturating_mul(samples) / runs.max(1);
         samples.clamp(LEAST_SAMPLES, MOST_SAMPLES)
     }
 
