@@ -101,17 +101,24 @@ impl Measured {
         }
         let width = columns.max(1);
         let block = (BLOCK / width).clamp(1, MOST_ROWS) * width;
-        for batch in 0..batches {
+        let reduced = |rows: &[f32]| -> Vec<Vec<f32>> {
+            let each = others.iter();
+            each.map(|statistic| statistic.reduced(rows, columns))
+                .collect()
+        };
+        // Many small batches are no task each.
+        let together = (BLOCK / (rows * width).max(1)).max(1);
+        let all = (0..batches).into_par_iter().with_min_len(together);
+        let parts = all.flat_map(|batch| {
             let blocks = matrices.matrix(batch).par_chunks(block);
-            let reduced = |rows: &[f32]| -> Vec<Vec<f32>> {
-                let each = others.iter();
-                each.map(|statistic| statistic.reduced(rows, columns))
-                    .collect()
-            };
-            let parts: Vec<Vec<Vec<f32>>> = blocks.map(reduced).collect();
-            for (statistic, part) in parts.iter().flat_map(|parts| others.iter().zip(parts)) {
-                let known = self.reduced.get_mut(statistic).into_iter().flatten();
-                let pairs = known.skip(batch * columns).zip(part);
+            blocks.map(move |rows| (batch, reduced(rows)))
+        });
+        let parts: Vec<(usize, Vec<Vec<f32>>)> = parts.collect();
+        for (batch, parts) in &parts {
+            for (statistic, part) in others.iter().zip(parts) {
+                let known = self.reduced.get_mut(statistic).map(Vec::as_mut_slice);
+                let known = known.unwrap_or_default();
+                let pairs = known[batch * columns..].iter_mut().zip(part);
                 pairs.for_each(|(known, &part)| statistic.join(known, f64::from(part)));
             }
         }
