@@ -34,7 +34,7 @@
 //! The modules are floors: each imports only from those before it in this list. `error`, `events`, `files`, `patterns`,
 //! `random`, `algebra`, [`onnx`] (files), `axes` (types), [`graph`], [`runtime`] (onnxruntime), `ops` (rules),
 //! [`dimensions`], [`layers`] (weights as matrices), [`data`], [`benchmark`], `engine` (a model run in pieces),
-//! [`metrics`], `statistics`, [`dead`], [`masks`], [`criteria`], [`plan`], [`rewrite`], [`validate`],
+//! `grad` (gradients), [`metrics`], `statistics`, [`dead`], [`masks`], [`criteria`], [`plan`], [`rewrite`], [`validate`],
 //! [`recover`], [`search`], [`report`], [`job`] (the commands as calls).
 
 #![warn(missing_docs)]
@@ -50,6 +50,7 @@ mod engine;
 mod error;
 mod events;
 mod files;
+mod grad;
 pub mod graph;
 pub mod job;
 pub mod layers;

@@ -11,10 +11,12 @@
 //! Subgraphs (If, Loop, Scan) are not entered: a node that has them lists the outer values they read as
 //! [`Node::captured`].
 
+mod arrange;
 mod attributes;
 mod build;
 mod calls;
 mod declare;
+mod emit;
 mod inline;
 mod names;
 mod patch;
@@ -29,11 +31,13 @@ use crate::error::{Error, Fault, Result};
 use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, type_proto};
 use crate::onnx::{ElementType, Model, domain_of};
 
+pub(crate) use arrange::Range;
 pub(crate) use attributes::Attributes;
 pub(crate) use declare::{declaration, declaration_of, tapped};
+pub(crate) use emit::{Array, Emitter, broadcast_sizes};
 pub(crate) use inline::{inlined, prefixed};
 pub(crate) use names::Names;
-pub(crate) use patch::{Patch, int, ints, text};
+pub(crate) use patch::{Patch, float, int, ints, text};
 
 /// A node, by its place in the model's node list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

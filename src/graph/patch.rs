@@ -26,6 +26,14 @@ pub(crate) fn ints(name: &str, numbers: &[i64]) -> AttributeProto {
     }
 }
 
+/// A real attribute.
+pub(crate) fn float(name: &str, number: f32) -> AttributeProto {
+    AttributeProto {
+        f: Some(number),
+        ..attribute(name, AttributeType::Float)
+    }
+}
+
 /// A string attribute.
 pub(crate) fn text(name: &str, text: &str) -> AttributeProto {
     AttributeProto {
@@ -119,7 +127,7 @@ impl Patch {
         self.connections.push((node, slot, name.to_owned()));
     }
 
-    /// Lets an old node make its output under another name.
+    /// Lets an old node make an output under this name, also one that it has left out.
     pub(crate) fn rename_output(&mut self, node: NodeId, slot: usize, name: &str) {
         self.renamed.push((node, slot, name.to_owned()));
     }
@@ -163,6 +171,16 @@ impl Patch {
             ..NodeProto::default()
         };
         self.nodes.push((self.place, node));
+    }
+
+    /// Number of new nodes.
+    pub(super) fn made(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Takes back all new nodes but the first `count`.
+    pub(super) fn take_back(&mut self, count: usize) {
+        self.nodes.truncate(count);
     }
 
     /// An old node once more, under new names; returns those of its outputs.
@@ -225,7 +243,9 @@ impl Patch {
             inputs[slot] = name;
         }
         for (node, slot, name) in std::mem::take(&mut self.renamed) {
-            graph.node[node.index()].output[slot] = name;
+            let outputs = &mut graph.node[node.index()].output;
+            outputs.resize(outputs.len().max(slot + 1), String::new());
+            outputs[slot] = name;
         }
         self.replace_outputs(graph);
         insert(graph, self.nodes);

@@ -7,6 +7,7 @@
 //!
 //! A new operator is a row here or, if it behaves like none of these, a row and one function.
 
+mod adjoints;
 mod check;
 mod facts;
 mod families;
@@ -19,6 +20,9 @@ mod statements;
 mod typing;
 mod window;
 
+#[cfg(test)]
+pub(crate) use adjoints::Adjoint;
+pub(crate) use adjoints::{Settled, pull, stands_still};
 pub(crate) use facts::{
     Agreement, Bias, Contraction, Linear, Mirror, NumberPlace, Operand, Role, Unruled,
 };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::adjoints::{Adjoint, Gives, Slope};
 use super::families::TABLE;
 use super::shapes::{Evaluation, Integers};
 use super::typing::{Ruling, Typing};
@@ -123,6 +124,8 @@ pub(crate) struct Row {
     pub(crate) joins: bool,
     /// True where every number that the operator makes of sizes is one of its first input's.
     pub(crate) picks: bool,
+    /// How a gradient goes through.
+    pub(crate) adjoint: Adjoint,
 }
 
 /// A row of the default domain.
@@ -143,6 +146,7 @@ pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
         pointwise: None,
         joins: false,
         picks: false,
+        adjoint: Adjoint::Unstated,
     }
 }
 
@@ -254,6 +258,26 @@ impl Row {
             carried: Some(Carried::First),
             ..self
         }
+    }
+
+    /// How a gradient goes through.
+    pub(super) const fn adjoint(self, adjoint: Adjoint) -> Row {
+        Row { adjoint, ..self }
+    }
+
+    /// The gradient of the first input, from that of the output.
+    pub(super) const fn slope(self, slope: Slope) -> Row {
+        self.adjoint(Adjoint::Slope(slope))
+    }
+
+    /// The gradients of all inputs that need one.
+    pub(super) const fn gives(self, rule: Gives) -> Row {
+        self.adjoint(Adjoint::Rule(rule))
+    }
+
+    /// Why no gradient goes through.
+    pub(super) const fn stops(self, why: &'static str) -> Row {
+        self.adjoint(Adjoint::None(why))
     }
 
     /// Where the element type of all outputs comes from: the first source that there is.

@@ -8,6 +8,7 @@ mod damage;
 mod dead;
 mod disguises;
 mod families;
+mod gradients;
 mod graphs;
 mod held;
 mod inputs;

@@ -4,94 +4,95 @@ use std::collections::HashSet;
 
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
+use crate::ops::adjoints::{Adjoint, activations as act, broadcast as several, functions as fun};
 use crate::ops::row::BOOL;
 use crate::ops::shapes::arithmetic as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Carried, Elements, Pointwise, Row, Viewing, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Identity", carry)
+    row("Identity", carry).adjoint(Adjoint::Viewed)
         .evaluated(ev::same)
         .viewed(Viewing::Same),
-    row("Cast", carry)
+    row("Cast", carry).adjoint(Adjoint::Viewed)
         .evaluated(ev::cast)
         .viewed(Viewing::Same)
         .of_elements(&[Elements::Attribute("to")]),
-    row("CastLike", carry)
+    row("CastLike", carry).adjoint(Adjoint::Viewed)
         .viewed(Viewing::Same)
         .of_elements(&[Elements::Input(1)]),
-    row("Dropout", carry)
+    row("Dropout", carry).slope(act::dropout)
         .carries(Carried::First)
         .yields(1, ElementType::Bool),
-    row("Neg", carry).evaluated(ev::negate),
-    row("Relu", unary).pointwise(Pointwise::Positive),
-    row("LeakyRelu", unary),
-    row("ThresholdedRelu", unary),
-    row("Elu", unary),
-    row("Selu", unary),
-    row("Celu", unary),
-    row("Gelu", unary),
-    row("Mish", unary),
-    row("Swish", unary),
-    row("HardSwish", unary),
-    row("HardSigmoid", unary),
-    row("Sigmoid", unary),
-    row("Softplus", unary),
-    row("Softsign", unary),
-    row("Shrink", unary),
-    row("Clip", unary)
+    row("Neg", carry).slope(fun::neg).evaluated(ev::negate),
+    row("Relu", unary).slope(act::relu).pointwise(Pointwise::Positive),
+    row("LeakyRelu", unary).slope(act::leaky_relu),
+    row("ThresholdedRelu", unary).slope(act::thresholded_relu),
+    row("Elu", unary).slope(act::elu),
+    row("Selu", unary).slope(act::selu),
+    row("Celu", unary).slope(act::celu),
+    row("Gelu", unary).slope(act::gelu),
+    row("Mish", unary).slope(act::mish),
+    row("Swish", unary).slope(act::swish),
+    row("HardSwish", unary).slope(act::hard_swish),
+    row("HardSigmoid", unary).slope(act::hard_sigmoid),
+    row("Sigmoid", unary).slope(act::sigmoid),
+    row("Softplus", unary).slope(act::softplus),
+    row("Softsign", unary).slope(act::softsign),
+    row("Shrink", unary).slope(act::shrink),
+    row("Clip", unary).slope(act::clip)
         .pointwise(Pointwise::Bounded)
         .carries(Carried::First),
-    row("Erf", unary),
-    row("Abs", unary),
-    row("Sign", unary),
-    row("Sqrt", unary).evaluated(ev::root),
-    row("Reciprocal", unary),
-    row("Exp", unary),
-    row("Log", unary),
-    row("Floor", unary).evaluated(ev::floor),
-    row("Ceil", unary).evaluated(ev::ceil),
-    row("Round", unary).evaluated(ev::round),
-    row("Sin", unary),
-    row("Cos", unary),
-    row("Tan", unary),
-    row("Asin", unary),
-    row("Acos", unary),
-    row("Atan", unary),
-    row("Sinh", unary),
-    row("Cosh", unary),
-    row("Tanh", unary),
-    row("Asinh", unary),
-    row("Acosh", unary),
-    row("Atanh", unary),
+    row("Erf", unary).slope(fun::erf),
+    row("Abs", unary).slope(fun::abs),
+    row("Sign", unary).adjoint(Adjoint::Zero),
+    row("Sqrt", unary).slope(fun::sqrt).evaluated(ev::root),
+    row("Reciprocal", unary).slope(fun::reciprocal),
+    row("Exp", unary).slope(fun::exp),
+    row("Log", unary).slope(fun::log),
+    row("Floor", unary).adjoint(Adjoint::Zero).evaluated(ev::floor),
+    row("Ceil", unary).adjoint(Adjoint::Zero).evaluated(ev::ceil),
+    row("Round", unary).adjoint(Adjoint::Zero).evaluated(ev::round),
+    row("Sin", unary).slope(fun::sin),
+    row("Cos", unary).slope(fun::cos),
+    row("Tan", unary).slope(fun::tan),
+    row("Asin", unary).slope(fun::asin),
+    row("Acos", unary).slope(fun::acos),
+    row("Atan", unary).slope(fun::atan),
+    row("Sinh", unary).slope(fun::sinh),
+    row("Cosh", unary).slope(fun::cosh),
+    row("Tanh", unary).slope(act::tanh),
+    row("Asinh", unary).slope(fun::asinh),
+    row("Acosh", unary).slope(fun::acosh),
+    row("Atanh", unary).slope(fun::atanh),
     row("Not", unary).evaluated(ev::not).of_elements(BOOL),
     row("IsNaN", unary).of_elements(BOOL),
     row("IsInf", unary).of_elements(BOOL),
     row("BitwiseNot", unary),
-    row("Add", additive)
+    row("Add", additive).gives(several::add)
         .evaluated(ev::add)
         .pointwise(Pointwise::Sum),
-    row("Sub", additive)
+    row("Sub", additive).gives(several::sub)
         .evaluated(ev::sub)
         .pointwise(Pointwise::Difference),
-    row("Sum", additive).evaluated(ev::add),
-    row("Mean", additive),
-    row("Mul", scaling)
+    row("Sum", additive).gives(several::add).evaluated(ev::add),
+    row("Mean", additive).gives(several::mean),
+    row("Mul", scaling).gives(several::mul)
         .evaluated(ev::mul)
         .pointwise(Pointwise::Product),
-    row("Div", scaling)
+    row("Div", scaling).gives(several::div)
         .evaluated(ev::div)
         .pointwise(Pointwise::Quotient),
-    row("Pow", binary),
-    row("Mod", binary).evaluated(ev::modulo),
-    row("Min", binary)
+    row("Pow", binary).gives(several::pow),
+    row("Mod", binary).gives(several::modulo).evaluated(ev::modulo),
+    row("Min", binary).gives(several::extreme)
         .evaluated(ev::min)
         .carries(Carried::From(0)),
-    row("Max", binary)
+    row("Max", binary).gives(several::extreme)
         .evaluated(ev::max)
         .carries(Carried::From(0)),
-    row("PRelu", binary),
-    row("Where", binary)
+    row("PRelu", binary).gives(several::prelu),
+    row("Where", binary).gives(several::choose)
         .evaluated(ev::choose)
         .carries(Carried::From(1))
         .of_elements(&[Elements::Input(1)]),

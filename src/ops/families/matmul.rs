@@ -4,20 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::elementwise::{broadcast, broadcast_axis};
 use crate::axes::Type;
+use crate::ops::adjoints::products;
 use crate::ops::facts::{Bias, Joined, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{KernelFamily, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("MatMul", matmul)
+    row("MatMul", matmul).gives(products::matmul)
         .ranked_as(0, 1)
         .kernels(KernelFamily::MatMul)
         .sparse_kernels(),
-    row("Gemm", gemm)
+    row("Gemm", gemm).gives(products::gemm)
         .ranked_as(0, 1)
         .kernels(KernelFamily::Gemm)
         .sparse_kernels(),
-    row("Einsum", einsum)
+    row("Einsum", einsum).gives(products::einsum)
         .kernels(KernelFamily::MatMul)
         .sparse_kernels(),
 ];

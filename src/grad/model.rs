@@ -1,0 +1,74 @@
+//! A model that computes gradients beside its outputs.
+
+use super::{Bound, Gradients, backward};
+use crate::error::Result;
+use crate::graph::{Array, Emitter, Graph, Patch, ValueId, declaration};
+use crate::onnx::Model;
+
+/// A model with gradients as outputs.
+#[derive(Debug)]
+pub(crate) struct GradientModel {
+    pub(crate) model: Model,
+    /// Inputs that take the gradients of values: value and name of the input.
+    pub(crate) seeds: Vec<(ValueId, String)>,
+    /// Which output is the gradient of which value.
+    pub(crate) outputs: Vec<(ValueId, String)>,
+    pub(crate) gradients: Gradients,
+}
+
+/// The model with the gradients of `wanted` values as further outputs, and those of `seeded` ones as inputs.
+///
+/// # Errors
+/// The result is no valid graph.
+pub(crate) fn gradient_model(
+    bound: &Bound,
+    seeded: &[ValueId],
+    wanted: &[ValueId],
+) -> Result<GradientModel> {
+    let graph = bound.graph();
+    let source = graph.model();
+    let mut emit = Emitter::new(Patch::of(graph), source.opset(), "gradient");
+    let (mut seeds, mut known) = (Vec::new(), Vec::new());
+    for &value in seeded {
+        let Some(array) = bound.settled().array(value) else {
+            continue;
+        };
+        let name = emit.patch().fresh(&format!("{}.seed", array.name));
+        let seed = Array { name, ..array };
+        let shape: Vec<_> = seed.sizes.iter().map(|&size| Some(size as i64)).collect();
+        let declared = declaration(&seed.name, Some(seed.element), Some(&shape));
+        emit.patch().input(declared);
+        known.push((value, seed.name.clone()));
+        seeds.push((value, seed));
+    }
+    let gradients = backward(bound.settled(), &mut emit, seeds, wanted);
+    let mut outputs = Vec::new();
+    for &value in wanted {
+        let Some(gradient) = gradients.of.get(&value) else {
+            continue;
+        };
+        // Several values may have one gradient, and a seed is no output.
+        let name = emit.patch().fresh("gradient.of");
+        emit.patch()
+            .node_as(&name, "Identity", &[&gradient.name], Vec::new());
+        let shape: Vec<_> = gradient
+            .sizes
+            .iter()
+            .map(|&size| Some(size as i64))
+            .collect();
+        let declared = declaration(&name, Some(gradient.element), Some(&shape));
+        emit.patch().output(declared);
+        outputs.push((value, name));
+    }
+    let mut proto = source.proto.clone();
+    emit.into_patch()
+        .apply(proto.graph.get_or_insert_default());
+    let model = source.with(proto, source.lazy.clone());
+    let model = Graph::verified(model, "the model with gradients")?.into_model();
+    Ok(GradientModel {
+        model,
+        seeds: known,
+        outputs,
+        gradients,
+    })
+}

@@ -1,0 +1,276 @@
+//! How gradients go through operators: the verbs in which adjoints speak, and one file of them per family.
+//!
+//! An adjoint gets the gradient of a node's outputs and gives those of its inputs, as new nodes. All sizes are numbers
+//! by then.
+
+pub(in crate::ops) mod activations;
+pub(in crate::ops) mod broadcast;
+pub(in crate::ops) mod functions;
+pub(in crate::ops) mod products;
+
+use crate::graph::{Array, Attributes, Emitter, Graph, NodeId, ValueId};
+use crate::onnx::proto::{NodeProto, TensorProto};
+use crate::onnx::{ElementType, to_f32};
+
+use super::row::Viewing;
+use super::state::State;
+use super::typing::{Ruling, Unsupported};
+
+
+/// Gives the gradients of a node's inputs.
+pub(in crate::ops) type Gives = fn(&mut Backward) -> Ruling;
+/// The gradient of a node's first input, from that of its first output.
+pub(in crate::ops) type Slope = fn(&mut Backward, &Array) -> Ruling<Array>;
+
+/// How a gradient goes through an operator.
+#[derive(Clone, Copy)]
+pub(crate) enum Adjoint {
+    /// The row does not say: it stops there.
+    Unstated,
+    /// It stops there, for this reason.
+    None(&'static str),
+    /// The output does not change with small changes of the inputs.
+    Zero,
+    /// The elements of the output are those of the first input, as the row's `viewed` says.
+    Viewed,
+    /// By a function of the first output's gradient, for the first input.
+    Slope(Slope),
+    /// By a function that gives the gradients of all inputs.
+    Rule(Gives),
+}
+
+/// What is known of the graph that gradients go through.
+#[derive(Clone, Copy)]
+pub(crate) struct Settled<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) state: &'a State,
+}
+
+/// One node while its adjoint runs. Slots are input and output positions.
+pub(crate) struct Backward<'a> {
+    pub(in crate::ops) emit: &'a mut Emitter,
+    settled: Settled<'a>,
+    node: NodeId,
+    cotangents: Vec<Option<Array>>,
+    needs: Vec<bool>,
+    given: Vec<(usize, Array)>,
+}
+
+impl Settled<'_> {
+    /// A value with its sizes, if these are known.
+    pub(crate) fn array(&self, value: ValueId) -> Option<Array> {
+        let axes = self.state.axes(value)?.iter();
+        let sizes = axes.map(|axis| self.state.types.extent(axis).size());
+        Some(Array {
+            name: self.graph.value(value).name.clone(),
+            sizes: sizes.collect::<Option<_>>()?,
+            element: self.state.elements[value.index()]?,
+        })
+    }
+}
+
+impl Backward<'_> {
+    pub(super) fn proto(&self) -> &NodeProto {
+        self.settled.graph.node_proto(self.node)
+    }
+
+    /// The gradient of the first output.
+    pub(super) fn cotangent(&self) -> Ruling<Array> {
+        let found = self.cotangent_of(0);
+        found.ok_or(Unsupported("the gradient of another output is asked for"))
+    }
+
+    /// The gradient of an output; none where nothing depends on it.
+    pub(super) fn cotangent_of(&self, slot: usize) -> Option<Array> {
+        self.cotangents.get(slot).cloned().flatten()
+    }
+
+    /// The gradient of an output, zeros where nothing depends on it.
+    pub(super) fn cotangent_or_zeros(&mut self, slot: usize) -> Ruling<Array> {
+        if let Some(known) = self.cotangent_of(slot) {
+            return Ok(known);
+        }
+        let output = self.output(slot)?;
+        Ok(self.emit.full(0.0, &output.sizes, output.element))
+    }
+
+    /// True if an input is connected.
+    pub(super) fn has(&self, slot: usize) -> bool {
+        self.value(slot).is_some()
+    }
+
+    pub(super) fn input_count(&self) -> usize {
+        self.settled.graph.node(self.node).inputs.len()
+    }
+
+    pub(super) fn output_count(&self) -> usize {
+        self.settled.graph.node(self.node).outputs.len()
+    }
+
+    fn value(&self, slot: usize) -> Option<ValueId> {
+        self.settled.graph.node(self.node).input(slot)
+    }
+
+    /// A required input.
+    pub(super) fn input(&self, slot: usize) -> Ruling<Array> {
+        let value = self.value(slot);
+        let value = value.ok_or(Unsupported("a required input is missing"))?;
+        self.settled_array(value)
+    }
+
+    /// An output that the node makes.
+    pub(super) fn output(&self, slot: usize) -> Ruling<Array> {
+        let value = self.settled.graph.node(self.node).output(slot);
+        let value = value.ok_or(Unsupported("an output is left out"))?;
+        self.settled_array(value)
+    }
+
+    fn settled_array(&self, value: ValueId) -> Ruling<Array> {
+        let array = self.settled.array(value);
+        array.ok_or(Unsupported("the size of an input or output is not known"))
+    }
+
+    /// An output that the node makes, or else shall make, with these sizes.
+    pub(super) fn output_with(
+        &mut self,
+        slot: usize,
+        sizes: &[usize],
+        element: ElementType,
+    ) -> Array {
+        let known = self.settled.graph.node(self.node).output(slot);
+        let name = match known {
+            Some(value) => self.settled.graph.value(value).name.clone(),
+            None => {
+                let base = format!("{}.{slot}", self.proto().op_type());
+                let name = self.emit.patch().fresh(&base);
+                self.emit.patch().rename_output(self.node, slot, &name);
+                name
+            }
+        };
+        Array {
+            name,
+            sizes: sizes.to_vec(),
+            element,
+        }
+    }
+
+    /// True if the gradient of an input is wanted.
+    pub(super) fn needs(&self, slot: usize) -> bool {
+        self.needs.get(slot).copied().unwrap_or(false)
+    }
+
+    /// The gradient of an input, or a part of it: several are added. What was broadcast is summed.
+    pub(super) fn give(&mut self, slot: usize, gradient: &Array) -> Ruling {
+        if self.needs(slot) {
+            let sizes = self.input(slot)?.sizes;
+            let gradient = self.emit.sum_to(gradient, &sizes);
+            self.given.push((slot, gradient));
+        }
+        Ok(())
+    }
+
+    /// The integers of an input or, in older operator versions, of an attribute; none where it has neither.
+    pub(super) fn integers(&self, slot: usize, attribute: &str) -> Ruling<Option<Vec<i64>>> {
+        if let Some(list) = self.proto().ints(attribute) {
+            return Ok(Some(list.to_vec()));
+        }
+        let Some(value) = self.value(slot) else {
+            return Ok(None);
+        };
+        let numbers = self.settled.state.integers[value.index()].as_ref();
+        let numbers = numbers.and_then(|numbers| {
+            let known = numbers.elements.iter();
+            known.map(|element| element.as_ref()?.known()).collect()
+        });
+        match numbers {
+            Some(numbers) => Ok(Some(numbers)),
+            None => Err(Unsupported("an argument is computed at run time")),
+        }
+    }
+
+    /// The real numbers of a constant input.
+    pub(super) fn reals(&self, slot: usize) -> Option<Vec<f32>> {
+        to_f32(self.constant(slot)?).ok()
+    }
+
+    fn constant(&self, slot: usize) -> Option<&TensorProto> {
+        self.settled.graph.constant(self.value(slot)?)
+    }
+
+    pub(super) fn int(&self, name: &str, default: i64) -> i64 {
+        self.proto().int(name).unwrap_or(default)
+    }
+
+    pub(super) fn float(&self, name: &str, default: f32) -> f64 {
+        let found = self.proto().attribute(name).and_then(|a| a.f);
+        f64::from(found.unwrap_or(default))
+    }
+
+    pub(super) fn string(&self, name: &str, default: &'static str) -> String {
+        self.proto().string(name).unwrap_or(default).to_owned()
+    }
+}
+
+/// True if small changes of its inputs do not change what a node makes.
+pub(crate) fn stands_still(graph: &Graph, node: NodeId) -> bool {
+    super::find(graph, node).is_some_and(|row| matches!(row.adjoint, Adjoint::Zero))
+}
+
+/// The gradients of a node's inputs that need one, from those of its outputs, as new nodes.
+///
+/// # Errors
+/// The reason for which none go through.
+pub(crate) fn pull(
+    settled: Settled,
+    emit: &mut Emitter,
+    node: NodeId,
+    cotangents: Vec<Option<Array>>,
+    needs: Vec<bool>,
+) -> Ruling<Vec<(usize, Array)>> {
+    let Some(row) = super::find(settled.graph, node) else {
+        return Err(Unsupported(super::row::without_row(settled.graph, node)));
+    };
+    let mut backward = Backward {
+        emit,
+        settled,
+        node,
+        cotangents,
+        needs,
+        given: Vec::new(),
+    };
+    match row.adjoint {
+        Adjoint::Unstated => return Err(Unsupported("its operator has no gradient yet")),
+        Adjoint::None(why) => return Err(Unsupported(why)),
+        Adjoint::Zero => (),
+        Adjoint::Viewed => {
+            let d = backward.cotangent()?;
+            let x = viewed(&mut backward, &d, row.viewing)?;
+            backward.give(0, &x)?;
+        }
+        Adjoint::Slope(slope) => {
+            let d = backward.cotangent()?;
+            let x = slope(&mut backward, &d)?;
+            backward.give(0, &x)?;
+        }
+        Adjoint::Rule(rule) => rule(&mut backward)?,
+    }
+    Ok(backward.given)
+}
+
+/// The elements of the output's gradient where the first input has them.
+fn viewed(b: &mut Backward, d: &Array, viewing: Option<Viewing>) -> Ruling<Array> {
+    let x = b.input(0)?;
+    let d = b.emit.cast(d, x.element);
+    if viewing != Some(Viewing::Permuted) {
+        return Ok(b.emit.reshape(&d, &x.sizes));
+    }
+    let given = b.proto().ints("perm").map(<[i64]>::to_vec);
+    let reversed = || (0..x.rank() as i64).rev().collect();
+    let order: Vec<i64> = given.unwrap_or_else(reversed);
+    let mut back = vec![0; order.len()];
+    for (place, &axis) in order.iter().enumerate() {
+        let axis = usize::try_from(axis).ok().filter(|&axis| axis < back.len());
+        back[axis.ok_or(Unsupported("its order of axes is none"))?] = place;
+    }
+    Ok(b.emit.transpose(&d, &back))
+}
