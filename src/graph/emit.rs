@@ -286,6 +286,18 @@ impl Emitter {
         self.node("Reshape", &[&x.name, &list], Vec::new(), made)
     }
 
+    /// The same elements under other sizes and as another type, as the value of this name.
+    pub(crate) fn reshape_as(&mut self, name: &str, x: &Array, sizes: &[usize], to: ElementType) {
+        let list = self.list(&signed(sizes));
+        if x.element == to {
+            let inputs = [&*x.name, &list];
+            return self.patch.node_as(name, "Reshape", &inputs, Vec::new());
+        }
+        let reshaped = self.reshape(x, sizes);
+        let attributes = vec![int("to", to.number().into())];
+        self.patch.node_as(name, "Cast", &[&reshaped.name], attributes);
+    }
+
     /// Axis i of the result is axis `order[i]` of `x`.
     pub(crate) fn transpose(&mut self, x: &Array, order: &[usize]) -> Array {
         if order.iter().enumerate().all(|(place, &axis)| place == axis) {

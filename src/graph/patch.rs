@@ -83,6 +83,11 @@ impl Patch {
         }
     }
 
+    /// From now on new nodes stand before all old ones.
+    pub(crate) fn at_start(&mut self) {
+        self.place = 0;
+    }
+
     /// From now on new nodes stand before this one.
     pub(crate) fn before(&mut self, node: NodeId) {
         self.place = node.index();

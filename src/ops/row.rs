@@ -126,6 +126,8 @@ pub(crate) struct Row {
     pub(crate) picks: bool,
     /// How a gradient goes through.
     pub(crate) adjoint: Adjoint,
+    /// Inputs that are measured on data, and not trained.
+    pub(crate) measured: &'static [usize],
 }
 
 /// A row of the default domain.
@@ -147,6 +149,7 @@ pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
         joins: false,
         picks: false,
         adjoint: Adjoint::Unstated,
+        measured: &[],
     }
 }
 
@@ -263,6 +266,11 @@ impl Row {
     /// How a gradient goes through.
     pub(super) const fn adjoint(self, adjoint: Adjoint) -> Row {
         Row { adjoint, ..self }
+    }
+
+    /// Inputs that are measured on data, and not trained.
+    pub(super) const fn measured(self, measured: &'static [usize]) -> Row {
+        Row { measured, ..self }
     }
 
     /// The gradient of the first input, from that of the output.

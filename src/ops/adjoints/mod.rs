@@ -216,6 +216,11 @@ pub(crate) fn stands_still(graph: &Graph, node: NodeId) -> bool {
     super::find(graph, node).is_some_and(|row| matches!(row.adjoint, Adjoint::Zero))
 }
 
+/// The inputs of a node that are measured on data, and not trained.
+pub(crate) fn measured_slots(graph: &Graph, node: NodeId) -> &'static [usize] {
+    super::find(graph, node).map_or(&[], |row| row.measured)
+}
+
 /// The gradients of a node's inputs that need one, from those of its outputs, as new nodes.
 ///
 /// # Errors

@@ -1,0 +1,171 @@
+//! How far the outputs of a model are from its teacher's, and from right answers, with the gradients of both.
+//!
+//! The gradients of the outputs are written down, not derived: for logits z of N samples and the teacher's p that of the
+//! mean Kullback-Leibler divergence is `(softmax(z) - p) / N`, the same as that of the cross-entropy where p are the
+//! right answers.
+
+use crate::graph::{Array, Emitter};
+use crate::metrics::Logs;
+use crate::onnx::ElementType;
+use crate::runtime::Tensor;
+
+/// Probabilities below this count as this.
+const LEAST: f64 = 1e-7;
+
+/// How an output is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    /// Rows of logits, by the Kullback-Leibler divergence.
+    Logits,
+    /// Rows of probabilities, in the same way.
+    Probabilities,
+    /// Any numbers, by the squared error as a share of the energy.
+    Values,
+}
+
+impl Comparison {
+    /// What a teacher's output asks for, as divergences are measured.
+    pub(crate) fn of(output: &Tensor) -> Comparison {
+        let [_, classes] = output.shape() else {
+            return Comparison::Values;
+        };
+        if *classes < 2 {
+            return Comparison::Values;
+        }
+        match Logs::of(&output.to_f64(), *classes) {
+            Logs::OfProbabilities => Comparison::Probabilities,
+            Logs::OfLogits => Comparison::Logits,
+        }
+    }
+}
+
+/// The loss of one output and its gradient.
+pub(super) struct Seeded {
+    pub(super) loss: Array,
+    pub(super) seed: Array,
+}
+
+/// The distance of an output from the teacher's, times a weight.
+pub(super) fn distance(
+    emit: &mut Emitter,
+    comparison: Comparison,
+    output: &Array,
+    teacher: &Array,
+    weight: &Array,
+) -> Seeded {
+    let (y, t) = (real(emit, output), real(emit, teacher));
+    let (loss, seed) = match comparison {
+        Comparison::Values => of_values(emit, &y, &t),
+        Comparison::Logits => {
+            let p = softmax(emit, &t);
+            of_logits(emit, &y, &p)
+        }
+        Comparison::Probabilities => of_probabilities(emit, &y, &t),
+    };
+    weighted(emit, &loss, &seed, weight, output.element)
+}
+
+/// The cross-entropy of rows with right answers, given as rows with a 1, times a weight.
+pub(super) fn cross_entropy(
+    emit: &mut Emitter,
+    comparison: Comparison,
+    output: &Array,
+    answers: &Array,
+    weight: &Array,
+) -> Seeded {
+    let y = real(emit, output);
+    let (loss, seed) = match comparison {
+        Comparison::Probabilities => of_probabilities(emit, &y, answers),
+        Comparison::Logits => of_logits(emit, &y, answers),
+        Comparison::Values => of_values(emit, &y, answers),
+    };
+    weighted(emit, &loss, &seed, weight, output.element)
+}
+
+fn real(emit: &mut Emitter, x: &Array) -> Array {
+    emit.cast(x, ElementType::Float)
+}
+
+fn weighted(
+    emit: &mut Emitter,
+    loss: &Array,
+    seed: &Array,
+    weight: &Array,
+    element: ElementType,
+) -> Seeded {
+    let seed = emit.mul(seed, weight);
+    Seeded {
+        loss: emit.mul(loss, weight),
+        seed: emit.cast(&seed, element),
+    }
+}
+
+fn all_axes(x: &Array) -> Vec<usize> {
+    (0..x.rank()).collect()
+}
+
+/// `z - log(sum(exp z))` along the last axis.
+fn log_softmax(emit: &mut Emitter, z: &Array) -> Array {
+    let last = [z.rank() - 1];
+    let most = emit.max(z, &last);
+    let centred = emit.sub(z, &most);
+    let power = emit.map("Exp", &centred);
+    let sum = emit.sum(&power, &last, true);
+    let log = emit.map("Log", &sum);
+    emit.sub(&centred, &log)
+}
+
+fn softmax(emit: &mut Emitter, z: &Array) -> Array {
+    let log = log_softmax(emit, z);
+    emit.map("Exp", &log)
+}
+
+/// Logarithms of probabilities, none of nothing.
+fn log_of(emit: &mut Emitter, p: &Array) -> Array {
+    let least = emit.number(LEAST, p.element);
+    let enough = emit.greater(p, &least);
+    let safe = emit.choose(&enough, p, &least);
+    emit.map("Log", &safe)
+}
+
+/// The mean of `sum p (log p - log q)` over rows.
+fn divergence(emit: &mut Emitter, p: &Array, log_q: &Array) -> Array {
+    let log_p = log_of(emit, p);
+    let difference = emit.sub(&log_p, log_q);
+    let parts = emit.mul(p, &difference);
+    let sum = emit.sum(&parts, &all_axes(&parts), false);
+    emit.scale(&sum, 1.0 / p.sizes[0].max(1) as f64)
+}
+
+fn of_logits(emit: &mut Emitter, z: &Array, p: &Array) -> (Array, Array) {
+    let log_q = log_softmax(emit, z);
+    let loss = divergence(emit, p, &log_q);
+    let q = emit.map("Exp", &log_q);
+    let difference = emit.sub(&q, p);
+    let seed = emit.scale(&difference, 1.0 / z.sizes[0].max(1) as f64);
+    (loss, seed)
+}
+
+fn of_probabilities(emit: &mut Emitter, q: &Array, p: &Array) -> (Array, Array) {
+    let log_q = log_of(emit, q);
+    let loss = divergence(emit, p, &log_q);
+    let least = emit.number(LEAST, q.element);
+    let enough = emit.greater(q, &least);
+    let safe = emit.choose(&enough, q, &least);
+    let ratio = emit.div(p, &safe);
+    let seed = emit.scale(&ratio, -1.0 / q.sizes[0].max(1) as f64);
+    (loss, seed)
+}
+
+fn of_values(emit: &mut Emitter, y: &Array, t: &Array) -> (Array, Array) {
+    let axes = all_axes(t);
+    let squares = emit.square(t);
+    let energy = emit.sum(&squares, &axes, false);
+    let energy = emit.shift(&energy, f64::from(f32::MIN_POSITIVE));
+    let difference = emit.sub(y, t);
+    let errors = emit.square(&difference);
+    let error = emit.sum(&errors, &axes, false);
+    let loss = emit.div(&error, &energy);
+    let twice = emit.scale(&difference, 2.0);
+    (loss, emit.div(&twice, &energy))
+}
