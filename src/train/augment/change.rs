@@ -3,8 +3,8 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::exchange::{self, Guard};
-use super::facts::Facts;
-use super::moves::{Draw, Moving};
+use super::facts::InputFacts;
+use super::moves::{MoveDraw, Moving};
 use super::{Augmentation, AugmentedInput, Treatment};
 use crate::error::{Error, Result};
 use crate::random::normal;
@@ -73,8 +73,8 @@ impl Augmentation {
         let samples = moved
             .iter()
             .map(|(_, axis, place)| batch[*place].1.shape()[*axis]);
-        let draws = (0..samples.max().unwrap_or(0)).map(|_| Draw::new(generator));
-        let draws: Vec<Draw> = draws.collect();
+        let draws = (0..samples.max().unwrap_or(0)).map(|_| MoveDraw::new(generator));
+        let draws: Vec<MoveDraw> = draws.collect();
         for (moving, axis, place) in moved {
             with_array!(&mut batch[place].1, array => moving.apply(array, axis, &draws));
         }
@@ -112,7 +112,7 @@ impl Augmentation {
     fn guards(&self, group: usize, places: &[usize], batch: &[(String, Tensor)]) -> Vec<Guard> {
         let inputs = self.inputs.iter().zip(places);
         let guard = |(input, &place): (&AugmentedInput, &usize)| {
-            let lines = || Facts::of(&batch[place].1, Some(input.axis)).lines();
+            let lines = || InputFacts::of(&batch[place].1, Some(input.axis)).lines();
             match input.treatment {
                 Treatment::Mask(of) if of == group => Some(Guard::Mask(lines())),
                 Treatment::Types(of) if of == group => Some(Guard::Type(lines())),

@@ -56,7 +56,7 @@ pub(super) fn drawn(
         return out;
     }
     for sample in 0..samples {
-        let mut other =
+        let other =
             |generator: &mut ChaCha8Rng| (sample + generator.random_range(1..samples)) % samples;
         let stretch = generator.random_range(0..=longest(length));
         let start = generator.random_range(0..=length - stretch);

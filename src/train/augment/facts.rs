@@ -8,7 +8,7 @@ use crate::onnx::ElementType;
 use crate::runtime::Tensor;
 
 /// An input as one batch shows it.
-pub(super) struct Facts {
+pub(super) struct InputFacts {
     pub(super) element: ElementType,
     /// The axis that counts samples.
     pub(super) axis: Option<usize>,
@@ -16,8 +16,8 @@ pub(super) struct Facts {
     numbers: ArrayD<f64>,
 }
 
-impl Facts {
-    pub(super) fn of(tensor: &Tensor, axis: Option<usize>) -> Facts {
+impl InputFacts {
+    pub(super) fn of(tensor: &Tensor, axis: Option<usize>) -> InputFacts {
         let axis = axis.filter(|&axis| axis < tensor.shape().len());
         // A tensor has as many numbers as its shape says.
         let numbers = ArrayD::from_shape_vec(IxDyn(tensor.shape()), tensor.to_f64());
@@ -25,7 +25,7 @@ impl Facts {
         for place in (0..axis.unwrap_or(0)).rev() {
             numbers.swap_axes(place, place + 1);
         }
-        Facts {
+        InputFacts {
             element: tensor.element(),
             axis,
             numbers: numbers.as_standard_layout().into_owned(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::exchange::{PLACES, longest};
-use super::facts::Facts;
+use super::facts::InputFacts;
 use super::moves::{Moving, Shift};
 use super::rows::{PIXELS, SEQUENCE, sequences};
 use super::{AugmentSettings, Told, Treatment};
@@ -18,16 +18,16 @@ const SIDES: usize = 16;
 const TYPES: usize = 16;
 
 /// What is done to inputs that look like this.
-pub(super) fn treatments(all: &[Facts], settings: &AugmentSettings) -> Vec<Told> {
+pub(super) fn treatments(all: &[InputFacts], settings: &AugmentSettings) -> Vec<Told> {
     let mut out: Vec<Option<Told>> = all.iter().map(image).collect();
     texts(all, &mut out);
     sequences(all, &mut out);
     let rest =
-        |(told, facts): (Option<Told>, &Facts)| told.unwrap_or_else(|| other(facts, settings));
+        |(told, facts): (Option<Told>, &InputFacts)| told.unwrap_or_else(|| other(facts, settings));
     out.into_iter().zip(all).map(rest).collect()
 }
 
-fn image(facts: &Facts) -> Option<Told> {
+fn image(facts: &InputFacts) -> Option<Told> {
     let elements = facts.element.is_float() || facts.element == ElementType::Uint8;
     let &[a, b, c] = facts.sizes() else {
         return None;
@@ -65,12 +65,12 @@ fn image(facts: &Facts) -> Option<Told> {
 }
 
 /// Finds tokens, and what goes with them: masks, types, positions.
-fn texts(all: &[Facts], out: &mut [Option<Told>]) {
-    let is_text = |facts: &&Facts| facts.is_token_type() && facts.sizes().len() == 1;
-    let lengths = all.iter().filter(is_text).filter_map(Facts::length);
+fn texts(all: &[InputFacts], out: &mut [Option<Told>]) {
+    let is_text = |facts: &&InputFacts| facts.is_token_type() && facts.sizes().len() == 1;
+    let lengths = all.iter().filter(is_text).filter_map(InputFacts::length);
     let lengths: BTreeSet<usize> = lengths.filter(|&length| length >= SEQUENCE).collect();
     for length in lengths {
-        let is_candidate = |facts: &&Facts| {
+        let is_candidate = |facts: &&InputFacts| {
             is_text(facts)
                 && facts.length() == Some(length)
                 && !facts.is_binary()
@@ -103,7 +103,7 @@ fn tokens_of(length: usize) -> Told {
 }
 
 /// What an input says of the tokens that it goes with.
-fn beside(facts: &Facts, tokens: &Facts, length: usize) -> Option<Told> {
+fn beside(facts: &InputFacts, tokens: &InputFacts, length: usize) -> Option<Told> {
     if facts.is_binary() && marks_padding(facts, tokens) {
         let phrase = "mask, left as it is: no padding is exchanged".to_owned();
         return Some((Treatment::Mask(length), phrase));
@@ -122,7 +122,7 @@ fn beside(facts: &Facts, tokens: &Facts, length: usize) -> Option<Told> {
 }
 
 /// True if all tokens at a mask's zeros are the same one; so they are not where zeros are types of tokens.
-fn marks_padding(mask: &Facts, tokens: &Facts) -> bool {
+fn marks_padding(mask: &InputFacts, tokens: &InputFacts) -> bool {
     let (mask, tokens) = (mask.lines(), tokens.lines());
     let pairs = mask.iter().zip(&tokens);
     let hidden = pairs.filter(|(mask, _)| **mask == 0.0);
@@ -130,7 +130,7 @@ fn marks_padding(mask: &Facts, tokens: &Facts) -> bool {
     mask.dim() == tokens.dim() && hidden.len() <= 1
 }
 
-fn other(facts: &Facts, settings: &AugmentSettings) -> Told {
+fn other(facts: &InputFacts, settings: &AugmentSettings) -> Told {
     let form = || {
         let sizes: Vec<String> = facts.sizes().iter().map(ToString::to_string).collect();
         format!("{}[{}]", facts.element, sizes.join(", "))
@@ -165,13 +165,17 @@ mod tests {
     const SAMPLES: usize = 6;
 
     /// An input of which each sample has these sizes; the number follows from the sample and the place in it.
-    fn input(element: ElementType, sizes: &[usize], number: &dyn Fn(usize, usize) -> f64) -> Facts {
+    fn input(
+        element: ElementType,
+        sizes: &[usize],
+        number: &dyn Fn(usize, usize) -> f64,
+    ) -> InputFacts {
         let shape = [&[SAMPLES], sizes].concat();
         let each: usize = sizes.iter().product();
         let numbers = (0..SAMPLES * each).map(|at| number(at / each, at % each));
         let numbers: Vec<f64> = numbers.collect();
         let tensor = Tensor::from_f64(element, &shape, &numbers).expect("it fits");
-        Facts::of(&tensor, Some(0))
+        InputFacts::of(&tensor, Some(0))
     }
 
     fn mixed(sample: usize, at: usize) -> f64 {
@@ -189,7 +193,7 @@ mod tests {
         f64::from(at < 10 + sample)
     }
 
-    fn told(inputs: Vec<Facts>) -> Vec<String> {
+    fn told(inputs: Vec<InputFacts>) -> Vec<String> {
         let told = treatments(&inputs, &AugmentSettings::default());
         told.into_iter().map(|(_, phrase)| phrase).collect()
     }
@@ -242,6 +246,12 @@ mod tests {
         assert_eq!(
             found,
             "6 channel(s) of 140 values, shifted by up to 10 along"
+        );
+        let apart = |sample: usize, at: usize| wave(64)(sample + 97 * (at / 64), at % 64);
+        let found = phrase(Float, &[42, 64], &apart);
+        assert_eq!(
+            found,
+            "42 channel(s) of 64 values, shifted by up to 4 along"
         );
         let found = phrase(Float, &[3, 40], &mixed);
         assert_eq!(found, "float32[3, 40] of no known kind, left as it is");
@@ -321,10 +331,16 @@ mod tests {
     #[test]
     fn what_is_no_batch_stays() {
         let tensor = Tensor::from_f64(Float, &[2, 3, 16, 16], &vec![0.5; 1536]).expect("it fits");
-        let found = treatments(&[Facts::of(&tensor, None)], &AugmentSettings::default());
+        let found = treatments(
+            &[InputFacts::of(&tensor, None)],
+            &AugmentSettings::default(),
+        );
         assert_eq!(found[0].0, Treatment::Kept);
         let scalar = Tensor::from_f64(Int64, &[], &[3.0]).expect("it fits");
-        let found = treatments(&[Facts::of(&scalar, Some(0))], &AugmentSettings::default());
+        let found = treatments(
+            &[InputFacts::of(&scalar, Some(0))],
+            &AugmentSettings::default(),
+        );
         assert_eq!(found[0].0, Treatment::Kept);
     }
 }

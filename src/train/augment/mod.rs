@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::random::generator;
 use crate::runtime::Tensor;
 
-use facts::Facts;
+use facts::InputFacts;
 use moves::Moving;
 
 /// Whether samples are changed.
@@ -86,7 +86,7 @@ impl Augmentation {
             AugmentKind::Auto => {
                 let facts = batch
                     .iter()
-                    .map(|(name, tensor)| Facts::of(tensor, axis(name)));
+                    .map(|(name, tensor)| InputFacts::of(tensor, axis(name)));
                 kinds::treatments(&facts.collect::<Vec<_>>(), settings)
             }
             AugmentKind::None => {

@@ -6,16 +6,16 @@ use rand_chacha::ChaCha8Rng;
 
 /// How one sample is moved, the same for all its inputs, so that an image and its mask stay together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Draw {
+pub(super) struct MoveDraw {
     /// In 0..1: where between the most backwards and the most forwards.
     down: f64,
     right: f64,
     mirrored: bool,
 }
 
-impl Draw {
-    pub(super) fn new(generator: &mut ChaCha8Rng) -> Draw {
-        Draw {
+impl MoveDraw {
+    pub(super) fn new(generator: &mut ChaCha8Rng) -> MoveDraw {
+        MoveDraw {
             down: generator.random(),
             right: generator.random(),
             mirrored: generator.random(),
@@ -50,7 +50,7 @@ pub(super) struct Moving {
 
 impl Moving {
     /// Moves the samples along `axis` of a batch, each as its draw says.
-    pub(super) fn apply<T: Clone>(&self, batch: &mut ArrayD<T>, axis: usize, draws: &[Draw]) {
+    pub(super) fn apply<T: Clone>(&self, batch: &mut ArrayD<T>, axis: usize, draws: &[MoveDraw]) {
         for (mut sample, draw) in batch.axis_iter_mut(Axis(axis)).zip(draws) {
             for (shift, share) in [(self.down, draw.down), (self.right, draw.right)] {
                 if let Some(shift) = shift {
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn inputs_of_a_sample_move_together() {
         let mut generator = generator("moves", 3);
-        let draws: Vec<Draw> = (0..16).map(|_| Draw::new(&mut generator)).collect();
+        let draws: Vec<MoveDraw> = (0..16).map(|_| MoveDraw::new(&mut generator)).collect();
         // Samples along the second axis, channels last.
         let moving = |down, right| Moving {
             down: Some(Shift {

@@ -1,6 +1,6 @@
 //! Sequences of rows, signals by channel, and the masks that go with them.
 
-use super::facts::Facts;
+use super::facts::InputFacts;
 use super::moves::{Moving, Shift};
 use super::{Told, Treatment};
 
@@ -10,12 +10,14 @@ pub(super) const PIXELS: usize = 2;
 pub(super) const SEQUENCE: usize = 4;
 /// Sequences are shifted by one in this many rows at most.
 const ROWS: usize = 14;
+/// A signal has this many times more values than channels that resemble each other.
+const FEW: usize = 4;
 /// Shortest row that is shifted across.
 const ROW: usize = 16;
 
 /// Finds sequences of rows, and the masks that go with them.
-pub(super) fn sequences(all: &[Facts], out: &mut [Option<Told>]) {
-    let counted = all.iter().any(Facts::counts);
+pub(super) fn sequences(all: &[InputFacts], out: &mut [Option<Told>]) {
+    let counted = all.iter().any(InputFacts::counts);
     for place in 0..all.len() {
         if out[place].is_some() {
             continue;
@@ -55,7 +57,7 @@ fn text_length(told: &Told) -> Option<usize> {
 
 /// How a sequence of rows, or of values by channel, is moved. What another input says of a sequence's places
 /// (`is_fixed`, by length) stays true: it is not shifted along then.
-fn rows(facts: &Facts, is_fixed: &dyn Fn(usize) -> bool) -> Option<(Moving, String)> {
+fn rows(facts: &InputFacts, is_fixed: &dyn Fn(usize) -> bool) -> Option<(Moving, String)> {
     let &[a, b] = facts.sizes() else {
         return None;
     };
@@ -63,8 +65,8 @@ fn rows(facts: &Facts, is_fixed: &dyn Fn(usize) -> bool) -> Option<(Moving, Stri
         return None;
     }
     let smooth = [0, 1].map(|axis| facts.is_smooth(axis));
-    // Time is where neighbours resemble each other.
-    let by_channel = smooth[1] && !smooth[0];
+    // Time is where neighbours resemble each other; channels may do so too, but are few.
+    let by_channel = smooth[1] && (!smooth[0] || FEW * a <= b);
     let time = usize::from(by_channel);
     let length = facts.sizes()[time];
     if length < SEQUENCE {
