@@ -19,5 +19,6 @@ mod rewrites;
 mod rules;
 mod sizes;
 mod sparsegpt;
+mod state;
 mod storage;
 mod zoo;
