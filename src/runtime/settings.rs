@@ -27,7 +27,8 @@ pub enum Spinning {
     OfPurpose,
     /// As long as a run lasts.
     WithinRuns,
-    /// Not at all.
+    /// Not at all: for sessions that alternate on processors that others use as well. On idle ones, runs of less than a
+    /// millisecond take longer.
     Never,
 }
 
