@@ -125,6 +125,16 @@ macro_rules! tensors {
                 }
             }
 
+            /// The tensor as a value that lives on, without a copy where it lies in row-major order.
+            pub(super) fn into_value(self) -> Result<DynValue> {
+                let made = match self {
+                    $(Tensor::$variant(array) => {
+                        ort::value::Tensor::from_array(array).map(ort::value::Tensor::into_dyn)
+                    })*
+                };
+                made.map_err(|reason| fault("an input could not be made", reason))
+            }
+
             /// The tensor as an input of a run, without a copy.
             pub(super) fn as_input(&self) -> Result<SessionInputValue<'_>> {
                 let made = match self {

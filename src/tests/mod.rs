@@ -20,5 +20,6 @@ mod rewrites;
 mod rules;
 mod sizes;
 mod sparsegpt;
+mod state;
 mod storage;
 mod zoo;
