@@ -1,24 +1,25 @@
 //! Training inside the file: a pruned model learns to answer as the dense one does, on data without labels.
+//!
+//! A step is a model itself ([`step`]): the student's own nodes, the loss, the gradients that the rows of its operators
+//! give ([`grad`](crate::grad)), and AdamW. The loop runs it on augmented batches, beside the teacher, and judges what comes
+//! out on samples that are held out.
 
-// The loop that steps through these is what uses them.
-#[allow(dead_code)]
+mod answers;
 mod augment;
-#[allow(dead_code)]
 mod checkpoint;
-#[allow(dead_code)]
+mod judge;
+mod loss;
 mod order;
-#[allow(dead_code)]
+mod parameters;
+mod pool;
+mod record;
+mod run;
 mod schedule;
-#[allow(dead_code)]
+mod step;
 mod trained_on;
 
-#[allow(unused_imports)]
-pub(crate) use augment::{AugmentKind, AugmentSettings, Augmentation};
-#[allow(unused_imports)]
-pub(crate) use checkpoint::{Checkpoint, Judgement};
-#[allow(unused_imports)]
-pub(crate) use order::SampleOrder;
-#[allow(unused_imports)]
-pub(crate) use schedule::Schedule;
-#[allow(unused_imports)]
-pub(crate) use trained_on::TrainedOn;
+pub(crate) use augment::{AugmentKind, AugmentSettings};
+pub(crate) use parameters::Choice;
+pub(crate) use pool::Pool;
+pub use record::{Judgement, LossPoint, Stopped, TrainingRecord};
+pub(crate) use run::{Class, TrainOptions, Trained, train};

@@ -11,9 +11,10 @@ use crate::error::{Error, Result};
 use crate::grad::{Bound, Gradients, backward};
 use crate::graph::{Array, Emitter, Graph, Patch, Producer, ValueId, declaration};
 use crate::onnx::{ElementType, Model};
+use crate::runtime::Tensor;
 
-const FIRST_DECAY: f64 = 0.9;
-const SECOND_DECAY: f64 = 0.999;
+/// Shares of the old moments that stay: of the gradient's and of its square's.
+pub(super) const DECAYS: [f64; 2] = [0.9, 0.999];
 /// Added to the root of the second moment.
 const EPSILON: f64 = 1e-8;
 /// Largest norm of a step's gradient.
@@ -42,6 +43,24 @@ pub(crate) struct Step {
     /// Nodes that gradients stopped at, with the reason.
     pub(crate) stops: Vec<String>,
     pub(crate) names: StepNames,
+    /// Inputs of the model that it reads.
+    pub(crate) reads: HashSet<String>,
+}
+
+impl Step {
+    /// The state at the start: these weights, and moments of nothing.
+    pub(crate) fn state(&self, weights: &[f32]) -> Result<Vec<(String, Tensor)>> {
+        let count = [weights.len()];
+        let zeros = vec![0.0; weights.len()];
+        let parts = [weights, &zeros, &zeros];
+        let named = self.names.state.iter().zip(parts);
+        let tensors = named.map(|((input, _), numbers)| {
+            let numbers = numbers.iter().map(|&number| f64::from(number));
+            let tensor = Tensor::from_numbers(ElementType::Float, &count, numbers)?;
+            Ok((input.clone(), tensor))
+        });
+        tensors.collect()
+    }
 }
 
 /// What the inputs and outputs of a step are called.
@@ -94,7 +113,9 @@ pub(crate) fn step(bound: &Bound, options: &StepOptions) -> Result<Step> {
     }
     builder.update(&gradients, &parameters, options, &loss)?;
     let (model, names) = builder.finish(&parameters)?;
+    let inputs = model.proto.graph.iter().flat_map(|graph| &graph.input);
     Ok(Step {
+        reads: inputs.map(|input| input.name().to_owned()).collect(),
         model,
         parameters,
         stops,
@@ -226,9 +247,9 @@ impl Builder<'_> {
         let [w, first, second] = bases.map(|base| self.input(base, &count));
         let bases = ["step.rate", "step.correction"];
         let [rate, correction] = bases.map(|base| self.input(base, &[]));
-        let new_first = self.moved(&first, &gradient, FIRST_DECAY);
+        let new_first = self.moved(&first, &gradient, DECAYS[0]);
         let squares = self.emit.square(&gradient);
-        let new_second = self.moved(&second, &squares, SECOND_DECAY);
+        let new_second = self.moved(&second, &squares, DECAYS[1]);
         let corrected = self.emit.mul(&new_second, &correction);
         let root = self.emit.map("Sqrt", &corrected);
         let width = self.emit.shift(&root, EPSILON);
