@@ -7,6 +7,7 @@ mod inspect;
 mod mask;
 mod prune;
 mod runtime;
+mod tune;
 mod twin;
 mod validate;
 
@@ -38,6 +39,7 @@ pub struct Cli {
 enum Command {
     Prune(Box<prune::PruneArgs>),
     Mask(Box<mask::MaskArgs>),
+    Tune(Box<tune::TuneArgs>),
     Clean(clean::CleanArgs),
     Inspect(inspect::InspectArgs),
     Validate(Box<validate::ValidateArgs>),
@@ -71,6 +73,7 @@ impl Cli {
         match self.command {
             Command::Prune(args) => args.run(&printer),
             Command::Mask(args) => args.run(&printer),
+            Command::Tune(args) => args.run(&printer),
             Command::Clean(args) => args.run(&printer),
             Command::Inspect(args) => args.run(&printer),
             Command::Validate(args) => args.run(&printer),

@@ -15,11 +15,11 @@ mod pool;
 mod record;
 mod run;
 mod schedule;
+mod settings;
 mod step;
 mod trained_on;
 
-pub(crate) use augment::{AugmentKind, AugmentSettings};
-pub(crate) use parameters::Choice;
 pub(crate) use pool::Pool;
 pub use record::{Judgement, LossPoint, Stopped, TrainingRecord};
-pub(crate) use run::{Class, TrainOptions, Trained, train};
+pub(crate) use run::{Class, train};
+pub use settings::{Augment, Tuning};

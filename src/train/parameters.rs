@@ -47,6 +47,8 @@ pub(crate) struct Choice {
     pub(crate) only: Vec<String>,
     /// Not those whose name matches.
     pub(crate) freeze: Vec<String>,
+    /// Not these, for a reason.
+    pub(crate) held: HashMap<String, &'static str>,
 }
 
 impl Parameters {
@@ -74,7 +76,10 @@ impl Parameters {
             let why = match () {
                 () if !only.is_empty() && !chosen => Some("`only` names others"),
                 () if kept_out => Some("`freeze` names it"),
-                () => no_weight(graph, value, &sizes)?,
+                () => match choice.held.get(&name) {
+                    Some(why) => Some(*why),
+                    None => no_weight(graph, value, &sizes)?,
+                },
             };
             match why {
                 Some(why) => found.frozen.push((name, why.to_owned())),
