@@ -9,6 +9,7 @@ use secateur::plan::{Cost, CostBudget, RoundTo, Scope, Settings};
 use secateur::recover::Recovery;
 use secateur::report::Breakdown;
 
+use super::tune::TrainingFlags;
 use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
 use super::{Console, Printer, parse_number};
 
@@ -50,6 +51,11 @@ pub struct PruneArgs {
     /// What makes up for removed channels: none, bias, fold or solve
     #[arg(long, default_value_t, requires = "calibration", help_heading = CALIBRATION)]
     recover: Recovery,
+    /// Train what is left on the calibration data, to answer as the original does
+    #[arg(long, requires = "calibration", help_heading = CALIBRATION)]
+    tune: bool,
+    #[command(flatten)]
+    training: TrainingFlags,
     #[command(flatten)]
     choice: ChoiceFlags,
     /// Write the plan here
@@ -180,6 +186,7 @@ impl PruneArgs {
                 calibration,
                 stats: self.stats,
                 recovery: self.recover,
+                tuning: self.tune.then(|| self.training.tuning()),
                 proof: match self.no_verify {
                     true => Proof::Skipped,
                     false => Proof::Required,

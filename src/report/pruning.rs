@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::stage::Stage;
+use super::tuning::TrainingRow;
 use super::table::{count, percent, table};
 use super::validation::write_unread;
 use super::{BenchSetting, HolderRow, RecoveryRow};
@@ -42,6 +43,8 @@ pub struct PruneReport {
     pub calibration: Option<PruneCalibrationRow>,
     /// What recovery did; none without calibration data.
     pub recovery: Option<RecoveryRow>,
+    /// What training did; none without.
+    pub training: Option<TrainingRow>,
     /// What was proven; none without verification.
     pub verification: Option<Verification>,
     /// Version of the onnxruntime that measured and proved; none where none did.
@@ -140,6 +143,9 @@ impl fmt::Display for PruneReport {
         if let Some(recovery) = &self.recovery {
             write!(f, "{recovery}")?;
         }
+        if let Some(training) = &self.training {
+            write!(f, "{training}")?;
+        }
         write_unread(&self.unread, f)?;
         match &self.verification {
             Some(proof) => write_proof(proof, f)?,
@@ -151,10 +157,11 @@ impl fmt::Display for PruneReport {
         self.benchmark
             .iter()
             .try_for_each(|setting| write_benchmark(setting, f))?;
-        writeln!(
-            f,
-            "No training was done: measure the accuracy before you deploy."
-        )?;
+        let trained = match self.training {
+            None => "No training was done",
+            Some(_) => "The samples held out are few",
+        };
+        writeln!(f, "{trained}: measure the accuracy before you deploy.")?;
         write_end(&self.stages, &self.outcome, f)
     }
 }

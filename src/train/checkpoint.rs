@@ -12,6 +12,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use super::record::Judgement;
 use super::trained_on::TrainedOn;
 use crate::error::{Error, Result};
 use crate::files;
@@ -26,15 +27,6 @@ const SECOND_MOMENT: usize = 2;
 const HEADER: u64 = 16 << 20;
 /// What to do about a checkpoint that is of no use.
 const REMEDY: &str = "name another folder, or delete the file to train from the start";
-
-/// How good the weights of a step were.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Judgement {
-    /// Steps that were done before it.
-    pub(crate) step: usize,
-    /// The divergence from the teacher on data that was held out; none where it was not finite.
-    pub(crate) divergence: Option<f64>,
-}
 
 /// The state of a training after a step. All vectors hold one number per trained parameter; the rest is metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +45,8 @@ pub(crate) struct Checkpoint {
     /// The weights that were judged best so far.
     #[serde(skip)]
     pub(crate) best: Vec<f32>,
+    /// The step that they are of; 0 at the start.
+    pub(crate) best_step: usize,
     /// Their judgement.
     pub(crate) best_divergence: f64,
     /// All judgements so far.
@@ -269,8 +263,8 @@ mod tests {
         }
     }
 
-    fn judged(step: usize, divergence: Option<f64>) -> Judgement {
-        Judgement { step, divergence }
+    fn judged(step: usize, loss: Option<f64>) -> Judgement {
+        Judgement { step, loss }
     }
 
     fn checkpoint() -> Checkpoint {
@@ -280,6 +274,7 @@ mod tests {
             first_moment: vec![0.0, 1.0, -1.0],
             second_moment: vec![0.0, 1e-30, 2.0],
             best: vec![0.5, 0.25, -0.0],
+            best_step: 2,
             best_divergence: 0.1 + 0.2,
             judgements: vec![judged(0, Some(0.1 + 0.2)), judged(30, None)],
         }

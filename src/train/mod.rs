@@ -6,7 +6,9 @@
 
 mod answers;
 mod augment;
+mod best;
 mod checkpoint;
+mod class;
 mod judge;
 mod loss;
 mod order;
@@ -19,7 +21,8 @@ mod settings;
 mod step;
 mod trained_on;
 
+pub(crate) use class::Class;
 pub(crate) use pool::Pool;
 pub use record::{Judgement, LossPoint, Stopped, TrainingRecord};
-pub(crate) use run::{Class, train};
+pub(crate) use run::train;
 pub use settings::{Augment, Tuning};

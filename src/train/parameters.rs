@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::error::Result;
 use crate::graph::{Array, Graph, ValueId};
@@ -41,14 +42,14 @@ pub(crate) struct Parameters {
 }
 
 /// Which constants may be trained.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Choice {
     /// Only those whose name matches, if any pattern is given.
     pub(crate) only: Vec<String>,
     /// Not those whose name matches.
     pub(crate) freeze: Vec<String>,
     /// Not these, for a reason.
-    pub(crate) held: HashMap<String, &'static str>,
+    pub(crate) held: BTreeMap<String, &'static str>,
 }
 
 impl Parameters {

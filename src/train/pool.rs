@@ -1,14 +1,12 @@
 //! Samples that batches are put together from, in any order.
 
-use crate::data::{Batch, DataSet, Labels};
+use crate::data::{Batch, DataSet, HELD_OUT, Labels};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::runtime::Tensor;
 
 /// Bytes of samples that are held; more are read again for every batch.
 const HELD: usize = 512 << 20;
-/// One in this many samples is held out.
-const HELD_OUT: usize = 5;
 /// Samples at least, so that one can be held out.
 const FEWEST: usize = 5;
 
@@ -68,6 +66,14 @@ impl<'a> Pool<'a> {
     /// The axis of an input that counts samples.
     pub(crate) fn axis(&self, input: &str) -> Option<usize> {
         self.analysis.sizes().samples().axis(input)
+    }
+
+    /// Hash of the samples.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    pub(crate) fn hash(&self) -> Result<String> {
+        self.data.hash()
     }
 
     pub(crate) fn describe(&self) -> String {

@@ -1,12 +1,12 @@
 //! What a training did.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Points of the loss curve at most.
 const POINTS: usize = 100;
 
 /// How good the weights of a step were.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// Steps that were done before.
     pub step: usize,

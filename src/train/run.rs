@@ -5,24 +5,27 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::answers::{Answers, answer_rows};
+use serde::Serialize;
+
+use super::answers::answer_rows;
 use super::augment::{AugmentSettings, Augmentation};
+use super::best::Best;
+use super::checkpoint::Checkpoint;
+use super::class::{Class, no_labels, of_labels};
 use super::judge::{Judge, answer};
-use super::loss::Comparison;
 use super::order::SampleOrder;
 use super::parameters::Choice;
-use super::pool::Pool;
-use super::record::{Judgement, Stopped, TrainingRecord};
+use super::record::{Stopped, TrainingRecord};
 use super::schedule::Schedule;
-use super::step::{Step, StepOptions, step};
+use super::step::{DECAYS, Step};
+use super::trained_on::TrainedOn;
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::events::Events;
-use crate::grad::Bound;
-use crate::graph::{Graph, ValueId};
-use crate::onnx::{ElementType, Model};
+use crate::graph::ValueId;
+use crate::onnx::ElementType;
 use crate::rewrite::{Edit, with_weights};
-use crate::runtime::{Provider, Runtime, Session, SessionOptions, Tensor};
+use crate::runtime::{Session, Tensor};
 
 /// Times that weights are judged.
 const JUDGEMENTS: usize = 10;
@@ -34,7 +37,7 @@ const ANSWERS_SHARE: f64 = 0.5;
 const SHOWN: usize = 64;
 
 /// How a model is trained.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct TrainOptions {
     pub(crate) steps: usize,
     /// Samples per step.
@@ -50,18 +53,11 @@ pub(crate) struct TrainOptions {
     /// Whether right answers count.
     pub(crate) labels: bool,
     /// Time for all steps: their number follows from it.
+    #[serde(skip)]
     pub(crate) time_budget: Option<Duration>,
     /// Where the state is kept, and whether it is gone on from.
+    #[serde(skip)]
     pub(crate) checkpoints: Option<(PathBuf, bool)>,
-}
-
-/// With what a model is trained.
-pub(crate) struct Class<'a> {
-    pub(crate) student: &'a Graph,
-    pub(crate) teacher: Option<&'a Model>,
-    pub(crate) pool: &'a Pool<'a>,
-    pub(crate) runtime: &'a Runtime,
-    pub(crate) provider: &'a Provider,
 }
 
 /// A trained model.
@@ -144,7 +140,7 @@ impl<'a> Lesson<'a> {
         let what = "the step of training";
         let mut session = class.session(&made.model, what)?;
         let start = made.parameters.flat(class.student)?;
-        session.keep(&made.names.state, made.state(&start)?)?;
+        session.keep(&made.names.state, made.start(&start)?)?;
         Ok(Lesson {
             class,
             options,
@@ -170,7 +166,7 @@ impl<'a> Lesson<'a> {
         }
         let each = start.elapsed() / REHEARSED as u32;
         let flat = self.made.parameters.flat(self.class.student)?;
-        self.session.set_state(self.made.state(&flat)?)?;
+        self.session.set_state(self.made.start(&flat)?)?;
         // Judging takes a part of the time as well.
         let begin = Instant::now();
         self.judge.judge(self.class.student.model())?;
@@ -184,7 +180,7 @@ impl<'a> Lesson<'a> {
             steps,
             rate: self.options.rate,
             decay: self.options.decay,
-            betas: super::step::DECAYS,
+            betas: DECAYS,
         }
     }
 
@@ -251,10 +247,17 @@ impl<'a> Lesson<'a> {
         let start = self.made.parameters.flat(self.class.student)?;
         let mut best = Best::new(start);
         let begin = Instant::now();
-        let judged = self.judge.judge(self.class.student.model())?;
-        best.judge(0, judged, None);
+        let of = self.trained_on(steps)?;
+        let first = match self.gone_on(of.as_ref(), &mut best)? {
+            Some(step) => step,
+            None => {
+                let judged = self.judge.judge(self.class.student.model())?;
+                best.judge(0, judged, None);
+                0
+            }
+        };
         let mut record = self.record(steps);
-        for number in 0..steps {
+        for number in first..steps {
             events.progress("tune", number, steps);
             let [loss, norm] = self.step(number, &schedule)?;
             record.note(number, loss, norm);
@@ -268,6 +271,7 @@ impl<'a> Lesson<'a> {
             let enough = events.is_enough();
             if enough || (number + 1) * JUDGEMENTS / steps > number * JUDGEMENTS / steps {
                 self.look(number + 1, &mut best)?;
+                self.keep(number + 1, &best, of.as_ref())?;
             }
             if enough {
                 record.stopped = Stopped::Asked { step: number + 1 };
@@ -282,6 +286,70 @@ impl<'a> Lesson<'a> {
             _ => self.made.parameters.edits(&best.weights),
         };
         Ok(Trained { edits, record })
+    }
+
+    /// What a checkpoint is of; none where none is kept.
+    fn trained_on(&self, steps: usize) -> Result<Option<TrainedOn>> {
+        if self.options.checkpoints.is_none() {
+            return Ok(None);
+        }
+        let options = TrainOptions {
+            steps,
+            ..self.options.clone()
+        };
+        let settings = serde_json::to_value(&options);
+        let settings = settings.map_err(|fault| Error::Usage(fault.to_string()))?;
+        Ok(Some(TrainedOn {
+            model: self.class.student.model().hash().to_owned(),
+            teacher: self
+                .class
+                .teacher
+                .map_or("none", |teacher| teacher.hash())
+                .to_owned(),
+            data: self.class.pool.hash()?,
+            settings,
+        }))
+    }
+
+    /// Takes up the state that is kept, if that is asked for and there is one; the number of steps that were done.
+    fn gone_on(&mut self, of: Option<&TrainedOn>, best: &mut Best) -> Result<Option<usize>> {
+        let (Some(of), Some((folder, true))) = (of, &self.options.checkpoints) else {
+            return Ok(None);
+        };
+        let known = Checkpoint::load(folder, of, self.made.parameters.count())?;
+        let Some(known) = known else {
+            return Ok(None);
+        };
+        let vectors = [&known.weights, &known.first_moment, &known.second_moment];
+        self.session.set_state(self.made.state(vectors.map(Vec::as_slice))?)?;
+        *best = Best {
+            weights: known.best,
+            step: known.best_step,
+            loss: known.best_divergence,
+            judgements: known.judgements,
+        };
+        Ok(Some(known.step))
+    }
+
+    /// Writes the state down.
+    fn keep(&mut self, step: usize, best: &Best, of: Option<&TrainedOn>) -> Result<()> {
+        let (Some(of), Some((folder, _))) = (of, &self.options.checkpoints) else {
+            return Ok(());
+        };
+        if !best.loss.is_finite() {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint {
+            step,
+            weights: self.state(0)?,
+            first_moment: self.state(1)?,
+            second_moment: self.state(2)?,
+            best: best.weights.clone(),
+            best_step: best.step,
+            best_divergence: best.loss,
+            judgements: best.judgements.clone(),
+        };
+        checkpoint.save(folder, of)
     }
 
     fn record(&self, steps: usize) -> TrainingRecord {
@@ -303,16 +371,12 @@ impl<'a> Lesson<'a> {
 
     /// Judges the weights as they are now.
     fn look(&mut self, step: usize, best: &mut Best) -> Result<()> {
-        let weights = self.weights()?;
+        let weights = self.state(0)?;
         let edits = self.made.parameters.edits(&weights);
         let model = with_weights(self.class.student, &edits)?;
         let judged = self.judge.judge(&model)?;
         best.judge(step, judged, Some(weights));
         Ok(())
-    }
-
-    fn weights(&mut self) -> Result<Vec<f32>> {
-        self.state(0)
     }
 
     fn state(&mut self, place: usize) -> Result<Vec<f32>> {
@@ -332,119 +396,6 @@ impl<'a> Lesson<'a> {
             own.iter().any(|number| !number.is_finite())
         });
         Ok(bad.map(|parameter| parameter.name.clone()))
-    }
-}
-
-/// The best weights so far.
-struct Best {
-    weights: Vec<f32>,
-    step: usize,
-    loss: f64,
-    judgements: Vec<Judgement>,
-}
-
-impl Best {
-    fn new(start: Vec<f32>) -> Best {
-        Best {
-            weights: start,
-            step: 0,
-            loss: f64::INFINITY,
-            judgements: Vec::new(),
-        }
-    }
-
-    fn judge(&mut self, step: usize, loss: Option<f64>, weights: Option<Vec<f32>>) {
-        self.judgements.push(Judgement { step, loss });
-        let Some(loss) = loss.filter(|&loss| loss < self.loss) else {
-            return;
-        };
-        self.loss = loss;
-        self.step = step;
-        if let Some(weights) = weights {
-            self.weights = weights;
-        }
-    }
-}
-
-impl Class<'_> {
-    fn session_options(&self) -> SessionOptions {
-        SessionOptions {
-            provider: self.provider.clone(),
-            ..SessionOptions::default()
-        }
-    }
-
-    fn session(&self, model: &Model, what: &str) -> Result<Session> {
-        self.runtime
-            .session_with(model, what, &self.session_options())
-    }
-
-    /// The outputs that are compared: real ones that the student makes too.
-    fn comparisons(&self, outputs: &[(String, Tensor)]) -> Result<Vec<(String, Comparison)>> {
-        let student = self.student.proto().output.iter();
-        let own: Vec<&str> = student.map(|output| output.name()).collect();
-        let missing: Vec<String> = outputs
-            .iter()
-            .filter(|(name, _)| !own.contains(&name.as_str()))
-            .map(|(name, _)| format!("the model has no output '{name}' as its teacher has"))
-            .collect();
-        if !missing.is_empty() {
-            return Err(Error::Signatures {
-                differences: missing,
-            });
-        }
-        let real = outputs.iter();
-        let real = real.filter(|(_, tensor)| tensor.element().is_float());
-        let compared: Vec<_> = real
-            .map(|(name, tensor)| (name.clone(), Comparison::of(tensor)))
-            .collect();
-        match compared.is_empty() {
-            true => Err(Error::Usage(
-                "the model cannot be trained: it has no output of real numbers".to_owned(),
-            )),
-            false => Ok(compared),
-        }
-    }
-
-    fn step(
-        &self,
-        batch: &Batch,
-        comparisons: &[(String, Comparison)],
-        answers: Option<&Answers>,
-        options: &TrainOptions,
-    ) -> Result<Step> {
-        let sizes = batch.inputs.iter();
-        let sizes: Vec<_> = sizes
-            .map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()))
-            .collect();
-        let bound = Bound::of(self.student, &sizes, Some(self.runtime))?;
-        let wanted = StepOptions {
-            comparisons,
-            labelled: answers.map(|answers| answers.output.as_str()),
-            taught: self.teacher.is_some(),
-            choice: &options.choice,
-            keeps_zeros: options.keeps_zeros,
-            decay: options.decay,
-        };
-        step(&bound, &wanted)
-    }
-}
-
-/// The first output that is compared is the one with right answers.
-fn of_labels(comparisons: &[(String, Comparison)]) -> Option<Answers> {
-    let (output, comparison) = comparisons.first()?;
-    Some(Answers {
-        output: output.clone(),
-        comparison: *comparison,
-    })
-}
-
-fn no_labels() -> Error {
-    Error::Data {
-        what: "the data".to_owned(),
-        misfits: vec![
-            "it has no labels: give an array `label`, or a teacher to learn from".to_owned(),
-        ],
     }
 }
 

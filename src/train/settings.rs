@@ -90,6 +90,8 @@ impl Tuning {
             "`decay` is at least 0 and below 1"
         } else if self.resume && self.checkpoints.is_none() {
             "`resume` needs the folder of `checkpoints`"
+        } else if self.resume && self.time_budget.is_some() {
+            "a training that goes on has the number of steps that it began with: say `steps` instead of a time"
         } else {
             return Ok(());
         };

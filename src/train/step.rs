@@ -49,14 +49,17 @@ pub(crate) struct Step {
 
 impl Step {
     /// The state at the start: these weights, and moments of nothing.
-    pub(crate) fn state(&self, weights: &[f32]) -> Result<Vec<(String, Tensor)>> {
-        let count = [weights.len()];
+    pub(crate) fn start(&self, weights: &[f32]) -> Result<Vec<(String, Tensor)>> {
         let zeros = vec![0.0; weights.len()];
-        let parts = [weights, &zeros, &zeros];
+        self.state([weights, &zeros, &zeros])
+    }
+
+    /// Weights and both moments as a state.
+    pub(crate) fn state(&self, parts: [&[f32]; 3]) -> Result<Vec<(String, Tensor)>> {
         let named = self.names.state.iter().zip(parts);
         let tensors = named.map(|((input, _), numbers)| {
-            let numbers = numbers.iter().map(|&number| f64::from(number));
-            let tensor = Tensor::from_numbers(ElementType::Float, &count, numbers)?;
+            let bytes = bytemuck::cast_slice(numbers);
+            let tensor = Tensor::from_packed(ElementType::Float, &[numbers.len()], bytes)?;
             Ok((input.clone(), tensor))
         });
         tensors.collect()
