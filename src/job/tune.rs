@@ -91,7 +91,7 @@ pub fn tune(path: &Path, options: &TuneOptions, events: &mut dyn Events) -> Resu
         provider: &options.data.provider,
     };
     let labels = options.tuning.labels || teacher.is_none();
-    let settings = options.tuning.resolved(&pool.batch(&[0])?, labels, false);
+    let settings = options.tuning.resolved(&pool.batch(&[0])?, labels);
     let trained = watch.stage("tune", || train(&class, &settings, events))?;
     let mut report = TuneReport {
         schema: SCHEMA,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::stage::Stage;
-use super::tuning::TrainingRow;
+use super::tuning::{TrainingRow, write_training};
 use super::table::{count, percent, table};
 use super::validation::write_unread;
 use super::{BenchSetting, HolderRow, RecoveryRow};
@@ -143,9 +143,6 @@ impl fmt::Display for PruneReport {
         if let Some(recovery) = &self.recovery {
             write!(f, "{recovery}")?;
         }
-        if let Some(training) = &self.training {
-            write!(f, "{training}")?;
-        }
         write_unread(&self.unread, f)?;
         match &self.verification {
             Some(proof) => write_proof(proof, f)?,
@@ -157,11 +154,7 @@ impl fmt::Display for PruneReport {
         self.benchmark
             .iter()
             .try_for_each(|setting| write_benchmark(setting, f))?;
-        let trained = match self.training {
-            None => "No training was done",
-            Some(_) => "The samples held out are few",
-        };
-        writeln!(f, "{trained}: measure the accuracy before you deploy.")?;
+        write_training(self.training.as_ref(), f)?;
         write_end(&self.stages, &self.outcome, f)
     }
 }

@@ -81,6 +81,9 @@ impl fmt::Display for TrainingRow {
         for phrase in &record.augmentation {
             writeln!(f, "  {phrase}")?;
         }
+        if record.masked > 0 {
+            writeln!(f, "  zeros of {} tensor(s) stayed zeros", record.masked)?;
+        }
         for stop in record.stops.iter().take(REASONS) {
             writeln!(f, "  no gradient through {stop}")?;
         }
@@ -94,6 +97,21 @@ impl fmt::Display for TrainingRow {
         }
         self.write_end(f)
     }
+}
+
+/// What training did, if it was done, and what is to be measured.
+pub(super) fn write_training(
+    training: Option<&TrainingRow>,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let trained = match training {
+        None => "No training was done",
+        Some(training) => {
+            write!(f, "{training}")?;
+            "The samples held out are few"
+        }
+    };
+    writeln!(f, "{trained}: measure the accuracy before you deploy.")
 }
 
 impl TrainingRow {

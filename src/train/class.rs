@@ -78,7 +78,6 @@ impl Class<'_> {
             labelled: answers.map(|answers| answers.output.as_str()),
             taught: self.teacher.is_some(),
             choice: &options.choice,
-            keeps_zeros: options.keeps_zeros,
             decay: options.decay,
         };
         step(&bound, &wanted)

@@ -68,6 +68,8 @@ pub struct TrainingRecord {
     pub trained: usize,
     /// Tensors that they are in.
     pub tensors: usize,
+    /// Tensors whose zeros stayed zeros.
+    pub masked: usize,
     /// Real constants that stayed as they are, with the reason.
     pub frozen: Vec<(String, String)>,
     /// Nodes that no gradient went through, with the reason.

@@ -48,8 +48,6 @@ pub(crate) struct TrainOptions {
     pub(crate) seed: u64,
     pub(crate) choice: Choice,
     pub(crate) augment: AugmentSettings,
-    /// Whether zeros stay zeros.
-    pub(crate) keeps_zeros: bool,
     /// Whether right answers count.
     pub(crate) labels: bool,
     /// Time for all steps: their number follows from it.
@@ -363,6 +361,7 @@ impl<'a> Lesson<'a> {
             augmentation: self.augmentation.describe(),
             trained: self.made.parameters.count(),
             tensors: self.made.parameters.all.len(),
+            masked: self.made.parameters.masked(),
             frozen: self.made.parameters.frozen.clone(),
             stops: self.made.stops.clone(),
             ..TrainingRecord::default()

@@ -99,7 +99,7 @@ impl Tuning {
     }
 
     /// The settings in force for data that looks like this.
-    pub(crate) fn resolved(&self, shown: &Batch, labels: bool, keeps_zeros: bool) -> TrainOptions {
+    pub(crate) fn resolved(&self, shown: &Batch, labels: bool) -> TrainOptions {
         let mut inputs = shown.inputs.iter();
         let numbers = inputs.any(|(_, tensor)| tensor.element().is_float());
         let [steps, batch] = if numbers { OF_NUMBERS } else { OF_TOKENS };
@@ -112,7 +112,7 @@ impl Tuning {
             choice: Choice {
                 only: self.only.clone(),
                 freeze: self.freeze.clone(),
-                held: Default::default(),
+                ..Choice::default()
             },
             augment: AugmentSettings {
                 kind: match self.augment {
@@ -124,7 +124,6 @@ impl Tuning {
                     _ => 0.0,
                 },
             },
-            keeps_zeros,
             labels,
             time_budget: self.time_budget,
             checkpoints: self

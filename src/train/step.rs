@@ -30,8 +30,6 @@ pub(crate) struct StepOptions<'a> {
     pub(crate) taught: bool,
     /// What may be trained.
     pub(crate) choice: &'a Choice,
-    /// Whether weights that are zero stay zero.
-    pub(crate) keeps_zeros: bool,
     /// Share of the weights that a step at rate 1 takes away, of those with more than one axis.
     pub(crate) decay: f64,
 }
@@ -268,10 +266,8 @@ impl Builder<'_> {
             new = self.emit.sub(&new, &lost);
             self.names.decay = Some(plain_rate.name);
         }
-        if options.keeps_zeros {
-            let flat = parameters.flat(self.bound.graph())?;
-            let there = flat.iter().map(|&x| f64::from(u8::from(x != 0.0)));
-            let there: Vec<f64> = there.collect();
+        if parameters.all.iter().any(|parameter| parameter.keeps_zeros) {
+            let there = stays(parameters, &parameters.flat(self.bound.graph())?);
             let there = self.emit.constant(&there, &count, ElementType::Float);
             new = self.emit.mul(&new, &there);
         }
@@ -332,6 +328,18 @@ impl Builder<'_> {
         let model = Graph::verified(model, "the step of training")?.into_model();
         Ok((model, self.names))
     }
+}
+
+/// By element of the vector 0 where it is a zero that stays, else 1.
+fn stays(parameters: &Parameters, flat: &[f32]) -> Vec<f64> {
+    let mut there = vec![1.0; flat.len()];
+    for parameter in parameters.all.iter().filter(|p| p.keeps_zeros) {
+        let own = parameter.start..parameter.start + parameter.count();
+        for (there, number) in there[own.clone()].iter_mut().zip(&flat[own]) {
+            *there = f64::from(u8::from(*number != 0.0));
+        }
+    }
+    there
 }
 
 /// By element of the vector the share that decays: none of biases and scales.

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::options::PruneOptions;
 use crate::criteria::{Criterion, Needs, calibrated_scores, scores};
-use crate::data::HELD_OUT;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
@@ -54,12 +53,8 @@ impl<'a> Calibrated<'a> {
         let fixed = analysis.graph().fixed_nodes();
         let mut layers = Layers::of(analysis).layers;
         layers.retain(|layer| layer.is_measurable(analysis, &fixed));
-        let mut opened = calibration.open(analysis, &layers, BATCHES, &options.runtime, events)?;
-        if options.tuning.is_some() {
-            // Training is judged on samples that nothing was fitted to.
-            let samples = opened.data.samples();
-            opened.data = opened.data.first(samples - samples / HELD_OUT);
-        }
+        let batches = (BATCHES, options.tuning.is_some());
+        let opened = calibration.open(analysis, &layers, batches, &options.runtime, events)?;
         let known = stats.filter(|path| path.exists());
         let origin = || MeasuredOn::new(analysis, &opened.data, &opened.runtime);
         let measured = match known {

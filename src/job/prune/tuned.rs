@@ -49,7 +49,7 @@ pub(super) fn tuned(
     let student = Graph::new(&pupil.pruned.clone().settled())?;
     let kept = pupil.plan.kept(pupil.reference)?;
     let pool = opened(pupil.dense, calibration)?;
-    let mut settings = tuning.resolved(&pool.batch(&[0])?, tuning.labels, false);
+    let mut settings = tuning.resolved(&pool.batch(&[0])?, tuning.labels);
     let mut held = BTreeMap::new();
     for value in student.value_ids() {
         let constant = student.constant(value).is_some();
