@@ -24,6 +24,15 @@ pub struct TuneArgs {
     /// The model to learn from: the dense one; without, labels are learnt
     #[arg(long, value_name = "MODEL")]
     teacher: Option<PathBuf>,
+    /// Make the head anew for this many classes, and train it alone on labels unless --only or --freeze name others
+    #[arg(long, value_name = "CLASSES", conflicts_with = "teacher")]
+    replace_head: Option<usize>,
+    /// Train only weights whose initializer matches this glob
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// Leave weights as they are whose initializer matches this glob
+    #[arg(long, value_name = "GLOB")]
+    freeze: Vec<String>,
     /// Samples: an .npz file, a folder of .npy files, or onnx test data
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
@@ -131,7 +140,12 @@ impl TuneArgs {
                 provider: self.provider,
             },
             teacher: self.teacher.map(Into::into),
-            tuning: self.training.tuning(),
+            replace_head: self.replace_head,
+            tuning: Tuning {
+                only: self.only,
+                freeze: self.freeze,
+                ..self.training.tuning()
+            },
             output: self.output.filter(|_| !self.dry_run),
             shapes: self.shapes.shapes(),
             runtime: self.runtime.options(),

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::onnx::Model;
 use crate::report::{Outcome, TrainingRow, TuneReport};
-use crate::rewrite::with_weights;
+use crate::rewrite::{with_new_head, with_weights};
 use crate::train::{Class, Pool, Tuning, train};
 
 /// Version of the JSON document.
@@ -26,6 +26,8 @@ pub struct TuneOptions {
     pub data: Calibration,
     /// The model that it learns from; without, it learns from labels.
     pub teacher: Option<ModelInput>,
+    /// Makes the head anew for so many classes, and trains that alone unless `tuning` names others.
+    pub replace_head: Option<usize>,
     /// How it is trained.
     pub tuning: Tuning,
     /// Where the model goes; nothing is written without.
@@ -44,12 +46,36 @@ impl TuneOptions {
         TuneOptions {
             data: data.into(),
             teacher: Some(teacher.into()),
+            replace_head: None,
             tuning: Tuning::default(),
             output: None,
             shapes: Shapes::default(),
             runtime: RuntimeOptions::default(),
             overwrite: Overwrite::default(),
         }
+    }
+
+    /// The model with a new head, which alone is trained unless others are named.
+    fn with_new_head(
+        &self,
+        analysis: &Analysis,
+        classes: usize,
+        tuning: &mut Tuning,
+    ) -> Result<Analysis> {
+        if self.teacher.is_some() {
+            return Err(Error::Usage(
+                "a new head has no `teacher`: it learns from labels".to_owned(),
+            ));
+        }
+        if classes < 2 {
+            return Err(Error::Usage("a head has at least 2 classes".to_owned()));
+        }
+        let head = with_new_head(analysis, classes, tuning.seed)?;
+        if tuning.only.is_empty() && tuning.freeze.is_empty() {
+            let names = head.names.iter();
+            tuning.only = names.map(|name| globset::escape(name)).collect();
+        }
+        analyse_whole(&head.model, &self.shapes)
     }
 
     fn files(&self) -> Files<'_> {
@@ -78,7 +104,11 @@ pub fn tune(path: &Path, options: &TuneOptions, events: &mut dyn Events) -> Resu
     options.files().check(&model, options.overwrite)?;
     let teacher = options.teacher.as_ref();
     let teacher = watch.stage("read", || teacher.map(ModelInput::load).transpose())?;
-    let analysis = watch.stage("type", || analyse_whole(&model, &options.shapes))?;
+    let mut analysis = watch.stage("type", || analyse_whole(&model, &options.shapes))?;
+    let mut tuning = options.tuning.clone();
+    if let Some(classes) = options.replace_head {
+        analysis = options.with_new_head(&analysis, classes, &mut tuning)?;
+    }
     let runtime = options
         .runtime
         .load_for(std::slice::from_ref(&options.data.provider), events)?;
@@ -90,8 +120,8 @@ pub fn tune(path: &Path, options: &TuneOptions, events: &mut dyn Events) -> Resu
         runtime: &runtime,
         provider: &options.data.provider,
     };
-    let labels = options.tuning.labels || teacher.is_none();
-    let settings = options.tuning.resolved(&pool.batch(&[0])?, labels);
+    let labels = tuning.labels || teacher.is_none();
+    let settings = tuning.resolved(&pool.batch(&[0])?, labels);
     let trained = watch.stage("tune", || train(&class, &settings, events))?;
     let mut report = TuneReport {
         schema: SCHEMA,

@@ -8,6 +8,7 @@ mod apply;
 mod bias;
 mod cleanup;
 mod emit;
+mod head;
 mod lift;
 mod mask;
 mod polynomial;
@@ -21,6 +22,7 @@ mod stale;
 mod twin;
 
 pub(crate) use bias::{add_to_rows, rows_with_constants};
+pub(crate) use head::with_new_head;
 pub(crate) use lift::lifted;
 pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;
