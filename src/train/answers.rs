@@ -21,7 +21,7 @@ pub(crate) struct Answers {
 pub(super) fn answer_rows(batch: &Batch, sizes: &[usize]) -> Result<Tensor> {
     let count: usize = sizes.iter().product();
     let misfit = |misfit: String| Error::Data {
-        what: "the labels".to_owned(),
+        what: "the array of labels".to_owned(),
         misfits: vec![misfit],
     };
     let numbers = match &batch.labels {
