@@ -30,6 +30,20 @@ impl Emitter {
         self.total(&parts)
     }
 
+    /// Cut off at `-limit` and `limit`.
+    pub(crate) fn bounded(&mut self, x: &Array, limit: f64) -> Array {
+        let [low, high] = [-limit, limit].map(|number| self.number(number, x.element));
+        let made = (x.sizes.clone(), x.element);
+        if self.opset() >= 8 {
+            let above = self.node("Max", &[&x.name, &low.name], Vec::new(), made.clone());
+            return self.node("Min", &[&above.name, &high.name], Vec::new(), made);
+        }
+        let below = self.less(x, &low);
+        let cut = self.choose(&below, &low, x);
+        let above = self.greater(x, &high);
+        self.choose(&above, &high, &cut)
+    }
+
     /// The sum of arrays of the same sizes.
     pub(crate) fn total(&mut self, parts: &[Array]) -> Array {
         let mut parts = parts.iter();

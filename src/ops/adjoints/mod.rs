@@ -8,6 +8,7 @@ pub(in crate::ops) mod broadcast;
 pub(in crate::ops) mod functions;
 pub(in crate::ops) mod normalisation;
 pub(in crate::ops) mod products;
+pub(in crate::ops) mod recurrent;
 pub(in crate::ops) mod reduction;
 
 use crate::graph::{Array, Attributes, Emitter, Graph, NodeId, ValueId};
