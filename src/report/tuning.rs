@@ -1,5 +1,6 @@
 //! What `tune` did.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -90,10 +91,12 @@ impl fmt::Display for TrainingRow {
         if record.stops.len() > REASONS {
             writeln!(f, "  and through {} more", record.stops.len() - REASONS)?;
         }
-        let weights = record.frozen.iter().filter(|(_, why)| !why.contains("single"));
-        let frozen = weights.count();
-        if frozen > 0 {
-            writeln!(f, "  {frozen} constant(s) stayed as they are (`json` has the reasons)")?;
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        for frozen in &record.frozen {
+            *reasons.entry(&frozen.reason).or_default() += 1;
+        }
+        for (reason, count) in reasons {
+            writeln!(f, "  {count} constant(s) stayed as they are: {reason}")?;
         }
         self.write_end(f)
     }

@@ -23,6 +23,6 @@ mod trained_on;
 
 pub(crate) use class::Class;
 pub(crate) use pool::Pool;
-pub use record::{Judgement, LossPoint, Stopped, TrainingRecord};
+pub use record::{FrozenRow, Judgement, LossPoint, Stopped, TrainingRecord};
 pub(crate) use run::train;
 pub use settings::{Augment, Tuning};

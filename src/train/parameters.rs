@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::record::FrozenRow;
 use crate::error::Result;
 use crate::graph::{Array, Graph, ValueId};
 use crate::onnx::proto::TensorProto;
@@ -43,7 +44,7 @@ impl Parameter {
 pub(crate) struct Parameters {
     pub(crate) all: Vec<Parameter>,
     /// Names of real constants that stay as they are, with the reason.
-    pub(crate) frozen: Vec<(String, String)>,
+    pub(crate) frozen: Vec<FrozenRow>,
 }
 
 /// Which constants may be trained.
@@ -90,7 +91,8 @@ impl Parameters {
                 },
             };
             if let Some(why) = why {
-                found.frozen.push((name, why.to_owned()));
+                let reason = why.to_owned();
+                found.frozen.push(FrozenRow { name, reason });
                 continue;
             }
             let keeps_zeros = choice.masked.contains(&name) || is_sparse(tensor, &sizes)?;
@@ -129,8 +131,8 @@ impl Parameters {
             match gradients.contains_key(&parameter.value) {
                 true => left.push(parameter),
                 false => {
-                    let why = why(parameter.value);
-                    left.frozen.push((parameter.name, why));
+                    let (name, reason) = (parameter.name, why(parameter.value));
+                    left.frozen.push(FrozenRow { name, reason });
                 }
             }
         }

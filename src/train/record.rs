@@ -49,6 +49,15 @@ pub struct LossPoint {
     count: usize,
 }
 
+/// A real constant that stayed as it was.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FrozenRow {
+    /// The initializer.
+    pub name: String,
+    /// Why it was not trained.
+    pub reason: String,
+}
+
 /// What a training did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct TrainingRecord {
@@ -71,7 +80,7 @@ pub struct TrainingRecord {
     /// Tensors whose zeros stayed zeros.
     pub masked: usize,
     /// Real constants that stayed as they are, with the reason.
-    pub frozen: Vec<(String, String)>,
+    pub frozen: Vec<FrozenRow>,
     /// Nodes that no gradient went through, with the reason.
     pub stops: Vec<String>,
     /// The losses of the steps.

@@ -250,6 +250,9 @@ impl<'a> Lesson<'a> {
             Some(step) => step,
             None => {
                 let judged = self.judge.judge(self.class.student.model())?;
+                if judged.is_none() {
+                    return Err(self.no_number());
+                }
                 best.judge(0, judged, None);
                 0
             }
@@ -284,6 +287,17 @@ impl<'a> Lesson<'a> {
             _ => self.made.parameters.edits(&best.weights),
         };
         Ok(Trained { edits, record })
+    }
+
+    /// That nothing can be learnt from this data.
+    fn no_number(&self) -> Error {
+        Error::Data {
+            what: self.class.pool.describe(),
+            misfits: vec![
+                "on the samples held out the loss is no number before the first step: look for NaN and infinite numbers in the data, and in what the model and its teacher make of it"
+                    .to_owned(),
+            ],
+        }
     }
 
     /// What a checkpoint is of; none where none is kept.

@@ -128,7 +128,7 @@ fn nothing(parameters: &Parameters, stops: &[String]) -> Error {
     const SHOWN: usize = 5;
     let frozen = parameters.frozen.iter().take(SHOWN);
     let mut why: Vec<String> = frozen
-        .map(|(name, why)| format!("'{name}' {why}"))
+        .map(|frozen| format!("'{}' {}", frozen.name, frozen.reason))
         .collect();
     why.extend(stops.iter().take(SHOWN).cloned());
     Error::Usage(match why.is_empty() {
