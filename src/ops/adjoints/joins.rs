@@ -141,9 +141,6 @@ fn ranges(b: &Backward, x: &Array) -> Ruling<Vec<(Range, bool)>> {
 
 /// Padding with numbers is cut off; what was padded with elements goes back to them.
 pub(in crate::ops) fn pad(b: &mut Backward) -> Ruling {
-    if b.needs(2) {
-        return Err(Unsupported("its padding value would have to be trained"));
-    }
     let (d, x) = (b.cotangent()?, b.input(0)?);
     let pads = pads(b, &x)?;
     if x.count() == 0 || d.count() == 0 || d.rank() != x.rank() {
@@ -153,7 +150,18 @@ pub(in crate::ops) fn pad(b: &mut Backward) -> Ruling {
     if mode == "constant" {
         let [before, behind] = pads.map(|list| list.iter().map(|n| -n).collect::<Vec<i64>>());
         let given = b.emit.pad(&d, &before, &behind);
-        return b.give(0, &given);
+        b.give(0, &given)?;
+        if b.needs(2) {
+            let sums = [&d, &given].map(|of| {
+                let axes: Vec<usize> = (0..of.rank()).collect();
+                b.emit.sum(of, &axes, false)
+            });
+            let rest = b.emit.sub(&sums[0], &sums[1]);
+            let sizes = b.input(2)?.sizes;
+            let rest = b.emit.reshape(&rest, &sizes);
+            b.give(2, &rest)?;
+        }
+        return Ok(());
     }
     let mut given = d;
     for axis in 0..x.rank() {

@@ -244,21 +244,21 @@ impl Axis {
         })
     }
 
-    /// Weights by distance at some positions; those outside count as the last ones, or not at all.
+    /// Weights at some positions, if need be with the sum 1; those outside count as the last ones, or not at all.
     fn taken(
         &self,
         near: impl Iterator<Item = f32>,
         weight: impl Fn(f32) -> f32,
-        exclude: bool,
+        has_sum: bool,
     ) -> Vec<(usize, f32)> {
         let last = self.input as f32 - 1.0;
-        let inside = |at: &f32| !exclude || (0.0..=last).contains(at);
+        let inside = |at: &f32| !self.exclude_outside || (0.0..=last).contains(at);
         let taken: Vec<(usize, f32)> = near
             .filter(inside)
             .map(|at| (at.clamp(0.0, last) as usize, weight(at)))
             .collect();
         let sum: f32 = taken.iter().map(|(_, weight)| weight).sum();
-        match exclude && sum != 0.0 {
+        match has_sum && sum != 0.0 {
             true => taken.into_iter().map(|(at, weight)| (at, weight / sum)).collect(),
             false => taken,
         }
@@ -268,14 +268,12 @@ impl Axis {
     fn filtered(&self, place: f32) -> Option<Vec<(usize, f32)>> {
         let width = (1.0 / self.scale).max(1.0);
         let reach = width * if self.mode == Mode::Linear { 1.0 } else { 2.0 };
-        let first = (place + 0.5 - reach + 0.5).floor();
-        let count = (2.0 * reach).ceil() + 1.0;
+        let first = (place - reach).floor();
+        let count = (2.0 * reach).ceil() + 2.0;
         if !(count.is_finite() && count < 1e6) {
             return None;
         }
         let near = (0..count as usize).map(|step| first + step as f32);
-        let last = (place + 0.5 + reach + 0.5).floor();
-        let near = near.filter(|&at| at < last);
         let weight = |at: f32| {
             let distance = (at - place) / width;
             match self.mode {

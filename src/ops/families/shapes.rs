@@ -65,7 +65,7 @@ fn range(op: &mut Typing) -> Ruling {
             Some(Extent::Known(limit)),
             Some(Extent::Known(step)),
         ] => Some(Extent::Known(ev::slice_count(*start, *limit, *step))),
-        _ => None,
+        _ => real_count(op).map(Extent::Known),
     };
     let axis = match axis {
         Some(extent) => op.fixed(extent, why),
@@ -73,6 +73,15 @@ fn range(op: &mut Typing) -> Ruling {
     };
     op.output(0, vec![axis]);
     Ok(())
+}
+
+/// Numbers from a real one up to another, in steps.
+fn real_count(op: &mut Typing) -> Option<i64> {
+    op.element(0).filter(|element| element.is_float())?;
+    let mut number = |slot: usize| op.reals(slot)?.first().copied().flatten().map(f64::from);
+    let [start, limit, step] = [number(0)?, number(1)?, number(2)?];
+    let count = ((limit - start) / step).ceil();
+    (count.is_finite() && count < f64::from(i32::MAX)).then_some(count.max(0.0) as i64)
 }
 
 /// Every axis is new; the number that makes it follows whatever the axis meets later.
