@@ -3,6 +3,7 @@
 
 use super::emit::signed;
 use super::{Array, Emitter, Range, int, ints};
+use crate::onnx::ElementType;
 use crate::onnx::proto::AttributeProto;
 
 /// The longest axis that a window may reach over, padding included.
@@ -146,7 +147,8 @@ impl Emitter {
     /// `x[outer.., places..]` added to every position of each place's window: `[outer.., sizes..]`.
     pub(crate) fn spread_windows(&mut self, x: &Array, slide: &Slide) -> Array {
         let outer = x.sizes[..x.rank() - slide.rank()].to_vec();
-        if slide.tiles() {
+        // Where there is such a convolution, it takes a fifth of the time.
+        if slide.tiles() && x.element != ElementType::Float {
             let full = Self::tiled_sizes(&outer, slide);
             let mut single = full.clone();
             (0..slide.rank()).for_each(|axis| single[outer.len() + 2 * axis + 1] = 1);

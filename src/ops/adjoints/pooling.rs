@@ -80,13 +80,15 @@ pub(in crate::ops) fn max(b: &mut Backward, d: &Array) -> Ruling<Array> {
     if by_columns {
         offsets.sort_by_key(order);
     }
-    let zero = b.emit.number(0.0, d.element);
     let (mut left, mut parts) = (d.clone(), Vec::new());
     for offset in offsets {
         let tap = b.emit.tap(&reached, &slide, &offset);
+        // Products and differences take less than half the time of choices.
         let here = b.emit.equal(&tap, &y);
-        parts.push((offset, b.emit.choose(&here, &left, &zero)));
-        left = b.emit.choose(&here, &zero, &left);
+        let here = b.emit.cast(&here, d.element);
+        let part = b.emit.mul(&here, &left);
+        left = b.emit.sub(&left, &part);
+        parts.push((offset, part));
     }
     parts.sort_by(|a, b| a.0.cmp(&b.0));
     let parts: Vec<Array> = parts.into_iter().map(|(_, part)| part).collect();
@@ -115,7 +117,8 @@ fn put_together(emit: &mut Emitter, parts: &[Array], slide: &Slide) -> Array {
     let rows = parts.iter().map(|part| emit.reshape(part, &single));
     let rows: Vec<Array> = rows.collect();
     let rows = emit.concat(&rows, 1);
-    if slide.tiles() {
+    // Where there is such a convolution, it is faster than a change of order.
+    if slide.tiles() && first.element != ElementType::Float {
         let apart = [&[images], &slide.kernel[..], &slide.places[..]].concat();
         let apart = emit.reshape(&rows, &apart);
         let rank = slide.rank();
