@@ -213,17 +213,18 @@ impl Emitter {
         let x = self.pad(x, &vec![0; rank + 2], &cut);
         let behind: Vec<i64> = left.iter().map(|&behind| behind.max(0)).collect();
         let sizes = [&[x.sizes[0], channels], &slide.places[..]].concat();
-        self.convolve("Conv", [&x, weight], slide.attributes(&behind, groups), &sizes)
+        self.convolve(
+            "Conv",
+            [&x, weight],
+            slide.attributes(&behind, groups),
+            &sizes,
+        )
     }
 }
 
 impl Slide {
     /// The attributes of a convolution with so much padding behind.
-    fn attributes(
-        &self,
-        behind: &[i64],
-        groups: usize,
-    ) -> Vec<AttributeProto> {
+    fn attributes(&self, behind: &[i64], groups: usize) -> Vec<AttributeProto> {
         let pads = [&signed(&self.before), behind].concat();
         vec![
             ints("kernel_shape", &signed(&self.kernel)),

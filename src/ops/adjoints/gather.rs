@@ -28,7 +28,8 @@ pub(in crate::ops) fn gather(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let inner: usize = x.sizes[axis + 1..].iter().product();
     let size = x.sizes[axis];
     let flat = b.emit.reshape(d, &[outer, index.count(), inner]);
-    let known = b.integers(1, "")
+    let known = b
+        .integers(1, "")
         .ok()
         .flatten()
         .and_then(|places| wrapped(&places, size));
@@ -42,7 +43,11 @@ pub(in crate::ops) fn gather(b: &mut Backward, d: &Array) -> Ruling<Array> {
 /// Known positions along an axis of this size, those below 0 counted from its end.
 fn wrapped(places: &[i64], size: usize) -> Option<Vec<usize>> {
     let wrap = |&place: &i64| {
-        let place = if place < 0 { place.checked_add(size as i64)? } else { place };
+        let place = if place < 0 {
+            place.checked_add(size as i64)?
+        } else {
+            place
+        };
         usize::try_from(place).ok().filter(|&place| place < size)
     };
     places.iter().map(wrap).collect()
@@ -174,7 +179,9 @@ impl Places {
                 Ok(emit.node("GatherElements", &names, attributes, made))
             }
             Some(axis) if emit.opset() >= 9 => Ok(self.read_flat(emit, x, axis)),
-            Some(_) => Err(Unsupported("its index is of a version before 9 of the operator set")),
+            Some(_) => Err(Unsupported(
+                "its index is of a version before 9 of the operator set",
+            )),
             None => {
                 let (depth, places) = self.index.sizes.split_last().ok_or(UNUSUAL)?;
                 let rest = x.sizes.get(*depth..).ok_or(UNUSUAL)?;
@@ -231,7 +238,11 @@ impl Places {
             None => emit.node("ScatterND", &names, attributes, made),
             Some(axis) => {
                 attributes.push(int("axis", axis as i64));
-                let operator = if emit.opset() >= 11 { "ScatterElements" } else { "Scatter" };
+                let operator = if emit.opset() >= 11 {
+                    "ScatterElements"
+                } else {
+                    "Scatter"
+                };
                 emit.node(operator, &names, attributes, made)
             }
         })

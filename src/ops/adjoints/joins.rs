@@ -124,13 +124,22 @@ fn ranges(b: &Backward, x: &Array) -> Ruling<Vec<(Range, bool)>> {
         let (from, to) = slice_bounds(size, starts[place], ends[place], step);
         let count = slice_count(from, to, step);
         let last = (count - 1).max(0).checked_mul(step).ok_or(UNUSUAL)?;
-        let first = if step < 0 { from.saturating_add(last) } else { from };
+        let first = if step < 0 {
+            from.saturating_add(last)
+        } else {
+            from
+        };
         let sizes = [first, count, step.saturating_abs()].map(usize::try_from);
         let [Ok(start), Ok(count), Ok(step)] = sizes else {
             return Err(UNUSUAL);
         };
         let step = if count <= 1 { 1 } else { step };
-        let range = Range { axis, start, count, step };
+        let range = Range {
+            axis,
+            start,
+            count,
+            step,
+        };
         if ranges.iter().any(|(other, _)| other.axis == axis) || step == 0 {
             return Err(UNUSUAL);
         }
@@ -191,7 +200,9 @@ fn pads(b: &Backward, x: &Array) -> Ruling<[Vec<i64>; 2]> {
     }
     let fits = |axis: usize| {
         let padded = pads[0][axis].checked_add(pads[1][axis]);
-        padded.and_then(|n| n.checked_add(x.sizes[axis] as i64)).is_some_and(|n| n >= 0)
+        padded
+            .and_then(|n| n.checked_add(x.sizes[axis] as i64))
+            .is_some_and(|n| n >= 0)
     };
     match (0..x.rank()).all(fits) {
         true => Ok(pads),
@@ -223,7 +234,12 @@ fn sources(mode: &str, size: usize, [before, behind]: [i64; 2]) -> Ruling<Vec<us
 
 /// Elements of an axis, each added to the place that it came from. Longest stretches that run forwards, backwards or
 /// stand still go back at once.
-fn gathered_back(b: &mut Backward, d: &Array, axis: usize, (places, size): (&[usize], usize)) -> Array {
+fn gathered_back(
+    b: &mut Backward,
+    d: &Array,
+    axis: usize,
+    (places, size): (&[usize], usize),
+) -> Array {
     let whole = places.len() == size && places.iter().enumerate().all(|(i, &place)| i == place);
     if whole {
         return d.clone();
@@ -232,7 +248,11 @@ fn gathered_back(b: &mut Backward, d: &Array, axis: usize, (places, size): (&[us
     let mut start = 0;
     while start < places.len() {
         let step = |at: usize| places[at + 1] as i64 - places[at] as i64;
-        let pace = if start + 1 < places.len() { step(start) } else { 1 };
+        let pace = if start + 1 < places.len() {
+            step(start)
+        } else {
+            1
+        };
         let mut end = start + 1;
         if pace.abs() <= 1 {
             while end < places.len() && step(end - 1) == pace {

@@ -150,7 +150,10 @@ fn by_exchange(emit: &mut Emitter, [x, d]: [&Array; 2], slide: &Slide, groups: u
     let mut order: Vec<usize> = (0..x.rank()).collect();
     order.swap(0, 2);
     let x = emit.transpose(&x, &order);
-    let x = emit.reshape(&x, &[&[channels, groups * samples], &slide.sizes[..]].concat());
+    let x = emit.reshape(
+        &x,
+        &[&[channels, groups * samples], &slide.sizes[..]].concat(),
+    );
     let weight = swapped(emit, d);
     let exchanged = Slide {
         sizes: slide.sizes.clone(),

@@ -58,11 +58,17 @@ fn counts(b: &Backward, pool: &Pool) -> Vec<f64> {
         };
         let along = (0..slide.places[axis]).map(|place| {
             let first = (place * slide.strides[axis]) as i64 - before;
-            let positions = (0..slide.kernel[axis]).map(|n| first + (n * slide.dilations[axis]) as i64);
-            positions.filter(|position| counted.contains(position)).count().max(1) as f64
+            let positions =
+                (0..slide.kernel[axis]).map(|n| first + (n * slide.dilations[axis]) as i64);
+            positions
+                .filter(|position| counted.contains(position))
+                .count()
+                .max(1) as f64
         });
         let along: Vec<f64> = along.collect();
-        let longer = counts.iter().flat_map(|count| along.iter().map(move |n| count * n));
+        let longer = counts
+            .iter()
+            .flat_map(|count| along.iter().map(move |n| count * n));
         counts = longer.collect();
     }
     counts

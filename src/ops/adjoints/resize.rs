@@ -87,17 +87,22 @@ fn backward(b: &mut Backward, d: &Array, scales_slot: usize) -> Ruling<Array> {
 /// By axis how it is resized; none where it stays.
 fn axes(b: &Backward, [x, d]: [&Array; 2], scales_slot: usize) -> Ruling<Vec<Option<Axis>>> {
     if b.string("keep_aspect_ratio_policy", "stretch") != "stretch" {
-        return Err(Unsupported("its scales are chosen so that sides keep their ratio"));
+        return Err(Unsupported(
+            "its scales are chosen so that sides keep their ratio",
+        ));
     }
     let of_old = scales_slot == 1;
     let count = x.rank();
     let listed = b.proto().ints("axes").map(<[i64]>::to_vec);
     let listed = listed.unwrap_or_else(|| (0..count as i64).collect());
     let scales = scales(b, scales_slot)?;
-    let part = match b.string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize" {
-        true => b.reals(1).ok_or(Unsupported("an argument is computed at run time"))?,
-        false => Vec::new(),
-    };
+    let part =
+        match b.string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize" {
+            true => b
+                .reals(1)
+                .ok_or(Unsupported("an argument is computed at run time"))?,
+            false => Vec::new(),
+        };
     let mut axes: Vec<Option<Axis>> = (0..count).map(|_| None).collect();
     for (place, &axis) in listed.iter().enumerate() {
         let axis = axis_of(axis, count)?;
@@ -188,7 +193,9 @@ impl Axis {
                 let [start, end] = self.part;
                 match self.output {
                     1 => 0.5 * (start + end) * (input - 1.0),
-                    _ => start * (input - 1.0) + at * (end - start) * (input - 1.0) / (output - 1.0),
+                    _ => {
+                        start * (input - 1.0) + at * (end - start) * (input - 1.0) / (output - 1.0)
+                    }
                 }
             }
             _ => return None,
@@ -259,7 +266,10 @@ impl Axis {
             .collect();
         let sum: f32 = taken.iter().map(|(_, weight)| weight).sum();
         match has_sum && sum != 0.0 {
-            true => taken.into_iter().map(|(at, weight)| (at, weight / sum)).collect(),
+            true => taken
+                .into_iter()
+                .map(|(at, weight)| (at, weight / sum))
+                .collect(),
             false => taken,
         }
     }
@@ -288,7 +298,9 @@ impl Axis {
     fn backward(&self, b: &mut Backward, d: &Array, place: usize) -> Ruling<Array> {
         let count = self.input.checked_mul(self.output);
         let count = count.filter(|&count| count <= MOST_WEIGHTS);
-        let count = count.ok_or(Unsupported("it resizes an axis that is too long for a matrix"))?;
+        let count = count.ok_or(Unsupported(
+            "it resizes an axis that is too long for a matrix",
+        ))?;
         let mut weights = vec![0.0; count];
         for position in 0..self.output {
             for (at, weight) in self.weights(position).ok_or(UNUSUAL)? {
@@ -299,7 +311,9 @@ impl Axis {
         let inner: usize = d.sizes[place + 1..].iter().product();
         let mut sizes = d.sizes.clone();
         sizes[place] = self.input;
-        let matrix = b.emit.constant(&weights, &[self.input, self.output], d.element);
+        let matrix = b
+            .emit
+            .constant(&weights, &[self.input, self.output], d.element);
         let made = if inner == 1 {
             let rows = b.emit.reshape(d, &[outer, self.output]);
             b.emit.gemm(&rows, &matrix, [false, true], 1.0)

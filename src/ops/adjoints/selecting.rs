@@ -31,7 +31,9 @@ pub(in crate::ops) fn gather_nd(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let batches: usize = outer[..batch].iter().product();
     let each: usize = outer[batch..].iter().product();
     let numbers: Vec<f64> = (0..batches).map(|n| n as f64).collect();
-    let numbers = b.emit.constant(&numbers, &[batches, 1, 1], ElementType::Int64);
+    let numbers = b
+        .emit
+        .constant(&numbers, &[batches, 1, 1], ElementType::Int64);
     let numbers = b.emit.expand(&numbers, &[batches, each, 1]);
     let index = b.emit.reshape(&index, &[batches, each, depth]);
     let index = b.emit.concat(&[numbers, index], 2);
@@ -159,7 +161,9 @@ pub(in crate::ops) fn tensor_scatter(b: &mut Backward) -> Ruling {
     if b.string("mode", "linear") == "circular" {
         let size = b.emit.number(past.sizes[axis] as f64, ElementType::Int64);
         let made = (index.sizes.clone(), index.element);
-        index = b.emit.node("Mod", &[&index.name, &size.name], Vec::new(), made);
+        index = b
+            .emit
+            .node("Mod", &[&index.name, &size.name], Vec::new(), made);
     }
     let index = b.emit.expand(&index, &update.sizes);
     let places = Places {
@@ -185,7 +189,8 @@ pub(in crate::ops) fn reverse_sequence(b: &mut Backward, d: &Array) -> Ruling<Ar
     let attributes = axes.map(|(name, default)| int(name, b.int(name, default)));
     let made = (d.sizes.clone(), d.element);
     let names = [&*d.name, &lengths.name];
-    Ok(b.emit.node("ReverseSequence", &names, attributes.to_vec(), made))
+    Ok(b.emit
+        .node("ReverseSequence", &names, attributes.to_vec(), made))
 }
 
 /// With the product `p` of all before a position: `p s`, where `s = d + x' s'` of the position after it. So it holds
@@ -197,12 +202,16 @@ pub(in crate::ops) fn cum_prod(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let (size, exclusive) = (x.sizes[axis], b.int("exclusive", 0) != 0);
     let backwards = b.int("reverse", 0) != 0;
     if size > MOST_STEPS || x.count() == 0 {
-        return Err(Unsupported("its axis is too long to be walked step by step"));
+        return Err(Unsupported(
+            "its axis is too long to be walked step by step",
+        ));
     }
     let place = b.emit.number(axis as f64, ElementType::Int64);
     let attributes = vec![int("exclusive", 1), int("reverse", backwards.into())];
     let made = (x.sizes.clone(), x.element);
-    let before = b.emit.node("CumProd", &[&x.name, &place.name], attributes, made);
+    let before = b
+        .emit
+        .node("CumProd", &[&x.name, &place.name], attributes, made);
     let mut single = x.sizes.clone();
     single[axis] = 1;
     let mut order: Vec<usize> = (0..size).rev().collect();
@@ -259,7 +268,10 @@ pub(in crate::ops) fn compress(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let condition = b.integers(1, "");
     let condition = condition.map_err(|_| Unsupported("its condition is computed at run time"))?;
     let condition = condition.ok_or(UNUSUAL)?.into_iter().enumerate();
-    let places: Vec<usize> = condition.filter(|(_, holds)| *holds != 0).map(|(n, _)| n).collect();
+    let places: Vec<usize> = condition
+        .filter(|(_, holds)| *holds != 0)
+        .map(|(n, _)| n)
+        .collect();
     let [outer, size, inner] = match b.proto().int("axis") {
         None => [1, x.count(), 1],
         Some(axis) => {
@@ -275,7 +287,9 @@ pub(in crate::ops) fn compress(b: &mut Backward, d: &Array) -> Ruling<Array> {
     }
     let flat = b.emit.reshape(d, &[outer, places.len(), inner]);
     let Some(runs) = runs(&places) else {
-        return Err(Unsupported("it names too many positions apart from each other"));
+        return Err(Unsupported(
+            "it names too many positions apart from each other",
+        ));
     };
     let given = by_runs(b.emit, &flat, &runs, size);
     Ok(b.emit.reshape(&given, &x.sizes))

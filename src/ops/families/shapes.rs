@@ -9,13 +9,23 @@ use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Elements, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Constant", constant).adjoint(Adjoint::Zero)
+    row("Constant", constant)
+        .adjoint(Adjoint::Zero)
         .evaluated(ev::constant_attribute)
         .of_elements(&[Elements::Held]),
-    row("Shape", shape).adjoint(Adjoint::Zero).evaluated(ev::shape).of_elements(INT64),
-    row("Size", size).adjoint(Adjoint::Zero).evaluated(ev::size).of_elements(INT64),
-    row("Range", range).gives(adjoint::range).evaluated(ev::range),
-    row("ConstantOfShape", constant_of_shape).adjoint(Adjoint::Zero)
+    row("Shape", shape)
+        .adjoint(Adjoint::Zero)
+        .evaluated(ev::shape)
+        .of_elements(INT64),
+    row("Size", size)
+        .adjoint(Adjoint::Zero)
+        .evaluated(ev::size)
+        .of_elements(INT64),
+    row("Range", range)
+        .gives(adjoint::range)
+        .evaluated(ev::range),
+    row("ConstantOfShape", constant_of_shape)
+        .adjoint(Adjoint::Zero)
         .evaluated(ev::constant_of_shape)
         .of_elements(&[Elements::Held, Elements::Always(ElementType::Float)]),
 ];

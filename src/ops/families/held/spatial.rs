@@ -19,7 +19,8 @@ pub(super) const ROWS: &[Row] = &[
     row("Col2Im", col2im).slope(adjoint::col2im),
     row("MaxUnpool", unpool).slope(adjoint::unpool),
     row("CenterCropPad", center).slope(adjoint::center),
-    row("ImageDecoder", |op| super::ranks(op, &[3])).adjoint(Adjoint::Zero)
+    row("ImageDecoder", |op| super::ranks(op, &[3]))
+        .adjoint(Adjoint::Zero)
         .of_elements(&[Elements::Always(ElementType::Uint8)]),
 ];
 
