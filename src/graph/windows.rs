@@ -67,11 +67,6 @@ impl Slide {
         })
     }
 
-    /// True if it reads every position by itself.
-    pub(crate) fn is_pointwise(&self) -> bool {
-        self.kernel.iter().all(|&size| size == 1) && self.sizes == self.places
-    }
-
     /// Number of positions of the window.
     pub(crate) fn taps(&self) -> usize {
         self.kernel.iter().product()

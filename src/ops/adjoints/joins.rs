@@ -173,9 +173,10 @@ pub(in crate::ops) fn pad(b: &mut Backward) -> Ruling {
         return Ok(());
     }
     let mut given = d;
-    for axis in 0..x.rank() {
-        let places = sources(&mode, x.sizes[axis], [pads[0][axis], pads[1][axis]])?;
-        given = gathered_back(b, &given, axis, (&places, x.sizes[axis]));
+    let padded = pads[0].iter().zip(&pads[1]);
+    for (axis, (&size, (&before, &behind))) in x.sizes.iter().zip(padded).enumerate() {
+        let places = sources(&mode, size, [before, behind])?;
+        given = gathered_back(b, &given, axis, (&places, size));
     }
     b.give(0, &given)
 }

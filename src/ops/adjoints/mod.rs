@@ -14,6 +14,7 @@ pub(in crate::ops) mod layout;
 pub(in crate::ops) mod pooling;
 pub(in crate::ops) mod products;
 pub(in crate::ops) mod resize;
+pub(in crate::ops) mod sampling;
 pub(in crate::ops) mod selecting;
 pub(in crate::ops) mod spatial;
 

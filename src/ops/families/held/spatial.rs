@@ -3,15 +3,15 @@
 use super::{Held, axis, convolution, output};
 use crate::axes::Extent;
 use crate::onnx::ElementType;
-use crate::ops::adjoints::{Adjoint, spatial as adjoint};
+use crate::ops::adjoints::{Adjoint, sampling, spatial as adjoint};
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Elements, Row, Window, contrib, row};
 
 const SAMPLES: &str = "its operator reads between positions that the data says";
 
 pub(super) const ROWS: &[Row] = &[
-    row("GridSample", grid_sample).stops(SAMPLES),
-    contrib("GridSample", grid_sample).stops(SAMPLES),
+    row("GridSample", grid_sample).gives(sampling::grid_sample),
+    contrib("GridSample", grid_sample).gives(sampling::grid_sample),
     row("AffineGrid", affine_grid).slope(adjoint::affine_grid),
     row("RoiAlign", roi_align).stops(SAMPLES),
     row("MaxRoiPool", pooled_regions).stops(SAMPLES),
