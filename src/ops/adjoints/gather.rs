@@ -120,19 +120,31 @@ fn by_index(
             emit.reshape(&wide, &[count])
         }
     };
-    let sum = if emit.opset() >= 16 && is_added(d.element) {
-        let index = emit.reshape(&index, &[count, 1]);
-        emit.scatter_nd(&index, &rows, &[size, outer * inner])
-    } else if size.saturating_mul(count) <= MOST_CHOICES && emit.opset() >= 9 {
-        by_choices(emit, &rows, &index, size)
-    } else {
-        return Err(NEEDS_ADDING);
-    };
+    let sum = add_rows(emit, &rows, &index, size)?;
     if outer == 1 {
         return Ok(emit.reshape(&sum, &[1, size, inner]));
     }
     let apart = emit.reshape(&sum, &[size, outer, inner]);
     Ok(emit.transpose(&apart, &[1, 0, 2]))
+}
+
+/// `size` rows of zeros with `rows` added where the index says, which has a number for each.
+pub(super) fn add_rows(
+    emit: &mut Emitter,
+    rows: &Array,
+    index: &Array,
+    size: usize,
+) -> Ruling<Array> {
+    let (count, inner) = (rows.sizes[0], rows.sizes[1]);
+    if emit.opset() >= 16 && is_added(rows.element) {
+        let index = emit.reshape(index, &[count, 1]);
+        return Ok(emit.scatter_nd(&index, rows, &[size, inner]));
+    }
+    let choices = size.saturating_mul(count);
+    match choices <= MOST_CHOICES && emit.opset() >= 9 {
+        true => Ok(by_choices(emit, rows, index, size)),
+        false => Err(NEEDS_ADDING),
+    }
 }
 
 /// True for numbers that operators add by index.

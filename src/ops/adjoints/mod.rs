@@ -13,6 +13,7 @@ mod kernels;
 pub(in crate::ops) mod layout;
 pub(in crate::ops) mod pooling;
 pub(in crate::ops) mod products;
+pub(in crate::ops) mod regions;
 pub(in crate::ops) mod resize;
 pub(in crate::ops) mod sampling;
 pub(in crate::ops) mod selecting;

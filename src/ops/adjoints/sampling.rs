@@ -2,7 +2,7 @@
 //! the place. So the image's gradient is added at these positions, and the place's goes through the weights.
 
 use super::Backward;
-use super::gather::{NEEDS_ADDING, Places};
+use super::gather::add_rows;
 use crate::graph::{Array, Emitter, int};
 use crate::onnx::ElementType;
 use crate::ops::typing::{Ruling, Unsupported};
@@ -19,15 +19,15 @@ enum Padding {
     Reflection,
 }
 
-/// One position near each place along an axis, `[N, places]`, its weight, and how that changes with the place.
-struct Tap {
-    position: Array,
-    weight: Array,
-    slope: Option<Array>,
+/// One position near each place along an axis, its weight, and how that changes with the place.
+pub(super) struct Tap {
+    pub(super) position: Array,
+    pub(super) weight: Array,
+    pub(super) slope: Option<Array>,
 }
 
 /// Positions near each place in all axes.
-struct Corner {
+pub(super) struct Corner {
     /// Row of the image, as [`rows`] has it.
     row: Array,
     weight: Array,
@@ -49,8 +49,10 @@ pub(in crate::ops) fn grid_sample(b: &mut Backward) -> Ruling {
     if grid.sizes[rank + 1] != rank || grid.sizes[0] != x.sizes[0] {
         return Err(UNUSUAL);
     }
-    if b.emit.opset() < 16 {
-        return Err(NEEDS_ADDING);
+    if b.emit.opset() < 11 {
+        return Err(Unsupported(
+            "its gradient needs version 11 of the operator set",
+        ));
     }
     let (samples, channels) = (x.sizes[0], x.sizes[1]);
     let places = d.count() / (samples * channels);
@@ -62,7 +64,10 @@ pub(in crate::ops) fn grid_sample(b: &mut Backward) -> Ruling {
         let along = b.emit.reshape(&along, &[samples, places]);
         axes.push(taps(b, &along, x.sizes[axis + 2])?);
     }
-    let corners = corners(b.emit, &axes, &x);
+    let volume = x.count() / (samples * channels);
+    let first: Vec<f64> = (0..samples).map(|n| (n * volume) as f64).collect();
+    let first = b.emit.constant(&first, &[samples, 1], ElementType::Int64);
+    let corners = corners(b.emit, &axes, &first, &x.sizes[2..]);
     let d = by_rows(b.emit, &d);
     if b.needs(0) {
         let given = to_image(b.emit, &d, &corners, &x)?;
@@ -77,7 +82,7 @@ pub(in crate::ops) fn grid_sample(b: &mut Backward) -> Ruling {
 }
 
 /// `[N, C, places..]` as `[N, places, C]`.
-fn by_rows(emit: &mut Emitter, x: &Array) -> Array {
+pub(super) fn by_rows(emit: &mut Emitter, x: &Array) -> Array {
     let (samples, channels) = (x.sizes[0], x.sizes[1]);
     let places = x.count() / (samples * channels);
     let flat = emit.reshape(x, &[samples, channels, places]);
@@ -143,7 +148,7 @@ fn taps(b: &mut Backward, along: &Array, size: usize) -> Ruling<Vec<Tap>> {
 /// Positions, weights and slopes.
 type Near = Vec<(Array, Array, Option<Array>)>;
 
-fn linear(emit: &mut Emitter, place: &Array) -> Near {
+pub(super) fn linear(emit: &mut Emitter, place: &Array) -> Near {
     let below = emit.map("Floor", place);
     let above = emit.shift(&below, 1.0);
     let share = emit.sub(place, &below);
@@ -221,12 +226,13 @@ fn reflected(emit: &mut Emitter, position: &Array, size: usize, aligned: bool) -
     emit.map("Round", &there)
 }
 
-/// All combinations of positions along the axes.
-fn corners(emit: &mut Emitter, axes: &[Vec<Tap>], x: &Array) -> Vec<Corner> {
-    let (samples, sizes) = (x.sizes[0], &x.sizes[2..]);
-    let volume: usize = sizes.iter().product();
-    let first: Vec<f64> = (0..samples).map(|n| (n * volume) as f64).collect();
-    let first = emit.constant(&first, &[samples, 1], ElementType::Int64);
+/// All combinations of positions along axes of these sizes, in images whose first rows are given.
+pub(super) fn corners(
+    emit: &mut Emitter,
+    axes: &[Vec<Tap>],
+    first: &Array,
+    sizes: &[usize],
+) -> Vec<Corner> {
     let mut choices: Vec<Vec<&Tap>> = vec![Vec::new()];
     for taps in axes {
         let longer = choices
@@ -265,44 +271,63 @@ fn product(emit: &mut Emitter, factors: &[Array]) -> Array {
 }
 
 /// `d[N, places, C]` added at all corners.
-fn to_image(emit: &mut Emitter, d: &Array, corners: &[Corner], x: &Array) -> Ruling<Array> {
+pub(super) fn to_image(
+    emit: &mut Emitter,
+    d: &Array,
+    corners: &[Corner],
+    x: &Array,
+) -> Ruling<Array> {
     let [samples, places, channels] = [d.sizes[0], d.sizes[1], d.sizes[2]];
     let (mut indices, mut updates) = (Vec::new(), Vec::new());
     for corner in corners {
         let weight = emit.reshape(&corner.weight, &[samples, places, 1]);
         let update = emit.mul(d, &weight);
         updates.push(emit.reshape(&update, &[samples * places, channels]));
-        indices.push(emit.reshape(&corner.row, &[samples * places, 1]));
+        indices.push(emit.reshape(&corner.row, &[samples * places]));
     }
     let (index, updates) = (emit.concat(&indices, 0), emit.concat(&updates, 0));
     let rows = x.count() / channels;
-    let added = Places { index, axis: None }.add_up(emit, &updates, &[rows, channels])?;
-    let apart = emit.reshape(&added, &[samples, rows / samples, channels]);
+    let added = add_rows(emit, &updates, &index, rows)?;
+    let images = x.sizes[0];
+    let apart = emit.reshape(&added, &[images, rows / images, channels]);
     let turned = emit.transpose(&apart, &[0, 2, 1]);
     Ok(emit.reshape(&turned, &x.sizes))
 }
 
-/// `d[N, places, C]` by what stands at all corners: `[N, places, rank]`.
-fn to_grid(b: &mut Backward, d: &Array, corners: &[Corner], x: &Array) -> Array {
-    let [samples, places, channels] = [d.sizes[0], d.sizes[1], d.sizes[2]];
-    let rank = x.rank() - 2;
-    let rows = by_rows(b.emit, x);
-    let rows = b.emit.reshape(&rows, &[x.count() / channels, channels]);
-    let mut sums: Vec<Option<Array>> = vec![None; rank];
+/// By axis how `d[N, places, C]` changes with the place along it, `[N, places]`; none where it does not.
+pub(super) fn by_place(
+    emit: &mut Emitter,
+    d: &Array,
+    corners: &[Corner],
+    x: &Array,
+) -> Vec<Option<Array>> {
+    let channels = x.sizes[1];
+    let rows = by_rows(emit, x);
+    let rows = emit.reshape(&rows, &[x.count() / channels, channels]);
+    let mut sums: Vec<Option<Array>> = vec![None; x.rank() - 2];
     for corner in corners.iter().filter(|corner| !corner.slopes.is_empty()) {
+        let row = emit.reshape(&corner.row, &d.sizes[..2]);
         let made = (d.sizes.clone(), x.element);
-        let names = [&*rows.name, &corner.row.name];
-        let there = b.emit.node("Gather", &names, vec![int("axis", 0)], made);
-        let product = b.emit.mul(&there, d);
-        let sum = b.emit.sum(&product, &[2], false);
+        let names = [&*rows.name, &row.name];
+        let there = emit.node("Gather", &names, vec![int("axis", 0)], made);
+        let product = emit.mul(&there, d);
+        let sum = emit.sum(&product, &[2], false);
         for (total, slope) in sums.iter_mut().zip(&corner.slopes) {
-            let part = b.emit.mul(&sum, slope);
+            let slope = emit.reshape(slope, &sum.sizes);
+            let part = emit.mul(&sum, &slope);
             *total = Some(match total.take() {
                 None => part,
-                Some(total) => b.emit.add(&total, &part),
+                Some(total) => emit.add(&total, &part),
             });
         }
     }
+    sums
+}
+
+/// The gradient of all coordinates, `[N, places, rank]`.
+fn to_grid(b: &mut Backward, d: &Array, corners: &[Corner], x: &Array) -> Array {
+    let (samples, places) = (d.sizes[0], d.sizes[1]);
+    let sums = by_place(b.emit, d, corners, x);
     let parts = sums.into_iter().enumerate().rev().map(|(axis, sum)| {
         let pace = pace(b, x.sizes[axis + 2]);
         let sum = match sum {
