@@ -311,3 +311,37 @@ pub(in crate::ops) fn range(b: &mut Backward) -> Ruling {
     }
     Ok(())
 }
+
+/// Each number's cofactor, for matrices of up to three rows.
+pub(in crate::ops) fn det(b: &mut Backward, d: &Array) -> Ruling<Array> {
+    let x = b.input(0)?;
+    let rank = x.rank();
+    let (&[.., rows, columns], true) = (&x.sizes[..], rank == d.rank() + 2) else {
+        return Err(UNUSUAL);
+    };
+    let cofactors = match (rows == columns).then_some(rows) {
+        Some(1) => b.emit.full(1.0, &x.sizes, x.element),
+        Some(2) => {
+            let turned = [rank - 2, rank - 1]
+                .iter()
+                .fold(x.clone(), |x, &axis| b.emit.gather(&x, axis, &[1, 0]));
+            let signs = [1.0, -1.0, -1.0, 1.0];
+            let signs = b.emit.constant(&signs, &[2, 2], x.element);
+            b.emit.mul(&turned, &signs)
+        }
+        Some(3) => {
+            let [next, last] =
+                [[1, 2, 0], [2, 0, 1]].map(|order| b.emit.gather(&x, rank - 2, &order));
+            let mut turn = |x: &Array, order: [i64; 3]| b.emit.gather(x, rank - 1, &order);
+            let first = [turn(&next, [1, 2, 0]), turn(&last, [2, 0, 1])];
+            let second = [turn(&next, [2, 0, 1]), turn(&last, [1, 2, 0])];
+            let first = b.emit.mul(&first[0], &first[1]);
+            let second = b.emit.mul(&second[0], &second[1]);
+            b.emit.sub(&first, &second)
+        }
+        _ => return Err(Unsupported("its matrices have more than three rows")),
+    };
+    let single = [&d.sizes[..], &[1, 1]].concat();
+    let d = b.emit.reshape(d, &single);
+    Ok(b.emit.mul(&d, &cofactors))
+}

@@ -59,8 +59,7 @@ pub(super) const ROWS: &[Row] = &[
             Elements::Attribute("dtype"),
             Elements::Always(ElementType::Int32),
         ]),
-    row("Det", det)
-        .stops("its gradient needs the inverse of a matrix, which operator sets do not have"),
+    row("Det", det).slope(adjoint::det),
     row("SequenceLength", |op| ranks(op, &[0]))
         .adjoint(Adjoint::Zero)
         .of_elements(INT64),
