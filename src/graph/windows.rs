@@ -29,13 +29,18 @@ impl Slide {
         let rank = self.sizes.len();
         let even = lists.iter().all(|list| list.len() == rank) && self.before.len() == rank;
         let positive = |list: &&Vec<usize>| list.iter().all(|&n| (1..LONGEST).contains(&n));
-        even && lists.iter().all(positive)
+        let taps = self
+            .kernel
+            .iter()
+            .try_fold(1, |all: usize, &size| all.checked_mul(size));
+        even && taps.is_some_and(|taps| taps < LONGEST)
+            && lists.iter().all(positive)
             && positive(&&self.sizes)
             && (0..rank).all(|axis| {
                 let steps = (self.places[axis] - 1).checked_mul(self.strides[axis]);
                 let holes = (self.kernel[axis] - 1).checked_mul(self.dilations[axis]);
                 let room = steps.zip(holes).and_then(|(a, b)| a.checked_add(b));
-                room.is_some_and(|room| room < LONGEST) && self.before[axis] < LONGEST
+                room.is_some_and(|room| (self.before[axis]..LONGEST).contains(&room))
             })
     }
 

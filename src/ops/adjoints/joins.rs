@@ -5,6 +5,9 @@ use crate::graph::{Array, Attributes, Range};
 use crate::ops::shapes::arrange::{slice_bounds, slice_count};
 use crate::ops::typing::{Ruling, Unsupported, axis_of};
 
+/// Positions at most of an axis that is padded with its own elements.
+const MOST_SOURCES: i64 = 1 << 24;
+
 const UNUSUAL: Unsupported = Unsupported("its sizes and axes do not fit together");
 
 pub(in crate::ops) fn concat(b: &mut Backward) -> Ruling {
@@ -175,6 +178,9 @@ pub(in crate::ops) fn pad(b: &mut Backward) -> Ruling {
     let mut given = d;
     let padded = pads[0].iter().zip(&pads[1]);
     for (axis, (&size, (&before, &behind))) in x.sizes.iter().zip(padded).enumerate() {
+        if size as i64 + before + behind > MOST_SOURCES {
+            return Err(Unsupported("it pads an axis that is too long"));
+        }
         let places = sources(&mode, size, [before, behind])?;
         given = gathered_back(b, &given, axis, (&places, size));
     }
@@ -200,10 +206,9 @@ fn pads(b: &Backward, x: &Array) -> Ruling<[Vec<i64>; 2]> {
         pads[1][axis] = list[place + axes.len()];
     }
     let fits = |axis: usize| {
-        let padded = pads[0][axis].checked_add(pads[1][axis]);
-        padded
-            .and_then(|n| n.checked_add(x.sizes[axis] as i64))
-            .is_some_and(|n| n >= 0)
+        let [before, behind] = [pads[0][axis], pads[1][axis]];
+        let counted = |n: i64| n.unsigned_abs() < 1 << 40;
+        counted(before) && counted(behind) && before + behind + x.sizes[axis] as i64 >= 0
     };
     match (0..x.rank()).all(fits) {
         true => Ok(pads),

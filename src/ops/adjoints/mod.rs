@@ -28,6 +28,9 @@ use super::state::State;
 use super::typing::{Ruling, Unsupported};
 
 
+/// Elements at most of a value: more fit no memory, and products with their number could not be counted.
+const MOST_ELEMENTS: usize = 1 << 40;
+
 /// Gives the gradients of a node's inputs.
 pub(in crate::ops) type Gives = fn(&mut Backward) -> Ruling;
 /// The gradient of a node's first input, from that of its first output.
@@ -72,9 +75,12 @@ impl Settled<'_> {
     pub(crate) fn array(&self, value: ValueId) -> Option<Array> {
         let axes = self.state.axes(value)?.iter();
         let sizes = axes.map(|axis| self.state.types.extent(axis).size());
+        let sizes: Vec<usize> = sizes.collect::<Option<_>>()?;
+        let all = sizes.iter().try_fold(1, |all: usize, &size| all.checked_mul(size.max(1)));
+        all.filter(|&all| all <= MOST_ELEMENTS)?;
         Some(Array {
             name: self.graph.value(value).name.clone(),
-            sizes: sizes.collect::<Option<_>>()?,
+            sizes,
             element: self.state.elements[value.index()]?,
         })
     }

@@ -8,6 +8,11 @@ use crate::ops::window::Window;
 
 const UNUSUAL: Unsupported = Unsupported("its window or padding is unusual");
 
+/// Positions at most of a window.
+const MOST_TAPS: usize = 1 << 20;
+/// Positions at most of a window that are compared one by one.
+const MOST_COMPARED: usize = 512;
+
 /// The data, the window at all its places, and where its attributes are.
 struct Pool {
     x: Array,
@@ -24,7 +29,9 @@ fn pool(b: &Backward) -> Ruling<Pool> {
     }
     let window = Window::of(b.proto(), x.rank() - 2).ok_or(UNUSUAL)?;
     let slide = window.slide(&x.sizes[2..], &kernel, &y.sizes[2..]);
-    let slide = slide.ok_or(UNUSUAL)?;
+    let slide = slide
+        .filter(|slide| slide.taps() <= MOST_TAPS)
+        .ok_or(UNUSUAL)?;
     Ok(Pool { x, slide, window })
 }
 
@@ -78,6 +85,9 @@ fn counts(b: &Backward, pool: &Pool) -> Vec<f64> {
 /// are not to be had on every provider.
 pub(in crate::ops) fn max(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let (Pool { x, slide, .. }, y) = (pool(b)?, b.output(0)?);
+    if slide.taps() > MOST_COMPARED {
+        return Err(Unsupported("its window has too many positions"));
+    }
     let by_columns = b.int("storage_order", 0) != 0;
     let lowest = lowest(x.element);
     let reached = b.emit.reached(&x, &slide, lowest);

@@ -25,7 +25,7 @@ pub(in crate::ops) fn roi_align(b: &mut Backward) -> Ruling {
         return Err(UNUSUAL);
     };
     let fits = rois.sizes == [count, 4] && index.sizes == [count] && ratio <= 1 << 10;
-    if x.rank() != 4 || !fits || x.count() * d.count() == 0 || x.sizes[1] != channels {
+    if x.rank() != 4 || !fits || x.count() == 0 || d.count() == 0 || x.sizes[1] != channels {
         return Err(UNUSUAL);
     }
     let bounds = bounds(b, &rois);

@@ -7,6 +7,7 @@ use crate::ops::typing::{Ruling, Unsupported, axis_of};
 /// Numbers at most in the matrix of weights of one axis.
 const MOST_WEIGHTS: usize = 1 << 24;
 
+const TOO_LONG: Unsupported = Unsupported("it resizes an axis that is too long for a matrix");
 const UNUSUAL: Unsupported = Unsupported("its scales, sizes or modes are unusual");
 
 /// How elements between positions are made.
@@ -115,6 +116,9 @@ fn axes(b: &Backward, [x, d]: [&Array; 2], scales_slot: usize) -> Ruling<Vec<Opt
         let is_part = part.iter().all(Option::is_some);
         if (scale == 1.0 && input == output && !is_part) || axes[axis].is_some() {
             continue;
+        }
+        if output > MOST_WEIGHTS || input > MOST_WEIGHTS {
+            return Err(TOO_LONG);
         }
         axes[axis] = Some(Axis {
             input,
@@ -298,9 +302,7 @@ impl Axis {
     fn backward(&self, b: &mut Backward, d: &Array, place: usize) -> Ruling<Array> {
         let count = self.input.checked_mul(self.output);
         let count = count.filter(|&count| count <= MOST_WEIGHTS);
-        let count = count.ok_or(Unsupported(
-            "it resizes an axis that is too long for a matrix",
-        ))?;
+        let count = count.ok_or(TOO_LONG)?;
         let mut weights = vec![0.0; count];
         for position in 0..self.output {
             for (at, weight) in self.weights(position).ok_or(UNUSUAL)? {

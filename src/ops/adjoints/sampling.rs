@@ -41,9 +41,9 @@ pub(in crate::ops) fn grid_sample(b: &mut Backward) -> Ruling {
     let rank = x
         .rank()
         .checked_sub(2)
-        .filter(|&rank| rank > 0)
+        .filter(|rank| (1..=3).contains(rank))
         .ok_or(UNUSUAL)?;
-    if grid.rank() != x.rank() || d.rank() != x.rank() || d.count() * x.count() == 0 {
+    if grid.rank() != x.rank() || d.rank() != x.rank() || d.count() == 0 || x.count() == 0 {
         return Err(UNUSUAL);
     }
     if grid.sizes[rank + 1] != rank || grid.sizes[0] != x.sizes[0] {
