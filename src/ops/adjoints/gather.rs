@@ -174,13 +174,13 @@ pub(super) fn wrapped_index(emit: &mut Emitter, index: &Array, size: usize) -> A
 
 /// Positions along one axis for each element, or along several for each slice.
 #[derive(Clone)]
-pub(super) struct Places {
+pub(super) struct Targets {
     pub(super) index: Array,
     /// The axis that positions are of; none where the last axis of the index holds one for each of the first axes.
     pub(super) axis: Option<usize>,
 }
 
-impl Places {
+impl Targets {
     /// What stands there.
     pub(super) fn read(&self, emit: &mut Emitter, x: &Array) -> Ruling<Array> {
         match self.axis {

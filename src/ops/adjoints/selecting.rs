@@ -1,7 +1,7 @@
 //! Selection and scattering by places that the data says.
 
 use super::Backward;
-use super::gather::{Places, by_runs, runs};
+use super::gather::{Targets, by_runs, runs};
 use crate::graph::{Array, Attributes, int};
 use crate::onnx::ElementType;
 use crate::ops::typing::{Ruling, Unsupported, axis_of};
@@ -25,7 +25,7 @@ pub(in crate::ops) fn gather_nd(b: &mut Backward, d: &Array) -> Ruling<Array> {
         return Err(UNUSUAL);
     }
     if batch == 0 {
-        let places = Places { index, axis: None };
+        let places = Targets { index, axis: None };
         return places.add_up(b.emit, d, &x.sizes);
     }
     let batches: usize = outer[..batch].iter().product();
@@ -40,17 +40,17 @@ pub(in crate::ops) fn gather_nd(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let rest = &x.sizes[batch..];
     let updates = [&[batches, each], &rest[depth..]].concat();
     let updates = b.emit.reshape(d, &updates);
-    let places = Places { index, axis: None };
+    let places = Targets { index, axis: None };
     let sum = places.add_up(b.emit, &updates, &[&[batches], rest].concat())?;
     Ok(b.emit.reshape(&sum, &x.sizes))
 }
 
 /// The second input holds positions along an axis.
-fn along_axis(b: &Backward) -> Ruling<Places> {
+fn along_axis(b: &Backward) -> Ruling<Targets> {
     let (x, index) = (b.input(0)?, b.input(1)?);
     let axis = axis_of(b.int("axis", 0), x.rank())?;
     match index.rank() == x.rank() {
-        true => Ok(Places {
+        true => Ok(Targets {
             index,
             axis: Some(axis),
         }),
@@ -65,11 +65,11 @@ pub(in crate::ops) fn scatter_elements(b: &mut Backward) -> Ruling {
 
 pub(in crate::ops) fn scatter_nd(b: &mut Backward) -> Ruling {
     let index = b.input(1)?;
-    scattered(b, &Places { index, axis: None })
+    scattered(b, &Targets { index, axis: None })
 }
 
 /// Data with updates at some places.
-fn scattered(b: &mut Backward, places: &Places) -> Ruling {
+fn scattered(b: &mut Backward, places: &Targets) -> Ruling {
     let (d, updates) = (b.cotangent()?, b.input(2)?);
     match b.string("reduction", "none").as_str() {
         "none" => {
@@ -99,7 +99,7 @@ fn scattered(b: &mut Backward, places: &Places) -> Ruling {
 }
 
 /// By the other factors: an update's are what stands there in the end over itself.
-fn multiplied(b: &mut Backward, places: &Places, d: &Array) -> Ruling {
+fn multiplied(b: &mut Backward, places: &Targets, d: &Array) -> Ruling {
     let updates = b.input(2)?;
     if b.needs(0) {
         let ones = b.emit.full(1.0, &d.sizes, d.element);
@@ -118,7 +118,7 @@ fn multiplied(b: &mut Backward, places: &Places, d: &Array) -> Ruling {
 }
 
 /// To those that equal the result, in equal shares.
-fn extreme(b: &mut Backward, places: &Places, d: &Array) -> Ruling {
+fn extreme(b: &mut Backward, places: &Targets, d: &Array) -> Ruling {
     let (x, updates, y) = (b.input(0)?, b.input(2)?, b.output(0)?);
     let kept = b.emit.equal(&x, &y);
     let kept = b.emit.cast(&kept, d.element);
@@ -166,7 +166,7 @@ pub(in crate::ops) fn tensor_scatter(b: &mut Backward) -> Ruling {
             .node("Mod", &[&index.name, &size.name], Vec::new(), made);
     }
     let index = b.emit.expand(&index, &update.sizes);
-    let places = Places {
+    let places = Targets {
         index,
         axis: Some(axis),
     };
