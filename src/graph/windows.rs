@@ -3,6 +3,7 @@
 
 use super::emit::signed;
 use super::{Array, Emitter, Range, int, ints};
+use crate::onnx::ElementType;
 use crate::onnx::proto::AttributeProto;
 
 /// The longest axis that a window may reach over, padding included.
@@ -28,13 +29,18 @@ impl Slide {
         let rank = self.sizes.len();
         let even = lists.iter().all(|list| list.len() == rank) && self.before.len() == rank;
         let positive = |list: &&Vec<usize>| list.iter().all(|&n| (1..LONGEST).contains(&n));
-        even && lists.iter().all(positive)
+        let taps = self
+            .kernel
+            .iter()
+            .try_fold(1, |all: usize, &size| all.checked_mul(size));
+        even && taps.is_some_and(|taps| taps < LONGEST)
+            && lists.iter().all(positive)
             && positive(&&self.sizes)
             && (0..rank).all(|axis| {
                 let steps = (self.places[axis] - 1).checked_mul(self.strides[axis]);
                 let holes = (self.kernel[axis] - 1).checked_mul(self.dilations[axis]);
                 let room = steps.zip(holes).and_then(|(a, b)| a.checked_add(b));
-                room.is_some_and(|room| room < LONGEST) && self.before[axis] < LONGEST
+                room.is_some_and(|room| (self.before[axis]..LONGEST).contains(&room))
             })
     }
 
@@ -64,11 +70,6 @@ impl Slide {
             (places == 1 || self.strides[axis] == kernel)
                 && (kernel == 1 || self.dilations[axis] == 1)
         })
-    }
-
-    /// True if it reads every position by itself.
-    pub(crate) fn is_pointwise(&self) -> bool {
-        self.kernel.iter().all(|&size| size == 1) && self.sizes == self.places
     }
 
     /// Number of positions of the window.
@@ -146,7 +147,8 @@ impl Emitter {
     /// `x[outer.., places..]` added to every position of each place's window: `[outer.., sizes..]`.
     pub(crate) fn spread_windows(&mut self, x: &Array, slide: &Slide) -> Array {
         let outer = x.sizes[..x.rank() - slide.rank()].to_vec();
-        if slide.tiles() {
+        // Where there is such a convolution, it takes a fifth of the time.
+        if slide.tiles() && x.element != ElementType::Float {
             let full = Self::tiled_sizes(&outer, slide);
             let mut single = full.clone();
             (0..slide.rank()).for_each(|axis| single[outer.len() + 2 * axis + 1] = 1);
@@ -211,17 +213,18 @@ impl Emitter {
         let x = self.pad(x, &vec![0; rank + 2], &cut);
         let behind: Vec<i64> = left.iter().map(|&behind| behind.max(0)).collect();
         let sizes = [&[x.sizes[0], channels], &slide.places[..]].concat();
-        self.convolve("Conv", [&x, weight], slide.attributes(&behind, groups), &sizes)
+        self.convolve(
+            "Conv",
+            [&x, weight],
+            slide.attributes(&behind, groups),
+            &sizes,
+        )
     }
 }
 
 impl Slide {
     /// The attributes of a convolution with so much padding behind.
-    fn attributes(
-        &self,
-        behind: &[i64],
-        groups: usize,
-    ) -> Vec<AttributeProto> {
+    fn attributes(&self, behind: &[i64], groups: usize) -> Vec<AttributeProto> {
         let pads = [&signed(&self.before), behind].concat();
         vec![
             ints("kernel_shape", &signed(&self.kernel)),

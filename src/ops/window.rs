@@ -109,7 +109,12 @@ impl Window {
 
     /// The window of this size at its places along axes of these sizes, the padding as numbers; none where it has
     /// negative padding, or more positions than can be counted.
-    pub(crate) fn slide(&self, sizes: &[usize], kernel: &[usize], places: &[usize]) -> Option<Slide> {
+    pub(crate) fn slide(
+        &self,
+        sizes: &[usize],
+        kernel: &[usize],
+        places: &[usize],
+    ) -> Option<Slide> {
         self.slide_with(sizes, kernel, places, None)
     }
 

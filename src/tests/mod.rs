@@ -1,5 +1,6 @@
 //! Tests that look inside: every operator's rule, judged by onnxruntime on models made for it.
 
+mod adjoints;
 mod budgets;
 mod builder;
 mod calibrated;

@@ -40,7 +40,9 @@ pub(in crate::ops) fn conv_transpose(b: &mut Backward) -> Ruling {
     let slide = transposed_window(b, [&x, &w, &d])?;
     fits([&d, &x], &w, groups)?;
     if b.needs(0) {
-        let given = b.emit.convolve_windows(&d, &w, &slide, (groups, x.sizes[1]));
+        let given = b
+            .emit
+            .convolve_windows(&d, &w, &slide, (groups, x.sizes[1]));
         b.give(0, &given)?;
     }
     if b.needs(1) {
@@ -66,9 +68,7 @@ fn window(b: &Backward, rank: usize) -> Ruling<Window> {
 fn transposed_window(b: &Backward, [x, w, d]: [&Array; 3]) -> Ruling<Slide> {
     let (sizes, places) = (&d.sizes[2..], &x.sizes[2..]);
     let (rank, proto) = (places.len(), b.proto());
-    let listed = |name: &str| {
-        proto.ints(name).map(<[i64]>::to_vec).unwrap_or_default()
-    };
+    let listed = |name: &str| proto.ints(name).map(<[i64]>::to_vec).unwrap_or_default();
     let rim = (listed("output_padding"), !listed("output_shape").is_empty());
     let window = window(b, rank)?;
     let slide = window.transposed_slide(sizes, &w.sizes[2..], places, (&rim.0, rim.1));
@@ -78,7 +78,11 @@ fn transposed_window(b: &Backward, [x, w, d]: [&Array; 3]) -> Ruling<Slide> {
 /// The number of groups of arrays with data, weight and result's gradient, which have the same rank.
 fn groups(b: &Backward, arrays: [&Array; 3]) -> Ruling<usize> {
     let rank = arrays[0].rank();
-    if rank < 3 || arrays.iter().any(|array| array.rank() != rank || array.count() == 0) {
+    if rank < 3
+        || arrays
+            .iter()
+            .any(|array| array.rank() != rank || array.count() == 0)
+    {
         return Err(UNUSUAL);
     }
     let groups = usize::try_from(b.int("group", 1)).ok();

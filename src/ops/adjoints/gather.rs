@@ -28,7 +28,8 @@ pub(in crate::ops) fn gather(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let inner: usize = x.sizes[axis + 1..].iter().product();
     let size = x.sizes[axis];
     let flat = b.emit.reshape(d, &[outer, index.count(), inner]);
-    let known = b.integers(1, "")
+    let known = b
+        .integers(1, "")
         .ok()
         .flatten()
         .and_then(|places| wrapped(&places, size));
@@ -42,7 +43,11 @@ pub(in crate::ops) fn gather(b: &mut Backward, d: &Array) -> Ruling<Array> {
 /// Known positions along an axis of this size, those below 0 counted from its end.
 fn wrapped(places: &[i64], size: usize) -> Option<Vec<usize>> {
     let wrap = |&place: &i64| {
-        let place = if place < 0 { place.checked_add(size as i64)? } else { place };
+        let place = if place < 0 {
+            place.checked_add(size as i64)?
+        } else {
+            place
+        };
         usize::try_from(place).ok().filter(|&place| place < size)
     };
     places.iter().map(wrap).collect()
@@ -115,19 +120,31 @@ fn by_index(
             emit.reshape(&wide, &[count])
         }
     };
-    let sum = if emit.opset() >= 16 && is_added(d.element) {
-        let index = emit.reshape(&index, &[count, 1]);
-        emit.scatter_nd(&index, &rows, &[size, outer * inner])
-    } else if size.saturating_mul(count) <= MOST_CHOICES && emit.opset() >= 9 {
-        by_choices(emit, &rows, &index, size)
-    } else {
-        return Err(NEEDS_ADDING);
-    };
+    let sum = add_rows(emit, &rows, &index, size)?;
     if outer == 1 {
         return Ok(emit.reshape(&sum, &[1, size, inner]));
     }
     let apart = emit.reshape(&sum, &[size, outer, inner]);
     Ok(emit.transpose(&apart, &[1, 0, 2]))
+}
+
+/// `size` rows of zeros with `rows` added where the index says, which has a number for each.
+pub(super) fn add_rows(
+    emit: &mut Emitter,
+    rows: &Array,
+    index: &Array,
+    size: usize,
+) -> Ruling<Array> {
+    let (count, inner) = (rows.sizes[0], rows.sizes[1]);
+    if emit.opset() >= 16 && is_added(rows.element) {
+        let index = emit.reshape(index, &[count, 1]);
+        return Ok(emit.scatter_nd(&index, rows, &[size, inner]));
+    }
+    let choices = size.saturating_mul(count);
+    match choices <= MOST_CHOICES && emit.opset() >= 9 {
+        true => Ok(by_choices(emit, rows, index, size)),
+        false => Err(NEEDS_ADDING),
+    }
 }
 
 /// True for numbers that operators add by index.
@@ -157,13 +174,13 @@ pub(super) fn wrapped_index(emit: &mut Emitter, index: &Array, size: usize) -> A
 
 /// Positions along one axis for each element, or along several for each slice.
 #[derive(Clone)]
-pub(super) struct Places {
+pub(super) struct Targets {
     pub(super) index: Array,
     /// The axis that positions are of; none where the last axis of the index holds one for each of the first axes.
     pub(super) axis: Option<usize>,
 }
 
-impl Places {
+impl Targets {
     /// What stands there.
     pub(super) fn read(&self, emit: &mut Emitter, x: &Array) -> Ruling<Array> {
         match self.axis {
@@ -174,7 +191,9 @@ impl Places {
                 Ok(emit.node("GatherElements", &names, attributes, made))
             }
             Some(axis) if emit.opset() >= 9 => Ok(self.read_flat(emit, x, axis)),
-            Some(_) => Err(Unsupported("its index is of a version before 9 of the operator set")),
+            Some(_) => Err(Unsupported(
+                "its index is of a version before 9 of the operator set",
+            )),
             None => {
                 let (depth, places) = self.index.sizes.split_last().ok_or(UNUSUAL)?;
                 let rest = x.sizes.get(*depth..).ok_or(UNUSUAL)?;
@@ -231,7 +250,11 @@ impl Places {
             None => emit.node("ScatterND", &names, attributes, made),
             Some(axis) => {
                 attributes.push(int("axis", axis as i64));
-                let operator = if emit.opset() >= 11 { "ScatterElements" } else { "Scatter" };
+                let operator = if emit.opset() >= 11 {
+                    "ScatterElements"
+                } else {
+                    "Scatter"
+                };
                 emit.node(operator, &names, attributes, made)
             }
         })

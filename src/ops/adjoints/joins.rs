@@ -5,6 +5,9 @@ use crate::graph::{Array, Attributes, Range};
 use crate::ops::shapes::arrange::{slice_bounds, slice_count};
 use crate::ops::typing::{Ruling, Unsupported, axis_of};
 
+/// Positions at most of an axis that is padded with its own elements.
+const MOST_SOURCES: i64 = 1 << 24;
+
 const UNUSUAL: Unsupported = Unsupported("its sizes and axes do not fit together");
 
 pub(in crate::ops) fn concat(b: &mut Backward) -> Ruling {
@@ -124,13 +127,22 @@ fn ranges(b: &Backward, x: &Array) -> Ruling<Vec<(Range, bool)>> {
         let (from, to) = slice_bounds(size, starts[place], ends[place], step);
         let count = slice_count(from, to, step);
         let last = (count - 1).max(0).checked_mul(step).ok_or(UNUSUAL)?;
-        let first = if step < 0 { from.saturating_add(last) } else { from };
+        let first = if step < 0 {
+            from.saturating_add(last)
+        } else {
+            from
+        };
         let sizes = [first, count, step.saturating_abs()].map(usize::try_from);
         let [Ok(start), Ok(count), Ok(step)] = sizes else {
             return Err(UNUSUAL);
         };
         let step = if count <= 1 { 1 } else { step };
-        let range = Range { axis, start, count, step };
+        let range = Range {
+            axis,
+            start,
+            count,
+            step,
+        };
         if ranges.iter().any(|(other, _)| other.axis == axis) || step == 0 {
             return Err(UNUSUAL);
         }
@@ -141,9 +153,6 @@ fn ranges(b: &Backward, x: &Array) -> Ruling<Vec<(Range, bool)>> {
 
 /// Padding with numbers is cut off; what was padded with elements goes back to them.
 pub(in crate::ops) fn pad(b: &mut Backward) -> Ruling {
-    if b.needs(2) {
-        return Err(Unsupported("its padding value would have to be trained"));
-    }
     let (d, x) = (b.cotangent()?, b.input(0)?);
     let pads = pads(b, &x)?;
     if x.count() == 0 || d.count() == 0 || d.rank() != x.rank() {
@@ -153,12 +162,27 @@ pub(in crate::ops) fn pad(b: &mut Backward) -> Ruling {
     if mode == "constant" {
         let [before, behind] = pads.map(|list| list.iter().map(|n| -n).collect::<Vec<i64>>());
         let given = b.emit.pad(&d, &before, &behind);
-        return b.give(0, &given);
+        b.give(0, &given)?;
+        if b.needs(2) {
+            let sums = [&d, &given].map(|of| {
+                let axes: Vec<usize> = (0..of.rank()).collect();
+                b.emit.sum(of, &axes, false)
+            });
+            let rest = b.emit.sub(&sums[0], &sums[1]);
+            let sizes = b.input(2)?.sizes;
+            let rest = b.emit.reshape(&rest, &sizes);
+            b.give(2, &rest)?;
+        }
+        return Ok(());
     }
     let mut given = d;
-    for axis in 0..x.rank() {
-        let places = sources(&mode, x.sizes[axis], [pads[0][axis], pads[1][axis]])?;
-        given = gathered_back(b, &given, axis, (&places, x.sizes[axis]));
+    let padded = pads[0].iter().zip(&pads[1]);
+    for (axis, (&size, (&before, &behind))) in x.sizes.iter().zip(padded).enumerate() {
+        if size as i64 + before + behind > MOST_SOURCES {
+            return Err(Unsupported("it pads an axis that is too long"));
+        }
+        let places = sources(&mode, size, [before, behind])?;
+        given = gathered_back(b, &given, axis, (&places, size));
     }
     b.give(0, &given)
 }
@@ -182,8 +206,9 @@ fn pads(b: &Backward, x: &Array) -> Ruling<[Vec<i64>; 2]> {
         pads[1][axis] = list[place + axes.len()];
     }
     let fits = |axis: usize| {
-        let padded = pads[0][axis].checked_add(pads[1][axis]);
-        padded.and_then(|n| n.checked_add(x.sizes[axis] as i64)).is_some_and(|n| n >= 0)
+        let [before, behind] = [pads[0][axis], pads[1][axis]];
+        let counted = |n: i64| n.unsigned_abs() < 1 << 40;
+        counted(before) && counted(behind) && before + behind + x.sizes[axis] as i64 >= 0
     };
     match (0..x.rank()).all(fits) {
         true => Ok(pads),
@@ -215,7 +240,12 @@ fn sources(mode: &str, size: usize, [before, behind]: [i64; 2]) -> Ruling<Vec<us
 
 /// Elements of an axis, each added to the place that it came from. Longest stretches that run forwards, backwards or
 /// stand still go back at once.
-fn gathered_back(b: &mut Backward, d: &Array, axis: usize, (places, size): (&[usize], usize)) -> Array {
+fn gathered_back(
+    b: &mut Backward,
+    d: &Array,
+    axis: usize,
+    (places, size): (&[usize], usize),
+) -> Array {
     let whole = places.len() == size && places.iter().enumerate().all(|(i, &place)| i == place);
     if whole {
         return d.clone();
@@ -224,7 +254,11 @@ fn gathered_back(b: &mut Backward, d: &Array, axis: usize, (places, size): (&[us
     let mut start = 0;
     while start < places.len() {
         let step = |at: usize| places[at + 1] as i64 - places[at] as i64;
-        let pace = if start + 1 < places.len() { step(start) } else { 1 };
+        let pace = if start + 1 < places.len() {
+            step(start)
+        } else {
+            1
+        };
         let mut end = start + 1;
         if pace.abs() <= 1 {
             while end < places.len() && step(end - 1) == pace {

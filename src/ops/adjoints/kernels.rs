@@ -7,8 +7,36 @@ use crate::graph::{Array, Emitter, Slide};
 const FEW_CHANNELS: usize = 16;
 /// Elements at most in such a matrix.
 const MOST_COLUMNS: usize = 1 << 26;
-/// Larger windows are not taken apart.
+/// Positions at most of a window that is taken apart where there are few channels, or each has filters of its own. With
+/// more of them one convolution takes less time.
+const FEW_TAPS: usize = 16;
+/// The same where there are many channels.
 const MOST_TAPS: usize = 64;
+
+/// How the gradient is computed.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Tiles,
+    Exchange,
+    Channel,
+    Columns,
+    Taps,
+}
+
+fn form([x, d]: [&Array; 2], slide: &Slide, groups: usize) -> Form {
+    let (channels, taps) = (x.sizes[1] / groups, slide.taps());
+    let columns = (d.count() / d.sizes[1]).saturating_mul(taps * channels);
+    // One sample makes a grouped convolution of one channel each, which is wrong on WebGPU if there are several filters.
+    let few = taps <= FEW_TAPS || (x.sizes[0] == 1 && taps <= MOST_TAPS);
+    match (groups, channels) {
+        (1, _) if slide.tiles() => Form::Tiles,
+        (1, ..FEW_CHANNELS) if taps <= FEW_TAPS && columns <= MOST_COLUMNS => Form::Columns,
+        (1, ..FEW_CHANNELS) => Form::Exchange,
+        (1, _) if taps <= MOST_TAPS => Form::Taps,
+        (2.., 1) if few => Form::Channel,
+        _ => Form::Exchange,
+    }
+}
 
 /// `[O, C / groups, kernel..]` from data `[N, C, sizes..]` and the gradient `[N, O, places..]` of what windows over it
 /// make.
@@ -19,41 +47,56 @@ pub(super) fn kernel_gradient(
     groups: usize,
 ) -> Array {
     let (channels, filters) = (x.sizes[1] / groups, d.sizes[1]);
-    let taps = slide.taps();
     let sizes = [&[filters, channels], &slide.kernel[..]].concat();
-    if groups == 1 && slide.tiles() {
-        return by_tiles(emit, [x, d], slide, &sizes);
+    let form = form([x, d], slide, groups);
+    match form {
+        Form::Tiles => by_tiles(emit, [x, d], slide, &sizes),
+        Form::Exchange => by_exchange(emit, [x, d], slide, groups),
+        Form::Channel => by_channel(emit, [x, d], slide, &sizes),
+        Form::Columns | Form::Taps => {
+            let d = by_channels(emit, d);
+            let rows = rows(emit, x, slide);
+            let made = match form {
+                Form::Columns => by_columns(emit, &d, &rows),
+                _ => by_taps(emit, &d, &rows),
+            };
+            emit.reshape(&made, &sizes)
+        }
     }
-    if taps > MOST_TAPS || (groups > 1 && channels > 1) {
-        return by_exchange(emit, [x, d], slide, groups);
-    }
-    if groups > 1 {
-        return by_channel(emit, [x, d], slide, &sizes);
-    }
-    let d = by_channels(emit, d);
+}
+
+/// By position of the window what stands there, `[C, N places..]`.
+fn rows(emit: &mut Emitter, x: &Array, slide: &Slide) -> Vec<Array> {
+    let (samples, channels) = (x.sizes[0], x.sizes[1]);
+    let columns = samples * slide.places.iter().product::<usize>();
     let x = swapped(emit, x);
     let x = emit.reached(&x, slide, 0.0);
-    let columns = d.sizes[1];
-    let few = channels < FEW_CHANNELS && taps * channels * columns <= MOST_COLUMNS;
     let rows = slide.offsets().into_iter().map(|offset| {
         let tap = emit.tap(&x, slide, &offset);
         emit.reshape(&tap, &[channels, columns])
     });
-    let rows: Vec<Array> = rows.collect();
-    if few {
-        let all = emit.concat(&rows, 0);
-        let made = emit.gemm(&d, &all, [false, true], 1.0);
-        let made = emit.reshape(&made, &[filters, taps, channels]);
-        let made = emit.transpose(&made, &[0, 2, 1]);
-        return emit.reshape(&made, &sizes);
-    }
+    rows.collect()
+}
+
+/// One product with all positions, `[O, C, K]`.
+fn by_columns(emit: &mut Emitter, d: &Array, rows: &[Array]) -> Array {
+    let (filters, taps) = (d.sizes[0], rows.len());
+    let all = emit.concat(rows, 0);
+    let channels = all.sizes[0] / taps;
+    let made = emit.gemm(d, &all, [false, true], 1.0);
+    let made = emit.reshape(&made, &[filters, taps, channels]);
+    emit.transpose(&made, &[0, 2, 1])
+}
+
+/// One product per position, `[O, C, K]`.
+fn by_taps(emit: &mut Emitter, d: &Array, rows: &[Array]) -> Array {
     let products = rows.iter().map(|tap| {
-        let made = emit.gemm(&d, tap, [false, true], 1.0);
-        emit.reshape(&made, &[filters, channels, 1])
+        let made = emit.gemm(d, tap, [false, true], 1.0);
+        let sizes = [d.sizes[0], tap.sizes[0], 1];
+        emit.reshape(&made, &sizes)
     });
     let products: Vec<Array> = products.collect();
-    let made = emit.concat(&products, 2);
-    emit.reshape(&made, &sizes)
+    emit.concat(&products, 2)
 }
 
 /// The first two axes exchanged.
@@ -107,7 +150,10 @@ fn by_exchange(emit: &mut Emitter, [x, d]: [&Array; 2], slide: &Slide, groups: u
     let mut order: Vec<usize> = (0..x.rank()).collect();
     order.swap(0, 2);
     let x = emit.transpose(&x, &order);
-    let x = emit.reshape(&x, &[&[channels, groups * samples], &slide.sizes[..]].concat());
+    let x = emit.reshape(
+        &x,
+        &[&[channels, groups * samples], &slide.sizes[..]].concat(),
+    );
     let weight = swapped(emit, d);
     let exchanged = Slide {
         sizes: slide.sizes.clone(),

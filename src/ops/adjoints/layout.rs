@@ -38,8 +38,12 @@ pub(in crate::ops) fn tile(b: &mut Backward, d: &Array) -> Ruling<Array> {
 fn block(b: &Backward, arrays: [&Array; 2]) -> Ruling<usize> {
     let block = usize::try_from(b.int("blocksize", 0)).unwrap_or(0);
     let [few, many] = arrays.map(|array| array.sizes.get(1).copied().unwrap_or(0));
-    let square = block.checked_mul(block).and_then(|square| square.checked_mul(few));
-    let whole = arrays.iter().all(|array| array.rank() == 4 && array.count() > 0);
+    let square = block
+        .checked_mul(block)
+        .and_then(|square| square.checked_mul(few));
+    let whole = arrays
+        .iter()
+        .all(|array| array.rank() == 4 && array.count() > 0);
     match block > 0 && whole && square == Some(many) {
         true => Ok(block),
         false => Err(UNUSUAL),
@@ -68,8 +72,14 @@ pub(in crate::ops) fn space_to_depth(b: &mut Backward, d: &Array) -> Ruling<Arra
     let [samples, channels] = [x.sizes[0], x.sizes[1]];
     let [height, width] = [d.sizes[2], d.sizes[3]];
     let (apart, order) = match b.string("mode", "DCR") == "DCR" {
-        true => ([samples, block, block, channels, height, width], [0, 3, 4, 1, 5, 2]),
-        false => ([samples, channels, block, block, height, width], [0, 1, 4, 2, 5, 3]),
+        true => (
+            [samples, block, block, channels, height, width],
+            [0, 3, 4, 1, 5, 2],
+        ),
+        false => (
+            [samples, channels, block, block, height, width],
+            [0, 1, 4, 2, 5, 3],
+        ),
     };
     let apart = b.emit.reshape(d, &apart);
     let turned = b.emit.transpose(&apart, &order);

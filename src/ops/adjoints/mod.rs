@@ -16,7 +16,9 @@ pub(in crate::ops) mod pooling;
 pub(in crate::ops) mod products;
 pub(in crate::ops) mod recurrent;
 pub(in crate::ops) mod reduction;
+pub(in crate::ops) mod regions;
 pub(in crate::ops) mod resize;
+pub(in crate::ops) mod sampling;
 pub(in crate::ops) mod selecting;
 pub(in crate::ops) mod spatial;
 
@@ -31,6 +33,9 @@ use super::typing::{Ruling, Unsupported};
 /// The oldest operator set that the nodes of gradients exist in.
 const OLDEST: i64 = 7;
 const TOO_OLD: &str = "its operator set is older than 7: export the model with a newer one";
+
+/// Elements at most of a value: more fit no memory, and products with their number could not be counted.
+const MOST_ELEMENTS: usize = 1 << 40;
 
 /// Gives the gradients of a node's inputs.
 pub(in crate::ops) type Gives = fn(&mut Backward) -> Ruling;
@@ -76,9 +81,12 @@ impl Settled<'_> {
     pub(crate) fn array(&self, value: ValueId) -> Option<Array> {
         let axes = self.state.axes(value)?.iter();
         let sizes = axes.map(|axis| self.state.types.extent(axis).size());
+        let sizes: Vec<usize> = sizes.collect::<Option<_>>()?;
+        let all = sizes.iter().try_fold(1, |all: usize, &size| all.checked_mul(size.max(1)));
+        all.filter(|&all| all <= MOST_ELEMENTS)?;
         Some(Array {
             name: self.graph.value(value).name.clone(),
-            sizes: sizes.collect::<Option<_>>()?,
+            sizes,
             element: self.state.elements[value.index()]?,
         })
     }

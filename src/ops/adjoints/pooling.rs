@@ -8,6 +8,11 @@ use crate::ops::window::Window;
 
 const UNUSUAL: Unsupported = Unsupported("its window or padding is unusual");
 
+/// Positions at most of a window.
+const MOST_TAPS: usize = 1 << 20;
+/// Positions at most of a window that are compared one by one.
+const MOST_COMPARED: usize = 512;
+
 /// The data, the window at all its places, and where its attributes are.
 struct Pool {
     x: Array,
@@ -24,7 +29,9 @@ fn pool(b: &Backward) -> Ruling<Pool> {
     }
     let window = Window::of(b.proto(), x.rank() - 2).ok_or(UNUSUAL)?;
     let slide = window.slide(&x.sizes[2..], &kernel, &y.sizes[2..]);
-    let slide = slide.ok_or(UNUSUAL)?;
+    let slide = slide
+        .filter(|slide| slide.taps() <= MOST_TAPS)
+        .ok_or(UNUSUAL)?;
     Ok(Pool { x, slide, window })
 }
 
@@ -58,11 +65,17 @@ fn counts(b: &Backward, pool: &Pool) -> Vec<f64> {
         };
         let along = (0..slide.places[axis]).map(|place| {
             let first = (place * slide.strides[axis]) as i64 - before;
-            let positions = (0..slide.kernel[axis]).map(|n| first + (n * slide.dilations[axis]) as i64);
-            positions.filter(|position| counted.contains(position)).count().max(1) as f64
+            let positions =
+                (0..slide.kernel[axis]).map(|n| first + (n * slide.dilations[axis]) as i64);
+            positions
+                .filter(|position| counted.contains(position))
+                .count()
+                .max(1) as f64
         });
         let along: Vec<f64> = along.collect();
-        let longer = counts.iter().flat_map(|count| along.iter().map(move |n| count * n));
+        let longer = counts
+            .iter()
+            .flat_map(|count| along.iter().map(move |n| count * n));
         counts = longer.collect();
     }
     counts
@@ -72,6 +85,9 @@ fn counts(b: &Backward, pool: &Pool) -> Vec<f64> {
 /// are not to be had on every provider.
 pub(in crate::ops) fn max(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let (Pool { x, slide, .. }, y) = (pool(b)?, b.output(0)?);
+    if slide.taps() > MOST_COMPARED {
+        return Err(Unsupported("its window has too many positions"));
+    }
     let by_columns = b.int("storage_order", 0) != 0;
     let lowest = lowest(x.element);
     let reached = b.emit.reached(&x, &slide, lowest);
@@ -80,13 +96,15 @@ pub(in crate::ops) fn max(b: &mut Backward, d: &Array) -> Ruling<Array> {
     if by_columns {
         offsets.sort_by_key(order);
     }
-    let zero = b.emit.number(0.0, d.element);
     let (mut left, mut parts) = (d.clone(), Vec::new());
     for offset in offsets {
         let tap = b.emit.tap(&reached, &slide, &offset);
+        // Products and differences take less than half the time of choices.
         let here = b.emit.equal(&tap, &y);
-        parts.push((offset, b.emit.choose(&here, &left, &zero)));
-        left = b.emit.choose(&here, &zero, &left);
+        let here = b.emit.cast(&here, d.element);
+        let part = b.emit.mul(&here, &left);
+        left = b.emit.sub(&left, &part);
+        parts.push((offset, part));
     }
     parts.sort_by(|a, b| a.0.cmp(&b.0));
     let parts: Vec<Array> = parts.into_iter().map(|(_, part)| part).collect();
@@ -115,7 +133,8 @@ fn put_together(emit: &mut Emitter, parts: &[Array], slide: &Slide) -> Array {
     let rows = parts.iter().map(|part| emit.reshape(part, &single));
     let rows: Vec<Array> = rows.collect();
     let rows = emit.concat(&rows, 1);
-    if slide.tiles() {
+    // Where there is such a convolution, it is faster than a change of order.
+    if slide.tiles() && first.element != ElementType::Float {
         let apart = [&[images], &slide.kernel[..], &slide.places[..]].concat();
         let apart = emit.reshape(&rows, &apart);
         let rank = slide.rank();

@@ -7,6 +7,7 @@ use crate::ops::typing::{Ruling, Unsupported, axis_of};
 /// Numbers at most in the matrix of weights of one axis.
 const MOST_WEIGHTS: usize = 1 << 24;
 
+const TOO_LONG: Unsupported = Unsupported("it resizes an axis that is too long for a matrix");
 const UNUSUAL: Unsupported = Unsupported("its scales, sizes or modes are unusual");
 
 /// How elements between positions are made.
@@ -87,17 +88,22 @@ fn backward(b: &mut Backward, d: &Array, scales_slot: usize) -> Ruling<Array> {
 /// By axis how it is resized; none where it stays.
 fn axes(b: &Backward, [x, d]: [&Array; 2], scales_slot: usize) -> Ruling<Vec<Option<Axis>>> {
     if b.string("keep_aspect_ratio_policy", "stretch") != "stretch" {
-        return Err(Unsupported("its scales are chosen so that sides keep their ratio"));
+        return Err(Unsupported(
+            "its scales are chosen so that sides keep their ratio",
+        ));
     }
     let of_old = scales_slot == 1;
     let count = x.rank();
     let listed = b.proto().ints("axes").map(<[i64]>::to_vec);
     let listed = listed.unwrap_or_else(|| (0..count as i64).collect());
     let scales = scales(b, scales_slot)?;
-    let part = match b.string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize" {
-        true => b.reals(1).ok_or(Unsupported("an argument is computed at run time"))?,
-        false => Vec::new(),
-    };
+    let part =
+        match b.string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize" {
+            true => b
+                .reals(1)
+                .ok_or(Unsupported("an argument is computed at run time"))?,
+            false => Vec::new(),
+        };
     let mut axes: Vec<Option<Axis>> = (0..count).map(|_| None).collect();
     for (place, &axis) in listed.iter().enumerate() {
         let axis = axis_of(axis, count)?;
@@ -110,6 +116,9 @@ fn axes(b: &Backward, [x, d]: [&Array; 2], scales_slot: usize) -> Ruling<Vec<Opt
         let is_part = part.iter().all(Option::is_some);
         if (scale == 1.0 && input == output && !is_part) || axes[axis].is_some() {
             continue;
+        }
+        if output > MOST_WEIGHTS || input > MOST_WEIGHTS {
+            return Err(TOO_LONG);
         }
         axes[axis] = Some(Axis {
             input,
@@ -188,7 +197,9 @@ impl Axis {
                 let [start, end] = self.part;
                 match self.output {
                     1 => 0.5 * (start + end) * (input - 1.0),
-                    _ => start * (input - 1.0) + at * (end - start) * (input - 1.0) / (output - 1.0),
+                    _ => {
+                        start * (input - 1.0) + at * (end - start) * (input - 1.0) / (output - 1.0)
+                    }
                 }
             }
             _ => return None,
@@ -244,22 +255,25 @@ impl Axis {
         })
     }
 
-    /// Weights by distance at some positions; those outside count as the last ones, or not at all.
+    /// Weights at some positions, if need be with the sum 1; those outside count as the last ones, or not at all.
     fn taken(
         &self,
         near: impl Iterator<Item = f32>,
         weight: impl Fn(f32) -> f32,
-        exclude: bool,
+        has_sum: bool,
     ) -> Vec<(usize, f32)> {
         let last = self.input as f32 - 1.0;
-        let inside = |at: &f32| !exclude || (0.0..=last).contains(at);
+        let inside = |at: &f32| !self.exclude_outside || (0.0..=last).contains(at);
         let taken: Vec<(usize, f32)> = near
             .filter(inside)
             .map(|at| (at.clamp(0.0, last) as usize, weight(at)))
             .collect();
         let sum: f32 = taken.iter().map(|(_, weight)| weight).sum();
-        match exclude && sum != 0.0 {
-            true => taken.into_iter().map(|(at, weight)| (at, weight / sum)).collect(),
+        match has_sum && sum != 0.0 {
+            true => taken
+                .into_iter()
+                .map(|(at, weight)| (at, weight / sum))
+                .collect(),
             false => taken,
         }
     }
@@ -268,14 +282,12 @@ impl Axis {
     fn filtered(&self, place: f32) -> Option<Vec<(usize, f32)>> {
         let width = (1.0 / self.scale).max(1.0);
         let reach = width * if self.mode == Mode::Linear { 1.0 } else { 2.0 };
-        let first = (place + 0.5 - reach + 0.5).floor();
-        let count = (2.0 * reach).ceil() + 1.0;
+        let first = (place - reach).floor();
+        let count = (2.0 * reach).ceil() + 2.0;
         if !(count.is_finite() && count < 1e6) {
             return None;
         }
         let near = (0..count as usize).map(|step| first + step as f32);
-        let last = (place + 0.5 + reach + 0.5).floor();
-        let near = near.filter(|&at| at < last);
         let weight = |at: f32| {
             let distance = (at - place) / width;
             match self.mode {
@@ -290,7 +302,7 @@ impl Axis {
     fn backward(&self, b: &mut Backward, d: &Array, place: usize) -> Ruling<Array> {
         let count = self.input.checked_mul(self.output);
         let count = count.filter(|&count| count <= MOST_WEIGHTS);
-        let count = count.ok_or(Unsupported("it resizes an axis that is too long for a matrix"))?;
+        let count = count.ok_or(TOO_LONG)?;
         let mut weights = vec![0.0; count];
         for position in 0..self.output {
             for (at, weight) in self.weights(position).ok_or(UNUSUAL)? {
@@ -301,7 +313,9 @@ impl Axis {
         let inner: usize = d.sizes[place + 1..].iter().product();
         let mut sizes = d.sizes.clone();
         sizes[place] = self.input;
-        let matrix = b.emit.constant(&weights, &[self.input, self.output], d.element);
+        let matrix = b
+            .emit
+            .constant(&weights, &[self.input, self.output], d.element);
         let made = if inner == 1 {
             let rows = b.emit.reshape(d, &[outer, self.output]);
             b.emit.gemm(&rows, &matrix, [false, true], 1.0)

@@ -1,7 +1,7 @@
 //! Selection and scattering by places that the data says.
 
 use super::Backward;
-use super::gather::{Places, by_runs, runs};
+use super::gather::{Targets, by_runs, runs};
 use crate::graph::{Array, Attributes, int};
 use crate::onnx::ElementType;
 use crate::ops::typing::{Ruling, Unsupported, axis_of};
@@ -25,30 +25,32 @@ pub(in crate::ops) fn gather_nd(b: &mut Backward, d: &Array) -> Ruling<Array> {
         return Err(UNUSUAL);
     }
     if batch == 0 {
-        let places = Places { index, axis: None };
+        let places = Targets { index, axis: None };
         return places.add_up(b.emit, d, &x.sizes);
     }
     let batches: usize = outer[..batch].iter().product();
     let each: usize = outer[batch..].iter().product();
     let numbers: Vec<f64> = (0..batches).map(|n| n as f64).collect();
-    let numbers = b.emit.constant(&numbers, &[batches, 1, 1], ElementType::Int64);
+    let numbers = b
+        .emit
+        .constant(&numbers, &[batches, 1, 1], ElementType::Int64);
     let numbers = b.emit.expand(&numbers, &[batches, each, 1]);
     let index = b.emit.reshape(&index, &[batches, each, depth]);
     let index = b.emit.concat(&[numbers, index], 2);
     let rest = &x.sizes[batch..];
     let updates = [&[batches, each], &rest[depth..]].concat();
     let updates = b.emit.reshape(d, &updates);
-    let places = Places { index, axis: None };
+    let places = Targets { index, axis: None };
     let sum = places.add_up(b.emit, &updates, &[&[batches], rest].concat())?;
     Ok(b.emit.reshape(&sum, &x.sizes))
 }
 
 /// The second input holds positions along an axis.
-fn along_axis(b: &Backward) -> Ruling<Places> {
+fn along_axis(b: &Backward) -> Ruling<Targets> {
     let (x, index) = (b.input(0)?, b.input(1)?);
     let axis = axis_of(b.int("axis", 0), x.rank())?;
     match index.rank() == x.rank() {
-        true => Ok(Places {
+        true => Ok(Targets {
             index,
             axis: Some(axis),
         }),
@@ -63,11 +65,11 @@ pub(in crate::ops) fn scatter_elements(b: &mut Backward) -> Ruling {
 
 pub(in crate::ops) fn scatter_nd(b: &mut Backward) -> Ruling {
     let index = b.input(1)?;
-    scattered(b, &Places { index, axis: None })
+    scattered(b, &Targets { index, axis: None })
 }
 
 /// Data with updates at some places.
-fn scattered(b: &mut Backward, places: &Places) -> Ruling {
+fn scattered(b: &mut Backward, places: &Targets) -> Ruling {
     let (d, updates) = (b.cotangent()?, b.input(2)?);
     match b.string("reduction", "none").as_str() {
         "none" => {
@@ -97,7 +99,7 @@ fn scattered(b: &mut Backward, places: &Places) -> Ruling {
 }
 
 /// By the other factors: an update's are what stands there in the end over itself.
-fn multiplied(b: &mut Backward, places: &Places, d: &Array) -> Ruling {
+fn multiplied(b: &mut Backward, places: &Targets, d: &Array) -> Ruling {
     let updates = b.input(2)?;
     if b.needs(0) {
         let ones = b.emit.full(1.0, &d.sizes, d.element);
@@ -116,7 +118,7 @@ fn multiplied(b: &mut Backward, places: &Places, d: &Array) -> Ruling {
 }
 
 /// To those that equal the result, in equal shares.
-fn extreme(b: &mut Backward, places: &Places, d: &Array) -> Ruling {
+fn extreme(b: &mut Backward, places: &Targets, d: &Array) -> Ruling {
     let (x, updates, y) = (b.input(0)?, b.input(2)?, b.output(0)?);
     let kept = b.emit.equal(&x, &y);
     let kept = b.emit.cast(&kept, d.element);
@@ -159,10 +161,12 @@ pub(in crate::ops) fn tensor_scatter(b: &mut Backward) -> Ruling {
     if b.string("mode", "linear") == "circular" {
         let size = b.emit.number(past.sizes[axis] as f64, ElementType::Int64);
         let made = (index.sizes.clone(), index.element);
-        index = b.emit.node("Mod", &[&index.name, &size.name], Vec::new(), made);
+        index = b
+            .emit
+            .node("Mod", &[&index.name, &size.name], Vec::new(), made);
     }
     let index = b.emit.expand(&index, &update.sizes);
-    let places = Places {
+    let places = Targets {
         index,
         axis: Some(axis),
     };
@@ -185,7 +189,8 @@ pub(in crate::ops) fn reverse_sequence(b: &mut Backward, d: &Array) -> Ruling<Ar
     let attributes = axes.map(|(name, default)| int(name, b.int(name, default)));
     let made = (d.sizes.clone(), d.element);
     let names = [&*d.name, &lengths.name];
-    Ok(b.emit.node("ReverseSequence", &names, attributes.to_vec(), made))
+    Ok(b.emit
+        .node("ReverseSequence", &names, attributes.to_vec(), made))
 }
 
 /// With the product `p` of all before a position: `p s`, where `s = d + x' s'` of the position after it. So it holds
@@ -197,12 +202,16 @@ pub(in crate::ops) fn cum_prod(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let (size, exclusive) = (x.sizes[axis], b.int("exclusive", 0) != 0);
     let backwards = b.int("reverse", 0) != 0;
     if size > MOST_STEPS || x.count() == 0 {
-        return Err(Unsupported("its axis is too long to be walked step by step"));
+        return Err(Unsupported(
+            "its axis is too long to be walked step by step",
+        ));
     }
     let place = b.emit.number(axis as f64, ElementType::Int64);
     let attributes = vec![int("exclusive", 1), int("reverse", backwards.into())];
     let made = (x.sizes.clone(), x.element);
-    let before = b.emit.node("CumProd", &[&x.name, &place.name], attributes, made);
+    let before = b
+        .emit
+        .node("CumProd", &[&x.name, &place.name], attributes, made);
     let mut single = x.sizes.clone();
     single[axis] = 1;
     let mut order: Vec<usize> = (0..size).rev().collect();
@@ -259,7 +268,10 @@ pub(in crate::ops) fn compress(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let condition = b.integers(1, "");
     let condition = condition.map_err(|_| Unsupported("its condition is computed at run time"))?;
     let condition = condition.ok_or(UNUSUAL)?.into_iter().enumerate();
-    let places: Vec<usize> = condition.filter(|(_, holds)| *holds != 0).map(|(n, _)| n).collect();
+    let places: Vec<usize> = condition
+        .filter(|(_, holds)| *holds != 0)
+        .map(|(n, _)| n)
+        .collect();
     let [outer, size, inner] = match b.proto().int("axis") {
         None => [1, x.count(), 1],
         Some(axis) => {
@@ -275,7 +287,9 @@ pub(in crate::ops) fn compress(b: &mut Backward, d: &Array) -> Ruling<Array> {
     }
     let flat = b.emit.reshape(d, &[outer, places.len(), inner]);
     let Some(runs) = runs(&places) else {
-        return Err(Unsupported("it names too many positions apart from each other"));
+        return Err(Unsupported(
+            "it names too many positions apart from each other",
+        ));
     };
     let given = by_runs(b.emit, &flat, &runs, size);
     Ok(b.emit.reshape(&given, &x.sizes))
@@ -296,4 +310,38 @@ pub(in crate::ops) fn range(b: &mut Backward) -> Ruling {
         b.give(2, &given)?;
     }
     Ok(())
+}
+
+/// Each number's cofactor, for matrices of up to three rows.
+pub(in crate::ops) fn det(b: &mut Backward, d: &Array) -> Ruling<Array> {
+    let x = b.input(0)?;
+    let rank = x.rank();
+    let (&[.., rows, columns], true) = (&x.sizes[..], rank == d.rank() + 2) else {
+        return Err(UNUSUAL);
+    };
+    let cofactors = match (rows == columns).then_some(rows) {
+        Some(1) => b.emit.full(1.0, &x.sizes, x.element),
+        Some(2) => {
+            let turned = [rank - 2, rank - 1]
+                .iter()
+                .fold(x.clone(), |x, &axis| b.emit.gather(&x, axis, &[1, 0]));
+            let signs = [1.0, -1.0, -1.0, 1.0];
+            let signs = b.emit.constant(&signs, &[2, 2], x.element);
+            b.emit.mul(&turned, &signs)
+        }
+        Some(3) => {
+            let [next, last] =
+                [[1, 2, 0], [2, 0, 1]].map(|order| b.emit.gather(&x, rank - 2, &order));
+            let mut turn = |x: &Array, order: [i64; 3]| b.emit.gather(x, rank - 1, &order);
+            let first = [turn(&next, [1, 2, 0]), turn(&last, [2, 0, 1])];
+            let second = [turn(&next, [2, 0, 1]), turn(&last, [1, 2, 0])];
+            let first = b.emit.mul(&first[0], &first[1]);
+            let second = b.emit.mul(&second[0], &second[1]);
+            b.emit.sub(&first, &second)
+        }
+        _ => return Err(Unsupported("its matrices have more than three rows")),
+    };
+    let single = [&d.sizes[..], &[1, 1]].concat();
+    let d = b.emit.reshape(d, &single);
+    Ok(b.emit.mul(&d, &cofactors))
 }

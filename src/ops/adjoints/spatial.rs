@@ -24,13 +24,15 @@ pub(in crate::ops) fn affine_grid(b: &mut Backward, d: &Array) -> Ruling<Array> 
     // The last axis is the first coordinate.
     let mut rows: Vec<Vec<f64>> = vec![vec![1.0]];
     for &size in sizes {
-        let longer = rows.iter().flat_map(|row| {
-            (0..size).map(move |at| [&[place(at, size)], &row[..]].concat())
-        });
+        let longer = rows
+            .iter()
+            .flat_map(|row| (0..size).map(move |at| [&[place(at, size)], &row[..]].concat()));
         rows = longer.collect();
     }
     let count = rows.len();
-    let base = b.emit.constant(&rows.concat(), &[count, rank + 1], d.element);
+    let base = b
+        .emit
+        .constant(&rows.concat(), &[count, rank + 1], d.element);
     let flat = b.emit.reshape(d, &[samples, count, rank]);
     let turned = b.emit.transpose(&flat, &[0, 2, 1]);
     Ok(b.emit.matmul(&turned, &base))
@@ -40,12 +42,19 @@ pub(in crate::ops) fn affine_grid(b: &mut Backward, d: &Array) -> Ruling<Array> 
 pub(in crate::ops) fn col2im(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let x = b.input(0)?;
     let kernel = b.integers(2, "")?.ok_or(UNUSUAL)?;
-    let kernel: Vec<usize> = kernel.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+    let kernel: Vec<usize> = kernel
+        .iter()
+        .map(|&n| usize::try_from(n).unwrap_or(0))
+        .collect();
     let rank = d.rank().checked_sub(2).filter(|&rank| rank == kernel.len());
-    let rank = rank.filter(|_| x.rank() == 3 && d.count() > 0).ok_or(UNUSUAL)?;
+    let rank = rank
+        .filter(|_| x.rank() == 3 && d.count() > 0)
+        .ok_or(UNUSUAL)?;
     let window = Window::of(b.proto(), rank).ok_or(UNUSUAL)?;
     let places = window.whole_places(&d.sizes[2..], &kernel).ok_or(UNUSUAL)?;
-    let slide: Slide = window.slide(&d.sizes[2..], &kernel, &places).ok_or(UNUSUAL)?;
+    let slide: Slide = window
+        .slide(&d.sizes[2..], &kernel, &places)
+        .ok_or(UNUSUAL)?;
     let (samples, channels, columns) = (d.sizes[0], d.sizes[1], places.iter().product());
     if x.sizes != [samples, channels * slide.taps(), columns] {
         return Err(UNUSUAL);

@@ -7,8 +7,12 @@ use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Carried, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Expand", expand).slope(adjoint::expand).carries(Carried::First),
-    row("Tile", tile).slope(adjoint::tile).carries(Carried::First),
+    row("Expand", expand)
+        .slope(adjoint::expand)
+        .carries(Carried::First),
+    row("Tile", tile)
+        .slope(adjoint::tile)
+        .carries(Carried::First),
 ];
 
 fn expand(op: &mut Typing) -> Ruling {

@@ -5,7 +5,10 @@ use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, axis_of};
 use crate::ops::{Row, row};
 
-pub(in crate::ops) const ROWS: &[Row] = &[row("Gather", gather).slope(adjoint::gather).evaluated(ev::gather).picks()];
+pub(in crate::ops) const ROWS: &[Row] = &[row("Gather", gather)
+    .slope(adjoint::gather)
+    .evaluated(ev::gather)
+    .picks()];
 
 /// Y[a.., i.., b..] = X[a.., index[i..], b..]
 fn gather(op: &mut Typing) -> Ruling {

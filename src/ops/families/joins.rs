@@ -7,9 +7,18 @@ use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Carried, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Concat", concat).gives(adjoint::concat).evaluated(ev::concat).joins(),
-    row("Split", split).gives(adjoint::split).evaluated(ev::split).picks(),
-    row("Slice", slice).slope(adjoint::slice).evaluated(ev::slice).picks(),
+    row("Concat", concat)
+        .gives(adjoint::concat)
+        .evaluated(ev::concat)
+        .joins(),
+    row("Split", split)
+        .gives(adjoint::split)
+        .evaluated(ev::split)
+        .picks(),
+    row("Slice", slice)
+        .slope(adjoint::slice)
+        .evaluated(ev::slice)
+        .picks(),
     row("Pad", pad).gives(adjoint::pad).carries(Carried::First),
 ];
 

@@ -7,17 +7,23 @@ use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, Viewing, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Reshape", reshape).adjoint(Adjoint::Viewed)
+    row("Reshape", reshape)
+        .adjoint(Adjoint::Viewed)
         .evaluated(ev::reshape)
         .viewed(Viewing::Reshaped),
-    row("Flatten", flatten).adjoint(Adjoint::Viewed).viewed(Viewing::Reshaped),
-    row("Squeeze", squeeze).adjoint(Adjoint::Viewed)
+    row("Flatten", flatten)
+        .adjoint(Adjoint::Viewed)
+        .viewed(Viewing::Reshaped),
+    row("Squeeze", squeeze)
+        .adjoint(Adjoint::Viewed)
         .evaluated(ev::squeeze)
         .viewed(Viewing::Reshaped),
-    row("Unsqueeze", unsqueeze).adjoint(Adjoint::Viewed)
+    row("Unsqueeze", unsqueeze)
+        .adjoint(Adjoint::Viewed)
         .evaluated(ev::unsqueeze)
         .viewed(Viewing::Reshaped),
-    row("Transpose", transpose).adjoint(Adjoint::Viewed)
+    row("Transpose", transpose)
+        .adjoint(Adjoint::Viewed)
         .evaluated(ev::transpose)
         .viewed(Viewing::Permuted),
     row("DepthToSpace", depth_to_space).slope(adjoint::depth_to_space),

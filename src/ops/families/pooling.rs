@@ -9,7 +9,9 @@ use crate::ops::{Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("AveragePool", window).slope(adjoint::average),
-    row("MaxPool", selecting_window).slope(adjoint::max).yields(1, ElementType::Int64),
+    row("MaxPool", selecting_window)
+        .slope(adjoint::max)
+        .yields(1, ElementType::Int64),
     row("LpPool", selecting_window).slope(adjoint::lp),
     row("GlobalAveragePool", global).slope(adjoint::global_average),
     row("GlobalMaxPool", selecting_global).slope(adjoint::global_max),

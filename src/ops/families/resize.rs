@@ -6,8 +6,12 @@ use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Resize", |op| resize(op, 1)).slope(adjoint::resize_of_old).until(10),
-    row("Resize", |op| resize(op, 2)).slope(adjoint::resize).since(11),
+    row("Resize", |op| resize(op, 1))
+        .slope(adjoint::resize_of_old)
+        .until(10),
+    row("Resize", |op| resize(op, 2))
+        .slope(adjoint::resize)
+        .since(11),
     row("Upsample", upsample).slope(adjoint::resize_of_old),
 ];
 

@@ -11,33 +11,58 @@ use crate::ops::{Carried, Elements, Row, row};
 const DTYPE: &[Elements] = &[Elements::Attribute("dtype"), Elements::Input(0)];
 
 pub(super) const ROWS: &[Row] = &[
-    row("GatherElements", |op| selecting(op, 1)).slope(adjoint::gather_elements).carries(Carried::First),
-    row("GatherND", gather_nd).slope(adjoint::gather_nd).carries(Carried::First),
+    row("GatherElements", |op| selecting(op, 1))
+        .slope(adjoint::gather_elements)
+        .carries(Carried::First),
+    row("GatherND", gather_nd)
+        .slope(adjoint::gather_nd)
+        .carries(Carried::First),
     row("ScatterElements", |op| selecting(op, 0)).gives(adjoint::scatter_elements),
     row("ScatterND", scatter_nd).gives(adjoint::scatter_nd),
     row("Scatter", |op| selecting(op, 0)).gives(adjoint::scatter_elements),
     row("TensorScatter", tensor_scatter).gives(adjoint::tensor_scatter),
     row("ReverseSequence", reverse_sequence).slope(adjoint::reverse_sequence),
-    row("EyeLike", |op| like(op, 0)).adjoint(Adjoint::Zero).of_elements(DTYPE),
-    row("RandomNormalLike", |op| like(op, 0)).adjoint(Adjoint::Zero).of_elements(DTYPE),
-    row("RandomUniformLike", |op| like(op, 0)).adjoint(Adjoint::Zero).of_elements(DTYPE),
-    row("Bernoulli", |op| like(op, 0)).adjoint(Adjoint::Zero).of_elements(DTYPE),
+    row("EyeLike", |op| like(op, 0))
+        .adjoint(Adjoint::Zero)
+        .of_elements(DTYPE),
+    row("RandomNormalLike", |op| like(op, 0))
+        .adjoint(Adjoint::Zero)
+        .of_elements(DTYPE),
+    row("RandomUniformLike", |op| like(op, 0))
+        .adjoint(Adjoint::Zero)
+        .of_elements(DTYPE),
+    row("Bernoulli", |op| like(op, 0))
+        .adjoint(Adjoint::Zero)
+        .of_elements(DTYPE),
     row("CumProd", |op| like(op, 0)).slope(adjoint::cum_prod),
-    row("BitCast", |op| like(op, 0)).stops("its operator reads bits as other numbers").of_elements(&[Elements::Attribute("to")]),
-    row("OneHot", one_hot).gives(adjoint::one_hot).of_elements(&[Elements::Input(2)]),
-    row("NonZero", non_zero).adjoint(Adjoint::Zero).of_elements(INT64),
+    row("BitCast", |op| like(op, 0))
+        .stops("its operator reads bits as other numbers")
+        .of_elements(&[Elements::Attribute("to")]),
+    row("OneHot", one_hot)
+        .gives(adjoint::one_hot)
+        .of_elements(&[Elements::Input(2)]),
+    row("NonZero", non_zero)
+        .adjoint(Adjoint::Zero)
+        .of_elements(INT64),
     row("Compress", compress).slope(adjoint::compress),
-    row("Unique", unique).stops("its operator makes as many elements as the data says")
+    row("Unique", unique)
+        .stops("its operator makes as many elements as the data says")
         .yields(1, ElementType::Int64)
         .yields(2, ElementType::Int64)
         .yields(3, ElementType::Int64),
-    row("NonMaxSuppression", non_max_suppression).adjoint(Adjoint::Zero).of_elements(INT64),
-    row("Multinomial", multinomial).adjoint(Adjoint::Zero).of_elements(&[
-        Elements::Attribute("dtype"),
-        Elements::Always(ElementType::Int32),
-    ]),
-    row("Det", det).stops("its gradient needs the inverse of a matrix, which operator sets do not have"),
-    row("SequenceLength", |op| ranks(op, &[0])).adjoint(Adjoint::Zero).of_elements(INT64),
+    row("NonMaxSuppression", non_max_suppression)
+        .adjoint(Adjoint::Zero)
+        .of_elements(INT64),
+    row("Multinomial", multinomial)
+        .adjoint(Adjoint::Zero)
+        .of_elements(&[
+            Elements::Attribute("dtype"),
+            Elements::Always(ElementType::Int32),
+        ]),
+    row("Det", det).slope(adjoint::det),
+    row("SequenceLength", |op| ranks(op, &[0]))
+        .adjoint(Adjoint::Zero)
+        .of_elements(INT64),
 ];
 
 /// The second input holds positions along an axis.
