@@ -155,4 +155,24 @@ impl Emitter {
         let made = (x.sizes.clone(), x.element);
         self.node("Trilu", &names, vec![int("upper", upper.into())], made)
     }
+
+    /// Numbers along the last axis brought to a distribution.
+    pub(crate) fn softmax_last(&mut self, x: &Array) -> Array {
+        let axis = x.rank().saturating_sub(1) as i64;
+        let made = (x.sizes.clone(), x.element);
+        self.node("Softmax", &[&x.name], vec![int("axis", axis)], made)
+    }
+
+    /// The rows of a table that indices name.
+    pub(crate) fn rows_at(&mut self, table: &Array, indices: &Array) -> Array {
+        let mut sizes = indices.sizes.clone();
+        sizes.extend(table.sizes.iter().skip(1));
+        let names = [&*table.name, &indices.name];
+        self.node(
+            "Gather",
+            &names,
+            vec![int("axis", 0)],
+            (sizes, table.element),
+        )
+    }
 }

@@ -4,8 +4,10 @@
 //! by then.
 
 pub(in crate::ops) mod activations;
+pub(in crate::ops) mod attention;
 pub(in crate::ops) mod broadcast;
 pub(in crate::ops) mod functions;
+pub(in crate::ops) mod fused;
 pub(in crate::ops) mod normalisation;
 pub(in crate::ops) mod products;
 pub(in crate::ops) mod recurrent;
