@@ -1,6 +1,6 @@
 //! Forms that gradients are made of, from simpler nodes.
 
-use super::{Array, Emitter, int};
+use super::{Array, Emitter, int, ints};
 use crate::onnx::ElementType;
 
 impl Emitter {
@@ -173,6 +173,48 @@ impl Emitter {
             &names,
             vec![int("axis", 0)],
             (sizes, table.element),
+        )
+    }
+
+    /// The spectrum of complex numbers along an axis, or the numbers of a spectrum.
+    pub(crate) fn spectrum(&mut self, x: &Array, axis: usize, inverse: bool) -> Array {
+        let made = (x.sizes.clone(), x.element);
+        let mut attributes = vec![int("inverse", inverse.into())];
+        if self.opset() < 20 {
+            attributes.push(int("axis", axis as i64));
+            return self.node("DFT", &[&x.name], attributes, made);
+        }
+        let axis = self.number(axis as f64, ElementType::Int64);
+        self.node("DFT", &[&x.name, "", &axis.name], attributes, made)
+    }
+
+    /// Pieces of signals `[batch, size]`, each `step` behind the one before: `[batch, count, length]`.
+    pub(crate) fn frames(&mut self, x: &Array, count: usize, step: usize, length: usize) -> Array {
+        let places =
+            (0..count).flat_map(|frame| (0..length).map(move |place| frame * step + place));
+        let places: Vec<f64> = places.map(|place| place as f64).collect();
+        let places = self.constant(&places, &[count, length], ElementType::Int64);
+        let made = (vec![x.sizes[0], count, length], x.element);
+        self.node(
+            "Gather",
+            &[&x.name, &places.name],
+            vec![int("axis", 1)],
+            made,
+        )
+    }
+
+    /// The reverse of [`Emitter::frames`], summed where pieces overlap: `[batch, 1, size]`.
+    pub(crate) fn overlapped(&mut self, x: &Array, step: usize) -> Array {
+        let (batch, count, length) = (x.sizes[0], x.sizes[1], x.sizes[2]);
+        let turned = self.transposed(x);
+        let each = self.diagonal(length, [0, 2], 3, x.element);
+        let size = count.saturating_sub(1) * step + length;
+        let strides = vec![ints("strides", &[step as i64])];
+        self.convolve(
+            "ConvTranspose",
+            [&turned, &each],
+            strides,
+            &[batch, 1, size],
         )
     }
 }

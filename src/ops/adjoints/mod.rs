@@ -6,12 +6,16 @@
 pub(in crate::ops) mod activations;
 pub(in crate::ops) mod attention;
 pub(in crate::ops) mod broadcast;
+pub(in crate::ops) mod classical;
 pub(in crate::ops) mod functions;
 pub(in crate::ops) mod fused;
+pub(in crate::ops) mod losses;
 pub(in crate::ops) mod normalisation;
 pub(in crate::ops) mod products;
+pub(in crate::ops) mod quantised;
 pub(in crate::ops) mod recurrent;
 pub(in crate::ops) mod reduction;
+pub(in crate::ops) mod signals;
 
 use crate::graph::{Array, Attributes, Emitter, Graph, NodeId, ValueId};
 use crate::onnx::proto::{NodeProto, TensorProto};

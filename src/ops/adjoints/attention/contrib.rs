@@ -241,6 +241,10 @@ pub(in crate::ops) fn grouped_query(b: &mut Backward) -> Ruling {
     };
     let d = by_head(b, &d, heads)?;
     let made = scored.back(b, &d)?;
+    if let Some(turn) = turn.as_ref().filter(|_| b.needs(7) || b.needs(8)) {
+        give_angles(b, turn, [&made.q, &q])?;
+        give_angles(b, turn, [&made.k, &k])?;
+    }
     for (slot, part) in [(0, &made.q), (1, &made.k), (2, &made.v)] {
         let part = match &turn {
             Some(turn) if slot < 2 => turn.turned(b, part, true)?,
@@ -252,12 +256,8 @@ pub(in crate::ops) fn grouped_query(b: &mut Backward) -> Ruling {
     Ok(())
 }
 
-/// The angles of the first places, which are not trained.
+/// The angles of the first places.
 fn first_angles(b: &mut Backward, length: usize) -> Ruling<Turn> {
-    must(
-        !b.needs(7) && !b.needs(8),
-        "its angles would have to be trained",
-    )?;
     let [cos, sin] = [7, 8].map(|slot| {
         let table = b.input(slot)?;
         let &[rows, half] = &table.sizes[..] else {
@@ -272,4 +272,21 @@ fn first_angles(b: &mut Backward, length: usize) -> Ruling<Turn> {
         sin: sin?,
         interleaved: b.int("rotary_interleaved", 0) != 0,
     })
+}
+
+/// What turned data, with its gradient, gives to the angles of the first places.
+fn give_angles(b: &mut Backward, turn: &Turn, [d, x]: [&Array; 2]) -> Ruling {
+    let parts = turn.of_angles(b, d, x);
+    for (slot, part) in [7, 8].into_iter().zip(parts) {
+        if b.needs(slot) {
+            let &[rows, half] = &b.input(slot)?.sizes[..] else {
+                return Err(Unsupported(UNUSUAL));
+            };
+            let length = part.count() / half.max(1);
+            let part = b.emit.reshape(&part, &[length, half]);
+            let given = b.emit.placed(&part, 0, 0, rows);
+            b.give(slot, &given)?;
+        }
+    }
+    Ok(())
 }

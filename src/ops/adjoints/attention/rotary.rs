@@ -82,7 +82,7 @@ impl Turn {
     }
 
     /// The gradients of cosines and sines.
-    fn of_angles(&self, b: &mut Backward, d: &Array, x: &Array) -> [Array; 2] {
+    pub(super) fn of_angles(&self, b: &mut Backward, d: &Array, x: &Array) -> [Array; 2] {
         let ([d1, d2], [x1, x2]) = (self.pairs(b, d), self.pairs(b, x));
         let (along, across) = (b.emit.mul(&d1, &x1), b.emit.mul(&d2, &x2));
         let cos = b.emit.add(&along, &across);
