@@ -1,5 +1,6 @@
 //! Tests that look inside: every operator's rule, judged by onnxruntime on models made for it.
 
+mod adjoints;
 mod budgets;
 mod builder;
 mod calibrated;
@@ -9,6 +10,7 @@ mod dead;
 mod disguises;
 mod families;
 mod gradients;
+mod gradients_damage;
 mod graphs;
 mod held;
 mod inputs;

@@ -1,10 +1,11 @@
 //! What onnxruntime makes of several nodes: the gradient of each in turn.
 
 use super::activations::{slope_of_gelu, slope_of_gelu_tanh};
+use super::convolution::conv_of;
 use super::normalisation::{Unit, scaled};
 use super::products::gemm_of;
 use super::{Backward, must};
-use crate::graph::Array;
+use crate::graph::{Array, Attributes};
 use crate::onnx::ElementType;
 use crate::ops::typing::{Ruling, Unsupported};
 
@@ -73,6 +74,26 @@ pub(in crate::ops) fn gemm(b: &mut Backward) -> Ruling {
     let alpha = b.float("activation_alpha", 0.01);
     let d = activated(b, &name, [alpha, 0.0], &d)?;
     gemm_of(b, &d)
+}
+
+/// A convolution, what is added to it, and an activation.
+pub(in crate::ops) fn conv(b: &mut Backward) -> Ruling {
+    let d = b.cotangent()?;
+    let name = b.string("activation", "");
+    let listed = b.proto().attribute("activation_params");
+    let parameter = |place: usize, default: f64| {
+        let found = listed.and_then(|a| a.floats.get(place));
+        found.map_or(default, |&number| f64::from(number))
+    };
+    let parameters = match &*name {
+        "LeakyRelu" => [parameter(0, 0.01), 0.0],
+        _ => [parameter(0, f64::NEG_INFINITY), parameter(1, f64::INFINITY)],
+    };
+    let d = activated(b, &name, parameters, &d)?;
+    if b.has(3) {
+        b.give(3, &d)?;
+    }
+    conv_of(b, &d)
 }
 
 /// One factor of a product, with its axes as they are multiplied.

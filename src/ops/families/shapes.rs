@@ -2,6 +2,7 @@
 
 use crate::axes::Extent;
 use crate::onnx::ElementType;
+use crate::ops::adjoints::{Adjoint, selecting as adjoint};
 use crate::ops::row::INT64;
 use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
@@ -9,12 +10,22 @@ use crate::ops::{Elements, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Constant", constant)
+        .adjoint(Adjoint::Zero)
         .evaluated(ev::constant_attribute)
         .of_elements(&[Elements::Held]),
-    row("Shape", shape).evaluated(ev::shape).of_elements(INT64),
-    row("Size", size).evaluated(ev::size).of_elements(INT64),
-    row("Range", range).evaluated(ev::range),
+    row("Shape", shape)
+        .adjoint(Adjoint::Zero)
+        .evaluated(ev::shape)
+        .of_elements(INT64),
+    row("Size", size)
+        .adjoint(Adjoint::Zero)
+        .evaluated(ev::size)
+        .of_elements(INT64),
+    row("Range", range)
+        .gives(adjoint::range)
+        .evaluated(ev::range),
     row("ConstantOfShape", constant_of_shape)
+        .adjoint(Adjoint::Zero)
         .evaluated(ev::constant_of_shape)
         .of_elements(&[Elements::Held, Elements::Always(ElementType::Float)]),
 ];
@@ -64,7 +75,7 @@ fn range(op: &mut Typing) -> Ruling {
             Some(Extent::Known(limit)),
             Some(Extent::Known(step)),
         ] => Some(Extent::Known(ev::slice_count(*start, *limit, *step))),
-        _ => None,
+        _ => real_count(op).map(Extent::Known),
     };
     let axis = match axis {
         Some(extent) => op.fixed(extent, why),
@@ -72,6 +83,15 @@ fn range(op: &mut Typing) -> Ruling {
     };
     op.output(0, vec![axis]);
     Ok(())
+}
+
+/// Numbers from a real one up to another, in steps.
+fn real_count(op: &mut Typing) -> Option<i64> {
+    op.element(0).filter(|element| element.is_float())?;
+    let mut number = |slot: usize| op.reals(slot)?.first().copied().flatten().map(f64::from);
+    let [start, limit, step] = [number(0)?, number(1)?, number(2)?];
+    let count = ((limit - start) / step).ceil();
+    (count.is_finite() && count < f64::from(i32::MAX)).then_some(count.max(0.0) as i64)
 }
 
 /// Every axis is new; the number that makes it follows whatever the axis meets later.

@@ -39,7 +39,7 @@ pub(super) const ROWS: &[Row] = &[
         .gives(back::embed_layer)
         .of_elements(&[Elements::Input(2)])
         .yields(1, ElementType::Int32),
-    contrib("FusedConv", |op| convolution(op, 0, 1)).stops("TODO"),
+    contrib("FusedConv", |op| convolution(op, 0, 1)).gives(back::conv),
     contrib("FusedGemm", |op| gemm(op, 1)).gives(back::gemm),
     contrib("GemmFastGelu", product).stops(ON_GPUS),
     contrib("FusedMatMul", product).gives(back::matmul),
