@@ -22,7 +22,8 @@ pub(crate) struct Array {
 impl Array {
     /// Number of elements.
     pub(crate) fn count(&self) -> usize {
-        self.sizes.iter().product()
+        let sizes = self.sizes.iter();
+        sizes.fold(1, |count: usize, &size| count.saturating_mul(size))
     }
 
     /// Number of axes.

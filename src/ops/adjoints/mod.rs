@@ -36,6 +36,8 @@ use super::typing::{Ruling, Unsupported};
 
 /// The oldest operator set that the nodes of gradients exist in.
 const OLDEST: i64 = 7;
+/// The largest number of elements of a value.
+const LARGEST: usize = 1 << 40;
 const TOO_OLD: &str = "its operator set is older than 7: export the model with a newer one";
 
 /// Gives the gradients of a node's inputs.
@@ -82,9 +84,15 @@ impl Settled<'_> {
     pub(crate) fn array(&self, value: ValueId) -> Option<Array> {
         let axes = self.state.axes(value)?.iter();
         let sizes = axes.map(|axis| self.state.types.extent(axis).size());
+        let sizes = sizes.collect::<Option<Vec<usize>>>()?;
+        let count = sizes
+            .iter()
+            .try_fold(1, |count: usize, &size| count.checked_mul(size));
+        // No memory holds more.
+        count.filter(|&count| count <= LARGEST)?;
         Some(Array {
             name: self.graph.value(value).name.clone(),
-            sizes: sizes.collect::<Option<_>>()?,
+            sizes,
             element: self.state.elements[value.index()]?,
         })
     }

@@ -53,6 +53,10 @@ pub(in crate::ops) fn linear_attention(b: &mut Backward) -> Ruling {
         of_v.push(summed(b, &part, shared));
         if b.has(3) {
             let state = b.input(3)?;
+            must(
+                state.sizes == [q.sizes[0], shared, q.sizes[3], v.sizes[3]],
+                UNUSUAL,
+            )?;
             let state = repeated(b, &state, heads);
             let turned = b.emit.transposed(&state);
             let part = b.emit.matmul(&d, &turned);
