@@ -156,6 +156,24 @@ impl Emitter {
         self.node("Trilu", &names, vec![int("upper", upper.into())], made)
     }
 
+    /// The product of two matrices, either of them transposed, added to what is broadcast to its sizes.
+    pub(crate) fn gemm_onto(
+        &mut self,
+        a: &Array,
+        b: &Array,
+        transposed: [bool; 2],
+        onto: &Array,
+    ) -> Array {
+        let rows = a.sizes[usize::from(transposed[0])];
+        let columns = b.sizes[usize::from(!transposed[1])];
+        let names = ["transA", "transB"];
+        let attributes = names.iter().zip(transposed);
+        let attributes = attributes.map(|(name, turned)| int(name, turned.into()));
+        let made = (vec![rows, columns], a.element);
+        let inputs = [&*a.name, &b.name, &onto.name];
+        self.node("Gemm", &inputs, attributes.collect(), made)
+    }
+
     /// Numbers along the last axis brought to a distribution.
     pub(crate) fn softmax_last(&mut self, x: &Array) -> Array {
         let axis = x.rank().saturating_sub(1) as i64;
