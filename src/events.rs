@@ -11,6 +11,11 @@ pub trait Events {
     fn progress(&mut self, step: &'static str, done: usize, total: usize) {
         let _ = (step, done, total);
     }
+
+    /// True once the person who waits wants the best that there is so far.
+    fn is_enough(&self) -> bool {
+        false
+    }
 }
 
 /// Listens to nothing.

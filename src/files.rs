@@ -16,10 +16,12 @@ const BUFFER: usize = 64 << 10;
 mod pair;
 mod sweep;
 mod temporary;
+mod tensors;
 
 pub(crate) use pair::{data_name, persist_pair, same_file};
 pub use temporary::remove_temporaries;
 pub(crate) use temporary::{Temporary, TemporaryFolder};
+pub(crate) use tensors::replace_tensors;
 
 /// Replaces the file at `path` by what `write` writes.
 ///

@@ -35,7 +35,7 @@
 //! `random`, `algebra`, [`onnx`] (files), `axes` (types), [`graph`], [`runtime`] (onnxruntime), `ops` (rules),
 //! [`dimensions`], [`layers`] (weights as matrices), [`data`], [`benchmark`], `engine` (a model run in pieces),
 //! `grad` (gradients), [`metrics`], `statistics`, [`dead`], [`masks`], [`criteria`], [`plan`], [`rewrite`], [`validate`],
-//! [`recover`], [`search`], [`report`], [`job`] (the commands as calls).
+//! [`recover`], [`train`] (distillation), [`search`], [`report`], [`job`] (the commands as calls).
 
 #![warn(missing_docs)]
 
@@ -69,6 +69,7 @@ pub mod search;
 mod statistics;
 #[cfg(test)]
 mod tests;
+pub mod train;
 pub mod validate;
 
 pub use error::{Class, Error, Fault, ProofFault, Result};

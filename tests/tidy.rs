@@ -12,7 +12,7 @@ use std::path::Path;
 use tidy::sources::{Source, functions, sources};
 
 /// The rooms of the library, from the ground up. A room imports from rooms before it only.
-const FLOORS: [&str; 30] = [
+const FLOORS: [&str; 31] = [
     "error",
     "events",
     "files",
@@ -29,6 +29,7 @@ const FLOORS: [&str; 30] = [
     "data",
     "benchmark",
     "engine",
+    "grad",
     "metrics",
     "statistics",
     "dead",
@@ -38,6 +39,7 @@ const FLOORS: [&str; 30] = [
     "rewrite",
     "validate",
     "recover",
+    "train",
     "search",
     "report",
     "job",

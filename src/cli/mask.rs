@@ -7,6 +7,7 @@ use secateur::job::{MaskOptions, MaskSource, Proof, Store, mask};
 use secateur::masks::{Amount, Budget, MaskScope, MaskSettings, Pattern, WeightCriterion};
 
 use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
+use super::tune::TrainingFlags;
 use super::{Console, Printer, parse_number};
 
 /// Zero weights inside the layers: by magnitude, threshold, Wanda or SparseGPT; unstructured, N:M or in
@@ -87,6 +88,11 @@ pub struct MaskArgs {
     force: ForceFlag,
     #[command(flatten)]
     calibration: CalibrationFlags,
+    /// Train what is left on the calibration data, to answer as the original does; zeros stay zeros
+    #[arg(long, requires = "calibration", help_heading = "Calibration")]
+    tune: bool,
+    #[command(flatten)]
+    training: TrainingFlags,
     #[command(flatten)]
     shapes: ShapeFlags,
     #[command(flatten)]
@@ -151,6 +157,7 @@ impl MaskArgs {
             calibration: Some(self.calibration.calibration_or_random(self.seed)),
             source,
             sequential: self.sequential,
+            tuning: self.tune.then(|| self.training.tuning()),
             output: self.output.filter(|_| !self.dry_run),
             mask_out: self.mask_out,
             store: match self.store {

@@ -7,6 +7,7 @@ mod inspect;
 mod mask;
 mod prune;
 mod runtime;
+mod tune;
 mod twin;
 mod validate;
 
@@ -19,6 +20,8 @@ use flags::{shown, with_flags};
 use indicatif::{ProgressBar, ProgressStyle};
 use secateur::Events;
 use secateur::runtime::{Apart, run_apart};
+
+use crate::signals::{end_at_once, end_early, is_asked_to_end};
 
 /// Prune any exported ONNX model and prove the surgery.
 #[derive(Debug, Parser)]
@@ -38,6 +41,7 @@ pub struct Cli {
 enum Command {
     Prune(Box<prune::PruneArgs>),
     Mask(Box<mask::MaskArgs>),
+    Tune(Box<tune::TuneArgs>),
     Clean(clean::CleanArgs),
     Inspect(inspect::InspectArgs),
     Validate(Box<validate::ValidateArgs>),
@@ -71,6 +75,7 @@ impl Cli {
         match self.command {
             Command::Prune(args) => args.run(&printer),
             Command::Mask(args) => args.run(&printer),
+            Command::Tune(args) => args.run(&printer),
             Command::Clean(args) => args.run(&printer),
             Command::Inspect(args) => args.run(&printer),
             Command::Validate(args) => args.run(&printer),
@@ -132,6 +137,9 @@ fn say(line: &str) {
     let _ = writeln!(io::stderr(), "secateur: {}", shown(line));
 }
 
+/// The step that an interruption ends early, with the best that there is.
+const TRAINING: &str = "tune";
+
 /// Shows a run to the person at the terminal: a spinner, from the first step that is counted on a bar.
 struct Console {
     bar: ProgressBar,
@@ -168,8 +176,16 @@ impl Events for Console {
         self.bar.suspend(|| say(line));
     }
 
+    fn is_enough(&self) -> bool {
+        is_asked_to_end()
+    }
+
     fn progress(&mut self, step: &'static str, done: usize, total: usize) {
         if self.step != step {
+            match step {
+                TRAINING => end_early(),
+                _ => end_at_once(),
+            }
             self.step = step;
             let template = "{msg:10} {bar:40} {pos}/{len}, {per_sec}, {eta} left";
             if let Ok(style) = ProgressStyle::with_template(template) {

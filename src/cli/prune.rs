@@ -10,6 +10,7 @@ use secateur::recover::Recovery;
 use secateur::report::Breakdown;
 
 use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
+use super::tune::TrainingFlags;
 use super::{Console, Printer, parse_number};
 
 /// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original
@@ -50,6 +51,11 @@ pub struct PruneArgs {
     /// What makes up for removed channels: none, bias, fold or solve
     #[arg(long, default_value_t, requires = "calibration", help_heading = CALIBRATION)]
     recover: Recovery,
+    /// Train what is left on the calibration data, to answer as the original does
+    #[arg(long, requires = "calibration", help_heading = CALIBRATION)]
+    tune: bool,
+    #[command(flatten)]
+    training: TrainingFlags,
     #[command(flatten)]
     choice: ChoiceFlags,
     /// Write the plan here
@@ -180,6 +186,7 @@ impl PruneArgs {
                 calibration,
                 stats: self.stats,
                 recovery: self.recover,
+                tuning: self.tune.then(|| self.training.tuning()),
                 proof: match self.no_verify {
                     true => Proof::Skipped,
                     false => Proof::Required,

@@ -30,7 +30,7 @@ pub use inputs::random_inputs;
 pub(crate) use npy::{Header as Npy, Kind as NpyKind};
 
 /// One in this many batches is held out, the last ones, at least one.
-const HELD_OUT: usize = 5;
+pub(crate) const HELD_OUT: usize = 5;
 
 /// Where data comes from.
 #[derive(Clone, Debug)]

@@ -195,6 +195,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         held: Vec::new(),
         calibration: None,
         recovery: None,
+        training: None,
         verification: Some(verification),
         onnxruntime: Some(runtime.version().to_owned()),
         unread: unread_outputs(&analysis),

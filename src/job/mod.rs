@@ -11,6 +11,7 @@ mod outputs;
 mod prune;
 mod runtime;
 mod sparsity;
+mod tune;
 mod twin;
 mod validate;
 mod watch;
@@ -33,6 +34,7 @@ pub use options::{Calibration, ModelInput, Overwrite, Proof, RuntimeOptions, Sha
 pub use prune::{PlanInput, PruneFileOptions, PruneOptions, Pruned, prune, prune_file, prune_with};
 pub use runtime::runtime_status;
 pub use sparsity::sparsity;
+pub use tune::{TuneOptions, tune};
 pub use twin::{TwinOptions, twin};
 pub use validate::{ValidateOptions, Validated, validate};
 

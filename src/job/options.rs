@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::data::{DataSet, DataSource, declared_inputs};
+use crate::data::{DataSet, DataSource, HELD_OUT, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
@@ -167,17 +167,21 @@ impl Calibration {
     }
 
     /// Opens the data and loads the onnxruntime that runs on it, in at least `batches` batches where there are
-    /// samples enough.
+    /// samples enough. Where some are reserved, the last ones are left out: training is judged on them.
     pub(super) fn open<'a>(
         &self,
         analysis: &'a Analysis,
         layers: &[Layer],
-        batches: usize,
+        (batches, reserved): (usize, bool),
         runtime: &RuntimeOptions,
         events: &mut dyn Events,
     ) -> Result<Opened<'a>> {
         let data = DataSet::open(&self.data, &declared_inputs(analysis), analysis, 1)?;
-        let data = data.first(self.samples);
+        let mut data = data.first(self.samples);
+        if reserved {
+            let samples = data.samples();
+            data = data.first(samples - samples / HELD_OUT);
+        }
         let most = (data.samples() / batches).max(1);
         let batch = batch_size(analysis, layers.iter()).min(most);
         let provider = self.provider.clone();

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::pruning::Outcome;
 use super::stage::Stage;
 use super::table::{count, percent, table};
+use super::tuning::TrainingRow;
 use crate::error::one_line;
 use crate::metrics::OutputDeviation;
 
@@ -35,6 +36,8 @@ pub struct MaskReport {
     pub zeros_after: u64,
     /// What the zeros buy.
     pub gains: Gains,
+    /// What training did; none without.
+    pub training: Option<TrainingRow>,
     /// The sparsely stored model against the densely stored one; none without sparse storage or proof.
     pub verification: Option<Vec<OutputDeviation>>,
     /// Version of the onnxruntime that measured and compared; none where none did.
@@ -137,10 +140,7 @@ impl fmt::Display for MaskReport {
                 outputs.len()
             )?;
         }
-        writeln!(
-            f,
-            "No training was done: measure the accuracy before you deploy."
-        )?;
+        super::tuning::write_training(self.training.as_ref(), f)?;
         super::pruning::write_end(&self.stages, &self.outcome, f)
     }
 }

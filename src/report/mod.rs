@@ -9,6 +9,7 @@ mod runtime;
 mod sparsity;
 mod stage;
 mod table;
+mod tuning;
 mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
@@ -19,4 +20,5 @@ pub use recovery::RecoveryRow;
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
 pub use sparsity::{SparsityReport, SparsityRow};
 pub use stage::{Breakdown, Stage};
+pub use tuning::{TrainingRow, TuneReport};
 pub use validation::ValidationReport;

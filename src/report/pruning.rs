@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::stage::Stage;
 use super::table::{count, percent, table};
+use super::tuning::{TrainingRow, write_training};
 use super::validation::write_unread;
 use super::{BenchSetting, HolderRow, RecoveryRow};
 use crate::dimensions::Totals;
@@ -42,6 +43,8 @@ pub struct PruneReport {
     pub calibration: Option<PruneCalibrationRow>,
     /// What recovery did; none without calibration data.
     pub recovery: Option<RecoveryRow>,
+    /// What training did; none without.
+    pub training: Option<TrainingRow>,
     /// What was proven; none without verification.
     pub verification: Option<Verification>,
     /// Version of the onnxruntime that measured and proved; none where none did.
@@ -151,10 +154,7 @@ impl fmt::Display for PruneReport {
         self.benchmark
             .iter()
             .try_for_each(|setting| write_benchmark(setting, f))?;
-        writeln!(
-            f,
-            "No training was done: measure the accuracy before you deploy."
-        )?;
+        write_training(self.training.as_ref(), f)?;
         write_end(&self.stages, &self.outcome, f)
     }
 }

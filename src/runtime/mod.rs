@@ -22,6 +22,7 @@ mod provider;
 mod session;
 mod settings;
 mod signature;
+mod state;
 mod tensor;
 mod wheels;
 
@@ -34,7 +35,7 @@ pub use library::{Library, Source};
 pub use packages::{Package, VERSION as PINNED_VERSION, cache_folder};
 pub use provider::Provider;
 pub use session::Session;
-pub use settings::{Apart, Optimisation, Profiling, Purpose, SessionOptions};
+pub use settings::{Apart, Optimisation, Profiling, Purpose, SessionOptions, Spinning};
 pub use signature::{Device, Signature, UnreadOutput};
 pub use tensor::Tensor;
 

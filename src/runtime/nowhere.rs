@@ -9,6 +9,7 @@ use super::library::Library;
 use super::provider::Provider;
 use super::settings::{Apart, ModelAt, SessionOptions};
 use super::signature::{About, Device, Interface};
+use super::state::RunKind;
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
 
@@ -66,9 +67,27 @@ impl Remote {
     pub(super) fn run(
         &mut self,
         _: &str,
+        _: RunKind,
         _: &[(String, Tensor)],
         _: &[String],
     ) -> Result<Vec<(String, Tensor)>> {
+        match *self {}
+    }
+
+    pub(super) fn keep(
+        &mut self,
+        _: &str,
+        _: &[(String, String)],
+        _: Vec<(String, Tensor)>,
+    ) -> Result<()> {
+        match *self {}
+    }
+
+    pub(super) fn set_state(&mut self, _: &str, _: Vec<(String, Tensor)>) -> Result<()> {
+        match *self {}
+    }
+
+    pub(super) fn state(&self, _: &str, _: Vec<String>) -> Result<Vec<(String, Tensor)>> {
         match *self {}
     }
 

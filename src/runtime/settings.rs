@@ -18,6 +18,20 @@ pub enum Purpose {
     Latency,
 }
 
+/// How long the threads of a session keep their processors busy while they wait for work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Spinning {
+    /// As onnxruntime does for [`Purpose::Latency`], as long as a run lasts for others.
+    #[default]
+    OfPurpose,
+    /// As long as a run lasts.
+    WithinRuns,
+    /// Not at all: for sessions that alternate on processors that others use as well. On idle ones, runs of less than a
+    /// millisecond take longer.
+    Never,
+}
+
 /// Whether a session records its kernels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -51,6 +65,8 @@ pub struct SessionOptions {
     pub purpose: Purpose,
     /// Threads inside an operator; onnxruntime's default without.
     pub threads: Option<usize>,
+    /// How its threads wait.
+    pub spinning: Spinning,
     /// Whether it records its kernels.
     pub profiling: Profiling,
     /// Whether it rewrites the graph.
@@ -63,6 +79,7 @@ impl Default for SessionOptions {
             provider: Provider::Cpu,
             purpose: Purpose::default(),
             threads: None,
+            spinning: Spinning::default(),
             profiling: Profiling::default(),
             optimisation: Optimisation::default(),
         }

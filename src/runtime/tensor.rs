@@ -103,6 +103,30 @@ macro_rules! tensors {
                 }
             }
 
+            /// Tensors of one type one after the other along an axis.
+            ///
+            /// # Errors
+            /// There is none, or they do not fit.
+            pub(crate) fn joined(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
+                let misfit = || Error::Usage(format!("samples do not fit together along axis {axis}"));
+                match parts.first() {
+                    $(Some(Tensor::$variant(_)) => {
+                        let views = parts.iter().map(|part| match part {
+                            Tensor::$variant(array) => Ok(array.view()),
+                            _ => Err(misfit()),
+                        });
+                        let views = views.collect::<Result<Vec<_>>>()?;
+                        if views.iter().any(|view| view.ndim() <= axis) {
+                            return Err(misfit());
+                        }
+                        let joined = ndarray::concatenate(ndarray::Axis(axis), &views);
+                        let joined = joined.map_err(|_| misfit())?;
+                        Ok(Tensor::$variant(joined.as_standard_layout().into_owned()))
+                    })*
+                    None => Err(misfit()),
+                }
+            }
+
             /// The same elements with the axes in opposite order.
             pub(crate) fn reversed(self) -> Tensor {
                 match self {
@@ -123,6 +147,16 @@ macro_rules! tensors {
                         }
                     })*
                 }
+            }
+
+            /// The tensor as a value that lives on, without a copy where it lies in row-major order.
+            pub(super) fn into_value(self) -> Result<DynValue> {
+                let made = match self {
+                    $(Tensor::$variant(array) => {
+                        ort::value::Tensor::from_array(array).map(ort::value::Tensor::into_dyn)
+                    })*
+                };
+                made.map_err(|reason| fault("an input could not be made", reason))
             }
 
             /// The tensor as an input of a run, without a copy.

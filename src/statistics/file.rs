@@ -166,17 +166,7 @@ impl Stats {
     pub(crate) fn save(&self, path: &Path, origin: &MeasuredOn) -> Result<()> {
         let mut facts = HashMap::from([(VERSION.0.to_owned(), VERSION.1.to_owned())]);
         origin.write(&mut facts);
-        files::replace(path, |out| {
-            let mut header = serde_json::to_value(&self.metadata)?;
-            header["__metadata__"] = serde_json::to_value(facts)?;
-            let mut header = header.to_string();
-            // Data starts at a multiple of 8 bytes.
-            let padded = header.len().next_multiple_of(8);
-            header.extend(std::iter::repeat_n(' ', padded - header.len()));
-            out.write_all(&(header.len() as u64).to_le_bytes())?;
-            out.write_all(header.as_bytes())?;
-            out.write_all(&self.data)
-        })
+        files::replace_tensors(path, &self.metadata, &facts, &[&self.data])
     }
 
     /// Reads statistics of this origin.

@@ -22,5 +22,6 @@ mod rewrites;
 mod rules;
 mod sizes;
 mod sparsegpt;
+mod state;
 mod storage;
 mod zoo;

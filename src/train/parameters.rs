@@ -1,11 +1,13 @@
 //! What is trained: the weights and biases that layers own, as parts of one flat vector.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::error::Result;
 use crate::graph::{Array, Graph, ValueId};
+use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, packed, to_f32};
 use crate::ops::measured_slots;
 use crate::patterns::Patterns;
@@ -13,6 +15,8 @@ use crate::rewrite::Edit;
 
 /// Numbers beyond this are no weights: they switch something off, like an attention mask.
 const LARGEST: f32 = 1e3;
+/// Where one in so many weights or more is zero, zeros were put there.
+const MASKED: usize = 20;
 
 /// A constant that is trained.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ pub(crate) struct Parameter {
     pub(crate) element: ElementType,
     /// Where it begins in the flat vector.
     pub(crate) start: usize,
+    /// Whether its zeros stay zeros.
+    pub(crate) keeps_zeros: bool,
 }
 
 impl Parameter {
@@ -41,12 +47,16 @@ pub(crate) struct Parameters {
 }
 
 /// Which constants may be trained.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Choice {
     /// Only those whose name matches, if any pattern is given.
     pub(crate) only: Vec<String>,
     /// Not those whose name matches.
     pub(crate) freeze: Vec<String>,
+    /// Zeros of these stay zeros, as those of weights that have many.
+    pub(crate) masked: BTreeSet<String>,
+    /// Not these, for a reason.
+    pub(crate) held: BTreeMap<String, &'static str>,
 }
 
 impl Parameters {
@@ -74,12 +84,24 @@ impl Parameters {
             let why = match () {
                 () if !only.is_empty() && !chosen => Some("`only` names others"),
                 () if kept_out => Some("`freeze` names it"),
-                () => no_weight(graph, value, &sizes)?,
+                () => match choice.held.get(&name) {
+                    Some(why) => Some(*why),
+                    None => no_weight(graph, value, &sizes)?,
+                },
             };
-            match why {
-                Some(why) => found.frozen.push((name, why.to_owned())),
-                None => found.push(value, name, sizes, element),
+            if let Some(why) = why {
+                found.frozen.push((name, why.to_owned()));
+                continue;
             }
+            let keeps_zeros = choice.masked.contains(&name) || is_sparse(tensor, &sizes)?;
+            found.push(Parameter {
+                value,
+                name,
+                sizes,
+                element,
+                start: 0,
+                keeps_zeros,
+            });
         }
         for patterns in [only, freeze] {
             patterns.all_used("weight", "secateur inspect --json")?;
@@ -87,15 +109,10 @@ impl Parameters {
         Ok(found)
     }
 
-    fn push(&mut self, value: ValueId, name: String, sizes: Vec<usize>, element: ElementType) {
+    /// Adds one behind the others.
+    fn push(&mut self, parameter: Parameter) {
         let start = self.count();
-        self.all.push(Parameter {
-            value,
-            name,
-            sizes,
-            element,
-            start,
-        });
+        self.all.push(Parameter { start, ..parameter });
     }
 
     /// Those that `gradients` has, in a vector of their own; the others are frozen for the reason that `why` gives.
@@ -110,12 +127,7 @@ impl Parameters {
         };
         for parameter in self.all {
             match gradients.contains_key(&parameter.value) {
-                true => left.push(
-                    parameter.value,
-                    parameter.name,
-                    parameter.sizes,
-                    parameter.element,
-                ),
+                true => left.push(parameter),
                 false => {
                     let why = why(parameter.value);
                     left.frozen.push((parameter.name, why));
@@ -123,6 +135,12 @@ impl Parameters {
             }
         }
         left
+    }
+
+    /// How many keep their zeros.
+    pub(crate) fn masked(&self) -> usize {
+        let all = self.all.iter();
+        all.filter(|parameter| parameter.keeps_zeros).count()
     }
 
     /// Length of the flat vector.
@@ -153,6 +171,16 @@ impl Parameters {
         };
         self.all.iter().map(edit).collect()
     }
+}
+
+/// True if a weight has zeros that somebody has put there.
+fn is_sparse(tensor: &TensorProto, sizes: &[usize]) -> Result<bool> {
+    if sizes.len() < 2 {
+        return Ok(false);
+    }
+    let numbers = to_f32(tensor)?;
+    let zeros = numbers.iter().filter(|&&number| number == 0.0).count();
+    Ok(zeros * MASKED >= numbers.len())
 }
 
 /// Why a real constant is no weight, if it is none.

@@ -11,9 +11,10 @@ use crate::error::{Error, Result};
 use crate::grad::{Bound, Gradients, backward};
 use crate::graph::{Array, Emitter, Graph, Patch, Producer, ValueId, declaration};
 use crate::onnx::{ElementType, Model};
+use crate::runtime::Tensor;
 
-const FIRST_DECAY: f64 = 0.9;
-const SECOND_DECAY: f64 = 0.999;
+/// Shares of the old moments that stay: of the gradient's and of its square's.
+pub(super) const DECAYS: [f64; 2] = [0.9, 0.999];
 /// Added to the root of the second moment.
 const EPSILON: f64 = 1e-8;
 /// Largest norm of a step's gradient.
@@ -29,8 +30,6 @@ pub(crate) struct StepOptions<'a> {
     pub(crate) taught: bool,
     /// What may be trained.
     pub(crate) choice: &'a Choice,
-    /// Whether weights that are zero stay zero.
-    pub(crate) keeps_zeros: bool,
     /// Share of the weights that a step at rate 1 takes away, of those with more than one axis.
     pub(crate) decay: f64,
 }
@@ -42,6 +41,27 @@ pub(crate) struct Step {
     /// Nodes that gradients stopped at, with the reason.
     pub(crate) stops: Vec<String>,
     pub(crate) names: StepNames,
+    /// Inputs of the model that it reads.
+    pub(crate) reads: HashSet<String>,
+}
+
+impl Step {
+    /// The state at the start: these weights, and moments of nothing.
+    pub(crate) fn start(&self, weights: &[f32]) -> Result<Vec<(String, Tensor)>> {
+        let zeros = vec![0.0; weights.len()];
+        self.state([weights, &zeros, &zeros])
+    }
+
+    /// Weights and both moments as a state.
+    pub(crate) fn state(&self, parts: [&[f32]; 3]) -> Result<Vec<(String, Tensor)>> {
+        let named = self.names.state.iter().zip(parts);
+        let tensors = named.map(|((input, _), numbers)| {
+            let bytes = bytemuck::cast_slice(numbers);
+            let tensor = Tensor::from_packed(ElementType::Float, &[numbers.len()], bytes)?;
+            Ok((input.clone(), tensor))
+        });
+        tensors.collect()
+    }
 }
 
 /// What the inputs and outputs of a step are called.
@@ -94,7 +114,9 @@ pub(crate) fn step(bound: &Bound, options: &StepOptions) -> Result<Step> {
     }
     builder.update(&gradients, &parameters, options, &loss)?;
     let (model, names) = builder.finish(&parameters)?;
+    let inputs = model.proto.graph.iter().flat_map(|graph| &graph.input);
     Ok(Step {
+        reads: inputs.map(|input| input.name().to_owned()).collect(),
         model,
         parameters,
         stops,
@@ -226,9 +248,9 @@ impl Builder<'_> {
         let [w, first, second] = bases.map(|base| self.input(base, &count));
         let bases = ["step.rate", "step.correction"];
         let [rate, correction] = bases.map(|base| self.input(base, &[]));
-        let new_first = self.moved(&first, &gradient, FIRST_DECAY);
+        let new_first = self.moved(&first, &gradient, DECAYS[0]);
         let squares = self.emit.square(&gradient);
-        let new_second = self.moved(&second, &squares, SECOND_DECAY);
+        let new_second = self.moved(&second, &squares, DECAYS[1]);
         let corrected = self.emit.mul(&new_second, &correction);
         let root = self.emit.map("Sqrt", &corrected);
         let width = self.emit.shift(&root, EPSILON);
@@ -244,10 +266,8 @@ impl Builder<'_> {
             new = self.emit.sub(&new, &lost);
             self.names.decay = Some(plain_rate.name);
         }
-        if options.keeps_zeros {
-            let flat = parameters.flat(self.bound.graph())?;
-            let there = flat.iter().map(|&x| f64::from(u8::from(x != 0.0)));
-            let there: Vec<f64> = there.collect();
+        if parameters.all.iter().any(|parameter| parameter.keeps_zeros) {
+            let there = stays(parameters, &parameters.flat(self.bound.graph())?);
             let there = self.emit.constant(&there, &count, ElementType::Float);
             new = self.emit.mul(&new, &there);
         }
@@ -277,9 +297,7 @@ impl Builder<'_> {
         };
         self.emit.patch().at_start();
         for parameter in &parameters.all {
-            let part = self
-                .emit
-                .part(&flat, 0, parameter.start, parameter.count());
+            let part = self.emit.part(&flat, 0, parameter.start, parameter.count());
             self.emit
                 .reshape_as(&parameter.name, &part, &parameter.sizes, parameter.element);
         }
@@ -293,7 +311,9 @@ impl Builder<'_> {
         let mut lazy = source.lazy.clone();
         let target = proto.graph.get_or_insert_default();
         let names: HashSet<&str> = parameters.all.iter().map(|p| p.name.as_str()).collect();
-        target.initializer.retain(|tensor| !names.contains(tensor.name()));
+        target
+            .initializer
+            .retain(|tensor| !names.contains(tensor.name()));
         target.input.retain(|input| !names.contains(input.name()));
         names.iter().for_each(|name| drop(lazy.remove(*name)));
         target.output.clear();
@@ -310,10 +330,26 @@ impl Builder<'_> {
     }
 }
 
+/// By element of the vector 0 where it is a zero that stays, else 1.
+fn stays(parameters: &Parameters, flat: &[f32]) -> Vec<f64> {
+    let mut there = vec![1.0; flat.len()];
+    for parameter in parameters.all.iter().filter(|p| p.keeps_zeros) {
+        let own = parameter.start..parameter.start + parameter.count();
+        for (there, number) in there[own.clone()].iter_mut().zip(&flat[own]) {
+            *there = f64::from(u8::from(*number != 0.0));
+        }
+    }
+    there
+}
+
 /// By element of the vector the share that decays: none of biases and scales.
 fn wide_weights(parameters: &Parameters, decay: f64) -> Vec<f64> {
     let parts = parameters.all.iter().map(|parameter| {
-        let own = if parameter.sizes.len() > 1 { decay } else { 0.0 };
+        let own = if parameter.sizes.len() > 1 {
+            decay
+        } else {
+            0.0
+        };
         std::iter::repeat_n(own, parameter.count())
     });
     parts.flatten().collect()

@@ -3,8 +3,9 @@
 mod calibrate;
 mod choose;
 mod found;
+mod tuned;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::analyse;
@@ -22,6 +23,7 @@ use crate::metrics::OutputDeviation;
 use crate::onnx::{Model, sparse_bytes};
 use crate::report::{Gains, LeftRow, MaskReport, MaskedRow, Outcome};
 use crate::rewrite::{Edit, Stored, store_sparse, with_weights};
+use crate::train::Tuning;
 use crate::validate::verify_equal;
 use found::{Found, Masked};
 
@@ -65,6 +67,9 @@ pub struct MaskOptions {
     /// Whether each layer sees the inputs that the masked layers before it make; without, SparseGPT does and
     /// the others do not.
     pub sequential: Option<bool>,
+    /// How the masked model is trained on the calibration data, of which the last fifth is kept from calibration then; not
+    /// at all without.
+    pub tuning: Option<Tuning>,
     /// Where the model goes; nothing is written without.
     pub output: Option<PathBuf>,
     /// Where the masks go, as `.npz`.
@@ -112,6 +117,7 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     if let MaskSource::Settings(settings) = &options.source {
         settings.check()?;
     }
+    options.check_tuning()?;
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     options.files().check(&model, options.overwrite)?;
@@ -132,9 +138,19 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     });
     let masks = masks.transpose()?;
     if let Some(output) = options.output.as_deref() {
+        let names = found.masked.iter().map(|masked| masked.layer.name.clone());
+        let names: BTreeSet<String> = names.collect();
         let edits = found.masked.into_iter().map(|m| (m.layer.value, m.edit));
         let edits: BTreeMap<_, Edit> = edits.collect();
         let mut masked = watch.stage("rewrite", || with_weights(analysis.graph(), &edits))?;
+        if let Some(tuning) = &options.tuning {
+            let tune = || tuned::tuned(&analysis, &masked, names, (tuning, options), events);
+            if let Some((better, row, version)) = watch.stage("tune", tune)? {
+                masked = better.unwrap_or(masked);
+                report.training = Some(row);
+                report.onnxruntime = Some(version.to_owned());
+            }
+        }
         if options.store == Store::Sparse {
             let (sparse, stored) = watch.stage("store", || store_sparse(&masked))?;
             let proof = watch.stage("verify", || {
@@ -194,6 +210,7 @@ fn begun(name: String, model: &Model, options: &MaskOptions, found: &mut Found) 
             file_bytes_before: model.source_bytes(),
             ..Gains::default()
         },
+        training: None,
         verification: None,
         onnxruntime: found.onnxruntime.map(str::to_owned),
         warnings: std::mem::take(&mut found.warnings),

@@ -53,7 +53,8 @@ impl<'a> Calibrated<'a> {
         let fixed = analysis.graph().fixed_nodes();
         let mut layers = Layers::of(analysis).layers;
         layers.retain(|layer| layer.is_measurable(analysis, &fixed));
-        let opened = calibration.open(analysis, &layers, BATCHES, &options.runtime, events)?;
+        let batches = (BATCHES, options.tuning.is_some());
+        let opened = calibration.open(analysis, &layers, batches, &options.runtime, events)?;
         let known = stats.filter(|path| path.exists());
         let origin = || MeasuredOn::new(analysis, &opened.data, &opened.runtime);
         let measured = match known {

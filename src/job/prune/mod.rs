@@ -5,6 +5,7 @@ mod options;
 mod planned;
 mod proven;
 mod rounds;
+mod tuned;
 
 use std::path::Path;
 
@@ -269,6 +270,7 @@ impl Job<'_> {
             held: Vec::new(),
             calibration,
             recovery: None,
+            training: None,
             verification: None,
             onnxruntime: self.calibrated.map(|of| of.onnxruntime().to_owned()),
             unread: unread_outputs(self.analysis),
@@ -341,6 +343,7 @@ impl PruneReport {
         self.after = analysis.totals(&proven.plan.kept(analysis)?);
         self.after.nodes = node_count(&proven.model, self.after);
         self.recovery.clone_from(&proven.recovery);
+        self.training.clone_from(&proven.training);
         self.verification.clone_from(&proven.verification);
         if proven.onnxruntime.is_some() {
             self.onnxruntime = proven.onnxruntime.map(str::to_owned);

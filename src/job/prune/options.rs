@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::job::options::{Calibration, Overwrite, Proof, RuntimeOptions, Shapes};
 use crate::plan::{Cost, Plan, Settings};
 use crate::recover::Recovery;
+use crate::train::Tuning;
 
 /// A plan: in a file, or in memory.
 #[derive(Clone, Debug)]
@@ -61,6 +62,9 @@ pub struct PruneOptions {
     pub stats: Option<PathBuf>,
     /// How far recovery on the calibration data goes.
     pub recovery: Recovery,
+    /// How the recovered model is trained on the calibration data, of which the last fifth is kept from recovery then; not
+    /// at all without.
+    pub tuning: Option<Tuning>,
     /// Whether the result is verified.
     pub proof: Proof,
     /// Whether a failed proof ends the run; else the dimensions at fault are left alone.
@@ -112,6 +116,14 @@ impl PruneOptions {
     /// # Errors
     /// Something is.
     pub(super) fn check(&self) -> Result<()> {
+        if let Some(tuning) = &self.tuning {
+            tuning.check()?;
+            if self.calibration.is_none() {
+                return Err(Error::Usage(
+                    "`tuning` is done on calibration data: give some with `calibration`".to_owned(),
+                ));
+            }
+        }
         match (&self.calibration, &self.stats) {
             (None, Some(_)) => Err(Error::Usage(
                 "`stats` are of calibration data: give some with `calibration`".to_owned(),

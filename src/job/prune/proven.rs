@@ -2,6 +2,7 @@
 
 use super::calibrated::{Calibrated, Repaired};
 use super::options::PruneOptions;
+use super::tuned::{Pupil, tuned};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
@@ -9,7 +10,7 @@ use crate::job::Proof;
 use crate::job::watch::Watch;
 use crate::onnx::Model;
 use crate::plan::Plan;
-use crate::report::RecoveryRow;
+use crate::report::{RecoveryRow, TrainingRow};
 use crate::rewrite;
 use crate::runtime::Runtime;
 use crate::validate::{Verification, blame, is_of_the_plan, verify};
@@ -27,6 +28,7 @@ pub(super) struct Proven {
     pub(super) plan: Plan,
     pub(super) model: Model,
     pub(super) recovery: Option<RecoveryRow>,
+    pub(super) training: Option<TrainingRow>,
     pub(super) verification: Option<Verification>,
     /// Version of the onnxruntime that proved it.
     pub(super) onnxruntime: Option<&'static str>,
@@ -142,6 +144,23 @@ impl Maker<'_> {
             }
             recovery = Some(repaired.row);
         }
+        let mut training = None;
+        if let (Some(_), Some(tuning), Some(data)) =
+            (calibrated, &self.options.tuning, &self.options.calibration)
+        {
+            let pupil = Pupil {
+                dense: self.analysis,
+                reference: recovered.as_ref().unwrap_or(self.analysis),
+                plan,
+                pruned: &model,
+            };
+            let tune = || tuned(&pupil, tuning, data, self.options, *events);
+            let done = watch.stage("tune", tune)?;
+            if let Some((edited, better)) = done.better {
+                (recovered, model) = (Some(edited), better);
+            }
+            training = Some(done.row);
+        }
         let reference = recovered.as_ref().unwrap_or(self.analysis);
         let verification = match judge {
             None => None,
@@ -154,6 +173,7 @@ impl Maker<'_> {
             plan: plan.clone(),
             model,
             recovery,
+            training,
             verification,
             onnxruntime: judge.map(Runtime::version),
             faulty: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::wire::{ModelPlace, PackedTensor, Reply, Request};
+use super::wire::{ModelPlace, PackedTensor, Reply, Request, StateCall};
 use super::worker::{Answerer, Errand, LOAD_LIMIT, Worker};
 use crate::error::{Error, Result};
 use crate::runtime::fault;
@@ -13,6 +13,7 @@ use crate::runtime::kernel::Kernel;
 use crate::runtime::provider::Provider;
 use crate::runtime::settings::{ModelAt, SessionOptions};
 use crate::runtime::signature::{Device, Interface};
+use crate::runtime::state::RunKind;
 use crate::runtime::tensor::Tensor;
 
 /// The longest that an answer may take.
@@ -29,6 +30,8 @@ pub(in crate::runtime) struct Remote {
     provider: Provider,
     /// Size of the model in bytes, with weights.
     size: u64,
+    /// Size of the state in bytes.
+    state: u64,
     busy: Duration,
 }
 
@@ -75,6 +78,7 @@ impl Remote {
             session,
             provider: options.provider.clone(),
             size,
+            state: 0,
             busy: Duration::ZERO,
         };
         Ok((remote, interface))
@@ -88,6 +92,7 @@ impl Remote {
     pub(in crate::runtime) fn run(
         &mut self,
         what: &str,
+        kind: RunKind,
         inputs: &[(String, Tensor)],
         names: &[String],
     ) -> Result<Vec<(String, Tensor)>> {
@@ -97,6 +102,7 @@ impl Remote {
             let inputs = inputs.map(|(name, tensor)| packed(there, name, tensor));
             Ok(Request::Run {
                 session,
+                kind,
                 inputs: inputs.collect::<Result<_>>()?,
                 read: names.to_vec(),
             })
@@ -118,6 +124,75 @@ impl Remote {
         Ok(outputs)
     }
 
+    /// Keeps a state there of these inputs and outputs.
+    pub(in crate::runtime) fn keep(
+        &mut self,
+        what: &str,
+        pairs: &[(String, String)],
+        start: Vec<(String, Tensor)>,
+    ) -> Result<()> {
+        let pairs = pairs.to_vec();
+        let mut size = 0;
+        self.put(what, start, |start| {
+            size = start.iter().map(|packed| packed.part.length() as u64).sum();
+            StateCall::Keep { pairs, start }
+        })?;
+        self.state = size;
+        Ok(())
+    }
+
+    /// Replaces values of the state.
+    pub(in crate::runtime) fn set_state(
+        &mut self,
+        what: &str,
+        values: Vec<(String, Tensor)>,
+    ) -> Result<()> {
+        self.put(what, values, StateCall::Set)
+    }
+
+    /// Hands values over for the state.
+    fn put(
+        &self,
+        what: &str,
+        values: Vec<(String, Tensor)>,
+        call: impl FnOnce(Vec<PackedTensor>) -> StateCall,
+    ) -> Result<()> {
+        let session = self.session;
+        let errand = self.errand(what, &values);
+        let request = |there: &mut Shared| {
+            // Each is dropped as soon as it is handed over.
+            let values = values.into_iter();
+            let values = values.map(|(name, tensor)| packed(there, &name, &tensor));
+            let call = call(values.collect::<Result<_>>()?);
+            Ok(Request::State { session, call })
+        };
+        self.worker.ask(&errand, request, |reply, _| match reply {
+            Reply::Done => Ok(()),
+            _ => Err(misunderstood(what)),
+        })?;
+        Ok(())
+    }
+
+    /// The values of the state of these names.
+    pub(in crate::runtime) fn state(
+        &self,
+        what: &str,
+        names: Vec<String>,
+    ) -> Result<Vec<(String, Tensor)>> {
+        let session = self.session;
+        let call = StateCall::Read(names);
+        let request = |_: &mut Shared| Ok(Request::State { session, call });
+        let errand = self.errand(what, &[]);
+        let (values, _) = self.worker.ask(&errand, request, |reply, back| {
+            let Reply::State(values) = reply else {
+                return Err(misunderstood(what));
+            };
+            let values = values.into_iter().map(|value| unpacked(back, value));
+            values.collect()
+        })?;
+        Ok(values)
+    }
+
     pub(in crate::runtime) fn kernels(self, what: &str) -> Result<Vec<Kernel>> {
         let session = self.session;
         let errand = self.errand(what, &[]);
@@ -134,7 +209,7 @@ impl Remote {
         let elements = inputs.iter().map(|(_, tensor)| tensor.shape().iter());
         let elements = elements.map(|sizes| sizes.product::<usize>() as u64).sum();
         let limit = match self.provider {
-            Provider::Cpu => patience(self.size, elements),
+            Provider::Cpu => patience(self.size.saturating_add(self.state), elements),
             // It may be emulated, or compile its kernels first.
             _ => LONGEST,
         };
@@ -178,7 +253,7 @@ pub(in crate::runtime) fn prepare(worker: &Worker, provider: &Provider) -> Resul
     let what = format!("provider {provider}");
     let request = |_: &mut Shared| Ok(Request::Prepare(provider.clone()));
     worker.ask(&brief(worker, &what), request, |reply, _| match reply {
-        Reply::Prepared => Ok(()),
+        Reply::Done => Ok(()),
         _ => Err(misunderstood(&what)),
     })?;
     Ok(())

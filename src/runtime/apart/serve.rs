@@ -14,14 +14,15 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
 
 use super::shared::Shared;
-use super::wire::{ModelPlace, PackedTensor, Reply, Request, receive, send};
+use super::wire::{ModelPlace, PackedTensor, Reply, Request, StateCall, receive, send};
 use super::worker::OUT_OF_MEMORY;
 use crate::error::{Error, Result};
 use crate::runtime::fault;
 use crate::runtime::local::{Local, LocalSession};
 use crate::runtime::settings::ModelAt;
 use crate::runtime::signature::About;
-use crate::runtime::tensor::PackedView;
+use crate::runtime::state::RunKind;
+use crate::runtime::tensor::{PackedView, Tensor};
 
 static WATCHED: Once = Once::new();
 
@@ -187,7 +188,7 @@ impl Served {
             }
             Request::Prepare(provider) => {
                 self.local()?.prepare(&provider)?;
-                Reply::Prepared
+                Reply::Done
             }
             Request::Devices => Reply::Devices(self.local()?.devices()),
             Request::Open {
@@ -209,9 +210,11 @@ impl Served {
             }
             Request::Run {
                 session,
+                kind,
                 inputs,
                 read,
-            } => self.run(session, &inputs, &read)?,
+            } => self.run(session, kind, &inputs, &read)?,
+            Request::State { session, call } => self.state(session, call)?,
             Request::Kernels { session } => {
                 let session = self.sessions.remove(&session).ok_or_else(unasked)?;
                 Reply::Kernels(session.kernels()?)
@@ -239,38 +242,83 @@ impl Served {
         self.back.give_back();
     }
 
-    fn run(&mut self, session: u64, inputs: &[PackedTensor], read: &[String]) -> Result<Reply> {
+    fn run(
+        &mut self,
+        session: u64,
+        kind: RunKind,
+        inputs: &[PackedTensor],
+        read: &[String],
+    ) -> Result<Reply> {
         let session = self.sessions.get_mut(&session).ok_or_else(unasked)?;
         let whole = self.there.map().map_err(unread)?;
         let mut values = Vec::with_capacity(inputs.len());
         for input in inputs {
-            let view = PackedView {
-                element: input.element,
-                shape: input.shape.clone(),
-                packed: input.part.of(&whole).map_err(unread)?,
-            };
+            let view = viewed(&whole, input)?;
             values.push((input.name.as_str(), view.as_input()?));
         }
         let back = &mut self.back;
-        back.begin();
+        match kind {
+            RunKind::Whole => back.begin(),
+            // A state that was read before is larger than what steps are asked for.
+            RunKind::Step => back.give_back(),
+        }
         let before = session.busy();
-        let outputs = session.run(values, read, |name, view| {
-            let part = back.push(view.packed);
-            let part =
-                part.map_err(|reason| fault("an output could not be handed over", reason))?;
-            Ok(PackedTensor {
-                name: name.to_owned(),
-                element: view.element,
-                shape: view.shape,
-                part,
-            })
-        })?;
+        let push = |name: &str, view: PackedView<'_>| pushed(back, name, view);
+        let outputs = match kind {
+            RunKind::Whole => session.run(values, read, push)?,
+            RunKind::Step => session.step(values, read, push)?,
+        };
         let busy = session.busy() - before;
         Ok(Reply::Ran {
             outputs,
             busy_nanoseconds: u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX),
         })
     }
+
+    fn state(&mut self, session: u64, call: StateCall) -> Result<Reply> {
+        let session = self.sessions.get_mut(&session).ok_or_else(unasked)?;
+        let whole = self.there.map().map_err(unread)?;
+        let owned = |tensors: Vec<PackedTensor>| -> Result<Vec<(String, Tensor)>> {
+            let tensors = tensors.into_iter();
+            let tensors = tensors.map(|packed| {
+                let tensor = viewed(&whole, &packed)?.to_tensor()?;
+                Ok((packed.name, tensor))
+            });
+            tensors.collect()
+        };
+        match call {
+            StateCall::Keep { pairs, start } => session.keep(&pairs, owned(start)?)?,
+            StateCall::Set(values) => session.set_state(owned(values)?)?,
+            StateCall::Read(names) => {
+                let back = &mut self.back;
+                back.begin();
+                let values = session.state(&names, |name, view| pushed(back, name, view))?;
+                return Ok(Reply::State(values));
+            }
+        }
+        Ok(Reply::Done)
+    }
+}
+
+/// A tensor where it lies.
+fn viewed<'a>(whole: &'a [u8], tensor: &PackedTensor) -> Result<PackedView<'a>> {
+    Ok(PackedView {
+        element: tensor.element,
+        shape: tensor.shape.clone(),
+        packed: tensor.part.of(whole).map_err(unread)?,
+    })
+}
+
+/// Hands a tensor over.
+fn pushed(back: &mut Shared, name: &str, view: PackedView<'_>) -> Result<PackedTensor> {
+    let part = back.push(view.packed);
+    let part = part.map_err(|reason| fault("an output could not be handed over", reason))?;
+    Ok(PackedTensor {
+        name: name.to_owned(),
+        element: view.element,
+        shape: view.shape,
+        part,
+    })
 }
 
 fn unread(reason: io::Error) -> Error {

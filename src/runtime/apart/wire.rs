@@ -14,6 +14,7 @@ use crate::runtime::library::Library;
 use crate::runtime::provider::Provider;
 use crate::runtime::settings::SessionOptions;
 use crate::runtime::signature::{About, Device, Interface};
+use crate::runtime::state::RunKind;
 
 /// What is asked of the other process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,13 +38,30 @@ pub(super) enum Request {
     /// Run a session; read the outputs of these names.
     Run {
         session: u64,
+        kind: RunKind,
         inputs: Vec<PackedTensor>,
         read: Vec<String>,
     },
+    /// Do something with the state of a session.
+    State { session: u64, call: StateCall },
     /// Close a session and tell its kernels.
     Kernels { session: u64 },
     /// Close a session. There is no answer.
     Close { session: u64 },
+}
+
+/// What is done with the state of a session.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum StateCall {
+    /// Keep one of these inputs and outputs.
+    Keep {
+        pairs: Vec<(String, String)>,
+        start: Vec<PackedTensor>,
+    },
+    /// Read values.
+    Read(Vec<String>),
+    /// Replace values.
+    Set(Vec<PackedTensor>),
 }
 
 /// Where a model is.
@@ -71,7 +89,8 @@ pub(super) enum Reply {
         busy_nanoseconds: u64,
     },
     Kernels(Vec<Kernel>),
-    Prepared,
+    State(Vec<PackedTensor>),
+    Done,
     Failed(Failure),
 }
 

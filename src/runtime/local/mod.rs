@@ -3,6 +3,7 @@
 mod guard;
 mod profile;
 mod session;
+mod state;
 mod version;
 
 use std::path::PathBuf;
@@ -14,13 +15,14 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use guard::guarded;
 pub(super) use session::LocalSession;
+use state::StateMemory;
 use version::{refused as refused_model, version_of};
 
 use super::cache::{Cached, cached};
 use super::library::Library;
 use super::packages::Package;
 use super::provider::Provider;
-use super::settings::{ModelAt, Optimisation, Profiling, Purpose, SessionOptions};
+use super::settings::{ModelAt, Optimisation, Profiling, Purpose, SessionOptions, Spinning};
 use super::signature::{Device, UNKNOWN_VERSION};
 use super::{fault, held, temporary_folder};
 use crate::error::{Error, Result};
@@ -207,7 +209,8 @@ impl Local {
         let made = guarded(|| commit(&mut builder));
         let made = made.map_err(|reason| fault(&format!("{what} cannot be run"), reason))?;
         let inner = made.map_err(refused)?;
-        Ok(LocalSession::new(what, inner, profile))
+        let memory = StateMemory::of(&options.provider);
+        Ok(LocalSession::new(what, inner, profile, memory))
     }
 
     fn builder(
@@ -224,11 +227,16 @@ impl Local {
             .map_err(|reason| fault("a session cannot be made", reason))?
             .with_flush_to_zero()
             .map_err(refused)?;
-        if options.purpose == Purpose::Parity {
-            // Between runs its threads would take the processor from what is done with the outputs.
-            builder = builder
-                .with_config_entry("session.force_spinning_stop", "1")
-                .map_err(refused)?;
+        // Between runs its threads would take the processor from what is done with the outputs.
+        let wait = match (options.spinning, options.purpose) {
+            (Spinning::OfPurpose, Purpose::Latency) => None,
+            (Spinning::OfPurpose, Purpose::Parity) | (Spinning::WithinRuns, _) => {
+                Some(("session.force_spinning_stop", "1"))
+            }
+            (Spinning::Never, _) => Some(("session.intra_op.allow_spinning", "0")),
+        };
+        if let Some((key, value)) = wait {
+            builder = builder.with_config_entry(key, value).map_err(refused)?;
         }
         if let Some(threads) = options.threads {
             builder = builder.with_intra_threads(threads).map_err(refused)?;

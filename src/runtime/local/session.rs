@@ -3,16 +3,18 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ort::session::{SessionInputValue, SessionInputs, SessionOutputs};
-use ort::value::{Outlet, ValueType};
+use ort::session::{RunOptions, SessionInputValue, SessionInputs, SessionOutputs};
+use ort::value::{DynValue, Outlet, ValueType};
 
+use super::guard::guarded;
 use super::profile;
-use crate::error::Result;
+use super::state::{DeviceState, StateMemory, read_here};
+use crate::error::{Error, Result};
 use crate::files::TemporaryFolder;
 use crate::runtime::fault;
 use crate::runtime::kernel::Kernel;
 use crate::runtime::signature::{Interface, Signature, UnreadOutput};
-use crate::runtime::tensor::{PackedView, element_of};
+use crate::runtime::tensor::{PackedView, Tensor, element_of};
 
 /// A session of this process.
 #[derive(Debug)]
@@ -21,6 +23,9 @@ pub(in crate::runtime) struct LocalSession {
     inner: ort::session::Session,
     profile: Option<TemporaryFolder>,
     busy: Duration,
+    /// Where a state is kept.
+    memory: StateMemory,
+    state: Option<DeviceState>,
 }
 
 impl LocalSession {
@@ -28,12 +33,15 @@ impl LocalSession {
         what: &str,
         inner: ort::session::Session,
         profile: Option<TemporaryFolder>,
+        memory: StateMemory,
     ) -> LocalSession {
         LocalSession {
             what: what.to_owned(),
             inner,
             profile,
             busy: Duration::ZERO,
+            memory,
+            state: None,
         }
     }
 
@@ -64,7 +72,7 @@ impl LocalSession {
         &mut self,
         inputs: Vec<(&str, SessionInputValue<'_>)>,
         names: &[String],
-        read: impl FnMut(&str, PackedView<'_>) -> Result<T>,
+        mut read: impl FnMut(&str, PackedView<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
         let inputs = inputs.into_iter();
         let values = inputs.map(|(name, value)| (name.into(), value)).collect();
@@ -73,7 +81,77 @@ impl LocalSession {
         self.busy += start.elapsed();
         let outputs =
             outputs.map_err(|reason| fault(&format!("{} failed to run", self.what), reason))?;
-        read_all(&self.what, &outputs, names, read)
+        read_all(&self.what, &outputs, names, |name, value| {
+            read(name, PackedView::of(value)?)
+        })
+    }
+
+    /// Keeps a state of these inputs and outputs, which begins with `start`, instead of one that was kept before.
+    ///
+    /// # Errors
+    /// A value cannot be made.
+    pub(in crate::runtime) fn keep(
+        &mut self,
+        pairs: &[(String, String)],
+        start: Vec<(String, Tensor)>,
+    ) -> Result<()> {
+        self.state = None;
+        self.state = Some(DeviceState::new(self.memory, pairs, start)?);
+        Ok(())
+    }
+
+    /// Runs the model on named inputs beside the state and moves the state on; hands `read` the outputs of these
+    /// names, in this order. With an error, the state is as it was.
+    ///
+    /// # Errors
+    /// No state is kept, and as [`LocalSession::run`].
+    pub(in crate::runtime) fn step<T>(
+        &mut self,
+        inputs: Vec<(&str, SessionInputValue<'_>)>,
+        names: &[String],
+        mut read: impl FnMut(&str, PackedView<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let failed = |reason: String| fault(&format!("{} failed to run", self.what), reason);
+        let state = self.state.as_mut().ok_or_else(|| no_state(&self.what))?;
+        let options = RunOptions::new().map_err(|reason| failed(reason.to_string()))?;
+        let options = options.with_outputs(state.outputs(&self.inner, names)?);
+        let values = state.inputs().chain(inputs);
+        let values = values.map(|(name, value)| (name.into(), value)).collect();
+        let start = Instant::now();
+        let outputs = guarded(|| {
+            let inputs = SessionInputs::<0>::ValueMap(values);
+            self.inner.run_with_options(inputs, &options)
+        });
+        self.busy += start.elapsed();
+        let outputs = outputs.map_err(failed)?;
+        let mut outputs = outputs.map_err(|reason| failed(reason.to_string()))?;
+        let found = read_all(&self.what, &outputs, names, |name, value| {
+            read_here(value, |view| read(name, view))
+        })?;
+        state.move_on(&mut outputs)?;
+        Ok(found)
+    }
+
+    /// Hands `read` the values of the state of these names, in this order.
+    ///
+    /// # Errors
+    /// No state of such a name is kept, or one of `read`.
+    pub(in crate::runtime) fn state<T>(
+        &self,
+        names: &[String],
+        read: impl FnMut(&str, PackedView<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let state = self.state.as_ref().ok_or_else(|| no_state(&self.what))?;
+        state.read(names, read)
+    }
+
+    /// Replaces values of the state.
+    ///
+    /// # Errors
+    /// No state of such a name is kept.
+    pub(in crate::runtime) fn set_state(&mut self, values: Vec<(String, Tensor)>) -> Result<()> {
+        let state = self.state.as_mut().ok_or_else(|| no_state(&self.what))?;
+        state.set(values)
     }
 
     /// Time that onnxruntime has taken for all runs so far.
@@ -99,15 +177,19 @@ fn read_all<T>(
     what: &str,
     outputs: &SessionOutputs<'_>,
     names: &[String],
-    mut read: impl FnMut(&str, PackedView<'_>) -> Result<T>,
+    mut read: impl FnMut(&str, &DynValue) -> Result<T>,
 ) -> Result<Vec<T>> {
     let names = names.iter();
     let outputs = names.map(|name| {
         let value = outputs.get(name);
         let value = value.ok_or_else(|| fault(what, format!("no output '{name}'")))?;
-        read(name, PackedView::of(value)?)
+        read(name, value)
     });
     outputs.collect()
+}
+
+fn no_state(what: &str) -> Error {
+    fault(what, "it keeps no state")
 }
 
 fn signature(outlet: &Outlet) -> Signature {

@@ -1,0 +1,106 @@
+//! Who is taught what, by whom, and where.
+
+use super::answers::Answers;
+use super::loss::Comparison;
+use super::pool::Pool;
+use super::run::TrainOptions;
+use super::step::{Step, StepOptions, step};
+use crate::data::Batch;
+use crate::error::{Error, Result};
+use crate::grad::Bound;
+use crate::graph::Graph;
+use crate::onnx::Model;
+use crate::runtime::{Provider, Runtime, Session, SessionOptions, Tensor};
+
+/// With what a model is trained.
+pub(crate) struct Class<'a> {
+    pub(crate) student: &'a Graph,
+    pub(crate) teacher: Option<&'a Model>,
+    pub(crate) pool: &'a Pool<'a>,
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) provider: &'a Provider,
+}
+
+impl Class<'_> {
+    pub(super) fn session_options(&self) -> SessionOptions {
+        SessionOptions {
+            provider: self.provider.clone(),
+            ..SessionOptions::default()
+        }
+    }
+
+    pub(super) fn session(&self, model: &Model, what: &str) -> Result<Session> {
+        self.runtime
+            .session_with(model, what, &self.session_options())
+    }
+
+    /// The outputs that are compared: real ones that the student makes too.
+    pub(super) fn comparisons(
+        &self,
+        outputs: &[(String, Tensor)],
+    ) -> Result<Vec<(String, Comparison)>> {
+        let student = self.student.proto().output.iter();
+        let own: Vec<&str> = student.map(|output| output.name()).collect();
+        let missing: Vec<String> = outputs
+            .iter()
+            .filter(|(name, _)| !own.contains(&name.as_str()))
+            .map(|(name, _)| format!("the model has no output '{name}' as its teacher has"))
+            .collect();
+        if !missing.is_empty() {
+            return Err(Error::Signatures {
+                differences: missing,
+            });
+        }
+        let real = outputs.iter();
+        let real = real.filter(|(_, tensor)| tensor.element().is_float());
+        let compared: Vec<_> = real
+            .map(|(name, tensor)| (name.clone(), Comparison::of(tensor)))
+            .collect();
+        match compared.is_empty() {
+            true => Err(Error::Usage(
+                "the model cannot be trained: it has no output of real numbers".to_owned(),
+            )),
+            false => Ok(compared),
+        }
+    }
+
+    pub(super) fn step(
+        &self,
+        batch: &Batch,
+        comparisons: &[(String, Comparison)],
+        answers: Option<&Answers>,
+        options: &TrainOptions,
+    ) -> Result<Step> {
+        let sizes = batch.inputs.iter();
+        let sizes: Vec<_> = sizes
+            .map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()))
+            .collect();
+        let bound = Bound::of(self.student, &sizes, Some(self.runtime))?;
+        let wanted = StepOptions {
+            comparisons,
+            labelled: answers.map(|answers| answers.output.as_str()),
+            taught: self.teacher.is_some(),
+            choice: &options.choice,
+            decay: options.decay,
+        };
+        step(&bound, &wanted)
+    }
+}
+
+/// The first output that is compared is the one with right answers.
+pub(super) fn of_labels(comparisons: &[(String, Comparison)]) -> Option<Answers> {
+    let (output, comparison) = comparisons.first()?;
+    Some(Answers {
+        output: output.clone(),
+        comparison: *comparison,
+    })
+}
+
+pub(super) fn no_labels() -> Error {
+    Error::Data {
+        what: "the data".to_owned(),
+        misfits: vec![
+            "it has no labels: give an array `label`, or a teacher to learn from".to_owned(),
+        ],
+    }
+}

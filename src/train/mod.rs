@@ -1,0 +1,28 @@
+//! Training inside the file: a pruned model learns to answer as the dense one does, on data without labels.
+//!
+//! A step is a model itself ([`step`]): the student's own nodes, the loss, the gradients that the rows of its operators
+//! give ([`grad`](crate::grad)), and AdamW. The loop runs it on augmented batches, beside the teacher, and judges what comes
+//! out on samples that are held out.
+
+mod answers;
+mod augment;
+mod best;
+mod checkpoint;
+mod class;
+mod judge;
+mod loss;
+mod order;
+mod parameters;
+mod pool;
+mod record;
+mod run;
+mod schedule;
+mod settings;
+mod step;
+mod trained_on;
+
+pub(crate) use class::Class;
+pub(crate) use pool::Pool;
+pub use record::{Judgement, LossPoint, Stopped, TrainingRecord};
+pub(crate) use run::train;
+pub use settings::{Augment, Tuning};

@@ -1,0 +1,140 @@
+//! Samples that batches are put together from, in any order.
+
+use crate::data::{Batch, DataSet, HELD_OUT, Labels};
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::runtime::Tensor;
+
+/// Bytes of samples that are held; more are read again for every batch.
+const HELD: usize = 512 << 20;
+/// Samples at least, so that one can be held out.
+const FEWEST: usize = 5;
+
+/// A data set by single samples, or by the batches that the model fixes: items.
+pub(crate) struct Pool<'a> {
+    data: DataSet<'a>,
+    analysis: &'a Analysis,
+    /// All items, where they are not too many.
+    held: Option<Vec<Batch>>,
+    items: usize,
+}
+
+impl<'a> Pool<'a> {
+    /// # Errors
+    /// Data that cannot be read, or too little to hold some out.
+    pub(crate) fn new(data: DataSet<'a>, analysis: &'a Analysis) -> Result<Pool<'a>> {
+        let data = data.in_batches(1);
+        let items = data.batches();
+        if items < FEWEST {
+            return Err(Error::Data {
+                what: data.describe(),
+                misfits: vec![format!(
+                    "training holds one sample in {HELD_OUT} out, so that it needs at least {FEWEST} of what the model takes at once; there are {items}"
+                )],
+            });
+        }
+        let mut pool = Pool {
+            data,
+            analysis,
+            held: None,
+            items,
+        };
+        let first = pool.data.batch(0)?;
+        let bytes: usize = first.inputs.iter().map(|(_, x)| x.packed().len()).sum();
+        if bytes.saturating_mul(items) <= HELD {
+            let all = (0..items).map(|item| pool.data.batch(item));
+            pool.held = Some(all.collect::<Result<_>>()?);
+        }
+        Ok(pool)
+    }
+
+    /// Items that training sees; the others are held out.
+    pub(crate) fn seen(&self) -> usize {
+        self.items - (self.items / HELD_OUT).max(1)
+    }
+
+    /// The items that are held out.
+    pub(crate) fn held_out(&self) -> std::ops::Range<usize> {
+        self.seen()..self.items
+    }
+
+    /// Samples in an item.
+    pub(crate) fn samples_per_item(&self) -> usize {
+        self.data.batch_size()
+    }
+
+    /// The axis of an input that counts samples.
+    pub(crate) fn axis(&self, input: &str) -> Option<usize> {
+        self.analysis.sizes().samples().axis(input)
+    }
+
+    /// Hash of the samples.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    pub(crate) fn hash(&self) -> Result<String> {
+        self.data.hash()
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        self.data.describe()
+    }
+
+    /// Items as one batch.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    pub(crate) fn batch(&self, items: &[usize]) -> Result<Batch> {
+        let read;
+        let parts: Vec<&Batch> = match &self.held {
+            Some(held) => items.iter().filter_map(|&item| held.get(item)).collect(),
+            None => {
+                let all = items.iter().map(|&item| self.data.batch(item));
+                read = all.collect::<Result<Vec<_>>>()?;
+                read.iter().collect()
+            }
+        };
+        self.joined(&parts)
+    }
+
+    fn joined(&self, parts: &[&Batch]) -> Result<Batch> {
+        let Some(first) = parts.first() else {
+            return Err(Error::Usage("a batch has no sample".to_owned()));
+        };
+        let mut inputs = Vec::with_capacity(first.inputs.len());
+        for (place, (name, tensor)) in first.inputs.iter().enumerate() {
+            let joined = match self.axis(name) {
+                None => tensor.clone(),
+                Some(axis) => {
+                    let all = parts.iter().filter_map(|part| part.inputs.get(place));
+                    let all: Vec<&Tensor> = all.map(|(_, tensor)| tensor).collect();
+                    Tensor::joined(&all, axis)?
+                }
+            };
+            inputs.push((name.clone(), joined));
+        }
+        Ok(Batch {
+            inputs,
+            labels: joined_labels(parts),
+            expected: None,
+            samples: parts.iter().map(|part| part.samples).sum(),
+        })
+    }
+}
+
+/// The right answers of all parts, if all have some.
+fn joined_labels(parts: &[&Batch]) -> Option<Labels> {
+    let mut all = parts.iter().map(|part| part.labels.clone());
+    let first = all.next()??;
+    all.try_fold(first, |joined, next| match (joined, next?) {
+        (Labels::Classes(mut joined), Labels::Classes(next)) => {
+            joined.extend(next);
+            Some(Labels::Classes(joined))
+        }
+        (Labels::Values(mut joined), Labels::Values(next)) => {
+            joined.extend(next);
+            Some(Labels::Values(joined))
+        }
+        _ => None,
+    })
+}
