@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use secateur::job::{MaskOptions, MaskSource, Proof, Store, mask};
 use secateur::masks::{Amount, Budget, MaskScope, MaskSettings, Pattern, WeightCriterion};
 
-use super::tune::TrainingFlags;
 use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
+use super::tune::TrainingFlags;
 use super::{Console, Printer, parse_number};
 
 /// Zero weights inside the layers: by magnitude, threshold, Wanda or SparseGPT; unstructured, N:M or in

@@ -9,8 +9,8 @@ use secateur::plan::{Cost, CostBudget, RoundTo, Scope, Settings};
 use secateur::recover::Recovery;
 use secateur::report::Breakdown;
 
-use super::tune::TrainingFlags;
 use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
+use super::tune::TrainingFlags;
 use super::{Console, Printer, parse_number};
 
 /// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original

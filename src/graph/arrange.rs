@@ -210,9 +210,16 @@ impl Emitter {
 
     /// The products of the matrices of two arrays, whose axes before the last two are broadcast.
     pub(crate) fn matmul(&mut self, a: &Array, b: &Array) -> Array {
-        let [outer_a, outer_b] = [a, b].map(|x| &x.sizes[..x.rank() - 2]);
+        let [outer_a, outer_b] = [a, b].map(|x| &x.sizes[..x.rank().saturating_sub(2)]);
         let mut sizes = broadcast_sizes(outer_a, outer_b);
-        sizes.extend([a.sizes[a.rank() - 2], b.sizes[b.rank() - 1]]);
+        sizes.extend(
+            a.sizes
+                .iter()
+                .rev()
+                .nth(1)
+                .into_iter()
+                .chain(b.sizes.last()),
+        );
         let made = (sizes, a.element);
         self.node("MatMul", &[&a.name, &b.name], Vec::new(), made)
     }

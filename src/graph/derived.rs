@@ -1,6 +1,6 @@
 //! Forms that gradients are made of, from simpler nodes.
 
-use super::{Array, Emitter, int};
+use super::{Array, Emitter, int, ints};
 use crate::onnx::ElementType;
 
 impl Emitter {
@@ -154,5 +154,85 @@ impl Emitter {
         names.extend(shift.map(|shift| &*shift.name));
         let made = (x.sizes.clone(), x.element);
         self.node("Trilu", &names, vec![int("upper", upper.into())], made)
+    }
+
+    /// The product of two matrices, either of them transposed, added to what is broadcast to its sizes.
+    pub(crate) fn gemm_onto(
+        &mut self,
+        a: &Array,
+        b: &Array,
+        transposed: [bool; 2],
+        onto: &Array,
+    ) -> Array {
+        let rows = a.sizes[usize::from(transposed[0])];
+        let columns = b.sizes[usize::from(!transposed[1])];
+        let names = ["transA", "transB"];
+        let attributes = names.iter().zip(transposed);
+        let attributes = attributes.map(|(name, turned)| int(name, turned.into()));
+        let made = (vec![rows, columns], a.element);
+        let inputs = [&*a.name, &b.name, &onto.name];
+        self.node("Gemm", &inputs, attributes.collect(), made)
+    }
+
+    /// Numbers along the last axis brought to a distribution.
+    pub(crate) fn softmax_last(&mut self, x: &Array) -> Array {
+        let axis = x.rank().saturating_sub(1) as i64;
+        let made = (x.sizes.clone(), x.element);
+        self.node("Softmax", &[&x.name], vec![int("axis", axis)], made)
+    }
+
+    /// The rows of a table that indices name.
+    pub(crate) fn rows_at(&mut self, table: &Array, indices: &Array) -> Array {
+        let mut sizes = indices.sizes.clone();
+        sizes.extend(table.sizes.iter().skip(1));
+        let names = [&*table.name, &indices.name];
+        self.node(
+            "Gather",
+            &names,
+            vec![int("axis", 0)],
+            (sizes, table.element),
+        )
+    }
+
+    /// The spectrum of complex numbers along an axis, or the numbers of a spectrum.
+    pub(crate) fn spectrum(&mut self, x: &Array, axis: usize, inverse: bool) -> Array {
+        let made = (x.sizes.clone(), x.element);
+        let mut attributes = vec![int("inverse", inverse.into())];
+        if self.opset() < 20 {
+            attributes.push(int("axis", axis as i64));
+            return self.node("DFT", &[&x.name], attributes, made);
+        }
+        let axis = self.number(axis as f64, ElementType::Int64);
+        self.node("DFT", &[&x.name, "", &axis.name], attributes, made)
+    }
+
+    /// Pieces of signals `[batch, size]`, each `step` behind the one before: `[batch, count, length]`.
+    pub(crate) fn frames(&mut self, x: &Array, count: usize, step: usize, length: usize) -> Array {
+        let places =
+            (0..count).flat_map(|frame| (0..length).map(move |place| frame * step + place));
+        let places: Vec<f64> = places.map(|place| place as f64).collect();
+        let places = self.constant(&places, &[count, length], ElementType::Int64);
+        let made = (vec![x.sizes[0], count, length], x.element);
+        self.node(
+            "Gather",
+            &[&x.name, &places.name],
+            vec![int("axis", 1)],
+            made,
+        )
+    }
+
+    /// The reverse of [`Emitter::frames`], summed where pieces overlap: `[batch, 1, size]`.
+    pub(crate) fn overlapped(&mut self, x: &Array, step: usize) -> Array {
+        let (batch, count, length) = (x.sizes[0], x.sizes[1], x.sizes[2]);
+        let turned = self.transposed(x);
+        let each = self.diagonal(length, [0, 2], 3, x.element);
+        let size = count.saturating_sub(1) * step + length;
+        let strides = vec![ints("strides", &[step as i64])];
+        self.convolve(
+            "ConvTranspose",
+            [&turned, &each],
+            strides,
+            &[batch, 1, size],
+        )
     }
 }

@@ -21,6 +21,7 @@ mod emit;
 mod inline;
 mod names;
 mod patch;
+mod spread;
 mod text;
 mod windows;
 

@@ -86,7 +86,10 @@ impl TuneOptions {
         Files {
             output: self.output.as_deref(),
             others: Vec::new(),
-            inputs: data_path(&self.data.data).into_iter().chain(teacher).collect(),
+            inputs: data_path(&self.data.data)
+                .into_iter()
+                .chain(teacher)
+                .collect(),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::stage::Stage;
-use super::tuning::{TrainingRow, write_training};
 use super::table::{count, percent, table};
+use super::tuning::{TrainingRow, write_training};
 use super::validation::write_unread;
 use super::{BenchSetting, HolderRow, RecoveryRow};
 use crate::dimensions::Totals;

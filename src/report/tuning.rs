@@ -133,7 +133,8 @@ impl TrainingRow {
             }
         }
         let [before, after] = record.before_and_after();
-        let number = |number: Option<f64>| number.map_or("no number".to_owned(), |n| format!("{n:.5}"));
+        let number =
+            |number: Option<f64>| number.map_or("no number".to_owned(), |n| format!("{n:.5}"));
         match record.best_step {
             0 => writeln!(
                 f,

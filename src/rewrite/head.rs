@@ -82,7 +82,9 @@ fn last_axis(analysis: &Analysis) -> Result<(String, Type)> {
     let graph = analysis.graph();
     let output = graph.proto().output.first().map(|output| output.name());
     let name = output.unwrap_or_default().to_owned();
-    let axes = graph.find(&name).and_then(|value| analysis.state.axes(value));
+    let axes = graph
+        .find(&name)
+        .and_then(|value| analysis.state.axes(value));
     let last = axes.and_then(<[Type]>::last);
     let axis = last.map(|axis| analysis.state.types.normal(axis));
     match axis {
@@ -98,7 +100,9 @@ fn along(analysis: &Analysis, axis: &Type) -> BTreeSet<ValueId> {
     let graph = analysis.graph();
     let has = |value: &ValueId| {
         let element = graph.constant(*value).map(|tensor| tensor.data_type());
-        let real = element.and_then(ElementType::of).is_some_and(|e| e.is_float());
+        let real = element
+            .and_then(ElementType::of)
+            .is_some_and(|e| e.is_float());
         let mut axes = analysis.state.axes(*value).into_iter().flatten();
         real && axes.any(|own| analysis.state.types.normal(own) == *axis)
     };

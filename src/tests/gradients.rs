@@ -19,13 +19,18 @@ use crate::runtime::{Runtime, Tensor};
 const TOLERANCE: f64 = 1e-4;
 
 /// Cases that are refused, and why. One that is not refused any more is a failure too.
-const REFUSED: &[(&str, &str)] = &[("Clip_opset6", "its operator set is older than 7")];
+const REFUSED: &[(&str, &str)] = &[
+    ("Clip_opset6", "its operator set is older than 7"),
+    ("DeformConv_groups", READS_BETWEEN),
+    ("DeformConv_plain", READS_BETWEEN),
+];
+const READS_BETWEEN: &str = "reads between positions that the data says";
 
 /// A model with inputs, gradients of its outputs and what these become.
-struct Stored {
-    name: String,
-    model: Option<Model>,
-    inputs: Vec<(String, Tensor)>,
+pub(super) struct Stored {
+    pub(super) name: String,
+    pub(super) model: Option<Model>,
+    pub(super) inputs: Vec<(String, Tensor)>,
     seeds: Vec<(String, Tensor)>,
     gradients: Vec<(String, Tensor)>,
 }
@@ -34,7 +39,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gradients")
 }
 
-fn cases() -> Vec<Stored> {
+pub(super) fn cases() -> Vec<Stored> {
     let entries = std::fs::read_dir(folder()).expect("the fixtures");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let only = std::env::var("SECATEUR_TEST_GRADIENT").unwrap_or_default();
@@ -76,7 +81,7 @@ fn read(path: &Path) -> Stored {
     stored
 }
 
-fn tensor(archive: &mut NpzReader<File>, name: &str) -> Tensor {
+pub(super) fn tensor(archive: &mut NpzReader<File>, name: &str) -> Tensor {
     macro_rules! try_types {
         ($($kind:ident)*) => {
             $(
@@ -191,6 +196,15 @@ fn gradients_are_those_of_pytorch() {
         failures.len(),
         failures.join("\n")
     );
+}
+
+/// A case that is refused is one that there is.
+#[test]
+fn refused_cases_exist() {
+    for (name, _) in REFUSED {
+        let path = folder().join(format!("{name}.npz"));
+        assert!(path.exists(), "there is no case {name}");
+    }
 }
 
 /// Every row says how a gradient goes through, or why none does; where one does, a case has the operator.

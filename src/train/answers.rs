@@ -65,7 +65,10 @@ pub(super) fn answers_loss(
     let Some((_, output)) = outputs.iter().find(|(name, _)| *name == answers.output) else {
         return Ok(f64::NAN);
     };
-    let (rows, numbers) = (answer_rows(batch, output.shape())?.to_f64(), output.to_f64());
+    let (rows, numbers) = (
+        answer_rows(batch, output.shape())?.to_f64(),
+        output.to_f64(),
+    );
     let logs = match answers.comparison {
         Comparison::Logits => Logs::OfLogits,
         Comparison::Probabilities => Logs::OfProbabilities,

@@ -35,7 +35,10 @@ impl Class<'_> {
     }
 
     /// The outputs that are compared: real ones that the student makes too.
-    pub(super) fn comparisons(&self, outputs: &[(String, Tensor)]) -> Result<Vec<(String, Comparison)>> {
+    pub(super) fn comparisons(
+        &self,
+        outputs: &[(String, Tensor)],
+    ) -> Result<Vec<(String, Comparison)>> {
         let student = self.student.proto().output.iter();
         let own: Vec<&str> = student.map(|output| output.name()).collect();
         let missing: Vec<String> = outputs

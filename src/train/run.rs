@@ -108,7 +108,10 @@ impl<'a> Lesson<'a> {
             .transpose()?;
         let outputs = match &mut teacher {
             Some(teacher) => answer(teacher, &first)?,
-            None => answer(&mut class.session(class.student.model(), "the model")?, &first)?,
+            None => answer(
+                &mut class.session(class.student.model(), "the model")?,
+                &first,
+            )?,
         };
         let comparisons = class.comparisons(&outputs)?;
         let answers = options.labels.then(|| of_labels(&comparisons)).flatten();
@@ -187,8 +190,7 @@ impl<'a> Lesson<'a> {
         let items = self.order.batch(number);
         let mut batch = self.class.pool.batch(&items)?;
         let mut generator = Augmentation::generator(self.options.seed, number);
-        self.augmentation
-            .apply(&mut batch.inputs, &mut generator)?;
+        self.augmentation.apply(&mut batch.inputs, &mut generator)?;
         let mut inputs = self.asked(&batch)?;
         let names = &self.made.names;
         let hyper = schedule.hyper(number);
@@ -333,7 +335,8 @@ impl<'a> Lesson<'a> {
             return Ok(None);
         };
         let vectors = [&known.weights, &known.first_moment, &known.second_moment];
-        self.session.set_state(self.made.state(vectors.map(Vec::as_slice))?)?;
+        self.session
+            .set_state(self.made.state(vectors.map(Vec::as_slice))?)?;
         *best = Best {
             weights: known.best,
             step: known.best_step,

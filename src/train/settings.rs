@@ -126,10 +126,7 @@ impl Tuning {
             },
             labels,
             time_budget: self.time_budget,
-            checkpoints: self
-                .checkpoints
-                .clone()
-                .map(|folder| (folder, self.resume)),
+            checkpoints: self.checkpoints.clone().map(|folder| (folder, self.resume)),
         }
     }
 }

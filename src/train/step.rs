@@ -297,9 +297,7 @@ impl Builder<'_> {
         };
         self.emit.patch().at_start();
         for parameter in &parameters.all {
-            let part = self
-                .emit
-                .part(&flat, 0, parameter.start, parameter.count());
+            let part = self.emit.part(&flat, 0, parameter.start, parameter.count());
             self.emit
                 .reshape_as(&parameter.name, &part, &parameter.sizes, parameter.element);
         }
@@ -313,7 +311,9 @@ impl Builder<'_> {
         let mut lazy = source.lazy.clone();
         let target = proto.graph.get_or_insert_default();
         let names: HashSet<&str> = parameters.all.iter().map(|p| p.name.as_str()).collect();
-        target.initializer.retain(|tensor| !names.contains(tensor.name()));
+        target
+            .initializer
+            .retain(|tensor| !names.contains(tensor.name()));
         target.input.retain(|input| !names.contains(input.name()));
         names.iter().for_each(|name| drop(lazy.remove(*name)));
         target.output.clear();
@@ -345,7 +345,11 @@ fn stays(parameters: &Parameters, flat: &[f32]) -> Vec<f64> {
 /// By element of the vector the share that decays: none of biases and scales.
 fn wide_weights(parameters: &Parameters, decay: f64) -> Vec<f64> {
     let parts = parameters.all.iter().map(|parameter| {
-        let own = if parameter.sizes.len() > 1 { decay } else { 0.0 };
+        let own = if parameter.sizes.len() > 1 {
+            decay
+        } else {
+            0.0
+        };
         std::iter::repeat_n(own, parameter.count())
     });
     parts.flatten().collect()

@@ -35,7 +35,13 @@ pub(super) fn calibrated(
     }
     let layers: Vec<Layer> = chosen.layers().cloned().collect();
     let calibration = calibration(options, settings, &mut found.warnings);
-    let opened = calibration.open(analysis, &layers, (1, options.reserves()), &options.runtime, events)?;
+    let opened = calibration.open(
+        analysis,
+        &layers,
+        (1, options.reserves()),
+        &options.runtime,
+        events,
+    )?;
     found.calibration = Some(CalibrationRow {
         data: opened.data.describe(),
         samples: opened.data.samples(),

@@ -70,5 +70,9 @@ pub(super) fn tuned(
         true => None,
         false => Some(with_weights(&student, &trained.edits)?),
     };
-    Ok(Some((better, TrainingRow(trained.record), runtime.version())))
+    Ok(Some((
+        better,
+        TrainingRow(trained.record),
+        runtime.version(),
+    )))
 }

@@ -4,22 +4,28 @@
 //! by then.
 
 pub(in crate::ops) mod activations;
+pub(in crate::ops) mod attention;
 pub(in crate::ops) mod broadcast;
+pub(in crate::ops) mod classical;
 pub(in crate::ops) mod convolution;
 pub(in crate::ops) mod functions;
+pub(in crate::ops) mod fused;
 pub(in crate::ops) mod gather;
 pub(in crate::ops) mod joins;
 mod kernels;
 pub(in crate::ops) mod layout;
+pub(in crate::ops) mod losses;
 pub(in crate::ops) mod normalisation;
 pub(in crate::ops) mod pooling;
 pub(in crate::ops) mod products;
+pub(in crate::ops) mod quantised;
 pub(in crate::ops) mod recurrent;
 pub(in crate::ops) mod reduction;
 pub(in crate::ops) mod regions;
 pub(in crate::ops) mod resize;
 pub(in crate::ops) mod sampling;
 pub(in crate::ops) mod selecting;
+pub(in crate::ops) mod signals;
 pub(in crate::ops) mod spatial;
 
 use crate::graph::{Array, Attributes, Emitter, Graph, NodeId, ValueId};
@@ -32,10 +38,10 @@ use super::typing::{Ruling, Unsupported};
 
 /// The oldest operator set that the nodes of gradients exist in.
 const OLDEST: i64 = 7;
+/// The largest number of elements of a value.
+const LARGEST: usize = 1 << 40;
 const TOO_OLD: &str = "its operator set is older than 7: export the model with a newer one";
 
-/// Elements at most of a value: more fit no memory, and products with their number could not be counted.
-const MOST_ELEMENTS: usize = 1 << 40;
 
 /// Gives the gradients of a node's inputs.
 pub(in crate::ops) type Gives = fn(&mut Backward) -> Ruling;
@@ -81,9 +87,12 @@ impl Settled<'_> {
     pub(crate) fn array(&self, value: ValueId) -> Option<Array> {
         let axes = self.state.axes(value)?.iter();
         let sizes = axes.map(|axis| self.state.types.extent(axis).size());
-        let sizes: Vec<usize> = sizes.collect::<Option<_>>()?;
-        let all = sizes.iter().try_fold(1, |all: usize, &size| all.checked_mul(size.max(1)));
-        all.filter(|&all| all <= MOST_ELEMENTS)?;
+        let sizes = sizes.collect::<Option<Vec<usize>>>()?;
+        let count = sizes
+            .iter()
+            .try_fold(1, |count: usize, &size| count.checked_mul(size));
+        // No memory holds more.
+        count.filter(|&count| count <= LARGEST)?;
         Some(Array {
             name: self.graph.value(value).name.clone(),
             sizes,

@@ -158,20 +158,39 @@ impl Direction {
         }
     }
 
-    /// `x W + h R` with their biases for gates of all steps; the second one is apart where that is asked for.
+    /// `x W` and `h R` with their biases, for gates of all steps.
     pub(super) fn products(&self, b: &mut Backward) -> [Array; 2] {
-        let parts = [(&self.x, &self.w, 0), (&self.before, &self.r, 1)];
-        parts.map(|(data, weight, half)| {
-            let rows = data.sizes[0] * data.sizes[1];
-            let flat = b.emit.reshape(data, &[rows, data.sizes[2]]);
-            let product = b.emit.gemm(&flat, weight, [false, true], 1.0);
-            let product = match &self.bias {
-                Some(bias) => b.emit.add(&product, &bias[half]),
-                None => product,
-            };
-            let sizes = [data.sizes[0], data.sizes[1], weight.sizes[0]];
-            b.emit.reshape(&product, &sizes)
-        })
+        let biases = match &self.bias {
+            Some([first, second]) => [Some(first), Some(second)],
+            None => [None, None],
+        };
+        let x = self.product(b, [&self.x, &self.w], biases[0]);
+        let h = self.product(b, [&self.before, &self.r], biases[1]);
+        [self.by_step(b, &x), self.by_step(b, &h)]
+    }
+
+    /// The sum of both.
+    pub(super) fn sum_of_products(&self, b: &mut Backward) -> Array {
+        let bias = self.bias.as_ref();
+        let bias = bias.map(|[first, second]| b.emit.add(first, second));
+        let x = self.product(b, [&self.x, &self.w], bias.as_ref());
+        let sum = self.product(b, [&self.before, &self.r], Some(&x));
+        self.by_step(b, &sum)
+    }
+
+    /// Rows of all steps times a weight, onto something.
+    fn product(&self, b: &mut Backward, [x, weight]: [&Array; 2], onto: Option<&Array>) -> Array {
+        let rows = x.sizes[0] * x.sizes[1];
+        let flat = b.emit.reshape(x, &[rows, x.sizes[2]]);
+        match onto {
+            Some(onto) => b.emit.gemm_onto(&flat, weight, [false, true], onto),
+            None => b.emit.gemm(&flat, weight, [false, true], 1.0),
+        }
+    }
+
+    fn by_step(&self, b: &mut Backward, rows: &Array) -> Array {
+        let batch = self.x.sizes[1];
+        b.emit.reshape(rows, &[self.steps, batch, rows.sizes[1]])
     }
 
     /// The part of one gate.

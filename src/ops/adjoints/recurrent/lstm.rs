@@ -20,8 +20,7 @@ struct Into {
 
 impl Into {
     fn of(b: &mut Backward, own: &Direction) -> Into {
-        let [by_x, by_h] = own.products(b);
-        let all = b.emit.add(&by_x, &by_h);
+        let all = own.sum_of_products(b);
         let [i, o, f, g] = [0, 1, 2, 3].map(|gate| own.gate(b, &all, gate));
         let peepholes = own.peepholes.as_ref();
         let peepholes = peepholes.map(|all| [0, 1, 2].map(|gate| own.gate(b, all, gate)));

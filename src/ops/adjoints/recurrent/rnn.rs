@@ -6,8 +6,7 @@ use super::direction::{Direction, at, in_steps};
 use crate::ops::typing::Ruling;
 
 pub(super) fn walk(b: &mut Backward, own: &Direction) -> Ruling<Given> {
-    let [by_x, by_h] = own.products(b);
-    let a = b.emit.add(&by_x, &by_h);
+    let a = own.sum_of_products(b);
     let [_, slope] = own.functions[0].of(b, &a, own.clip);
     let slope = own.masked(b, &slope);
     let idle = own.idle(b);

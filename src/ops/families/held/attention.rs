@@ -2,18 +2,19 @@
 
 use super::{Held, axis, count, like, output};
 use crate::axes::{Extent, Type};
+use crate::ops::adjoints::attention as back;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Row, contrib, row};
 
 pub(super) const ROWS: &[Row] = &[
-    row("Attention", attention),
-    row("RotaryEmbedding", |op| like(op, 0)),
-    row("LinearAttention", linear),
-    row("CausalConvWithState", causal),
-    contrib("RotaryEmbedding", |op| like(op, 0)),
-    contrib("Attention", packed),
-    contrib("MultiHeadAttention", multi_head),
-    contrib("GroupQueryAttention", grouped_query),
+    row("Attention", attention).gives(back::attention),
+    row("RotaryEmbedding", |op| like(op, 0)).gives(back::rotary),
+    row("LinearAttention", linear).gives(back::linear_attention),
+    row("CausalConvWithState", causal).gives(back::causal_convolution),
+    contrib("RotaryEmbedding", |op| like(op, 0)).gives(back::rotary_contrib),
+    contrib("Attention", packed).gives(back::packed),
+    contrib("MultiHeadAttention", multi_head).gives(back::multi_head),
+    contrib("GroupQueryAttention", grouped_query).gives(back::grouped_query),
 ];
 
 /// Batch, heads, length and width of a head.

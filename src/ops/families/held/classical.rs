@@ -3,6 +3,7 @@
 use super::{Held, axis, like, output};
 use crate::axes::Extent;
 use crate::onnx::ElementType;
+use crate::ops::adjoints::{Adjoint, classical as back};
 use crate::ops::row::FLOAT;
 use crate::ops::typing::{Ruling, Typing};
 use crate::ops::{Elements, Row, ml};
@@ -18,27 +19,51 @@ const VALUES: &[Elements] = &[
     Elements::Listed("values_floats", ElementType::Float),
 ];
 
+const CLASSICAL: &str =
+    "it is one of classical machine learning, of which norms and linear ones alone have gradients";
+
 pub(super) const ROWS: &[Row] = &[
-    ml("Scaler", |op| like(op, 0)).of_elements(FLOAT),
-    ml("Normalizer", |op| like(op, 0)).of_elements(FLOAT),
-    ml("Imputer", |op| like(op, 0)),
-    ml("Binarizer", |op| like(op, 0)),
-    ml("LabelEncoder", |op| like(op, 0)).of_elements(VALUES),
-    ml("CategoryMapper", |op| like(op, 0)).of_elements(&[]),
-    ml("ArrayFeatureExtractor", extractor),
-    ml("OneHotEncoder", one_hot).of_elements(FLOAT),
-    ml("FeatureVectorizer", vectorizer).of_elements(FLOAT),
-    ml("LinearRegressor", |op| regressor(op, "targets")).of_elements(FLOAT),
-    ml("SVMRegressor", |op| regressor(op, "n_targets")).of_elements(FLOAT),
-    ml("TreeEnsembleRegressor", |op| regressor(op, "n_targets")).of_elements(FLOAT),
-    ml("TreeEnsemble", |op| regressor(op, "n_targets")),
+    ml("Scaler", |op| like(op, 0))
+        .slope(back::scaler)
+        .of_elements(FLOAT),
+    ml("Normalizer", |op| like(op, 0))
+        .slope(back::normalizer)
+        .of_elements(FLOAT),
+    ml("Imputer", |op| like(op, 0)).stops(CLASSICAL),
+    ml("Binarizer", |op| like(op, 0)).adjoint(Adjoint::Zero),
+    ml("LabelEncoder", |op| like(op, 0))
+        .adjoint(Adjoint::Zero)
+        .of_elements(VALUES),
+    ml("CategoryMapper", |op| like(op, 0))
+        .adjoint(Adjoint::Zero)
+        .of_elements(&[]),
+    ml("ArrayFeatureExtractor", extractor).stops(CLASSICAL),
+    ml("OneHotEncoder", one_hot)
+        .adjoint(Adjoint::Zero)
+        .of_elements(FLOAT),
+    ml("FeatureVectorizer", vectorizer)
+        .stops(CLASSICAL)
+        .of_elements(FLOAT),
+    ml("LinearRegressor", |op| regressor(op, "targets"))
+        .slope(back::linear_regressor)
+        .of_elements(FLOAT),
+    ml("SVMRegressor", |op| regressor(op, "n_targets"))
+        .stops(CLASSICAL)
+        .of_elements(FLOAT),
+    ml("TreeEnsembleRegressor", |op| regressor(op, "n_targets"))
+        .adjoint(Adjoint::Zero)
+        .of_elements(FLOAT),
+    ml("TreeEnsemble", |op| regressor(op, "n_targets")).adjoint(Adjoint::Zero),
     ml("LinearClassifier", classifier)
+        .stops(CLASSICAL)
         .yields(1, ElementType::Float)
         .of_elements(LABELS),
     ml("SVMClassifier", classifier)
+        .stops(CLASSICAL)
         .yields(1, ElementType::Float)
         .of_elements(LABELS),
     ml("TreeEnsembleClassifier", classifier)
+        .adjoint(Adjoint::Zero)
         .yields(1, ElementType::Float)
         .of_elements(LABELS),
 ];

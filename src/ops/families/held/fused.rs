@@ -4,38 +4,47 @@ use super::quantised::{gemm, product_sizes};
 use super::{Held, axis, convolution, like, output};
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
+use crate::ops::adjoints::{activations as act, fused as back, normalisation};
 use crate::ops::typing::{Ruling, Typing, axis_of};
 use crate::ops::{Elements, Row, contrib, row};
 
+const ON_GPUS: &str = "it runs on GPUs alone: take the model before its optimisation for one, where it is several nodes";
+
 pub(super) const ROWS: &[Row] = &[
-    contrib("Gelu", |op| like(op, 0)),
-    contrib("BiasGelu", |op| like(op, 0)),
-    contrib("FastGelu", |op| like(op, 0)),
-    contrib("QuickGelu", |op| like(op, 0)),
-    contrib("BiasAdd", |op| like(op, 0)),
-    contrib("BiasSoftmax", |op| like(op, 0)),
-    contrib("BiasDropout", |op| like(op, 0)).yields(1, ElementType::Bool),
-    contrib("BiasSplitGelu", halved),
-    contrib("GroupNorm", |op| like(op, 0)),
-    contrib("SkipGroupNorm", |op| like(op, 0)),
+    contrib("Gelu", |op| like(op, 0)).slope(act::gelu_exact),
+    contrib("BiasGelu", |op| like(op, 0)).gives(back::bias_gelu),
+    contrib("FastGelu", |op| like(op, 0)).gives(back::fast_gelu),
+    contrib("QuickGelu", |op| like(op, 0)).slope(act::quick_gelu),
+    contrib("BiasAdd", |op| like(op, 0)).stops(ON_GPUS),
+    contrib("BiasSoftmax", |op| like(op, 0)).stops(ON_GPUS),
+    contrib("BiasDropout", |op| like(op, 0))
+        .stops(ON_GPUS)
+        .yields(1, ElementType::Bool),
+    contrib("BiasSplitGelu", halved).stops(ON_GPUS),
+    contrib("GroupNorm", |op| like(op, 0)).stops(ON_GPUS),
+    contrib("SkipGroupNorm", |op| like(op, 0)).stops(ON_GPUS),
     contrib("SkipLayerNormalization", skip_normalised)
+        .gives(back::skip_layer)
         .yields(1, ElementType::Float)
         .yields(2, ElementType::Float),
     contrib("SkipSimplifiedLayerNormalization", skip_normalised)
+        .gives(back::skip_root_mean_square)
         .yields(1, ElementType::Float)
         .yields(2, ElementType::Float),
     row("SimplifiedLayerNormalization", normalised)
+        .gives(normalisation::root_mean_square)
         .of_elements(&[Elements::Input(1)])
         .yields(1, ElementType::Float),
     contrib("EmbedLayerNormalization", embedded)
+        .gives(back::embed_layer)
         .of_elements(&[Elements::Input(2)])
         .yields(1, ElementType::Int32),
-    contrib("FusedConv", |op| convolution(op, 0, 1)),
-    contrib("FusedGemm", |op| gemm(op, 1)),
-    contrib("GemmFastGelu", product),
-    contrib("FusedMatMul", product),
-    contrib("TransposeMatMul", product),
-    contrib("Inverse", |op| like(op, 0)),
+    contrib("FusedConv", |op| convolution(op, 0, 1)).gives(back::conv),
+    contrib("FusedGemm", |op| gemm(op, 1)).gives(back::gemm),
+    contrib("GemmFastGelu", product).stops(ON_GPUS),
+    contrib("FusedMatMul", product).gives(back::matmul),
+    contrib("TransposeMatMul", product).gives(back::matmul),
+    contrib("Inverse", |op| like(op, 0)).slope(back::inverse),
 ];
 
 /// Half of the last axis gates the other half.

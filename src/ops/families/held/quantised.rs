@@ -3,6 +3,7 @@
 use super::{Held, axis, convolution, like, output};
 use crate::axes::Extent;
 use crate::onnx::ElementType::{Float, Int32, Uint8};
+use crate::ops::adjoints::{Adjoint, quantised as back};
 use crate::ops::families::convolution::window_sizes;
 use crate::ops::families::elementwise::broadcast_sizes;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
@@ -19,32 +20,68 @@ const NUMBERS: &[Elements] = &[Elements::Attribute("output_dtype"), Elements::In
 const SUMS: &[Elements] = &[Elements::Always(Int32)];
 const FIRST: &[Elements] = &[Elements::Input(0)];
 
+const ROUNDS: &str = "it rounds to codes: train the model before its quantisation";
+const CODES_ONLY: &str = "its factors are codes: train the model before its quantisation";
+
 pub(super) const ROWS: &[Row] = &[
-    row("QuantizeLinear", |op| like(op, 0)).of_elements(CODES),
-    row("DequantizeLinear", |op| like(op, 0)).of_elements(NUMBERS),
+    row("QuantizeLinear", |op| like(op, 0))
+        .stops(ROUNDS)
+        .of_elements(CODES),
+    row("DequantizeLinear", |op| like(op, 0))
+        .gives(back::dequantize)
+        .of_elements(NUMBERS),
     row("DynamicQuantizeLinear", dynamic)
+        .stops(ROUNDS)
         .yields(0, Uint8)
         .yields(1, Float)
         .yields(2, Uint8),
-    row("MatMulInteger", |op| product(op, [0, 1])).of_elements(SUMS),
-    row("ConvInteger", |op| convolution(op, 0, 1)).of_elements(SUMS),
-    row("QLinearMatMul", |op| product(op, [0, 3])).of_elements(&[Elements::Input(7)]),
-    row("QLinearConv", |op| convolution(op, 0, 3)).of_elements(&[Elements::Input(7)]),
-    contrib("QuantizeLinear", |op| like(op, 0)).of_elements(CODES),
-    contrib("DequantizeLinear", |op| like(op, 0)).of_elements(NUMBERS),
-    contrib("QLinearAdd", |op| pairwise(op, [0, 3])).of_elements(FIRST),
-    contrib("QLinearMul", |op| pairwise(op, [0, 3])).of_elements(FIRST),
-    contrib("QLinearSigmoid", |op| like(op, 0)),
-    contrib("QLinearLeakyRelu", |op| like(op, 0)),
-    contrib("QLinearSoftmax", |op| like(op, 0)),
-    contrib("QLinearGlobalAveragePool", pooled),
-    contrib("QLinearAveragePool", pool),
-    contrib("QLinearConcat", concat).of_elements(&[Elements::Input(1)]),
-    contrib("QGemm", |op| gemm(op, 3)).of_elements(&[Elements::Input(8), Elements::Always(Float)]),
-    contrib("MatMulIntegerToFloat", |op| product(op, [0, 1])).of_elements(&[Elements::Input(2)]),
-    contrib("DynamicQuantizeMatMul", |op| product(op, [0, 1])).of_elements(FIRST),
-    contrib("MatMulNBits", packed_product).of_elements(FIRST),
-    contrib("GatherBlockQuantized", packed_gather).of_elements(&[Elements::Input(2)]),
+    row("MatMulInteger", |op| product(op, [0, 1]))
+        .adjoint(Adjoint::Zero)
+        .of_elements(SUMS),
+    row("ConvInteger", |op| convolution(op, 0, 1))
+        .adjoint(Adjoint::Zero)
+        .of_elements(SUMS),
+    row("QLinearMatMul", |op| product(op, [0, 3]))
+        .stops(ROUNDS)
+        .of_elements(&[Elements::Input(7)]),
+    row("QLinearConv", |op| convolution(op, 0, 3))
+        .stops(ROUNDS)
+        .of_elements(&[Elements::Input(7)]),
+    contrib("QuantizeLinear", |op| like(op, 0))
+        .stops(ROUNDS)
+        .of_elements(CODES),
+    contrib("DequantizeLinear", |op| like(op, 0))
+        .gives(back::dequantize)
+        .of_elements(NUMBERS),
+    contrib("QLinearAdd", |op| pairwise(op, [0, 3]))
+        .stops(ROUNDS)
+        .of_elements(FIRST),
+    contrib("QLinearMul", |op| pairwise(op, [0, 3]))
+        .stops(ROUNDS)
+        .of_elements(FIRST),
+    contrib("QLinearSigmoid", |op| like(op, 0)).stops(ROUNDS),
+    contrib("QLinearLeakyRelu", |op| like(op, 0)).stops(ROUNDS),
+    contrib("QLinearSoftmax", |op| like(op, 0)).stops(ROUNDS),
+    contrib("QLinearGlobalAveragePool", pooled).stops(ROUNDS),
+    contrib("QLinearAveragePool", pool).stops(ROUNDS),
+    contrib("QLinearConcat", concat)
+        .stops(ROUNDS)
+        .of_elements(&[Elements::Input(1)]),
+    contrib("QGemm", |op| gemm(op, 3))
+        .stops(ROUNDS)
+        .of_elements(&[Elements::Input(8), Elements::Always(Float)]),
+    contrib("MatMulIntegerToFloat", |op| product(op, [0, 1]))
+        .stops(CODES_ONLY)
+        .of_elements(&[Elements::Input(2)]),
+    contrib("DynamicQuantizeMatMul", |op| product(op, [0, 1]))
+        .stops(ROUNDS)
+        .of_elements(FIRST),
+    contrib("MatMulNBits", packed_product)
+        .gives(back::packed_product)
+        .of_elements(FIRST),
+    contrib("GatherBlockQuantized", packed_gather)
+        .stops(CODES_ONLY)
+        .of_elements(&[Elements::Input(2)]),
 ];
 
 fn dynamic(op: &mut Typing) -> Ruling {

@@ -4,6 +4,7 @@ use super::quantised::pairwise;
 use super::{HELD, Held, axis, like, output, ranks};
 use crate::axes::Extent;
 use crate::onnx::ElementType;
+use crate::ops::adjoints::{Adjoint, losses, signals as back};
 use crate::ops::row::{BOOL, FLOAT};
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Elements, Row, row};
@@ -18,23 +19,43 @@ const RANDOM: &[Elements] = &[
 ];
 
 pub(super) const ROWS: &[Row] = &[
-    row("DFT", |op| dft(op, false)).until(19),
-    row("DFT", |op| dft(op, true)).since(20),
-    row("STFT", stft),
-    row("MelWeightMatrix", mel).of_elements(CHOSEN),
-    row("HannWindow", window).of_elements(CHOSEN),
-    row("HammingWindow", window).of_elements(CHOSEN),
-    row("BlackmanWindow", window).of_elements(CHOSEN),
-    row("RandomNormal", random).of_elements(RANDOM),
-    row("RandomUniform", random).of_elements(RANDOM),
-    row("RegexFullMatch", |op| like(op, 0)).of_elements(BOOL),
-    row("StringNormalizer", normalised_texts),
-    row("TfIdfVectorizer", features).of_elements(FLOAT),
-    row("StringConcat", |op| pairwise(op, [0, 1])),
-    row("StringSplit", split).yields(1, ElementType::Int64),
-    row("OptionalHasElement", |op| ranks(op, &[0])).of_elements(BOOL),
-    row("NegativeLogLikelihoodLoss", loss),
-    row("SoftmaxCrossEntropyLoss", loss),
+    row("DFT", |op| dft(op, false)).slope(back::dft).until(19),
+    row("DFT", |op| dft(op, true)).slope(back::dft).since(20),
+    row("STFT", stft).gives(back::stft),
+    row("MelWeightMatrix", mel)
+        .adjoint(Adjoint::Zero)
+        .of_elements(CHOSEN),
+    row("HannWindow", window)
+        .adjoint(Adjoint::Zero)
+        .of_elements(CHOSEN),
+    row("HammingWindow", window)
+        .adjoint(Adjoint::Zero)
+        .of_elements(CHOSEN),
+    row("BlackmanWindow", window)
+        .adjoint(Adjoint::Zero)
+        .of_elements(CHOSEN),
+    row("RandomNormal", random)
+        .adjoint(Adjoint::Zero)
+        .of_elements(RANDOM),
+    row("RandomUniform", random)
+        .adjoint(Adjoint::Zero)
+        .of_elements(RANDOM),
+    row("RegexFullMatch", |op| like(op, 0))
+        .adjoint(Adjoint::Zero)
+        .of_elements(BOOL),
+    row("StringNormalizer", normalised_texts).adjoint(Adjoint::Zero),
+    row("TfIdfVectorizer", features)
+        .adjoint(Adjoint::Zero)
+        .of_elements(FLOAT),
+    row("StringConcat", |op| pairwise(op, [0, 1])).adjoint(Adjoint::Zero),
+    row("StringSplit", split)
+        .adjoint(Adjoint::Zero)
+        .yields(1, ElementType::Int64),
+    row("OptionalHasElement", |op| ranks(op, &[0]))
+        .adjoint(Adjoint::Zero)
+        .of_elements(BOOL),
+    row("NegativeLogLikelihoodLoss", loss).gives(losses::log_likelihood),
+    row("SoftmaxCrossEntropyLoss", loss).gives(losses::cross_entropy),
 ];
 
 fn number(op: &mut Typing, slot: usize) -> Option<Extent> {
