@@ -119,6 +119,17 @@ impl Emitter {
 
     /// Zeros before and behind each axis; numbers below zero cut off.
     pub(crate) fn pad(&mut self, x: &Array, before: &[i64], behind: &[i64]) -> Array {
+        self.pad_with(x, before, behind, 0.0)
+    }
+
+    /// As [`Emitter::pad`], with another number.
+    pub(crate) fn pad_with(
+        &mut self,
+        x: &Array,
+        before: &[i64],
+        behind: &[i64],
+        number: f64,
+    ) -> Array {
         if before.iter().chain(behind).all(|&n| n == 0) {
             return x.clone();
         }
@@ -129,10 +140,15 @@ impl Emitter {
         let made = (sizes.collect(), x.element);
         let pads = [before, behind].concat();
         if self.opset() < 11 {
-            return self.node("Pad", &[&x.name], vec![ints("pads", &pads)], made);
+            let attributes = vec![ints("pads", &pads), float("value", number as f32)];
+            return self.node("Pad", &[&x.name], attributes, made);
         }
         let list = self.list(&pads);
-        self.node("Pad", &[&x.name, &list], Vec::new(), made)
+        if number == 0.0 {
+            return self.node("Pad", &[&x.name, &list], Vec::new(), made);
+        }
+        let number = self.number(number, x.element);
+        self.node("Pad", &[&x.name, &list, &number.name], Vec::new(), made)
     }
 
     /// `x` at positions `start..` of an axis of this size, zeros elsewhere.

@@ -21,6 +21,7 @@ mod inline;
 mod names;
 mod patch;
 mod text;
+mod windows;
 
 use std::collections::{HashMap, HashSet};
 
@@ -38,6 +39,7 @@ pub(crate) use emit::{Array, Emitter, broadcast_sizes};
 pub(crate) use inline::{inlined, prefixed};
 pub(crate) use names::Names;
 pub(crate) use patch::{Patch, float, int, ints, text};
+pub(crate) use windows::Slide;
 
 /// A node, by its place in the model's node list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 //! How a window slides over the axes of its data from 2 on: the attributes that convolutions and pools share.
 
 use crate::axes::{Extent, Symbols};
-use crate::graph::Attributes;
+use crate::graph::{Attributes, Slide};
 use crate::onnx::proto::{AttributeProto, NodeProto};
 
 /// Attributes that say how a window slides, apart from its size.
@@ -25,6 +25,8 @@ pub(crate) struct Window {
     /// Before each axis, then behind each.
     pads: Vec<i64>,
     padding: Padding,
+    /// True where what [`Padding::Same`] cannot halve goes before the axis.
+    more_before: bool,
     round_up: bool,
 }
 
@@ -51,6 +53,7 @@ impl Window {
             dilations: listed(proto, "dilations", 1, rank).filter(positive)?,
             pads: listed(proto, "pads", 0, 2 * rank)?,
             padding,
+            more_before: proto.string("auto_pad") == Some("SAME_LOWER"),
             round_up: proto.int("ceil_mode").unwrap_or(0) != 0,
         })
     }
@@ -89,6 +92,81 @@ impl Window {
     pub(crate) fn attributes(proto: &NodeProto) -> Vec<AttributeProto> {
         let found = SLIDING.iter().filter_map(|name| proto.attribute(name));
         found.cloned().collect()
+    }
+
+    /// The window of this size at its places along axes of these sizes, the padding as numbers; none where it has
+    /// negative padding, or more positions than can be counted.
+    pub(crate) fn slide(&self, sizes: &[usize], kernel: &[usize], places: &[usize]) -> Option<Slide> {
+        self.slide_with(sizes, kernel, places, None)
+    }
+
+    /// As [`Window::slide`], for a transposed convolution, `sizes` being those of what it makes: where these, or the
+    /// padding, are not listed, the rim counts as well.
+    pub(crate) fn transposed_slide(
+        &self,
+        sizes: &[usize],
+        kernel: &[usize],
+        places: &[usize],
+        (rim, is_sized): (&[i64], bool),
+    ) -> Option<Slide> {
+        let is_free = is_sized || self.padding == Padding::Same;
+        let rim = is_free.then_some(rim);
+        self.slide_with(sizes, kernel, places, rim)
+    }
+
+    fn slide_with(
+        &self,
+        sizes: &[usize],
+        kernel: &[usize],
+        places: &[usize],
+        free_rim: Option<&[i64]>,
+    ) -> Option<Slide> {
+        let numbers = |list: &[i64]| -> Option<Vec<usize>> {
+            list.iter().map(|&n| usize::try_from(n).ok()).collect()
+        };
+        let rank = self.strides.len();
+        let mut slide = Slide {
+            sizes: sizes.to_vec(),
+            kernel: kernel.to_vec(),
+            strides: numbers(&self.strides)?,
+            dilations: numbers(&self.dilations)?,
+            before: vec![0; rank],
+            places: places.to_vec(),
+        };
+        if !slide.is_sound() {
+            return None;
+        }
+        for axis in 0..rank {
+            let rim = free_rim.map(|rim| rim.get(axis).copied().unwrap_or(0));
+            let halved = |total: i64| match self.more_before {
+                true => total - total / 2,
+                false => total / 2,
+            };
+            let before = match (self.padding, rim) {
+                // All that the places need and the axis lacks.
+                (Padding::Same, None) => halved(slide.behind(axis).max(0)),
+                (Padding::Same, Some(rim)) => halved(slide.behind(axis).checked_add(rim)?.max(0)),
+                (_, Some(rim)) => {
+                    let total = slide.behind(axis).checked_add(rim)?.max(0);
+                    total - total / 2
+                }
+                (Padding::None, None) => 0,
+                (Padding::Listed, None) => self.pads[axis],
+            };
+            slide.before[axis] = usize::try_from(before).ok()?;
+        }
+        slide.is_sound().then_some(slide)
+    }
+
+    /// Positions that stand behind each axis and count as padding, where they are listed.
+    pub(crate) fn padding_behind(&self, slide: &Slide) -> Vec<i64> {
+        let rank = self.strides.len();
+        let axes = 0..rank;
+        let behind = axes.map(|axis| match self.padding {
+            Padding::Listed => self.pads[axis + rank],
+            _ => slide.behind(axis).max(0),
+        });
+        behind.collect()
     }
 
     fn padding(&self, axis: usize) -> i64 {

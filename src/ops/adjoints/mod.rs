@@ -5,7 +5,10 @@
 
 pub(in crate::ops) mod activations;
 pub(in crate::ops) mod broadcast;
+pub(in crate::ops) mod convolution;
 pub(in crate::ops) mod functions;
+mod kernels;
+pub(in crate::ops) mod pooling;
 pub(in crate::ops) mod products;
 
 use crate::graph::{Array, Attributes, Emitter, Graph, NodeId, ValueId};

@@ -4,6 +4,7 @@
 //! axis is balanced over the groups and the weight's channel axis is a [`Type::Block`] view of it.
 
 use crate::axes::{Extent, Type};
+use crate::ops::adjoints::convolution as adjoint;
 use crate::ops::facts::{Bias, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::window::Window;
@@ -11,10 +12,12 @@ use crate::ops::{KernelFamily, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Conv", conv)
+        .gives(adjoint::conv)
         .ranked_as(0, 1)
         .kernels(KernelFamily::Convolution)
         .sparse_kernels(),
     row("ConvTranspose", conv_transpose)
+        .gives(adjoint::conv_transpose)
         .ranked_as(0, 1)
         .kernels(KernelFamily::MatMul),
 ];

@@ -3,16 +3,17 @@
 use super::convolution::window_sizes;
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
+use crate::ops::adjoints::pooling as adjoint;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("AveragePool", window),
-    row("MaxPool", selecting_window).yields(1, ElementType::Int64),
-    row("LpPool", selecting_window),
-    row("GlobalAveragePool", global),
-    row("GlobalMaxPool", selecting_global),
-    row("GlobalLpPool", selecting_global),
+    row("AveragePool", window).slope(adjoint::average),
+    row("MaxPool", selecting_window).slope(adjoint::max).yields(1, ElementType::Int64),
+    row("LpPool", selecting_window).slope(adjoint::lp),
+    row("GlobalAveragePool", global).slope(adjoint::global_average),
+    row("GlobalMaxPool", selecting_global).slope(adjoint::global_max),
+    row("GlobalLpPool", selecting_global).slope(adjoint::global_lp),
 ];
 
 const POOLED: &str = "is pooled";
