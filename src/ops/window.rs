@@ -94,6 +94,19 @@ impl Window {
         found.cloned().collect()
     }
 
+    /// Numbers of places that windows of this size have along axes of these sizes, where the padding is listed.
+    pub(crate) fn whole_places(&self, sizes: &[usize], kernel: &[usize]) -> Option<Vec<usize>> {
+        let axes = sizes.iter().zip(kernel).enumerate();
+        let places = axes.map(|(axis, (&size, &kernel))| {
+            let kernel = i64::try_from(kernel).ok()?.checked_sub(1)?;
+            let span = kernel.checked_mul(self.dilations[axis])?.checked_add(1)?;
+            let free = i64::try_from(size).ok()?.checked_add(self.padding(axis))?;
+            let free = usize::try_from(free.checked_sub(span)?).ok()?;
+            Some(free / usize::try_from(self.strides[axis]).ok()? + 1)
+        });
+        places.collect()
+    }
+
     /// The window of this size at its places along axes of these sizes, the padding as numbers; none where it has
     /// negative padding, or more positions than can be counted.
     pub(crate) fn slide(&self, sizes: &[usize], kernel: &[usize], places: &[usize]) -> Option<Slide> {

@@ -7,9 +7,15 @@ pub(in crate::ops) mod activations;
 pub(in crate::ops) mod broadcast;
 pub(in crate::ops) mod convolution;
 pub(in crate::ops) mod functions;
+pub(in crate::ops) mod gather;
+pub(in crate::ops) mod joins;
 mod kernels;
+pub(in crate::ops) mod layout;
 pub(in crate::ops) mod pooling;
 pub(in crate::ops) mod products;
+pub(in crate::ops) mod resize;
+pub(in crate::ops) mod selecting;
+pub(in crate::ops) mod spatial;
 
 use crate::graph::{Array, Attributes, Emitter, Graph, NodeId, ValueId};
 use crate::onnx::proto::{NodeProto, TensorProto};

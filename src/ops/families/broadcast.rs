@@ -2,12 +2,13 @@
 //! number that makes it follows whatever it meets later.
 
 use crate::axes::{Extent, Type};
+use crate::ops::adjoints::layout as adjoint;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Carried, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Expand", expand).carries(Carried::First),
-    row("Tile", tile).carries(Carried::First),
+    row("Expand", expand).slope(adjoint::expand).carries(Carried::First),
+    row("Tile", tile).slope(adjoint::tile).carries(Carried::First),
 ];
 
 fn expand(op: &mut Typing) -> Ruling {

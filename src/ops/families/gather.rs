@@ -1,10 +1,11 @@
 //! Selection by index: the axis that is selected from keeps its positions, all others pass.
 
+use crate::ops::adjoints::gather as adjoint;
 use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, axis_of};
 use crate::ops::{Row, row};
 
-pub(in crate::ops) const ROWS: &[Row] = &[row("Gather", gather).evaluated(ev::gather).picks()];
+pub(in crate::ops) const ROWS: &[Row] = &[row("Gather", gather).slope(adjoint::gather).evaluated(ev::gather).picks()];
 
 /// Y[a.., i.., b..] = X[a.., index[i..], b..]
 fn gather(op: &mut Typing) -> Ruling {

@@ -1,15 +1,16 @@
 //! Axes put together and taken apart: Concat, Split, Slice, Pad.
 
 use crate::axes::{Extent, Type};
+use crate::ops::adjoints::joins as adjoint;
 use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Carried, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Concat", concat).evaluated(ev::concat).joins(),
-    row("Split", split).evaluated(ev::split).picks(),
-    row("Slice", slice).evaluated(ev::slice).picks(),
-    row("Pad", pad).carries(Carried::First),
+    row("Concat", concat).gives(adjoint::concat).evaluated(ev::concat).joins(),
+    row("Split", split).gives(adjoint::split).evaluated(ev::split).picks(),
+    row("Slice", slice).slope(adjoint::slice).evaluated(ev::slice).picks(),
+    row("Pad", pad).gives(adjoint::pad).carries(Carried::First),
 ];
 
 fn concat(op: &mut Typing) -> Ruling {

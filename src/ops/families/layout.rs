@@ -1,26 +1,27 @@
 //! The same elements in another arrangement: reshapes, transposes, space and depth.
 
 use crate::axes::{Extent, Type};
+use crate::ops::adjoints::{Adjoint, layout as adjoint};
 use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, Viewing, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Reshape", reshape)
+    row("Reshape", reshape).adjoint(Adjoint::Viewed)
         .evaluated(ev::reshape)
         .viewed(Viewing::Reshaped),
-    row("Flatten", flatten).viewed(Viewing::Reshaped),
-    row("Squeeze", squeeze)
+    row("Flatten", flatten).adjoint(Adjoint::Viewed).viewed(Viewing::Reshaped),
+    row("Squeeze", squeeze).adjoint(Adjoint::Viewed)
         .evaluated(ev::squeeze)
         .viewed(Viewing::Reshaped),
-    row("Unsqueeze", unsqueeze)
+    row("Unsqueeze", unsqueeze).adjoint(Adjoint::Viewed)
         .evaluated(ev::unsqueeze)
         .viewed(Viewing::Reshaped),
-    row("Transpose", transpose)
+    row("Transpose", transpose).adjoint(Adjoint::Viewed)
         .evaluated(ev::transpose)
         .viewed(Viewing::Permuted),
-    row("DepthToSpace", depth_to_space),
-    row("SpaceToDepth", space_to_depth),
+    row("DepthToSpace", depth_to_space).slope(adjoint::depth_to_space),
+    row("SpaceToDepth", space_to_depth).slope(adjoint::space_to_depth),
 ];
 
 fn reshape(op: &mut Typing) -> Ruling {

@@ -1,13 +1,14 @@
 //! Interpolation: Resize and Upsample. Axes that keep their size pass, the others are pinned.
 
 use crate::axes::{Extent, Type};
+use crate::ops::adjoints::resize as adjoint;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Resize", |op| resize(op, 1)).until(10),
-    row("Resize", |op| resize(op, 2)).since(11),
-    row("Upsample", upsample),
+    row("Resize", |op| resize(op, 1)).slope(adjoint::resize_of_old).until(10),
+    row("Resize", |op| resize(op, 2)).slope(adjoint::resize).since(11),
+    row("Upsample", upsample).slope(adjoint::resize_of_old),
 ];
 
 const RESIZED: &str = "is resized";

@@ -2,19 +2,20 @@
 
 use crate::axes::Extent;
 use crate::onnx::ElementType;
+use crate::ops::adjoints::{Adjoint, selecting as adjoint};
 use crate::ops::row::INT64;
 use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Elements, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Constant", constant)
+    row("Constant", constant).adjoint(Adjoint::Zero)
         .evaluated(ev::constant_attribute)
         .of_elements(&[Elements::Held]),
-    row("Shape", shape).evaluated(ev::shape).of_elements(INT64),
-    row("Size", size).evaluated(ev::size).of_elements(INT64),
-    row("Range", range).evaluated(ev::range),
-    row("ConstantOfShape", constant_of_shape)
+    row("Shape", shape).adjoint(Adjoint::Zero).evaluated(ev::shape).of_elements(INT64),
+    row("Size", size).adjoint(Adjoint::Zero).evaluated(ev::size).of_elements(INT64),
+    row("Range", range).gives(adjoint::range).evaluated(ev::range),
+    row("ConstantOfShape", constant_of_shape).adjoint(Adjoint::Zero)
         .evaluated(ev::constant_of_shape)
         .of_elements(&[Elements::Held, Elements::Always(ElementType::Float)]),
 ];

@@ -3,6 +3,7 @@
 use super::{HELD, Held, axis, like, output, ranks};
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
+use crate::ops::adjoints::{Adjoint, selecting as adjoint};
 use crate::ops::row::INT64;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Carried, Elements, Row, row};
@@ -10,33 +11,33 @@ use crate::ops::{Carried, Elements, Row, row};
 const DTYPE: &[Elements] = &[Elements::Attribute("dtype"), Elements::Input(0)];
 
 pub(super) const ROWS: &[Row] = &[
-    row("GatherElements", |op| selecting(op, 1)).carries(Carried::First),
-    row("GatherND", gather_nd).carries(Carried::First),
-    row("ScatterElements", |op| selecting(op, 0)),
-    row("ScatterND", scatter_nd),
-    row("Scatter", |op| selecting(op, 0)),
-    row("TensorScatter", tensor_scatter),
-    row("ReverseSequence", reverse_sequence),
-    row("EyeLike", |op| like(op, 0)).of_elements(DTYPE),
-    row("RandomNormalLike", |op| like(op, 0)).of_elements(DTYPE),
-    row("RandomUniformLike", |op| like(op, 0)).of_elements(DTYPE),
-    row("Bernoulli", |op| like(op, 0)).of_elements(DTYPE),
-    row("CumProd", |op| like(op, 0)),
-    row("BitCast", |op| like(op, 0)).of_elements(&[Elements::Attribute("to")]),
-    row("OneHot", one_hot).of_elements(&[Elements::Input(2)]),
-    row("NonZero", non_zero).of_elements(INT64),
-    row("Compress", compress),
-    row("Unique", unique)
+    row("GatherElements", |op| selecting(op, 1)).slope(adjoint::gather_elements).carries(Carried::First),
+    row("GatherND", gather_nd).slope(adjoint::gather_nd).carries(Carried::First),
+    row("ScatterElements", |op| selecting(op, 0)).gives(adjoint::scatter_elements),
+    row("ScatterND", scatter_nd).gives(adjoint::scatter_nd),
+    row("Scatter", |op| selecting(op, 0)).gives(adjoint::scatter_elements),
+    row("TensorScatter", tensor_scatter).gives(adjoint::tensor_scatter),
+    row("ReverseSequence", reverse_sequence).slope(adjoint::reverse_sequence),
+    row("EyeLike", |op| like(op, 0)).adjoint(Adjoint::Zero).of_elements(DTYPE),
+    row("RandomNormalLike", |op| like(op, 0)).adjoint(Adjoint::Zero).of_elements(DTYPE),
+    row("RandomUniformLike", |op| like(op, 0)).adjoint(Adjoint::Zero).of_elements(DTYPE),
+    row("Bernoulli", |op| like(op, 0)).adjoint(Adjoint::Zero).of_elements(DTYPE),
+    row("CumProd", |op| like(op, 0)).slope(adjoint::cum_prod),
+    row("BitCast", |op| like(op, 0)).stops("its operator reads bits as other numbers").of_elements(&[Elements::Attribute("to")]),
+    row("OneHot", one_hot).gives(adjoint::one_hot).of_elements(&[Elements::Input(2)]),
+    row("NonZero", non_zero).adjoint(Adjoint::Zero).of_elements(INT64),
+    row("Compress", compress).slope(adjoint::compress),
+    row("Unique", unique).stops("its operator makes as many elements as the data says")
         .yields(1, ElementType::Int64)
         .yields(2, ElementType::Int64)
         .yields(3, ElementType::Int64),
-    row("NonMaxSuppression", non_max_suppression).of_elements(INT64),
-    row("Multinomial", multinomial).of_elements(&[
+    row("NonMaxSuppression", non_max_suppression).adjoint(Adjoint::Zero).of_elements(INT64),
+    row("Multinomial", multinomial).adjoint(Adjoint::Zero).of_elements(&[
         Elements::Attribute("dtype"),
         Elements::Always(ElementType::Int32),
     ]),
-    row("Det", det),
-    row("SequenceLength", |op| ranks(op, &[0])).of_elements(INT64),
+    row("Det", det).stops("its gradient needs the inverse of a matrix, which operator sets do not have"),
+    row("SequenceLength", |op| ranks(op, &[0])).adjoint(Adjoint::Zero).of_elements(INT64),
 ];
 
 /// The second input holds positions along an axis.
@@ -125,17 +126,22 @@ fn non_zero(op: &mut Typing) -> Ruling {
 /// The positions of an axis, or of all elements in a row, that a condition names.
 fn compress(op: &mut Typing) -> Ruling {
     let held = Held::of(op);
-    chosen(op, &held)
+    let known = op.integers(1).into_iter().flatten();
+    let known = known.map(|holds| holds.and_then(|holds| holds.known()));
+    let known: Option<Vec<i64>> = known.collect();
+    let known = known.filter(|known| !known.is_empty());
+    let count = known.map(|known| known.iter().filter(|&&holds| holds != 0).count());
+    chosen(op, &held, count.map(Extent::from))
 }
 
-/// X with an axis of a length that only the data says, or as a list of such a length without that attribute.
-fn chosen(op: &mut Typing, held: &Held) -> Ruling {
+/// X with an axis of this length, or one that only the data says, or as a list of such a length without that attribute.
+fn chosen(op: &mut Typing, held: &Held, count: Option<Extent>) -> Ruling {
     match op.int("axis", i64::MIN) {
-        i64::MIN => output(op, 0, vec![None]),
+        i64::MIN => output(op, 0, vec![count]),
         place => {
             let mut out = held.at(0)?;
             let place = axis_of(place, out.len())?;
-            out[place] = axis(op, 0, place, None);
+            out[place] = axis(op, 0, place, count);
             op.output(0, out);
         }
     }
@@ -146,7 +152,7 @@ fn chosen(op: &mut Typing, held: &Held) -> Ruling {
 /// of the input is, and how often each stands.
 fn unique(op: &mut Typing) -> Ruling {
     let held = Held::of(op);
-    chosen(op, &held)?;
+    chosen(op, &held, None)?;
     let sizes = held.get(0).map(|axes| op.extents(axes));
     let all = sizes.and_then(|sizes| match op.int("axis", i64::MIN) {
         i64::MIN => Extent::product(&sizes),

@@ -3,20 +3,23 @@
 use super::{Held, axis, convolution, output};
 use crate::axes::Extent;
 use crate::onnx::ElementType;
+use crate::ops::adjoints::{Adjoint, spatial as adjoint};
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Elements, Row, Window, contrib, row};
 
+const SAMPLES: &str = "its operator reads between positions that the data says";
+
 pub(super) const ROWS: &[Row] = &[
-    row("GridSample", grid_sample),
-    contrib("GridSample", grid_sample),
-    row("AffineGrid", affine_grid),
-    row("RoiAlign", roi_align),
-    row("MaxRoiPool", pooled_regions),
-    row("DeformConv", |op| convolution(op, 0, 1)),
-    row("Col2Im", col2im),
-    row("MaxUnpool", unpool),
-    row("CenterCropPad", center),
-    row("ImageDecoder", |op| super::ranks(op, &[3]))
+    row("GridSample", grid_sample).stops(SAMPLES),
+    contrib("GridSample", grid_sample).stops(SAMPLES),
+    row("AffineGrid", affine_grid).slope(adjoint::affine_grid),
+    row("RoiAlign", roi_align).stops(SAMPLES),
+    row("MaxRoiPool", pooled_regions).stops(SAMPLES),
+    row("DeformConv", |op| convolution(op, 0, 1)).stops(SAMPLES),
+    row("Col2Im", col2im).slope(adjoint::col2im),
+    row("MaxUnpool", unpool).slope(adjoint::unpool),
+    row("CenterCropPad", center).slope(adjoint::center),
+    row("ImageDecoder", |op| super::ranks(op, &[3])).adjoint(Adjoint::Zero)
         .of_elements(&[Elements::Always(ElementType::Uint8)]),
 ];
 
