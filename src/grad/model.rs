@@ -61,8 +61,7 @@ pub(crate) fn gradient_model(
         outputs.push((value, name));
     }
     let mut proto = source.proto.clone();
-    emit.into_patch()
-        .apply(proto.graph.get_or_insert_default());
+    emit.into_patch().apply(proto.graph.get_or_insert_default());
     let model = source.with(proto, source.lazy.clone());
     let model = Graph::verified(model, "the model with gradients")?.into_model();
     Ok(GradientModel {

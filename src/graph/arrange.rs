@@ -100,10 +100,14 @@ impl Emitter {
     pub(crate) fn concat(&mut self, parts: &[Array], axis: usize) -> Array {
         let mut parts = parts.to_vec();
         while parts.len() > 1 {
-            let joined = parts.chunks(MOST_PARTS).map(|few| self.concat_few(few, axis));
+            let joined = parts
+                .chunks(MOST_PARTS)
+                .map(|few| self.concat_few(few, axis));
             parts = joined.collect();
         }
-        parts.pop().unwrap_or_else(|| self.number(0.0, ElementType::Float))
+        parts
+            .pop()
+            .unwrap_or_else(|| self.number(0.0, ElementType::Float))
     }
 
     fn concat_few(&mut self, parts: &[Array], axis: usize) -> Array {
@@ -181,7 +185,13 @@ impl Emitter {
     }
 
     /// The product of two matrices, either of them transposed, times a factor.
-    pub(crate) fn gemm(&mut self, a: &Array, b: &Array, transposed: [bool; 2], alpha: f32) -> Array {
+    pub(crate) fn gemm(
+        &mut self,
+        a: &Array,
+        b: &Array,
+        transposed: [bool; 2],
+        alpha: f32,
+    ) -> Array {
         let rows = a.sizes[usize::from(transposed[0])];
         let columns = b.sizes[usize::from(!transposed[1])];
         let attributes = vec![
@@ -220,7 +230,12 @@ impl Emitter {
     }
 
     /// Zeros of these sizes with the rows of `updates` added where `indices` say: as ScatterND of version 16 has it.
-    pub(crate) fn scatter_nd(&mut self, indices: &Array, updates: &Array, sizes: &[usize]) -> Array {
+    pub(crate) fn scatter_nd(
+        &mut self,
+        indices: &Array,
+        updates: &Array,
+        sizes: &[usize],
+    ) -> Array {
         let zeros = self.full(0.0, sizes, updates.element);
         let names = [&*zeros.name, &indices.name, &updates.name];
         let made = (sizes.to_vec(), updates.element);

@@ -269,9 +269,7 @@ impl Emitter {
         if let Some(known) = self.lists.get(numbers) {
             return known.clone();
         }
-        let made = self
-            .patch
-            .integers(&format!("{}.list", self.base), numbers);
+        let made = self.patch.integers(&format!("{}.list", self.base), numbers);
         self.lists.insert(numbers.to_vec(), made.clone());
         made
     }
@@ -295,7 +293,8 @@ impl Emitter {
         }
         let reshaped = self.reshape(x, sizes);
         let attributes = vec![int("to", to.number().into())];
-        self.patch.node_as(name, "Cast", &[&reshaped.name], attributes);
+        self.patch
+            .node_as(name, "Cast", &[&reshaped.name], attributes);
     }
 
     /// Axis i of the result is axis `order[i]` of `x`.
@@ -328,7 +327,13 @@ impl Emitter {
         self.reduce("ReduceMax", x, axes, true)
     }
 
-    fn reduce(&mut self, operator: &str, x: &Array, axes: &[usize], keep: bool) -> Array {
+    pub(super) fn reduce(
+        &mut self,
+        operator: &str,
+        x: &Array,
+        axes: &[usize],
+        keep: bool,
+    ) -> Array {
         if axes.is_empty() {
             return x.clone();
         }
@@ -364,8 +369,8 @@ impl Emitter {
             return x.clone();
         }
         let leading = x.rank().saturating_sub(sizes.len());
-        let stretched = (leading..x.rank())
-            .filter(|&axis| sizes[axis - leading] == 1 && x.sizes[axis] != 1);
+        let stretched =
+            (leading..x.rank()).filter(|&axis| sizes[axis - leading] == 1 && x.sizes[axis] != 1);
         let stretched: Vec<usize> = stretched.collect();
         if stretched.is_empty() {
             let axes: Vec<usize> = (0..leading).collect();
@@ -389,10 +394,17 @@ impl Emitter {
         let mut own = vec![1; sizes.len().saturating_sub(x.rank())];
         own.extend(&x.sizes);
         let times = sizes.iter().zip(&own);
-        let times: Vec<i64> = times.map(|(&to, &from)| (to / from.max(1)) as i64).collect();
+        let times: Vec<i64> = times
+            .map(|(&to, &from)| (to / from.max(1)) as i64)
+            .collect();
         let x = self.reshape(x, &own);
         let list = self.list(&times);
-        self.node("Tile", &[&x.name, &list], Vec::new(), (sizes.to_vec(), x.element))
+        self.node(
+            "Tile",
+            &[&x.name, &list],
+            Vec::new(),
+            (sizes.to_vec(), x.element),
+        )
     }
 
     /// An array full of one number.

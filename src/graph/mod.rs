@@ -16,6 +16,7 @@ mod attributes;
 mod build;
 mod calls;
 mod declare;
+mod derived;
 mod emit;
 mod inline;
 mod names;

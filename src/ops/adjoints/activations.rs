@@ -83,7 +83,9 @@ pub(in crate::ops) fn gelu(b: &mut Backward, d: &Array) -> Ruling<Array> {
     match b.string("approximate", "none").as_str() {
         "none" => gelu_exact(b, d),
         "tanh" => gelu_tanh(b, d),
-        _ => Err(Unsupported("its approximation is none that the operator has")),
+        _ => Err(Unsupported(
+            "its approximation is none that the operator has",
+        )),
     }
 }
 
@@ -228,13 +230,13 @@ pub(in crate::ops) fn shrink(b: &mut Backward, d: &Array) -> Ruling<Array> {
     Ok(b.emit.keep_where(&outside, d))
 }
 
-/// Nothing where a bound was taken; bounds themselves are taken for fixed.
-pub(in crate::ops) fn clip(b: &mut Backward, d: &Array) -> Ruling<Array> {
-    if b.needs(1) || b.needs(2) {
-        return Err(Unsupported("its bounds would have to be trained"));
-    }
-    let (y, mut d) = (b.output(0)?, d.clone());
-    for (place, (slot, open)) in bounds(b.proto()).into_iter().enumerate() {
+/// To the data where it was taken, else to the bound that was. The upper bound wins where both are crossed.
+pub(in crate::ops) fn clip(b: &mut Backward) -> Ruling {
+    let d = b.cotangent()?;
+    let (y, mut rest) = (b.output(0)?, d.clone());
+    let zero = b.emit.number(0.0, d.element);
+    let bounds = bounds(b.proto());
+    for (place, (slot, open)) in bounds.into_iter().enumerate().rev() {
         let bound = match b.has(slot) {
             true => b.input(slot)?,
             false if open.is_infinite() => continue,
@@ -244,14 +246,23 @@ pub(in crate::ops) fn clip(b: &mut Backward, d: &Array) -> Ruling<Array> {
             0 => b.emit.greater(&y, &bound),
             _ => b.emit.less(&y, &bound),
         };
-        d = b.emit.keep_where(&inside, &d);
+        if b.needs(slot) {
+            let taken = b.emit.choose(&inside, &zero, &rest);
+            b.give(slot, &taken)?;
+        }
+        rest = b.emit.choose(&inside, &rest, &zero);
     }
-    Ok(d)
+    b.give(0, &rest)
 }
 
-/// Only where the mask is not asked for: with it, training mode drops at random.
+/// Only where nothing is dropped: in training mode it drops at random.
 pub(in crate::ops) fn dropout(b: &mut Backward, d: &Array) -> Ruling<Array> {
-    match b.has(2) || b.output_count() > 1 {
+    let opset = b.emit.opset();
+    let trains = match b.has(2) {
+        true => b.flag(2) != Some(false),
+        false => opset < 7 && b.int("is_test", 0) == 0,
+    };
+    match trains {
         true => Err(Unsupported("it may drop at random")),
         false => Ok(d.clone()),
     }

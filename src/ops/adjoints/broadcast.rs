@@ -1,7 +1,7 @@
 //! Functions of the elements of several arrays, broadcast: what was repeated is summed back when it is given.
 
 use super::Backward;
-use crate::ops::typing::{Ruling, Unsupported};
+use crate::ops::typing::Ruling;
 
 /// Powers: `b x^(b-1)` and `y log x`.
 pub(in crate::ops) fn pow(b: &mut Backward) -> Ruling {
@@ -148,11 +148,16 @@ pub(in crate::ops) fn choose(b: &mut Backward) -> Ruling {
     Ok(())
 }
 
-/// Of `x mod y` with the sign of x: 1, and `-trunc(x / y)`.
+/// Of `x mod y`, which is x less a whole number times y: 1, and that number, negative.
 pub(in crate::ops) fn modulo(b: &mut Backward) -> Ruling {
     let d = b.cotangent()?;
-    match b.needs(1) {
-        true => Err(Unsupported("its divisor would have to be trained")),
-        false => b.give(0, &d),
+    b.give(0, &d)?;
+    if b.needs(1) {
+        let (x, by, y) = (b.input(0)?, b.input(1)?, b.output(0)?);
+        let less = b.emit.sub(&y, &x);
+        let times = b.emit.div(&less, &by);
+        let given = b.times(&d, &times);
+        b.give(1, &given)?;
     }
+    Ok(())
 }

@@ -11,8 +11,11 @@ pub(in crate::ops) mod gather;
 pub(in crate::ops) mod joins;
 mod kernels;
 pub(in crate::ops) mod layout;
+pub(in crate::ops) mod normalisation;
 pub(in crate::ops) mod pooling;
 pub(in crate::ops) mod products;
+pub(in crate::ops) mod recurrent;
+pub(in crate::ops) mod reduction;
 pub(in crate::ops) mod resize;
 pub(in crate::ops) mod selecting;
 pub(in crate::ops) mod spatial;
@@ -25,6 +28,9 @@ use super::row::Viewing;
 use super::state::State;
 use super::typing::{Ruling, Unsupported};
 
+/// The oldest operator set that the nodes of gradients exist in.
+const OLDEST: i64 = 7;
+const TOO_OLD: &str = "its operator set is older than 7: export the model with a newer one";
 
 /// Gives the gradients of a node's inputs.
 pub(in crate::ops) type Gives = fn(&mut Backward) -> Ruling;
@@ -171,8 +177,9 @@ impl Backward<'_> {
     /// The gradient of an input, or a part of it: several are added. What was broadcast is summed.
     pub(super) fn give(&mut self, slot: usize, gradient: &Array) -> Ruling {
         if self.needs(slot) {
-            let sizes = self.input(slot)?.sizes;
-            let gradient = self.emit.sum_to(gradient, &sizes);
+            let input = self.input(slot)?;
+            let gradient = self.emit.sum_to(gradient, &input.sizes);
+            let gradient = self.emit.cast(&gradient, input.element);
             self.given.push((slot, gradient));
         }
         Ok(())
@@ -200,6 +207,14 @@ impl Backward<'_> {
     /// The real numbers of a constant input.
     pub(super) fn reals(&self, slot: usize) -> Option<Vec<f32>> {
         to_f32(self.constant(slot)?).ok()
+    }
+
+    /// A constant truth value.
+    pub(super) fn flag(&self, slot: usize) -> Option<bool> {
+        let tensor = self.constant(slot)?;
+        let raw = tensor.raw_data.as_ref().and_then(|bytes| bytes.first());
+        let listed = tensor.int32_data.first().map(|&number| number != 0);
+        raw.map(|&byte| byte != 0).or(listed)
     }
 
     fn constant(&self, slot: usize) -> Option<&TensorProto> {
@@ -244,6 +259,10 @@ pub(crate) fn pull(
     let Some(row) = super::find(settled.graph, node) else {
         return Err(Unsupported(super::row::without_row(settled.graph, node)));
     };
+    let stands = matches!(row.adjoint, Adjoint::Zero | Adjoint::None(_));
+    if !stands && emit.opset() < OLDEST {
+        return Err(Unsupported(TOO_OLD));
+    }
     let mut backward = Backward {
         emit,
         settled,
@@ -269,6 +288,11 @@ pub(crate) fn pull(
         Adjoint::Rule(rule) => rule(&mut backward)?,
     }
     Ok(backward.given)
+}
+
+/// What has to hold for an adjoint to go on, else the reason why it does not.
+fn must(holds: bool, why: &'static str) -> Ruling {
+    holds.then_some(()).ok_or(Unsupported(why))
 }
 
 /// The elements of the output's gradient where the first input has them.

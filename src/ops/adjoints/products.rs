@@ -1,10 +1,13 @@
 //! Products of matrices: each factor's gradient is a product with the other one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Backward;
+use super::{Backward, must};
 use crate::graph::Array;
 use crate::ops::typing::{Ruling, Unsupported};
+
+/// The longest diagonal: each is a matrix of its own.
+const WIDEST_DIAGONAL: usize = 2048;
 
 /// `Y = A B`, with batches broadcast; a vector has an axis of size 1 for the time being.
 pub(in crate::ops) fn matmul(b: &mut Backward) -> Ruling {
@@ -112,45 +115,83 @@ pub(in crate::ops) fn gemm_of(b: &mut Backward, d: &Array) -> Ruling {
 }
 
 /// The gradient of each factor is the product of the others with that of the result, its letters exchanged with the
-/// result's. A letter that stands in one factor alone was summed over: its gradient is the same everywhere.
+/// result's. A letter that stands in one factor alone was summed over: its gradient is the same everywhere. A letter
+/// that stands twice in a factor is a diagonal: all else is zero.
 pub(in crate::ops) fn einsum(b: &mut Backward) -> Ruling {
     let d = b.cotangent()?;
     let (terms, result) = equation(b)?;
-    for slot in 0..terms.len() {
-        if !b.needs(slot) {
-            continue;
-        }
-        let wanted = &terms[slot];
+    let sizes = sizes_of_letters(b, &terms)?;
+    for slot in (0..terms.len())
+        .filter(|&slot| b.needs(slot))
+        .collect::<Vec<_>>()
+    {
         let mut parts = vec![d.clone()];
         let mut letters = vec![result.clone()];
         for (other, term) in terms.iter().enumerate().filter(|(other, _)| *other != slot) {
             parts.push(b.input(other)?);
             letters.push(term.clone());
         }
-        let there: BTreeSet<char> = letters.iter().flatten().copied().collect();
-        let sizes = b.input(slot)?.sizes;
-        let own: Vec<char> = wanted
-            .iter()
-            .copied()
-            .filter(|letter| there.contains(letter))
-            .collect();
-        let size_of = |letter: &char| {
-            let place = wanted.iter().position(|own| own == letter);
-            place.map_or(1, |place| sizes[place])
-        };
-        let left: Vec<String> = letters.iter().map(|term| term.iter().collect()).collect();
-        let right: String = own.iter().collect();
-        let text = format!("{}->{right}", left.join(","));
-        let made: Vec<usize> = own.iter().map(size_of).collect();
-        let parts: Vec<&Array> = parts.iter().collect();
-        let given = b.emit.einsum(&text, &parts, &made);
-        let kept = wanted.iter().zip(&sizes);
-        let kept = kept.map(|(letter, &size)| if there.contains(letter) { size } else { 1 });
-        let given = b.emit.reshape(&given, &kept.collect::<Vec<_>>());
-        let given = b.emit.expand(&given, &sizes);
+        let given = of_factor(b, (&parts, &letters), slot, &terms[slot], &sizes)?;
         b.give(slot, &given)?;
     }
     Ok(())
+}
+
+/// The size of each letter, which may be 1 in some factors.
+fn sizes_of_letters(b: &Backward, terms: &[Vec<char>]) -> Ruling<BTreeMap<char, usize>> {
+    let mut sizes = BTreeMap::new();
+    for (slot, term) in terms.iter().enumerate() {
+        let own = b.input(slot)?.sizes;
+        must(
+            own.len() == term.len(),
+            "its letters are not those of its axes",
+        )?;
+        for (&letter, &size) in term.iter().zip(&own) {
+            let known = sizes.entry(letter).or_insert(size);
+            *known = (*known).max(size);
+        }
+    }
+    Ok(sizes)
+}
+
+/// What the product of these parts gives to a factor with these letters.
+fn of_factor(
+    b: &mut Backward,
+    (parts, letters): (&[Array], &[Vec<char>]),
+    slot: usize,
+    wanted: &[char],
+    all: &BTreeMap<char, usize>,
+) -> Ruling<Array> {
+    let sizes = b.input(slot)?.sizes;
+    let there: BTreeSet<char> = letters.iter().flatten().copied().collect();
+    let mut own: Vec<char> = Vec::new();
+    let mut made = Vec::new();
+    let mut kept = vec![1; sizes.len()];
+    let mut twice = Vec::new();
+    for (place, (&letter, &size)) in wanted.iter().zip(&sizes).enumerate() {
+        if let Some(first) = wanted[..place].iter().position(|other| *other == letter) {
+            twice.push((first, place));
+        } else if there.contains(&letter) && all.get(&letter) == Some(&size) {
+            own.push(letter);
+            made.push(size);
+            kept[place] = size;
+        }
+    }
+    let left: Vec<String> = letters.iter().map(|term| term.iter().collect()).collect();
+    let right: String = own.iter().collect();
+    let text = format!("{}->{right}", left.join(","));
+    let parts: Vec<&Array> = parts.iter().collect();
+    let given = b.emit.einsum(&text, &parts, &made);
+    let mut given = b.emit.reshape(&given, &kept);
+    for (first, second) in twice {
+        let size = sizes[first];
+        must(size <= WIDEST_DIAGONAL, "it takes a very long diagonal")?;
+        let mask = b
+            .emit
+            .diagonal(size, [first, second], sizes.len(), given.element);
+        given = b.emit.mul(&given, &mask);
+    }
+    Ok(b.emit.expand(&given, &sizes))
 }
 
 /// The letters of the factors and of the result, with letters for what dots stand for.
@@ -169,7 +210,11 @@ fn equation(b: &Backward) -> Ruling<(Vec<Vec<char>>, Vec<char>)> {
         longest = longest.max(dots.unwrap_or(0));
         terms.push((term.to_owned(), dots.unwrap_or(0)));
     }
-    if longest > 0 && terms.iter().any(|(term, dots)| term.contains("...") && *dots != longest) {
+    if longest > 0
+        && terms
+            .iter()
+            .any(|(term, dots)| term.contains("...") && *dots != longest)
+    {
         return Err(Unsupported("its dots stand for different numbers of axes"));
     }
     let used: BTreeSet<char> = left.chars().collect();
@@ -179,19 +224,11 @@ fn equation(b: &Backward) -> Ruling<(Vec<Vec<char>>, Vec<char>)> {
         .iter()
         .map(|(term, _)| term.replace("...", &dots).chars().collect())
         .collect();
-    if terms.iter().any(|term| repeats(term)) {
-        return Err(Unsupported("it takes a diagonal"));
-    }
     let result = match right {
         Some(right) => right.replace("...", &dots).chars().collect(),
         None => implied(&terms, &dots),
     };
     Ok((terms, result))
-}
-
-fn repeats(term: &[char]) -> bool {
-    let different: BTreeSet<&char> = term.iter().collect();
-    different.len() < term.len()
 }
 
 /// The letters of dots, then those that stand once, in order.

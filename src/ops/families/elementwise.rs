@@ -11,21 +11,27 @@ use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Carried, Elements, Pointwise, Row, Viewing, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("Identity", carry).adjoint(Adjoint::Viewed)
+    row("Identity", carry)
+        .adjoint(Adjoint::Viewed)
         .evaluated(ev::same)
         .viewed(Viewing::Same),
-    row("Cast", carry).adjoint(Adjoint::Viewed)
+    row("Cast", carry)
+        .adjoint(Adjoint::Viewed)
         .evaluated(ev::cast)
         .viewed(Viewing::Same)
         .of_elements(&[Elements::Attribute("to")]),
-    row("CastLike", carry).adjoint(Adjoint::Viewed)
+    row("CastLike", carry)
+        .adjoint(Adjoint::Viewed)
         .viewed(Viewing::Same)
         .of_elements(&[Elements::Input(1)]),
-    row("Dropout", carry).slope(act::dropout)
+    row("Dropout", carry)
+        .slope(act::dropout)
         .carries(Carried::First)
         .yields(1, ElementType::Bool),
     row("Neg", carry).slope(fun::neg).evaluated(ev::negate),
-    row("Relu", unary).slope(act::relu).pointwise(Pointwise::Positive),
+    row("Relu", unary)
+        .slope(act::relu)
+        .pointwise(Pointwise::Positive),
     row("LeakyRelu", unary).slope(act::leaky_relu),
     row("ThresholdedRelu", unary).slope(act::thresholded_relu),
     row("Elu", unary).slope(act::elu),
@@ -40,7 +46,8 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Softplus", unary).slope(act::softplus),
     row("Softsign", unary).slope(act::softsign),
     row("Shrink", unary).slope(act::shrink),
-    row("Clip", unary).slope(act::clip)
+    row("Clip", unary)
+        .gives(act::clip)
         .pointwise(Pointwise::Bounded)
         .carries(Carried::First),
     row("Erf", unary).slope(fun::erf),
@@ -50,9 +57,15 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Reciprocal", unary).slope(fun::reciprocal),
     row("Exp", unary).slope(fun::exp),
     row("Log", unary).slope(fun::log),
-    row("Floor", unary).adjoint(Adjoint::Zero).evaluated(ev::floor),
-    row("Ceil", unary).adjoint(Adjoint::Zero).evaluated(ev::ceil),
-    row("Round", unary).adjoint(Adjoint::Zero).evaluated(ev::round),
+    row("Floor", unary)
+        .adjoint(Adjoint::Zero)
+        .evaluated(ev::floor),
+    row("Ceil", unary)
+        .adjoint(Adjoint::Zero)
+        .evaluated(ev::ceil),
+    row("Round", unary)
+        .adjoint(Adjoint::Zero)
+        .evaluated(ev::round),
     row("Sin", unary).slope(fun::sin),
     row("Cos", unary).slope(fun::cos),
     row("Tan", unary).slope(fun::tan),
@@ -65,55 +78,76 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Asinh", unary).slope(fun::asinh),
     row("Acosh", unary).slope(fun::acosh),
     row("Atanh", unary).slope(fun::atanh),
-    row("Not", unary).evaluated(ev::not).of_elements(BOOL),
-    row("IsNaN", unary).of_elements(BOOL),
-    row("IsInf", unary).of_elements(BOOL),
-    row("BitwiseNot", unary),
-    row("Add", additive).gives(several::add)
+    row("Not", unary)
+        .adjoint(Adjoint::Zero)
+        .evaluated(ev::not)
+        .of_elements(BOOL),
+    row("IsNaN", unary).adjoint(Adjoint::Zero).of_elements(BOOL),
+    row("IsInf", unary).adjoint(Adjoint::Zero).of_elements(BOOL),
+    row("BitwiseNot", unary).adjoint(Adjoint::Zero),
+    row("Add", additive)
+        .gives(several::add)
         .evaluated(ev::add)
         .pointwise(Pointwise::Sum),
-    row("Sub", additive).gives(several::sub)
+    row("Sub", additive)
+        .gives(several::sub)
         .evaluated(ev::sub)
         .pointwise(Pointwise::Difference),
     row("Sum", additive).gives(several::add).evaluated(ev::add),
     row("Mean", additive).gives(several::mean),
-    row("Mul", scaling).gives(several::mul)
+    row("Mul", scaling)
+        .gives(several::mul)
         .evaluated(ev::mul)
         .pointwise(Pointwise::Product),
-    row("Div", scaling).gives(several::div)
+    row("Div", scaling)
+        .gives(several::div)
         .evaluated(ev::div)
         .pointwise(Pointwise::Quotient),
     row("Pow", binary).gives(several::pow),
-    row("Mod", binary).gives(several::modulo).evaluated(ev::modulo),
-    row("Min", binary).gives(several::extreme)
+    row("Mod", binary)
+        .gives(several::modulo)
+        .evaluated(ev::modulo),
+    row("Min", binary)
+        .gives(several::extreme)
         .evaluated(ev::min)
         .carries(Carried::From(0)),
-    row("Max", binary).gives(several::extreme)
+    row("Max", binary)
+        .gives(several::extreme)
         .evaluated(ev::max)
         .carries(Carried::From(0)),
     row("PRelu", binary).gives(several::prelu),
-    row("Where", binary).gives(several::choose)
+    row("Where", binary)
+        .gives(several::choose)
         .evaluated(ev::choose)
         .carries(Carried::From(1))
         .of_elements(&[Elements::Input(1)]),
-    row("Equal", binary).evaluated(ev::equal).of_elements(BOOL),
+    row("Equal", binary)
+        .adjoint(Adjoint::Zero)
+        .evaluated(ev::equal)
+        .of_elements(BOOL),
     row("Greater", binary)
+        .adjoint(Adjoint::Zero)
         .evaluated(ev::greater)
         .of_elements(BOOL),
     row("GreaterOrEqual", binary)
+        .adjoint(Adjoint::Zero)
         .evaluated(ev::greater_or_equal)
         .of_elements(BOOL),
-    row("Less", binary).evaluated(ev::less).of_elements(BOOL),
+    row("Less", binary)
+        .adjoint(Adjoint::Zero)
+        .evaluated(ev::less)
+        .of_elements(BOOL),
     row("LessOrEqual", binary)
+        .adjoint(Adjoint::Zero)
         .evaluated(ev::less_or_equal)
         .of_elements(BOOL),
-    row("And", binary).of_elements(BOOL),
-    row("Or", binary).of_elements(BOOL),
-    row("Xor", binary).of_elements(BOOL),
-    row("BitShift", binary),
-    row("BitwiseAnd", binary),
-    row("BitwiseOr", binary),
-    row("BitwiseXor", binary),
+    row("And", binary).adjoint(Adjoint::Zero).of_elements(BOOL),
+    row("Or", binary).adjoint(Adjoint::Zero).of_elements(BOOL),
+    row("Xor", binary).adjoint(Adjoint::Zero).of_elements(BOOL),
+    row("BitShift", binary).adjoint(Adjoint::Zero),
+    row("BitwiseAnd", binary).adjoint(Adjoint::Zero),
+    row("BitwiseOr", binary).adjoint(Adjoint::Zero),
+    row("BitwiseXor", binary).adjoint(Adjoint::Zero),
 ];
 
 /// Y[..] = X[..]: the output has the input's axes and any change of basis passes through.

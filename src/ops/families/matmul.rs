@@ -10,15 +10,18 @@ use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{KernelFamily, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("MatMul", matmul).gives(products::matmul)
+    row("MatMul", matmul)
+        .gives(products::matmul)
         .ranked_as(0, 1)
         .kernels(KernelFamily::MatMul)
         .sparse_kernels(),
-    row("Gemm", gemm).gives(products::gemm)
+    row("Gemm", gemm)
+        .gives(products::gemm)
         .ranked_as(0, 1)
         .kernels(KernelFamily::Gemm)
         .sparse_kernels(),
-    row("Einsum", einsum).gives(products::einsum)
+    row("Einsum", einsum)
+        .gives(products::einsum)
         .kernels(KernelFamily::MatMul)
         .sparse_kernels(),
 ];

@@ -2,20 +2,25 @@
 
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
+use crate::ops::adjoints::normalisation as back;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Pointwise, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("BatchNormalization", batch).pointwise(Pointwise::Normalised),
-    row("InstanceNormalization", instance),
+    row("BatchNormalization", batch)
+        .gives(back::batch)
+        .measured(&[3, 4])
+        .pointwise(Pointwise::Normalised),
+    row("InstanceNormalization", instance).gives(back::instance),
     row("LayerNormalization", layer)
+        .gives(back::layer)
         .yields(1, ElementType::Float)
         .yields(2, ElementType::Float),
-    row("RMSNormalization", layer),
-    row("GroupNormalization", group),
-    row("LpNormalization", along_axis),
-    row("MeanVarianceNormalization", over_axes),
-    row("LRN", local_response),
+    row("RMSNormalization", layer).gives(back::root_mean_square),
+    row("GroupNormalization", group).gives(back::group),
+    row("LpNormalization", along_axis).slope(back::to_unit_norm),
+    row("MeanVarianceNormalization", over_axes).slope(back::mean_variance),
+    row("LRN", local_response).slope(back::local_response),
 ];
 
 const NORMALISED: &str = "is normalised over";

@@ -4,18 +4,22 @@
 //! and B, initial states) and where R reads them, so that a masked unit stays 0 for any activation.
 
 use crate::axes::{Extent, Type};
+use crate::ops::adjoints::recurrent as back;
 use crate::ops::facts::{Bias, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{KernelFamily, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("LSTM", |op| recurrent(op, 4))
+        .gives(back::lstm)
         .ranked_as(0, 1)
         .kernels(KernelFamily::Recurrent),
     row("GRU", |op| recurrent(op, 3))
+        .gives(back::gru)
         .ranked_as(0, 1)
         .kernels(KernelFamily::Recurrent),
     row("RNN", |op| recurrent(op, 1))
+        .gives(back::rnn)
         .ranked_as(0, 1)
         .kernels(KernelFamily::Recurrent),
 ];

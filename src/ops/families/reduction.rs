@@ -2,33 +2,50 @@
 
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
+use crate::ops::adjoints::{Adjoint, reduction as back};
 use crate::ops::row::INT64;
 use crate::ops::shapes::reductions;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("ReduceMean", reduce),
-    row("ReduceSum", reduce).evaluated(reductions::reduce_sum),
-    row("ReduceMax", reduce).evaluated(reductions::reduce_max),
-    row("ReduceMin", reduce).evaluated(reductions::reduce_min),
-    row("ReduceProd", reduce).evaluated(reductions::reduce_product),
-    row("ReduceL1", reduce),
-    row("ReduceL2", reduce),
-    row("ReduceSumSquare", reduce),
-    row("ReduceLogSum", reduce),
-    row("ReduceLogSumExp", reduce),
-    row("Softmax", block_softmax).until(12),
-    row("LogSoftmax", block_softmax).until(12),
-    row("Hardmax", block_softmax).until(12),
-    row("Softmax", softmax).since(13),
-    row("LogSoftmax", softmax).since(13),
-    row("Hardmax", softmax).since(13),
-    row("ArgMax", arg).of_elements(INT64),
-    row("ArgMin", arg).of_elements(INT64),
-    row("TopK", top_k).yields(1, ElementType::Int64),
-    row("CumSum", cumulative),
-    row("Trilu", triangle),
+    row("ReduceMean", reduce).slope(back::mean),
+    row("ReduceSum", reduce)
+        .slope(back::sum)
+        .evaluated(reductions::reduce_sum),
+    row("ReduceMax", reduce)
+        .slope(back::extreme)
+        .evaluated(reductions::reduce_max),
+    row("ReduceMin", reduce)
+        .slope(back::extreme)
+        .evaluated(reductions::reduce_min),
+    row("ReduceProd", reduce)
+        .slope(back::product)
+        .evaluated(reductions::reduce_product),
+    row("ReduceL1", reduce).slope(back::sum_of_sizes),
+    row("ReduceL2", reduce).slope(back::root_of_squares),
+    row("ReduceSumSquare", reduce).slope(back::sum_of_squares),
+    row("ReduceLogSum", reduce).slope(back::log_of_sum),
+    row("ReduceLogSumExp", reduce).slope(back::log_of_sum_of_powers),
+    row("Softmax", block_softmax).slope(back::softmax).until(12),
+    row("LogSoftmax", block_softmax)
+        .slope(back::log_softmax)
+        .until(12),
+    row("Hardmax", block_softmax)
+        .adjoint(Adjoint::Zero)
+        .until(12),
+    row("Softmax", softmax).slope(back::softmax).since(13),
+    row("LogSoftmax", softmax)
+        .slope(back::log_softmax)
+        .since(13),
+    row("Hardmax", softmax).adjoint(Adjoint::Zero).since(13),
+    row("ArgMax", arg).adjoint(Adjoint::Zero).of_elements(INT64),
+    row("ArgMin", arg).adjoint(Adjoint::Zero).of_elements(INT64),
+    row("TopK", top_k)
+        .slope(back::top_k)
+        .yields(1, ElementType::Int64),
+    row("CumSum", cumulative).slope(back::cumulative),
+    row("Trilu", triangle).slope(back::triangle),
 ];
 
 const DISTRIBUTION: &str = "is a probability distribution";
