@@ -8,6 +8,7 @@ mod apply;
 mod bias;
 mod cleanup;
 mod emit;
+mod gates;
 mod lift;
 mod mask;
 mod polynomial;
@@ -21,6 +22,7 @@ mod stale;
 mod twin;
 
 pub(crate) use bias::{add_to_rows, rows_with_constants};
+pub(crate) use gates::{Gate, gated};
 pub(crate) use lift::lifted;
 pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;

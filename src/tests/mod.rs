@@ -8,6 +8,7 @@ mod damage;
 mod dead;
 mod disguises;
 mod families;
+mod gates;
 mod gradients;
 mod graphs;
 mod held;
