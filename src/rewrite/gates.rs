@@ -42,7 +42,9 @@ pub(crate) fn gated(analysis: &Analysis) -> Result<(Model, Vec<Gate>)> {
             continue;
         };
         let channels = channels(analysis, &places, &axes[at.axis]);
-        let Some(read) = patch.reads(source, at.node, at.slot).filter(|_| !channels.is_empty())
+        let Some(read) = patch
+            .reads(source, at.node, at.slot)
+            .filter(|_| !channels.is_empty())
         else {
             continue;
         };
@@ -84,10 +86,15 @@ fn channels(
     let mut vars = types.vars(ty);
     vars.sort_unstable();
     vars.dedup();
-    let known = vars.into_iter().filter_map(|var| Some((var, *places.get(&var)?)));
+    let known = vars
+        .into_iter()
+        .filter_map(|var| Some((var, *places.get(&var)?)));
     let positions = known.map(|(var, place)| {
         let all = (0..).take(analysis.dimensions()[place].size);
-        (place, all.map(|channel| types.places(ty, var, channel)).collect())
+        (
+            place,
+            all.map(|channel| types.places(ty, var, channel)).collect(),
+        )
     });
     positions.collect()
 }
@@ -101,8 +108,12 @@ fn sample_axis(analysis: &Analysis, axes: &[Type], runs: &[InputSizes; 2]) -> Op
         two == 2 * one
     };
     let outermost = |ty: &Type| match types.normal(ty) {
-        Type::Product(factors) => factors.first().is_some_and(|first| numbers(&types.extent(first)) == [1, 2]),
+        Type::Product(factors) => factors
+            .first()
+            .is_some_and(|first| numbers(&types.extent(first)) == [1, 2]),
         _ => numbers(&types.extent(ty)) == [1, 2],
     };
-    axes.iter().position(grows).filter(|&axis| outermost(&axes[axis]))
+    axes.iter()
+        .position(grows)
+        .filter(|&axis| outermost(&axes[axis]))
 }

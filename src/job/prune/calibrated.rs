@@ -201,7 +201,9 @@ impl<'a> Calibrated<'a> {
 
     /// True if curves would take longer than a minute.
     pub(super) fn takes_long(&self, ranking: &Ranking) -> bool {
-        curve_operations(&self.outputs(ranking.analysis()), ranking) > LONG
+        let operations = curve_operations(&self.outputs(ranking.analysis()), ranking);
+        tracing::debug!("curves: {operations} operations");
+        operations > LONG
     }
 
     /// True if gradients arrive at most dimensions.

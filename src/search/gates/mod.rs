@@ -99,21 +99,28 @@ pub(crate) fn gate_scores(
 fn affordable<'a>(runs: &Outputs<'a>) -> (DataSet<'a>, usize) {
     let analysis = runs.analysis;
     let together = analysis.sizes().samples().fixed().unwrap_or(1).max(1) as u64;
-    let one = (analysis.model_totals().macs / together).max(1).saturating_mul(PASSES);
+    let one = (analysis.model_totals().macs / together)
+        .max(1)
+        .saturating_mul(PASSES);
     let passes = usize::try_from(OPERATIONS / one).unwrap_or(usize::MAX);
     let samples = runs.data.samples();
     let draws = (passes / samples.max(1)).clamp(1, DRAWS);
     let bytes = 2 * activation_bytes(analysis).max(1);
     let batch = (LARGEST_BATCH / bytes).clamp(1, MOST_SAMPLES) as usize;
     let data = runs.data.clone().in_batches(batch);
-    (data.first((passes / draws).max(LEAST_SAMPLES).min(samples)), draws)
+    (
+        data.first((passes / draws).max(LEAST_SAMPLES).min(samples)),
+        draws,
+    )
 }
 
 /// Bytes of all values that a model computes for one sample.
 fn activation_bytes(analysis: &Analysis) -> u64 {
     let sizes = analysis.sizes_of_run(1);
     let graph = analysis.graph();
-    let made = graph.value_ids().filter(|&value| graph.constant(value).is_none());
+    let made = graph
+        .value_ids()
+        .filter(|&value| graph.constant(value).is_none());
     let bytes = made.filter_map(|value| {
         let axes = analysis.state.axes(value)?.iter();
         let numbers = axes.map(|ty| analysis.number_at(&analysis.state.types.extent(ty), &sizes));
@@ -152,7 +159,9 @@ impl Work<'_> {
     fn batch(&mut self, batch: &Batch, first: usize, draws: usize, seed: u64) -> Result<()> {
         let outputs = run_on(&mut self.dense, batch)?;
         if self.outputs.is_empty() {
-            let real = outputs.iter().filter(|(_, tensor)| tensor.element().is_float());
+            let real = outputs
+                .iter()
+                .filter(|(_, tensor)| tensor.element().is_float());
             let known = real.map(|(name, tensor)| (name.clone(), Comparison::of(tensor)));
             self.outputs = known.collect();
         }
@@ -190,7 +199,8 @@ impl Work<'_> {
                 Some(session) => session.run(&inputs)?,
                 None => Vec::new(),
             };
-            self.sums.add(self.gates, &ready.model.gradients, &found, batch.samples);
+            self.sums
+                .add(self.gates, &ready.model.gradients, &found, batch.samples);
         }
         self.sums.stops.clone_from(&ready.model.stops);
         self.ready = Some(ready);
@@ -200,7 +210,9 @@ impl Work<'_> {
     /// The session for inputs like those of a batch.
     fn ready(&mut self, batch: &Batch) -> Result<Ready> {
         let sizes = batch.inputs.iter();
-        let sizes: Vec<_> = sizes.map(|(name, x)| (name.clone(), x.shape().to_vec())).collect();
+        let sizes: Vec<_> = sizes
+            .map(|(name, x)| (name.clone(), x.shape().to_vec()))
+            .collect();
         if let Some(ready) = self.ready.take_if(|ready| ready.sizes == sizes) {
             return Ok(ready);
         }
@@ -209,7 +221,9 @@ impl Work<'_> {
         let model = gate_model(&bound, self.gates, &outputs, batch.samples)?;
         let mut gradients = model.gradients.iter();
         let arrive = gradients.any(|of| matches!(of, Gradient::Output(_)));
-        let session = arrive.then(|| self.runs.session(&model.model)).transpose()?;
+        let session = arrive
+            .then(|| self.runs.session(&model.model))
+            .transpose()?;
         let takes = session.iter().flat_map(|session| session.inputs());
         Ok(Ready {
             sizes,
@@ -248,7 +262,13 @@ impl GateSums {
     }
 
     /// Takes the gradients of one pass in.
-    fn add(&mut self, gates: &[Gate], gradients: &[Gradient], found: &[(String, Tensor)], samples: usize) {
+    fn add(
+        &mut self,
+        gates: &[Gate],
+        gradients: &[Gradient],
+        found: &[(String, Tensor)],
+        samples: usize,
+    ) {
         self.count += samples;
         let mut rows: Vec<Option<Vec<f64>>> = vec![None; self.squares.len()];
         let arrived: Vec<Option<Arrived>> = gradients.iter().map(|of| arrived(of, found)).collect();

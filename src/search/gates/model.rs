@@ -95,9 +95,9 @@ fn gate_gradient(
     let product = emit.mul(x, d);
     let product = emit.cast(&product, ElementType::Float);
     let positions = x.sizes[gate.axis];
-    let by_sample = gate.samples.filter(|&axis| {
-        axis != gate.axis && samples > 0 && x.sizes[axis].is_multiple_of(samples)
-    });
+    let by_sample = gate
+        .samples
+        .filter(|&axis| axis != gate.axis && samples > 0 && x.sizes[axis].is_multiple_of(samples));
     let Some(axis) = by_sample else {
         let others: Vec<usize> = (0..x.rank()).filter(|&other| other != gate.axis).collect();
         let sum = emit.sum(&product, &others, false);
@@ -108,7 +108,11 @@ fn gate_gradient(
     sizes[axis] /= samples;
     sizes.insert(axis, samples);
     let split = emit.reshape(&product, &sizes);
-    let place = if gate.axis > axis { gate.axis + 1 } else { gate.axis };
+    let place = if gate.axis > axis {
+        gate.axis + 1
+    } else {
+        gate.axis
+    };
     let others = (0..sizes.len()).filter(|&other| other != axis && other != place);
     let others: Vec<usize> = others.collect();
     let sum = emit.sum(&split, &others, false);

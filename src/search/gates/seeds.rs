@@ -37,7 +37,9 @@ pub(super) fn drawn(of: &Drawn, draw: usize, seed: u64) -> Result<Tensor> {
     let energy = numbers.iter().map(|x| x * x).sum::<f64>() / of.samples.max(1) as f64;
     let scale = (2.0 / energy.max(f64::from(f32::MIN_POSITIVE))).sqrt();
     let scale = if energy > 0.0 { scale } else { 1.0 };
-    let rows = numbers.chunks(per_sample.max(1)).zip(seeds.chunks_mut(per_sample.max(1)));
+    let rows = numbers
+        .chunks(per_sample.max(1))
+        .zip(seeds.chunks_mut(per_sample.max(1)));
     for (sample, (row, seeds)) in rows.enumerate() {
         let name = format!("{} {draw} {}", of.name, of.first + sample);
         let mut random = generator(&name, seed);
@@ -66,7 +68,10 @@ pub(super) fn given(comparison: Comparison, output: &Tensor, answers: &Tensor) -
         Comparison::Values => {
             let pairs = numbers.iter().zip(&answers);
             let errors = pairs.map(|(y, t)| t - y);
-            seeds.iter_mut().zip(errors).for_each(|(seed, error)| *seed = error);
+            seeds
+                .iter_mut()
+                .zip(errors)
+                .for_each(|(seed, error)| *seed = error);
         }
         _ => {
             let width = output.shape().last().copied().unwrap_or(1).max(1);
@@ -145,7 +150,11 @@ mod tests {
     fn what_is_drawn_for_a_sample_does_not_depend_on_its_batch() {
         let numbers: Vec<f64> = (0..12).map(f64::from).collect();
         let rows = |from: usize, to: usize| {
-            let output = Tensor::from_f64(ElementType::Float, &[to - from, 2], &numbers[2 * from..2 * to]);
+            let output = Tensor::from_f64(
+                ElementType::Float,
+                &[to - from, 2],
+                &numbers[2 * from..2 * to],
+            );
             let output = output.expect("a tensor");
             let of = Drawn {
                 name: "y",
