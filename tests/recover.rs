@@ -106,6 +106,9 @@ fn every_criterion_scope_and_recovery_works_together() {
         "act-var",
         "act-zero",
         "loss",
+        "taylor",
+        "fisher",
+        "obs-fisher",
         "l1",
         "l2",
         "random",
@@ -255,6 +258,8 @@ fn what_needs_data_says_so() {
         &["--criterion", "obs"][..],
         &["--scope", "allocated"],
         &["--criterion", "loss"],
+        &["--criterion", "fisher"],
+        &["--scope", "fisher"],
     ] {
         secateur()
             .args(["prune", text(&lenet()), "-o", text(&out)])

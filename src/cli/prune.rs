@@ -84,12 +84,14 @@ const PLAN: &str = "Plan and proof";
 #[command(next_help_heading = "Choice of channels")]
 struct ChoiceFlags {
     /// How channels are scored: l1, l2 or random by weight; obs, reconstruction, wanda, act-mean, act-max,
-    /// act-min, act-var, act-zero or loss on calibration data [default: obs with calibration data, else l2]
+    /// act-min, act-var, act-zero, loss, taylor, fisher or obs-fisher on calibration data [default: obs with
+    /// calibration data, else l2]
     #[arg(long, conflicts_with = "plan")]
     criterion: Option<Criterion>,
     /// Among which channels the least important are sought: uniform (of each dimension), global (of all),
-    /// isomorphic (of dimensions that the same operators produce and read) or allocated (of each as many as its
-    /// measured effect on the outputs allows) [default: allocated with calibration data, else uniform]
+    /// isomorphic (of dimensions that the same operators produce and read), allocated (of each as many as its
+    /// measured effect on the outputs allows) or fisher (of each as many as gradients by cost say) [default:
+    /// allocated with calibration data, fisher where that would take minutes; else uniform]
     #[arg(long, conflicts_with = "plan")]
     scope: Option<Scope>,
     /// Prune only dimensions whose name, or whose producing node's name, matches this glob
@@ -118,7 +120,7 @@ struct ChoiceFlags {
     /// Remove channels in this many rounds, each further than the one before, and score them anew in between
     #[arg(long, default_value_t = Settings::default().iterations, value_name = "K", value_parser = parse_multiple, conflicts_with = "plan")]
     iterations: usize,
-    /// Seed of the random criterion
+    /// Seed of the random criterion, and of the answers that gradients are made for
     #[arg(long, default_value_t = 0, conflicts_with = "plan")]
     seed: u64,
 }

@@ -57,6 +57,12 @@ pub enum Criterion {
     ActZero,
     /// How much a loss changes when the channel is off.
     Loss,
+    /// Absolute mean of the gradient of the channel's mask (Molchanov et al. 2019).
+    Taylor,
+    /// Mean square of the gradient of the channel's mask, for answers that the model draws itself (Theis et al. 2018).
+    Fisher,
+    /// [`Criterion::Obs`] times [`Criterion::Fisher`].
+    ObsFisher,
 }
 
 /// What a criterion needs.
@@ -69,11 +75,13 @@ pub enum Needs {
     Statistics,
     /// Runs of the model on calibration data.
     Runs,
+    /// Gradients of the model on calibration data.
+    Gradients,
 }
 
 impl Criterion {
     /// All criteria.
-    pub const ALL: [Criterion; 12] = [
+    pub const ALL: [Criterion; 15] = [
         Criterion::L1,
         Criterion::L2,
         Criterion::Random,
@@ -86,6 +94,9 @@ impl Criterion {
         Criterion::ActVar,
         Criterion::ActZero,
         Criterion::Loss,
+        Criterion::Taylor,
+        Criterion::Fisher,
+        Criterion::ObsFisher,
     ];
 
     /// What it needs.
@@ -93,6 +104,7 @@ impl Criterion {
         match self {
             Criterion::L1 | Criterion::L2 | Criterion::Random => Needs::Weights,
             Criterion::Loss => Needs::Runs,
+            Criterion::Taylor | Criterion::Fisher | Criterion::ObsFisher => Needs::Gradients,
             _ => Needs::Statistics,
         }
     }
@@ -113,6 +125,9 @@ impl fmt::Display for Criterion {
             Criterion::ActVar => "act-var",
             Criterion::ActZero => "act-zero",
             Criterion::Loss => "loss",
+            Criterion::Taylor => "taylor",
+            Criterion::Fisher => "fisher",
+            Criterion::ObsFisher => "obs-fisher",
         })
     }
 }

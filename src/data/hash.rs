@@ -28,7 +28,7 @@ impl DataSet<'_> {
         parts.add("samples", &(samples as u64).to_le_bytes());
         // Which rows of a batch are looked at depends on its size.
         parts.add("batch", &(self.batch as u64).to_le_bytes());
-        match &self.kind {
+        match &*self.kind {
             Kind::Arrays(arrays) => arrays.hash(&mut parts),
             Kind::Images(images) => images.hash(samples, &mut parts)?,
             Kind::Stored(cases) => cases.hash(samples, &mut parts)?,

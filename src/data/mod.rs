@@ -12,6 +12,7 @@ mod npy;
 mod stored;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
@@ -73,9 +74,9 @@ pub struct Batch {
 }
 
 /// A data set that fits a model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DataSet<'a> {
-    kind: Kind<'a>,
+    kind: Arc<Kind<'a>>,
     batch: usize,
     /// The model takes no other number of samples than `batch`.
     fixed: bool,
@@ -126,7 +127,7 @@ impl<'a> DataSet<'a> {
         let fixed = fixed.is_some();
         let most = usize::MAX;
         let data = DataSet {
-            kind,
+            kind: Arc::new(kind),
             batch,
             fixed,
             most,
@@ -158,7 +159,7 @@ impl<'a> DataSet<'a> {
 
     /// Number of samples that are given: a model that takes whole batches only gets no others.
     pub fn samples(&self) -> usize {
-        let there = match &self.kind {
+        let there = match &*self.kind {
             Kind::Stored(cases) => return cases.len().min(self.most),
             Kind::Arrays(arrays) => arrays.len(),
             Kind::Images(images) => images.len(),
@@ -173,7 +174,7 @@ impl<'a> DataSet<'a> {
 
     /// Number of batches.
     pub fn batches(&self) -> usize {
-        match &self.kind {
+        match &*self.kind {
             Kind::Stored(_) => self.samples(),
             Kind::Arrays(_) | Kind::Images(_) | Kind::Random { .. } => {
                 self.samples().div_ceil(self.batch)
@@ -199,7 +200,7 @@ impl<'a> DataSet<'a> {
             true => self.batch,
             false => samples.min(self.batch),
         };
-        match &self.kind {
+        match &*self.kind {
             Kind::Stored(cases) => cases.case(number),
             Kind::Arrays(arrays) => arrays.rows(from..(from + most).min(self.samples())),
             Kind::Images(images) => images.rows(from..(from + most).min(self.samples())),
@@ -223,7 +224,7 @@ impl<'a> DataSet<'a> {
 
     /// What the data is, for people.
     pub fn describe(&self) -> String {
-        match &self.kind {
+        match &*self.kind {
             Kind::Stored(cases) => format!("{} stored test case(s)", cases.len()),
             Kind::Arrays(arrays) => {
                 format!("{} sample(s) of {}", self.samples(), arrays.path.display())

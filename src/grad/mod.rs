@@ -10,4 +10,4 @@ mod model;
 
 pub(crate) use backward::{Gradients, Stop, backward};
 pub(crate) use bind::Bound;
-pub(crate) use model::{GradientModel, gradient_model};
+pub(crate) use model::{GradientModel, gradient_model, seed_inputs};

@@ -28,19 +28,9 @@ pub(crate) fn gradient_model(
     let graph = bound.graph();
     let source = graph.model();
     let mut emit = Emitter::new(Patch::of(graph), source.opset(), "gradient");
-    let (mut seeds, mut known) = (Vec::new(), Vec::new());
-    for &value in seeded {
-        let Some(array) = bound.settled().array(value) else {
-            continue;
-        };
-        let name = emit.patch().fresh(&format!("{}.seed", array.name));
-        let seed = Array { name, ..array };
-        let shape: Vec<_> = seed.sizes.iter().map(|&size| Some(size as i64)).collect();
-        let declared = declaration(&seed.name, Some(seed.element), Some(&shape));
-        emit.patch().input(declared);
-        known.push((value, seed.name.clone()));
-        seeds.push((value, seed));
-    }
+    let seeds = seed_inputs(bound, &mut emit, seeded);
+    let known = seeds.iter();
+    let known = known.map(|(value, seed)| (*value, seed.name.clone())).collect();
     let gradients = backward(bound.settled(), &mut emit, seeds, wanted);
     let mut outputs = Vec::new();
     for &value in wanted {
@@ -70,4 +60,25 @@ pub(crate) fn gradient_model(
         outputs,
         gradients,
     })
+}
+
+/// Inputs that take the gradients of values whose sizes are known.
+pub(crate) fn seed_inputs(
+    bound: &Bound,
+    emit: &mut Emitter,
+    seeded: &[ValueId],
+) -> Vec<(ValueId, Array)> {
+    let mut seeds = Vec::new();
+    for &value in seeded {
+        let Some(array) = bound.settled().array(value) else {
+            continue;
+        };
+        let name = emit.patch().fresh(&format!("{}.seed", array.name));
+        let seed = Array { name, ..array };
+        let shape: Vec<_> = seed.sizes.iter().map(|&size| Some(size as i64)).collect();
+        let declared = declaration(&seed.name, Some(seed.element), Some(&shape));
+        emit.patch().input(declared);
+        seeds.push((value, seed));
+    }
+    seeds
 }

@@ -29,6 +29,9 @@ pub enum Scope {
     /// Those of all dimensions, as many of each as the divergence of the outputs says that was measured for it
     /// on calibration data.
     Allocated,
+    /// Those of all dimensions, as many of each as Fisher information by cost says, from gradients on calibration
+    /// data.
+    Fisher,
 }
 
 /// What a budget counts.
@@ -73,7 +76,7 @@ pub struct Settings {
     pub ratio: f64,
     /// How channels are scored; without, [`Criterion::Obs`] on calibration data and [`Criterion::L2`] without any.
     pub criterion: Option<Criterion>,
-    /// Seed of [`Criterion::Random`].
+    /// Seed of [`Criterion::Random`], and of the answers that gradients are made for.
     pub seed: u64,
     /// Glob patterns of dimensions or producing nodes to leave alone.
     pub skip: Vec<String>,
@@ -85,8 +88,8 @@ pub struct Settings {
     pub round_to: RoundTo,
     /// Leave mixing dimensions alone.
     pub exact: bool,
-    /// Among which channels the least important are sought; without, [`Scope::Allocated`] on calibration data and
-    /// [`Scope::Uniform`] without any.
+    /// Among which channels the least important are sought; without, [`Scope::Allocated`] on calibration data,
+    /// or [`Scope::Fisher`] where that would take long, and [`Scope::Uniform`] without any.
     #[serde(default)]
     pub scope: Option<Scope>,
     /// Instead of a ratio: keep at most a share of a cost.
@@ -159,7 +162,9 @@ impl Settings {
     pub fn max_ratio(&self) -> f64 {
         self.max_ratio.unwrap_or(match self.scope() {
             Scope::Uniform => 1.0,
-            Scope::Global | Scope::Isomorphic | Scope::Allocated => SHARED_MAX_RATIO,
+            Scope::Global | Scope::Isomorphic | Scope::Allocated | Scope::Fisher => {
+                SHARED_MAX_RATIO
+            },
         })
     }
 
@@ -201,7 +206,7 @@ impl Settings {
             Some(CostBudget { cost, share }) => format!("prune --{} {share}", cost.flag()),
         };
         words += &format!(" --criterion {}", self.criterion());
-        if self.criterion() == Criterion::Random {
+        if self.criterion() == Criterion::Random || self.seed != default.seed {
             words += &format!(" --seed {}", self.seed);
         }
         if self.scope() != default.scope() {
@@ -261,6 +266,7 @@ impl fmt::Display for Scope {
             Scope::Global => "global",
             Scope::Isomorphic => "isomorphic",
             Scope::Allocated => "allocated",
+            Scope::Fisher => "fisher",
         })
     }
 }
@@ -274,8 +280,9 @@ impl FromStr for Scope {
             "global" => Ok(Scope::Global),
             "isomorphic" => Ok(Scope::Isomorphic),
             "allocated" => Ok(Scope::Allocated),
+            "fisher" => Ok(Scope::Fisher),
             _ => Err(Error::Usage(format!(
-                "there is no scope '{text}'; choose one of uniform, global, isomorphic, allocated"
+                "there is no scope '{text}'; choose one of uniform, global, isomorphic, allocated, fisher"
             ))),
         }
     }

@@ -9,6 +9,7 @@ mod bias;
 mod cleanup;
 mod emit;
 mod head;
+mod gates;
 mod lift;
 mod mask;
 mod polynomial;
@@ -23,6 +24,7 @@ mod twin;
 
 pub(crate) use bias::{add_to_rows, rows_with_constants};
 pub(crate) use head::with_new_head;
+pub(crate) use gates::{Gate, gated};
 pub(crate) use lift::lifted;
 pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;

@@ -5,11 +5,11 @@
 //! pairs are exchanged, one dimension a step up and another down, as long as that is better within the budget,
 //! and single channels are given back while they fit.
 
-use super::counts::{at_uniform_ratio, channels};
+use super::counts::Target;
 use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Meter};
-use crate::error::{Error, Result};
-use crate::plan::{Cost, CostBudget, Settings};
+use crate::error::Result;
+use crate::plan::{Cost, Settings};
 
 /// Steps between the sizes that are looked at, per dimension.
 const STEPS: usize = 16;
@@ -74,25 +74,10 @@ pub(super) fn allocated(
     settings: &Settings,
     curves: &[Curve],
 ) -> Result<Vec<usize>> {
-    let before = analysis.model_totals();
-    let (cost, target) = match settings.budget {
-        Some(CostBudget { cost, share }) => {
-            (cost, (cost.of(&before) as f64 * share).floor() as u64)
-        }
-        None => {
-            // A ratio asks for what it would leave of the operations if all dimensions had it.
-            let counts = at_uniform_ratio(ranked, settings.ratio);
-            let left = channels(analysis, ranked, &counts);
-            (Cost::Macs, analysis.costs().at(&left).macs)
-        }
-    };
-    let mut search = Search::new(analysis, ranked, curves, cost, target);
+    let target = Target::of(analysis, ranked, settings);
+    let mut search = Search::new(analysis, ranked, curves, target);
     if !search.descend() {
-        return Err(Error::Budget {
-            what: cost.to_string(),
-            asked: target as f64 / cost.of(&before).max(1) as f64,
-            reachable: search.cost_now() as f64 / cost.of(&before).max(1) as f64,
-        });
+        return Err(target.missed(search.cost_now()));
     }
     search.exchange();
     search.regrow();
@@ -109,8 +94,7 @@ impl<'a> Search<'a> {
         analysis: &'a Analysis,
         ranked: &'a [Option<Ranked>],
         curves: &[Curve],
-        cost: Cost,
-        target: u64,
+        target: Target,
     ) -> Search<'a> {
         let mut channels: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
         let mut free = Vec::new();
@@ -135,8 +119,8 @@ impl<'a> Search<'a> {
         }
         Search {
             meter: Meter::new(analysis.costs(), channels),
-            cost,
-            target,
+            cost: target.cost,
+            target: target.most,
             at: vec![0; free.len()],
             free,
             curves: all,

@@ -10,7 +10,7 @@ use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Dimension, Meter};
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
-use crate::plan::{CostBudget, Scope, Settings};
+use crate::plan::{Cost, CostBudget, Scope, Settings};
 
 /// Halvings of the ratio: more than channels can tell apart.
 const HALVINGS: usize = 40;
@@ -26,17 +26,69 @@ pub(super) fn counts(
 ) -> Result<Vec<usize>> {
     let pools = pools(analysis, ranked, settings.scope());
     let at = |ratio: f64| at_ratio(ranked, &pools, ratio);
+    let worth = |place: usize, count: usize| match &ranked[place] {
+        Some(ranked) => ranked.steps[count],
+        None => 0.0,
+    };
     match settings.budget {
         None => Ok(at(settings.ratio)),
-        Some(budget) => within(analysis, ranked, budget, &at),
+        Some(_) => {
+            let target = Target::of(analysis, ranked, settings);
+            within(analysis, ranked, target, &at, &worth)
+        }
+    }
+}
+
+/// How much of a cost may stay.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    pub(super) cost: Cost,
+    pub(super) before: u64,
+    pub(super) most: u64,
+}
+
+impl Target {
+    /// What the settings ask for: a ratio asks for what it would leave of the operations if all dimensions had it.
+    pub(super) fn of(
+        analysis: &Analysis,
+        ranked: &[Option<Ranked>],
+        settings: &Settings,
+    ) -> Target {
+        let totals = analysis.model_totals();
+        match settings.budget {
+            Some(CostBudget { cost, share }) => {
+                let before = cost.of(&totals);
+                let most = (before as f64 * share).floor() as u64;
+                Target { cost, before, most }
+            }
+            None => {
+                let counts = at_ratio(ranked, &[], settings.ratio);
+                let left = channels(analysis, ranked, &counts);
+                Target {
+                    cost: Cost::Macs,
+                    before: totals.macs,
+                    most: analysis.costs().at(&left).macs,
+                }
+            }
+        }
+    }
+
+    /// That no less than this can stay.
+    pub(super) fn missed(&self, reachable: u64) -> Error {
+        let share = |cost: u64| cost as f64 / self.before.max(1) as f64;
+        Error::Budget {
+            what: self.cost.to_string(),
+            asked: share(self.most),
+            reachable: share(reachable),
+        }
     }
 }
 
 /// A removable step: its importance, its dimension, the channels that it counts for.
-struct Step {
-    score: f64,
-    dimension: usize,
-    channels: usize,
+pub(super) struct Step {
+    pub(super) score: f64,
+    pub(super) dimension: usize,
+    pub(super) channels: usize,
 }
 
 /// The steps of each set of dimensions that are ranked together, least important first; none for the uniform
@@ -48,7 +100,7 @@ fn pools(analysis: &Analysis, ranked: &[Option<Ranked>], scope: Scope) -> Vec<Ve
             continue;
         };
         let class = match scope {
-            Scope::Uniform | Scope::Allocated => continue,
+            Scope::Uniform | Scope::Allocated | Scope::Fisher => continue,
             Scope::Global => String::new(),
             Scope::Isomorphic => class(analysis, &analysis.dimensions()[place]),
         };
@@ -60,14 +112,16 @@ fn pools(analysis: &Analysis, ranked: &[Option<Ranked>], scope: Scope) -> Vec<Ve
         pools.entry(class).or_default().extend(steps);
     }
     let mut pools: Vec<Vec<Step>> = pools.into_values().collect();
-    for pool in &mut pools {
-        pool.sort_by(|a, b| {
-            a.score
-                .total_cmp(&b.score)
-                .then(b.dimension.cmp(&a.dimension))
-        });
-    }
+    pools.iter_mut().for_each(|pool| sort(pool));
     pools
+}
+
+/// The least important first.
+pub(super) fn sort(pool: &mut [Step]) {
+    pool.sort_by(|a, b| {
+        let scores = a.score.total_cmp(&b.score);
+        scores.then(b.dimension.cmp(&a.dimension))
+    });
 }
 
 /// What makes two dimensions alike: the operators that produce and read them, and whether they mix.
@@ -87,20 +141,20 @@ fn class(analysis: &Analysis, dimension: &Dimension) -> String {
     )
 }
 
-/// Channels per block that stay when every dimension loses the same share.
-pub(super) fn at_uniform_ratio(ranked: &[Option<Ranked>], ratio: f64) -> Vec<usize> {
-    at_ratio(ranked, &[], ratio)
-}
-
-fn at_ratio(ranked: &[Option<Ranked>], pools: &[Vec<Step>], ratio: f64) -> Vec<usize> {
+/// Channels per block that stay when this share of every pool goes, and of every dimension that is in none.
+pub(super) fn at_ratio(ranked: &[Option<Ranked>], pools: &[Vec<Step>], ratio: f64) -> Vec<usize> {
+    let mut pooled = vec![false; ranked.len()];
+    let steps = pools.iter().flatten();
+    steps.for_each(|step| pooled[step.dimension] = true);
     let mut kept: Vec<usize> = ranked
         .iter()
-        .map(|ranked| match ranked {
+        .zip(&pooled)
+        .map(|(ranked, pooled)| match ranked {
             None => 0,
-            Some(ranked) => match (ranked.own, pools.is_empty()) {
+            Some(ranked) => match (ranked.own, pooled) {
                 (Some(own), _) => ranked.at(own),
-                (None, true) => ranked.at(ratio),
-                (None, false) => ranked.size,
+                (None, false) => ranked.at(ratio),
+                (None, true) => ranked.size,
             },
         })
         .collect();
@@ -115,61 +169,55 @@ fn at_ratio(ranked: &[Option<Ranked>], pools: &[Vec<Step>], ratio: f64) -> Vec<u
             kept[step.dimension] -= 1;
         }
     }
-    if !pools.is_empty() {
-        for (kept, ranked) in kept.iter_mut().zip(ranked) {
-            if let Some(ranked) = ranked.as_ref().filter(|ranked| ranked.own.is_none()) {
-                *kept = ranked.allowed(*kept);
-            }
+    for (place, kept) in kept.iter_mut().enumerate() {
+        if let Some(ranked) = ranked[place].as_ref().filter(|_| pooled[place]) {
+            *kept = ranked.allowed(*kept);
         }
     }
     kept
 }
 
-/// The most that fits a budget: the smallest ratio that meets it, then single steps back while they fit.
-fn within(
+/// The most that fits a budget: the smallest ratio that meets it, then single steps back while they fit, those first
+/// whose next channel is worth most: by dimension and channels that stay.
+pub(super) fn within(
     analysis: &Analysis,
     ranked: &[Option<Ranked>],
-    budget: CostBudget,
+    target: Target,
     at: &dyn Fn(f64) -> Vec<usize>,
+    worth: &dyn Fn(usize, usize) -> f64,
 ) -> Result<Vec<usize>> {
-    let before = budget.cost.of(&analysis.model_totals());
-    let target = (before as f64 * budget.share).floor() as u64;
     let whole = channels(analysis, ranked, &at(0.0));
     let mut meter = Meter::new(analysis.costs(), whole);
     let mut cost = |counts: &[usize]| {
         let channels = channels(analysis, ranked, counts);
         let changes = channels.into_iter().enumerate();
         changes.for_each(|(place, count)| meter.set(place, count));
-        budget.cost.of(&meter.totals())
+        target.cost.of(&meter.totals())
     };
     let (mut low, mut high) = (0.0, 1.0);
     let smallest = cost(&at(high));
-    if smallest > target {
-        return Err(Error::Budget {
-            what: budget.cost.to_string(),
-            asked: budget.share,
-            reachable: smallest as f64 / before.max(1) as f64,
-        });
+    if smallest > target.most {
+        return Err(target.missed(smallest));
     }
     for _ in 0..HALVINGS {
         let middle = (low + high) / 2.0;
-        match cost(&at(middle)) <= target {
+        match cost(&at(middle)) <= target.most {
             true => high = middle,
             false => low = middle,
         }
     }
     let mut counts = at(high);
     let mut meter = Meter::new(analysis.costs(), channels(analysis, ranked, &counts));
-    let fits = |meter: &Meter| budget.cost.of(&meter.totals()) <= target;
-    while grow(ranked, &mut counts, &mut meter, &fits) {}
+    let fits = |meter: &Meter| target.cost.of(&meter.totals()) <= target.most;
+    while grow(ranked, (&mut counts, &mut meter), worth, &fits) {}
     Ok(counts)
 }
 
 /// Gives every dimension one step back if it fits, the most important first; true if any did.
 fn grow(
     ranked: &[Option<Ranked>],
-    counts: &mut [usize],
-    meter: &mut Meter,
+    (counts, meter): (&mut [usize], &mut Meter),
+    worth: &dyn Fn(usize, usize) -> f64,
     fits: &dyn Fn(&Meter) -> bool,
 ) -> bool {
     let mut steps: Vec<(f64, usize, &Ranked)> = Vec::new();
@@ -177,7 +225,7 @@ fn grow(
         if let Some(ranked) = ranked.as_ref().filter(|ranked| ranked.own.is_none())
             && counts[place] < ranked.size
         {
-            steps.push((ranked.steps[counts[place]], place, ranked));
+            steps.push((worth(place, counts[place]), place, ranked));
         }
     }
     steps.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -32,16 +32,8 @@ pub(crate) fn curves(
     events: &mut dyn Events,
 ) -> Result<Vec<Curve>> {
     let dimensions = runs.analysis.dimensions();
-    let levels = |steps: usize| -> Vec<Vec<(usize, Vec<u32>)>> {
-        let all = (0..dimensions.len()).map(|place| ranking.levels(DimensionId(place), steps));
-        all.collect()
-    };
-    let mut plans = levels(STEPS[0]);
-    let count = |plans: &[Vec<_>]| plans.iter().map(Vec::len).sum::<usize>().max(1);
-    if count(&plans) > MOST_MODELS || runs.affordable(count(&plans)) <= 2 * LEAST_SAMPLES {
-        plans = levels(STEPS[1]);
-    }
-    let samples = runs.affordable(count(&plans));
+    let (plans, samples) = plans(runs, ranking);
+    let total = plans.iter().map(Vec::len).sum::<usize>().max(1);
     let mut dense = Vec::new();
     runs.run(
         runs.analysis.graph().model(),
@@ -50,7 +42,6 @@ pub(crate) fn curves(
             dense.push(outputs);
         },
     )?;
-    let total = count(&plans);
     let mut done = 0;
     let mut out = Vec::new();
     for (dimension, plans) in dimensions.iter().zip(plans) {
@@ -84,6 +75,33 @@ pub(crate) fn curves(
         out.push(curve);
     }
     Ok(out)
+}
+
+/// By dimension the sizes that are measured, with what stays, and the samples that each model is run on.
+type Sizes = Vec<Vec<(usize, Vec<u32>)>>;
+
+fn plans(runs: &Outputs, ranking: &Ranking) -> (Sizes, usize) {
+    let dimensions = runs.analysis.dimensions();
+    let levels = |steps: usize| -> Sizes {
+        let all = (0..dimensions.len()).map(|place| ranking.levels(DimensionId(place), steps));
+        all.collect()
+    };
+    let mut plans = levels(STEPS[0]);
+    let count = |plans: &[Vec<_>]| plans.iter().map(Vec::len).sum::<usize>().max(1);
+    if count(&plans) > MOST_MODELS || runs.affordable(count(&plans)) <= 2 * LEAST_SAMPLES {
+        plans = levels(STEPS[1]);
+    }
+    let samples = runs.affordable(count(&plans));
+    (plans, samples)
+}
+
+/// Multiply-accumulate operations of all runs that [`curves`] would make.
+pub(crate) fn curve_operations(runs: &Outputs, ranking: &Ranking) -> u64 {
+    let (plans, samples) = plans(runs, ranking);
+    let models = plans.iter().map(Vec::len).sum::<usize>() as u64;
+    let samples = samples.min(runs.data.samples()) as u64;
+    let one = runs.analysis.model_totals().macs;
+    one.saturating_mul(samples).saturating_mul(models)
 }
 
 /// The model without the channels that do not stay; none where it would not fit together.

@@ -4,7 +4,9 @@
 mod allocate;
 mod counts;
 mod curves;
+mod gates;
 mod outputs;
+mod priced;
 mod ranked;
 mod select;
 mod sensitivity;
@@ -16,8 +18,9 @@ pub use select::select;
 pub use speed::{Forecast, SlowLayer};
 
 pub(crate) use allocate::Curve;
-pub(crate) use curves::curves;
+pub(crate) use curves::{curve_operations, curves};
+pub(crate) use gates::{Answer, GateScores, gate_scores};
 pub(crate) use outputs::Outputs;
-pub(crate) use select::Ranking;
+pub(crate) use select::{Effects, Ranking};
 pub(crate) use sensitivity::loss_scores;
 pub(crate) use speed::forecast;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::allocate::{Curve, allocated};
 use super::counts::counts;
+use super::priced::priced;
 use super::ranked::Ranked;
 use super::widths::multiples;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
@@ -19,7 +20,16 @@ use crate::rewrite::stale;
 /// A ratio or share outside its range, a pattern that is no glob or matches nothing, a budget that cannot be
 /// met, or a scope that needs measured divergences.
 pub fn select(analysis: &Analysis, scores: &[Vec<f64>], settings: &Settings) -> Result<Selection> {
-    Ranking::new(analysis, scores, settings)?.select(&[])
+    Ranking::new(analysis, scores, settings)?.select(&Effects::default())
+}
+
+/// What was measured on data of what removing channels does to the outputs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Effects {
+    /// By dimension what sizes cost at the outputs, as the allocated scope needs it.
+    pub(crate) curves: Vec<Curve>,
+    /// By dimension and channel Fisher information, as the scope of that name needs it.
+    pub(crate) fisher: Vec<Option<Vec<f64>>>,
 }
 
 /// The channels of every dimension in the order of their scores, with what may happen to them.
@@ -81,14 +91,13 @@ impl<'a> Ranking<'a> {
         levels.filter_map(level).collect()
     }
 
-    /// A decision for every dimension; what cannot be made right in the model is left alone. `curves` says by
-    /// dimension what sizes cost at the outputs, as the allocated scope needs it.
+    /// A decision for every dimension; what cannot be made right in the model is left alone.
     ///
     /// # Errors
-    /// A budget that cannot be met, a scope that needs curves and has none, or a weight that cannot be sliced.
-    pub(crate) fn select(mut self, curves: &[Curve]) -> Result<Selection> {
+    /// A budget that cannot be met, a scope that needs effects and has none, or a weight that cannot be sliced.
+    pub(crate) fn select(mut self, effects: &Effects) -> Result<Selection> {
         loop {
-            let selection = self.decided(curves)?;
+            let selection = self.decided(effects)?;
             if !self.leave_stale(&selection)? {
                 return Ok(selection);
             }
@@ -97,10 +106,10 @@ impl<'a> Ranking<'a> {
 }
 
 impl Ranking<'_> {
-    fn decided(&mut self, curves: &[Curve]) -> Result<Selection> {
+    fn decided(&mut self, effects: &Effects) -> Result<Selection> {
         // A budget that good widths do not reach is met by less good ones.
         let kept = loop {
-            match self.counts(curves) {
+            match self.counts(effects) {
                 Err(fault @ Error::Budget { .. }) => {
                     let halved = self.ranked.iter_mut().flatten().map(Ranked::halve);
                     if !halved.fold(false, |any, one| any | one) {
@@ -143,17 +152,21 @@ impl Ranking<'_> {
     }
 
     /// Channels per block that stay of every dimension.
-    fn counts(&self, curves: &[Curve]) -> Result<Vec<usize>> {
+    fn counts(&self, effects: &Effects) -> Result<Vec<usize>> {
         // Where nothing may be pruned there is nothing to measure either.
         if self.ranked.iter().all(Option::is_none) {
             return Ok(vec![0; self.ranked.len()]);
         }
-        match self.settings.scope() {
-            Scope::Allocated if curves.is_empty() => Err(Error::Usage(
-                "the allocated scope spreads a budget by what is measured on data: give some with `calibration`, or use another scope"
-                    .to_owned(),
-            )),
+        let Effects { curves, fisher } = effects;
+        let scope = self.settings.scope();
+        match scope {
+            Scope::Allocated | Scope::Fisher if curves.is_empty() && fisher.is_empty() => {
+                Err(Error::Usage(format!(
+                    "the {scope} scope spreads a budget by what is measured on data: give some with `calibration`, or use another scope"
+                )))
+            }
             Scope::Allocated => allocated(self.analysis, &self.ranked, self.settings, curves),
+            Scope::Fisher => priced(self.analysis, &self.ranked, self.settings, fisher),
             _ => counts(self.analysis, &self.ranked, self.settings),
         }
     }

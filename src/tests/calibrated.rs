@@ -16,7 +16,7 @@ use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model};
 use crate::plan::{Cost, CostBudget, Decision, RoundTo, Scope, Settings};
 use crate::runtime::Provider;
-use crate::search::Ranking;
+use crate::search::{Effects, Ranking};
 use crate::statistics::{Stats, Walk};
 
 fn data(analysis: &Analysis) -> DataSet<'_> {
@@ -300,7 +300,10 @@ fn allocation_meets_the_budget_and_spares_what_is_dear() {
         .map(|(p, d)| curve(p, d.size))
         .collect();
     let ranking = Ranking::new(&analysis, &scores, &settings).expect("a ranking");
-    let selection = ranking.select(&curves).expect("a selection");
+    let selection = ranking.select(&Effects {
+        curves,
+        ..Effects::default()
+    }).expect("a selection");
     let counts: Vec<usize> = dimensions
         .iter()
         .zip(&selection.decisions)

@@ -9,6 +9,7 @@ mod damage;
 mod dead;
 mod disguises;
 mod families;
+mod gates;
 mod gradients;
 mod gradients_damage;
 mod graphs;

@@ -18,7 +18,7 @@ pub(crate) struct Answers {
 ///
 /// # Errors
 /// Labels that are missing, no class of the output, or of another number.
-pub(super) fn answer_rows(batch: &Batch, sizes: &[usize]) -> Result<Tensor> {
+pub(crate) fn answer_rows(batch: &Batch, sizes: &[usize]) -> Result<Tensor> {
     let count: usize = sizes.iter().product();
     let misfit = |misfit: String| Error::Data {
         what: "the array of labels".to_owned(),

@@ -21,7 +21,9 @@ mod settings;
 mod step;
 mod trained_on;
 
+pub(crate) use answers::answer_rows;
 pub(crate) use class::Class;
+pub(crate) use loss::Comparison;
 pub(crate) use pool::Pool;
 pub use record::{FrozenRow, Judgement, LossPoint, Stopped, TrainingRecord};
 pub(crate) use run::train;

@@ -1,5 +1,6 @@
 //! What pruning does with calibration data: statistics, scores, recovery.
 
+use std::cell::OnceCell;
 use std::path::Path;
 
 use super::options::PruneOptions;
@@ -11,13 +12,17 @@ use crate::graph::Graph;
 use crate::job::options::{Calibration, Opened};
 use crate::layers::{Layer, Layers};
 use crate::onnx::Model;
-use crate::plan::{Plan, Settings};
+use crate::plan::{Plan, Scope, Settings};
 use crate::recover::{Context, Recovery, recover};
 use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::rewrite;
-use crate::search::{Curve, Outputs, Ranking, curves, loss_scores};
+use crate::search::{
+    Answer, Effects, GateScores, Outputs, Ranking, curve_operations, curves, gate_scores, loss_scores,
+};
 use crate::statistics::{MeasuredOn, Stats};
 
+/// Multiply-accumulate operations of all curves above which they take longer than a minute on two cores.
+const LONG: u64 = 3_000_000_000_000;
 /// Batches at least, where there are samples enough: the last ones are held out.
 const BATCHES: usize = 10;
 
@@ -30,6 +35,8 @@ pub(super) struct Calibrated<'a> {
     stats: Stats,
     /// Whether the statistics were read from a file.
     read: bool,
+    /// Gradients for answers that are drawn, and for those that the data has.
+    gates: [OnceCell<GateScores>; 2],
 }
 
 /// A recovered model.
@@ -74,6 +81,7 @@ impl<'a> Calibrated<'a> {
             layers,
             stats: measured,
             read: known.is_some(),
+            gates: Default::default(),
         })
     }
 
@@ -87,7 +95,7 @@ impl<'a> Calibrated<'a> {
     }
 
     /// What was calibrated on, with warnings.
-    pub(super) fn row(&self) -> Result<PruneCalibrationRow> {
+    pub(super) fn row(&self, analysis: &Analysis) -> Result<PruneCalibrationRow> {
         let mut poor: Vec<(f64, &Layer, u64)> = Vec::new();
         for layer in &self.layers {
             let rows = self.stats.rows(layer)?;
@@ -110,6 +118,8 @@ impl<'a> Calibrated<'a> {
                     .to_owned(),
             );
         }
+        let gates = self.gates.iter().filter_map(OnceCell::get);
+        warnings.extend(gates.filter_map(|gates| no_gradients(analysis, gates)));
         Ok(PruneCalibrationRow {
             data: self.opened.data.describe(),
             samples: self.opened.data.samples(),
@@ -125,28 +135,116 @@ impl<'a> Calibrated<'a> {
         settings: &Settings,
         events: &mut dyn Events,
     ) -> Result<Vec<Vec<f64>>> {
-        match settings.criterion().needs() {
-            Needs::Weights => scores(analysis, settings.criterion(), settings.seed),
-            Needs::Runs => loss_scores(&self.outputs(analysis), events),
-            Needs::Statistics => {
-                let layers: Vec<&Layer> = self.layers.iter().collect();
-                let known = calibrated_scores(
-                    analysis,
-                    &layers,
-                    settings.criterion(),
-                    &self.stats,
-                    events,
-                )?;
-                let fallback = scores(analysis, Criterion::L2, settings.seed)?;
-                let pairs = known.into_iter().zip(fallback);
-                Ok(pairs.map(|(known, other)| known.unwrap_or(other)).collect())
+        let criterion = settings.criterion();
+        let known = match criterion.needs() {
+            Needs::Weights => return scores(analysis, criterion, settings.seed),
+            Needs::Runs => return loss_scores(&self.outputs(analysis), events),
+            Needs::Statistics => self.statistic(analysis, criterion, events)?,
+            Needs::Gradients => self.gradient(analysis, settings, events)?,
+        };
+        let fallback = scores(analysis, Criterion::L2, settings.seed)?;
+        let pairs = known.into_iter().zip(fallback);
+        Ok(pairs.map(|(known, other)| known.unwrap_or(other)).collect())
+    }
+
+    fn statistic(
+        &self,
+        analysis: &Analysis,
+        criterion: Criterion,
+        events: &mut dyn Events,
+    ) -> Result<Vec<Option<Vec<f64>>>> {
+        let layers: Vec<&Layer> = self.layers.iter().collect();
+        calibrated_scores(analysis, &layers, criterion, &self.stats, events)
+    }
+
+    /// Scores from gradients, where they arrive.
+    fn gradient(
+        &self,
+        analysis: &Analysis,
+        settings: &Settings,
+        events: &mut dyn Events,
+    ) -> Result<Vec<Option<Vec<f64>>>> {
+        let criterion = settings.criterion();
+        let answer = match criterion {
+            Criterion::Taylor => Answer::Given,
+            _ => Answer::Drawn,
+        };
+        let gates = self.gates(analysis, (answer, settings.seed), events)?;
+        match criterion {
+            Criterion::Taylor => Ok(gates.taylor.clone()),
+            Criterion::ObsFisher => {
+                let obs = self.statistic(analysis, Criterion::Obs, events)?;
+                let pairs = obs.into_iter().zip(&gates.fisher);
+                Ok(pairs.map(|(obs, fisher)| product(obs, fisher.as_deref())).collect())
+            }
+            _ => Ok(gates.fisher.clone()),
+        }
+    }
+
+    /// What gradients say of channels, found once.
+    fn gates(
+        &self,
+        analysis: &Analysis,
+        (answer, seed): (Answer, u64),
+        events: &mut dyn Events,
+    ) -> Result<&GateScores> {
+        let cell = match answer {
+            Answer::Drawn => &self.gates[0],
+            Answer::Given => &self.gates[1],
+        };
+        if let Some(known) = cell.get() {
+            return Ok(known);
+        }
+        let found = gate_scores(&self.outputs(analysis), answer, seed, events)?;
+        Ok(cell.get_or_init(|| found))
+    }
+
+    /// True if curves would take longer than a minute.
+    pub(super) fn takes_long(&self, ranking: &Ranking) -> bool {
+        let operations = curve_operations(&self.outputs(ranking.analysis()), ranking);
+        tracing::debug!("curves: {operations} operations");
+        operations > LONG
+    }
+
+    /// True if gradients arrive at most dimensions.
+    pub(super) fn has_gradients(
+        &self,
+        analysis: &Analysis,
+        seed: u64,
+        events: &mut dyn Events,
+    ) -> bool {
+        match self.gates(analysis, (Answer::Drawn, seed), events) {
+            Ok(gates) => {
+                let known = gates.fisher.iter().flatten().count();
+                2 * known >= gates.fisher.len()
+            }
+            Err(fault) => {
+                events.say(&format!("no gradients, so that outputs are measured: {fault}"));
+                false
             }
         }
     }
 
-    /// By dimension what its sizes cost at the outputs, where the scope wants to know; else nothing.
-    pub(super) fn curves(&self, ranking: &Ranking, events: &mut dyn Events) -> Result<Vec<Curve>> {
-        curves(&self.outputs(ranking.analysis()), ranking, events)
+    /// What the scope wants to know of what removing channels does to the outputs.
+    pub(super) fn effects(
+        &self,
+        ranking: &Ranking,
+        settings: &Settings,
+        events: &mut dyn Events,
+    ) -> Result<Effects> {
+        let mut effects = Effects::default();
+        match settings.scope() {
+            Scope::Allocated => {
+                effects.curves = curves(&self.outputs(ranking.analysis()), ranking, events)?;
+            }
+            Scope::Fisher => {
+                let answer = (Answer::Drawn, settings.seed);
+                let gates = self.gates(ranking.analysis(), answer, events)?;
+                effects.fisher.clone_from(&gates.fisher);
+            }
+            Scope::Uniform | Scope::Global | Scope::Isomorphic => (),
+        }
+        Ok(effects)
     }
 
     fn outputs<'b>(&'b self, analysis: &'b Analysis) -> Outputs<'b> {
@@ -190,4 +288,30 @@ impl<'a> Calibrated<'a> {
         };
         Ok(Repaired { edited, model, row })
     }
+}
+
+/// Channel by channel the product of both scores, or what is known of them.
+fn product(obs: Option<Vec<f64>>, fisher: Option<&[f64]>) -> Option<Vec<f64>> {
+    match (obs, fisher) {
+        (Some(obs), Some(fisher)) => Some(obs.iter().zip(fisher).map(|(a, b)| a * b).collect()),
+        (Some(one), None) => Some(one),
+        (None, other) => other.map(<[f64]>::to_vec),
+    }
+}
+
+/// That gradients do not arrive at some dimensions.
+fn no_gradients(analysis: &Analysis, gates: &GateScores) -> Option<String> {
+    const SHOWN: usize = 3;
+    let pairs = analysis.dimensions().iter().zip(&gates.fisher);
+    let without: Vec<&str> = pairs
+        .filter(|(_, known)| known.is_none())
+        .map(|(dimension, _)| dimension.name.as_str())
+        .collect();
+    let first = without.first().filter(|_| !gates.stops.is_empty())?;
+    let stops: Vec<&str> = gates.stops.iter().take(SHOWN).map(String::as_str).collect();
+    Some(format!(
+        "no gradients arrive at {} dimension(s), the first '{first}', which are ranked without them: they stop at {}",
+        without.len(),
+        stops.join("; ")
+    ))
 }

@@ -27,10 +27,9 @@ pub(super) fn planned(
         rewrite::check(analysis, &kept)?;
         return Ok((plan, replayed_rows(analysis, &kept)));
     }
-    let settings = options.resolved();
     let planner = Planner {
         analysis,
-        settings: &settings,
+        settings: options.resolved(),
         calibrated,
         options,
     };

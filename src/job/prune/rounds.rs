@@ -11,26 +11,44 @@ use crate::error::Result;
 use crate::graph::Graph;
 use crate::plan::{CostBudget, Plan, Scope, Selection, Settings};
 use crate::rewrite;
-use crate::search::Ranking;
+use crate::search::{Effects, Ranking};
 
 /// What planning needs beside the model and the settings.
 pub(super) struct Planner<'a> {
     pub(super) analysis: &'a Analysis,
-    pub(super) settings: &'a Settings,
+    pub(super) settings: Settings,
     pub(super) calibrated: Option<&'a Calibrated<'a>>,
     pub(super) options: &'a PruneOptions,
 }
 
 impl Planner<'_> {
     /// The plan after all rounds, with the selection that it comes from.
-    pub(super) fn plan(&self, voice: &mut Voice) -> Result<(Plan, Selection)> {
+    pub(super) fn plan(mut self, voice: &mut Voice) -> Result<(Plan, Selection)> {
         let rounds = self.settings.iterations.max(1);
         let mut scores = self.scores(self.analysis, self.calibrated, voice)?;
+        if self.is_too_large_for_curves(&scores, voice)? {
+            self.settings.scope = Some(Scope::Fisher);
+        }
         for round in 1..rounds {
             let (plan, _) = self.round(round as f64 / rounds as f64, &scores, voice)?;
             scores = self.scores_after(&plan, &scores, voice)?;
         }
         self.round(1.0, &scores, voice)
+    }
+
+    /// True if nothing was said of the scope and the best one would take long.
+    fn is_too_large_for_curves(&self, scores: &[Vec<f64>], voice: &mut Voice) -> Result<bool> {
+        let open = self.options.settings.scope.is_none();
+        let Some(calibrated) = self.calibrated.filter(|_| open) else {
+            return Ok(false);
+        };
+        let ranking = Ranking::new(self.analysis, scores, &self.settings)?;
+        if !calibrated.takes_long(&ranking) {
+            return Ok(false);
+        }
+        let (Voice { watch, events }, seed) = (voice, self.settings.seed);
+        let found = || calibrated.has_gradients(self.analysis, seed, *events);
+        Ok(watch.stage("gradients", found))
     }
 
     /// The plan of a round that has come this far, from 0 to 1.
@@ -42,15 +60,21 @@ impl Planner<'_> {
     ) -> Result<(Plan, Selection)> {
         let settings = self.share(done);
         let ranking = Ranking::new(self.analysis, scores, &settings)?;
-        let curves = match (settings.scope(), self.calibrated) {
-            (Scope::Allocated, Some(calibrated)) => {
-                let Voice { watch, events } = voice;
-                watch.stage("curves", || calibrated.curves(&ranking, *events))?
-            }
-            _ => Vec::new(),
+        let stage = match settings.scope() {
+            Scope::Allocated => Some("curves"),
+            Scope::Fisher => Some("gradients"),
+            Scope::Uniform | Scope::Global | Scope::Isomorphic => None,
         };
-        let selection = voice.watch.stage("plan", || ranking.select(&curves))?;
-        let plan = Plan::new(self.analysis, &selection, scores, self.settings);
+        let effects = match (stage, self.calibrated) {
+            (Some(stage), Some(calibrated)) => {
+                let Voice { watch, events } = voice;
+                let effects = || calibrated.effects(&ranking, &settings, *events);
+                watch.stage(stage, effects)?
+            }
+            _ => Effects::default(),
+        };
+        let selection = voice.watch.stage("plan", || ranking.select(&effects))?;
+        let plan = Plan::new(self.analysis, &selection, scores, &self.settings);
         Ok((plan, selection))
     }
 
@@ -75,7 +99,7 @@ impl Planner<'_> {
     ) -> Result<Vec<Vec<f64>>> {
         let Voice { watch, events } = voice;
         watch.stage("score", || match calibrated {
-            Some(calibrated) => calibrated.scores(analysis, self.settings, *events),
+            Some(calibrated) => calibrated.scores(analysis, &self.settings, *events),
             None => scores(analysis, self.settings.criterion(), self.settings.seed),
         })
     }
