@@ -106,7 +106,7 @@ impl Emitter {
     ) -> Array {
         let mut sizes = vec![1; rank];
         axes.iter().for_each(|&axis| sizes[axis] = size);
-        let one = |place: usize| f64::from(u8::from(place % (size + 1) == 0));
+        let one = |place: usize| f64::from(u8::from(place.is_multiple_of(size + 1)));
         let numbers: Vec<f64> = (0..size * size).map(one).collect();
         self.constant(&numbers, &sizes, element)
     }

@@ -1,6 +1,6 @@
 //! Classical machine learning: what is linear, and norms.
 
-use super::normalisation::{Norm, over_norm};
+use super::normalisation::{Divisor, over_norm};
 use super::{Backward, must};
 use crate::graph::{Array, Attributes};
 use crate::ops::typing::{Ruling, Unsupported};
@@ -36,9 +36,9 @@ pub(in crate::ops) fn normalizer(b: &mut Backward, d: &Array) -> Ruling<Array> {
         .checked_sub(1)
         .ok_or(Unsupported("its data has rank 0"))?;
     let norm = match b.string("norm", "MAX").as_str() {
-        "L1" => Norm::Sum,
-        "L2" => Norm::Root,
-        "MAX" => Norm::Largest,
+        "L1" => Divisor::Sum,
+        "L2" => Divisor::Root,
+        "MAX" => Divisor::Largest,
         _ => return Err(Unsupported("its norm is none that the operator has")),
     };
     over_norm(b, d, [&x, &y], axis, norm)

@@ -2,7 +2,7 @@
 
 use super::activations::{slope_of_gelu, slope_of_gelu_tanh};
 use super::convolution::conv_of;
-use super::normalisation::{Unit, scaled};
+use super::normalisation::{Normalised, scaled};
 use super::products::gemm_of;
 use super::{Backward, must};
 use crate::graph::{Array, Attributes};
@@ -195,7 +195,7 @@ fn skip(b: &mut Backward, centred: bool, [shift, bias]: [usize; 2]) -> Ruling {
     }
     let mut parts: Vec<Array> = b.cotangent_of(3).into_iter().collect();
     if let Some(d) = b.cotangent_of(0) {
-        let unit = Unit::of(b, &sum, &[x.rank() - 1], centred);
+        let unit = Normalised::of(b, &sum, &[x.rank() - 1], centred);
         parts.extend(scaled(b, &d, &unit, [2, shift])?);
     }
     let whole = b.emit.total(&parts);
@@ -214,7 +214,7 @@ pub(in crate::ops) fn embed_layer(b: &mut Backward) -> Ruling {
     let sum = b.output_with(2, &[batch, length, width], table.element);
     let mut parts: Vec<Array> = b.cotangent_of(2).into_iter().collect();
     if let Some(d) = b.cotangent_of(0) {
-        let unit = Unit::of(b, &sum, &[2], true);
+        let unit = Normalised::of(b, &sum, &[2], true);
         parts.extend(scaled(b, &d, &unit, [5, 6])?);
     }
     let whole = b.emit.total(&parts);

@@ -117,15 +117,6 @@ impl Backward<'_> {
         self.cotangents.get(slot).cloned().flatten()
     }
 
-    /// The gradient of an output, zeros where nothing depends on it.
-    pub(super) fn cotangent_or_zeros(&mut self, slot: usize) -> Ruling<Array> {
-        if let Some(known) = self.cotangent_of(slot) {
-            return Ok(known);
-        }
-        let output = self.output(slot)?;
-        Ok(self.emit.full(0.0, &output.sizes, output.element))
-    }
-
     /// True if an input is connected.
     pub(super) fn has(&self, slot: usize) -> bool {
         self.value(slot).is_some()

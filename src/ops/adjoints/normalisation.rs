@@ -11,7 +11,7 @@ use crate::ops::typing::{Ruling, Unsupported, axis_of};
 const WIDEST: usize = 64;
 
 /// Data brought to unit size over some axes.
-pub(super) struct Unit {
+pub(super) struct Normalised {
     /// The data as it was normalised.
     pub(super) h: Array,
     /// One over the deviation, or over the root of the mean square.
@@ -20,9 +20,9 @@ pub(super) struct Unit {
     centred: bool,
 }
 
-impl Unit {
+impl Normalised {
     /// Statistics made anew.
-    pub(super) fn of(b: &mut Backward, x: &Array, axes: &[usize], centred: bool) -> Unit {
+    pub(super) fn of(b: &mut Backward, x: &Array, axes: &[usize], centred: bool) -> Normalised {
         let epsilon = f64::from(epsilon(b.proto()));
         let moved = match centred {
             true => {
@@ -36,7 +36,7 @@ impl Unit {
         let shifted = b.emit.shift(&variance, epsilon);
         let root = b.emit.map("Sqrt", &shifted);
         let inverse = b.emit.map("Reciprocal", &root);
-        Unit {
+        Normalised {
             h: b.emit.mul(&moved, &inverse),
             inverse,
             axes: axes.to_vec(),
@@ -133,7 +133,7 @@ pub(in crate::ops) fn instance(b: &mut Backward) -> Ruling {
     let (d, x) = (b.cotangent()?, b.input(0)?);
     must(x.rank() >= 2, "its data has no channel axis")?;
     let places: Vec<usize> = (2..x.rank()).collect();
-    let unit = Unit::of(b, &x, &places, true);
+    let unit = Normalised::of(b, &x, &places, true);
     let axes = but_channels(x.rank());
     if b.needs(1) {
         let product = b.emit.mul(&d, &unit.h);
@@ -164,7 +164,7 @@ pub(in crate::ops) fn group(b: &mut Backward) -> Ruling {
     let places: usize = x.sizes[2..].iter().product();
     let by_group = [samples, groups, channels / groups * places];
     let flat = b.emit.reshape(&x, &by_group);
-    let unit = Unit::of(b, &flat, &[2], true);
+    let unit = Normalised::of(b, &flat, &[2], true);
     let scale = b.input(1)?;
     let parameters = scale.count();
     must(
@@ -206,7 +206,7 @@ pub(in crate::ops) fn layer(b: &mut Backward) -> Ruling {
     let mean = b.emit.cast(&mean, x.element);
     let inverse = b.emit.cast(&inverse, x.element);
     let moved = b.emit.sub(&x, &mean);
-    let unit = Unit {
+    let unit = Normalised {
         h: b.emit.mul(&moved, &inverse),
         inverse,
         axes: axes.clone(),
@@ -224,7 +224,7 @@ pub(in crate::ops) fn layer(b: &mut Backward) -> Ruling {
 }
 
 /// What the gradients of a mean and of one over a deviation, if there are any, make of the data's.
-fn of_statistics(b: &mut Backward, unit: &Unit, x: &Array) -> Ruling<Option<Array>> {
+fn of_statistics(b: &mut Backward, unit: &Normalised, x: &Array) -> Ruling<Option<Array>> {
     let count: usize = unit.axes.iter().map(|&axis| x.sizes[axis]).product();
     let share = 1.0 / count.max(1) as f64;
     let mut sum = None;
@@ -251,7 +251,7 @@ fn of_statistics(b: &mut Backward, unit: &Unit, x: &Array) -> Ruling<Option<Arra
 pub(super) fn scaled(
     b: &mut Backward,
     d: &Array,
-    unit: &Unit,
+    unit: &Normalised,
     [scale, bias]: [usize; 2],
 ) -> Ruling<Option<Array>> {
     if b.has(scale) && b.needs(scale) {
@@ -272,7 +272,7 @@ pub(in crate::ops) fn root_mean_square(b: &mut Backward) -> Ruling {
     let (d, x) = (b.cotangent()?, b.input(0)?);
     let from = axis_of(b.int("axis", -1), x.rank())?;
     let axes: Vec<usize> = (from..x.rank()).collect();
-    let unit = Unit::of(b, &x, &axes, false);
+    let unit = Normalised::of(b, &x, &axes, false);
     // There is no bias.
     if let Some(given) = scaled(b, &d, &unit, [1, usize::MAX])? {
         b.give(0, &given)?;
@@ -285,15 +285,15 @@ pub(in crate::ops) fn to_unit_norm(b: &mut Backward, d: &Array) -> Ruling<Array>
     let (x, y) = (b.input(0)?, b.output(0)?);
     let axis = axis_of(b.int("axis", -1), x.rank())?;
     match b.int("p", 2) {
-        1 => over_norm(b, d, [&x, &y], axis, Norm::Sum),
-        2 => over_norm(b, d, [&x, &y], axis, Norm::Root),
+        1 => over_norm(b, d, [&x, &y], axis, Divisor::Sum),
+        2 => over_norm(b, d, [&x, &y], axis, Divisor::Root),
         _ => Err(Unsupported("its norm is neither the first nor the second")),
     }
 }
 
 /// What a vector is divided by.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Norm {
+pub(super) enum Divisor {
     Sum,
     Root,
     Largest,
@@ -305,29 +305,29 @@ pub(super) fn over_norm(
     d: &Array,
     [x, y]: [&Array; 2],
     axis: usize,
-    norm: Norm,
+    norm: Divisor,
 ) -> Ruling<Array> {
     let size = match norm {
-        Norm::Root => {
+        Divisor::Root => {
             let square = b.emit.square(x);
             let sum = b.emit.sum(&square, &[axis], true);
             b.emit.map("Sqrt", &sum)
         }
-        Norm::Sum => {
+        Divisor::Sum => {
             let sizes = b.emit.map("Abs", x);
             b.emit.sum(&sizes, &[axis], true)
         }
-        Norm::Largest => b.emit.max(x, &[axis]),
+        Divisor::Largest => b.emit.max(x, &[axis]),
     };
     let product = b.emit.mul(d, y);
     let along = b.emit.sum(&product, &[axis], true);
     let part = match norm {
-        Norm::Root => b.emit.mul(y, &along),
-        Norm::Sum => {
+        Divisor::Root => b.emit.mul(y, &along),
+        Divisor::Sum => {
             let sizes = broadcast(b, &along, &x.sizes);
             b.emit.signed_as(&sizes, x)
         }
-        Norm::Largest => {
+        Divisor::Largest => {
             let largest = b.emit.equal(x, &size);
             b.emit.keep_where(&largest, &along)
         }
@@ -353,7 +353,7 @@ pub(in crate::ops) fn mean_variance(b: &mut Backward, d: &Array) -> Ruling<Array
         .unwrap_or_else(|| vec![0, 2, 3]);
     let axes: Ruling<Vec<usize>> = axes.iter().map(|&axis| axis_of(axis, x.rank())).collect();
     // The operator adds nothing to the variance.
-    let unit = Unit::of(b, &x, &axes?, true);
+    let unit = Normalised::of(b, &x, &axes?, true);
     Ok(unit.back(b, d))
 }
 

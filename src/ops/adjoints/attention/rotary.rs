@@ -135,15 +135,15 @@ pub(in crate::ops) fn rotary_contrib(b: &mut Backward) -> Ruling {
 fn turn(b: &mut Backward, slots: [usize; 2], places: Option<Array>, heads: usize) -> Ruling {
     let (d, x) = (b.cotangent()?, b.input(0)?);
     // Where the heads and the places stand.
-    let (sizes, aside) = match &x.sizes[..] {
-        &[batch, length, all] => {
+    let (sizes, aside) = match x.sizes[..] {
+        [batch, length, all] => {
             must(
                 heads > 0 && all % heads == 0,
                 "its width does not divide into its heads",
             )?;
             ([batch, length, heads, all / heads], 2)
         }
-        &[batch, heads, length, width] => ([batch, heads, length, width], 1),
+        [batch, heads, length, width] => ([batch, heads, length, width], 1),
         _ => return Err(Unsupported(UNUSUAL)),
     };
     let (x, d) = (b.emit.reshape(&x, &sizes), b.emit.reshape(&d, &sizes));

@@ -8,7 +8,7 @@ use crate::ops::typing::{Ruling, Unsupported};
 const UNUSUAL: &str = "an input or output has an unusual shape";
 
 /// The sizes of a layer.
-pub(super) struct Layer {
+pub(super) struct Recurrence {
     pub(super) gates: usize,
     pub(super) directions: usize,
     pub(super) steps: usize,
@@ -19,8 +19,8 @@ pub(super) struct Layer {
     y: Array,
 }
 
-impl Layer {
-    pub(super) fn of(b: &mut Backward, gates: usize) -> Ruling<Layer> {
+impl Recurrence {
+    pub(super) fn of(b: &mut Backward, gates: usize) -> Ruling<Recurrence> {
         must(b.int("layout", 0) == 0, "its data begins with the batch")?;
         let (x, w, r) = (b.input(0)?, b.input(1)?, b.input(2)?);
         let (&[steps, batch, width], &[directions, _, _], &[_, _, hidden]) =
@@ -37,7 +37,7 @@ impl Layer {
         must(usual, UNUSUAL)?;
         let sizes = [steps, directions, batch, hidden];
         let y = b.output_with(0, &sizes, x.element);
-        Ok(Layer {
+        Ok(Recurrence {
             gates,
             directions,
             steps,
@@ -84,7 +84,7 @@ pub(super) struct Direction {
 impl Direction {
     pub(super) fn of(
         b: &mut Backward,
-        layer: &Layer,
+        layer: &Recurrence,
         place: usize,
         functions: Vec<Function>,
     ) -> Ruling<Direction> {
@@ -102,25 +102,14 @@ impl Direction {
         let mask = mask(b, layer, backwards)?;
         let first = own(b, 5, &state, place)?;
         let before = states_before(b, &y, first, mask.as_ref().filter(|_| backwards))?;
-        let d = match b.cotangent_of(0) {
-            Some(d) => {
-                must(d.sizes == layer.y.sizes, UNUSUAL)?;
-                let d = hidden_states(b, layer, &d, place);
-                let d = turned(b, d);
-                Some(match &mask {
-                    Some(mask) => b.emit.mul(&d, mask),
-                    None => d,
-                })
-            }
-            None => None,
+        let d = of_outputs(b, layer, place)?;
+        let d = d.map(|d| turned(b, d));
+        let d = match (d, &mask) {
+            (Some(d), Some(mask)) => Some(b.emit.mul(&d, mask)),
+            (d, _) => d,
         };
         let last = [last(b, layer, 1, place)?, last(b, layer, 2, place)?];
-        let bias = own(b, 3, &[layer.directions, 2 * stacked], place)?.map(|bias| {
-            [0, 1].map(|half| {
-                let part = b.emit.part(&bias, 1, half * stacked, stacked);
-                b.emit.reshape(&part, &[stacked])
-            })
-        });
+        let bias = biases(b, layer, place)?;
         let cell = match own(b, 6, &state, place)? {
             Some(cell) => cell,
             None => b.emit.full(0.0, &[1, layer.batch, layer.hidden], x.element),
@@ -258,10 +247,31 @@ pub(super) fn in_steps(b: &mut Backward, mut parts: Vec<Array>) -> Array {
 }
 
 /// One direction of `[steps, directions, batch, hidden]`.
-fn hidden_states(b: &mut Backward, layer: &Layer, y: &Array, place: usize) -> Array {
+fn hidden_states(b: &mut Backward, layer: &Recurrence, y: &Array, place: usize) -> Array {
     let part = b.emit.part(y, 1, place, 1);
     b.emit
         .reshape(&part, &[layer.steps, layer.batch, layer.hidden])
+}
+
+/// The gradient of one direction's hidden states, if there is any.
+fn of_outputs(b: &mut Backward, layer: &Recurrence, place: usize) -> Ruling<Option<Array>> {
+    let Some(d) = b.cotangent_of(0) else {
+        return Ok(None);
+    };
+    must(d.sizes == layer.y.sizes, UNUSUAL)?;
+    Ok(Some(hidden_states(b, layer, &d, place)))
+}
+
+/// What one direction adds to W's and R's products.
+fn biases(b: &mut Backward, layer: &Recurrence, place: usize) -> Ruling<Option<[Array; 2]>> {
+    let stacked = layer.gates * layer.hidden;
+    let bias = own(b, 3, &[layer.directions, 2 * stacked], place)?;
+    Ok(bias.map(|bias| {
+        [0, 1].map(|half| {
+            let part = b.emit.part(&bias, 1, half * stacked, stacked);
+            b.emit.reshape(&part, &[stacked])
+        })
+    }))
 }
 
 /// One direction of an input that may be left out.
@@ -275,7 +285,7 @@ fn own(b: &mut Backward, slot: usize, sizes: &[usize], place: usize) -> Ruling<O
 }
 
 /// The gradient of a last state, `[1, batch, hidden]`.
-fn last(b: &mut Backward, layer: &Layer, slot: usize, place: usize) -> Ruling<Array> {
+fn last(b: &mut Backward, layer: &Recurrence, slot: usize, place: usize) -> Ruling<Array> {
     let Some(d) = b.cotangent_of(slot) else {
         let sizes = [1, layer.batch, layer.hidden];
         return Ok(b.emit.full(0.0, &sizes, layer.y.element));
@@ -288,7 +298,7 @@ fn last(b: &mut Backward, layer: &Layer, slot: usize, place: usize) -> Ruling<Ar
 }
 
 /// One where a step lies within a sample's sequence: `[steps, batch, 1]`.
-fn mask(b: &mut Backward, layer: &Layer, backwards: bool) -> Ruling<Option<Array>> {
+fn mask(b: &mut Backward, layer: &Recurrence, backwards: bool) -> Ruling<Option<Array>> {
     if !b.has(4) {
         return Ok(None);
     }

@@ -12,7 +12,7 @@ use super::{Backward, must};
 use crate::graph::Array;
 use crate::ops::typing::{Ruling, Unsupported};
 
-use direction::{Direction, Layer};
+use direction::{Direction, Recurrence};
 use functions::functions;
 
 /// Steps that are walked one by one.
@@ -51,7 +51,7 @@ pub(in crate::ops) fn rnn(b: &mut Backward) -> Ruling {
 }
 
 fn recurrent(b: &mut Backward, gates: usize, defaults: &[&'static str], walk: Walk) -> Ruling {
-    let layer = Layer::of(b, gates)?;
+    let layer = Recurrence::of(b, gates)?;
     must(layer.steps <= MOST_STEPS, "it has very many steps")?;
     let all = functions(b, layer.directions, defaults)?;
     let mut given = Vec::new();
@@ -80,7 +80,7 @@ fn recurrent(b: &mut Backward, gates: usize, defaults: &[&'static str], walk: Wa
 }
 
 /// What all directions give to the data.
-fn of_data(b: &mut Backward, layer: &Layer, given: &[(Direction, Given)]) -> Ruling {
+fn of_data(b: &mut Backward, layer: &Recurrence, given: &[(Direction, Given)]) -> Ruling {
     if !b.needs(0) {
         return Ok(());
     }
@@ -96,7 +96,7 @@ fn of_data(b: &mut Backward, layer: &Layer, given: &[(Direction, Given)]) -> Rul
 }
 
 /// W, R and B, whose directions stand one after the other.
-fn of_weights(b: &mut Backward, layer: &Layer, given: &[(Direction, Given)]) -> Ruling {
+fn of_weights(b: &mut Backward, layer: &Recurrence, given: &[(Direction, Given)]) -> Ruling {
     let (mut w, mut r, mut bias) = (Vec::new(), Vec::new(), Vec::new());
     let stacked = layer.gates * layer.hidden;
     for (direction, made) in given {
