@@ -25,7 +25,13 @@ fn digits() -> PathBuf {
 /// A quarter of LeNet's operations, in `folder`.
 fn pruned(folder: &Path) -> PathBuf {
     let out = folder.join("pruned.onnx");
-    let words = ["--macs", "0.1", "--calibration", text(&digits()), "--no-verify"];
+    let words = [
+        "--macs",
+        "0.1",
+        "--calibration",
+        text(&digits()),
+        "--no-verify",
+    ];
     secateur()
         .args(["prune", text(&lenet()), "-o", text(&out)])
         .args(words)
@@ -40,11 +46,15 @@ fn divergence(model: &Path) -> f64 {
     let words = ["validate", text(&lenet), text(model), "--provider", "cpu"];
     let document = json(&[&words[..], &["--data", text(&digits())]].concat());
     let drift = &document["providers"][0]["total"][0]["kl"];
-    drift.as_f64().unwrap_or_else(|| panic!("no divergence in {document}"))
+    drift
+        .as_f64()
+        .unwrap_or_else(|| panic!("no divergence in {document}"))
 }
 
 fn losses(document: &Value) -> Vec<f64> {
-    let judged = document["training"]["judgements"].as_array().expect("a list");
+    let judged = document["training"]["judgements"]
+        .as_array()
+        .expect("a list");
     let loss = |judged: &Value| judged["loss"].as_f64().expect("a number");
     judged.iter().map(loss).collect()
 }
@@ -55,7 +65,14 @@ fn a_pruned_net_learns_from_the_dense_one_without_labels() {
     let start = pruned(folder.path());
     let out = folder.path().join("tuned.onnx");
     let lenet = lenet();
-    let words = ["tune", text(&start), "-o", text(&out), "--teacher", text(&lenet)];
+    let words = [
+        "tune",
+        text(&start),
+        "-o",
+        text(&out),
+        "--teacher",
+        text(&lenet),
+    ];
     let document = json(&[&words[..], &["--data", text(&digits()), "--steps", "120"]].concat());
     let losses = losses(&document);
     let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
@@ -71,8 +88,23 @@ fn a_plan_with_training_is_still_proven() {
     let out = folder.path().join("tuned.onnx");
     let plan = folder.path().join("plan.json");
     let lenet = lenet();
-    let words = ["prune", text(&lenet), "-o", text(&out), "--macs", "0.1", "--calibration"];
-    let more = [text(&digits()), "--tune", "--steps", "60", "--plan-out", text(&plan)];
+    let words = [
+        "prune",
+        text(&lenet),
+        "-o",
+        text(&out),
+        "--macs",
+        "0.1",
+        "--calibration",
+    ];
+    let more = [
+        text(&digits()),
+        "--tune",
+        "--steps",
+        "60",
+        "--plan-out",
+        text(&plan),
+    ];
     let document = json(&[&words[..], &more].concat());
     assert_eq!(document["verification"]["proven"], 3);
     let losses = losses(&document);
@@ -85,11 +117,29 @@ fn zeros_of_masks_stay_zeros() {
     let folder = TempDir::new().expect("a folder");
     let out = folder.path().join("masked.onnx");
     let lenet = lenet();
-    let words = ["mask", text(&lenet), "-o", text(&out), "--sparsity", "0.9", "--calibration"];
-    let more = [text(&digits()), "--criterion", "wanda", "--tune", "--steps", "60"];
+    let words = [
+        "mask",
+        text(&lenet),
+        "-o",
+        text(&out),
+        "--sparsity",
+        "0.9",
+        "--calibration",
+    ];
+    let more = [
+        text(&digits()),
+        "--criterion",
+        "wanda",
+        "--tune",
+        "--steps",
+        "60",
+    ];
     let document = json(&[&words[..], &more].concat());
     let losses = losses(&document);
-    assert!(losses.iter().any(|&loss| loss < 0.7 * losses[0]), "{losses:?}");
+    assert!(
+        losses.iter().any(|&loss| loss < 0.7 * losses[0]),
+        "{losses:?}"
+    );
     let zeros = document["zeros_after"].as_u64().expect("a number");
     let sparsity = json(&["inspect", "--sparsity", text(&out)]);
     let rows = sparsity["initializers"].as_array().expect("a list");
@@ -105,8 +155,22 @@ fn a_training_goes_on_to_the_same_bits() {
     let train = |out: &str, state: &str, more: &[&str]| {
         let (out, state) = (folder.path().join(out), folder.path().join(state));
         let assertion = secateur()
-            .args(["tune", text(&start), "-o", text(&out), "--teacher", text(&lenet)])
-            .args(["--data", text(&digits()), "--steps", "40", "--checkpoints", text(&state)])
+            .args([
+                "tune",
+                text(&start),
+                "-o",
+                text(&out),
+                "--teacher",
+                text(&lenet),
+            ])
+            .args([
+                "--data",
+                text(&digits()),
+                "--steps",
+                "40",
+                "--checkpoints",
+                text(&state),
+            ])
             .args(more)
             .assert();
         (out, assertion)
@@ -116,7 +180,10 @@ fn a_training_goes_on_to_the_same_bits() {
     // The state after all steps: nothing is left to do, and the best weights are the same.
     let (again, assertion) = train("again.onnx", "a", &["--resume"]);
     assertion.success();
-    assert_eq!(fs::read(&whole).expect("a file"), fs::read(&again).expect("a file"));
+    assert_eq!(
+        fs::read(&whole).expect("a file"),
+        fs::read(&again).expect("a file")
+    );
     train("other.onnx", "a", &["--resume", "--batch", "8"])
         .1
         .code(3)
@@ -149,7 +216,14 @@ fn a_new_head_learns_labels_on_a_frozen_trunk() {
         .expect("labels");
     rows(&data, |sample| digits[sample] % 2);
     let lenet = lenet();
-    let words = ["tune", text(&lenet), "-o", text(&out), "--data", text(&data)];
+    let words = [
+        "tune",
+        text(&lenet),
+        "-o",
+        text(&out),
+        "--data",
+        text(&data),
+    ];
     let more = ["--replace-head", "2", "--steps", "100", "--lr", "0.01"];
     let document = json(&[&words[..], &more].concat());
     let losses = losses(&document);
@@ -171,14 +245,20 @@ fn what_cannot_be_trained_is_said() {
     };
     let wrong = folder.path().join("wrong.npz");
     rows(&wrong, |_| 11);
-    tune(&wrong, &[]).code(3).stderr(contains("class 11").and(contains("10 classes")));
+    tune(&wrong, &[])
+        .code(3)
+        .stderr(contains("class 11").and(contains("10 classes")));
     let teacher = ["--teacher", text(&lenet)];
     let few = [&teacher[..], &["--samples", "3"]].concat();
     tune(&digits, &few).code(3).stderr(contains("at least 5"));
     let nothing = [&teacher[..], &["--freeze", "*"]].concat();
-    tune(&digits, &nothing).code(2).stderr(contains("nothing can be trained"));
+    tune(&digits, &nothing)
+        .code(2)
+        .stderr(contains("nothing can be trained"));
     let unknown = [&teacher[..], &["--only", "nothing*"]].concat();
-    tune(&digits, &unknown).code(2).stderr(contains("matches no weight"));
+    tune(&digits, &unknown)
+        .code(2)
+        .stderr(contains("matches no weight"));
     let other = fixture("trained/gru_fashion.onnx");
     tune(&digits, &["--teacher", text(&other)]).code(3);
     tune(&digits, &["--lr", "0"]).code(2);
@@ -191,7 +271,14 @@ fn what_cannot_be_trained_is_said() {
         .code(3)
         .stderr(contains("no number"));
     // So steep that it diverges: the start is kept.
-    tune(&digits, &[&teacher[..], &["--steps", "20", "--lr", "1", "--augment", "none"]].concat())
-        .success()
-        .stdout(contains("kept the start"));
+    tune(
+        &digits,
+        &[
+            &teacher[..],
+            &["--steps", "20", "--lr", "1", "--augment", "none"],
+        ]
+        .concat(),
+    )
+    .success()
+    .stdout(contains("kept the start"));
 }

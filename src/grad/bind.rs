@@ -9,11 +9,11 @@ use crate::runtime::Runtime;
 
 /// A graph in which sizes are numbers, as far as they follow from those of the inputs.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct BoundGraph {
     analysis: Analysis,
 }
 
-impl Bound {
+impl BoundGraph {
     /// The graph with inputs of these sizes, by name. What no rule says is looked at in a run, if there is a runtime.
     ///
     /// # Errors
@@ -22,7 +22,7 @@ impl Bound {
         graph: &Graph,
         sizes: &[(String, Vec<usize>)],
         runtime: Option<&Runtime>,
-    ) -> Result<Bound> {
+    ) -> Result<BoundGraph> {
         let source = graph.model();
         let mut proto = source.proto.clone();
         let target = proto.graph.get_or_insert_default();
@@ -52,7 +52,7 @@ impl Bound {
                 Analysis::with(analysis.graph().clone(), sizes, seen)
             }
         };
-        Ok(Bound { analysis })
+        Ok(BoundGraph { analysis })
     }
 
     pub(crate) fn graph(&self) -> &Graph {

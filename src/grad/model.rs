@@ -1,6 +1,6 @@
 //! A model that computes gradients beside its outputs.
 
-use super::{Bound, Gradients, backward};
+use super::{BoundGraph, Gradients, backward};
 use crate::error::Result;
 use crate::graph::{Array, Emitter, Graph, Patch, ValueId, declaration};
 use crate::onnx::Model;
@@ -21,7 +21,7 @@ pub(crate) struct GradientModel {
 /// # Errors
 /// The result is no valid graph.
 pub(crate) fn gradient_model(
-    bound: &Bound,
+    bound: &BoundGraph,
     seeded: &[ValueId],
     wanted: &[ValueId],
 ) -> Result<GradientModel> {
@@ -30,7 +30,9 @@ pub(crate) fn gradient_model(
     let mut emit = Emitter::new(Patch::of(graph), source.opset(), "gradient");
     let seeds = seed_inputs(bound, &mut emit, seeded);
     let known = seeds.iter();
-    let known = known.map(|(value, seed)| (*value, seed.name.clone())).collect();
+    let known = known
+        .map(|(value, seed)| (*value, seed.name.clone()))
+        .collect();
     let gradients = backward(bound.settled(), &mut emit, seeds, wanted);
     let mut outputs = Vec::new();
     for &value in wanted {
@@ -64,7 +66,7 @@ pub(crate) fn gradient_model(
 
 /// Inputs that take the gradients of values whose sizes are known.
 pub(crate) fn seed_inputs(
-    bound: &Bound,
+    bound: &BoundGraph,
     emit: &mut Emitter,
     seeded: &[ValueId],
 ) -> Vec<(ValueId, Array)> {

@@ -10,7 +10,7 @@ const MOST_PARTS: usize = 8;
 
 /// A range of positions of an axis: the first one, the number of them and the step from one to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Range {
+pub(crate) struct Span {
     pub(crate) axis: usize,
     pub(crate) start: usize,
     pub(crate) count: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Range {
 impl Emitter {
     /// Positions `start..start + count` of an axis.
     pub(crate) fn part(&mut self, x: &Array, axis: usize, start: usize, count: usize) -> Array {
-        let range = Range {
+        let range = Span {
             axis,
             start,
             count,
@@ -30,16 +30,16 @@ impl Emitter {
     }
 
     /// Ranges of positions, at most one of an axis.
-    pub(crate) fn slice(&mut self, x: &Array, ranges: &[Range]) -> Array {
+    pub(crate) fn slice(&mut self, x: &Array, ranges: &[Span]) -> Array {
         let wanted = ranges.iter();
         let wanted = wanted.filter(|r| (r.start, r.count) != (0, x.sizes[r.axis]));
-        let wanted: Vec<Range> = wanted.copied().collect();
+        let wanted: Vec<Span> = wanted.copied().collect();
         if wanted.is_empty() {
             return x.clone();
         }
         let mut sizes = x.sizes.clone();
         wanted.iter().for_each(|r| sizes[r.axis] = r.count);
-        let list = |of: &dyn Fn(&Range) -> usize| -> Vec<i64> {
+        let list = |of: &dyn Fn(&Span) -> usize| -> Vec<i64> {
             wanted.iter().map(|range| of(range) as i64).collect()
         };
         let starts = list(&|r| r.start);
@@ -57,7 +57,7 @@ impl Emitter {
     fn slice_of_old(
         &mut self,
         x: &Array,
-        ranges: &[Range],
+        ranges: &[Span],
         [starts, ends, axes]: [Vec<i64>; 3],
         sizes: Vec<usize>,
     ) -> Array {
@@ -164,8 +164,8 @@ impl Emitter {
     }
 
     /// As [`Emitter::placed`], at every `step`-th position.
-    pub(crate) fn spread(&mut self, x: &Array, range: Range, size: usize) -> Array {
-        let Range {
+    pub(crate) fn spread(&mut self, x: &Array, range: Span, size: usize) -> Array {
+        let Span {
             axis, start, step, ..
         } = range;
         if step == 1 || x.sizes[axis] <= 1 {
@@ -249,31 +249,11 @@ impl Emitter {
         self.node("ScatterND", &names, vec![text("reduction", "add")], made)
     }
 
-    /// Zeros of these sizes with elements of `updates` added at the positions of one axis that `indices` say.
-    pub(crate) fn scatter_elements(
-        &mut self,
-        indices: &Array,
-        updates: &Array,
-        axis: usize,
-        sizes: &[usize],
-    ) -> Array {
-        let zeros = self.full(0.0, sizes, updates.element);
-        let names = [&*zeros.name, &indices.name, &updates.name];
-        let attributes = vec![int("axis", axis as i64), text("reduction", "add")];
-        let made = (sizes.to_vec(), updates.element);
-        self.node("ScatterElements", &names, attributes, made)
-    }
-
     /// A product of arrays by letters.
     pub(crate) fn einsum(&mut self, equation: &str, parts: &[&Array], sizes: &[usize]) -> Array {
         let names: Vec<&str> = parts.iter().map(|part| &*part.name).collect();
         let element = parts[0].element;
         let attributes = vec![text("equation", equation)];
         self.node("Einsum", &names, attributes, (sizes.to_vec(), element))
-    }
-
-    /// Sizes as an attribute.
-    pub(crate) fn sizes_attribute(name: &str, sizes: &[usize]) -> AttributeProto {
-        ints(name, &signed(sizes))
     }
 }

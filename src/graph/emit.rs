@@ -145,6 +145,20 @@ impl Emitter {
         self.map("Neg", x)
     }
 
+    pub(crate) fn exp(&mut self, x: &Array) -> Array {
+        self.map("Exp", x)
+    }
+
+    /// The natural logarithm.
+    pub(crate) fn log(&mut self, x: &Array) -> Array {
+        self.map("Log", x)
+    }
+
+    /// The square root.
+    pub(crate) fn root(&mut self, x: &Array) -> Array {
+        self.map("Sqrt", x)
+    }
+
     /// `x * factor`; `x` itself where that is 1.
     pub(crate) fn scale(&mut self, x: &Array, factor: f64) -> Array {
         if factor == 1.0 {
@@ -161,7 +175,7 @@ impl Emitter {
     }
 
     /// `number - x`.
-    pub(crate) fn from_number(&mut self, number: f64, x: &Array) -> Array {
+    pub(crate) fn number_less(&mut self, number: f64, x: &Array) -> Array {
         let number = self.number(number, x.element);
         self.sub(&number, x)
     }
@@ -218,7 +232,7 @@ impl Emitter {
         }
         let ones = self.cast(condition, a.element);
         let first = self.mul(&ones, a);
-        let others = self.from_number(1.0, &ones);
+        let others = self.number_less(1.0, &ones);
         let second = self.mul(&others, b);
         self.add(&first, &second)
     }

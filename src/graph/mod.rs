@@ -34,7 +34,7 @@ use crate::error::{Error, Fault, Result};
 use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, type_proto};
 use crate::onnx::{ElementType, Model, domain_of};
 
-pub(crate) use arrange::Range;
+pub(crate) use arrange::Span;
 pub(crate) use attributes::Attributes;
 pub(crate) use declare::{declaration, declaration_of, tapped};
 pub(crate) use emit::{Array, Emitter, broadcast_sizes};

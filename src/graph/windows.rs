@@ -2,7 +2,7 @@
 //! the last ones.
 
 use super::emit::signed;
-use super::{Array, Emitter, Range, int, ints};
+use super::{Array, Emitter, Span, int, ints};
 use crate::onnx::ElementType;
 use crate::onnx::proto::AttributeProto;
 
@@ -118,7 +118,7 @@ impl Emitter {
     /// What stands at one position of the window, at each of its places; `x` is all that windows reach over.
     pub(crate) fn tap(&mut self, x: &Array, slide: &Slide, offset: &[usize]) -> Array {
         let outer = x.rank() - slide.rank();
-        let ranges = offset.iter().enumerate().map(|(axis, place)| Range {
+        let ranges = offset.iter().enumerate().map(|(axis, place)| Span {
             axis: outer + axis,
             start: place * slide.dilations[axis],
             count: slide.places[axis],

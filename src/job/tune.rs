@@ -14,7 +14,7 @@ use crate::events::Events;
 use crate::onnx::Model;
 use crate::report::{Outcome, TrainingRow, TuneReport};
 use crate::rewrite::{with_new_head, with_weights};
-use crate::train::{Class, Pool, Tuning, train};
+use crate::train::{Classroom, Pool, Tuning, train};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.tune/1";
@@ -116,7 +116,7 @@ pub fn tune(path: &Path, options: &TuneOptions, events: &mut dyn Events) -> Resu
         .runtime
         .load_for(std::slice::from_ref(&options.data.provider), events)?;
     let pool = watch.stage("data", || opened(&analysis, &options.data))?;
-    let class = Class {
+    let class = Classroom {
         student: analysis.graph(),
         teacher: teacher.as_ref(),
         pool: &pool,

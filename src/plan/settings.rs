@@ -164,7 +164,7 @@ impl Settings {
             Scope::Uniform => 1.0,
             Scope::Global | Scope::Isomorphic | Scope::Allocated | Scope::Fisher => {
                 SHARED_MAX_RATIO
-            },
+            }
         })
     }
 

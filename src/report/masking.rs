@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::pruning::Outcome;
 use super::stage::Stage;
 use super::table::{count, percent, table};
-use super::tuning::TrainingRow;
+use super::training::TrainingRow;
 use crate::error::one_line;
 use crate::metrics::OutputDeviation;
 
@@ -140,7 +140,7 @@ impl fmt::Display for MaskReport {
                 outputs.len()
             )?;
         }
-        super::tuning::write_training(self.training.as_ref(), f)?;
+        super::training::write_training(self.training.as_ref(), f)?;
         super::pruning::write_end(&self.stages, &self.outcome, f)
     }
 }

@@ -9,6 +9,7 @@ mod runtime;
 mod sparsity;
 mod stage;
 mod table;
+mod training;
 mod tuning;
 mod validation;
 
@@ -20,5 +21,6 @@ pub use recovery::RecoveryRow;
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
 pub use sparsity::{SparsityReport, SparsityRow};
 pub use stage::{Breakdown, Stage};
-pub use tuning::{TrainingRow, TuneReport};
+pub use training::TrainingRow;
+pub use tuning::TuneReport;
 pub use validation::ValidationReport;

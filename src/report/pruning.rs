@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::stage::Stage;
 use super::table::{count, percent, table};
-use super::tuning::{TrainingRow, write_training};
+use super::training::{TrainingRow, write_training};
 use super::validation::write_unread;
 use super::{BenchSetting, HolderRow, RecoveryRow};
 use crate::dimensions::Totals;

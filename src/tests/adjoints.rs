@@ -3,7 +3,7 @@
 
 use super::builder::{Builder, Value, noise};
 use super::rules::runtime;
-use crate::grad::{Bound, gradient_model};
+use crate::grad::{BoundGraph, gradient_model};
 use crate::graph::Graph;
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, Model, to_f32};
@@ -41,7 +41,7 @@ fn faults(
     let sizes = inputs
         .iter()
         .map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()));
-    let bound = Bound::of(&graph, &sizes.collect::<Vec<_>>(), None).expect("sizes");
+    let bound = BoundGraph::of(&graph, &sizes.collect::<Vec<_>>(), None).expect("sizes");
     let find = |name: &str| bound.graph().find(name).expect("a value");
     let wanted: Vec<_> = linear.iter().map(|proto| find(proto.name())).collect();
     let made = gradient_model(&bound, &[find("y")], &wanted).expect("a model");

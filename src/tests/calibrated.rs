@@ -300,10 +300,12 @@ fn allocation_meets_the_budget_and_spares_what_is_dear() {
         .map(|(p, d)| curve(p, d.size))
         .collect();
     let ranking = Ranking::new(&analysis, &scores, &settings).expect("a ranking");
-    let selection = ranking.select(&Effects {
-        curves,
-        ..Effects::default()
-    }).expect("a selection");
+    let selection = ranking
+        .select(&Effects {
+            curves,
+            ..Effects::default()
+        })
+        .expect("a selection");
     let counts: Vec<usize> = dimensions
         .iter()
         .zip(&selection.decisions)

@@ -9,7 +9,7 @@ use ndarray_npy::{NpzReader, ReadNpzError};
 
 use super::held::full_name;
 use super::rules::runtime;
-use crate::grad::{Bound, gradient_model};
+use crate::grad::{BoundGraph, gradient_model};
 use crate::graph::{Graph, ValueId};
 use crate::onnx::Model;
 use crate::ops::{Adjoint, TABLE};
@@ -105,7 +105,7 @@ fn judge(case: &Stored, runtime: &Runtime) -> Result<(), String> {
         .iter()
         .map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()))
         .collect();
-    let bound = Bound::of(&graph, &sizes, Some(runtime)).map_err(|e| e.to_string())?;
+    let bound = BoundGraph::of(&graph, &sizes, Some(runtime)).map_err(|e| e.to_string())?;
     let value = |name: &str| bound.graph().find(name).ok_or(format!("no value {name}"));
     let named = |list: &[(String, Tensor)]| -> Result<Vec<ValueId>, String> {
         list.iter().map(|(name, _)| value(name)).collect()

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::gradients::cases;
-use crate::grad::{Bound, gradient_model};
+use crate::grad::{BoundGraph, gradient_model};
 use crate::graph::{Graph, ValueId, declaration};
 use crate::onnx::proto::{NodeProto, TensorProto};
 use crate::onnx::{ElementType, Model};
@@ -52,7 +52,7 @@ fn shapes(sizes: &[usize]) -> Vec<Vec<usize>> {
 
 fn gradients(model: &Model, sizes: &[(String, Vec<usize>)]) {
     let Ok(graph) = Graph::new(model) else { return };
-    let Ok(bound) = Bound::of(&graph, sizes, None) else {
+    let Ok(bound) = BoundGraph::of(&graph, sizes, None) else {
         return;
     };
     let graph = bound.graph();

@@ -25,5 +25,5 @@ mod sizes;
 mod sparsegpt;
 mod state;
 mod storage;
-mod zoo;
 mod whole_gradients;
+mod zoo;

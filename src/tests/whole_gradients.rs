@@ -9,7 +9,7 @@ use ndarray_npy::NpzReader;
 
 use super::gradients::tensor;
 use super::rules::runtime;
-use crate::grad::{Bound, gradient_model};
+use crate::grad::{BoundGraph, gradient_model};
 use crate::graph::{Graph, ValueId};
 use crate::onnx::Model;
 use crate::runtime::{Runtime, Tensor};
@@ -57,7 +57,7 @@ fn judge(name: &str, stored: &Stored, runtime: &Runtime) {
         .iter()
         .map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()))
         .collect();
-    let bound = Bound::of(&graph, &sizes, Some(runtime)).expect("it has sizes");
+    let bound = BoundGraph::of(&graph, &sizes, Some(runtime)).expect("it has sizes");
     let value = |name: &str| bound.graph().find(name).expect("it is in the net");
     let ids = |kind: &str| -> Vec<ValueId> { of(kind).iter().map(|(n, _)| value(n)).collect() };
     let made = gradient_model(&bound, &ids("seed"), &ids("norm")).expect("gradients");
@@ -69,7 +69,8 @@ fn judge(name: &str, stored: &Stored, runtime: &Runtime) {
         inputs.push((input.clone(), seed.expect("it was seeded").1.clone()));
     }
     let mut session = runtime.session(&made.model, name).expect("a session");
-    let outputs: BTreeMap<String, Tensor> = session.run(&inputs).expect("it runs").into_iter().collect();
+    let outputs: BTreeMap<String, Tensor> =
+        session.run(&inputs).expect("it runs").into_iter().collect();
     let norms = of("norm").iter().map(|(_, norm)| norm.to_f64()[0]);
     // Some gradients are nothing but rounding, as that of a bias that a Softmax does not see.
     let floor = 1e-3 * norms.fold(0.0, f64::max);
@@ -79,7 +80,10 @@ fn judge(name: &str, stored: &Stored, runtime: &Runtime) {
         let gradient = outputs[&output.expect("it has a gradient").1].to_f64();
         let ours = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         let allowed = TOLERANCE * norm.max(floor);
-        assert!((ours - norm).abs() <= allowed, "{name}, {weight}: {ours} for {norm}");
+        assert!(
+            (ours - norm).abs() <= allowed,
+            "{name}, {weight}: {ours} for {norm}"
+        );
         let dots = of("dots").iter().find(|(name, _)| name == weight);
         let dots = dots.expect("they are stored").1.to_f64();
         for (vector, right) in (0..VECTORS).zip(dots) {
@@ -98,7 +102,9 @@ fn gradients_of_trained_nets_are_those_of_pytorch() {
     let runtime = runtime();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gradients/whole");
     let entries = std::fs::read_dir(folder).expect("the fixtures");
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     paths.sort();
     assert!(paths.len() >= 6, "{paths:?}");
     for path in paths {

@@ -109,15 +109,15 @@ fn log_softmax(emit: &mut Emitter, z: &Array) -> Array {
     let last = [z.rank() - 1];
     let most = emit.max(z, &last);
     let centred = emit.sub(z, &most);
-    let power = emit.map("Exp", &centred);
+    let power = emit.exp(&centred);
     let sum = emit.sum(&power, &last, true);
-    let log = emit.map("Log", &sum);
+    let log = emit.log(&sum);
     emit.sub(&centred, &log)
 }
 
 fn softmax(emit: &mut Emitter, z: &Array) -> Array {
     let log = log_softmax(emit, z);
-    emit.map("Exp", &log)
+    emit.exp(&log)
 }
 
 /// Logarithms of probabilities, none of nothing.
@@ -125,7 +125,7 @@ fn log_of(emit: &mut Emitter, p: &Array) -> Array {
     let least = emit.number(LEAST, p.element);
     let enough = emit.greater(p, &least);
     let safe = emit.choose(&enough, p, &least);
-    emit.map("Log", &safe)
+    emit.log(&safe)
 }
 
 /// The mean of `sum p (log p - log q)` over rows.
@@ -140,7 +140,7 @@ fn divergence(emit: &mut Emitter, p: &Array, log_q: &Array) -> Array {
 fn of_logits(emit: &mut Emitter, z: &Array, p: &Array) -> (Array, Array) {
     let log_q = log_softmax(emit, z);
     let loss = divergence(emit, p, &log_q);
-    let q = emit.map("Exp", &log_q);
+    let q = emit.exp(&log_q);
     let difference = emit.sub(&q, p);
     let seed = emit.scale(&difference, 1.0 / z.sizes[0].max(1) as f64);
     (loss, seed)

@@ -49,7 +49,7 @@ pub(crate) struct Parameters {
 
 /// Which constants may be trained.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Choice {
+pub(crate) struct Trainable {
     /// Only those whose name matches, if any pattern is given.
     pub(crate) only: Vec<String>,
     /// Not those whose name matches.
@@ -65,7 +65,7 @@ impl Parameters {
     ///
     /// # Errors
     /// A tensor that cannot be read, or a pattern that is none or matches nothing.
-    pub(crate) fn candidates(graph: &Graph, choice: &Choice) -> Result<Parameters> {
+    pub(crate) fn candidates(graph: &Graph, choice: &Trainable) -> Result<Parameters> {
         let only = Patterns::new(choice.only.iter().map(String::as_str))?;
         let freeze = Patterns::new(choice.freeze.iter().map(String::as_str))?;
         let mut found = Parameters::default();

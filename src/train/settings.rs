@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::augment::{AugmentKind, AugmentSettings};
-use super::parameters::Choice;
-use super::run::TrainOptions;
+use super::options::TrainOptions;
+use super::parameters::Trainable;
 use crate::data::Batch;
 use crate::error::{Error, Result};
 
@@ -109,10 +109,10 @@ impl Tuning {
             rate: self.rate,
             decay: self.decay,
             seed: self.seed,
-            choice: Choice {
+            choice: Trainable {
                 only: self.only.clone(),
                 freeze: self.freeze.clone(),
-                ..Choice::default()
+                ..Trainable::default()
             },
             augment: AugmentSettings {
                 kind: match self.augment {

@@ -6,9 +6,9 @@
 use std::collections::HashSet;
 
 use super::loss::{Comparison, cross_entropy, distance};
-use super::parameters::{Choice, Parameters};
+use super::parameters::{Parameters, Trainable};
 use crate::error::{Error, Result};
-use crate::grad::{Bound, Gradients, backward};
+use crate::grad::{BoundGraph, Gradients, backward};
 use crate::graph::{Array, Emitter, Graph, Patch, Producer, ValueId, declaration};
 use crate::onnx::{ElementType, Model};
 use crate::runtime::Tensor;
@@ -29,13 +29,13 @@ pub(crate) struct StepOptions<'a> {
     /// Whether there is a teacher.
     pub(crate) taught: bool,
     /// What may be trained.
-    pub(crate) choice: &'a Choice,
+    pub(crate) choice: &'a Trainable,
     /// Share of the weights that a step at rate 1 takes away, of those with more than one axis.
     pub(crate) decay: f64,
 }
 
 /// A step as a model.
-pub(crate) struct Step {
+pub(crate) struct StepModel {
     pub(crate) model: Model,
     pub(crate) parameters: Parameters,
     /// Nodes that gradients stopped at, with the reason.
@@ -45,7 +45,7 @@ pub(crate) struct Step {
     pub(crate) reads: HashSet<String>,
 }
 
-impl Step {
+impl StepModel {
     /// The state at the start: these weights, and moments of nothing.
     pub(crate) fn start(&self, weights: &[f32]) -> Result<Vec<(String, Tensor)>> {
         let zeros = vec![0.0; weights.len()];
@@ -87,7 +87,7 @@ pub(crate) struct StepNames {
 ///
 /// # Errors
 /// Nothing can be trained, or an output has sizes that are not known.
-pub(crate) fn step(bound: &Bound, options: &StepOptions) -> Result<Step> {
+pub(crate) fn step(bound: &BoundGraph, options: &StepOptions) -> Result<StepModel> {
     let graph = bound.graph();
     let emit = Emitter::new(Patch::of(graph), graph.model().opset(), "step");
     let mut builder = Builder {
@@ -115,7 +115,7 @@ pub(crate) fn step(bound: &Bound, options: &StepOptions) -> Result<Step> {
     builder.update(&gradients, &parameters, options, &loss)?;
     let (model, names) = builder.finish(&parameters)?;
     let inputs = model.proto.graph.iter().flat_map(|graph| &graph.input);
-    Ok(Step {
+    Ok(StepModel {
         reads: inputs.map(|input| input.name().to_owned()).collect(),
         model,
         parameters,
@@ -138,7 +138,7 @@ fn nothing(parameters: &Parameters, stops: &[String]) -> Error {
 }
 
 struct Builder<'a> {
-    bound: &'a Bound,
+    bound: &'a BoundGraph,
     emit: Emitter,
     names: StepNames,
 }
@@ -222,7 +222,7 @@ impl Builder<'_> {
         let flat = self.emit.concat(&parts, 0);
         let squares = self.emit.square(&flat);
         let sum = self.emit.sum(&squares, &[0], false);
-        let norm = self.emit.map("Sqrt", &sum);
+        let norm = self.emit.root(&sum);
         let over = self.emit.above(&norm, MOST_NORM);
         let most = self.emit.number(MOST_NORM, ElementType::Float);
         let less = self.emit.div(&most, &norm);
@@ -252,7 +252,7 @@ impl Builder<'_> {
         let squares = self.emit.square(&gradient);
         let new_second = self.moved(&second, &squares, DECAYS[1]);
         let corrected = self.emit.mul(&new_second, &correction);
-        let root = self.emit.map("Sqrt", &corrected);
+        let root = self.emit.root(&corrected);
         let width = self.emit.shift(&root, EPSILON);
         let scaled = self.emit.mul(&new_first, &rate);
         let change = self.emit.div(&scaled, &width);

@@ -138,19 +138,7 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     });
     let masks = masks.transpose()?;
     if let Some(output) = options.output.as_deref() {
-        let names = found.masked.iter().map(|masked| masked.layer.name.clone());
-        let names: BTreeSet<String> = names.collect();
-        let edits = found.masked.into_iter().map(|m| (m.layer.value, m.edit));
-        let edits: BTreeMap<_, Edit> = edits.collect();
-        let mut masked = watch.stage("rewrite", || with_weights(analysis.graph(), &edits))?;
-        if let Some(tuning) = &options.tuning {
-            let tune = || tuned::tuned(&analysis, &masked, names, (tuning, options), events);
-            if let Some((better, row, version)) = watch.stage("tune", tune)? {
-                masked = better.unwrap_or(masked);
-                report.training = Some(row);
-                report.onnxruntime = Some(version.to_owned());
-            }
-        }
+        let mut masked = made(&analysis, found.masked, options, (&mut report, &mut watch), events)?;
         if options.store == Store::Sparse {
             let (sparse, stored) = watch.stage("store", || store_sparse(&masked))?;
             let proof = watch.stage("verify", || {
@@ -174,6 +162,31 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     }
     report.stages = watch.stages;
     Ok(report)
+}
+
+/// The masked model, trained where that is asked for.
+fn made(
+    analysis: &Analysis,
+    masked: Vec<Masked>,
+    options: &MaskOptions,
+    (report, watch): (&mut MaskReport, &mut Watch),
+    events: &mut dyn Events,
+) -> Result<Model> {
+    let names = masked.iter().map(|masked| masked.layer.name.clone());
+    let names: BTreeSet<String> = names.collect();
+    let edits = masked.into_iter().map(|m| (m.layer.value, m.edit));
+    let edits: BTreeMap<_, Edit> = edits.collect();
+    let made = watch.stage("rewrite", || with_weights(analysis.graph(), &edits))?;
+    let Some(tuning) = &options.tuning else {
+        return Ok(made);
+    };
+    let tune = || tuned::tuned(analysis, &made, names, (tuning, options), events);
+    let Some((better, row, version)) = watch.stage("tune", tune)? else {
+        return Ok(made);
+    };
+    report.training = Some(row);
+    report.onnxruntime = Some(version.to_owned());
+    Ok(better.unwrap_or(made))
 }
 
 impl MaskOptions {

@@ -12,7 +12,7 @@ use crate::job::tune::opened;
 use crate::onnx::Model;
 use crate::report::TrainingRow;
 use crate::rewrite::with_weights;
-use crate::train::{Class, Tuning, train};
+use crate::train::{Classroom, Tuning, train};
 
 impl MaskOptions {
     /// That training has data and settings that make sense.
@@ -58,7 +58,7 @@ pub(super) fn tuned(
     let pool = opened(analysis, calibration)?;
     let mut settings = tuning.resolved(&pool.batch(&[0])?, tuning.labels);
     settings.choice.masked = names;
-    let class = Class {
+    let class = Classroom {
         student: &student,
         teacher: Some(analysis.graph().model()),
         pool: &pool,

@@ -256,7 +256,10 @@ impl Job<'_> {
     fn plan(&self, voice: &mut Voice) -> Result<(Plan, PruneReport)> {
         let (plan, rows) = planned::planned(self.analysis, self.options, self.calibrated, voice)?;
         let kept = plan.kept(self.analysis)?;
-        let calibration = self.calibrated.map(|of| of.row(self.analysis)).transpose()?;
+        let calibration = self
+            .calibrated
+            .map(|of| of.row(self.analysis))
+            .transpose()?;
         let report = PruneReport {
             schema: SCHEMA,
             model: self.name.clone(),

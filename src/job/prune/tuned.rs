@@ -14,7 +14,7 @@ use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::report::TrainingRow;
 use crate::rewrite::{self, has_origin, regrown, with_weights};
-use crate::train::{Class, Tuning, train};
+use crate::train::{Classroom, Tuning, train};
 
 /// A trained model.
 pub(super) struct Tuned {
@@ -59,7 +59,7 @@ pub(super) fn tuned(
         }
     }
     settings.choice.held = held;
-    let class = Class {
+    let class = Classroom {
         student: &student,
         teacher: Some(pupil.dense.graph().model()),
         pool: &pool,

@@ -127,7 +127,7 @@ pub(in crate::ops) fn slope_of_gelu_tanh(b: &mut Backward, x: &Array) -> Array {
     let steep = b.emit.scale(&square, 3.0 * TANH_SCALE * TANH_CUBE);
     let steep = b.emit.shift(&steep, TANH_SCALE);
     let t2 = b.emit.square(&t);
-    let rest = b.emit.from_number(1.0, &t2);
+    let rest = b.emit.number_less(1.0, &t2);
     let moved = b.emit.mul(x, &rest);
     let moved = b.emit.mul(&moved, &steep);
     let moved = b.emit.scale(&moved, 0.5);
@@ -150,7 +150,7 @@ fn sigmoid_gated(b: &mut Backward, d: &Array, alpha: f64) -> Ruling<Array> {
     let x = b.input(0)?;
     let scaled = b.emit.scale(&x, alpha);
     let s = b.emit.map("Sigmoid", &scaled);
-    let rest = b.emit.from_number(1.0, &s);
+    let rest = b.emit.number_less(1.0, &s);
     let inner = b.emit.mul(&scaled, &rest);
     let inner = b.emit.shift(&inner, 1.0);
     let slope = b.emit.mul(&s, &inner);
@@ -163,7 +163,7 @@ pub(in crate::ops) fn mish(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let soft = b.emit.map("Softplus", &x);
     let t = b.emit.map("Tanh", &soft);
     let t2 = b.emit.square(&t);
-    let rest = b.emit.from_number(1.0, &t2);
+    let rest = b.emit.number_less(1.0, &t2);
     let s = b.emit.map("Sigmoid", &x);
     let moved = b.emit.mul(&x, &rest);
     let moved = b.emit.mul(&moved, &s);
@@ -195,7 +195,7 @@ pub(in crate::ops) fn hard_sigmoid(b: &mut Backward, d: &Array) -> Ruling<Array>
 
 pub(in crate::ops) fn sigmoid(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let y = b.output(0)?;
-    let rest = b.emit.from_number(1.0, &y);
+    let rest = b.emit.number_less(1.0, &y);
     let slope = b.emit.mul(&y, &rest);
     Ok(b.times(d, &slope))
 }
@@ -203,7 +203,7 @@ pub(in crate::ops) fn sigmoid(b: &mut Backward, d: &Array) -> Ruling<Array> {
 pub(in crate::ops) fn tanh(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let y = b.output(0)?;
     let square = b.emit.square(&y);
-    let slope = b.emit.from_number(1.0, &square);
+    let slope = b.emit.number_less(1.0, &square);
     Ok(b.times(d, &slope))
 }
 
@@ -217,7 +217,7 @@ pub(in crate::ops) fn softplus(b: &mut Backward, d: &Array) -> Ruling<Array> {
 pub(in crate::ops) fn softsign(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let y = b.output(0)?;
     let size = b.emit.map("Abs", &y);
-    let rest = b.emit.from_number(1.0, &size);
+    let rest = b.emit.number_less(1.0, &size);
     let slope = b.emit.square(&rest);
     Ok(b.times(d, &slope))
 }

@@ -53,10 +53,10 @@ fn activated(b: &mut Backward, name: &str, [first, second]: [f64; 2], d: &Array)
         }
         "Tanh" => {
             let square = b.emit.square(&y);
-            b.emit.from_number(1.0, &square)
+            b.emit.number_less(1.0, &square)
         }
         "Sigmoid" => {
-            let rest = b.emit.from_number(1.0, &y);
+            let rest = b.emit.number_less(1.0, &y);
             b.emit.mul(&y, &rest)
         }
         _ => {

@@ -1,7 +1,7 @@
 //! Selection by index: what was taken goes back, and is added where it was taken several times.
 
 use super::Backward;
-use crate::graph::{Array, Emitter, Range, int, text};
+use crate::graph::{Array, Emitter, Span, int, text};
 use crate::onnx::ElementType;
 use crate::ops::typing::{Ruling, Unsupported, axis_of};
 
@@ -78,7 +78,7 @@ pub(super) fn by_runs(emit: &mut Emitter, d: &Array, runs: &[[usize; 3]], size: 
     let (mut sum, mut from) = (None, 0);
     for &[start, count, step] in runs {
         let part = emit.part(d, 1, from, count);
-        let range = Range {
+        let range = Span {
             axis: 1,
             start,
             count,

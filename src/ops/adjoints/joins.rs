@@ -1,7 +1,7 @@
 //! Axes put together and taken apart: parts go back to where they came from.
 
 use super::Backward;
-use crate::graph::{Array, Attributes, Range};
+use crate::graph::{Array, Attributes, Span};
 use crate::ops::shapes::arrange::{slice_bounds, slice_count};
 use crate::ops::typing::{Ruling, Unsupported, axis_of};
 
@@ -85,7 +85,7 @@ fn split_sizes(b: &Backward, total: usize) -> Ruling<Vec<usize>> {
 pub(in crate::ops) fn slice(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let x = b.input(0)?;
     let ranges = ranges(b, &x)?;
-    let fits = |(range, _): &(Range, bool)| d.sizes[range.axis] == range.count;
+    let fits = |(range, _): &(Span, bool)| d.sizes[range.axis] == range.count;
     if d.rank() != x.rank() || !ranges.iter().all(fits) {
         return Err(UNUSUAL);
     }
@@ -110,7 +110,7 @@ pub(in crate::ops) fn slice(b: &mut Backward, d: &Array) -> Ruling<Array> {
 }
 
 /// By axis what is cut out, in ascending order, and whether it stands the other way round.
-fn ranges(b: &Backward, x: &Array) -> Ruling<Vec<(Range, bool)>> {
+fn ranges(b: &Backward, x: &Array) -> Ruling<Vec<(Span, bool)>> {
     let starts = b.integers(1, "starts")?.ok_or(UNUSUAL)?;
     let ends = b.integers(2, "ends")?.ok_or(UNUSUAL)?;
     let all = (0..starts.len() as i64).collect();
@@ -120,7 +120,7 @@ fn ranges(b: &Backward, x: &Array) -> Ruling<Vec<(Range, bool)>> {
     if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
         return Err(UNUSUAL);
     }
-    let mut ranges: Vec<(Range, bool)> = Vec::new();
+    let mut ranges: Vec<(Span, bool)> = Vec::new();
     for place in 0..starts.len() {
         let axis = axis_of(axes[place], x.rank())?;
         let (size, step) = (x.sizes[axis] as i64, steps[place]);
@@ -137,7 +137,7 @@ fn ranges(b: &Backward, x: &Array) -> Ruling<Vec<(Range, bool)>> {
             return Err(UNUSUAL);
         };
         let step = if count <= 1 { 1 } else { step };
-        let range = Range {
+        let range = Span {
             axis,
             start,
             count,

@@ -42,7 +42,6 @@ const OLDEST: i64 = 7;
 const LARGEST: usize = 1 << 40;
 const TOO_OLD: &str = "its operator set is older than 7: export the model with a newer one";
 
-
 /// Gives the gradients of a node's inputs.
 pub(in crate::ops) type Gives = fn(&mut Backward) -> Ruling;
 /// The gradient of a node's first input, from that of its first output.

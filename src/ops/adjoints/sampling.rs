@@ -152,7 +152,7 @@ pub(super) fn linear(emit: &mut Emitter, place: &Array) -> Near {
     let below = emit.map("Floor", place);
     let above = emit.shift(&below, 1.0);
     let share = emit.sub(place, &below);
-    let rest = emit.from_number(1.0, &share);
+    let rest = emit.number_less(1.0, &share);
     let [down, up] = [-1.0, 1.0].map(|n| emit.full(n, &share.sizes, share.element));
     vec![(below, rest, Some(down)), (above, share, Some(up))]
 }

@@ -19,7 +19,7 @@ use crate::data::{Batch, DataSet};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
-use crate::grad::Bound;
+use crate::grad::BoundGraph;
 use crate::graph::Graph;
 use crate::onnx::ElementType;
 use crate::rewrite::{Gate, gated};
@@ -216,7 +216,7 @@ impl Work<'_> {
         if let Some(ready) = self.ready.take_if(|ready| ready.sizes == sizes) {
             return Ok(ready);
         }
-        let bound = Bound::of(self.graph, &sizes, Some(self.runs.runtime))?;
+        let bound = BoundGraph::of(self.graph, &sizes, Some(self.runs.runtime))?;
         let outputs: Vec<String> = self.outputs.iter().map(|(name, _)| name.clone()).collect();
         let model = gate_model(&bound, self.gates, &outputs, batch.samples)?;
         let mut gradients = model.gradients.iter();

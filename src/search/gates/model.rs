@@ -1,7 +1,7 @@
 //! A model that computes the gradients of all gates in one backward pass.
 
 use crate::error::Result;
-use crate::grad::{Bound, backward, seed_inputs};
+use crate::grad::{BoundGraph, backward, seed_inputs};
 use crate::graph::{Array, Emitter, Graph, Patch, ValueId, declaration};
 use crate::onnx::{ElementType, Model};
 use crate::rewrite::Gate;
@@ -33,7 +33,7 @@ pub(super) enum Gradient {
 /// # Errors
 /// The result is no valid graph.
 pub(super) fn gate_model(
-    bound: &Bound,
+    bound: &BoundGraph,
     gates: &[Gate],
     outputs: &[String],
     samples: usize,

@@ -36,7 +36,7 @@ fn padding(
     let outside = match &mask.sizes[..] {
         [rows, columns] if (*rows, *columns) == (batch, keys) => {
             let inside = b.emit.reshape(&mask, &wide);
-            b.emit.from_number(1.0, &inside)
+            b.emit.number_less(1.0, &inside)
         }
         [rows] if *rows == batch => {
             let lengths = b.emit.reshape(&mask, &[batch, 1, 1, 1]);
@@ -44,7 +44,7 @@ fn padding(
             let places = b.emit.constant(&places, &[1, 1, 1, keys], to);
             let inside = b.emit.greater(&lengths, &places);
             let inside = b.emit.cast(&inside, to);
-            b.emit.from_number(1.0, &inside)
+            b.emit.number_less(1.0, &inside)
         }
         _ => return Err(Unsupported("its mask has an unusual shape")),
     };

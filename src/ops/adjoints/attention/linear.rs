@@ -168,7 +168,7 @@ fn before_activation(b: &mut Backward, d: &Array, taps: &[(Array, Array)]) -> Ru
         z = b.emit.add(&z, &bias);
     }
     let s = b.emit.map("Sigmoid", &z);
-    let rest = b.emit.from_number(1.0, &s);
+    let rest = b.emit.number_less(1.0, &s);
     let inner = b.emit.mul(&z, &rest);
     let inner = b.emit.shift(&inner, 1.0);
     let slope = b.emit.mul(&s, &inner);

@@ -82,7 +82,7 @@ impl Scored {
         let mut raw = scores.clone();
         if let Some(t) = tanh {
             let square = b.emit.square(&t);
-            let slope = b.emit.from_number(1.0, &square);
+            let slope = b.emit.number_less(1.0, &square);
             raw = b.emit.mul(&raw, &slope);
         }
         let raw = b.emit.scale(&raw, self.scale);

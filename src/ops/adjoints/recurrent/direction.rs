@@ -200,7 +200,7 @@ impl Direction {
     pub(super) fn held(&self, b: &mut Backward, share: &Array) -> Array {
         match &self.mask {
             Some(mask) => {
-                let rest = b.emit.from_number(1.0, mask);
+                let rest = b.emit.number_less(1.0, mask);
                 let part = b.emit.mul(share, mask);
                 b.emit.add(&part, &rest)
             }
@@ -211,7 +211,7 @@ impl Direction {
     /// One where a step is none, if there are such.
     pub(super) fn idle(&self, b: &mut Backward) -> Option<Array> {
         let mask = self.mask.as_ref()?;
-        Some(b.emit.from_number(1.0, mask))
+        Some(b.emit.number_less(1.0, mask))
     }
 
     pub(super) fn mask(&self) -> Option<&Array> {

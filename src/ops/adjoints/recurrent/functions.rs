@@ -148,16 +148,16 @@ impl Function {
         let one = b.emit.number(1.0, a.element);
         match self.name {
             "Sigmoid" => {
-                let rest = b.emit.from_number(1.0, y);
+                let rest = b.emit.number_less(1.0, y);
                 b.emit.mul(y, &rest)
             }
             "Tanh" => {
                 let square = b.emit.square(y);
-                b.emit.from_number(1.0, &square)
+                b.emit.number_less(1.0, &square)
             }
             "Softsign" => {
                 let size = b.emit.map("Abs", y);
-                let rest = b.emit.from_number(1.0, &size);
+                let rest = b.emit.number_less(1.0, &size);
                 b.emit.square(&rest)
             }
             "Softplus" => b.emit.map("Sigmoid", a),
@@ -181,7 +181,7 @@ impl Function {
                 let scaled = b.emit.scale(a, beta);
                 let t = b.emit.map("Tanh", &scaled);
                 let square = b.emit.square(&t);
-                let rest = b.emit.from_number(1.0, &square);
+                let rest = b.emit.number_less(1.0, &square);
                 b.emit.scale(&rest, alpha * beta)
             }
             "Affine" => b.emit.full(alpha, &a.sizes, a.element),

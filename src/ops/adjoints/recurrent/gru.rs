@@ -36,7 +36,7 @@ fn gates(
     let [n, steep_n] = own.functions[1].of(b, &a, own.clip);
     let moved = b.emit.sub(&own.before, &n);
     let to_z = b.emit.mul(&moved, &steep_z);
-    let rest = b.emit.from_number(1.0, &z);
+    let rest = b.emit.number_less(1.0, &z);
     let to_n = b.emit.mul(&rest, &steep_n);
     Gates {
         z: own.held(b, &z),

@@ -61,7 +61,7 @@ fn cells_at_once(b: &mut Backward, own: &Direction, into: &Into) -> Vec<Array> {
     let [i, g] = [(&into.i, 0), (&into.g, 1)]
         .map(|(a, function)| own.functions[function].value_of(b, a, own.clip));
     let f = match into.coupled {
-        true => b.emit.from_number(1.0, &i),
+        true => b.emit.number_less(1.0, &i),
         false => own.functions[0].value_of(b, &into.f, own.clip),
     };
     let f = own.held(b, &f);
@@ -90,7 +90,7 @@ fn cells_that_are_read(b: &mut Backward, own: &Direction, into: &Into) -> Vec<Ar
             own.functions[0].value_of(b, &a, own.clip)
         });
         let f = match into.coupled {
-            true => b.emit.from_number(1.0, &i),
+            true => b.emit.number_less(1.0, &i),
             false => f,
         };
         let (kept, entered) = (b.emit.mul(&cell, &f), b.emit.mul(&i, &g));
@@ -132,7 +132,7 @@ fn slopes(b: &mut Backward, own: &Direction, into: &Into, [before, after]: [&Arr
             let other = b.emit.sub(&g, before);
             let to_i = b.emit.mul(&other, &steep_i);
             let none = b.emit.full(0.0, &to_i.sizes, to_i.element);
-            (b.emit.from_number(1.0, &i), to_i, none)
+            (b.emit.number_less(1.0, &i), to_i, none)
         }
         false => {
             let into_f = into.with(b, &into.f, 2, before);

@@ -1,19 +1,20 @@
 //! Who is taught what, by whom, and where.
 
 use super::answers::Answers;
+use super::judge::answer;
 use super::loss::Comparison;
+use super::options::TrainOptions;
 use super::pool::Pool;
-use super::run::TrainOptions;
-use super::step::{Step, StepOptions, step};
+use super::step::{StepModel, StepOptions, step};
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::grad::Bound;
+use crate::grad::BoundGraph;
 use crate::graph::Graph;
 use crate::onnx::Model;
-use crate::runtime::{Provider, Runtime, Session, SessionOptions, Tensor};
+use crate::runtime::{Provider, Runtime, Session, SessionOptions};
 
 /// With what a model is trained.
-pub(crate) struct Class<'a> {
+pub(crate) struct Classroom<'a> {
     pub(crate) student: &'a Graph,
     pub(crate) teacher: Option<&'a Model>,
     pub(crate) pool: &'a Pool<'a>,
@@ -21,7 +22,7 @@ pub(crate) struct Class<'a> {
     pub(crate) provider: &'a Provider,
 }
 
-impl Class<'_> {
+impl Classroom<'_> {
     pub(super) fn session_options(&self) -> SessionOptions {
         SessionOptions {
             provider: self.provider.clone(),
@@ -37,8 +38,13 @@ impl Class<'_> {
     /// The outputs that are compared: real ones that the student makes too.
     pub(super) fn comparisons(
         &self,
-        outputs: &[(String, Tensor)],
+        teacher: Option<&mut Session>,
+        batch: &Batch,
     ) -> Result<Vec<(String, Comparison)>> {
+        let outputs = match teacher {
+            Some(teacher) => answer(teacher, batch)?,
+            None => answer(&mut self.session(self.student.model(), "the model")?, batch)?,
+        };
         let student = self.student.proto().output.iter();
         let own: Vec<&str> = student.map(|output| output.name()).collect();
         let missing: Vec<String> = outputs
@@ -70,12 +76,12 @@ impl Class<'_> {
         comparisons: &[(String, Comparison)],
         answers: Option<&Answers>,
         options: &TrainOptions,
-    ) -> Result<Step> {
+    ) -> Result<StepModel> {
         let sizes = batch.inputs.iter();
         let sizes: Vec<_> = sizes
             .map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()))
             .collect();
-        let bound = Bound::of(self.student, &sizes, Some(self.runtime))?;
+        let bound = BoundGraph::of(self.student, &sizes, Some(self.runtime))?;
         let wanted = StepOptions {
             comparisons,
             labelled: answers.map(|answers| answers.output.as_str()),
