@@ -53,13 +53,14 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 9] = [
+const EMITTERS: [&str; 10] = [
     "engine/taps.rs",
     "graph/inline.rs",
     "graph/patch.rs",
     "recover/lockstep.rs",
     "rewrite/bias.rs",
     "rewrite/emit.rs",
+    "rewrite/gates.rs",
     "rewrite/polynomial.rs",
     "rewrite/twin.rs",
     "statistics/statistic.rs",
