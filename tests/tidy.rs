@@ -53,7 +53,7 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 14] = [
+const EMITTERS: [&str; 15] = [
     "engine/taps.rs",
     "graph/arrange.rs",
     "graph/derived.rs",
@@ -65,6 +65,7 @@ const EMITTERS: [&str; 14] = [
     "recover/lockstep.rs",
     "rewrite/bias.rs",
     "rewrite/emit.rs",
+    "rewrite/gates.rs",
     "rewrite/polynomial.rs",
     "rewrite/twin.rs",
     "statistics/statistic.rs",

@@ -19,7 +19,7 @@ import numpy as np
 import onnxruntime as ort
 
 PLANNING = ("score", "curves", "gradients", "plan")
-SCOPES = {scope: ["--scope", scope] for scope in ("allocated", "fisher", "uniform")}
+SCOPES = {scope: ["--scope", scope] for scope in ("allocated", "fisher")}
 CRITERIA = {
     f"{criterion}, {recovery}": ["--criterion", criterion, "--recover", recovery]
     for criterion in ("obs", "fisher", "taylor", "obs-fisher")

@@ -1,6 +1,6 @@
 //! A model that computes gradients beside its outputs.
 
-use super::{BoundGraph, Gradients, backward};
+use super::{BoundGraph, Gradients, backward, seed_inputs};
 use crate::error::Result;
 use crate::graph::{Array, Emitter, Graph, Patch, ValueId, declaration};
 use crate::onnx::Model;
@@ -62,25 +62,4 @@ pub(crate) fn gradient_model(
         outputs,
         gradients,
     })
-}
-
-/// Inputs that take the gradients of values whose sizes are known.
-pub(crate) fn seed_inputs(
-    bound: &BoundGraph,
-    emit: &mut Emitter,
-    seeded: &[ValueId],
-) -> Vec<(ValueId, Array)> {
-    let mut seeds = Vec::new();
-    for &value in seeded {
-        let Some(array) = bound.settled().array(value) else {
-            continue;
-        };
-        let name = emit.patch().fresh(&format!("{}.seed", array.name));
-        let seed = Array { name, ..array };
-        let shape: Vec<_> = seed.sizes.iter().map(|&size| Some(size as i64)).collect();
-        let declared = declaration(&seed.name, Some(seed.element), Some(&shape));
-        emit.patch().input(declared);
-        seeds.push((value, seed));
-    }
-    seeds
 }

@@ -26,15 +26,11 @@ pub(super) fn counts(
 ) -> Result<Vec<usize>> {
     let pools = pools(analysis, ranked, settings.scope());
     let at = |ratio: f64| at_ratio(ranked, &pools, ratio);
-    let worth = |place: usize, count: usize| match &ranked[place] {
-        Some(ranked) => ranked.steps[count],
-        None => 0.0,
-    };
     match settings.budget {
         None => Ok(at(settings.ratio)),
         Some(_) => {
             let target = Target::of(analysis, ranked, settings);
-            within(analysis, ranked, target, &at, &worth)
+            within(analysis, ranked, target, &at)
         }
     }
 }
@@ -85,10 +81,10 @@ impl Target {
 }
 
 /// A removable step: its importance, its dimension, the channels that it counts for.
-pub(super) struct Step {
-    pub(super) score: f64,
-    pub(super) dimension: usize,
-    pub(super) channels: usize,
+struct Step {
+    score: f64,
+    dimension: usize,
+    channels: usize,
 }
 
 /// The steps of each set of dimensions that are ranked together, least important first; none for the uniform
@@ -112,16 +108,14 @@ fn pools(analysis: &Analysis, ranked: &[Option<Ranked>], scope: Scope) -> Vec<Ve
         pools.entry(class).or_default().extend(steps);
     }
     let mut pools: Vec<Vec<Step>> = pools.into_values().collect();
-    pools.iter_mut().for_each(|pool| sort(pool));
+    for pool in &mut pools {
+        pool.sort_by(|a, b| {
+            a.score
+                .total_cmp(&b.score)
+                .then(b.dimension.cmp(&a.dimension))
+        });
+    }
     pools
-}
-
-/// The least important first.
-pub(super) fn sort(pool: &mut [Step]) {
-    pool.sort_by(|a, b| {
-        let scores = a.score.total_cmp(&b.score);
-        scores.then(b.dimension.cmp(&a.dimension))
-    });
 }
 
 /// What makes two dimensions alike: the operators that produce and read them, and whether they mix.
@@ -141,20 +135,15 @@ fn class(analysis: &Analysis, dimension: &Dimension) -> String {
     )
 }
 
-/// Channels per block that stay when this share of every pool goes, and of every dimension that is in none.
-pub(super) fn at_ratio(ranked: &[Option<Ranked>], pools: &[Vec<Step>], ratio: f64) -> Vec<usize> {
-    let mut pooled = vec![false; ranked.len()];
-    let steps = pools.iter().flatten();
-    steps.for_each(|step| pooled[step.dimension] = true);
+fn at_ratio(ranked: &[Option<Ranked>], pools: &[Vec<Step>], ratio: f64) -> Vec<usize> {
     let mut kept: Vec<usize> = ranked
         .iter()
-        .zip(&pooled)
-        .map(|(ranked, pooled)| match ranked {
+        .map(|ranked| match ranked {
             None => 0,
-            Some(ranked) => match (ranked.own, pooled) {
+            Some(ranked) => match (ranked.own, pools.is_empty()) {
                 (Some(own), _) => ranked.at(own),
-                (None, false) => ranked.at(ratio),
-                (None, true) => ranked.size,
+                (None, true) => ranked.at(ratio),
+                (None, false) => ranked.size,
             },
         })
         .collect();
@@ -169,22 +158,22 @@ pub(super) fn at_ratio(ranked: &[Option<Ranked>], pools: &[Vec<Step>], ratio: f6
             kept[step.dimension] -= 1;
         }
     }
-    for (place, kept) in kept.iter_mut().enumerate() {
-        if let Some(ranked) = ranked[place].as_ref().filter(|_| pooled[place]) {
-            *kept = ranked.allowed(*kept);
+    if !pools.is_empty() {
+        for (kept, ranked) in kept.iter_mut().zip(ranked) {
+            if let Some(ranked) = ranked.as_ref().filter(|ranked| ranked.own.is_none()) {
+                *kept = ranked.allowed(*kept);
+            }
         }
     }
     kept
 }
 
-/// The most that fits a budget: the smallest ratio that meets it, then single steps back while they fit, those first
-/// whose next channel is worth most: by dimension and channels that stay.
-pub(super) fn within(
+/// The most that fits a budget: the smallest ratio that meets it, then single steps back while they fit.
+fn within(
     analysis: &Analysis,
     ranked: &[Option<Ranked>],
     target: Target,
     at: &dyn Fn(f64) -> Vec<usize>,
-    worth: &dyn Fn(usize, usize) -> f64,
 ) -> Result<Vec<usize>> {
     let whole = channels(analysis, ranked, &at(0.0));
     let mut meter = Meter::new(analysis.costs(), whole);
@@ -209,15 +198,15 @@ pub(super) fn within(
     let mut counts = at(high);
     let mut meter = Meter::new(analysis.costs(), channels(analysis, ranked, &counts));
     let fits = |meter: &Meter| target.cost.of(&meter.totals()) <= target.most;
-    while grow(ranked, (&mut counts, &mut meter), worth, &fits) {}
+    while grow(ranked, &mut counts, &mut meter, &fits) {}
     Ok(counts)
 }
 
 /// Gives every dimension one step back if it fits, the most important first; true if any did.
 fn grow(
     ranked: &[Option<Ranked>],
-    (counts, meter): (&mut [usize], &mut Meter),
-    worth: &dyn Fn(usize, usize) -> f64,
+    counts: &mut [usize],
+    meter: &mut Meter,
     fits: &dyn Fn(&Meter) -> bool,
 ) -> bool {
     let mut steps: Vec<(f64, usize, &Ranked)> = Vec::new();
@@ -225,7 +214,7 @@ fn grow(
         if let Some(ranked) = ranked.as_ref().filter(|ranked| ranked.own.is_none())
             && counts[place] < ranked.size
         {
-            steps.push((worth(place, counts[place]), place, ranked));
+            steps.push((ranked.steps[counts[place]], place, ranked));
         }
     }
     steps.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

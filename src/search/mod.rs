@@ -17,7 +17,6 @@ mod widths;
 pub use select::select;
 pub use speed::{Forecast, SlowLayer};
 
-pub(crate) use allocate::Curve;
 pub(crate) use curves::{curve_operations, curves};
 pub(crate) use gates::{Answer, GateScores, gate_scores};
 pub(crate) use outputs::Outputs;

@@ -1,16 +1,21 @@
-//! A budget spread by gradients: one ranking of all channels of all dimensions by Fisher information for what a channel
-//! costs.
+//! A budget spread by gradients: what removing channels does is the sum of their Fisher information.
 //!
-//! Only how many channels of each dimension stay follows from it: the criterion in force says which. A dimension whose
-//! gradients are not known loses the share that is sought for the others.
+//! The least informative channels of a dimension are taken to go first, so that its sums are a convex curve; on these the
+//! search of the allocated scope takes those channels of the whole model that have least information for what they cost.
+//! Only how many channels of each dimension stay follows from it: the criterion in force says which.
 
-use super::counts::{Step, Target, at_ratio, sort, within};
+use super::allocate::{Curve, allocated};
+use super::counts::Target;
 use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Meter};
 use crate::error::Result;
 use crate::plan::{Cost, Settings};
 
-/// Channels per block that stay of every dimension. `fisher` is by dimension and channel.
+/// Points of a curve.
+const POINTS: usize = 64;
+
+/// Channels per block that stay of every dimension. `fisher` is by dimension and channel; a dimension where it is not
+/// known is taken to be worth as much as others for what it costs.
 ///
 /// # Errors
 /// A budget that cannot be met.
@@ -20,55 +25,80 @@ pub(super) fn priced(
     settings: &Settings,
     fisher: &[Option<Vec<f64>>],
 ) -> Result<Vec<usize>> {
-    let target = Target::of(analysis, ranked, settings);
-    let prices = prices(analysis, ranked, target.cost, fisher);
-    let mut pool: Vec<Step> = Vec::new();
-    for (place, prices) in prices.iter().enumerate() {
-        let Some(ranked) = ranked[place].as_ref().filter(|ranked| ranked.own.is_none()) else {
-            continue;
-        };
-        let steps = prices.iter().flatten().map(|&score| Step {
-            score,
-            dimension: place,
-            channels: ranked.blocks,
-        });
-        pool.extend(steps);
-    }
-    sort(&mut pool);
-    let pools = [pool];
-    let at = |ratio: f64| at_ratio(ranked, &pools, ratio);
-    let worth = |place: usize, count: usize| match &prices[place] {
-        Some(prices) => prices[count],
-        None => 0.0,
-    };
-    within(analysis, ranked, target, &at, &worth)
+    let cost = Target::of(analysis, ranked, settings).cost;
+    let costs = channel_costs(analysis, ranked, cost);
+    let known = ranked.iter().zip(fisher).zip(&costs);
+    let known = known.filter_map(|((ranked, fisher), cost)| {
+        let (ranked, fisher) = (ranked.as_ref()?, fisher.as_ref()?);
+        Some((fisher.iter().sum::<f64>(), cost * ranked.size as f64))
+    });
+    let total = known.fold((0.0, 0.0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    let price = total.0 / total.1.max(1.0);
+    let each = ranked.iter().zip(fisher).zip(costs);
+    let curves = each.map(|((ranked, fisher), cost)| match (ranked, fisher) {
+        (None, _) => Curve::new(),
+        (Some(ranked), Some(fisher)) => curve(&steps(ranked, fisher)),
+        (Some(ranked), None) => curve(&rising_steps(ranked.size, price * cost)),
+    });
+    allocated(analysis, ranked, settings, &curves.collect::<Vec<_>>())
 }
 
-/// By dimension what the n-th most important channel of every block is worth for its cost in the whole model.
-fn prices(
-    analysis: &Analysis,
-    ranked: &[Option<Ranked>],
-    cost: Cost,
-    fisher: &[Option<Vec<f64>>],
-) -> Vec<Option<Vec<f64>>> {
+/// By dimension what one channel of every block costs in the whole model.
+fn channel_costs(analysis: &Analysis, ranked: &[Option<Ranked>], cost: Cost) -> Vec<f64> {
     let whole: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
     let mut meter = Meter::new(analysis.costs(), whole.clone());
     let before = cost.of(&meter.totals());
-    let each = ranked.iter().zip(fisher).enumerate();
-    let prices = each.map(|(place, (ranked, fisher))| {
-        let (ranked, fisher) = (ranked.as_ref()?, fisher.as_ref()?);
-        meter.set(place, whole[place].saturating_sub(ranked.blocks));
-        let saved = before.saturating_sub(cost.of(&meter.totals())).max(1);
+    let costs = ranked.iter().enumerate().map(|(place, ranked)| {
+        let blocks = ranked.as_ref().map_or(1, |ranked| ranked.blocks);
+        meter.set(place, whole[place].saturating_sub(blocks));
+        let saved = before.saturating_sub(cost.of(&meter.totals()));
         meter.set(place, whole[place]);
-        let mut blocks: Vec<Vec<f64>> = fisher
-            .chunks(ranked.size.max(1))
-            .map(<[f64]>::to_vec)
-            .collect();
-        for block in &mut blocks {
-            block.sort_by(|a, b| b.total_cmp(a));
-        }
-        let step = |at: usize| blocks.iter().map(|block| block[at]).sum::<f64>() / saved as f64;
-        Some((0..ranked.size).map(step).collect())
+        saved as f64
     });
-    prices.collect()
+    costs.collect()
+}
+
+/// Information of the n-th least important channels of all blocks together.
+fn steps(ranked: &Ranked, fisher: &[f64]) -> Vec<f64> {
+    let blocks = fisher.chunks(ranked.size.max(1));
+    let mut blocks: Vec<Vec<f64>> = blocks.map(<[f64]>::to_vec).collect();
+    blocks
+        .iter_mut()
+        .for_each(|block| block.sort_by(f64::total_cmp));
+    let step = |at: usize| blocks.iter().map(|block| block[at]).sum::<f64>();
+    (0..ranked.size).map(step).collect()
+}
+
+/// Steps that rise evenly to twice their mean.
+fn rising_steps(size: usize, mean: f64) -> Vec<f64> {
+    let step = |at: usize| mean * (2 * at + 1) as f64 / size.max(1) as f64;
+    (0..size).map(step).collect()
+}
+
+/// What is lost by channels that stay, where these are lost one after the other.
+fn curve(steps: &[f64]) -> Curve {
+    let (size, mut lost) = (steps.len(), 0.0);
+    let every = size.div_ceil(POINTS).max(1);
+    let mut out = Curve::new();
+    for (gone, step) in (1..).zip(steps) {
+        lost += step;
+        if gone % every == 0 || gone == size {
+            out.push((size - gone, lost));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{curve, rising_steps};
+
+    #[test]
+    fn curves_sum_the_least_first() {
+        assert_eq!(curve(&[1.0, 2.0, 4.0]), [(2, 1.0), (1, 3.0), (0, 7.0)]);
+        let long = curve(&vec![1.0; 1000]);
+        assert!(long.len() <= 64 && long.last() == Some(&(0, 1000.0)));
+        let sum: f64 = rising_steps(8, 3.0).iter().sum();
+        assert!((sum - 24.0).abs() < 1e-9);
+    }
 }

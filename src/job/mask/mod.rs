@@ -138,7 +138,13 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     });
     let masks = masks.transpose()?;
     if let Some(output) = options.output.as_deref() {
-        let mut masked = made(&analysis, found.masked, options, (&mut report, &mut watch), events)?;
+        let mut masked = made(
+            &analysis,
+            found.masked,
+            options,
+            (&mut report, &mut watch),
+            events,
+        )?;
         if options.store == Store::Sparse {
             let (sparse, stored) = watch.stage("store", || store_sparse(&masked))?;
             let proof = watch.stage("verify", || {

@@ -36,7 +36,7 @@ const LEAST_SAMPLES: usize = 32;
 /// A forward and a backward pass take as long as this many forward passes; weights have no gradient.
 const PASSES: u64 = 3;
 /// Multiply-accumulate operations of all passes together.
-const OPERATIONS: u64 = 2_000_000_000_000;
+const OPERATIONS: u64 = 200_000_000_000;
 /// Bytes of activations and their gradients that a batch may take, and samples in it at most.
 const LARGEST_BATCH: u64 = 256 << 20;
 const MOST_SAMPLES: u64 = 64;
