@@ -6,12 +6,8 @@
 
 mod backward;
 mod bind;
-#[cfg(test)]
-mod model;
 mod seeds;
 
 pub(crate) use backward::{Gradients, backward};
 pub(crate) use bind::BoundGraph;
-#[cfg(test)]
-pub(crate) use model::gradient_model;
 pub(crate) use seeds::seed_inputs;

@@ -1,6 +1,5 @@
 //! New nodes that cut, join, pad and scatter arrays, and that multiply matrices and convolve.
 
-use super::emit::signed;
 use super::{Array, Emitter, broadcast_sizes, float, int, ints, text};
 use crate::onnx::ElementType;
 use crate::onnx::proto::AttributeProto;

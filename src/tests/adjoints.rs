@@ -2,8 +2,9 @@
 //! judged that the stored gradients are too small for.
 
 use super::builder::{Builder, Value, noise};
+use super::gradient_model::gradient_model;
 use super::rules::runtime;
-use crate::grad::{BoundGraph, gradient_model};
+use crate::grad::BoundGraph;
 use crate::graph::Graph;
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, Model, to_f32};

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use ndarray::{ArrayD, Ix1};
 use ndarray_npy::{NpzReader, ReadNpzError};
 
+use super::gradient_model::gradient_model;
 use super::held::full_name;
 use super::rules::runtime;
-use crate::grad::{BoundGraph, gradient_model};
+use crate::grad::BoundGraph;
 use crate::graph::{Graph, ValueId};
 use crate::onnx::Model;
 use crate::ops::{Adjoint, TABLE};

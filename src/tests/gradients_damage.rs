@@ -2,8 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::gradient_model::gradient_model;
 use super::gradients::cases;
-use crate::grad::{BoundGraph, gradient_model};
+use crate::grad::BoundGraph;
 use crate::graph::{Graph, ValueId, declaration};
 use crate::onnx::proto::{NodeProto, TensorProto};
 use crate::onnx::{ElementType, Model};

@@ -10,6 +10,7 @@ mod dead;
 mod disguises;
 mod families;
 mod gates;
+mod gradient_model;
 mod gradients;
 mod gradients_damage;
 mod graphs;

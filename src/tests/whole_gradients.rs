@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use ndarray_npy::NpzReader;
 
+use super::gradient_model::gradient_model;
 use super::gradients::tensor;
 use super::rules::runtime;
-use crate::grad::{BoundGraph, gradient_model};
+use crate::grad::BoundGraph;
 use crate::graph::{Graph, ValueId};
 use crate::onnx::Model;
 use crate::runtime::{Runtime, Tensor};

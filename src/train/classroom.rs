@@ -35,6 +35,32 @@ impl Classroom<'_> {
             .session_with(model, what, &self.session_options())
     }
 
+    /// A session of the teacher, which has to read what the model reads.
+    pub(super) fn teacher_for(&self, batch: &Batch) -> Result<Option<Session>> {
+        let Some(model) = self.teacher else {
+            return Ok(None);
+        };
+        let session = self.session(model, "the teacher")?;
+        let differences = session.inputs().into_iter().filter_map(|input| {
+            let given = batch.inputs.iter().find(|(name, _)| *name == input.name);
+            let Some((name, tensor)) = given else {
+                return Some(format!(
+                    "the teacher reads '{}', which the model does not",
+                    input.name
+                ));
+            };
+            let mut sizes = tensor.shape().iter().zip(&input.shape);
+            let fits = tensor.shape().len() == input.shape.len()
+                && sizes.all(|(&own, &wanted)| wanted < 0 || own as i64 == wanted);
+            (!fits).then(|| format!("the teacher takes {input}, the model another '{name}'"))
+        });
+        let differences: Vec<String> = differences.collect();
+        match differences.is_empty() {
+            true => Ok(Some(session)),
+            false => Err(Error::Signatures { differences }),
+        }
+    }
+
     /// The outputs that are compared: real ones that the student makes too.
     pub(super) fn comparisons(
         &self,

@@ -46,10 +46,7 @@ impl<'a> Lesson<'a> {
         let augmentation = Augmentation::of(&shown.inputs, &axis, &options.augment);
         let mut order = SampleOrder::new(pool.seen(), items, options.seed)?;
         let first = pool.batch(&order.batch(0))?;
-        let mut teacher = class
-            .teacher
-            .map(|model| class.session(model, "the teacher"))
-            .transpose()?;
+        let mut teacher = class.teacher_for(&first)?;
         let comparisons = class.comparisons(teacher.as_mut(), &first)?;
         let answers = options.labels.then(|| of_labels(&comparisons)).flatten();
         if options.labels && first.labels.is_none() {

@@ -1,26 +1,26 @@
 //! A model that computes gradients beside its outputs.
 
-use super::{BoundGraph, Gradients, backward, seed_inputs};
 use crate::error::Result;
+use crate::grad::{BoundGraph, Gradients, backward, seed_inputs};
 use crate::graph::{Array, Emitter, Graph, Patch, ValueId, declaration};
 use crate::onnx::Model;
 
 /// A model with gradients as outputs.
 #[derive(Debug)]
-pub(crate) struct GradientModel {
-    pub(crate) model: Model,
+pub(in crate::tests) struct GradientModel {
+    pub(in crate::tests) model: Model,
     /// Inputs that take the gradients of values: value and name of the input.
-    pub(crate) seeds: Vec<(ValueId, String)>,
+    pub(in crate::tests) seeds: Vec<(ValueId, String)>,
     /// Which output is the gradient of which value.
-    pub(crate) outputs: Vec<(ValueId, String)>,
-    pub(crate) gradients: Gradients,
+    pub(in crate::tests) outputs: Vec<(ValueId, String)>,
+    pub(in crate::tests) gradients: Gradients,
 }
 
 /// The model with the gradients of `wanted` values as further outputs, and those of `seeded` ones as inputs.
 ///
 /// # Errors
 /// The result is no valid graph.
-pub(crate) fn gradient_model(
+pub(in crate::tests) fn gradient_model(
     bound: &BoundGraph,
     seeded: &[ValueId],
     wanted: &[ValueId],
