@@ -17,12 +17,13 @@ use crate::recover::{Context, Recovery, recover};
 use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::rewrite;
 use crate::search::{
-    Answer, Effects, GateScores, Outputs, Ranking, curve_operations, curves, gate_scores, loss_scores,
+    Answer, Effects, GateScores, Outputs, Ranking, curve_operations, curves, gate_scores,
+    loss_scores,
 };
 use crate::statistics::{MeasuredOn, Stats};
 
 /// Multiply-accumulate operations of all curves above which they take longer than a minute on two cores.
-const LONG: u64 = 3_000_000_000_000;
+const LONG: u64 = 1_000_000_000_000;
 /// Batches at least, where there are samples enough: the last ones are held out.
 const BATCHES: usize = 10;
 
@@ -175,7 +176,9 @@ impl<'a> Calibrated<'a> {
             Criterion::ObsFisher => {
                 let obs = self.statistic(analysis, Criterion::Obs, events)?;
                 let pairs = obs.into_iter().zip(&gates.fisher);
-                Ok(pairs.map(|(obs, fisher)| product(obs, fisher.as_deref())).collect())
+                Ok(pairs
+                    .map(|(obs, fisher)| product(obs, fisher.as_deref()))
+                    .collect())
             }
             _ => Ok(gates.fisher.clone()),
         }
@@ -219,7 +222,9 @@ impl<'a> Calibrated<'a> {
                 2 * known >= gates.fisher.len()
             }
             Err(fault) => {
-                events.say(&format!("no gradients, so that outputs are measured: {fault}"));
+                events.say(&format!(
+                    "no gradients, so that outputs are measured: {fault}"
+                ));
                 false
             }
         }
