@@ -15,7 +15,7 @@ use crate::plan::{Cost, Settings};
 const POINTS: usize = 64;
 
 /// Channels per block that stay of every dimension. `fisher` is by dimension and channel; a dimension where it is not
-/// known is taken to be worth as much as others for what it costs.
+/// known is taken to be worth the median of what others are for their cost.
 ///
 /// # Errors
 /// A budget that cannot be met.
@@ -30,10 +30,11 @@ pub(super) fn priced(
     let known = ranked.iter().zip(fisher).zip(&costs);
     let known = known.filter_map(|((ranked, fisher), cost)| {
         let (ranked, fisher) = (ranked.as_ref()?, fisher.as_ref()?);
-        Some((fisher.iter().sum::<f64>(), cost * ranked.size as f64))
+        (*cost > 0.0).then(|| fisher.iter().sum::<f64>() / (cost * ranked.size as f64))
     });
-    let total = known.fold((0.0, 0.0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
-    let price = total.0 / total.1.max(1.0);
+    let mut known: Vec<f64> = known.collect();
+    known.sort_by(f64::total_cmp);
+    let price = known.get(known.len() / 2).copied().unwrap_or(1.0);
     let each = ranked.iter().zip(fisher).zip(costs);
     let curves = each.map(|((ranked, fisher), cost)| match (ranked, fisher) {
         (None, _) => Curve::new(),

@@ -23,7 +23,7 @@ use crate::search::{
 use crate::statistics::{MeasuredOn, Stats};
 
 /// Multiply-accumulate operations of all curves above which they take longer than a minute on two cores.
-const LONG: u64 = 3_000_000_000_000;
+const LONG: u64 = 1_000_000_000_000;
 /// Batches at least, where there are samples enough: the last ones are held out.
 const BATCHES: usize = 10;
 
