@@ -262,7 +262,14 @@ fn what_cannot_be_trained_is_said() {
     file.add_array("seq", &nan).expect("written");
     file.finish().expect("written");
     secateur()
-        .args(["tune", text(&other), "-o", text(&out), "--teacher", text(&other)])
+        .args([
+            "tune",
+            text(&other),
+            "-o",
+            text(&out),
+            "--teacher",
+            text(&other),
+        ])
         .args(["--data", text(&wild), "--steps", "20"])
         .assert()
         .code(3)

@@ -3,7 +3,7 @@
 use crate::runtime::Tensor;
 
 /// What counts as infinitely far.
-const LARGEST: f64 = 1e9;
+pub(crate) const LARGEST: f64 = 1e9;
 /// Probabilities below this count as this.
 const LEAST: f64 = 1e-12;
 /// How far from 1 the sum of a row of probabilities may be.

@@ -13,5 +13,5 @@ pub use task::{Metric, TaskReport};
 
 pub(crate) use compare::{Gap, same_form, spread};
 pub(crate) use deviation::{Deviations, counterpart};
-pub(crate) use divergence::{Logs, divergence};
+pub(crate) use divergence::{LARGEST, Logs, divergence};
 pub(crate) use task::Task;

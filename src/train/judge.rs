@@ -7,7 +7,7 @@ use super::augment::Augmentation;
 use super::pool::Pool;
 use crate::data::Batch;
 use crate::error::Result;
-use crate::metrics::divergence;
+use crate::metrics::{LARGEST, divergence};
 use crate::onnx::Model;
 use crate::runtime::{Runtime, Session, SessionOptions, Tensor};
 
@@ -70,7 +70,11 @@ impl Judge<'_> {
             let outputs = answer(&mut session, &batch)?;
             samples += batch.samples;
             if let Some(taught) = self.taught.get(number) {
-                sum += self.shares[0] * divergence(taught, &outputs, batch.samples);
+                let divergence = divergence(taught, &outputs, batch.samples);
+                if divergence >= LARGEST {
+                    return Ok(None);
+                }
+                sum += self.shares[0] * divergence;
             }
             if let Some(answers) = &self.answers {
                 sum += self.shares[1] * answers_loss(answers, &outputs, &batch)?;
