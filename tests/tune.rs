@@ -258,17 +258,18 @@ fn what_cannot_be_trained_is_said() {
     tune(&digits, &["--lr", "0"]).code(2);
     let wild = folder.path().join("wild.npz");
     let mut file = NpzWriter::new(fs::File::create(&wild).expect("a file"));
-    let nan: ArrayD<f32> = ArrayD::from_elem(vec![20, 28, 28], f32::NAN);
-    file.add_array("seq", &nan).expect("written");
+    let nan: ArrayD<f32> = ArrayD::from_elem(vec![20, 1, 28, 28], f32::NAN);
+    file.add_array("input", &nan).expect("written");
     file.finish().expect("written");
+    let vit = fixture("trained/vit_fashion.onnx");
     secateur()
         .args([
             "tune",
-            text(&other),
+            text(&vit),
             "-o",
             text(&out),
             "--teacher",
-            text(&other),
+            text(&vit),
         ])
         .args(["--data", text(&wild), "--steps", "20"])
         .assert()

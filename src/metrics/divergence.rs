@@ -79,7 +79,9 @@ impl Logs {
     pub(super) fn divergence(self, from: &[f64], to: &[f64]) -> f64 {
         let (from, to) = (self.row(from), self.row(to));
         let pairs = from.iter().zip(&to);
-        pairs.map(|(a, b)| a.exp() * (a - b)).sum::<f64>().max(0.0)
+        let sum: f64 = pairs.map(|(a, b)| a.exp() * (a - b)).sum();
+        // A maximum would take 0 for what is no number.
+        if sum < 0.0 { 0.0 } else { sum }
     }
 }
 
@@ -125,5 +127,8 @@ mod tests {
         assert!((divergence(&a, &b, 2) - 2.0 / 25.0).abs() < 1e-9);
         let nan = tensor(&[2, 1], &[f64::NAN, 0.0]);
         assert_eq!(divergence(&a, &nan, 2), LARGEST);
+        let (rows, lost) = ([1.0, 2.0], [f64::NAN, 2.0]);
+        let rows = tensor(&[1, 2], &rows);
+        assert_eq!(divergence(&rows, &tensor(&[1, 2], &lost), 1), LARGEST);
     }
 }

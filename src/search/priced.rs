@@ -5,7 +5,7 @@
 //! Only how many channels of each dimension stay follows from it: the criterion in force says which.
 
 use super::allocate::{Curve, allocated};
-use super::counts::Goal;
+use super::counts::CountTarget;
 use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Meter};
 use crate::error::Result;
@@ -25,7 +25,7 @@ pub(super) fn priced(
     settings: &Settings,
     fisher: &[Option<Vec<f64>>],
 ) -> Result<Vec<usize>> {
-    let cost = Goal::of(analysis, ranked, settings).cost;
+    let cost = CountTarget::of(analysis, ranked, settings).cost;
     let costs = channel_costs(analysis, ranked, cost);
     let known = ranked.iter().zip(fisher).zip(&costs);
     let known = known.filter_map(|((ranked, fisher), cost)| {
