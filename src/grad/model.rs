@@ -2,7 +2,7 @@
 
 use super::{Bound, Gradients, backward, seed_inputs};
 use crate::error::Result;
-use crate::graph::{Array, Emitter, Graph, Patch, ValueId, declaration};
+use crate::graph::{Emitter, Graph, Patch, ValueId, declaration};
 use crate::onnx::Model;
 
 /// A model with gradients as outputs.
