@@ -1,8 +1,9 @@
-//! A budget spread by gradients: what removing channels does is the sum of their Fisher information.
+//! A budget spread by gradients: one ranking of all channels of all dimensions by Fisher information for what a channel
+//! costs in the whole model.
 //!
-//! The least informative channels of a dimension are taken to go first, so that its sums are a convex curve; on these the
-//! search of the allocated scope takes those channels of the whole model that have least information for what they cost.
-//! Only how many channels of each dimension stay follows from it: the criterion in force says which.
+//! Only how many channels of each dimension stay follows from it: the criterion in force says which. The ranking knows no
+//! widths that kernels like. So it is turned into curves whose best sizes within the budget are those of the ranking, and
+//! the search of the allocated scope finds good widths near them.
 
 use super::allocate::{Curve, allocated};
 use super::counts::CountTarget;
@@ -25,35 +26,89 @@ pub(super) fn priced(
     settings: &Settings,
     fisher: &[Option<Vec<f64>>],
 ) -> Result<Vec<usize>> {
-    let cost = CountTarget::of(analysis, ranked, settings).cost;
-    let costs = channel_costs(analysis, ranked, cost);
-    let known = ranked.iter().zip(fisher).zip(&costs);
+    let target = CountTarget::of(analysis, ranked, settings);
+    let whole: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
+    let costs = channel_costs(analysis, ranked, target.cost, &whole);
+    let price = median_price(ranked, fisher, &costs);
+    let each = ranked.iter().zip(fisher).zip(&costs);
+    let steps = each.map(|((ranked, fisher), cost)| match (ranked, fisher) {
+        (Some(ranked), Some(fisher)) if ranked.own.is_none() => steps(ranked, fisher),
+        (Some(ranked), None) if ranked.own.is_none() => rising_steps(ranked.size, price * cost),
+        _ => Vec::new(),
+    });
+    let steps: Vec<Vec<f64>> = steps.collect();
+    let left = ranking(analysis, ranked, target, (&steps, &costs));
+    // Where the ranking ends, information for what a channel costs there is to be the same everywhere.
+    let costs_there = channel_costs(analysis, ranked, target.cost, &left);
+    let curves = steps.iter().zip(costs.iter().zip(&costs_there));
+    let curves = curves.map(|(steps, (cost, there))| curve(steps, there.max(1.0) / cost.max(1.0)));
+    allocated(analysis, ranked, settings, &curves.collect::<Vec<_>>())
+}
+
+/// The median over dimensions of information by cost.
+fn median_price(ranked: &[Option<Ranked>], fisher: &[Option<Vec<f64>>], costs: &[f64]) -> f64 {
+    let known = ranked.iter().zip(fisher).zip(costs);
     let known = known.filter_map(|((ranked, fisher), cost)| {
         let (ranked, fisher) = (ranked.as_ref()?, fisher.as_ref()?);
         (*cost > 0.0).then(|| fisher.iter().sum::<f64>() / (cost * ranked.size as f64))
     });
     let mut known: Vec<f64> = known.collect();
     known.sort_by(f64::total_cmp);
-    let price = known.get(known.len() / 2).copied().unwrap_or(1.0);
-    let each = ranked.iter().zip(fisher).zip(costs);
-    let curves = each.map(|((ranked, fisher), cost)| match (ranked, fisher) {
-        (None, _) => Curve::new(),
-        (Some(ranked), Some(fisher)) => curve(&steps(ranked, fisher)),
-        (Some(ranked), None) => curve(&rising_steps(ranked.size, price * cost)),
-    });
-    allocated(analysis, ranked, settings, &curves.collect::<Vec<_>>())
+    known.get(known.len() / 2).copied().unwrap_or(1.0)
 }
 
-/// By dimension what one channel of every block costs in the whole model.
-fn channel_costs(analysis: &Analysis, ranked: &[Option<Ranked>], cost: Cost) -> Vec<f64> {
-    let whole: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
-    let mut meter = Meter::new(analysis.costs(), whole.clone());
+/// Channels that the ranking leaves of every dimension, without regard for widths: the least informative for their cost
+/// go until the target is met.
+fn ranking(
+    analysis: &Analysis,
+    ranked: &[Option<Ranked>],
+    target: CountTarget,
+    (steps, costs): (&[Vec<f64>], &[f64]),
+) -> Vec<usize> {
+    let prices = steps.iter().zip(costs).enumerate();
+    let prices = prices.flat_map(|(place, (steps, cost))| {
+        let price = |step: &f64| (step / cost.max(1.0), place);
+        steps.iter().map(price).collect::<Vec<_>>()
+    });
+    let mut prices: Vec<(f64, usize)> = prices.collect();
+    prices.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+    let start = ranked.iter().zip(analysis.dimensions());
+    let start = start.map(|(ranked, dimension)| match ranked {
+        Some(ranked) => ranked
+            .own
+            .map_or(dimension.size, |own| ranked.at(own) * ranked.blocks),
+        None => dimension.size,
+    });
+    let mut meter = Meter::new(analysis.costs(), start.collect());
+    for (_, place) in prices {
+        if target.cost.of(&meter.totals()) <= target.most {
+            break;
+        }
+        let Some(ranked) = &ranked[place] else {
+            continue;
+        };
+        let now = meter.channels()[place];
+        if now > ranked.least() * ranked.blocks {
+            meter.set(place, now - ranked.blocks);
+        }
+    }
+    meter.channels().to_vec()
+}
+
+/// By dimension what one channel of every block costs where these numbers of channels are left.
+fn channel_costs(
+    analysis: &Analysis,
+    ranked: &[Option<Ranked>],
+    cost: Cost,
+    channels: &[usize],
+) -> Vec<f64> {
+    let mut meter = Meter::new(analysis.costs(), channels.to_vec());
     let before = cost.of(&meter.totals());
     let costs = ranked.iter().enumerate().map(|(place, ranked)| {
         let blocks = ranked.as_ref().map_or(1, |ranked| ranked.blocks);
-        meter.set(place, whole[place].saturating_sub(blocks));
+        meter.set(place, channels[place].saturating_sub(blocks));
         let saved = before.saturating_sub(cost.of(&meter.totals()));
-        meter.set(place, whole[place]);
+        meter.set(place, channels[place]);
         saved as f64
     });
     costs.collect()
@@ -76,13 +131,13 @@ fn rising_steps(size: usize, mean: f64) -> Vec<f64> {
     (0..size).map(step).collect()
 }
 
-/// What is lost by channels that stay, where these are lost one after the other.
-fn curve(steps: &[f64]) -> Curve {
+/// What is lost by channels that stay, where these are lost one after the other, times a factor.
+fn curve(steps: &[f64], factor: f64) -> Curve {
     let (size, mut lost) = (steps.len(), 0.0);
     let every = size.div_ceil(POINTS).max(1);
     let mut out = Curve::new();
     for (gone, step) in (1..).zip(steps) {
-        lost += step;
+        lost += factor * step;
         if gone % every == 0 || gone == size {
             out.push((size - gone, lost));
         }
@@ -96,8 +151,8 @@ mod tests {
 
     #[test]
     fn curves_sum_the_least_first() {
-        assert_eq!(curve(&[1.0, 2.0, 4.0]), [(2, 1.0), (1, 3.0), (0, 7.0)]);
-        let long = curve(&vec![1.0; 1000]);
+        assert_eq!(curve(&[0.5, 1.0, 2.0], 2.0), [(2, 1.0), (1, 3.0), (0, 7.0)]);
+        let long = curve(&vec![1.0; 1000], 1.0);
         assert!(long.len() <= 64 && long.last() == Some(&(0, 1000.0)));
         let sum: f64 = rising_steps(8, 3.0).iter().sum();
         assert!((sum - 24.0).abs() < 1e-9);

@@ -69,6 +69,11 @@ impl Ranked {
         }
     }
 
+    /// Fewest that may stay in a block.
+    pub(super) fn least(&self) -> usize {
+        self.least.min(self.size)
+    }
+
     /// The number per block that stays when `wanted` would.
     pub(super) fn allowed(&self, wanted: usize) -> usize {
         let wanted = wanted.max(self.least).min(self.size);
