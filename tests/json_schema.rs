@@ -12,7 +12,7 @@ use common::{fixture, json};
 
 /// Documented fields that the runs below cannot show: they need a GPU, stored outputs, zeros, sums, slow
 /// widths or a dry run.
-const ELSEWHERE: [&str; 10] = [
+const ELSEWHERE: [&str; 12] = [
     "verification.mixed_by[]",
     "warnings[]",
     "forecast.",
@@ -20,6 +20,8 @@ const ELSEWHERE: [&str; 10] = [
     "placement[]",
     "provider_drift[]",
     "stored[]",
+    "stops[]",
+    "frozen[]",
     "unread[]",
     "unsupported[]",
     "with[]",
@@ -97,7 +99,12 @@ fn every_document_is_as_documented() {
     let data = text(fixture("data/mnist_200.npz"));
     let pruned = text(folder.path().join("pruned.onnx"));
     let pruning = ["prune", &model, "-o", &pruned, "--macs", "0.3", "--bench"];
-    check(&[&pruning[..], &["--calibration", &data, "--samples", "16"]].concat());
+    let data_words = ["--calibration", &data, "--samples", "40"];
+    let tuning = ["--tune", "--steps", "10"];
+    check(&[&pruning[..], &data_words, &tuning].concat());
+    let tuned = text(folder.path().join("tuned.onnx"));
+    let training = ["tune", &pruned, "-o", &tuned, "--teacher", &model];
+    check(&[&training[..], &["--data", &data, "--steps", "10"]].concat());
     check(&["inspect", &model]);
     check(&["inspect", "--sparsity", &model]);
     let masked = text(folder.path().join("masked.onnx"));
@@ -111,7 +118,15 @@ fn every_document_is_as_documented() {
         "--store",
         "sparse",
     ];
-    check(&[&masking[..], &["--criterion", "wanda", "--samples", "8"]].concat());
+    check(
+        &[
+            &masking[..],
+            &["--criterion", "wanda"],
+            &data_words,
+            &tuning,
+        ]
+        .concat(),
+    );
     check(&["runtime", "status"]);
     check(&[
         "validate",
