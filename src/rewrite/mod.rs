@@ -22,7 +22,7 @@ mod stale;
 mod twin;
 
 pub(crate) use bias::{add_to_rows, rows_with_constants};
-pub(crate) use gates::{Gate, gated};
+pub(crate) use gates::{ChannelGate, gated};
 pub(crate) use lift::lifted;
 pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;
