@@ -30,7 +30,16 @@ fn main() {
         calibrates,
     )
     .with_ignored_flag(missing.is_some());
-    let trials = trials.into_iter().chain([calibrated]);
+    let nets = [
+        ("lenet_mnist", "data/mnist_200.npz"),
+        ("vit_fashion", "data/fashion_512.npz"),
+        ("gru_fashion", "rows"),
+    ];
+    let trained = nets.map(|(model, data)| {
+        let name = format!("steps_of_{model}_are_the_same_on_webgpu");
+        Trial::test(name, move || trains(model, data)).with_ignored_flag(missing.is_some())
+    });
+    let trials = trials.into_iter().chain([calibrated]).chain(trained);
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }
 
@@ -114,6 +123,66 @@ fn calibrates() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// Whole steps of training: the losses and the norms of the gradients are those of the CPU.
+fn trains(model: &str, data: &str) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let model = fixtures.join(format!("trained/{model}.onnx"));
+    let data = match data {
+        "rows" => {
+            let path = folder.path().join("rows.npz");
+            let number = |place: usize| ((place * 37) % 101) as f32 / 101.0;
+            let numbers = (0..20 * 28 * 28).map(number).collect();
+            let rows = ndarray::ArrayD::from_shape_vec(vec![20, 28, 28], numbers)?;
+            let mut file = ndarray_npy::NpzWriter::new(std::fs::File::create(&path)?);
+            file.add_array("seq", &rows)?;
+            file.finish()?;
+            path
+        }
+        name => fixtures.join(name),
+    };
+    let (model, data) = (model.display().to_string(), data.display().to_string());
+    let masked = at("masked.onnx");
+    run(&["mask", &model, "-o", &masked, "--sparsity", "0.6"])?;
+    let mut curves = Vec::new();
+    for provider in ["cpu", "webgpu"] {
+        let words = [
+            "tune",
+            &masked,
+            "--teacher",
+            &model,
+            "--data",
+            &data,
+            "--json",
+        ];
+        let more = [
+            "--steps",
+            "3",
+            "--batch",
+            "2",
+            "--samples",
+            "20",
+            "--dry-run",
+        ];
+        let document = run(&[&words[..], &more, &["--provider", provider]].concat())?;
+        let document: Value = serde_json::from_slice(&document)?;
+        let points = document["training"]["losses"].as_array().cloned();
+        let number = |point: &Value, name: &str| point[name].as_f64().unwrap_or(f64::NAN);
+        let points = points.unwrap_or_default();
+        let pairs = points
+            .iter()
+            .map(|p| [number(p, "loss"), number(p, "norm")]);
+        curves.push(pairs.flatten().collect::<Vec<f64>>());
+    }
+    let [cpu, gpu] = [&curves[0], &curves[1]];
+    let near = |(a, b): (&f64, &f64)| (a - b).abs() <= ALLOWED * a.abs().max(1e-3);
+    match cpu.len() == 6 && cpu.iter().zip(gpu).all(near) {
+        true => Ok(()),
+        false => Err(format!("{cpu:?} on the CPU, {gpu:?} on WebGPU").into()),
+    }
 }
 
 /// All masks of a file, one after the other.

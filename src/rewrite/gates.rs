@@ -14,7 +14,7 @@ use crate::onnx::Model;
 
 /// An axis of a value that a dimension lies along, where it is summed over.
 #[derive(Clone, Debug)]
-pub(crate) struct GateInput {
+pub(crate) struct ChannelGate {
     /// The value, under the name that only these readers have for it.
     pub(crate) name: String,
     pub(crate) axis: usize,
@@ -28,7 +28,7 @@ pub(crate) struct GateInput {
 ///
 /// # Errors
 /// The result is no valid graph.
-pub(crate) fn gated(analysis: &Analysis) -> Result<(Model, Vec<GateInput>)> {
+pub(crate) fn gated(analysis: &Analysis) -> Result<(Model, Vec<ChannelGate>)> {
     let source = analysis.graph();
     let places = analysis.dimensions().iter().enumerate();
     let places: HashMap<VarId, usize> = places.map(|(at, of)| (of.var, at)).collect();
@@ -58,7 +58,7 @@ pub(crate) fn gated(analysis: &Analysis) -> Result<(Model, Vec<GateInput>)> {
                 patch.before(at.node);
                 let name = patch.node(&format!("{read}.gate"), "Identity", &[&read], Vec::new());
                 named.insert(key, name.clone());
-                gates.push(GateInput {
+                gates.push(ChannelGate {
                     name: name.clone(),
                     axis: at.axis,
                     samples: sample_axis(analysis, axes, &runs),

@@ -23,7 +23,7 @@ mod stale;
 mod twin;
 
 pub(crate) use bias::{add_to_rows, rows_with_constants};
-pub(crate) use gates::{GateInput, gated};
+pub(crate) use gates::{ChannelGate, gated};
 pub(crate) use head::with_new_head;
 pub(crate) use lift::lifted;
 pub(crate) use mask::{Edit, with_weights};

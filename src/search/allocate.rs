@@ -5,7 +5,7 @@
 //! pairs are exchanged, one dimension a step up and another down, as long as that is better within the budget,
 //! and single channels are given back while they fit.
 
-use super::counts::CountTarget;
+use super::counts::CostTarget;
 use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Meter};
 use crate::error::Result;
@@ -74,7 +74,7 @@ pub(super) fn allocated(
     settings: &Settings,
     curves: &[Curve],
 ) -> Result<Vec<usize>> {
-    let target = CountTarget::of(analysis, ranked, settings);
+    let target = CostTarget::of(analysis, ranked, settings);
     let mut search = Search::new(analysis, ranked, curves, target);
     if !search.descend() {
         return Err(target.missed(search.cost_now()));
@@ -94,7 +94,7 @@ impl<'a> Search<'a> {
         analysis: &'a Analysis,
         ranked: &'a [Option<Ranked>],
         curves: &[Curve],
-        target: CountTarget,
+        target: CostTarget,
     ) -> Search<'a> {
         let mut channels: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
         let mut free = Vec::new();

@@ -29,7 +29,7 @@ pub(super) fn counts(
     match settings.budget {
         None => Ok(at(settings.ratio)),
         Some(_) => {
-            let target = CountTarget::of(analysis, ranked, settings);
+            let target = CostTarget::of(analysis, ranked, settings);
             within(analysis, ranked, target, &at)
         }
     }
@@ -37,30 +37,30 @@ pub(super) fn counts(
 
 /// How much of a cost may stay.
 #[derive(Clone, Copy)]
-pub(super) struct CountTarget {
+pub(super) struct CostTarget {
     pub(super) cost: Cost,
     pub(super) before: u64,
     pub(super) most: u64,
 }
 
-impl CountTarget {
+impl CostTarget {
     /// What the settings ask for: a ratio asks for what it would leave of the operations if all dimensions had it.
     pub(super) fn of(
         analysis: &Analysis,
         ranked: &[Option<Ranked>],
         settings: &Settings,
-    ) -> CountTarget {
+    ) -> CostTarget {
         let totals = analysis.model_totals();
         match settings.budget {
             Some(CostBudget { cost, share }) => {
                 let before = cost.of(&totals);
                 let most = (before as f64 * share).floor() as u64;
-                CountTarget { cost, before, most }
+                CostTarget { cost, before, most }
             }
             None => {
                 let counts = at_ratio(ranked, &[], settings.ratio);
                 let left = channels(analysis, ranked, &counts);
-                CountTarget {
+                CostTarget {
                     cost: Cost::Macs,
                     before: totals.macs,
                     most: analysis.costs().at(&left).macs,
@@ -172,7 +172,7 @@ fn at_ratio(ranked: &[Option<Ranked>], pools: &[Vec<Step>], ratio: f64) -> Vec<u
 fn within(
     analysis: &Analysis,
     ranked: &[Option<Ranked>],
-    target: CountTarget,
+    target: CostTarget,
     at: &dyn Fn(f64) -> Vec<usize>,
 ) -> Result<Vec<usize>> {
     let whole = channels(analysis, ranked, &at(0.0));

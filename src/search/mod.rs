@@ -18,7 +18,7 @@ pub use select::select;
 pub use speed::{Forecast, SlowLayer};
 
 pub(crate) use curves::{curve_operations, curves};
-pub(crate) use gates::{AnswerOf, GateScores, gate_scores};
+pub(crate) use gates::{AnswerSource, GateScores, gate_scores};
 pub(crate) use outputs::Outputs;
 pub(crate) use select::{Effects, Ranking};
 pub(crate) use sensitivity::loss_scores;

@@ -6,7 +6,7 @@
 //! the search of the allocated scope finds good widths near them.
 
 use super::allocate::{Curve, allocated};
-use super::counts::CountTarget;
+use super::counts::CostTarget;
 use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Meter};
 use crate::error::Result;
@@ -26,7 +26,7 @@ pub(super) fn priced(
     settings: &Settings,
     fisher: &[Option<Vec<f64>>],
 ) -> Result<Vec<usize>> {
-    let target = CountTarget::of(analysis, ranked, settings);
+    let target = CostTarget::of(analysis, ranked, settings);
     let whole: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
     let costs = channel_costs(analysis, ranked, target.cost, &whole);
     let price = median_price(ranked, fisher, &costs);
@@ -62,7 +62,7 @@ fn median_price(ranked: &[Option<Ranked>], fisher: &[Option<Vec<f64>>], costs: &
 fn ranking(
     analysis: &Analysis,
     ranked: &[Option<Ranked>],
-    target: CountTarget,
+    target: CostTarget,
     (steps, costs): (&[Vec<f64>], &[f64]),
 ) -> Vec<usize> {
     let prices = steps.iter().zip(costs).enumerate();

@@ -14,11 +14,11 @@ use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model, to_f32};
 use crate::plan::{Cost, CostBudget, Decision, RoundTo, Scope, Settings};
 use crate::runtime::{Provider, Tensor};
-use crate::search::{Answer, Effects, GateScores, Outputs, Ranking, gate_scores};
+use crate::search::{AnswerSource, Effects, GateScores, Outputs, Ranking, gate_scores};
 use crate::statistics::{Stats, Walk};
 
 /// Scores of a model on data.
-fn scores(analysis: &Analysis, source: &DataSource, answer: Answer, seed: u64) -> GateScores {
+fn scores(analysis: &Analysis, source: &DataSource, answer: AnswerSource, seed: u64) -> GateScores {
     let runtime = runtime();
     let data = DataSet::open(source, &declared_inputs(analysis), analysis, 8).expect("data");
     let layers = Layers::of(analysis).layers;
@@ -99,7 +99,7 @@ fn the_gradient_of_a_gate_is_that_of_all_readers_together() {
     let path = folder.path().join("data.npz");
     let samples = labelled(&path, [5, 7, 4]);
     let analysis = analyse(&forked(|_| 1.0).model());
-    let found = scores(&analysis, &DataSource::Path(path), Answer::Given, 0);
+    let found = scores(&analysis, &DataSource::Path(path), AnswerSource::Given, 0);
     assert_eq!(analysis.dimensions().len(), 1);
     const STEP: f32 = 1e-2;
     for unit in 0..6 {
@@ -163,7 +163,7 @@ fn fisher_information_of_a_linear_classifier_is_the_closed_form() {
     }
     for probabilities in [false, true] {
         let analysis = analyse(&model(probabilities));
-        let found = scores(&analysis, &random(1500), Answer::Drawn, 1);
+        let found = scores(&analysis, &random(1500), AnswerSource::Drawn, 1);
         let found = found.fisher[0].clone().expect("known");
         for (found, expected) in found.iter().zip(expected) {
             assert!((found / expected - 1.0).abs() < 0.12, "{found} {expected}");
@@ -184,7 +184,7 @@ fn numbers_count_by_their_squared_error() {
         .output("y")
         .model();
     let analysis = analyse(&model);
-    let found = scores(&analysis, &random(1280), Answer::Drawn, 1);
+    let found = scores(&analysis, &random(1280), AnswerSource::Drawn, 1);
     let fisher = found.fisher[0].clone().expect("known");
     let w1 = to_f32(&noise("w1", &[7, 6])).expect("numbers");
     let w2 = to_f32(&noise("w2", &[6, 1])).expect("numbers");
@@ -212,7 +212,7 @@ fn numbers_count_by_their_squared_error() {
 #[test]
 fn the_same_call_gives_the_same_scores_and_another_seed_others() {
     let analysis = analyse(&forked(|_| 1.0).model());
-    let of = |seed: u64| scores(&analysis, &random(50), Answer::Drawn, seed).fisher;
+    let of = |seed: u64| scores(&analysis, &random(50), AnswerSource::Drawn, seed).fisher;
     assert_eq!(of(1), of(1));
     assert_ne!(of(1), of(2));
 }
@@ -239,7 +239,7 @@ fn dimensions_before_a_stop_have_no_scores_and_the_stop_is_named() {
         .output("y")
         .model();
     let analysis = analyse(&model);
-    let found = scores(&analysis, &random(40), Answer::Drawn, 1);
+    let found = scores(&analysis, &random(40), AnswerSource::Drawn, 1);
     for (dimension, fisher) in analysis.dimensions().iter().zip(&found.fisher) {
         assert_eq!(fisher.is_some(), dimension.size == 5, "{}", dimension.name);
     }
@@ -270,7 +270,7 @@ fn several_outputs_add_up() {
     };
     let of = |outputs: &[&str]| {
         let analysis = analyse(&net(outputs));
-        let found = scores(&analysis, &random(800), Answer::Drawn, 1);
+        let found = scores(&analysis, &random(800), AnswerSource::Drawn, 1);
         found.fisher[0].clone().expect("known")
     };
     let (both, classes, number) = (
@@ -317,7 +317,7 @@ fn units_of_recurrent_layers_are_scored_by_their_weights() {
             .model()
     };
     let analysis = analyse(&net(9, 1.0));
-    let found = scores(&analysis, &DataSource::Path(path), Answer::Given, 0);
+    let found = scores(&analysis, &DataSource::Path(path), AnswerSource::Given, 0);
     let place = analysis
         .dimensions()
         .iter()

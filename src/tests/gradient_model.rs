@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::grad::{BoundGraph, Gradients, backward, seed_inputs};
-use crate::graph::{Array, Emitter, Graph, Patch, ValueId, declaration};
+use crate::graph::{Emitter, Graph, Patch, ValueId, declaration};
 use crate::onnx::Model;
 
 /// A model with gradients as outputs.

@@ -17,7 +17,7 @@ use crate::recover::{Context, Recovery, recover};
 use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::rewrite;
 use crate::search::{
-    AnswerOf, Effects, GateScores, Outputs, Ranking, curve_operations, curves, gate_scores,
+    AnswerSource, Effects, GateScores, Outputs, Ranking, curve_operations, curves, gate_scores,
     loss_scores,
 };
 use crate::statistics::{MeasuredOn, Stats};
@@ -167,8 +167,8 @@ impl<'a> Calibrated<'a> {
     ) -> Result<Vec<Option<Vec<f64>>>> {
         let criterion = settings.criterion();
         let answer = match criterion {
-            Criterion::Taylor => AnswerOf::Given,
-            _ => AnswerOf::Drawn,
+            Criterion::Taylor => AnswerSource::Given,
+            _ => AnswerSource::Drawn,
         };
         let gates = self.gates(analysis, (answer, settings.seed), events)?;
         match criterion {
@@ -188,12 +188,12 @@ impl<'a> Calibrated<'a> {
     fn gates(
         &self,
         analysis: &Analysis,
-        (answer, seed): (AnswerOf, u64),
+        (answer, seed): (AnswerSource, u64),
         events: &mut dyn Events,
     ) -> Result<&GateScores> {
         let cell = match answer {
-            AnswerOf::Drawn => &self.gates[0],
-            AnswerOf::Given => &self.gates[1],
+            AnswerSource::Drawn => &self.gates[0],
+            AnswerSource::Given => &self.gates[1],
         };
         if let Some(known) = cell.get() {
             return Ok(known);
@@ -216,7 +216,7 @@ impl<'a> Calibrated<'a> {
         seed: u64,
         events: &mut dyn Events,
     ) -> bool {
-        match self.gates(analysis, (AnswerOf::Drawn, seed), events) {
+        match self.gates(analysis, (AnswerSource::Drawn, seed), events) {
             Ok(gates) => {
                 let known = gates.fisher.iter().flatten().count();
                 2 * known >= gates.fisher.len()
@@ -243,7 +243,7 @@ impl<'a> Calibrated<'a> {
                 effects.curves = curves(&self.outputs(ranking.analysis()), ranking, events)?;
             }
             Scope::Fisher => {
-                let answer = (AnswerOf::Drawn, settings.seed);
+                let answer = (AnswerSource::Drawn, settings.seed);
                 let gates = self.gates(ranking.analysis(), answer, events)?;
                 effects.fisher.clone_from(&gates.fisher);
             }

@@ -22,7 +22,7 @@ use crate::events::Events;
 use crate::grad::BoundGraph;
 use crate::graph::Graph;
 use crate::onnx::ElementType;
-use crate::rewrite::{GateInput, gated};
+use crate::rewrite::{ChannelGate, gated};
 use crate::runtime::{Session, Tensor};
 use crate::train::{Comparison, answer_rows};
 
@@ -43,7 +43,7 @@ const MOST_SAMPLES: u64 = 64;
 
 /// Whose likelihood has the gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AnswerOf {
+pub(crate) enum AnswerSource {
     /// That of answers that are drawn from the model's own outputs.
     Drawn,
     /// That of the data's right answers, where it has them.
@@ -67,7 +67,7 @@ pub(crate) struct GateScores {
 /// Data that cannot be read, labels that do not fit the first output, or a provider that refuses the model.
 pub(crate) fn gate_scores(
     runs: &Outputs,
-    answer: AnswerOf,
+    answer: AnswerSource,
     seed: u64,
     events: &mut dyn Events,
 ) -> Result<GateScores> {
@@ -136,8 +136,8 @@ struct Work<'a> {
     runs: &'a Outputs<'a>,
     /// The model with its gates.
     graph: &'a Graph,
-    gates: &'a [GateInput],
-    answer: AnswerOf,
+    gates: &'a [ChannelGate],
+    answer: AnswerSource,
     /// The model as it is.
     dense: Session,
     /// Outputs of real numbers and what they are, as the first batch shows it.
@@ -165,7 +165,7 @@ impl Work<'_> {
             let known = real.map(|(name, tensor)| (name.clone(), Comparison::of(tensor)));
             self.outputs = known.collect();
         }
-        let labelled = self.answer == AnswerOf::Given && batch.labels.is_some();
+        let labelled = self.answer == AnswerSource::Given && batch.labels.is_some();
         if labelled {
             self.outputs.truncate(1);
         }
@@ -246,7 +246,7 @@ struct GateSums {
 }
 
 impl GateSums {
-    fn new(analysis: &Analysis, gates: &[GateInput]) -> GateSums {
+    fn new(analysis: &Analysis, gates: &[ChannelGate]) -> GateSums {
         let dimensions = analysis.dimensions();
         let zeros: Vec<Vec<f64>> = dimensions.iter().map(|d| vec![0.0; d.size]).collect();
         let mut known = vec![false; dimensions.len()];
@@ -264,7 +264,7 @@ impl GateSums {
     /// Takes the gradients of one pass in.
     fn add(
         &mut self,
-        gates: &[GateInput],
+        gates: &[ChannelGate],
         gradients: &[Gradient],
         found: &[(String, Tensor)],
         samples: usize,

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::grad::{BoundGraph, backward, seed_inputs};
 use crate::graph::{Array, Emitter, Graph, Patch, ValueId, declaration};
 use crate::onnx::{ElementType, Model};
-use crate::rewrite::GateInput;
+use crate::rewrite::ChannelGate;
 
 /// The model, with what its inputs and outputs are.
 pub(super) struct GateModel {
@@ -34,7 +34,7 @@ pub(super) enum Gradient {
 /// The result is no valid graph.
 pub(super) fn gate_model(
     bound: &BoundGraph,
-    gates: &[GateInput],
+    gates: &[ChannelGate],
     outputs: &[String],
     samples: usize,
 ) -> Result<GateModel> {
@@ -88,7 +88,7 @@ pub(super) fn gate_model(
 /// have no axis.
 fn gate_gradient(
     emit: &mut Emitter,
-    gate: &GateInput,
+    gate: &ChannelGate,
     (x, d): (&Array, &Array),
     samples: usize,
 ) -> Array {
