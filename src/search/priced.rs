@@ -2,8 +2,8 @@
 //! costs in the whole model.
 //!
 //! Only how many channels of each dimension stay follows from it: the criterion in force says which. The ranking knows no
-//! widths that kernels like. So it is turned into curves whose best sizes within the budget are those of the ranking, and
-//! the search of the allocated scope finds good widths near them.
+//! widths that kernels like. So it is turned into curves on which no small exchange gains at its sizes, and the search of
+//! the allocated scope looks for good widths. Costs of neighbours multiply, so that larger exchanges can lead away from it.
 
 use super::allocate::{Curve, allocated};
 use super::counts::CostTarget;
