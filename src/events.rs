@@ -12,6 +12,11 @@ pub trait Events {
         let _ = (step, done, total);
     }
 
+    /// What the step that goes on says of itself: numbers that change while it does.
+    fn detail(&mut self, text: &str) {
+        let _ = text;
+    }
+
     /// True once the person who waits wants the best that there is so far.
     fn is_enough(&self) -> bool {
         false

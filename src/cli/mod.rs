@@ -180,6 +180,11 @@ impl Events for Console {
         is_asked_to_end()
     }
 
+    fn detail(&mut self, text: &str) {
+        self.bar
+            .set_message(format!("{} {}", self.step, shown(text)));
+    }
+
     fn progress(&mut self, step: &'static str, done: usize, total: usize) {
         if self.step != step {
             match step {

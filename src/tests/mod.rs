@@ -28,3 +28,4 @@ mod state;
 mod storage;
 mod whole_gradients;
 mod zoo;
+mod zoo_gradients;

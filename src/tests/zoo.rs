@@ -30,7 +30,7 @@ const POSITIVE: [(&str, usize); 6] = [
     ("RMSNormalization", 1),
 ];
 
-fn folder() -> PathBuf {
+pub(super) fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/zoo")
 }
 

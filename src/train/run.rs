@@ -18,6 +18,8 @@ use crate::rewrite::{Edit, with_weights};
 
 /// Times that weights are judged.
 const JUDGEMENTS: usize = 10;
+/// One in this many steps is told of.
+const TOLD: usize = 10;
 /// Steps of the rehearsal that tells how long one takes.
 const REHEARSED: usize = 3;
 
@@ -93,6 +95,14 @@ impl Lesson<'_> {
                     weight: self.without_number()?,
                 };
                 break;
+            }
+            if number.is_multiple_of(TOLD) {
+                let held_out = best.judgements.last().and_then(|judged| judged.loss);
+                let held_out = held_out.unwrap_or(f64::NAN);
+                let rate = schedule.rate(number);
+                events.detail(&format!(
+                    "(loss {loss:.4}, held out {held_out:.4}, rate {rate:.1e})"
+                ));
             }
             let enough = events.is_enough();
             if enough || (number + 1) * JUDGEMENTS / steps > number * JUDGEMENTS / steps {
