@@ -1,7 +1,7 @@
 //! Training inside the file: a pruned model learns to answer as the dense one does, on data without labels.
 //!
-//! A step is a model itself ([`step`]): the student's own nodes, the loss, the gradients that the rows of its operators
-//! give ([`grad`](crate::grad)), and AdamW. The loop runs it on augmented batches, beside the teacher, and judges what comes
+//! A step is a model itself (`step`): the student's own nodes, the loss, the gradients that the rows of its operators
+//! give (the room `grad`), and AdamW. The loop runs it on augmented batches, beside the teacher, and judges what comes
 //! out on samples that are held out.
 
 mod answers;
@@ -21,6 +21,8 @@ mod run;
 mod schedule;
 mod settings;
 mod step;
+#[cfg(test)]
+mod steps_tested;
 mod trained_on;
 
 pub(crate) use answers::answer_rows;
