@@ -41,6 +41,8 @@ pub(super) struct CostTarget {
     pub(super) cost: Cost,
     pub(super) before: u64,
     pub(super) most: u64,
+    /// The share that was asked for.
+    asked: f64,
 }
 
 impl CostTarget {
@@ -55,15 +57,22 @@ impl CostTarget {
             Some(CostBudget { cost, share }) => {
                 let before = cost.of(&totals);
                 let most = (before as f64 * share).floor() as u64;
-                CostTarget { cost, before, most }
+                CostTarget {
+                    cost,
+                    before,
+                    most,
+                    asked: share,
+                }
             }
             None => {
                 let counts = at_ratio(ranked, &[], settings.ratio);
                 let left = channels(analysis, ranked, &counts);
+                let most = analysis.costs().at(&left).macs;
                 CostTarget {
                     cost: Cost::Macs,
                     before: totals.macs,
-                    most: analysis.costs().at(&left).macs,
+                    most,
+                    asked: most as f64 / totals.macs.max(1) as f64,
                 }
             }
         }
@@ -71,11 +80,10 @@ impl CostTarget {
 
     /// That no less than this can stay.
     pub(super) fn missed(&self, reachable: u64) -> Error {
-        let share = |cost: u64| cost as f64 / self.before.max(1) as f64;
         Error::Budget {
             what: self.cost.to_string(),
-            asked: share(self.most),
-            reachable: share(reachable),
+            asked: self.asked,
+            reachable: reachable as f64 / self.before.max(1) as f64,
         }
     }
 }
