@@ -26,6 +26,7 @@ mod sizes;
 mod sparsegpt;
 mod state;
 mod storage;
+mod training;
 mod whole_gradients;
 mod zoo;
 mod zoo_gradients;

@@ -21,8 +21,6 @@ mod run;
 mod schedule;
 mod settings;
 mod step;
-#[cfg(test)]
-mod steps_tested;
 mod trained_on;
 
 pub(crate) use answers::answer_rows;
@@ -32,3 +30,8 @@ pub(crate) use pool::Pool;
 pub use record::{FrozenRow, Judgement, LossPoint, Stopped, TrainingRecord};
 pub(crate) use run::train;
 pub use settings::{Augment, Tuning};
+#[cfg(test)]
+pub(crate) use {
+    parameters::Trainable,
+    step::{StepModel, StepOptions, step},
+};

@@ -3,23 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use super::loss::Comparison;
-use super::parameters::Trainable;
-use super::step::{StepModel, StepOptions, step};
-use crate::events::Silent;
+use super::rules::runtime;
 use crate::grad::BoundGraph;
 use crate::graph::Graph;
 use crate::onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use crate::onnx::{ElementType, Model, from_raw};
-use crate::runtime::{Library, Runtime, Tensor};
+use crate::runtime::{Runtime, Tensor};
+use crate::train::{Comparison, StepModel, StepOptions, Trainable, step};
 
 const ROWS: usize = 4;
 const INPUTS: usize = 3;
-
-fn runtime() -> Runtime {
-    let library = Library::find_or_install(None, &[], false, &mut Silent).expect("onnxruntime");
-    Runtime::load(&library).expect("onnxruntime loads")
-}
 
 fn numbers(seed: usize, count: usize) -> Vec<f32> {
     let number = |place: usize| ((place * 37 + seed * 101) % 89) as f32 / 44.5 - 1.0;
