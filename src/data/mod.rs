@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::graph::{DeclaredSize, Producer, Value, ValueId};
 use crate::onnx::ElementType;
 use crate::ops::declared_shape;
-use crate::runtime::{Signature, Tensor, UnreadOutput};
+use crate::runtime::{Session, Signature, Tensor, UnreadOutput};
 
 use arrays::Arrays;
 use images::Images;
@@ -71,6 +71,19 @@ pub struct Batch {
     pub expected: Option<Vec<(String, Tensor)>>,
     /// Number of samples.
     pub samples: usize,
+}
+
+impl Batch {
+    /// Runs a session on what it takes of the batch.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub(crate) fn run(&self, session: &mut Session) -> Result<Vec<(String, Tensor)>> {
+        let names: Vec<String> = session.inputs().into_iter().map(|i| i.name).collect();
+        let inputs = self.inputs.iter();
+        let inputs = inputs.filter(|(name, _)| names.contains(name)).cloned();
+        session.run(&inputs.collect::<Vec<_>>())
+    }
 }
 
 /// A data set that fits a model.

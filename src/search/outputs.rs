@@ -32,17 +32,6 @@ pub(crate) struct Outputs<'a> {
 
 pub(super) type Tensors = Vec<(String, Tensor)>;
 
-/// Runs a session on what it takes of a batch.
-pub(super) fn run_on(session: &mut Session, batch: &Batch) -> Result<Tensors> {
-    let names: Vec<String> = session.inputs().into_iter().map(|i| i.name).collect();
-    let inputs = batch.inputs.iter();
-    let inputs: Vec<_> = inputs
-        .filter(|(name, _)| names.contains(name))
-        .cloned()
-        .collect();
-    session.run(&inputs)
-}
-
 impl Outputs<'_> {
     /// Samples that the model can be run on this many times.
     pub(super) fn affordable(&self, runs: usize) -> usize {
@@ -76,9 +65,9 @@ impl Outputs<'_> {
         for number in first_held_out(self.data).min(batches - 1)..batches {
             let batch = self.data.batch(number)?;
             samples += batch.samples;
-            let outputs = run_on(&mut dense, &batch)?;
+            let outputs = batch.run(&mut dense)?;
             for (sum, session) in sums.iter_mut().zip(&mut sessions) {
-                *sum += divergence(&outputs, &run_on(session, &batch)?, batch.samples);
+                *sum += divergence(&outputs, &batch.run(session)?, batch.samples);
             }
         }
         Ok(sums.map(|sum| sum / samples.max(1) as f64))
@@ -94,7 +83,7 @@ impl Outputs<'_> {
         let mut session = self.session(model)?;
         let mut number = 0;
         self.batches(samples, &mut |batch| {
-            let outputs = run_on(&mut session, &batch)?;
+            let outputs = batch.run(&mut session)?;
             let lengths = outputs.iter().map(|(_, tensor)| tensor.shape().iter());
             let numbers = lengths.map(|sizes| sizes.product::<usize>()).sum();
             each(number, batch.samples, outputs);

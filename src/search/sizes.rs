@@ -221,7 +221,7 @@ fn before(runs: &Outputs, split: &Split, samples: usize) -> Result<(Vec<Batch>, 
     }
     let mut session = runs.session(&split.before())?;
     runs.batches(samples, &mut |batch| {
-        border.push(super::outputs::run_on(&mut session, &batch)?);
+        border.push(batch.run(&mut session)?);
         inputs.push(batch);
         Ok(0)
     })?;

@@ -1,7 +1,6 @@
 //! Who is taught what, by whom, and where.
 
 use super::answers::Answers;
-use super::judge::answer;
 use super::loss::Comparison;
 use super::options::TrainOptions;
 use super::pool::Pool;
@@ -68,8 +67,8 @@ impl Classroom<'_> {
         batch: &Batch,
     ) -> Result<Vec<(String, Comparison)>> {
         let outputs = match teacher {
-            Some(teacher) => answer(teacher, batch)?,
-            None => answer(&mut self.session(self.student.model(), "the model")?, batch)?,
+            Some(teacher) => batch.run(teacher)?,
+            None => batch.run(&mut self.session(self.student.model(), "the model")?)?,
         };
         let student = self.student.proto().output.iter();
         let own: Vec<&str> = student.map(|output| output.name()).collect();

@@ -54,7 +54,7 @@ impl Judge<'_> {
     pub(super) fn listen(&mut self, teacher: &mut Session) -> Result<()> {
         let mut taught = Vec::new();
         for batch in self.batches() {
-            taught.push(answer(teacher, &batch?)?);
+            taught.push(batch?.run(teacher)?);
         }
         self.taught = taught;
         Ok(())
@@ -67,7 +67,7 @@ impl Judge<'_> {
         let (mut sum, mut samples) = (0.0, 0);
         for (number, batch) in self.batches().enumerate() {
             let batch = batch?;
-            let outputs = answer(&mut session, &batch)?;
+            let outputs = batch.run(&mut session)?;
             samples += batch.samples;
             if let Some(taught) = self.taught.get(number) {
                 let divergence = divergence(taught, &outputs, batch.samples);
@@ -83,12 +83,4 @@ impl Judge<'_> {
         let loss = sum / samples.max(1) as f64;
         Ok(loss.is_finite().then_some(loss))
     }
-}
-
-/// Runs a session on what it takes of a batch.
-pub(super) fn answer(session: &mut Session, batch: &Batch) -> Result<Vec<(String, Tensor)>> {
-    let names: Vec<String> = session.inputs().into_iter().map(|i| i.name).collect();
-    let inputs = batch.inputs.iter();
-    let inputs = inputs.filter(|(name, _)| names.contains(name)).cloned();
-    session.run(&inputs.collect::<Vec<_>>())
 }

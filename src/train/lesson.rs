@@ -3,7 +3,7 @@
 use super::answers::answer_rows;
 use super::augment::Augmentation;
 use super::classroom::{Classroom, no_labels, of_labels};
-use super::judge::{Judge, answer};
+use super::judge::Judge;
 use super::options::TrainOptions;
 use super::order::SampleOrder;
 use super::schedule::Schedule;
@@ -22,13 +22,11 @@ const SHOWN: usize = 64;
 pub(super) struct Lesson<'a> {
     pub(super) class: &'a Classroom<'a>,
     pub(super) options: &'a TrainOptions,
-    pub(super) augmentation: Augmentation,
     order: SampleOrder,
     pub(super) made: StepModel,
     pub(super) session: Session,
     teacher: Option<Session>,
     pub(super) judge: Judge<'a>,
-    shares: [f64; 2],
 }
 
 impl<'a> Lesson<'a> {
@@ -56,7 +54,7 @@ impl<'a> Lesson<'a> {
         let made = class.step(&first, &comparisons, answers.as_ref(), options)?;
         let mut judge = Judge {
             pool,
-            augmentation: augmentation.clone(),
+            augmentation,
             batch: items,
             seed: options.seed,
             runtime: class.runtime,
@@ -75,13 +73,11 @@ impl<'a> Lesson<'a> {
         Ok(Lesson {
             class,
             options,
-            augmentation,
             order,
             made,
             session,
             teacher,
             judge,
-            shares,
         })
     }
 
@@ -99,7 +95,9 @@ impl<'a> Lesson<'a> {
         let items = self.order.batch(number);
         let mut batch = self.class.pool.batch(&items)?;
         let mut generator = Augmentation::generator(self.options.seed, number);
-        self.augmentation.apply(&mut batch.inputs, &mut generator)?;
+        self.judge
+            .augmentation
+            .apply(&mut batch.inputs, &mut generator)?;
         let mut inputs = self.asked(&batch)?;
         let names = &self.made.names;
         let hyper = schedule.hyper(number);
@@ -114,7 +112,7 @@ impl<'a> Lesson<'a> {
         if let Some(name) = &names.decay {
             number(name, plain)?;
         }
-        for (name, share) in names.mix.iter().zip(self.shares) {
+        for (name, share) in names.mix.iter().zip(self.judge.shares) {
             if let Some(name) = name {
                 number(name, share)?;
             }
@@ -138,7 +136,7 @@ impl<'a> Lesson<'a> {
             .cloned()
             .collect();
         if let Some(teacher) = &mut self.teacher {
-            for (name, tensor) in answer(teacher, batch)? {
+            for (name, tensor) in batch.run(teacher)? {
                 let input = names.teacher.iter().find(|(output, _)| *output == name);
                 if let Some((_, input)) = input {
                     inputs.push((input.clone(), real(tensor)?));

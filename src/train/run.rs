@@ -208,7 +208,7 @@ impl Lesson<'_> {
             batch: self.judge.batch * pool.samples_per_item(),
             seen: pool.seen() * pool.samples_per_item(),
             held_out: pool.held_out().len() * pool.samples_per_item(),
-            augmentation: self.augmentation.describe(),
+            augmentation: self.judge.augmentation.describe(),
             trained: self.made.parameters.count(),
             tensors: self.made.parameters.all.len(),
             masked: self.made.parameters.masked(),

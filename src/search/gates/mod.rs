@@ -14,7 +14,7 @@ mod seeds;
 
 use std::collections::BTreeSet;
 
-use super::outputs::{Outputs, Tensors, run_on};
+use super::outputs::{Outputs, Tensors};
 use crate::data::{Batch, DataSet};
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -157,7 +157,7 @@ struct Ready {
 
 impl Work<'_> {
     fn batch(&mut self, batch: &Batch, first: usize, draws: usize, seed: u64) -> Result<()> {
-        let outputs = run_on(&mut self.dense, batch)?;
+        let outputs = batch.run(&mut self.dense)?;
         if self.outputs.is_empty() {
             let real = outputs
                 .iter()
