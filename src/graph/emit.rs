@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use half::{bf16, f16};
 
-use super::{Patch, int, ints};
+use super::{Patch, declaration, int, ints};
 use crate::onnx::ElementType;
-use crate::onnx::proto::AttributeProto;
+use crate::onnx::proto::{AttributeProto, ValueInfoProto};
 
 /// A value whose sizes are numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +91,22 @@ impl Emitter {
 
     pub(crate) fn into_patch(self) -> Patch {
         self.patch
+    }
+
+    /// A new input of the graph, whose name is like `base`.
+    pub(crate) fn input(&mut self, base: &str, sizes: &[usize], element: ElementType) -> Array {
+        let made = Array {
+            name: self.patch.fresh(base),
+            sizes: sizes.to_vec(),
+            element,
+        };
+        self.patch.input(declared(&made));
+        made
+    }
+
+    /// Makes a value an output of the graph as well.
+    pub(crate) fn output(&mut self, made: &Array) {
+        self.patch.output(declared(made));
     }
 
     /// Any node with one output.
@@ -331,6 +347,12 @@ impl Emitter {
         }
         self.transpose(x, &order)
     }
+}
+
+fn declared(array: &Array) -> ValueInfoProto {
+    let sizes = array.sizes.iter();
+    let shape: Vec<Option<i64>> = sizes.map(|&size| Some(size as i64)).collect();
+    declaration(&array.name, Some(array.element), Some(&shape))
 }
 
 /// Sizes or axes as integers of the operator set.

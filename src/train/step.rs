@@ -9,7 +9,7 @@ use super::loss::{Comparison, cross_entropy, distance};
 use super::parameters::{Parameters, Trainable};
 use crate::error::{Error, Result};
 use crate::grad::{BoundGraph, Gradients, backward};
-use crate::graph::{Array, Emitter, Graph, Patch, Producer, ValueId, declaration};
+use crate::graph::{Array, Emitter, Graph, Patch, Producer, ValueId};
 use crate::onnx::{ElementType, Model};
 use crate::runtime::Tensor;
 
@@ -149,21 +149,7 @@ type Losses = (Array, Vec<(ValueId, Array)>);
 impl Builder<'_> {
     /// An input of real numbers.
     fn input(&mut self, base: &str, sizes: &[usize]) -> Array {
-        let name = self.emit.patch().fresh(base);
-        let shape: Vec<_> = sizes.iter().map(|&size| Some(size as i64)).collect();
-        let declared = declaration(&name, Some(ElementType::Float), Some(&shape));
-        self.emit.patch().input(declared);
-        Array {
-            name,
-            sizes: sizes.to_vec(),
-            element: ElementType::Float,
-        }
-    }
-
-    fn output(&mut self, made: &Array) {
-        let shape: Vec<_> = made.sizes.iter().map(|&size| Some(size as i64)).collect();
-        let declared = declaration(&made.name, Some(made.element), Some(&shape));
-        self.emit.patch().output(declared);
+        self.emit.input(base, sizes, ElementType::Float)
     }
 
     fn losses(&mut self, options: &StepOptions) -> Result<Losses> {
@@ -229,7 +215,7 @@ impl Builder<'_> {
         let one = self.emit.number(1.0, ElementType::Float);
         let factor = self.emit.choose(&over, &less, &one);
         self.names.norm.clone_from(&norm.name);
-        self.output(&norm);
+        self.emit.output(&norm);
         self.emit.mul(&flat, &factor)
     }
 
@@ -241,7 +227,7 @@ impl Builder<'_> {
         loss: &Array,
     ) -> Result<()> {
         self.names.loss.clone_from(&loss.name);
-        self.output(loss);
+        self.emit.output(loss);
         let gradient = self.clipped(gradients, parameters);
         let count = [parameters.count()];
         let bases = ["step.weights", "step.first", "step.second"];
@@ -273,7 +259,7 @@ impl Builder<'_> {
         }
         let state = [(w, new), (first, new_first), (second, new_second)];
         for ((input, output), names) in state.iter().zip(0..) {
-            self.output(output);
+            self.emit.output(output);
             self.names.state[names] = (input.name.clone(), output.name.clone());
         }
         self.names.rates = [rate.name, correction.name];

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::grad::{BoundGraph, backward, seed_inputs};
-use crate::graph::{Array, Emitter, Graph, Patch, ValueId, declaration};
+use crate::graph::{Array, Emitter, Graph, Patch, ValueId};
 use crate::onnx::{ElementType, Model};
 use crate::rewrite::ChannelGate;
 
@@ -56,9 +56,7 @@ pub(super) fn gate_model(
         gradients.push(match (array, gradient) {
             (Some(x), Some(d)) => {
                 let sum = gate_gradient(&mut emit, gate, (&x, d), samples);
-                let shape: Vec<_> = sum.sizes.iter().map(|&size| Some(size as i64)).collect();
-                let declared = declaration(&sum.name, Some(sum.element), Some(&shape));
-                emit.patch().output(declared);
+                emit.output(&sum);
                 Gradient::Output(sum.name)
             }
             (_, None) if value.is_some_and(|value| !found.behind.contains(&value)) => {
