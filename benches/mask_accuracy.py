@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
+
+from measure import accuracy, logits
 
 MODELS = {
     "lenet_mnist": "mnist",
@@ -34,16 +35,8 @@ METHODS = {
 AMOUNTS = ["0.5", "0.7", "0.9", "2:4"]
 
 
-def accuracy(model: Path, data: Path) -> float:
-    arrays = np.load(data)
-    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_inputs()]
-    right, labels = 0, arrays["label"]
-    for start in range(0, len(labels), 250):
-        feed = {name: arrays[name][start : start + 250] for name in names}
-        classes = session.run(None, feed)[0].argmax(-1)
-        right += (classes == labels[start : start + 250]).sum()
-    return right / len(labels)
+def accuracy_on(data: Path, model: Path) -> float:
+    return accuracy(logits(model, data), np.load(data)["label"])
 
 
 def masked(options, folder: Path, model: str, dataset: str, method: str, amount: str) -> float | None:
@@ -58,7 +51,7 @@ def masked(options, folder: Path, model: str, dataset: str, method: str, amount:
     if words[1] in ("wanda", "sparsegpt"):
         command += ["--calibration", str(options.folder / f"{dataset}_calib.npz")]
     subprocess.run(command, check=True, capture_output=True)
-    return accuracy(out, options.folder / f"{dataset}_test.npz")
+    return accuracy_on(options.folder / f"{dataset}_test.npz", out)
 
 
 def main() -> None:
@@ -72,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for model in options.models:
             dataset = MODELS[model]
-            dense = accuracy(options.folder / f"{model}.onnx", options.folder / f"{dataset}_test.npz")
+            dense = accuracy_on(options.folder / f"{dataset}_test.npz", options.folder / f"{model}.onnx")
             for method in METHODS:
                 found = [masked(options, Path(folder), model, dataset, method, amount) for amount in AMOUNTS]
                 cells = ["" if one is None else f"{100 * one:.2f}" for one in found]

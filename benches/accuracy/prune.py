@@ -9,11 +9,14 @@ class probabilities there. Calibration sees no labels and no test data. Needs on
 
 import argparse
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from measure import judged, logits  # noqa: E402
 
 MODELS = {
     "lenet_mnist": "mnist",
@@ -28,28 +31,6 @@ MODELS = {
 CRITERIA = ["l2", "wanda", "obs"]
 RECOVERIES = ["none", "bias", "fold", "solve"]
 SCOPES = ["uniform", "allocated"]
-
-
-def logits(model: Path, data: Path) -> np.ndarray:
-    arrays = np.load(data)
-    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_inputs()]
-    parts = []
-    for start in range(0, len(arrays["label"]), 250):
-        feed = {name: arrays[name][start : start + 250] for name in names}
-        parts.append(session.run(None, feed)[0])
-    return np.concatenate(parts).astype(np.float64)
-
-
-def log_softmax(x: np.ndarray) -> np.ndarray:
-    x = x - x.max(-1, keepdims=True)
-    return x - np.log(np.exp(x).sum(-1, keepdims=True))
-
-
-def judged(dense: np.ndarray, pruned: np.ndarray, labels: np.ndarray) -> str:
-    p, q = log_softmax(dense), log_softmax(pruned)
-    divergence = (np.exp(p) * (p - q)).sum(-1).mean()
-    return f"{100 * (pruned.argmax(-1) == labels).mean():.2f} ({divergence:.4f})"
 
 
 def methods(options) -> list[tuple[str, list[str] | None]]:

@@ -11,11 +11,14 @@ Training sees no test data, and no labels without `--labels`. Needs onnxruntime 
 import argparse
 import resource
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from measure import judged, logits  # noqa: E402
 
 MODELS = {
     "lenet_mnist": "mnist",
@@ -27,28 +30,6 @@ MODELS = {
     "bert_spam": "spam",
     "lstm_spam": "spam",
 }
-
-
-def logits(model: Path, data: Path) -> np.ndarray:
-    arrays = np.load(data)
-    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_inputs()]
-    parts = []
-    for start in range(0, len(arrays["label"]), 250):
-        feed = {name: arrays[name][start : start + 250] for name in names}
-        parts.append(session.run(None, feed)[0])
-    return np.concatenate(parts).astype(np.float64)
-
-
-def log_softmax(x: np.ndarray) -> np.ndarray:
-    x = x - x.max(-1, keepdims=True)
-    return x - np.log(np.exp(x).sum(-1, keepdims=True))
-
-
-def judged(dense: np.ndarray, other: np.ndarray, labels: np.ndarray) -> str:
-    p, q = log_softmax(dense), log_softmax(other)
-    divergence = (np.exp(p) * (p - q)).sum(-1).mean()
-    return f"{100 * (other.argmax(-1) == labels).mean():.2f} ({divergence:.4f})"
 
 
 def run(command: list[str]) -> tuple[str | None, float]:

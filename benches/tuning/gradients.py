@@ -4,7 +4,7 @@
     python benches/tuning/gradients.py criteria --secateur BINARY MODEL,CALIBRATION,TEST ...
 
 Each MODEL.onnx is pruned on CALIBRATION.npz (unlabelled but for `taylor`) and judged on TEST.npz, which has an array per
-input and `label`. A cell is the accuracy in percent, the divergence KL(dense || pruned) and the seconds of planning: scores,
+input and `label`. A cell is the accuracy in percent, in brackets the divergence KL(dense || pruned), and the seconds of planning: scores,
 curves or gradients, and the search. `scopes` compares ways to spread a budget at the default criterion, `criteria` what is
 chosen at the widths that one plan gives, with and without recovery. Needs onnxruntime and numpy.
 """
@@ -12,11 +12,14 @@ chosen at the widths that one plan gives, with and without recovery. Needs onnxr
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from measure import judged, logits  # noqa: E402
 
 PLANNING = ("score", "curves", "gradients", "plan")
 SCOPES = {scope: ["--scope", scope] for scope in ("allocated", "fisher")}
@@ -25,26 +28,6 @@ CRITERIA = {
     for criterion in ("obs", "fisher", "taylor", "obs-fisher")
     for recovery in ("none", "solve")
 }
-
-
-def logits(model: Path, data: Path) -> np.ndarray:
-    arrays = np.load(data)
-    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_inputs()]
-    rows = range(0, len(arrays["label"]), 250)
-    parts = [session.run(None, {n: arrays[n][at : at + 250] for n in names})[0] for at in rows]
-    return np.concatenate(parts).astype(np.float64)
-
-
-def log_softmax(x: np.ndarray) -> np.ndarray:
-    x = x - x.max(-1, keepdims=True)
-    return x - np.log(np.exp(x).sum(-1, keepdims=True))
-
-
-def judged(dense: np.ndarray, pruned: np.ndarray, labels: np.ndarray) -> str:
-    p, q = log_softmax(dense), log_softmax(pruned)
-    divergence = (np.exp(p) * (p - q)).sum(-1).mean()
-    return f"{100 * (pruned.argmax(-1) == labels).mean():.2f} / {divergence:.4f}"
 
 
 def ratios(binary: str, source: Path, data: Path, share: str) -> list[str]:
@@ -90,7 +73,7 @@ def main() -> None:
                         continue
                     stages = json.loads(done.stdout)["stages"]
                     seconds = sum(s["milliseconds"] for s in stages if s["name"] in PLANNING) / 1e3
-                    cells.append(f"{judged(dense, logits(out, test), labels)} ({seconds:.1f} s)")
+                    cells.append(f"{judged(dense, logits(out, test), labels)}, {seconds:.1f} s")
                 print(f"| {source.stem} ({whole:.2f}) | {name} | " + " | ".join(cells) + " |", flush=True)
 
 

@@ -45,59 +45,39 @@ pub(super) struct Seeded {
     pub(super) seed: Array,
 }
 
-/// The distance of an output from the teacher's, times a weight.
+/// What a teacher's output asks of one that is compared in this way: rows of probabilities, or the numbers.
+pub(super) fn asked_by(emit: &mut Emitter, comparison: Comparison, teacher: &Array) -> Array {
+    let t = real(emit, teacher);
+    match comparison {
+        Comparison::Logits => softmax(emit, &t),
+        Comparison::Probabilities | Comparison::Values => t,
+    }
+}
+
+/// The distance of an output from what is asked of it, times a weight: rows of probabilities, with a 1 where there are
+/// right answers, or numbers.
 pub(super) fn distance(
     emit: &mut Emitter,
     comparison: Comparison,
     output: &Array,
-    teacher: &Array,
-    weight: &Array,
-) -> Seeded {
-    let (y, t) = (real(emit, output), real(emit, teacher));
-    let (loss, seed) = match comparison {
-        Comparison::Values => of_values(emit, &y, &t),
-        Comparison::Logits => {
-            let p = softmax(emit, &t);
-            of_logits(emit, &y, &p)
-        }
-        Comparison::Probabilities => of_probabilities(emit, &y, &t),
-    };
-    weighted(emit, &loss, &seed, weight, output.element)
-}
-
-/// The cross-entropy of rows with right answers, given as rows with a 1, times a weight.
-pub(super) fn cross_entropy(
-    emit: &mut Emitter,
-    comparison: Comparison,
-    output: &Array,
-    answers: &Array,
+    asked: &Array,
     weight: &Array,
 ) -> Seeded {
     let y = real(emit, output);
     let (loss, seed) = match comparison {
-        Comparison::Probabilities => of_probabilities(emit, &y, answers),
-        Comparison::Logits => of_logits(emit, &y, answers),
-        Comparison::Values => of_values(emit, &y, answers),
+        Comparison::Values => of_values(emit, &y, asked),
+        Comparison::Logits => of_logits(emit, &y, asked),
+        Comparison::Probabilities => of_probabilities(emit, &y, asked),
     };
-    weighted(emit, &loss, &seed, weight, output.element)
+    let seed = emit.mul(&seed, weight);
+    Seeded {
+        loss: emit.mul(&loss, weight),
+        seed: emit.cast(&seed, output.element),
+    }
 }
 
 fn real(emit: &mut Emitter, x: &Array) -> Array {
     emit.cast(x, ElementType::Float)
-}
-
-fn weighted(
-    emit: &mut Emitter,
-    loss: &Array,
-    seed: &Array,
-    weight: &Array,
-    element: ElementType,
-) -> Seeded {
-    let seed = emit.mul(seed, weight);
-    Seeded {
-        loss: emit.mul(loss, weight),
-        seed: emit.cast(&seed, element),
-    }
 }
 
 fn all_axes(x: &Array) -> Vec<usize> {

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::loss::{Comparison, cross_entropy, distance};
+use super::loss::{Comparison, Seeded, asked_by, distance};
 use super::parameters::{Parameters, Trainable};
 use crate::error::{Error, Result};
 use crate::grad::{BoundGraph, Gradients, backward};
@@ -153,7 +153,7 @@ impl Builder<'_> {
     }
 
     fn losses(&mut self, options: &StepOptions) -> Result<Losses> {
-        let mut all: Vec<(ValueId, super::loss::Seeded)> = Vec::new();
+        let mut all: Vec<(ValueId, Seeded)> = Vec::new();
         let weights = [options.taught, options.labelled.is_some()];
         let bases = ["step.teacher_share", "step.answers_share"];
         let shares: Vec<Option<Array>> = weights
@@ -165,13 +165,14 @@ impl Builder<'_> {
             let (value, output) = self.named(name)?;
             if let Some(share) = &shares[0] {
                 let teacher = self.input("step.teacher", &output.sizes);
-                let made = distance(&mut self.emit, *comparison, &output, &teacher, share);
+                let asked = asked_by(&mut self.emit, *comparison, &teacher);
+                let made = distance(&mut self.emit, *comparison, &output, &asked, share);
                 self.names.teacher.push((name.clone(), teacher.name));
                 all.push((value, made));
             }
             if let (Some(share), true) = (&shares[1], options.labelled == Some(name)) {
                 let answers = self.input("step.answers", &output.sizes);
-                let made = cross_entropy(&mut self.emit, *comparison, &output, &answers, share);
+                let made = distance(&mut self.emit, *comparison, &output, &answers, share);
                 self.names.answers = Some((answers.name, answers.sizes));
                 all.push((value, made));
             }
