@@ -145,6 +145,35 @@ fn parse_size(text: &str) -> Result<(String, i64), String> {
     }
 }
 
+/// Units of sizes in bytes.
+const UNITS: [(&str, f64); 8] = [
+    ("kib", 1024.0),
+    ("mib", 1_048_576.0),
+    ("gib", 1_073_741_824.0),
+    ("kb", 1e3),
+    ("mb", 1e6),
+    ("gb", 1e9),
+    ("tb", 1e12),
+    ("b", 1.0),
+];
+
+/// A number of bytes with its unit
+pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let lower = text.to_ascii_lowercase();
+    let units = UNITS.iter();
+    let mut found = units.filter_map(|(unit, bytes)| Some((lower.strip_suffix(unit)?, bytes)));
+    let bytes = found.next().and_then(|(number, bytes)| {
+        let number: f64 = number.trim().parse().ok()?;
+        Some(number * bytes)
+    });
+    match bytes {
+        Some(bytes) if (1.0..1e18).contains(&bytes) => Ok(bytes as u64),
+        _ => Err(format!(
+            "'{text}' is no size: write a number and KB, MB or GB, as in 512MB"
+        )),
+    }
+}
+
 /// Characters that change the direction of writing, so that a text looks like another.
 const DIRECTIONS: std::ops::RangeInclusive<char> = '\u{202a}'..='\u{202e}';
 
@@ -156,7 +185,7 @@ const PHRASES: [(&str, &str); 3] = [
 ];
 
 /// Settings of the library by the flags that say them.
-const FLAGS: [(&str, &str); 27] = [
+const FLAGS: [(&str, &str); 28] = [
     ("batches", "--batch"),
     ("budget", "--budget"),
     ("calibration", "--calibration"),
@@ -167,6 +196,7 @@ const FLAGS: [(&str, &str); 27] = [
     ("library", "--onnxruntime"),
     ("max_ratio", "--max-ratio"),
     ("mean", "--mean"),
+    ("memory", "--memory"),
     ("min_channels", "--min-channels"),
     ("offline", "--offline"),
     ("only", "--only"),
@@ -218,6 +248,23 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("512MB", 512_000_000),
+            ("1.5 gb", 1_500_000_000),
+            ("2GiB", 2_147_483_648),
+            ("7b", 7),
+        ] {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "", "MB", "512", "-1MB", "0KB", "NaNMB", "infGB", "1e300GB", "1XB",
+        ] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn settings_are_shown_as_flags_that_are_there() {

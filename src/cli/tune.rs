@@ -10,7 +10,7 @@ use secateur::report::Breakdown;
 use secateur::runtime::Provider;
 use secateur::train::{Augment, Tuning};
 
-use super::flags::{ForceFlag, RuntimeFlags, ShapeFlags};
+use super::flags::{ForceFlag, RuntimeFlags, ShapeFlags, parse_bytes};
 use super::{Console, Printer, parse_number};
 
 /// Train a pruned or masked model inside its file, to answer as the dense one does (no labels needed)
@@ -74,6 +74,10 @@ pub struct TrainingFlags {
     /// Train for about this many seconds: as many steps as fit
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     time_budget: Option<f64>,
+    /// Memory that training may take, as in 512MB or 2GB: larger batches are run in parts whose gradients are added up
+    /// [default: half of what is available]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    memory: Option<u64>,
     /// Whether samples are changed: auto (images shifted and mirrored, rows shifted, tokens exchanged), noise (auto, and
     /// noise on inputs of no known kind) or none
     #[arg(long, value_enum, default_value_t = AugmentFlag::Auto)]
@@ -115,6 +119,7 @@ impl TrainingFlags {
             },
             labels: self.labels,
             time_budget: self.time_budget.map(Duration::from_secs_f64),
+            memory: self.memory,
             checkpoints: self.checkpoints,
             resume: self.resume,
             ..Tuning::default()

@@ -66,4 +66,10 @@ impl BoundGraph {
             state: &self.analysis.state,
         }
     }
+
+    /// Bytes of a value, where its sizes are known.
+    pub(crate) fn bytes_of(&self, name: &str) -> Option<u64> {
+        let value = self.graph().find(name)?;
+        self.settled().array(value).map(|array| array.bytes())
+    }
 }

@@ -26,6 +26,12 @@ impl Array {
         sizes.fold(1, |count: usize, &size| count.saturating_mul(size))
     }
 
+    /// Bytes of the elements.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bits = (self.count() as u64).saturating_mul(self.element.bits().into());
+        bits.div_ceil(8)
+    }
+
     /// Number of axes.
     pub(crate) fn rank(&self) -> usize {
         self.sizes.len()
@@ -42,6 +48,8 @@ pub(crate) struct Emitter {
     numbers: HashMap<(ElementType, u64), Array>,
     /// Lists of integers that there are.
     lists: HashMap<Vec<i64>, String>,
+    /// Bytes of what its nodes make, by name.
+    made: HashMap<String, u64>,
 }
 
 /// The sizes of two arrays broadcast; the larger one of each axis from the back.
@@ -67,6 +75,7 @@ impl Emitter {
             base: base.to_owned(),
             numbers: HashMap::new(),
             lists: HashMap::new(),
+            made: HashMap::new(),
         }
     }
 
@@ -87,6 +96,11 @@ impl Emitter {
     /// Takes the nodes back that were made since then.
     pub(crate) fn rewind(&mut self, mark: usize) {
         self.patch.take_back(mark);
+    }
+
+    /// Bytes of what its nodes make, by name.
+    pub(crate) fn made(&mut self) -> HashMap<String, u64> {
+        std::mem::take(&mut self.made)
     }
 
     pub(crate) fn into_patch(self) -> Patch {
@@ -117,12 +131,13 @@ impl Emitter {
         attributes: Vec<AttributeProto>,
         (sizes, element): (Vec<usize>, ElementType),
     ) -> Array {
-        let name = self.patch.node(&self.base, operator, inputs, attributes);
-        Array {
-            name,
+        let made = Array {
+            name: self.patch.node(&self.base, operator, inputs, attributes),
             sizes,
             element,
-        }
+        };
+        self.made.insert(made.name.clone(), made.bytes());
+        made
     }
 
     /// A function of each element.

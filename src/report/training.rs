@@ -35,9 +35,13 @@ impl fmt::Display for TrainingRow {
             ]);
         }
         writeln!(f, "{rows}")?;
+        let parts = match record.parts {
+            0 | 1 => String::new(),
+            parts => format!(" in {parts} parts (memory bound)"),
+        };
         writeln!(
             f,
-            "trained {} numbers in {} tensors for {} steps of {} samples: {} samples seen, {} held out ({})",
+            "trained {} numbers in {} tensors for {} steps of {} samples{parts}: {} samples seen, {} held out ({})",
             count(record.trained as u64),
             record.tensors,
             record.steps,

@@ -127,6 +127,23 @@ macro_rules! tensors {
                 }
             }
 
+            /// Positions of an axis.
+            ///
+            /// # Errors
+            /// There are not so many.
+            pub(crate) fn part(&self, axis: usize, positions: std::ops::Range<usize>) -> Result<Tensor> {
+                let size = self.shape().get(axis).copied().unwrap_or(0);
+                if positions.start > positions.end || positions.end > size {
+                    return Err(Error::Usage(format!("axis {axis} has no positions {positions:?}")));
+                }
+                Ok(match self {
+                    $(Tensor::$variant(array) => {
+                        let part = array.slice_axis(ndarray::Axis(axis), positions.into());
+                        Tensor::$variant(part.as_standard_layout().into_owned())
+                    })*
+                })
+            }
+
             /// The same elements with the axes in opposite order.
             pub(crate) fn reversed(self) -> Tensor {
                 match self {

@@ -141,7 +141,8 @@ fn made(comparisons: &[(&str, Comparison)], labelled: bool) -> (StepModel, Vec<f
         labelled: labelled.then(|| comparisons[0].0.as_str()),
         taught: true,
         choice: &Trainable::default(),
-        decay: 0.0,
+        decays: false,
+        parts: 1,
     };
     let made = step(&bound, &options).expect("a step");
     let weights = made.parameters.flat(&graph).expect("weights");

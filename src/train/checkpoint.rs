@@ -17,7 +17,7 @@ use super::trained_on::TrainedOn;
 use crate::error::{Error, Result};
 use crate::files;
 
-const FILE: &str = "training.safetensors";
+pub(super) const FILE: &str = "training.safetensors";
 const VERSION: (&str, &str) = ("secateur.training", "1");
 const STATE: &str = "secateur.state";
 const CONTENT: &str = "secateur.content_hash";

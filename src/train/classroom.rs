@@ -2,6 +2,7 @@
 
 use super::answers::Answers;
 use super::loss::Comparison;
+use super::memory;
 use super::options::TrainOptions;
 use super::pool::Pool;
 use super::step::{StepModel, StepOptions, step};
@@ -95,27 +96,51 @@ impl Classroom<'_> {
         }
     }
 
+    /// The step for a batch that is one of so many equal parts, and the bytes of memory that it, the teacher and the
+    /// judged model take.
     pub(super) fn step(
         &self,
         batch: &Batch,
-        comparisons: &[(String, Comparison)],
-        answers: Option<&Answers>,
+        parts: usize,
+        taught: &Taught,
         options: &TrainOptions,
-    ) -> Result<StepModel> {
+    ) -> Result<(StepModel, u64)> {
         let sizes = batch.inputs.iter();
         let sizes: Vec<_> = sizes
             .map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()))
             .collect();
         let bound = BoundGraph::of(self.student, &sizes, Some(self.runtime))?;
         let wanted = StepOptions {
-            comparisons,
-            labelled: answers.map(|answers| answers.output.as_str()),
+            comparisons: &taught.comparisons,
+            labelled: taught
+                .answers
+                .as_ref()
+                .map(|answers| answers.output.as_str()),
             taught: self.teacher.is_some(),
             choice: &options.choice,
-            decay: options.decay,
+            decays: options.decay > 0.0,
+            parts,
         };
-        step(&bound, &wanted)
+        let made = step(&bound, &wanted)?;
+        let run = |bound: &BoundGraph| memory::of_run(bound.graph(), &|name| bound.bytes_of(name));
+        let judged = run(&bound);
+        let teacher = self.teacher.map_or(Ok(0), |teacher| {
+            let teacher = Graph::new(teacher)?;
+            // Where its inputs are others, its session says so.
+            let bound = BoundGraph::of(&teacher, &sizes, None);
+            Ok(bound.map_or(judged, |bound| run(&bound)))
+        })?;
+        let bytes = memory::expected(made.bytes + judged + teacher);
+        Ok((made, bytes))
     }
+}
+
+/// What an output is compared with, and how.
+pub(super) struct Taught {
+    /// Outputs that the teacher has too, or all.
+    pub(super) comparisons: Vec<(String, Comparison)>,
+    /// The output with right answers, if they count.
+    pub(super) answers: Option<Answers>,
 }
 
 /// The first output that is compared is the one with right answers.

@@ -4,6 +4,7 @@
 
 use super::answers::{Answers, answers_loss};
 use super::augment::Augmentation;
+use super::parts::split;
 use super::pool::Pool;
 use crate::data::Batch;
 use crate::error::Result;
@@ -20,8 +21,10 @@ const SEED: u64 = 0x6a75_6467;
 pub(super) struct Judge<'a> {
     pub(super) pool: &'a Pool<'a>,
     pub(super) augmentation: Augmentation,
-    /// Items per batch.
+    /// Items that are augmented together.
     pub(super) batch: usize,
+    /// Items that are run together.
+    pub(super) part: usize,
     pub(super) seed: u64,
     pub(super) runtime: &'a Runtime,
     pub(super) options: SessionOptions,
@@ -42,12 +45,19 @@ impl Judge<'_> {
         let items: Vec<usize> = self.pool.held_out().collect();
         let parts: Vec<Vec<usize>> = items.chunks(self.batch).map(<[usize]>::to_vec).collect();
         let all = (0..copies).flat_map(move |_| parts.clone()).enumerate();
-        all.map(|(number, items)| {
-            let mut batch = self.pool.batch(&items)?;
-            let mut generator = Augmentation::generator(self.seed ^ SEED, number);
-            self.augmentation.apply(&mut batch.inputs, &mut generator)?;
-            Ok(batch)
+        all.flat_map(|(number, items)| match self.parts(number, &items) {
+            Ok(parts) => parts.into_iter().map(Ok).collect(),
+            Err(fault) => vec![Err(fault)],
         })
+    }
+
+    /// Items as one batch, augmented as the one with this number, in the parts that are run.
+    fn parts(&self, number: usize, items: &[usize]) -> Result<Vec<Batch>> {
+        let mut batch = self.pool.batch(items)?;
+        let mut generator = Augmentation::generator(self.seed ^ SEED, number);
+        self.augmentation.apply(&mut batch.inputs, &mut generator)?;
+        let axis = |name: &str| self.pool.axis(name);
+        split(batch, &axis, items.len(), self.part)
     }
 
     /// Lets the teacher answer.

@@ -2,12 +2,15 @@
 
 use super::answers::answer_rows;
 use super::augment::Augmentation;
-use super::classroom::{Classroom, no_labels, of_labels};
+use super::classroom::{Classroom, Taught, no_labels, of_labels};
 use super::judge::Judge;
 use super::options::TrainOptions;
 use super::order::SampleOrder;
+use super::parts::{Bound, Fitted, fitted, split};
 use super::schedule::Schedule;
-use super::step::{DECAYS, StepModel};
+use super::step::StepModel;
+use super::trained_on::parts_in;
+use super::update::DECAYS;
 use crate::data::Batch;
 use crate::error::Result;
 use crate::onnx::ElementType;
@@ -17,6 +20,8 @@ use crate::runtime::{Session, Tensor};
 const ANSWERS_SHARE: f64 = 0.5;
 /// Samples that show what the inputs have in common.
 const SHOWN: usize = 64;
+/// Samples that show how outputs are compared.
+const FEW: usize = 8;
 
 /// Everything that a training needs, made once.
 pub(super) struct Lesson<'a> {
@@ -24,6 +29,10 @@ pub(super) struct Lesson<'a> {
     pub(super) options: &'a TrainOptions,
     order: SampleOrder,
     pub(super) made: StepModel,
+    /// Parts of equal size that a batch is run in.
+    pub(super) parts: usize,
+    /// Bytes of memory that training takes, as estimated.
+    pub(super) bytes: u64,
     pub(super) session: Session,
     teacher: Option<Session>,
     pub(super) judge: Judge<'a>,
@@ -45,21 +54,28 @@ impl<'a> Lesson<'a> {
         let mut order = SampleOrder::new(pool.seen(), items, options.seed)?;
         let first = pool.batch(&order.batch(0))?;
         let mut teacher = class.teacher_for(&first)?;
-        let comparisons = class.comparisons(teacher.as_mut(), &first)?;
+        let few = pool.batch(&order.batch(0)[..items.min(FEW)])?;
+        let comparisons = class.comparisons(teacher.as_mut(), &few)?;
         let answers = options.labels.then(|| of_labels(&comparisons)).flatten();
         if options.labels && first.labels.is_none() {
             return Err(no_labels());
         }
+        drop(first);
         let shares = shares(teacher.is_some(), answers.is_some());
-        let made = class.step(&first, &comparisons, answers.as_ref(), options)?;
+        let taught = Taught {
+            comparisons,
+            answers,
+        };
+        let Fitted { made, parts, bytes } = fitted_step(class, options, &taught, &mut order)?;
         let mut judge = Judge {
             pool,
             augmentation,
             batch: items,
+            part: items / parts,
             seed: options.seed,
             runtime: class.runtime,
             options: class.session_options(),
-            answers,
+            answers: taught.answers,
             shares,
             taught: Vec::new(),
         };
@@ -75,6 +91,8 @@ impl<'a> Lesson<'a> {
             options,
             order,
             made,
+            parts,
+            bytes,
             session,
             teacher,
             judge,
@@ -92,38 +110,70 @@ impl<'a> Lesson<'a> {
 
     /// One step: its loss and the norm of its gradient.
     pub(super) fn step(&mut self, number: usize, schedule: &Schedule) -> Result<[f64; 2]> {
+        let pool = self.class.pool;
         let items = self.order.batch(number);
-        let mut batch = self.class.pool.batch(&items)?;
+        let mut batch = pool.batch(&items)?;
         let mut generator = Augmentation::generator(self.options.seed, number);
         self.judge
             .augmentation
             .apply(&mut batch.inputs, &mut generator)?;
-        let mut inputs = self.asked(&batch)?;
+        let axis = |name: &str| pool.axis(name);
+        let batches = split(batch, &axis, items.len(), self.judge.part)?;
+        let parts = batches.iter().map(|part| self.asked(part));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let energies = self.energies(&parts)?;
+        let read = [self.made.names.loss.clone(), self.made.names.norm.clone()];
+        let (mut loss, mut norm) = (0.0, f64::NAN);
+        let count = parts.len();
+        for (place, mut inputs) in parts.into_iter().enumerate() {
+            inputs.extend(energies.iter().cloned());
+            self.add_numbers(&mut inputs, schedule.hyper(number), place + 1 == count)?;
+            let made = self.session.step(&inputs, &read)?;
+            let number = |place: usize| {
+                let numbers = made.get(place).map(|(_, tensor)| tensor.to_f64());
+                numbers.and_then(|numbers| numbers.first().copied())
+            };
+            loss += number(0).unwrap_or(f64::NAN);
+            norm = number(1).unwrap_or(f64::NAN);
+        }
+        Ok([loss, norm])
+    }
+
+    /// Adds what a run is told beside its samples. Before the last part of a batch weights neither move nor decay.
+    fn add_numbers(
+        &self,
+        inputs: &mut Vec<(String, Tensor)>,
+        hyper: [f32; 4],
+        is_last: bool,
+    ) -> Result<()> {
         let names = &self.made.names;
-        let hyper = schedule.hyper(number);
         let [rate, plain, first, second] = hyper.map(f64::from);
-        let mut number = |name: &str, number: f64| -> Result<()> {
-            let tensor = Tensor::from_numbers(ElementType::Float, &[], [number].into_iter())?;
-            inputs.push((name.to_owned(), tensor));
-            Ok(())
-        };
-        number(&names.rates[0], rate * first)?;
-        number(&names.rates[1], second)?;
-        if let Some(name) = &names.decay {
-            number(name, plain)?;
-        }
+        let last = f64::from(u8::from(is_last));
+        let mut numbers = vec![
+            (&names.rates[0], last * rate * first),
+            (&names.rates[1], second),
+        ];
+        numbers.extend(names.decay.as_ref().map(|name| (name, last * plain)));
+        numbers.extend(names.last.as_ref().map(|name| (name, last)));
         for (name, share) in names.mix.iter().zip(self.judge.shares) {
-            if let Some(name) = name {
-                number(name, share)?;
-            }
+            numbers.extend(name.as_ref().map(|name| (name, share)));
         }
-        let read = [names.loss.clone(), names.norm.clone()];
-        let made = self.session.step(&inputs, &read)?;
-        let number = |place: usize| {
-            let numbers = made.get(place).map(|(_, tensor)| tensor.to_f64());
-            numbers.and_then(|numbers| numbers.first().copied())
-        };
-        Ok([0, 1].map(|place| number(place).unwrap_or(f64::NAN)))
+        for (name, number) in numbers {
+            inputs.push((name.clone(), scalar(number)?));
+        }
+        Ok(())
+    }
+
+    /// The energies of what is asked of outputs in all parts, where the step wants them.
+    fn energies(&self, parts: &[Vec<(String, Tensor)>]) -> Result<Vec<(String, Tensor)>> {
+        let wanted = self.made.names.energies.iter();
+        let energies = wanted.map(|(asked, name)| {
+            let tensors = parts.iter().flatten().filter(|(input, _)| input == asked);
+            let numbers = tensors.flat_map(|(_, tensor)| tensor.to_f64());
+            let energy = numbers.map(|number| number * number).sum();
+            Ok((name.clone(), scalar(energy)?))
+        });
+        energies.collect()
     }
 
     /// What a step reads of a batch: its inputs, the teacher's answers and the right ones.
@@ -169,6 +219,35 @@ impl<'a> Lesson<'a> {
         });
         Ok(bad.map(|parameter| parameter.name.clone()))
     }
+}
+
+/// The step with as many parts as the memory bound asks for, or as a training that goes on has had.
+fn fitted_step(
+    class: &Classroom,
+    options: &TrainOptions,
+    taught: &Taught,
+    order: &mut SampleOrder,
+) -> Result<Fitted<StepModel>> {
+    let items = order.batch(0);
+    let make = |parts: usize| {
+        let part = class.pool.batch(&items[..items.len() / parts])?;
+        class.step(&part, parts, taught, options)
+    };
+    let known = match &options.checkpoints {
+        Some((folder, true)) if options.memory.is_none() => parts_in(folder),
+        _ => None,
+    };
+    match known.filter(|&parts| parts > 0 && items.len().is_multiple_of(parts)) {
+        Some(parts) => {
+            let (made, bytes) = make(parts)?;
+            Ok(Fitted { made, parts, bytes })
+        }
+        None => fitted(items.len(), Bound::of(options, class.provider), &make),
+    }
+}
+
+fn scalar(number: f64) -> Result<Tensor> {
+    Tensor::from_numbers(ElementType::Float, &[], [number].into_iter())
 }
 
 /// Weights of the teacher's and of the right answers' loss.

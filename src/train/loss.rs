@@ -39,6 +39,22 @@ impl Comparison {
     }
 }
 
+/// The batch whose losses are added up.
+#[derive(Clone, Debug)]
+pub(super) struct Whole {
+    /// Parts of equal size that it is run in, of which the model sees one.
+    pub(super) parts: usize,
+    /// The energy of what is asked of an output in all parts, where there are several and numbers are compared.
+    pub(super) energy: Option<Array>,
+}
+
+impl Whole {
+    /// One by the number of rows.
+    fn share_of_row(&self, rows: &Array) -> f64 {
+        1.0 / (rows.sizes[0].max(1) * self.parts) as f64
+    }
+}
+
 /// The loss of one output and its gradient.
 pub(super) struct Seeded {
     pub(super) loss: Array,
@@ -55,19 +71,20 @@ pub(super) fn asked_by(emit: &mut Emitter, comparison: Comparison, teacher: &Arr
 }
 
 /// The distance of an output from what is asked of it, times a weight: rows of probabilities, with a 1 where there are
-/// right answers, or numbers.
+/// right answers, or numbers. Means are over the whole batch.
 pub(super) fn distance(
     emit: &mut Emitter,
     comparison: Comparison,
     output: &Array,
     asked: &Array,
     weight: &Array,
+    whole: &Whole,
 ) -> Seeded {
     let y = real(emit, output);
     let (loss, seed) = match comparison {
-        Comparison::Values => of_values(emit, &y, asked),
-        Comparison::Logits => of_logits(emit, &y, asked),
-        Comparison::Probabilities => of_probabilities(emit, &y, asked),
+        Comparison::Values => of_values(emit, &y, asked, whole),
+        Comparison::Logits => of_logits(emit, &y, asked, whole),
+        Comparison::Probabilities => of_probabilities(emit, &y, asked, whole),
     };
     let seed = emit.mul(&seed, weight);
     Seeded {
@@ -108,39 +125,46 @@ fn log_of(emit: &mut Emitter, p: &Array) -> Array {
     emit.log(&safe)
 }
 
-/// The mean of `sum p (log p - log q)` over rows.
-fn divergence(emit: &mut Emitter, p: &Array, log_q: &Array) -> Array {
+/// The sum of `p (log p - log q)`, times the share of a row.
+fn divergence(emit: &mut Emitter, p: &Array, log_q: &Array, share: f64) -> Array {
     let log_p = log_of(emit, p);
     let difference = emit.sub(&log_p, log_q);
     let parts = emit.mul(p, &difference);
     let sum = emit.sum(&parts, &all_axes(&parts), false);
-    emit.scale(&sum, 1.0 / p.sizes[0].max(1) as f64)
+    emit.scale(&sum, share)
 }
 
-fn of_logits(emit: &mut Emitter, z: &Array, p: &Array) -> (Array, Array) {
+fn of_logits(emit: &mut Emitter, z: &Array, p: &Array, whole: &Whole) -> (Array, Array) {
+    let share = whole.share_of_row(z);
     let log_q = log_softmax(emit, z);
-    let loss = divergence(emit, p, &log_q);
+    let loss = divergence(emit, p, &log_q, share);
     let q = emit.exp(&log_q);
     let difference = emit.sub(&q, p);
-    let seed = emit.scale(&difference, 1.0 / z.sizes[0].max(1) as f64);
+    let seed = emit.scale(&difference, share);
     (loss, seed)
 }
 
-fn of_probabilities(emit: &mut Emitter, q: &Array, p: &Array) -> (Array, Array) {
+fn of_probabilities(emit: &mut Emitter, q: &Array, p: &Array, whole: &Whole) -> (Array, Array) {
+    let share = whole.share_of_row(q);
     let log_q = log_of(emit, q);
-    let loss = divergence(emit, p, &log_q);
+    let loss = divergence(emit, p, &log_q, share);
     let least = emit.number(LEAST, q.element);
     let enough = emit.greater(q, &least);
     let safe = emit.choose(&enough, q, &least);
     let ratio = emit.div(p, &safe);
-    let seed = emit.scale(&ratio, -1.0 / q.sizes[0].max(1) as f64);
+    let seed = emit.scale(&ratio, -share);
     (loss, seed)
 }
 
-fn of_values(emit: &mut Emitter, y: &Array, t: &Array) -> (Array, Array) {
+fn of_values(emit: &mut Emitter, y: &Array, t: &Array, whole: &Whole) -> (Array, Array) {
     let axes = all_axes(t);
-    let squares = emit.square(t);
-    let energy = emit.sum(&squares, &axes, false);
+    let energy = match &whole.energy {
+        Some(energy) => energy.clone(),
+        None => {
+            let squares = emit.square(t);
+            emit.sum(&squares, &axes, false)
+        }
+    };
     let energy = emit.shift(&energy, f64::from(f32::MIN_POSITIVE));
     let difference = emit.sub(y, t);
     let errors = emit.square(&difference);

@@ -25,6 +25,9 @@ pub(crate) struct TrainOptions {
     /// Time for all steps: their number follows from it.
     #[serde(skip)]
     pub(crate) time_budget: Option<Duration>,
+    /// Bytes of memory that training may take; the number of parts of a batch follows from it, which counts.
+    #[serde(skip)]
+    pub(crate) memory: Option<u64>,
     /// Where the state is kept, and whether it is gone on from.
     #[serde(skip)]
     pub(crate) checkpoints: Option<(PathBuf, bool)>,

@@ -67,6 +67,10 @@ pub struct TrainingRecord {
     pub steps: usize,
     /// Samples per step.
     pub batch: usize,
+    /// Parts of equal size that they are run in, their gradients being added up.
+    pub parts: usize,
+    /// Bytes of memory that this takes, as estimated.
+    pub memory: u64,
     /// Samples that were trained on.
     pub seen: usize,
     /// Samples that were held out.

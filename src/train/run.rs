@@ -10,7 +10,7 @@ use super::classroom::Classroom;
 use super::lesson::Lesson;
 use super::options::TrainOptions;
 use super::record::{Stopped, TrainingRecord};
-use super::trained_on::TrainedOn;
+use super::trained_on::{PARTS, TrainedOn};
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::ValueId;
@@ -145,7 +145,8 @@ impl Lesson<'_> {
             ..self.options.clone()
         };
         let settings = serde_json::to_value(&options);
-        let settings = settings.map_err(|fault| Error::Usage(fault.to_string()))?;
+        let mut settings = settings.map_err(|fault| Error::Usage(fault.to_string()))?;
+        settings[PARTS] = self.parts.into();
         Ok(Some(TrainedOn {
             model: self.class.student.model().hash().to_owned(),
             teacher: self
@@ -206,6 +207,8 @@ impl Lesson<'_> {
             data: pool.describe(),
             steps,
             batch: self.judge.batch * pool.samples_per_item(),
+            parts: self.parts,
+            memory: self.bytes,
             seen: pool.seen() * pool.samples_per_item(),
             held_out: pool.held_out().len() * pool.samples_per_item(),
             augmentation: self.judge.augmentation.describe(),

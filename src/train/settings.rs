@@ -53,6 +53,9 @@ pub struct Tuning {
     pub labels: bool,
     /// Time that training may take: it does as many steps as fit.
     pub time_budget: Option<Duration>,
+    /// Bytes of memory that training may take: where a batch needs more, it is run in parts whose gradients are added up.
+    /// Without, half of what is available where the processor trains.
+    pub memory: Option<u64>,
     /// A folder that the state is kept in.
     pub checkpoints: Option<PathBuf>,
     /// Whether training goes on from the state in that folder.
@@ -72,6 +75,7 @@ impl Default for Tuning {
             augment: Augment::Auto,
             labels: false,
             time_budget: None,
+            memory: None,
             checkpoints: None,
             resume: false,
         }
@@ -126,6 +130,7 @@ impl Tuning {
             },
             labels,
             time_budget: self.time_budget,
+            memory: self.memory,
             checkpoints: self.checkpoints.clone().map(|folder| (folder, self.resume)),
         }
     }

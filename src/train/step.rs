@@ -1,24 +1,19 @@
 //! One step of training as a model: forward, loss, backward, clipping, AdamW.
 //!
-//! Everything that is trained is one flat vector, as are its moments (Adam, Kingma and Ba 2014; decay as in Loshchilov
-//! and Hutter 2017): they go in and come out, and may stay on the device. A run is a step.
+//! Everything that is trained is one flat vector, as are its moments: they go in and come out, and may stay on the device.
+//! A run is a step, or, where a batch is run in parts, adds the gradient of one to a further vector that stays: the run
+//! of the last part is told so and updates the weights.
 
 use std::collections::HashSet;
 
-use super::loss::{Comparison, Seeded, asked_by, distance};
+use super::loss::{Comparison, Seeded, Whole, asked_by, distance};
+use super::memory;
 use super::parameters::{Parameters, Trainable};
 use crate::error::{Error, Result};
-use crate::grad::{BoundGraph, Gradients, backward};
+use crate::grad::{BoundGraph, backward};
 use crate::graph::{Array, Emitter, Graph, Patch, Producer, ValueId};
 use crate::onnx::{ElementType, Model};
 use crate::runtime::Tensor;
-
-/// Shares of the old moments that stay: of the gradient's and of its square's.
-pub(super) const DECAYS: [f64; 2] = [0.9, 0.999];
-/// Added to the root of the second moment.
-const EPSILON: f64 = 1e-8;
-/// Largest norm of a step's gradient.
-const MOST_NORM: f64 = 1.0;
 
 /// What a step is for.
 pub(crate) struct StepOptions<'a> {
@@ -30,8 +25,10 @@ pub(crate) struct StepOptions<'a> {
     pub(crate) taught: bool,
     /// What may be trained.
     pub(crate) choice: &'a Trainable,
-    /// Share of the weights that a step at rate 1 takes away, of those with more than one axis.
-    pub(crate) decay: f64,
+    /// Whether weights with more than one axis decay.
+    pub(crate) decays: bool,
+    /// Parts of equal size that a batch is run in; the sizes of the graph are those of one.
+    pub(crate) parts: usize,
 }
 
 /// A step as a model.
@@ -43,18 +40,21 @@ pub(crate) struct StepModel {
     pub(crate) names: StepNames,
     /// Inputs of the model that it reads.
     pub(crate) reads: HashSet<String>,
+    /// Bytes that a run takes: see [`memory::of_run`].
+    pub(crate) bytes: u64,
 }
 
 impl StepModel {
-    /// The state at the start: these weights, and moments of nothing.
+    /// The state at the start: these weights, moments of nothing and no gradient.
     pub(crate) fn start(&self, weights: &[f32]) -> Result<Vec<(String, Tensor)>> {
         let zeros = vec![0.0; weights.len()];
         self.state([weights, &zeros, &zeros])
     }
 
-    /// Weights and both moments as a state.
-    pub(crate) fn state(&self, parts: [&[f32]; 3]) -> Result<Vec<(String, Tensor)>> {
-        let named = self.names.state.iter().zip(parts);
+    /// Weights and both moments as a state in which no gradient is added up.
+    pub(crate) fn state(&self, [w, first, second]: [&[f32]; 3]) -> Result<Vec<(String, Tensor)>> {
+        let none = vec![0.0; w.len()];
+        let named = self.names.state.iter().zip([w, first, second, &none]);
         let tensors = named.map(|((input, _), numbers)| {
             let bytes = bytemuck::cast_slice(numbers);
             let tensor = Tensor::from_packed(ElementType::Float, &[numbers.len()], bytes)?;
@@ -67,11 +67,13 @@ impl StepModel {
 /// What the inputs and outputs of a step are called.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StepNames {
-    /// Weights and moments: input and output.
-    pub(crate) state: [(String, String); 3],
+    /// Weights and moments, then the gradient of earlier parts where there are several: input and output.
+    pub(crate) state: Vec<(String, String)>,
+    /// 1 in the run of the last part, 0 in those before, where there are several.
+    pub(crate) last: Option<String>,
     /// Learning rate times the first correction, and the second correction.
     pub(crate) rates: [String; 2],
-    /// Learning rate, where weights decay.
+    /// Learning rate times decay, where weights decay.
     pub(crate) decay: Option<String>,
     /// Weights of the teacher's and of the right answers' loss.
     pub(crate) mix: [Option<String>; 2],
@@ -79,6 +81,8 @@ pub(crate) struct StepNames {
     pub(crate) teacher: Vec<(String, String)>,
     /// What takes the right answers, of the shape of the labelled output.
     pub(crate) answers: Option<(String, Vec<usize>)>,
+    /// What takes the energy of an input of these in all parts, by that input.
+    pub(crate) energies: Vec<(String, String)>,
     pub(crate) loss: String,
     pub(crate) norm: String,
 }
@@ -113,11 +117,13 @@ pub(crate) fn step(bound: &BoundGraph, options: &StepOptions) -> Result<StepMode
         return Err(nothing(&parameters, &stops));
     }
     builder.update(&gradients, &parameters, options, &loss)?;
-    let (model, names) = builder.finish(&parameters)?;
-    let inputs = model.proto.graph.iter().flat_map(|graph| &graph.input);
+    let names = builder.names.clone();
+    let (graph, bytes) = builder.finish(&parameters)?;
+    let inputs = graph.proto().input.iter();
     Ok(StepModel {
         reads: inputs.map(|input| input.name().to_owned()).collect(),
-        model,
+        model: graph.into_model(),
+        bytes,
         parameters,
         stops,
         names,
@@ -137,10 +143,10 @@ fn nothing(parameters: &Parameters, stops: &[String]) -> Error {
     })
 }
 
-struct Builder<'a> {
-    bound: &'a BoundGraph,
-    emit: Emitter,
-    names: StepNames,
+pub(super) struct Builder<'a> {
+    pub(super) bound: &'a BoundGraph,
+    pub(super) emit: Emitter,
+    pub(super) names: StepNames,
 }
 
 /// The loss, and the gradients that outputs have by themselves.
@@ -148,7 +154,7 @@ type Losses = (Array, Vec<(ValueId, Array)>);
 
 impl Builder<'_> {
     /// An input of real numbers.
-    fn input(&mut self, base: &str, sizes: &[usize]) -> Array {
+    pub(super) fn input(&mut self, base: &str, sizes: &[usize]) -> Array {
         self.emit.input(base, sizes, ElementType::Float)
     }
 
@@ -166,13 +172,22 @@ impl Builder<'_> {
             if let Some(share) = &shares[0] {
                 let teacher = self.input("step.teacher", &output.sizes);
                 let asked = asked_by(&mut self.emit, *comparison, &teacher);
-                let made = distance(&mut self.emit, *comparison, &output, &asked, share);
+                let whole = self.whole(*comparison, &teacher, options.parts);
+                let made = distance(&mut self.emit, *comparison, &output, &asked, share, &whole);
                 self.names.teacher.push((name.clone(), teacher.name));
                 all.push((value, made));
             }
             if let (Some(share), true) = (&shares[1], options.labelled == Some(name)) {
                 let answers = self.input("step.answers", &output.sizes);
-                let made = distance(&mut self.emit, *comparison, &output, &answers, share);
+                let whole = self.whole(*comparison, &answers, options.parts);
+                let made = distance(
+                    &mut self.emit,
+                    *comparison,
+                    &output,
+                    &answers,
+                    share,
+                    &whole,
+                );
                 self.names.answers = Some((answers.name, answers.sizes));
                 all.push((value, made));
             }
@@ -187,6 +202,17 @@ impl Builder<'_> {
         Ok((loss.ok_or_else(none)?, seeds.collect()))
     }
 
+    /// The batch that `asked`, an input, is a part of what is asked in.
+    fn whole(&mut self, comparison: Comparison, asked: &Array, parts: usize) -> Whole {
+        let needs = parts > 1 && comparison == Comparison::Values;
+        let energy = needs.then(|| self.input("step.energy", &[]));
+        if let Some(energy) = &energy {
+            let names = (asked.name.clone(), energy.name.clone());
+            self.names.energies.push(names);
+        }
+        Whole { parts, energy }
+    }
+
     fn named(&self, name: &str) -> Result<(ValueId, Array)> {
         let value = self.bound.graph().find(name);
         let found = value.and_then(|value| Some((value, self.bound.settled().array(value)?)));
@@ -197,101 +223,8 @@ impl Builder<'_> {
         })
     }
 
-    /// The gradient as one vector, clipped.
-    fn clipped(&mut self, gradients: &Gradients, parameters: &Parameters) -> Array {
-        let mut parts = Vec::new();
-        for parameter in &parameters.all {
-            if let Some(gradient) = gradients.of.get(&parameter.value) {
-                let real = self.emit.cast(gradient, ElementType::Float);
-                parts.push(self.emit.reshape(&real, &[parameter.count()]));
-            }
-        }
-        let flat = self.emit.concat(&parts, 0);
-        let squares = self.emit.square(&flat);
-        let sum = self.emit.sum(&squares, &[0], false);
-        let norm = self.emit.root(&sum);
-        let over = self.emit.above(&norm, MOST_NORM);
-        let most = self.emit.number(MOST_NORM, ElementType::Float);
-        let less = self.emit.div(&most, &norm);
-        let one = self.emit.number(1.0, ElementType::Float);
-        let factor = self.emit.choose(&over, &less, &one);
-        self.names.norm.clone_from(&norm.name);
-        self.emit.output(&norm);
-        self.emit.mul(&flat, &factor)
-    }
-
-    fn update(
-        &mut self,
-        gradients: &Gradients,
-        parameters: &Parameters,
-        options: &StepOptions,
-        loss: &Array,
-    ) -> Result<()> {
-        self.names.loss.clone_from(&loss.name);
-        self.emit.output(loss);
-        let gradient = self.clipped(gradients, parameters);
-        let count = [parameters.count()];
-        let bases = ["step.weights", "step.first", "step.second"];
-        let [w, first, second] = bases.map(|base| self.input(base, &count));
-        let bases = ["step.rate", "step.correction"];
-        let [rate, correction] = bases.map(|base| self.input(base, &[]));
-        let new_first = self.moved(&first, &gradient, DECAYS[0]);
-        let squares = self.emit.square(&gradient);
-        let new_second = self.moved(&second, &squares, DECAYS[1]);
-        let corrected = self.emit.mul(&new_second, &correction);
-        let root = self.emit.root(&corrected);
-        let width = self.emit.shift(&root, EPSILON);
-        let scaled = self.emit.mul(&new_first, &rate);
-        let change = self.emit.div(&scaled, &width);
-        let mut new = self.emit.sub(&w, &change);
-        if options.decay > 0.0 {
-            let plain_rate = self.input("step.plain_rate", &[]);
-            let wide = wide_weights(parameters, options.decay);
-            let wide = self.emit.constant(&wide, &count, ElementType::Float);
-            let share = self.emit.mul(&wide, &plain_rate);
-            let lost = self.emit.mul(&w, &share);
-            new = self.emit.sub(&new, &lost);
-            self.names.decay = Some(plain_rate.name);
-        }
-        if parameters.all.iter().any(|parameter| parameter.keeps_zeros) {
-            let there = stays(parameters, &parameters.flat(self.bound.graph())?);
-            let there = self.emit.constant(&there, &count, ElementType::Float);
-            new = self.emit.mul(&new, &there);
-        }
-        let state = [(w, new), (first, new_first), (second, new_second)];
-        for ((input, output), names) in state.iter().zip(0..) {
-            self.emit.output(output);
-            self.names.state[names] = (input.name.clone(), output.name.clone());
-        }
-        self.names.rates = [rate.name, correction.name];
-        self.take_apart(parameters);
-        Ok(())
-    }
-
-    /// `decay * old + (1 - decay) * new`.
-    fn moved(&mut self, old: &Array, new: &Array, decay: f64) -> Array {
-        let kept = self.emit.scale(old, decay);
-        let added = self.emit.scale(new, 1.0 - decay);
-        self.emit.add(&kept, &added)
-    }
-
-    /// The weights as parts of the vector, before everything else.
-    fn take_apart(&mut self, parameters: &Parameters) {
-        let flat = Array {
-            name: self.names.state[0].0.clone(),
-            sizes: vec![parameters.count()],
-            element: ElementType::Float,
-        };
-        self.emit.patch().at_start();
-        for parameter in &parameters.all {
-            let part = self.emit.part(&flat, 0, parameter.start, parameter.count());
-            self.emit
-                .reshape_as(&parameter.name, &part, &parameter.sizes, parameter.element);
-        }
-    }
-
-    /// The step, with the weights as parts of its input.
-    fn finish(mut self, parameters: &Parameters) -> Result<(Model, StepNames)> {
+    /// The step, with the weights as parts of its input, and the bytes that a run takes.
+    fn finish(mut self, parameters: &Parameters) -> Result<(Graph, u64)> {
         let graph = self.bound.graph();
         let source = graph.model();
         let mut proto = source.proto.clone();
@@ -310,34 +243,15 @@ impl Builder<'_> {
                 self.emit.patch().rename_output(node, slot, &unused);
             }
         }
+        let bound = self.bound;
+        let made = self.emit.made();
         self.emit.into_patch().apply(target);
         let model = source.with(proto, lazy);
-        let model = Graph::verified(model, "the step of training")?.into_model();
-        Ok((model, self.names))
+        let graph = Graph::verified(model, "the step of training")?;
+        let bytes = memory::of_run(&graph, &|name| {
+            let old = || bound.bytes_of(name);
+            made.get(name).copied().or_else(old)
+        });
+        Ok((graph, bytes))
     }
-}
-
-/// By element of the vector 0 where it is a zero that stays, else 1.
-fn stays(parameters: &Parameters, flat: &[f32]) -> Vec<f64> {
-    let mut there = vec![1.0; flat.len()];
-    for parameter in parameters.all.iter().filter(|p| p.keeps_zeros) {
-        let own = parameter.start..parameter.start + parameter.count();
-        for (there, number) in there[own.clone()].iter_mut().zip(&flat[own]) {
-            *there = f64::from(u8::from(*number != 0.0));
-        }
-    }
-    there
-}
-
-/// By element of the vector the share that decays: none of biases and scales.
-fn wide_weights(parameters: &Parameters, decay: f64) -> Vec<f64> {
-    let parts = parameters.all.iter().map(|parameter| {
-        let own = if parameter.sizes.len() > 1 {
-            decay
-        } else {
-            0.0
-        };
-        std::iter::repeat_n(own, parameter.count())
-    });
-    parts.flatten().collect()
 }

@@ -19,6 +19,7 @@ use super::worker::OUT_OF_MEMORY;
 use crate::error::{Error, Result};
 use crate::runtime::fault;
 use crate::runtime::local::{Local, LocalSession};
+use crate::runtime::memory;
 use crate::runtime::settings::ModelAt;
 use crate::runtime::signature::About;
 use crate::runtime::state::RunKind;
@@ -94,7 +95,7 @@ fn end_with(socket: &UnixStream) {
 
 /// Ends this process before it takes the machine's memory.
 fn watch_memory(limit: Option<u64>) {
-    let Some(limit) = limit.or_else(|| Some(memory_of_machine()? / 10 * 9)) else {
+    let Some(limit) = limit.or_else(|| Some(memory::of_machine()? / 10 * 9)) else {
         return;
     };
     while let Some(used) = memory_used() {
@@ -105,25 +106,10 @@ fn watch_memory(limit: Option<u64>) {
     }
 }
 
-/// The memory of the machine or of the control group, in bytes.
-fn memory_of_machine() -> Option<u64> {
-    let machine = kilobytes("/proc/meminfo", "MemTotal:")?;
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max");
-    let group = group.ok().and_then(|text| text.trim().parse().ok());
-    Some(group.map_or(machine, |group: u64| group.min(machine)))
-}
-
 /// The memory that this process has taken, in bytes, without files.
 fn memory_used() -> Option<u64> {
-    let of = |name| kilobytes("/proc/self/status", name);
+    let of = |name| memory::kilobytes("/proc/self/status", name);
     Some(of("RssAnon:")? + of("RssShmem:")?)
-}
-
-fn kilobytes(path: &str, name: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let number: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(number << 10)
 }
 
 struct Served {
