@@ -27,6 +27,7 @@ mod sparsegpt;
 mod state;
 mod storage;
 mod training;
+mod training_parts;
 mod whole_gradients;
 mod zoo;
 mod zoo_gradients;

@@ -14,7 +14,7 @@ use crate::train::{Comparison, StepModel, StepOptions, Trainable, step};
 const ROWS: usize = 4;
 const INPUTS: usize = 3;
 
-fn numbers(seed: usize, count: usize) -> Vec<f32> {
+pub(super) fn numbers(seed: usize, count: usize) -> Vec<f32> {
     let number = |place: usize| ((place * 37 + seed * 101) % 89) as f32 / 44.5 - 1.0;
     (0..count).map(number).collect()
 }
@@ -30,7 +30,7 @@ fn node(operator: &str, inputs: &[&str], output: &str) -> NodeProto {
 }
 
 /// x[4, 3] times weights: logits[4, 5], probabilities[4, 5] and numbers[4, 2].
-fn graph() -> Graph {
+pub(super) fn graph() -> Graph {
     let weight = |name: &str, columns: usize| {
         let bytes = numbers(columns, INPUTS * columns).into_iter();
         let bytes: Vec<u8> = bytes.flat_map(f32::to_le_bytes).collect();
@@ -70,12 +70,12 @@ fn graph() -> Graph {
     Graph::new(&Model::from_bytes(bytes).expect("a model")).expect("a graph")
 }
 
-fn tensor(sizes: &[usize], numbers: &[f32]) -> Tensor {
+pub(super) fn tensor(sizes: &[usize], numbers: &[f32]) -> Tensor {
     let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
     Tensor::from_packed(ElementType::Float, sizes, &bytes).expect("a tensor")
 }
 
-fn softmax(rows: &[f32], width: usize) -> Vec<f32> {
+pub(super) fn softmax(rows: &[f32], width: usize) -> Vec<f32> {
     let rows = rows.chunks_exact(width).flat_map(|row| {
         let powers: Vec<f32> = row.iter().map(|x| x.exp()).collect();
         let sum: f32 = powers.iter().sum();

@@ -36,5 +36,5 @@ pub use settings::{Augment, Tuning};
 #[cfg(test)]
 pub(crate) use {
     parameters::Trainable,
-    step::{StepModel, StepOptions, step},
+    step::{StepModel, StepNames, StepOptions, step},
 };
