@@ -7,36 +7,9 @@ use std::collections::HashMap;
 
 use half::{bf16, f16};
 
-use super::{Patch, declaration, int, ints};
+use super::{Array, Patch, broadcast_sizes, declaration, int, ints};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{AttributeProto, ValueInfoProto};
-
-/// A value whose sizes are numbers.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Array {
-    pub(crate) name: String,
-    pub(crate) sizes: Vec<usize>,
-    pub(crate) element: ElementType,
-}
-
-impl Array {
-    /// Number of elements.
-    pub(crate) fn count(&self) -> usize {
-        let sizes = self.sizes.iter();
-        sizes.fold(1, |count: usize, &size| count.saturating_mul(size))
-    }
-
-    /// Bytes of the elements.
-    pub(crate) fn bytes(&self) -> u64 {
-        let bits = (self.count() as u64).saturating_mul(self.element.bits().into());
-        bits.div_ceil(8)
-    }
-
-    /// Number of axes.
-    pub(crate) fn rank(&self) -> usize {
-        self.sizes.len()
-    }
-}
 
 /// Makes nodes at the end of a graph.
 pub(crate) struct Emitter {
@@ -50,20 +23,6 @@ pub(crate) struct Emitter {
     lists: HashMap<Vec<i64>, String>,
     /// Bytes of what its nodes make, by name.
     made: HashMap<String, u64>,
-}
-
-/// The sizes of two arrays broadcast; the larger one of each axis from the back.
-pub(crate) fn broadcast_sizes(a: &[usize], b: &[usize]) -> Vec<usize> {
-    let rank = a.len().max(b.len());
-    let size = |sizes: &[usize], axis: usize| match (axis + sizes.len()).checked_sub(rank) {
-        Some(place) => sizes[place],
-        None => 1,
-    };
-    let axes = 0..rank;
-    axes.map(|axis| match (size(a, axis), size(b, axis)) {
-        (1, other) | (other, _) => other,
-    })
-    .collect()
 }
 
 impl Emitter {
@@ -96,6 +55,11 @@ impl Emitter {
     /// Takes the nodes back that were made since then.
     pub(crate) fn rewind(&mut self, mark: usize) {
         self.patch.take_back(mark);
+    }
+
+    /// Tells of a value that an old node makes from now on.
+    pub(crate) fn note(&mut self, made: &Array) {
+        self.made.insert(made.name.clone(), made.bytes());
     }
 
     /// Bytes of what its nodes make, by name.
@@ -136,7 +100,7 @@ impl Emitter {
             sizes,
             element,
         };
-        self.made.insert(made.name.clone(), made.bytes());
+        self.note(&made);
         made
     }
 

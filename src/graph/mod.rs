@@ -12,6 +12,7 @@
 //! [`Node::captured`].
 
 mod arrange;
+mod array;
 mod attributes;
 mod build;
 mod calls;
@@ -35,9 +36,10 @@ use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, type_proto};
 use crate::onnx::{ElementType, Model, domain_of};
 
 pub(crate) use arrange::Span;
+pub(crate) use array::{Array, broadcast_sizes};
 pub(crate) use attributes::Attributes;
 pub(crate) use declare::{declaration, declaration_of, tapped};
-pub(crate) use emit::{Array, Emitter, broadcast_sizes};
+pub(crate) use emit::Emitter;
 pub(crate) use inline::{inlined, prefixed};
 pub(crate) use names::Names;
 pub(crate) use patch::{Patch, float, int, ints, text};

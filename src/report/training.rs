@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::table::{count, table};
-use crate::train::{Stopped, TrainingRecord};
+use crate::train::{Split, Stopped, TrainingRecord};
 
 /// What training did.
 #[derive(Clone, Debug, Serialize)]
@@ -35,9 +35,9 @@ impl fmt::Display for TrainingRow {
             ]);
         }
         writeln!(f, "{rows}")?;
-        let parts = match record.parts {
-            0 | 1 => String::new(),
-            parts => format!(" in {parts} parts (memory bound)"),
+        let parts = match record.split {
+            None => String::new(),
+            Some(why) => format!(" in {} parts ({})", record.parts, reason(why)),
         };
         writeln!(
             f,
@@ -70,6 +70,13 @@ impl fmt::Display for TrainingRow {
             writeln!(f, "  {count} constant(s) stayed as they are: {reason}")?;
         }
         self.write_end(f)
+    }
+}
+
+fn reason(split: Split) -> &'static str {
+    match split {
+        Split::Memory => "memory bound",
+        Split::FixedBatch => "fixed batch size",
     }
 }
 

@@ -56,6 +56,17 @@ pub enum Optimisation {
     Off,
 }
 
+/// How a session takes memory for the values of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum MemoryUse {
+    /// As onnxruntime does: from the second run of the same sizes on in one piece, beside what the first run took.
+    #[default]
+    Planned,
+    /// Value by value, in less memory where values are many and large.
+    Least,
+}
+
 /// How a session runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SessionOptions {
@@ -71,6 +82,8 @@ pub struct SessionOptions {
     pub profiling: Profiling,
     /// Whether it rewrites the graph.
     pub optimisation: Optimisation,
+    /// How it takes memory.
+    pub memory: MemoryUse,
 }
 
 impl Default for SessionOptions {
@@ -82,6 +95,7 @@ impl Default for SessionOptions {
             spinning: Spinning::default(),
             profiling: Profiling::default(),
             optimisation: Optimisation::default(),
+            memory: MemoryUse::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::grad::BoundGraph;
 use crate::graph::Graph;
 use crate::onnx::Model;
-use crate::runtime::{Provider, Runtime, Session, SessionOptions};
+use crate::runtime::{MemoryUse, Provider, Runtime, Session, SessionOptions};
 
 /// With what a model is trained.
 pub(crate) struct Classroom<'a> {
@@ -26,6 +26,7 @@ impl Classroom<'_> {
     pub(super) fn session_options(&self) -> SessionOptions {
         SessionOptions {
             provider: self.provider.clone(),
+            memory: MemoryUse::Least,
             ..SessionOptions::default()
         }
     }

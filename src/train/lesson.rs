@@ -7,6 +7,7 @@ use super::judge::Judge;
 use super::options::TrainOptions;
 use super::order::SampleOrder;
 use super::parts::{Bound, Fitted, fitted, split};
+use super::record::Split;
 use super::schedule::Schedule;
 use super::step::StepModel;
 use super::trained_on::parts_in;
@@ -52,9 +53,10 @@ impl<'a> Lesson<'a> {
         let axis = |name: &str| pool.axis(name);
         let augmentation = Augmentation::of(&shown.inputs, &axis, &options.augment);
         let mut order = SampleOrder::new(pool.seen(), items, options.seed)?;
-        let first = pool.batch(&order.batch(0))?;
+        let together = if pool.is_fixed() { 1 } else { items };
+        let first = pool.batch(&order.batch(0)[..together])?;
         let mut teacher = class.teacher_for(&first)?;
-        let few = pool.batch(&order.batch(0)[..items.min(FEW)])?;
+        let few = pool.batch(&order.batch(0)[..together.min(FEW)])?;
         let comparisons = class.comparisons(teacher.as_mut(), &few)?;
         let answers = options.labels.then(|| of_labels(&comparisons)).flatten();
         if options.labels && first.labels.is_none() {
@@ -97,6 +99,15 @@ impl<'a> Lesson<'a> {
             teacher,
             judge,
         })
+    }
+
+    /// Why a batch is run in parts, if it is.
+    pub(super) fn split(&self) -> Option<Split> {
+        match (self.parts, self.class.pool.is_fixed()) {
+            (0 | 1, _) => None,
+            (_, true) => Some(Split::FixedBatch),
+            (_, false) => Some(Split::Memory),
+        }
     }
 
     pub(super) fn schedule(&self, steps: usize) -> Schedule {
@@ -221,7 +232,7 @@ impl<'a> Lesson<'a> {
     }
 }
 
-/// The step with as many parts as the memory bound asks for, or as a training that goes on has had.
+/// The step with as many parts as the memory bound or a fixed batch asks for, or as a training that goes on has had.
 fn fitted_step(
     class: &Classroom,
     options: &TrainOptions,
@@ -233,16 +244,18 @@ fn fitted_step(
         let part = class.pool.batch(&items[..items.len() / parts])?;
         class.step(&part, parts, taught, options)
     };
+    let bound = Bound::of(options, class.provider);
     let known = match &options.checkpoints {
+        _ if class.pool.is_fixed() => Some(items.len()),
         Some((folder, true)) if options.memory.is_none() => parts_in(folder),
         _ => None,
     };
     match known.filter(|&parts| parts > 0 && items.len().is_multiple_of(parts)) {
         Some(parts) => {
-            let (made, bytes) = make(parts)?;
-            Ok(Fitted { made, parts, bytes })
+            let found = fitted(1, bound, &|_| make(parts))?;
+            Ok(Fitted { parts, ..found })
         }
-        None => fitted(items.len(), Bound::of(options, class.provider), &make),
+        None => fitted(items.len(), bound, &make),
     }
 }
 

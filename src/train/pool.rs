@@ -63,6 +63,11 @@ impl<'a> Pool<'a> {
         self.data.batch_size()
     }
 
+    /// Whether the model takes no other number of samples than an item has.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.analysis.sizes().samples().fixed().is_some()
+    }
+
     /// The axis of an input that counts samples.
     pub(crate) fn axis(&self, input: &str) -> Option<usize> {
         self.analysis.sizes().samples().axis(input)

@@ -36,6 +36,17 @@ pub enum Stopped {
     },
 }
 
+/// Why a batch is run in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Split {
+    /// At once it would take more memory than is allowed.
+    Memory,
+    /// The model takes a fixed number of samples.
+    FixedBatch,
+}
+
 /// A point of the loss curve: means over some steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct LossPoint {
@@ -69,6 +80,8 @@ pub struct TrainingRecord {
     pub batch: usize,
     /// Parts of equal size that they are run in, their gradients being added up.
     pub parts: usize,
+    /// Why, where there are several.
+    pub split: Option<Split>,
     /// Bytes of memory that this takes, as estimated.
     pub memory: u64,
     /// Samples that were trained on.

@@ -208,6 +208,7 @@ impl Lesson<'_> {
             steps,
             batch: self.judge.batch * pool.samples_per_item(),
             parts: self.parts,
+            split: self.split(),
             memory: self.bytes,
             seen: pool.seen() * pool.samples_per_item(),
             held_out: pool.held_out().len() * pool.samples_per_item(),

@@ -169,11 +169,13 @@ impl Backward<'_> {
                 name
             }
         };
-        Array {
+        let made = Array {
             name,
             sizes: sizes.to_vec(),
             element,
-        }
+        };
+        self.emit.note(&made);
+        made
     }
 
     /// True if the gradient of an input is wanted.

@@ -22,7 +22,9 @@ use super::cache::{Cached, cached};
 use super::library::Library;
 use super::packages::Package;
 use super::provider::Provider;
-use super::settings::{ModelAt, Optimisation, Profiling, Purpose, SessionOptions, Spinning};
+use super::settings::{
+    MemoryUse, ModelAt, Optimisation, Profiling, Purpose, SessionOptions, Spinning,
+};
 use super::signature::{Device, UNKNOWN_VERSION};
 use super::{fault, held, temporary_folder};
 use crate::error::{Error, Result};
@@ -245,6 +247,9 @@ impl Local {
             builder = builder
                 .with_profiling(folder.path().join("profile"))
                 .map_err(refused)?;
+        }
+        if options.memory == MemoryUse::Least {
+            builder = builder.with_memory_pattern(false).map_err(refused)?;
         }
         builder = optimised(builder, options)?;
         let exact = options.purpose == Purpose::Parity;
