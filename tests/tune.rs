@@ -256,6 +256,11 @@ fn what_cannot_be_trained_is_said() {
     let other = fixture("trained/gru_fashion.onnx");
     tune(&digits, &["--teacher", text(&other)]).code(3);
     tune(&digits, &["--lr", "0"]).code(2);
+    let little = [&teacher[..], &["--memory", "1MB"]].concat();
+    tune(&digits, &little)
+        .code(2)
+        .stderr(contains("may take 1 MB").and(contains("--memory")));
+    tune(&digits, &["--memory", "1 egg"]).code(2);
     let wild = folder.path().join("wild.npz");
     let mut file = NpzWriter::new(fs::File::create(&wild).expect("a file"));
     let nan: ArrayD<f32> = ArrayD::from_elem(vec![20, 1, 28, 28], f32::NAN);

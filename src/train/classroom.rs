@@ -131,7 +131,9 @@ impl Classroom<'_> {
             let bound = BoundGraph::of(&teacher, &sizes, None);
             Ok(bound.map_or(judged, |bound| run(&bound)))
         })?;
-        let bytes = memory::expected(made.bytes + judged + teacher);
+        let nodes = made.model.proto.graph.iter();
+        let nodes = nodes.map(|graph| graph.node.len()).sum();
+        let bytes = memory::expected(made.bytes + judged + teacher, nodes);
         Ok((made, bytes))
     }
 }

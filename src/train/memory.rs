@@ -4,13 +4,15 @@
 use crate::graph::{Graph, NodeId, Producer, ValueId};
 
 /// Bytes that runs take for each that is counted: kernels take memory for themselves, and some lies between values.
-const TAKEN: f64 = 1.6;
-/// Bytes that sessions take beside.
-const BESIDE: u64 = 16 << 20;
+const TAKEN: f64 = 1.8;
+/// Bytes that a session takes for a node.
+const PER_NODE: u64 = 4 << 10;
+/// Bytes that onnxruntime takes before.
+const BESIDE: u64 = 10 << 20;
 
-/// Bytes that sessions and their runs take for which so many are counted.
-pub(super) fn expected(counted: u64) -> u64 {
-    (counted as f64 * TAKEN) as u64 + BESIDE
+/// Bytes that sessions of so many nodes and their runs take for which so many are counted.
+pub(super) fn expected(counted: u64, nodes: usize) -> u64 {
+    (counted as f64 * TAKEN) as u64 + PER_NODE * nodes as u64 + BESIDE
 }
 
 /// Bytes of constants, inputs and outputs of the graph, and of the other values that are alive at once at most. Values
