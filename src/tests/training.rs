@@ -13,6 +13,8 @@ use crate::train::{Comparison, StepModel, StepOptions, Trainable, step};
 
 const ROWS: usize = 4;
 const INPUTS: usize = 3;
+/// Learning rate times decay.
+const DECAY: f32 = 0.25;
 
 pub(super) fn numbers(seed: usize, count: usize) -> Vec<f32> {
     let number = |place: usize| ((place * 37 + seed * 101) % 89) as f32 / 44.5 - 1.0;
@@ -107,6 +109,8 @@ fn run(
             .chain(shares)
             .map(|(name, x)| (name, tensor(&[], &[x]))),
     );
+    let decay = names.decay.iter();
+    inputs.extend(decay.map(|name| (name.clone(), tensor(&[], &[DECAY]))));
     for (output, input) in &names.teacher {
         let (width, is_rows) = match output.as_str() {
             "numbers" => (2, false),
@@ -128,7 +132,7 @@ fn run(
     outputs.map(|(name, x)| (name, x.to_f64())).collect()
 }
 
-fn made(comparisons: &[(&str, Comparison)], labelled: bool) -> (StepModel, Vec<f32>) {
+fn made(comparisons: &[(&str, Comparison)], labelled: bool, decays: bool) -> (StepModel, Vec<f32>) {
     let graph = graph();
     let sizes = [("x".to_owned(), vec![ROWS, INPUTS])];
     let bound = BoundGraph::of(&graph, &sizes, None).expect("sizes");
@@ -141,7 +145,7 @@ fn made(comparisons: &[(&str, Comparison)], labelled: bool) -> (StepModel, Vec<f
         labelled: labelled.then(|| comparisons[0].0.as_str()),
         taught: true,
         choice: &Trainable::default(),
-        decays: false,
+        decays,
         parts: 1,
     };
     let made = step(&bound, &options).expect("a step");
@@ -153,7 +157,7 @@ fn made(comparisons: &[(&str, Comparison)], labelled: bool) -> (StepModel, Vec<f
 fn agrees(comparisons: &[(&str, Comparison)], labelled: bool) {
     const WIDTH: f32 = 1e-2;
     let runtime = runtime();
-    let (made, weights) = made(comparisons, labelled);
+    let (made, weights) = made(comparisons, labelled, false);
     let names = &made.names;
     let at = |weights: &[f32]| run(&made, &runtime, weights, [0.0, 1.0]);
     let here = at(&weights);
@@ -205,7 +209,7 @@ fn several_outputs_and_right_answers_add_up() {
 #[test]
 fn the_update_is_that_of_adamw() {
     let runtime = runtime();
-    let (made, weights) = made(&[("logits", Comparison::Logits)], false);
+    let (made, weights) = made(&[("logits", Comparison::Logits)], false, false);
     let (rate, first, second) = (1e-2, 1.0 / (1.0 - 0.9), 1.0 / (1.0 - 0.999));
     let outputs = run(
         &made,
@@ -220,5 +224,16 @@ fn the_update_is_that_of_adamw() {
         // The corrections undo the first decay: a step of the rate along the gradient's sign.
         let step = rate * gradient / (gradient.abs() + 1e-8);
         assert!((new[place] - (f64::from(weight) - step)).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn weights_decay_by_the_rate_times_the_decay() {
+    let logits = [("logits", Comparison::Logits)];
+    let (made, weights) = made(&logits, false, true);
+    let outputs = run(&made, &runtime(), &weights, [0.0, 1.0]);
+    for (new, weight) in outputs[&made.names.state[0].1].iter().zip(&weights) {
+        let kept = f64::from(1.0 - DECAY) * f64::from(*weight);
+        assert!((new - kept).abs() < 1e-6, "{new}, not {kept}");
     }
 }

@@ -7,12 +7,15 @@ use super::rules::runtime;
 use super::training::{graph, numbers, softmax, tensor};
 use crate::events::Silent;
 use crate::grad::BoundGraph;
-use crate::graph::Graph;
+use crate::graph::{Graph, declaration};
 use crate::job::{TuneOptions, tune};
+use crate::onnx::proto::ValueInfoProto;
 use crate::onnx::{ElementType, Model, packed, to_f32};
 use crate::rewrite::{Edit, with_weights};
 use crate::runtime::{Runtime, Tensor};
-use crate::train::{Comparison, StepOptions, Trainable, TrainingRecord, Tuning, step};
+use crate::train::{
+    Comparison, Split, StepNames, StepOptions, Trainable, TrainingRecord, Tuning, of_run, step,
+};
 
 const ROWS: usize = 8;
 const STEPS: usize = 4;
@@ -95,7 +98,7 @@ fn stepped(
 }
 
 /// What a step reads of all rows: name, numbers and numbers of a row.
-fn asked(names: &crate::train::StepNames, number: usize) -> Vec<(String, Vec<f32>, usize)> {
+fn asked(names: &StepNames, number: usize) -> Vec<(String, Vec<f32>, usize)> {
     let mut asked = vec![("x".to_owned(), numbers(7 + number, ROWS * 3), 3)];
     for (output, input) in &names.teacher {
         let width = if output == "numbers" { 2 } else { 5 };
@@ -191,11 +194,31 @@ fn damaged(path: &Path) {
     model.save(path).expect("it is written");
 }
 
+/// The model of a file as one of a single sample, beside it.
+fn of_one_sample(path: &Path, to: &Path) {
+    let mut model = Model::load(path).expect("a model");
+    let graph = model.proto.graph.as_mut().expect("a graph");
+    let of_one = |value: &ValueInfoProto, shape: &[i64]| {
+        let shape: Vec<Option<i64>> = shape.iter().map(|&size| Some(size)).collect();
+        declaration(value.name(), Some(ElementType::Float), Some(&shape))
+    };
+    graph.input[0] = of_one(&graph.input[0], &[1, 1, 28, 28]);
+    graph.output[0] = of_one(&graph.output[0], &[1, 10]);
+    model.save(to).expect("it is written");
+}
+
 fn tuned(start: &Path, tuning: Tuning) -> crate::Result<(TrainingRecord, Vec<f32>)> {
+    taught(&fixture("trained/lenet_mnist.onnx"), start, tuning)
+}
+
+fn taught(
+    teacher: &Path,
+    start: &Path,
+    tuning: Tuning,
+) -> crate::Result<(TrainingRecord, Vec<f32>)> {
     let out = start.with_extension("tuned.onnx");
-    let teacher = fixture("trained/lenet_mnist.onnx");
     let data = fixture("data/mnist_200.npz");
-    let mut options = TuneOptions::new(teacher.as_path(), data);
+    let mut options = TuneOptions::new(teacher, data);
     options.tuning = tuning;
     options.output = Some(out.clone());
     let report = tune(start, &options, &mut Silent)?;
@@ -208,6 +231,41 @@ fn tuned(start: &Path, tuning: Tuning) -> crate::Result<(TrainingRecord, Vec<f32
     let real = tensors.filter(|tensor| tensor.data_type() == ElementType::Float.number());
     let weights = real.flat_map(|tensor| to_f32(tensor).expect("numbers"));
     Ok((report.training.0, weights.collect()))
+}
+
+/// Losses and norms of the steps.
+fn curve(record: &TrainingRecord) -> Vec<f64> {
+    let points = record.losses.iter();
+    points.flat_map(|point| [point.loss, point.norm]).collect()
+}
+
+#[test]
+fn a_model_of_one_sample_at_a_time_learns_from_batches() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [start, fixed, teacher] =
+        ["start", "fixed", "teacher"].map(|name| folder.path().join(name).with_extension("onnx"));
+    damaged(&start);
+    of_one_sample(&start, &fixed);
+    of_one_sample(&fixture("trained/lenet_mnist.onnx"), &teacher);
+    let tuning = || Tuning {
+        steps: Some(4),
+        batch: Some(6),
+        ..Tuning::default()
+    };
+    let (whole, weights) = tuned(&start, tuning()).expect("it is trained");
+    let (single, same) = taught(&teacher, &fixed, tuning()).expect("it is trained");
+    assert_eq!((single.parts, single.split), (6, Some(Split::FixedBatch)));
+    near(&curve(&single), &curve(&whole), "losses and norms");
+    alike(&same, &weights, "weights");
+}
+
+#[test]
+fn memory_is_that_of_what_is_alive_at_once() {
+    let sizes = [("x".to_owned(), vec![ROWS, 3])];
+    let bound = BoundGraph::of(&graph(), &sizes, None).expect("sizes");
+    let counted = of_run(bound.graph(), &|name| bound.bytes_of(name));
+    let [weights, input, outputs, raw] = [3 * (5 + 5 + 2), ROWS * 3, ROWS * (5 + 5 + 2), ROWS * 5];
+    assert_eq!(counted, 4 * (weights + input + outputs + raw) as u64);
 }
 
 #[test]
@@ -239,15 +297,9 @@ fn a_memory_bound_changes_nothing_but_rounding() {
         let bytes = least.memory + (whole.memory - least.memory) * eighths / 8;
         let (parts, other) = tuned(&start, tuning(Some(bytes))).expect("it is trained");
         assert!(parts.parts > most, "{} parts", parts.parts);
-        assert!(parts.memory <= bytes);
+        assert!(parts.memory <= bytes && parts.split == Some(Split::Memory));
         most = parts.parts;
-        for (what, of) in [("loss", 0), ("norm", 1)] {
-            let curve = |record: &TrainingRecord| -> Vec<f64> {
-                let points = record.losses.iter();
-                points.map(|point| [point.loss, point.norm][of]).collect()
-            };
-            near(&curve(&parts), &curve(&whole), what);
-        }
+        near(&curve(&parts), &curve(&whole), "losses and norms");
         let judged = |record: &TrainingRecord| -> Vec<f64> {
             let judgements = record.judgements.iter();
             judgements.filter_map(|judged| judged.loss).collect()

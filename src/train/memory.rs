@@ -17,7 +17,7 @@ pub(super) fn expected(counted: u64, nodes: usize) -> u64 {
 
 /// Bytes of constants, inputs and outputs of the graph, and of the other values that are alive at once at most. Values
 /// whose bytes are not known count as nothing; what kernels take for themselves is not in it.
-pub(super) fn of_run(graph: &Graph, bytes: &dyn Fn(&str) -> Option<u64>) -> u64 {
+pub(crate) fn of_run(graph: &Graph, bytes: &dyn Fn(&str) -> Option<u64>) -> u64 {
     let of = |value: ValueId| bytes(&graph.value(value).name).unwrap_or(0);
     let stays = |value: ValueId| {
         let value = graph.value(value);

@@ -35,6 +35,7 @@ pub(crate) use run::train;
 pub use settings::{Augment, Tuning};
 #[cfg(test)]
 pub(crate) use {
+    memory::of_run,
     parameters::Trainable,
     step::{StepModel, StepNames, StepOptions, step},
 };
