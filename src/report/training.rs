@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::table::{count, table};
-use crate::train::{Split, Stopped, TrainingRecord};
+use crate::train::{PartsFor, Stopped, TrainingRecord};
 
 /// What training did.
 #[derive(Clone, Debug, Serialize)]
@@ -73,10 +73,10 @@ impl fmt::Display for TrainingRow {
     }
 }
 
-fn reason(split: Split) -> &'static str {
+fn reason(split: PartsFor) -> &'static str {
     match split {
-        Split::Memory => "memory bound",
-        Split::FixedBatch => "fixed batch size",
+        PartsFor::Memory => "memory bound",
+        PartsFor::FixedBatch => "fixed batch size",
     }
 }
 

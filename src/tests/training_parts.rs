@@ -14,7 +14,7 @@ use crate::onnx::{ElementType, Model, packed, to_f32};
 use crate::rewrite::{Edit, with_weights};
 use crate::runtime::{Runtime, Tensor};
 use crate::train::{
-    Comparison, Split, StepNames, StepOptions, Trainable, TrainingRecord, Tuning, of_run, step,
+    Comparison, PartsFor, StepNames, StepOptions, Trainable, TrainingRecord, Tuning, of_run, step,
 };
 
 const ROWS: usize = 8;
@@ -254,7 +254,10 @@ fn a_model_of_one_sample_at_a_time_learns_from_batches() {
     };
     let (whole, weights) = tuned(&start, tuning()).expect("it is trained");
     let (single, same) = taught(&teacher, &fixed, tuning()).expect("it is trained");
-    assert_eq!((single.parts, single.split), (6, Some(Split::FixedBatch)));
+    assert_eq!(
+        (single.parts, single.split),
+        (6, Some(PartsFor::FixedBatch))
+    );
     near(&curve(&single), &curve(&whole), "losses and norms");
     alike(&same, &weights, "weights");
 }
@@ -297,7 +300,7 @@ fn a_memory_bound_changes_nothing_but_rounding() {
         let bytes = least.memory + (whole.memory - least.memory) * eighths / 8;
         let (parts, other) = tuned(&start, tuning(Some(bytes))).expect("it is trained");
         assert!(parts.parts > most, "{} parts", parts.parts);
-        assert!(parts.memory <= bytes && parts.split == Some(Split::Memory));
+        assert!(parts.memory <= bytes && parts.split == Some(PartsFor::Memory));
         most = parts.parts;
         near(&curve(&parts), &curve(&whole), "losses and norms");
         let judged = |record: &TrainingRecord| -> Vec<f64> {

@@ -2,12 +2,13 @@
 
 use super::answers::answer_rows;
 use super::augment::Augmentation;
+use super::checkpoint::FILE;
 use super::classroom::{Classroom, Taught, no_labels, of_labels};
 use super::judge::Judge;
 use super::options::TrainOptions;
 use super::order::SampleOrder;
-use super::parts::{Bound, Fitted, fitted, split};
-use super::record::Split;
+use super::parts::{Fitted, MemoryBound, fitted, split};
+use super::record::PartsFor;
 use super::schedule::Schedule;
 use super::step::StepModel;
 use super::trained_on::parts_in;
@@ -102,11 +103,11 @@ impl<'a> Lesson<'a> {
     }
 
     /// Why a batch is run in parts, if it is.
-    pub(super) fn split(&self) -> Option<Split> {
+    pub(super) fn split(&self) -> Option<PartsFor> {
         match (self.parts, self.class.pool.is_fixed()) {
             (0 | 1, _) => None,
-            (_, true) => Some(Split::FixedBatch),
-            (_, false) => Some(Split::Memory),
+            (_, true) => Some(PartsFor::FixedBatch),
+            (_, false) => Some(PartsFor::Memory),
         }
     }
 
@@ -244,10 +245,10 @@ fn fitted_step(
         let part = class.pool.batch(&items[..items.len() / parts])?;
         class.step(&part, parts, taught, options)
     };
-    let bound = Bound::of(options, class.provider);
+    let bound = MemoryBound::of(options, class.provider);
     let known = match &options.checkpoints {
         _ if class.pool.is_fixed() => Some(items.len()),
-        Some((folder, true)) if options.memory.is_none() => parts_in(folder),
+        Some((folder, true)) if options.memory.is_none() => parts_in(&folder.join(FILE)),
         _ => None,
     };
     match known.filter(|&parts| parts > 0 && items.len().is_multiple_of(parts)) {

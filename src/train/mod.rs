@@ -30,7 +30,7 @@ pub(crate) use answers::answer_rows;
 pub(crate) use classroom::Classroom;
 pub(crate) use loss::Comparison;
 pub(crate) use pool::Pool;
-pub use record::{FrozenRow, Judgement, LossPoint, Split, Stopped, TrainingRecord};
+pub use record::{FrozenRow, Judgement, LossPoint, PartsFor, Stopped, TrainingRecord};
 pub(crate) use run::train;
 pub use settings::{Augment, Tuning};
 #[cfg(test)]

@@ -19,23 +19,23 @@ pub(super) struct Fitted<T> {
 
 /// Memory that training may take, in bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bound {
+pub(super) struct MemoryBound {
     /// Parts are made so small that this is kept, if that can be.
     wanted: u64,
     /// Training does not begin where the smallest parts take more.
     most: u64,
 }
 
-impl Bound {
+impl MemoryBound {
     /// The one that is set; without, half of what is available where the processor trains. What a device of another
     /// kind has is not known.
-    pub(super) fn of(options: &TrainOptions, provider: &Provider) -> Option<Bound> {
+    pub(super) fn of(options: &TrainOptions, provider: &Provider) -> Option<MemoryBound> {
         if let Some(most) = options.memory {
-            return Some(Bound { wanted: most, most });
+            return Some(MemoryBound { wanted: most, most });
         }
         let most = available().filter(|_| *provider == Provider::Cpu)?;
         let wanted = most / 2;
-        Some(Bound { wanted, most })
+        Some(MemoryBound { wanted, most })
     }
 }
 
@@ -46,7 +46,7 @@ impl Bound {
 /// The smallest parts take more than the bound allows, or `make` fails.
 pub(super) fn fitted<T>(
     items: usize,
-    bound: Option<Bound>,
+    bound: Option<MemoryBound>,
     make: &dyn Fn(usize) -> Result<(T, u64)>,
 ) -> Result<Fitted<T>> {
     let at = |parts: usize| -> Result<Fitted<T>> {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn within(wanted: u64, most: u64) -> Result<Fitted<usize>> {
-        fitted(24, Some(Bound { wanted, most }), &of)
+        fitted(24, Some(MemoryBound { wanted, most }), &of)
     }
 
     #[test]
@@ -167,7 +167,9 @@ mod tests {
         let fault = within(100, 100).expect_err("it is refused").to_string();
         assert!(fault.contains("`memory`"), "{fault}");
         assert_eq!(within(100, 120).expect("it fits").parts, 24);
-        let alone = fitted(1, Some(Bound { wanted: 1, most: 1 }), &|_| Ok(((), 9)));
+        let alone = fitted(1, Some(MemoryBound { wanted: 1, most: 1 }), &|_| {
+            Ok(((), 9))
+        });
         assert!(alone.is_err());
         assert_eq!(fitted(9, None, &|_| Ok(((), 9))).expect("unbound").parts, 1);
     }

@@ -40,7 +40,7 @@ pub enum Stopped {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Split {
+pub enum PartsFor {
     /// At once it would take more memory than is allowed.
     Memory,
     /// The model takes a fixed number of samples.
@@ -81,7 +81,7 @@ pub struct TrainingRecord {
     /// Parts of equal size that they are run in, their gradients being added up.
     pub parts: usize,
     /// Why, where there are several.
-    pub split: Option<Split>,
+    pub split: Option<PartsFor>,
     /// Bytes of memory that this takes, as estimated.
     pub memory: u64,
     /// Samples that were trained on.

@@ -6,16 +6,15 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde_json::{Map, Value};
 
-use super::checkpoint::FILE;
 use crate::files;
 
 const SETTINGS: &str = "secateur.settings";
 /// The setting that follows from the memory bound.
 pub(super) const PARTS: &str = "parts";
 
-/// In how many parts the training whose state is in `folder` runs a batch; none where that is not said.
-pub(super) fn parts_in(folder: &Path) -> Option<usize> {
-    let bytes = files::map_file(&folder.join(FILE)).ok()?;
+/// In how many parts the training whose state is in a file runs a batch; none where that is not said.
+pub(super) fn parts_in(path: &Path) -> Option<usize> {
+    let bytes = files::map_file(path).ok()?;
     let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
     let settings = metadata.metadata().as_ref()?.get(SETTINGS)?;
     let settings: Value = serde_json::from_str(settings).ok()?;
