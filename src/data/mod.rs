@@ -79,9 +79,8 @@ impl Batch {
     /// # Errors
     /// As [`Session::run`].
     pub(crate) fn run(&self, session: &mut Session) -> Result<Vec<(String, Tensor)>> {
-        let names: Vec<String> = session.inputs().into_iter().map(|i| i.name).collect();
         let inputs = self.inputs.iter();
-        let inputs = inputs.filter(|(name, _)| names.contains(name)).cloned();
+        let inputs = inputs.filter(|(name, _)| session.takes(name)).cloned();
         session.run(&inputs.collect::<Vec<_>>())
     }
 }

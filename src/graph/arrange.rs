@@ -99,10 +99,17 @@ impl Emitter {
     pub(crate) fn concat(&mut self, parts: &[Array], axis: usize) -> Array {
         let mut parts = parts.to_vec();
         while parts.len() > 1 {
-            let joined = parts
-                .chunks(MOST_PARTS)
-                .map(|few| self.concat_few(few, axis));
-            parts = joined.collect();
+            // What is joined early is copied again: the smallest neighbours.
+            let few = match parts.len().checked_sub(MOST_PARTS) {
+                None | Some(0) => parts.len(),
+                Some(more) => MOST_PARTS.min(more + 1),
+            };
+            let size = |start: &usize| -> usize {
+                parts[*start..start + few].iter().map(Array::count).sum()
+            };
+            let start = (0..=parts.len() - few).min_by_key(size).unwrap_or(0);
+            let joined = self.concat_few(&parts[start..start + few], axis);
+            parts.splice(start..start + few, [joined]);
         }
         parts
             .pop()

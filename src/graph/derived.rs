@@ -148,6 +148,13 @@ impl Emitter {
         )
     }
 
+    /// `x` where the condition holds, else 0: as a product, which takes a third of the time of a choice, but is no number
+    /// where `x` is infinite.
+    pub(crate) fn gated(&mut self, condition: &Array, x: &Array) -> Array {
+        let ones = self.cast(condition, x.element);
+        self.mul(&ones, x)
+    }
+
     /// The upper or lower part of each matrix, from this diagonal.
     pub(crate) fn triangle(&mut self, x: &Array, shift: Option<&Array>, upper: bool) -> Array {
         let mut names = vec![&*x.name];

@@ -15,6 +15,8 @@ use crate::onnx::proto::{AttributeProto, ValueInfoProto};
 pub(crate) struct Emitter {
     patch: Patch,
     opset: i64,
+    /// Whether the nodes run on a processor.
+    on_processor: bool,
     /// What the names of its values begin with.
     base: String,
     /// Single numbers that there are, by element type and bits.
@@ -31,11 +33,21 @@ impl Emitter {
         Emitter {
             patch,
             opset,
+            on_processor: true,
             base: base.to_owned(),
             numbers: HashMap::new(),
             lists: HashMap::new(),
             made: HashMap::new(),
         }
+    }
+
+    /// Forms that are fast on other devices.
+    pub(crate) fn on_device(&mut self) {
+        self.on_processor = false;
+    }
+
+    pub(crate) fn on_processor(&self) -> bool {
+        self.on_processor
     }
 
     pub(crate) fn opset(&self) -> i64 {

@@ -77,6 +77,12 @@ impl Slide {
         self.kernel.iter().product()
     }
 
+    /// The number of a position of the window in row-major order.
+    pub(crate) fn place_of(&self, position: &[usize]) -> usize {
+        let axes = position.iter().zip(&self.kernel);
+        axes.fold(0, |place, (position, size)| place * size + position)
+    }
+
     /// All positions of the window in row-major order.
     pub(crate) fn offsets(&self) -> Vec<Vec<usize>> {
         let mut all = vec![Vec::new()];

@@ -52,6 +52,11 @@ impl Session {
         self.interface.inputs.clone()
     }
 
+    /// True if it has an input of this name.
+    pub(crate) fn takes(&self, name: &str) -> bool {
+        self.interface.inputs.iter().any(|input| input.name == name)
+    }
+
     /// The outputs that are tensors of numbers, in the model's order.
     pub fn outputs(&self) -> Vec<Signature> {
         self.interface.outputs.clone()

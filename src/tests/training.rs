@@ -147,6 +147,7 @@ fn made(comparisons: &[(&str, Comparison)], labelled: bool, decays: bool) -> (St
         choice: &Trainable::default(),
         decays,
         parts: 1,
+        on_processor: true,
     };
     let made = step(&bound, &options).expect("a step");
     let weights = made.parameters.flat(&graph).expect("weights");

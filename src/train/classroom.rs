@@ -121,6 +121,7 @@ impl Classroom<'_> {
             choice: &options.choice,
             decays: options.decay > 0.0,
             parts,
+            on_processor: *self.provider == Provider::Cpu,
         };
         let made = step(&bound, &wanted)?;
         let run = |bound: &BoundGraph| memory::of_run(bound.graph(), &|name| bound.bytes_of(name));

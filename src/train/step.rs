@@ -29,6 +29,8 @@ pub(crate) struct StepOptions<'a> {
     pub(crate) decays: bool,
     /// Parts of equal size that a batch is run in; the sizes of the graph are those of one.
     pub(crate) parts: usize,
+    /// Whether it runs on a processor.
+    pub(crate) on_processor: bool,
 }
 
 /// A step as a model.
@@ -93,7 +95,10 @@ pub(crate) struct StepNames {
 /// Nothing can be trained, or an output has sizes that are not known.
 pub(crate) fn step(bound: &BoundGraph, options: &StepOptions) -> Result<StepModel> {
     let graph = bound.graph();
-    let emit = Emitter::new(Patch::of(graph), graph.model().opset(), "step");
+    let mut emit = Emitter::new(Patch::of(graph), graph.model().opset(), "step");
+    if !options.on_processor {
+        emit.on_device();
+    }
     let mut builder = Builder {
         bound,
         emit,

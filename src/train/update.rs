@@ -28,7 +28,8 @@ impl Builder<'_> {
         self.emit.concat(&parts, 0)
     }
 
-    fn clipped(&mut self, flat: &Array) -> Array {
+    /// What clips the gradient, as a factor.
+    fn clip(&mut self, flat: &Array) -> Array {
         let squares = self.emit.square(flat);
         let sum = self.emit.sum(&squares, &[0], false);
         let norm = self.emit.root(&sum);
@@ -36,10 +37,9 @@ impl Builder<'_> {
         let most = self.emit.number(MOST_NORM, ElementType::Float);
         let less = self.emit.div(&most, &norm);
         let one = self.emit.number(1.0, ElementType::Float);
-        let factor = self.emit.choose(&over, &less, &one);
         self.names.norm.clone_from(&norm.name);
         self.emit.output(&norm);
-        self.emit.mul(flat, &factor)
+        self.emit.choose(&over, &less, &one)
     }
 
     /// The gradient of all parts so far, kept but by the last one; and whether this is the last one, as a number.
@@ -78,12 +78,20 @@ impl Builder<'_> {
         let flat = self.flat(gradients, parameters);
         let mut added = Vec::new();
         let (flat, last) = self.added(flat, options.parts, &mut added);
-        let gradient = self.clipped(&flat);
         let bases = ["step.weights", "step.first", "step.second"];
         let [w, first, second] = bases.map(|base| self.input(base, &flat.sizes));
-        let new_first = self.moved(&first, &gradient, DECAYS[0], last.as_ref());
-        let squares = self.emit.square(&gradient);
-        let new_second = self.moved(&second, &squares, DECAYS[1], last.as_ref());
+        // All that is one number is multiplied first: each node on a vector is a pass through memory.
+        let shares = DECAYS.map(|decay| 1.0 - decay);
+        let clip = self.clip(&flat);
+        let mut factor = self.emit.scale(&clip, shares[0]);
+        if let Some(last) = &last {
+            factor = self.emit.mul(&factor, last);
+        }
+        let change = self.emit.mul(&flat, &factor);
+        let new_first = self.moved(&first, &change, shares[0], last.as_ref());
+        let squares = self.emit.square(&change);
+        let squares = self.emit.scale(&squares, shares[1] / shares[0].powi(2));
+        let new_second = self.moved(&second, &squares, shares[1], last.as_ref());
         let mut new = self.stepped(&w, &new_first, &new_second);
         if options.decays {
             new = self.decayed(&w, &new, parameters);
@@ -107,11 +115,14 @@ impl Builder<'_> {
     fn stepped(&mut self, w: &Array, first: &Array, second: &Array) -> Array {
         let bases = ["step.rate", "step.correction"];
         let [rate, correction] = bases.map(|base| self.input(base, &[]));
-        let corrected = self.emit.mul(second, &correction);
-        let root = self.emit.root(&corrected);
-        let width = self.emit.shift(&root, EPSILON);
-        let scaled = self.emit.mul(first, &rate);
-        let change = self.emit.div(&scaled, &width);
+        let correction_root = self.emit.root(&correction);
+        let epsilon = self.emit.number(EPSILON, ElementType::Float);
+        let epsilon = self.emit.div(&epsilon, &correction_root);
+        let rate_of_ratio = self.emit.div(&rate, &correction_root);
+        let root = self.emit.root(second);
+        let width = self.emit.add(&root, &epsilon);
+        let ratio = self.emit.div(first, &width);
+        let change = self.emit.mul(&ratio, &rate_of_ratio);
         self.names.rates = [rate.name, correction.name];
         self.emit.sub(w, &change)
     }
@@ -127,18 +138,17 @@ impl Builder<'_> {
         self.emit.sub(new, &lost)
     }
 
-    /// `decay * old + (1 - decay) * new`, and exactly `old` before the last part.
-    fn moved(&mut self, old: &Array, new: &Array, decay: f64, last: Option<&Array>) -> Array {
-        let [stays, comes] = match last {
-            None => [decay, 1.0 - decay].map(|share| self.emit.number(share, ElementType::Float)),
+    /// `(1 - share) * old + change`, and exactly `old` before the last part, whose change is 0.
+    fn moved(&mut self, old: &Array, change: &Array, share: f64, last: Option<&Array>) -> Array {
+        let kept = match last {
+            None => self.emit.scale(old, 1.0 - share),
             Some(last) => {
-                let comes = self.emit.scale(last, 1.0 - decay);
-                [self.emit.number_less(1.0, &comes), comes]
+                let lost = self.emit.scale(last, share);
+                let kept = self.emit.number_less(1.0, &lost);
+                self.emit.mul(old, &kept)
             }
         };
-        let kept = self.emit.mul(old, &stays);
-        let added = self.emit.mul(new, &comes);
-        self.emit.add(&kept, &added)
+        self.emit.add(&kept, change)
     }
 
     /// The weights as parts of the vector, before everything else.

@@ -4,7 +4,8 @@
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use super::Backward;
-use crate::graph::Array;
+use crate::graph::{Array, Graph};
+use crate::onnx::to_f32;
 use crate::ops::readers::bounds;
 use crate::ops::typing::{Ruling, Unsupported};
 
@@ -29,12 +30,53 @@ impl Backward<'_> {
     pub(super) fn times(&mut self, d: &Array, factor: &Array) -> Array {
         self.emit.mul(d, factor)
     }
+
+    /// `d` where the condition holds, else 0.
+    pub(super) fn kept(&mut self, condition: &Array, d: &Array) -> Array {
+        match self.emit.on_processor() && !has_steep(self.settled.graph) {
+            true => self.emit.gated(condition, d),
+            false => self.emit.keep_where(condition, d),
+        }
+    }
+}
+
+/// Operators whose slope has no bound: gradients of the nodes before them may be infinite where these stand still.
+const STEEP: [&str; 13] = [
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Atanh",
+    "GlobalLpPool",
+    "Log",
+    "LpNormalization",
+    "LpPool",
+    "Reciprocal",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceProd",
+    "Sqrt",
+];
+
+/// True if a gradient of the graph may be infinite while all values are finite.
+fn has_steep(graph: &Graph) -> bool {
+    graph.order().iter().any(|&node| {
+        let second = graph.node(node).input(1);
+        let second = second.and_then(|value| graph.constant(value));
+        match graph.node_proto(node).op_type() {
+            "Div" => second.is_none(),
+            "Pow" => {
+                let powers = second.and_then(|tensor| to_f32(tensor).ok());
+                !powers.is_some_and(|powers| powers.iter().all(|&power| power >= 1.0))
+            }
+            operator => STEEP.contains(&operator),
+        }
+    })
 }
 
 pub(in crate::ops) fn relu(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let y = b.output(0)?;
     let positive = b.emit.above(&y, 0.0);
-    Ok(b.emit.keep_where(&positive, d))
+    Ok(b.kept(&positive, d))
 }
 
 pub(in crate::ops) fn leaky_relu(b: &mut Backward, d: &Array) -> Ruling<Array> {

@@ -2,6 +2,7 @@
 
 use super::Backward;
 use super::kernels::kernel_gradient;
+use super::rows;
 use crate::graph::{Array, Attributes, Slide};
 use crate::ops::typing::{Ruling, Unsupported};
 use crate::ops::window::Window;
@@ -22,6 +23,16 @@ pub(in crate::ops) fn conv_of(b: &mut Backward, d: &Array) -> Ruling {
     let slide = window(b, places.len())?.slide(sizes, &w.sizes[2..], places);
     let slide = slide.ok_or(UNUSUAL)?;
     fits([&x, d], &w, groups)?;
+    if b.emit.on_processor() && groups == 1 && rows::pays([&x, d], &slide) {
+        let wanted = [0, 1].map(|slot| b.needs(slot));
+        let given = rows::gradients(b.emit, [&x, d, &w], &slide, wanted);
+        for (slot, given) in given.iter().enumerate() {
+            if let Some(given) = given {
+                b.give(slot, given)?;
+            }
+        }
+        return give_bias(b, d);
+    }
     if b.needs(0) {
         let given = b.emit.convolve_back(d, &w, &slide, (groups, x.sizes[1]));
         b.give(0, &given)?;

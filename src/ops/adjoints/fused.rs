@@ -39,12 +39,12 @@ fn activated(b: &mut Backward, name: &str, [first, second]: [f64; 2], d: &Array)
     let slope = match name {
         "Relu" => {
             let above = b.emit.above(&y, 0.0);
-            return Ok(b.emit.keep_where(&above, d));
+            return Ok(b.kept(&above, d));
         }
         "Clip" => {
             let (above, below) = (b.emit.above(&y, first), b.emit.below(&y, second));
             let inside = b.emit.and(&above, &below);
-            return Ok(b.emit.keep_where(&inside, d));
+            return Ok(b.kept(&inside, d));
         }
         "LeakyRelu" if first > 0.0 => {
             let above = b.emit.above(&y, 0.0);

@@ -23,6 +23,7 @@ pub(in crate::ops) mod recurrent;
 pub(in crate::ops) mod reduction;
 pub(in crate::ops) mod regions;
 pub(in crate::ops) mod resize;
+mod rows;
 pub(in crate::ops) mod sampling;
 pub(in crate::ops) mod selecting;
 pub(in crate::ops) mod signals;
