@@ -5,6 +5,8 @@
 //! of the operator set has them (7 to the newest), and made names are names that nothing has, no value and no
 //! node, in no body either.
 
+use std::collections::HashSet;
+
 use super::{Graph, Names, NodeId};
 use crate::onnx::proto::attribute_proto::AttributeType;
 use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
@@ -61,6 +63,8 @@ pub(crate) struct Patch {
     outputs: Vec<ValueInfoProto>,
     /// What old nodes read instead: node, slot, name.
     connections: Vec<(NodeId, usize, String)>,
+    /// Old nodes that go.
+    removed: Vec<NodeId>,
     /// What old nodes make instead.
     renamed: Vec<(NodeId, usize, String)>,
     /// Outputs of the graph that are another value: name, new name of what was there, the other value.
@@ -78,6 +82,7 @@ impl Patch {
             inputs: Vec::new(),
             outputs: Vec::new(),
             connections: Vec::new(),
+            removed: Vec::new(),
             renamed: Vec::new(),
             replaced: Vec::new(),
         }
@@ -135,6 +140,11 @@ impl Patch {
     /// Lets an old node make an output under this name, also one that it has left out.
     pub(crate) fn rename_output(&mut self, node: NodeId, slot: usize, name: &str) {
         self.renamed.push((node, slot, name.to_owned()));
+    }
+
+    /// Takes an old node away; a new one has to make what it made.
+    pub(crate) fn remove(&mut self, node: NodeId) {
+        self.removed.push(node);
     }
 
     /// Lets the output of the graph with this name be another value. All nodes, old and new, go on with what
@@ -253,7 +263,7 @@ impl Patch {
             outputs[slot] = name;
         }
         self.replace_outputs(graph);
-        insert(graph, self.nodes);
+        insert(graph, self.nodes, &self.removed);
         graph.initializer.append(&mut self.initializers);
         graph.input.append(&mut self.inputs);
         for output in self.outputs {
@@ -280,8 +290,9 @@ impl Patch {
     }
 }
 
-/// Puts nodes before the old ones with a given index, those past the last one at the end.
-fn insert(graph: &mut GraphProto, mut nodes: Vec<(usize, NodeProto)>) {
+/// Puts nodes before the old ones with a given index, those past the last one at the end, and leaves old ones out.
+fn insert(graph: &mut GraphProto, mut nodes: Vec<(usize, NodeProto)>, removed: &[NodeId]) {
+    let removed: HashSet<usize> = removed.iter().map(|node| node.index()).collect();
     nodes.sort_by_key(|&(place, _)| place);
     let mut inserted = nodes.into_iter().peekable();
     let old = std::mem::take(&mut graph.node);
@@ -289,7 +300,9 @@ fn insert(graph: &mut GraphProto, mut nodes: Vec<(usize, NodeProto)>) {
         while let Some((_, new)) = inserted.next_if(|&(before, _)| before == place) {
             graph.node.push(new);
         }
-        graph.node.push(node);
+        if !removed.contains(&place) {
+            graph.node.push(node);
+        }
     }
     graph.node.extend(inserted.map(|(_, node)| node));
 }

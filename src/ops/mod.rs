@@ -22,7 +22,7 @@ mod window;
 
 #[cfg(test)]
 pub(crate) use adjoints::Adjoint;
-pub(crate) use adjoints::{Settled, measured_slots, pull, stands_still};
+pub(crate) use adjoints::{Settled, measured_slots, pull, quicken, stands_still};
 pub(crate) use facts::{
     Agreement, Bias, Contraction, Linear, Mirror, NumberPlace, Operand, Role, Unruled,
 };

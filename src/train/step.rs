@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::grad::{BoundGraph, backward};
 use crate::graph::{Array, Emitter, Graph, Patch, Producer, ValueId};
 use crate::onnx::{ElementType, Model};
+use crate::ops::quicken;
 use crate::runtime::Tensor;
 
 /// What a step is for.
@@ -122,6 +123,9 @@ pub(crate) fn step(bound: &BoundGraph, options: &StepOptions) -> Result<StepMode
         return Err(nothing(&parameters, &stops));
     }
     builder.update(&gradients, &parameters, options, &loss)?;
+    if options.on_processor {
+        builder.quicken(&parameters);
+    }
     let names = builder.names.clone();
     let (graph, bytes) = builder.finish(&parameters)?;
     let inputs = graph.proto().input.iter();
@@ -226,6 +230,18 @@ impl Builder<'_> {
                 "the model cannot be trained: the sizes of its output '{name}' do not follow from those of its inputs"
             ))
         })
+    }
+
+    /// Makes nodes over what is trained quicker, where their weight comes second.
+    fn quicken(&mut self, parameters: &Parameters) {
+        let trained: HashSet<ValueId> = parameters.all.iter().map(|p| p.value).collect();
+        let graph = self.bound.graph();
+        for &node in graph.order() {
+            let weight = graph.node(node).input(1);
+            if weight.is_some_and(|value| trained.contains(&value)) {
+                quicken(self.bound.settled(), &mut self.emit, node);
+            }
+        }
     }
 
     /// The step, with the weights as parts of its input, and the bytes that a run takes.

@@ -22,9 +22,9 @@ impl Backward<'_> {
 pub(in crate::ops) fn erf(b: &mut Backward, d: &Array) -> Ruling<Array> {
     let x = b.input(0)?;
     let square = b.emit.square(&x);
-    let power = b.emit.neg(&square);
-    let bell = b.emit.map("Exp", &power);
-    let slope = b.emit.scale(&bell, 2.0 / PI.sqrt());
+    // The factor 2 / sqrt(pi) as a part of the exponent.
+    let power = b.emit.number_less((2.0 / PI.sqrt()).ln(), &square);
+    let slope = b.emit.map("Exp", &power);
     Ok(b.times(d, &slope))
 }
 

@@ -6,6 +6,7 @@
 //! gradient shifted by whole places, so that one slice of the gradient serves both products.
 
 use crate::graph::{Array, Emitter, Slide, Span};
+use crate::onnx::ElementType;
 
 /// Channels at least, on both sides.
 const FEWEST_CHANNELS: usize = 32;
@@ -46,6 +47,64 @@ fn parted(slide: &Slide, axis: usize) -> usize {
     slide.sizes[axis].div_ceil(slide.strides[axis])
 }
 
+/// Places of one sample at most at which the convolution itself takes less time by rows.
+const FEW_PLACES: usize = 16;
+/// Channels at least that it has then, on both sides.
+const MANY_CHANNELS: usize = 64;
+
+/// True if the convolution itself takes less time by rows, on a processor and with a weight that is no constant.
+pub(super) fn pays_forward([x, w]: [&Array; 2], slide: &Slide) -> bool {
+    let places: usize = slide.places.iter().product();
+    x.element == ElementType::Float
+        && slide.taps() <= MOST_TAPS
+        && x.sizes[1].min(w.sizes[0]) >= MANY_CHANNELS
+        && places <= FEW_PLACES
+        && x.sizes[0] > 1
+}
+
+/// The convolution of data `[N, C, sizes..]` with a weight `[O, C, kernel..]`, with channels last: `[N, places.., O]`.
+pub(super) fn forward(
+    emit: &mut Emitter,
+    [x, w]: [&Array; 2],
+    bias: Option<&Array>,
+    slide: &Slide,
+) -> Array {
+    let (samples, channels, filters) = (x.sizes[0], x.sizes[1], w.sizes[0]);
+    let last = channels_last(emit, x);
+    let before: Vec<i64> = slide.before.iter().map(|&n| n as i64).collect();
+    let behind: Vec<i64> = (0..slide.rank()).map(|axis| slide.behind(axis)).collect();
+    let around = |pads: &[i64]| [&[0], pads, &[0]].concat();
+    let padded = emit.pad(&last, &around(&before), &around(&behind));
+    let weights = by_taps(emit, w, slide.taps());
+    let rows = samples * slide.places.iter().product::<usize>();
+    let mut sum = bias.cloned();
+    for (tap, offset) in slide.offsets().iter().enumerate() {
+        let spans = offset.iter().enumerate().map(|(axis, place)| Span {
+            axis: axis + 1,
+            start: place * slide.dilations[axis],
+            count: slide.places[axis],
+            step: slide.strides[axis],
+        });
+        let seen = emit.slice(&padded, &spans.collect::<Vec<_>>());
+        let seen = emit.reshape(&seen, &[rows, channels]);
+        let own = emit.part(&weights, 0, tap, 1);
+        let own = emit.reshape(&own, &[filters, channels]);
+        sum = Some(match sum {
+            None => emit.gemm(&seen, &own, [false, true], 1.0),
+            Some(sum) => emit.gemm_onto(&seen, &own, [false, true], &sum),
+        });
+    }
+    let sizes = [&[samples], &slide.places[..], &[filters]].concat();
+    let made = sum.unwrap_or_else(|| emit.full(0.0, &[rows, filters], x.element));
+    emit.reshape(&made, &sizes)
+}
+
+/// By position of the window the weights, one after the other: `[K, O C]`.
+fn by_taps(emit: &mut Emitter, w: &Array, taps: usize) -> Array {
+    let flat = emit.reshape(w, &[w.sizes[0] * w.sizes[1], taps]);
+    emit.transposed(&flat)
+}
+
 /// What is made of a convolution.
 struct Rows<'a> {
     emit: &'a mut Emitter,
@@ -70,7 +129,7 @@ pub(super) fn gradients(
 ) -> [Option<Array>; 2] {
     let mut rows = Rows::of(emit, [x, d], slide);
     let data = wanted[1].then(|| rows.data(x));
-    let weights = wanted[0].then(|| rows.weights(w));
+    let weights = wanted[0].then(|| by_taps(rows.emit, w, slide.taps()));
     let (mut parts, mut taps) = (Vec::new(), Vec::new());
     for part in tuples(&slide.strides) {
         let own = data.as_ref().map(|data| rows.part(data, &part));
@@ -200,13 +259,6 @@ impl<'a> Rows<'a> {
         let seen = self.emit.slice(&self.d, &spans.collect::<Vec<_>>());
         let rows = seen.count() / self.filters;
         self.emit.reshape(&seen, &[rows, self.filters])
-    }
-
-    /// By position of the window the weights, one after the other.
-    fn weights(&mut self, w: &Array) -> Array {
-        let taps = self.slide.taps();
-        let flat = self.emit.reshape(w, &[self.filters * self.channels, taps]);
-        self.emit.transposed(&flat)
     }
 
     /// What one position of the window gives to a part of the data, added to what others give.
