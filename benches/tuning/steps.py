@@ -4,7 +4,7 @@
 
 Each MODEL.onnx is trained on LABELLED.npz, which has an array per input and `label`, by labels alone. A step of `tune` is the CPU
 seconds of a run of many steps less those of a run of few; PyTorch's is the median of as many steps (forward, loss, backward,
-clipping, AdamW) of what onnx2torch makes of the model. Both have one thread. The two take turns, and each is the median of the
+clipping, AdamW) of what onnx2torch makes of the model. Both have one processor. The two take turns, and each is the median of the
 turns. Needs torch, onnx2torch and numpy.
 """
 
@@ -32,7 +32,7 @@ def tuned(binary: str, model: str, data: str, batch: int) -> float:
             command = [binary, "tune", model, "--data", data, "--labels", "--steps", str(steps), "--batch", str(batch)]
             command += ["--augment", "none", "--output", str(Path(folder) / "tuned.onnx")]
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            # onnxruntime takes as many threads as the process may use processors.
+            # All threads of onnxruntime share one processor.
             one = {min(os.sched_getaffinity(0))}
             subprocess.run(command, check=True, capture_output=True, preexec_fn=lambda: os.sched_setaffinity(0, one))
             after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::grad::BoundGraph;
 use crate::graph::Graph;
 use crate::onnx::Model;
-use crate::runtime::{MemoryUse, Provider, Runtime, Session, SessionOptions};
+use crate::runtime::{MemoryUse, Provider, Runtime, Session, SessionOptions, Spinning};
 
 /// With what a model is trained.
 pub(crate) struct Classroom<'a> {
@@ -27,6 +27,8 @@ impl Classroom<'_> {
         SessionOptions {
             provider: self.provider.clone(),
             memory: MemoryUse::Least,
+            // Student and teacher alternate, and much of a step runs on one thread: the others would only wait.
+            spinning: Spinning::Never,
             ..SessionOptions::default()
         }
     }
