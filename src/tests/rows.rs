@@ -141,7 +141,8 @@ fn made(case: &Case, runtime: &Runtime, on_processor: bool) -> (Vec<Vec<f64>>, u
         labelled: None,
         taught: true,
         choice: &Trainable::default(),
-        decay: 0.0,
+        decays: false,
+        parts: 1,
         on_processor,
     };
     let made = step(&bound, &options).expect("a step");
@@ -178,7 +179,9 @@ fn made(case: &Case, runtime: &Runtime, on_processor: bool) -> (Vec<Vec<f64>>, u
     let mut session = runtime.session(&made.model, "a step").expect("a session");
     let outputs = session.run(&inputs).expect("it runs").into_iter();
     let outputs: BTreeMap<String, Vec<f64>> = outputs.map(|(n, x)| (n, x.to_f64())).collect();
-    let [_, first, second] = &made.names.state;
+    let [_, first, second] = &made.names.state[..] else {
+        panic!("a state of three");
+    };
     let wanted = [&made.names.loss, &made.names.norm, &first.1, &second.1];
     (
         wanted.map(|name| outputs[name].clone()).to_vec(),

@@ -45,6 +45,7 @@ fn stepped(
         choice: &choice,
         decays: true,
         parts,
+        on_processor: true,
     };
     let made = step(&bound, &options).expect("a step");
     let names = &made.names;
