@@ -117,9 +117,10 @@ struct ChoiceFlags {
     /// Leave dimensions alone whose channels influence each other (LayerNorm, reductions)
     #[arg(long, conflicts_with = "plan")]
     exact: bool,
-    /// Remove channels in this many rounds, each further than the one before, and score them anew in between
-    #[arg(long, default_value_t = Settings::default().iterations, value_name = "K", value_parser = parse_multiple, conflicts_with = "plan")]
-    iterations: usize,
+    /// Remove channels in this many rounds, each further than the one before, and score them anew in between; with
+    /// --tune every round is trained [default: 1; 2 with --tune and a budget of 0.2 or less]
+    #[arg(long, value_name = "K", value_parser = parse_multiple, conflicts_with = "plan")]
+    iterations: Option<usize>,
     /// Seed of the random criterion, and of the answers that gradients are made for
     #[arg(long, default_value_t = 0, conflicts_with = "plan")]
     seed: u64,

@@ -194,6 +194,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         dimensions: cleared.rows,
         held: Vec::new(),
         calibration: None,
+        rounds: Vec::new(),
         recovery: None,
         training: None,
         verification: Some(verification),

@@ -11,10 +11,11 @@ use crate::data::{DataSet, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::graph::Graph;
 use crate::onnx::Model;
 use crate::report::{Outcome, TrainingRow, TuneReport};
 use crate::rewrite::{with_new_head, with_weights};
-use crate::train::{Classroom, Pool, Tuning, train};
+use crate::train::{Classroom, Pool, TrainOptions, Trained, Tuning, train};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.tune/1";
@@ -146,8 +147,50 @@ pub fn tune(path: &Path, options: &TuneOptions, events: &mut dyn Events) -> Resu
     Ok(report)
 }
 
+/// What a changed model learns from: the model that it was.
+pub(super) struct School<'a> {
+    pub(super) teacher: &'a Analysis,
+    pub(super) data: &'a Calibration,
+    pub(super) tuning: &'a Tuning,
+    pub(super) runtime: &'a RuntimeOptions,
+}
+
+/// Trains `student` to answer as its teacher does; `adapt` has the last word on how. Gives the version of onnxruntime
+/// as well.
+///
+/// # Errors
+/// No onnxruntime, bad data, nothing to train, or a failure inside onnxruntime.
+pub(super) fn distilled(
+    school: &School,
+    student: &Graph,
+    events: &mut dyn Events,
+    adapt: impl FnOnce(&mut TrainOptions),
+) -> Result<(Trained, &'static str)> {
+    let School {
+        teacher,
+        data,
+        tuning,
+        ..
+    } = school;
+    let provider = &data.provider;
+    let runtime = school
+        .runtime
+        .load_for(std::slice::from_ref(provider), events)?;
+    let pool = opened(teacher, data)?;
+    let mut settings = tuning.resolved(&pool.batch(&[0])?, tuning.labels);
+    adapt(&mut settings);
+    let class = Classroom {
+        student,
+        teacher: Some(teacher.graph().model()),
+        pool: &pool,
+        runtime: &runtime,
+        provider,
+    };
+    Ok((train(&class, &settings, events)?, runtime.version()))
+}
+
 /// The data of a training.
-pub(super) fn opened<'a>(analysis: &'a Analysis, data: &Calibration) -> Result<Pool<'a>> {
+fn opened<'a>(analysis: &'a Analysis, data: &Calibration) -> Result<Pool<'a>> {
     let set = DataSet::open(&data.data, &declared_inputs(analysis), analysis, 1)?;
     let set = set.first(data.samples);
     if set.samples() == 0 {

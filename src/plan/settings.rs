@@ -101,9 +101,10 @@ pub struct Settings {
     /// No dimension loses a larger share than this; without, 1 for the uniform scope and 0.9 for others.
     #[serde(default)]
     pub max_ratio: Option<f64>,
-    /// Rounds in which channels are removed, scored anew in between; 0 is one.
+    /// Rounds in which channels are removed, scored anew in between, and trained where the last is; without, one, and two
+    /// where training follows and a budget asks for a fifth or less. 0 is one.
     #[serde(default)]
-    pub iterations: usize,
+    pub iterations: Option<usize>,
 }
 
 impl Default for Settings {
@@ -121,7 +122,7 @@ impl Default for Settings {
             budget: None,
             ratio_for: Vec::new(),
             max_ratio: None,
-            iterations: 1,
+            iterations: None,
         }
     }
 }
@@ -146,6 +147,11 @@ impl Settings {
             scope: self.scope.or(Some(scope)),
             ..self.clone()
         }
+    }
+
+    /// Rounds in which channels are removed.
+    pub fn rounds(&self) -> usize {
+        self.iterations.unwrap_or(1).max(1)
     }
 
     /// How channels are scored.
@@ -223,8 +229,8 @@ impl Settings {
         if let Some(ratio) = self.max_ratio {
             words += &format!(" --max-ratio {ratio}");
         }
-        if self.iterations > 1 {
-            words += &format!(" --iterations {}", self.iterations);
+        if self.rounds() > 1 {
+            words += &format!(" --iterations {}", self.rounds());
         }
         if self.min_channels != default.min_channels {
             words += &format!(" --min-channels {}", self.min_channels);

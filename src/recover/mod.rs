@@ -17,6 +17,7 @@ mod group;
 mod ledger;
 mod lockstep;
 mod places;
+mod regrow;
 mod solve;
 mod solver;
 mod sums;

@@ -16,7 +16,7 @@ mod validation;
 pub use benchmark::{BenchReport, BenchSetting, Timing};
 pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, UnsupportedRow};
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
-pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport};
+pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, RoundRow};
 pub use recovery::RecoveryRow;
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
 pub use sparsity::{SparsityReport, SparsityRow};

@@ -41,7 +41,9 @@ pub struct PruneReport {
     pub held: Vec<HolderRow>,
     /// What was calibrated on; none without data.
     pub calibration: Option<PruneCalibrationRow>,
-    /// What recovery did; none without calibration data.
+    /// The rounds before the last, in their order.
+    pub rounds: Vec<RoundRow>,
+    /// What recovery did; none without calibration data. The last round's, as training is.
     pub recovery: Option<RecoveryRow>,
     /// What training did; none without.
     pub training: Option<TrainingRow>,
@@ -70,6 +72,17 @@ pub struct BudgetRow {
     pub asked: f64,
     /// The share that is kept.
     pub got: f64,
+}
+
+/// What a round before the last left.
+#[derive(Clone, Debug, Serialize)]
+pub struct RoundRow {
+    /// Costs after it.
+    pub after: Totals,
+    /// Divergence of the outputs from the original's, after plain slicing and after recovery; none without recovery.
+    pub divergence: Option<[f64; 2]>,
+    /// What training did; none without.
+    pub training: Option<TrainingRow>,
 }
 
 /// What was calibrated on.
@@ -154,6 +167,7 @@ impl fmt::Display for PruneReport {
         self.benchmark
             .iter()
             .try_for_each(|setting| write_benchmark(setting, f))?;
+        self.write_rounds(f)?;
         write_training(self.training.as_ref(), f)?;
         write_end(&self.stages, &self.outcome, f)
     }
@@ -239,6 +253,31 @@ impl PruneReport {
             ]);
         }
         writeln!(f, "{rows}")
+    }
+
+    fn write_rounds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = self.rounds.len() + 1;
+        for (number, row) in (1..).zip(&self.rounds) {
+            writeln!(
+                f,
+                "round {number} of {of}: {} of the params and {} of the MACs left",
+                percent(row.after.params, self.before.params),
+                percent(row.after.macs, self.before.macs)
+            )?;
+            if let Some([sliced, recovered]) = row.divergence {
+                writeln!(
+                    f,
+                    "  divergence of the outputs: {sliced:.5} sliced, {recovered:.5} recovered"
+                )?;
+            }
+            if let Some(training) = &row.training {
+                write!(f, "  {}", training.end())?;
+            }
+        }
+        match of {
+            1 => Ok(()),
+            _ => writeln!(f, "round {of} of {of}:"),
+        }
     }
 
     fn write_totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

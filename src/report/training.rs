@@ -69,7 +69,7 @@ impl fmt::Display for TrainingRow {
         for (reason, count) in reasons {
             writeln!(f, "  {count} constant(s) stayed as they are: {reason}")?;
         }
-        self.write_end(f)
+        write!(f, "{}", self.end())
     }
 }
 
@@ -96,8 +96,17 @@ pub(super) fn write_training(
 }
 
 impl TrainingRow {
-    fn write_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TrainingRow(record) = self;
+    /// How it ended, as lines.
+    pub(super) fn end(&self) -> impl fmt::Display {
+        End(&self.0)
+    }
+}
+
+struct End<'a>(&'a TrainingRecord);
+
+impl fmt::Display for End<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let End(record) = self;
         match &record.stopped {
             Stopped::Done => (),
             Stopped::Asked { step } => writeln!(f, "ended early after {step} steps, as asked")?,

@@ -5,7 +5,7 @@
 //! pairs are exchanged, one dimension a step up and another down, as long as that is better within the budget,
 //! and single channels are given back while they fit.
 
-use super::counts::CostTarget;
+use super::counts::{CostTarget, channels_left};
 use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Meter};
 use crate::error::Result;
@@ -96,7 +96,7 @@ impl<'a> Search<'a> {
         curves: &[Curve],
         target: CostTarget,
     ) -> Search<'a> {
-        let mut channels: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
+        let mut channels = channels_left(analysis, ranked);
         let mut free = Vec::new();
         let mut all = vec![Vec::new(); ranked.len()];
         for (place, ranked) in ranked.iter().enumerate() {

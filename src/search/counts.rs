@@ -95,10 +95,18 @@ struct Step {
     channels: usize,
 }
 
-/// The steps of each set of dimensions that are ranked together, least important first; none for the uniform
-/// scope.
-fn pools(analysis: &Analysis, ranked: &[Option<Ranked>], scope: Scope) -> Vec<Vec<Step>> {
-    let mut pools: BTreeMap<String, Vec<Step>> = BTreeMap::new();
+/// Dimensions that are ranked together.
+#[derive(Default)]
+struct Pool {
+    /// Least important first.
+    steps: Vec<Step>,
+    /// Channels that are gone already.
+    gone: usize,
+}
+
+/// The sets of dimensions that are ranked together; none for the uniform scope.
+fn pools(analysis: &Analysis, ranked: &[Option<Ranked>], scope: Scope) -> Vec<Pool> {
+    let mut pools: BTreeMap<String, Pool> = BTreeMap::new();
     for (place, ranked) in ranked.iter().enumerate() {
         let Some(ranked) = ranked.as_ref().filter(|ranked| ranked.own.is_none()) else {
             continue;
@@ -113,11 +121,13 @@ fn pools(analysis: &Analysis, ranked: &[Option<Ranked>], scope: Scope) -> Vec<Ve
             dimension: place,
             channels: ranked.blocks,
         });
-        pools.entry(class).or_default().extend(steps);
+        let pool = pools.entry(class).or_default();
+        pool.steps.extend(steps);
+        pool.gone += ranked.gone() * ranked.blocks;
     }
-    let mut pools: Vec<Vec<Step>> = pools.into_values().collect();
+    let mut pools: Vec<Pool> = pools.into_values().collect();
     for pool in &mut pools {
-        pool.sort_by(|a, b| {
+        pool.steps.sort_by(|a, b| {
             a.score
                 .total_cmp(&b.score)
                 .then(b.dimension.cmp(&a.dimension))
@@ -143,7 +153,7 @@ fn class(analysis: &Analysis, dimension: &Dimension) -> String {
     )
 }
 
-fn at_ratio(ranked: &[Option<Ranked>], pools: &[Vec<Step>], ratio: f64) -> Vec<usize> {
+fn at_ratio(ranked: &[Option<Ranked>], pools: &[Pool], ratio: f64) -> Vec<usize> {
     let mut kept: Vec<usize> = ranked
         .iter()
         .map(|ranked| match ranked {
@@ -156,9 +166,10 @@ fn at_ratio(ranked: &[Option<Ranked>], pools: &[Vec<Step>], ratio: f64) -> Vec<u
         })
         .collect();
     for pool in pools {
-        let channels: usize = pool.iter().map(|step| step.channels).sum();
-        let mut left = (channels as f64 * ratio).floor() as usize;
-        for step in pool {
+        let channels: usize = pool.steps.iter().map(|step| step.channels).sum();
+        let wanted = ((channels + pool.gone) as f64 * ratio).floor() as usize;
+        let mut left = wanted.saturating_sub(pool.gone);
+        for step in &pool.steps {
             if left < step.channels {
                 break;
             }
@@ -239,6 +250,12 @@ fn grow(
         }
     }
     grown
+}
+
+/// Channels of every dimension that are not gone yet.
+pub(super) fn channels_left(analysis: &Analysis, ranked: &[Option<Ranked>]) -> Vec<usize> {
+    let sizes = ranked.iter().map(|ranked| ranked.as_ref().map_or(0, |r| r.size));
+    channels(analysis, ranked, &sizes.collect::<Vec<_>>())
 }
 
 /// Channels of every dimension from those per block of the ranked ones.

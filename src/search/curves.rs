@@ -9,7 +9,7 @@ use super::allocate::Curve;
 use super::outputs::{LEAST_SAMPLES, Outputs, Tensors};
 use super::select::Ranking;
 use super::sizes::Adjustable;
-use crate::dimensions::{Dimension, DimensionId};
+use crate::dimensions::Dimension;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::metrics::divergence;
@@ -22,7 +22,8 @@ const STEPS: [usize; 2] = [8, 4];
 /// Models that are made with the larger number of steps.
 const MOST_MODELS: usize = 160;
 
-/// By dimension its curve; empty for one that may not be pruned.
+/// By dimension of the model that is run its curve; empty for one that may not be pruned. That model is the ranked one, or
+/// what is left of it.
 ///
 /// # Errors
 /// Data that cannot be read, or a provider that refuses the model.
@@ -83,8 +84,9 @@ type Sizes = Vec<Vec<(usize, Vec<u32>)>>;
 fn plans(runs: &Outputs, ranking: &Ranking) -> (Sizes, usize) {
     let dimensions = runs.analysis.dimensions();
     let levels = |steps: usize| -> Sizes {
-        let all = (0..dimensions.len()).map(|place| ranking.levels(DimensionId(place), steps));
-        all.collect()
+        let all = dimensions.iter();
+        all.map(|dimension| ranking.levels(dimension, steps))
+            .collect()
     };
     let mut plans = levels(STEPS[0]);
     let count = |plans: &[Vec<_>]| plans.iter().map(Vec::len).sum::<usize>().max(1);

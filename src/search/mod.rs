@@ -20,6 +20,6 @@ pub use speed::{Forecast, SlowLayer};
 pub(crate) use curves::{curve_operations, curves};
 pub(crate) use gates::{AnswerSource, GateScores, gate_scores};
 pub(crate) use outputs::Outputs;
-pub(crate) use select::{Effects, Ranking};
+pub(crate) use select::{Effects, Ranking, places};
 pub(crate) use sensitivity::loss_scores;
 pub(crate) use speed::forecast;

@@ -6,7 +6,7 @@
 //! the allocated scope looks for good widths. Costs of neighbours multiply, so that larger exchanges can lead away from it.
 
 use super::allocate::{Curve, allocated};
-use super::counts::CostTarget;
+use super::counts::{CostTarget, channels_left};
 use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Meter};
 use crate::error::Result;
@@ -15,7 +15,7 @@ use crate::plan::{Cost, Settings};
 /// Points of a curve.
 const POINTS: usize = 64;
 
-/// Channels per block that stay of every dimension. `fisher` is by dimension and channel; a dimension where it is not
+/// Channels per block that stay of every dimension. `fisher` is by dimension and channel that is not gone; a dimension where it is not
 /// known is taken to be worth the median of what others are for their cost.
 ///
 /// # Errors
@@ -27,8 +27,7 @@ pub(super) fn priced(
     fisher: &[Option<Vec<f64>>],
 ) -> Result<Vec<usize>> {
     let target = CostTarget::of(analysis, ranked, settings);
-    let whole: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
-    let costs = channel_costs(analysis, ranked, target.cost, &whole);
+    let costs = channel_costs(analysis, ranked, target.cost, &channels_left(analysis, ranked));
     let price = median_price(ranked, fisher, &costs);
     let each = ranked.iter().zip(fisher).zip(&costs);
     let steps = each.map(|((ranked, fisher), cost)| match (ranked, fisher) {
@@ -74,9 +73,10 @@ fn ranking(
     prices.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
     let start = ranked.iter().zip(analysis.dimensions());
     let start = start.map(|(ranked, dimension)| match ranked {
-        Some(ranked) => ranked
-            .own
-            .map_or(dimension.size, |own| ranked.at(own) * ranked.blocks),
+        Some(ranked) => {
+            let own = ranked.own.map_or(ranked.size, |own| ranked.at(own));
+            own * ranked.blocks
+        }
         None => dimension.size,
     });
     let mut meter = Meter::new(analysis.costs(), start.collect());

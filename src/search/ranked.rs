@@ -5,6 +5,9 @@ use crate::plan::{Decision, Left, RoundTo, Scope, Settings};
 
 /// The channels of a dimension, best first.
 pub(super) struct Ranked {
+    /// Channels per block that there were at first, those that are gone included.
+    whole: usize,
+    /// Channels per block that are left.
     pub(super) size: usize,
     pub(super) blocks: usize,
     /// By block its positions, best first; ties keep the earlier.
@@ -30,28 +33,35 @@ pub(super) enum Rounding {
 }
 
 impl Ranked {
-    /// `multiple` is what the kernels like, per block.
+    /// `left` are the positions that are not gone yet, ascending, the same number in every block; `multiple` is what
+    /// the kernels like, per block.
     pub(super) fn new(
         dimension: &Dimension,
+        left: &[u32],
         scores: &[f64],
         own: Option<f64>,
         settings: &Settings,
         multiple: usize,
     ) -> Ranked {
         let blocks = dimension.blocks.max(1);
-        let size = dimension.size / blocks;
-        let orders: Vec<Vec<u32>> = scores.chunks(size.max(1)).map(best_first).collect();
-        let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+        let whole = dimension.size / blocks;
+        let size = left.len() / blocks;
+        let orders = left.chunks(size.max(1)).enumerate();
+        let orders: Vec<Vec<u32>> = orders
+            .map(|(block, left)| best_first(left, scores, (block * whole) as u32))
+            .collect();
+        let sum: f64 = left.iter().map(|&channel| scores[channel as usize]).sum();
+        let mean = sum / left.len().max(1) as f64;
         let scale = if mean > 0.0 { mean } else { 1.0 };
         let step = |place: usize| {
             let parts = orders.iter().enumerate();
             let sum: f64 = parts
-                .map(|(block, order)| scores[block * size + order[place] as usize])
+                .map(|(block, order)| scores[block * whole + order[place] as usize])
                 .sum();
             sum / (blocks as f64 * scale)
         };
         let steps = (0..size).map(step).collect();
-        let capped = size - (size as f64 * settings.max_ratio()).floor() as usize;
+        let capped = whole - (whole as f64 * settings.max_ratio()).floor() as usize;
         let shared = settings.budget.is_some() || settings.scope() != Scope::Uniform;
         let rounding = match settings.round_to {
             RoundTo::Multiple(multiple) => Rounding::Up(multiple.max(1)),
@@ -59,6 +69,7 @@ impl Ranked {
             RoundTo::Auto(_) => Rounding::NearestBelow(below(multiple, size)),
         };
         Ranked {
+            whole,
             size,
             blocks,
             orders,
@@ -106,10 +117,12 @@ impl Ranked {
         }
     }
 
-    /// Rounds to multiples half as large; false where there is nothing to halve.
-    pub(super) fn halve(&mut self) -> bool {
+    /// Rounds to multiples half as large where they are at most `most`; false where there is nothing to halve.
+    pub(super) fn halve(&mut self, most: usize) -> bool {
         match &mut self.rounding {
-            Rounding::Nearest(multiple) | Rounding::NearestBelow(multiple) if *multiple > 1 => {
+            Rounding::Nearest(multiple) | Rounding::NearestBelow(multiple)
+                if (2..=most).contains(multiple) =>
+            {
                 *multiple /= 2;
                 true
             }
@@ -131,19 +144,42 @@ impl Ranked {
 
     /// What a ratio of its own leaves.
     pub(super) fn at(&self, ratio: f64) -> usize {
-        self.allowed(self.size - (self.size as f64 * ratio).floor() as usize)
+        self.allowed(self.whole - (self.whole as f64 * ratio).floor() as usize)
+    }
+
+    /// Channels per block that are gone.
+    pub(super) fn gone(&self) -> usize {
+        self.whole - self.size
+    }
+
+    /// The positions that are left, ascending.
+    pub(super) fn left(&self) -> Vec<u32> {
+        self.best(self.size)
+    }
+
+    /// Keeps all that is left; false where that is so already.
+    pub(super) fn hold(&mut self) -> bool {
+        let free = self.least() < self.size;
+        self.least = self.size;
+        free
+    }
+
+    /// The positions of the best `keep` channels of every block, ascending.
+    fn best(&self, keep: usize) -> Vec<u32> {
+        let blocks = self.orders.iter().enumerate();
+        let positions = blocks.flat_map(|(block, order)| {
+            let mut best = order[..keep].to_vec();
+            best.sort_unstable();
+            let from = (block * self.whole) as u32;
+            best.into_iter().map(move |place| place + from)
+        });
+        positions.collect()
     }
 
     /// What happens to the dimension when `keep` channels of every block stay.
     pub(super) fn decide(&self, keep: usize, settings: &Settings) -> Decision {
-        if keep < self.size {
-            let kept = self.orders.iter().enumerate().flat_map(|(block, order)| {
-                let mut best = order[..keep].to_vec();
-                best.sort_unstable();
-                best.into_iter()
-                    .map(move |place| place + (block * self.size) as u32)
-            });
-            return Decision::Prune(kept.collect());
+        if keep < self.whole {
+            return Decision::Prune(self.best(keep));
         }
         let size = self.size;
         let ratio = self.own.unwrap_or(settings.ratio);
@@ -186,13 +222,14 @@ fn nearest(wanted: usize, multiple: usize, size: usize) -> usize {
     }
 }
 
-fn best_first(scores: &[f64]) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..scores.len() as u32).collect();
+/// The positions of a block that begins at `from`, counted there, those with the highest scores first.
+fn best_first(left: &[u32], scores: &[f64], from: u32) -> Vec<u32> {
+    let mut order = left.to_vec();
     order.sort_by(|&a, &b| {
         let (a_score, b_score) = (scores[a as usize], scores[b as usize]);
         b_score.total_cmp(&a_score).then(a.cmp(&b))
     });
-    order
+    order.into_iter().map(|channel| channel - from).collect()
 }
 
 #[cfg(test)]
@@ -201,6 +238,7 @@ mod tests {
 
     fn of(size: usize, rounding: Rounding) -> Ranked {
         Ranked {
+            whole: size,
             size,
             blocks: 1,
             orders: Vec::new(),

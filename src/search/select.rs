@@ -1,9 +1,10 @@
 //! Selection: which dimensions are pruned, by how much, and why the others are not.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::allocate::{Curve, allocated};
-use super::counts::counts;
+use super::counts::{CostTarget, channels, counts};
 use super::priced::priced;
 use super::ranked::Ranked;
 use super::widths::multiples;
@@ -12,6 +13,11 @@ use crate::error::{Error, Result};
 use crate::patterns::Patterns;
 use crate::plan::{Decision, Left, RoundTo, Scope, Selection, Settings};
 use crate::rewrite::stale;
+
+/// Multiples of widths that cost kernels next to nothing to miss.
+const CHEAP: usize = 4;
+/// Share of a budget that good widths may leave unused where others cost next to nothing.
+const UNUSED: f64 = 0.05;
 
 /// Chooses the channels that stay: of every eligible dimension those with the highest scores, as many as the
 /// scope, the ratio or the budget leave it, never fewer than asked.
@@ -28,7 +34,7 @@ pub fn select(analysis: &Analysis, scores: &[Vec<f64>], settings: &Settings) -> 
 pub(crate) struct Effects {
     /// By dimension what sizes cost at the outputs, as the allocated scope needs it.
     pub(crate) curves: Vec<Curve>,
-    /// By dimension and channel Fisher information, as the scope of that name needs it.
+    /// By dimension and channel that is not gone Fisher information, as the scope of that name needs it.
     pub(crate) fisher: Vec<Option<Vec<f64>>>,
 }
 
@@ -50,6 +56,19 @@ impl<'a> Ranking<'a> {
         scores: &[Vec<f64>],
         settings: &'a Settings,
     ) -> Result<Ranking<'a>> {
+        Ranking::among(analysis, scores, settings, &HashMap::new())
+    }
+
+    /// As [`Ranking::new`]; of dimensions that are named in `left` only these channels may stay. Shares are those of all.
+    ///
+    /// # Errors
+    /// Those of [`select`] but for budgets.
+    pub(crate) fn among(
+        analysis: &'a Analysis,
+        scores: &[Vec<f64>],
+        settings: &'a Settings,
+        left: &HashMap<&str, &[u32]>,
+    ) -> Result<Ranking<'a>> {
         settings.check()?;
         let mut reasons = eligibility(analysis, settings)?;
         let own = own_ratios(analysis, settings)?;
@@ -60,9 +79,11 @@ impl<'a> Ranking<'a> {
             RoundTo::Multiple(_) => vec![1; dimensions.len()],
         };
         let ranked = (0..dimensions.len()).map(|place| {
-            let of = (&dimensions[place], &scores[place]);
+            let (of, scores) = (&dimensions[place], &scores[place]);
+            let all: Vec<u32> = (0..of.size as u32).collect();
+            let left = left.get(of.name.as_str()).copied().unwrap_or(&all);
             let free = reasons[place].is_none();
-            free.then(|| Ranked::new(of.0, of.1, own[place], settings, multiples[place]))
+            free.then(|| Ranked::new(of, left, scores, own[place], settings, multiples[place]))
         });
         Ok(Ranking {
             ranked: ranked.collect(),
@@ -78,14 +99,19 @@ impl<'a> Ranking<'a> {
     }
 
     /// The sizes below its own that a dimension could be cut to, in `steps` equal steps, the largest first, each
-    /// with the channels that would stay.
-    pub(crate) fn levels(&self, dimension: DimensionId, steps: usize) -> Vec<(usize, Vec<u32>)> {
-        let Some(ranked) = &self.ranked[dimension.0] else {
+    /// with the channels that would stay, counted among those that are left. `of` is a dimension of the model, or of
+    /// what is left of it.
+    pub(crate) fn levels(&self, of: &Dimension, steps: usize) -> Vec<(usize, Vec<u32>)> {
+        let mut dimensions = self.analysis.dimensions().iter();
+        let place = dimensions.position(|dimension| dimension.name == of.name);
+        let ranked = place.and_then(|place| self.ranked[place].as_ref());
+        let Some(ranked) = ranked.filter(|ranked| ranked.size * ranked.blocks == of.size) else {
             return Vec::new();
         };
+        let left = ranked.left();
         let levels = ranked.levels(steps).into_iter();
         let level = |keep: usize| match ranked.decide(keep, self.settings) {
-            Decision::Prune(kept) => Some((keep, kept)),
+            Decision::Prune(kept) => Some((keep, places(&kept, &left))),
             Decision::Leave(_) => None,
         };
         levels.filter_map(level).collect()
@@ -107,15 +133,15 @@ impl<'a> Ranking<'a> {
 
 impl Ranking<'_> {
     fn decided(&mut self, effects: &Effects) -> Result<Selection> {
-        // A budget that good widths do not reach is met by less good ones.
+        // A budget that good widths do not reach, or leave unused, is met by less good ones.
         let kept = loop {
             match self.counts(effects) {
                 Err(fault @ Error::Budget { .. }) => {
-                    let halved = self.ranked.iter_mut().flatten().map(Ranked::halve);
-                    if !halved.fold(false, |any, one| any | one) {
+                    if !self.halve(usize::MAX) {
                         return Err(fault);
                     }
                 }
+                Ok(kept) if self.unused(&kept) > UNUSED && self.halve(CHEAP) => {}
                 found => break found?,
             }
         };
@@ -130,6 +156,23 @@ impl Ranking<'_> {
         })
     }
 
+    /// Halves the multiples that widths are rounded to, where they are at most `most`; false where there are none.
+    fn halve(&mut self, most: usize) -> bool {
+        let all = self.ranked.iter_mut().flatten();
+        all.fold(false, |any, ranked| ranked.halve(most) | any)
+    }
+
+    /// The share of a budget that these channels per block leave unused.
+    fn unused(&self, kept: &[usize]) -> f64 {
+        if self.settings.budget.is_none() {
+            return 0.0;
+        }
+        let target = CostTarget::of(self.analysis, &self.ranked, self.settings);
+        let left = channels(self.analysis, &self.ranked, kept);
+        let used = target.cost.of(&self.analysis.costs().at(&left));
+        1.0 - used as f64 / target.most.max(1) as f64
+    }
+
     /// Leaves alone what of a selection cannot be made right in the model; false where all can.
     fn leave_stale(&mut self, selection: &Selection) -> Result<bool> {
         let dimensions = self.analysis.dimensions();
@@ -142,6 +185,12 @@ impl Ranking<'_> {
             let reason = self.analysis.explain(found.reason);
             for (place, dimension) in dimensions.iter().enumerate() {
                 if found.vars.contains(&dimension.var) {
+                    // What is gone does not come back.
+                    let cut = self.ranked[place].as_mut().filter(|of| of.gone() > 0);
+                    if let Some(ranked) = cut {
+                        changed |= ranked.hold();
+                        continue;
+                    }
                     changed |= self.ranked[place].take().is_some();
                     self.reasons[place] =
                         Some(Left::forced(format!("cannot be cut so far: {reason}")));
@@ -170,6 +219,13 @@ impl Ranking<'_> {
             _ => counts(self.analysis, &self.ranked, self.settings),
         }
     }
+}
+
+/// Where each of some positions stands among others, both ascending.
+pub(crate) fn places(positions: &[u32], among: &[u32]) -> Vec<u32> {
+    let numbered = (0..).zip(among);
+    let found = numbered.filter(|(_, position)| positions.binary_search(position).is_ok());
+    found.map(|(place, _)| place).collect()
 }
 
 /// The ratio that `ratio_for` gives each dimension; of several patterns that match the last counts.

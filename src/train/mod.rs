@@ -29,9 +29,10 @@ mod update;
 pub(crate) use answers::answer_rows;
 pub(crate) use classroom::Classroom;
 pub(crate) use loss::Comparison;
+pub(crate) use options::TrainOptions;
 pub(crate) use pool::Pool;
 pub use record::{FrozenRow, Judgement, LossPoint, PartsFor, Stopped, TrainingRecord};
-pub(crate) use run::train;
+pub(crate) use run::{Trained, train};
 pub use settings::{Augment, Tuning};
 #[cfg(test)]
 pub(crate) use {

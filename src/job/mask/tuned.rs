@@ -8,11 +8,11 @@ use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::Graph;
-use crate::job::tune::opened;
+use crate::job::tune::{School, distilled};
 use crate::onnx::Model;
 use crate::report::TrainingRow;
 use crate::rewrite::with_weights;
-use crate::train::{Classroom, Tuning, train};
+use crate::train::{TrainOptions, Tuning};
 
 impl MaskOptions {
     /// That training has data and settings that make sense.
@@ -50,29 +50,18 @@ pub(super) fn tuned(
     let Some(calibration) = &options.calibration else {
         return Ok(None);
     };
-    let provider = &calibration.provider;
-    let runtime = options
-        .runtime
-        .load_for(std::slice::from_ref(provider), events)?;
     let student = Graph::new(&masked.clone().settled())?;
-    let pool = opened(analysis, calibration)?;
-    let mut settings = tuning.resolved(&pool.batch(&[0])?, tuning.labels);
-    settings.choice.masked = names;
-    let class = Classroom {
-        student: &student,
-        teacher: Some(analysis.graph().model()),
-        pool: &pool,
-        runtime: &runtime,
-        provider,
+    let school = School {
+        teacher: analysis,
+        data: calibration,
+        tuning,
+        runtime: &options.runtime,
     };
-    let trained = train(&class, &settings, events)?;
+    let keep = |settings: &mut TrainOptions| settings.choice.masked = names;
+    let (trained, version) = distilled(&school, &student, events, keep)?;
     let better = match trained.edits.is_empty() {
         true => None,
         false => Some(with_weights(&student, &trained.edits)?),
     };
-    Ok(Some((
-        better,
-        TrainingRow(trained.record),
-        runtime.version(),
-    )))
+    Ok(Some((better, TrainingRow(trained.record), version)))
 }

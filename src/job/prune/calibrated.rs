@@ -1,9 +1,12 @@
 //! What pruning does with calibration data: statistics, scores, recovery.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::path::Path;
 
+use super::cut::Start;
 use super::options::PruneOptions;
+use super::proven::Voice;
 use crate::criteria::{Criterion, Needs, calibrated_scores, scores};
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -42,7 +45,7 @@ pub(super) struct Calibrated<'a> {
 
 /// A recovered model.
 pub(super) struct Repaired {
-    /// The dense model with weights that make up for what the plan removes.
+    /// The whole model with weights that make up for what the plan removes.
     pub(super) edited: Analysis,
     /// What the plan leaves of it.
     pub(super) model: Model,
@@ -230,22 +233,26 @@ impl<'a> Calibrated<'a> {
         }
     }
 
-    /// What the scope wants to know of what removing channels does to the outputs.
+    /// What the scope wants to know of what removing channels does to the outputs, measured on the ranked model or on
+    /// what is left of it.
     pub(super) fn effects(
         &self,
+        measured: &Analysis,
         ranking: &Ranking,
         settings: &Settings,
         events: &mut dyn Events,
     ) -> Result<Effects> {
+        let ranked = ranking.analysis();
         let mut effects = Effects::default();
         match settings.scope() {
             Scope::Allocated => {
-                effects.curves = curves(&self.outputs(ranking.analysis()), ranking, events)?;
+                let curves = curves(&self.outputs(measured), ranking, events)?;
+                effects.curves = by_name(measured, curves, ranked);
             }
             Scope::Fisher => {
                 let answer = (AnswerSource::Drawn, settings.seed);
-                let gates = self.gates(ranking.analysis(), answer, events)?;
-                effects.fisher.clone_from(&gates.fisher);
+                let gates = self.gates(measured, answer, events)?;
+                effects.fisher = by_name(measured, gates.fisher.clone(), ranked);
             }
             Scope::Uniform | Scope::Global | Scope::Isomorphic => (),
         }
@@ -263,16 +270,18 @@ impl<'a> Calibrated<'a> {
         }
     }
 
-    /// What the plan leaves, recovered; `sliced` is the same without recovery.
+    /// What the plan leaves, recovered to do as what it is cut from does; `sliced` is the same without recovery. Both are
+    /// judged by the dense model.
     pub(super) fn recover(
         &self,
-        analysis: &Analysis,
+        start: Start,
         plan: &Plan,
         sliced: &Model,
         events: &mut dyn Events,
     ) -> Result<Repaired> {
         let graph = Graph::new(&sliced.clone().settled())?;
-        let pruned = Analysis::of_edit(graph, analysis);
+        let (part, whole) = (start.part(), start.whole());
+        let pruned = Analysis::of_edit(graph, part);
         let context = Context {
             recovery: self.recovery,
             stats: &self.stats,
@@ -280,10 +289,14 @@ impl<'a> Calibrated<'a> {
             provider: self.opened.provider.clone(),
             data: &self.opened.data,
         };
-        let recovered = recover(analysis, plan, &pruned, &context, events)?;
-        let edited = recovered.applied(analysis)?;
+        let mut recovered = recover(part, &start.rest(plan), &pruned, &context, events)?;
+        if let Some(remains) = start.remains {
+            let kept = remains.plan.kept(whole)?;
+            recovered = recovered.regrown(part, whole, &kept)?;
+        }
+        let edited = recovered.applied(whole)?;
         let model = rewrite::prune(&edited, plan)?;
-        let outputs = self.outputs(analysis);
+        let outputs = self.outputs(start.dense);
         let divergence = outputs.held_out_divergences([sliced, &model])?;
         let row = RecoveryRow {
             recovery: self.recovery,
@@ -293,6 +306,35 @@ impl<'a> Calibrated<'a> {
         };
         Ok(Repaired { edited, model, row })
     }
+}
+
+impl<'a> Start<'a> {
+    /// The data, measured on what rounds have left; none where there were none, or is no data.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    pub(super) fn opened(
+        self,
+        options: &PruneOptions,
+        voice: &mut Voice,
+    ) -> Result<Option<Calibrated<'a>>> {
+        let (Some(remains), Some(calibration)) = (self.remains, &options.calibration) else {
+            return Ok(None);
+        };
+        let Voice { watch, events } = voice;
+        // A file of statistics is of the whole model.
+        let open = || Calibrated::open(&remains.part, options, calibration, None, *events);
+        watch.stage("calibrate", open).map(Some)
+    }
+}
+
+/// What is known by dimension of one model, by dimension of another in which they have the same names.
+fn by_name<T: Clone + Default>(of: &Analysis, known: Vec<T>, wanted: &Analysis) -> Vec<T> {
+    let names = of.dimensions().iter().map(|of| of.name.as_str());
+    let known: HashMap<&str, T> = names.zip(known).collect();
+    let found = wanted.dimensions().iter();
+    let found = found.map(|of| known.get(of.name.as_str()).cloned().unwrap_or_default());
+    found.collect()
 }
 
 /// Channel by channel the product of both scores, or what is known of them.

@@ -1,9 +1,11 @@
 //! Pruning a model: read, type, plan, rewrite, prove; and from file to file.
 
 mod calibrated;
+mod cut;
 mod options;
 mod planned;
 mod proven;
+mod round;
 mod rounds;
 mod tuned;
 
@@ -26,6 +28,8 @@ use crate::report::{BudgetRow, Outcome, PruneReport};
 use crate::search::forecast;
 
 use calibrated::Calibrated;
+use cut::Remains;
+use planned::Planned;
 use proven::{Maker, Proven, Voice};
 
 pub(super) use options::data_path;
@@ -105,7 +109,7 @@ pub fn prune_with(
         watch: &mut watch,
         events,
     };
-    let make = |job: &Job, planned, voice: &mut Voice| job.make(planned, voice);
+    let make = |job: &Job, draft, voice: &mut Voice| job.make(draft, voice);
     let mut pruned = planned(&model, input.name(), options, &mut voice, make)?;
     pruned.report.stages = watch.stages;
     Ok(pruned)
@@ -128,11 +132,11 @@ pub fn prune_file(
         watch: &mut watch,
         events,
     };
-    let write = |job: &Job, planned, voice: &mut Voice| {
+    let write = |job: &Job, draft: Draft, voice: &mut Voice| {
         let Some(output) = options.output.as_deref() else {
-            return options.write_plan(job.finished(planned)?);
+            return options.write_plan(job.finished(draft.plan, draft.report)?);
         };
-        let mut report = options.write(job.make(planned, voice)?, output, voice)?;
+        let mut report = options.write(job.make(draft, voice)?, output, voice)?;
         if options.bench {
             let Voice { watch, events } = voice;
             let compare = || compare([path, output], job.analysis, job.options, *events);
@@ -152,7 +156,7 @@ fn planned<T>(
     name: String,
     options: &PruneOptions,
     voice: &mut Voice,
-    then: impl FnOnce(&Job, (Plan, PruneReport), &mut Voice) -> Result<T>,
+    then: impl FnOnce(&Job, Draft, &mut Voice) -> Result<T>,
 ) -> Result<T> {
     let analysis = typed(model, options, voice)?;
     let calibrated = calibrated(&analysis, options, voice)?;
@@ -163,8 +167,8 @@ fn planned<T>(
         calibrated: calibrated.as_ref(),
         options,
     };
-    let planned = job.plan(voice)?;
-    then(&job, planned, voice)
+    let draft = job.draft(voice)?;
+    then(&job, draft, voice)
 }
 
 impl PruneFileOptions {
@@ -251,10 +255,22 @@ struct Job<'a> {
     options: &'a PruneOptions,
 }
 
+/// A plan, with the report as far as it goes.
+struct Draft {
+    plan: Plan,
+    report: PruneReport,
+    /// What rounds before the last have left.
+    remains: Option<Remains>,
+}
+
 impl Job<'_> {
-    /// The plan, with the report as far as it goes.
-    fn plan(&self, voice: &mut Voice) -> Result<(Plan, PruneReport)> {
-        let (plan, rows) = planned::planned(self.analysis, self.options, self.calibrated, voice)?;
+    /// The plan.
+    fn draft(&self, voice: &mut Voice) -> Result<Draft> {
+        let Planned {
+            plan,
+            rows,
+            remains,
+        } = planned::planned(self.analysis, self.options, self.calibrated, voice)?;
         let kept = plan.kept(self.analysis)?;
         let calibration = self
             .calibrated
@@ -272,6 +288,7 @@ impl Job<'_> {
             dimensions: rows,
             held: Vec::new(),
             calibration,
+            rounds: remains.as_ref().map_or(Vec::new(), |of| of.rows.clone()),
             recovery: None,
             training: None,
             verification: None,
@@ -282,21 +299,32 @@ impl Job<'_> {
             benchmark: Vec::new(),
             stages: Vec::new(),
         };
-        Ok((plan, report))
+        Ok(Draft {
+            plan,
+            report,
+            remains,
+        })
     }
 
     /// The model that the plan leaves, as much of it as is proven.
-    fn make(&self, planned: (Plan, PruneReport), voice: &mut Voice) -> Result<Pruned> {
-        let (plan, mut report) = planned;
+    fn make(&self, draft: Draft, voice: &mut Voice) -> Result<Pruned> {
+        let Draft {
+            plan,
+            mut report,
+            remains,
+        } = draft;
+        // Where nothing was trained, recovery is best from the dense model.
+        let trained = self.options.tuning.is_some();
         let maker = Maker {
             analysis: self.analysis,
             calibrated: self.calibrated,
             options: self.options,
+            remains: remains.as_ref().filter(|_| trained),
         };
         let proven = maker.make(&plan, voice)?;
         report.note(self.analysis, &proven)?;
         report.outcome = Outcome::Made;
-        let (plan, report) = self.finished((proven.plan, report))?;
+        let (plan, report) = self.finished(proven.plan, report)?;
         let mut model = proven.model;
         stamp(&mut model, &plan, report.onnxruntime.as_deref());
         Ok(Pruned {
@@ -307,8 +335,7 @@ impl Job<'_> {
     }
 
     /// What only the final plan says.
-    fn finished(&self, planned: (Plan, PruneReport)) -> Result<(Plan, PruneReport)> {
-        let (plan, mut report) = planned;
+    fn finished(&self, plan: Plan, mut report: PruneReport) -> Result<(Plan, PruneReport)> {
         let settings = match self.options.plan {
             Some(_) => None,
             None => Some(&self.options.settings),

@@ -9,6 +9,9 @@ use crate::plan::{Cost, Plan, Settings};
 use crate::recover::Recovery;
 use crate::train::Tuning;
 
+/// Share of a cost up to which training pays in two rounds.
+const FAR: f64 = 0.2;
+
 /// A plan: in a file, or in memory.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -108,7 +111,17 @@ impl PruneOptions {
 
     /// The settings in force: what was left open is said.
     pub fn resolved(&self) -> Settings {
-        self.settings.resolved(self.calibration.is_some())
+        let rounds = if self.is_far() { 2 } else { 1 };
+        Settings {
+            iterations: self.settings.iterations.or(Some(rounds)),
+            ..self.settings.resolved(self.calibration.is_some())
+        }
+    }
+
+    /// True where training pays in two rounds.
+    fn is_far(&self) -> bool {
+        let budget = self.settings.budget;
+        self.tuning.is_some() && budget.is_some_and(|budget| budget.share <= FAR)
     }
 
     /// That nothing is said about data where there is none.

@@ -1,6 +1,7 @@
 //! What is to be pruned: the plan, made or replayed, with a row for every dimension.
 
 use super::calibrated::Calibrated;
+use super::cut::Remains;
 use super::options::PruneOptions;
 use super::proven::Voice;
 use super::rounds::Planner;
@@ -11,7 +12,15 @@ use crate::plan::{Decision, Left, Plan, Selection};
 use crate::report::PlannedRow;
 use crate::rewrite;
 
-/// The plan that the options ask for, with what happens to every dimension.
+/// A plan, with what happens to every dimension.
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    pub(super) rows: Vec<PlannedRow>,
+    /// What rounds before the last have left.
+    pub(super) remains: Option<Remains>,
+}
+
+/// The plan that the options ask for.
 ///
 /// # Errors
 /// A bad plan or bad settings; nothing to prune.
@@ -20,12 +29,16 @@ pub(super) fn planned(
     options: &PruneOptions,
     calibrated: Option<&Calibrated>,
     voice: &mut Voice,
-) -> Result<(Plan, Vec<PlannedRow>)> {
+) -> Result<Planned> {
     if let Some(input) = &options.plan {
         let plan = input.load()?.checked(analysis)?;
         let kept = plan.kept(analysis)?;
         rewrite::check(analysis, &kept)?;
-        return Ok((plan, replayed_rows(analysis, &kept)));
+        return Ok(Planned {
+            rows: replayed_rows(analysis, &kept),
+            plan,
+            remains: None,
+        });
     }
     let planner = Planner {
         analysis,
@@ -33,12 +46,16 @@ pub(super) fn planned(
         calibrated,
         options,
     };
-    let (plan, selection) = planner.plan(voice)?;
-    if selection.pruned().next().is_none() {
-        let blocked = obstacles(analysis, &selection);
+    let chosen = planner.plan(voice)?;
+    if chosen.selection.pruned().next().is_none() {
+        let blocked = obstacles(analysis, &chosen.selection);
         return Err(Error::NothingToPrune { blocked });
     }
-    Ok((plan, selected_rows(analysis, &selection)))
+    Ok(Planned {
+        rows: selected_rows(analysis, &chosen.selection),
+        plan: chosen.plan,
+        remains: chosen.remains,
+    })
 }
 
 fn selected_rows(analysis: &Analysis, selection: &Selection) -> Vec<PlannedRow> {

@@ -1,10 +1,11 @@
 //! From a plan to a proven model: rewrite, recover, prove; where the proof fails, without what is at fault.
 
-use super::calibrated::{Calibrated, Repaired};
+use super::calibrated::Calibrated;
+use super::cut::{Cutter, Remains, Start};
 use super::options::PruneOptions;
-use super::tuned::{Pupil, tuned};
+use super::round::Round;
 use crate::dimensions::Analysis;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::job::Proof;
 use crate::job::watch::Watch;
@@ -20,6 +21,8 @@ pub(super) struct Maker<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) calibrated: Option<&'a Calibrated<'a>>,
     pub(super) options: &'a PruneOptions,
+    /// What trained rounds have left, from which the plan is cut.
+    pub(super) remains: Option<&'a Remains>,
 }
 
 /// A model and what is known of it.
@@ -56,10 +59,28 @@ impl Maker<'_> {
             Proof::Skipped => None,
         };
         let judge = judge.as_ref();
-        let fault = match self.attempt(plan, self.calibrated, judge, voice) {
+        let fault = match self.continued(plan, judge, voice) {
             Ok(proven) => return Ok(proven),
             Err(fault) => fault,
         };
+        let mut proven = self.without_what_fails(plan, fault, judge, voice)?;
+        if self.remains.is_some() {
+            proven.warnings.push(
+                "the model was cut anew from the original, without what the rounds before the last had learnt"
+                    .to_owned(),
+            );
+        }
+        Ok(proven)
+    }
+
+    /// What of a plan is proven whose model failed with `fault`.
+    fn without_what_fails(
+        &self,
+        plan: &Plan,
+        fault: Error,
+        judge: Option<&Runtime>,
+        voice: &mut Voice,
+    ) -> Result<Proven> {
         let Some(runtime) = judge.filter(|_| !self.options.strict && is_of_the_plan(&fault)) else {
             return Err(fault);
         };
@@ -125,6 +146,23 @@ impl Maker<'_> {
         verify(self.analysis, plan, &pruned, runtime).map(drop)
     }
 
+    /// The plan cut from what rounds have left.
+    fn continued(
+        &self,
+        plan: &Plan,
+        judge: Option<&Runtime>,
+        voice: &mut Voice,
+    ) -> Result<Proven> {
+        let start = Start {
+            dense: self.analysis,
+            remains: self.remains,
+        };
+        let opened = start.opened(self.options, voice)?;
+        let calibrated = opened.as_ref().or(self.calibrated);
+        self.attempt_from(start, plan, calibrated, judge, voice)
+    }
+
+    /// The plan cut from the dense model.
     fn attempt(
         &self,
         plan: &Plan,
@@ -132,52 +170,46 @@ impl Maker<'_> {
         judge: Option<&Runtime>,
         voice: &mut Voice,
     ) -> Result<Proven> {
-        let Voice { watch, events } = voice;
-        let mut model = watch.stage("rewrite", || rewrite::prune(self.analysis, plan))?;
-        let (mut recovery, mut recovered) = (None, None);
-        if let Some(calibrated) = calibrated.filter(|of| of.recovers()) {
-            let recover = || calibrated.recover(self.analysis, plan, &model, *events);
-            let repaired: Repaired = watch.stage("recover", recover)?;
-            if repaired.row.kept {
-                model = repaired.model;
-                recovered = Some(repaired.edited);
-            }
-            recovery = Some(repaired.row);
-        }
-        let mut training = None;
-        if let (Some(_), Some(tuning), Some(data)) =
-            (calibrated, &self.options.tuning, &self.options.calibration)
-        {
-            let pupil = Pupil {
-                dense: self.analysis,
-                reference: recovered.as_ref().unwrap_or(self.analysis),
-                plan,
-                pruned: &model,
-            };
-            let tune = || tuned(&pupil, tuning, data, self.options, *events);
-            let done = watch.stage("tune", tune)?;
-            if let Some((edited, better)) = done.better {
-                (recovered, model) = (Some(edited), better);
-            }
-            training = Some(done.row);
-        }
-        let reference = recovered.as_ref().unwrap_or(self.analysis);
+        let start = Start {
+            dense: self.analysis,
+            remains: None,
+        };
+        self.attempt_from(start, plan, calibrated, judge, voice)
+    }
+
+    fn attempt_from(
+        &self,
+        start: Start,
+        plan: &Plan,
+        calibrated: Option<&Calibrated>,
+        judge: Option<&Runtime>,
+        voice: &mut Voice,
+    ) -> Result<Proven> {
+        let last = Round::last(self.options.resolved().rounds());
+        let cutter = Cutter {
+            start,
+            calibrated,
+            options: self.options,
+            round: start.remains.map_or(Round::ALONE, |_| last),
+        };
+        let cut = cutter.cut(plan, voice)?;
+        let reference = cut.whole.as_ref().unwrap_or(start.whole());
         let verification = match judge {
             None => None,
             Some(runtime) => {
-                let verify = || verify(reference, plan, &model, runtime);
-                Some(watch.stage("verify", verify)?)
+                let verify = || verify(reference, plan, &cut.model, runtime);
+                Some(voice.watch.stage("verify", verify)?)
             }
         };
         Ok(Proven {
             plan: plan.clone(),
-            model,
-            recovery,
-            training,
+            model: cut.model,
+            recovery: cut.recovery,
+            training: cut.training,
             verification,
             onnxruntime: judge.map(Runtime::version),
             faulty: Vec::new(),
-            warnings: Vec::new(),
+            warnings: cut.warnings,
         })
     }
 }
@@ -200,7 +232,6 @@ mod tests {
     use super::*;
     use crate::criteria::{Criterion, scores};
     use crate::dimensions::InputSizes;
-    use crate::error::Error;
     use crate::events::Silent;
     use crate::graph::Graph;
     use crate::plan::Settings;
@@ -224,6 +255,7 @@ mod tests {
         let maker = Maker {
             analysis,
             calibrated: None,
+            remains: None,
             options: &PruneOptions {
                 strict,
                 ..PruneOptions::default()

@@ -1,16 +1,17 @@
-//! Pruning in rounds: scores are made anew on what the rounds before leave.
+//! Pruning in rounds: each starts from what the rounds before left, recovered and trained, with scores made anew on it.
+//! What is gone does not come back.
 
 use std::collections::HashMap;
 
 use super::calibrated::Calibrated;
+use super::cut::{Cutter, Remains, Start};
 use super::options::PruneOptions;
 use super::proven::Voice;
+use super::round::Round;
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::Graph;
-use crate::plan::{CostBudget, Plan, Scope, Selection, Settings};
-use crate::rewrite;
+use crate::plan::{Plan, Scope, Selection, Settings};
 use crate::search::{Effects, Ranking};
 
 /// What planning needs beside the model and the settings.
@@ -21,19 +22,96 @@ pub(super) struct Planner<'a> {
     pub(super) options: &'a PruneOptions,
 }
 
+/// A plan.
+pub(super) struct Chosen {
+    pub(super) plan: Plan,
+    /// What it comes from.
+    pub(super) selection: Selection,
+    /// What the rounds before left; none where there were none.
+    pub(super) remains: Option<Remains>,
+}
+
+/// What a round plans with.
+struct Bench<'a> {
+    start: Start<'a>,
+    /// Measured on what is left.
+    calibrated: Option<&'a Calibrated<'a>>,
+    round: Round,
+}
+
 impl Planner<'_> {
-    /// The plan after all rounds, with the selection that it comes from.
-    pub(super) fn plan(mut self, voice: &mut Voice) -> Result<(Plan, Selection)> {
-        let rounds = self.settings.iterations.max(1);
-        let mut scores = self.scores(self.analysis, self.calibrated, voice)?;
-        if self.is_too_large_for_curves(&scores, voice)? {
+    /// The plan after all rounds; those before the last are cut, recovered and trained for it.
+    pub(super) fn plan(mut self, voice: &mut Voice) -> Result<Chosen> {
+        let rounds = self.settings.rounds();
+        let mut known = Some(self.scores(self.analysis, self.calibrated, voice)?);
+        if self.is_too_large_for_curves(known.as_deref().unwrap_or_default(), voice)? {
             self.settings.scope = Some(Scope::Fisher);
         }
-        for round in 1..rounds {
-            let (plan, _) = self.round(round as f64 / rounds as f64, &scores, voice)?;
-            scores = self.scores_after(&plan, &scores, voice)?;
+        let mut remains: Option<Remains> = None;
+        for number in 1..rounds {
+            let round = Round { number, of: rounds };
+            remains = self.after(round, remains, known.take(), voice)?;
+            // The budget holds all the same: what is left to cut is cut in the last round.
+            if voice.events.is_enough() {
+                break;
+            }
         }
-        self.round(1.0, &scores, voice)
+        let start = self.start(remains.as_ref());
+        let opened = start.opened(self.options, voice)?;
+        let bench = Bench {
+            start,
+            calibrated: opened.as_ref().or(self.calibrated),
+            round: Round::last(rounds),
+        };
+        let (plan, selection) = self.round(&bench, known, voice)?;
+        drop(opened);
+        Ok(Chosen {
+            plan,
+            selection,
+            remains,
+        })
+    }
+
+    fn start<'b>(&'b self, remains: Option<&'b Remains>) -> Start<'b> {
+        Start {
+            dense: self.analysis,
+            remains,
+        }
+    }
+
+    /// What a round leaves.
+    fn after(
+        &self,
+        round: Round,
+        remains: Option<Remains>,
+        known: Option<Vec<Vec<f64>>>,
+        voice: &mut Voice,
+    ) -> Result<Option<Remains>> {
+        let next = {
+            let start = self.start(remains.as_ref());
+            let opened = start.opened(self.options, voice)?;
+            let bench = Bench {
+                start,
+                calibrated: opened.as_ref().or(self.calibrated),
+                round,
+            };
+            let (plan, selection) = self.round(&bench, known, voice)?;
+            let any = selection.pruned().next().is_some();
+            // Where nothing is trained, recovery is best from the dense model.
+            let (start, calibrated) = match self.options.tuning {
+                Some(_) => (start, bench.calibrated),
+                None => (self.start(None), self.calibrated),
+            };
+            let cutter = Cutter {
+                start,
+                calibrated,
+                options: self.options,
+                round,
+            };
+            let rows = remains.as_ref().map_or(Vec::new(), |of| of.rows.clone());
+            any.then(|| cutter.remains(plan, rows, voice)).transpose()?
+        };
+        Ok(next.or(remains))
     }
 
     /// True if nothing was said of the scope and the best one would take long.
@@ -51,44 +129,42 @@ impl Planner<'_> {
         Ok(watch.stage("gradients", found))
     }
 
-    /// The plan of a round that has come this far, from 0 to 1.
+    /// The plan of a round; `known` are the scores of what is left, where they are known.
     fn round(
         &self,
-        done: f64,
-        scores: &[Vec<f64>],
+        bench: &Bench,
+        known: Option<Vec<Vec<f64>>>,
         voice: &mut Voice,
     ) -> Result<(Plan, Selection)> {
-        let settings = self.share(done);
-        let ranking = Ranking::new(self.analysis, scores, &settings)?;
+        let part = bench.start.part();
+        let known = match known {
+            Some(known) => known,
+            None => self.scores(part, bench.calibrated, voice)?,
+        };
+        let scores = self.merged(bench.start, known);
+        let settings = bench.round.settings(&self.settings);
+        let left = bench.start.remains.map(|remains| &remains.plan.dimensions);
+        let left = left.into_iter().flatten();
+        let left: HashMap<&str, &[u32]> = left
+            .map(|planned| (planned.name.as_str(), planned.kept.as_slice()))
+            .collect();
+        let ranking = Ranking::among(self.analysis, &scores, &settings, &left)?;
         let stage = match settings.scope() {
             Scope::Allocated => Some("curves"),
             Scope::Fisher => Some("gradients"),
             Scope::Uniform | Scope::Global | Scope::Isomorphic => None,
         };
-        let effects = match (stage, self.calibrated) {
+        let effects = match (stage, bench.calibrated) {
             (Some(stage), Some(calibrated)) => {
                 let Voice { watch, events } = voice;
-                let effects = || calibrated.effects(&ranking, &settings, *events);
+                let effects = || calibrated.effects(part, &ranking, &settings, *events);
                 watch.stage(stage, effects)?
             }
             _ => Effects::default(),
         };
         let selection = voice.watch.stage("plan", || ranking.select(&effects))?;
-        let plan = Plan::new(self.analysis, &selection, scores, &self.settings);
+        let plan = Plan::new(self.analysis, &selection, &scores, &self.settings);
         Ok((plan, selection))
-    }
-
-    /// The settings of a round that has come this far, from 0 to 1: sizes are counted against the whole model.
-    fn share(&self, done: f64) -> Settings {
-        let mut settings = self.settings.clone();
-        settings.ratio *= done;
-        for (_, ratio) in &mut settings.ratio_for {
-            *ratio *= done;
-        }
-        if let Some(CostBudget { share, .. }) = &mut settings.budget {
-            *share = 1.0 - (1.0 - *share) * done;
-        }
-        settings
     }
 
     fn scores(
@@ -104,55 +180,26 @@ impl Planner<'_> {
         })
     }
 
-    /// Scores on what `plan` leaves, recovered as the result will be; removed channels come last.
-    fn scores_after(
-        &self,
-        plan: &Plan,
-        before: &[Vec<f64>],
-        voice: &mut Voice,
-    ) -> Result<Vec<Vec<f64>>> {
-        let mut left = rewrite::prune(self.analysis, plan)?;
-        if let Some(calibrated) = self.calibrated.filter(|of| of.recovers()) {
-            let Voice { watch, events } = voice;
-            let recover = || calibrated.recover(self.analysis, plan, &left, *events);
-            let repaired = watch.stage("recover", recover)?;
-            if repaired.row.kept {
-                left = repaired.model;
-            }
-        }
-        let graph = Graph::new(&left.settled())?;
-        let left = Analysis::of_edit(graph, self.analysis);
-        let calibrated = match &self.options.calibration {
-            // A file of statistics is of the whole model.
-            Some(calibration) => {
-                let Voice { watch, events } = voice;
-                let open = || Calibrated::open(&left, self.options, calibration, None, *events);
-                Some(watch.stage("calibrate", open)?)
-            }
-            None => None,
+    /// Scores of all channels of the whole model; those that are gone come last.
+    fn merged(&self, start: Start, known: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        let Some(remains) = start.remains else {
+            return known;
         };
-        let now = self.scores(&left, calibrated.as_ref(), voice)?;
-        let by_name: HashMap<&str, &Vec<f64>> = left
-            .dimensions()
-            .iter()
-            .zip(&now)
+        let by_name: HashMap<&str, &Vec<f64>> = (remains.part.dimensions().iter())
+            .zip(&known)
             .map(|(dimension, scores)| (dimension.name.as_str(), scores))
             .collect();
-        let kept: HashMap<&str, &Vec<u32>> = plan
-            .dimensions
-            .iter()
+        let kept: HashMap<&str, &Vec<u32>> = (remains.plan.dimensions.iter())
             .map(|planned| (planned.name.as_str(), &planned.kept))
             .collect();
-        let dimensions = self.analysis.dimensions().iter().zip(before);
-        let merged = dimensions.map(|(dimension, before)| {
-            let new = by_name.get(dimension.name.as_str());
-            match (kept.get(dimension.name.as_str()), new) {
-                (Some(kept), new) => merged(dimension.size, kept, new.map(|new| new.as_slice())),
-                (None, Some(new)) if new.len() == dimension.size => (*new).clone(),
-                (None, _) => before.clone(),
-            }
+        let dimensions = self.analysis.dimensions().iter();
+        let merged = dimensions.map(|dimension| {
+            let name = dimension.name.as_str();
+            let all: Vec<u32> = (0..dimension.size as u32).collect();
+            let kept = kept.get(name).map_or(&all, |kept| *kept);
+            merged(dimension.size, kept, by_name.get(name).map(|new| &new[..]))
         });
-        Ok(merged.collect())
+        merged.collect()
     }
 }
 

@@ -4,21 +4,23 @@
 use std::collections::BTreeMap;
 
 use super::options::PruneOptions;
+use super::round::Round;
+use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
 use crate::graph::Graph;
 use crate::job::options::Calibration;
-use crate::job::tune::opened;
+use crate::job::tune::{School, distilled};
 use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::report::TrainingRow;
 use crate::rewrite::{self, has_origin, regrown, with_weights};
-use crate::train::{Classroom, Tuning, train};
+use crate::train::Tuning;
 
 /// A trained model.
 pub(super) struct Tuned {
-    /// The dense model with its weights, and what the plan leaves of that; none where the start was best.
+    /// The whole model with its weights, and what the plan leaves of that; none where the start was best.
     pub(super) better: Option<(Analysis, Model)>,
     pub(super) row: TrainingRow,
 }
@@ -27,7 +29,7 @@ pub(super) struct Tuned {
 pub(super) struct Pupil<'a> {
     /// The dense model, which teaches.
     pub(super) dense: &'a Analysis,
-    /// The dense model with recovered weights.
+    /// The whole model with recovered weights.
     pub(super) reference: &'a Analysis,
     pub(super) plan: &'a Plan,
     /// What the plan leaves of that.
@@ -37,36 +39,24 @@ pub(super) struct Pupil<'a> {
 /// Trains the pruned model on the calibration data.
 pub(super) fn tuned(
     pupil: &Pupil,
-    tuning: &Tuning,
-    calibration: &Calibration,
+    (tuning, round): (&Tuning, Round),
+    data: &Calibration,
     options: &PruneOptions,
     events: &mut dyn Events,
 ) -> Result<Tuned> {
-    let provider = &calibration.provider;
-    let runtime = options
-        .runtime
-        .load_for(std::slice::from_ref(provider), events)?;
     let student = Graph::new(&pupil.pruned.clone().settled())?;
     let kept = pupil.plan.kept(pupil.reference)?;
-    let pool = opened(pupil.dense, calibration)?;
-    let mut settings = tuning.resolved(&pool.batch(&[0])?, tuning.labels);
-    let mut held = BTreeMap::new();
-    for value in student.value_ids() {
-        let constant = student.constant(value).is_some();
-        if constant && !has_origin(pupil.reference, &kept, &student, value)? {
-            let name = student.value(value).name.clone();
-            held.insert(name, "has no known place in the original");
-        }
-    }
-    settings.choice.held = held;
-    let class = Classroom {
-        student: &student,
-        teacher: Some(pupil.dense.graph().model()),
-        pool: &pool,
-        runtime: &runtime,
-        provider,
+    let held = homeless(pupil.reference, &kept, &student)?;
+    let school = School {
+        teacher: pupil.dense,
+        data,
+        tuning,
+        runtime: &options.runtime,
     };
-    let trained = train(&class, &settings, events)?;
+    let (trained, _) = distilled(&school, &student, events, |settings| {
+        settings.choice.held = held;
+        round.take_part(settings);
+    })?;
     let row = TrainingRow(trained.record);
     if trained.edits.is_empty() {
         return Ok(Tuned { better: None, row });
@@ -79,4 +69,21 @@ pub(super) fn tuned(
         better: Some((edited, model)),
         row,
     })
+}
+
+/// Constants of the student by name that could not go back into the whole model, with why.
+fn homeless(
+    reference: &Analysis,
+    kept: &Kept,
+    student: &Graph,
+) -> Result<BTreeMap<String, &'static str>> {
+    let mut held = BTreeMap::new();
+    for value in student.value_ids() {
+        let constant = student.constant(value).is_some();
+        if constant && !has_origin(reference, kept, student, value)? {
+            let name = student.value(value).name.clone();
+            held.insert(name, "has no known place in the original");
+        }
+    }
+    Ok(held)
 }

@@ -1,0 +1,180 @@
+//! One cut: what a plan leaves of a model, recovered and trained. Where rounds went before, it is made from what they
+//! left.
+
+use super::calibrated::{Calibrated, Repaired};
+use super::options::PruneOptions;
+use super::proven::Voice;
+use super::round::{InRound, Round};
+use super::tuned::{Pupil, tuned};
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::onnx::Model;
+use crate::plan::{Decision, Left, Plan, Selection};
+use crate::report::{RecoveryRow, RoundRow, TrainingRow};
+use crate::rewrite;
+use crate::search::places;
+
+/// What the rounds so far have left of a model.
+pub(super) struct Remains {
+    /// All that they removed.
+    pub(super) plan: Plan,
+    /// The whole model with the weights that they recovered and trained.
+    pub(super) whole: Analysis,
+    /// What the plan leaves of that.
+    pub(super) part: Analysis,
+    pub(super) rows: Vec<RoundRow>,
+}
+
+/// Where cuts are made from.
+#[derive(Clone, Copy)]
+pub(super) struct Start<'a> {
+    /// The dense model, which teaches.
+    pub(super) dense: &'a Analysis,
+    pub(super) remains: Option<&'a Remains>,
+}
+
+/// What makes a cut.
+pub(super) struct Cutter<'a> {
+    pub(super) start: Start<'a>,
+    /// Measured on what is cut.
+    pub(super) calibrated: Option<&'a Calibrated<'a>>,
+    pub(super) options: &'a PruneOptions,
+    pub(super) round: Round,
+}
+
+/// A cut.
+pub(super) struct Cut {
+    /// The whole model with recovered and trained weights; none where it is as it was.
+    pub(super) whole: Option<Analysis>,
+    /// What the plan leaves of it.
+    pub(super) model: Model,
+    pub(super) recovery: Option<RecoveryRow>,
+    pub(super) training: Option<TrainingRow>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl<'a> Start<'a> {
+    /// The whole model, with the weights of the rounds before.
+    pub(super) fn whole(self) -> &'a Analysis {
+        self.remains.map_or(self.dense, |remains| &remains.whole)
+    }
+
+    /// What is left of it.
+    pub(super) fn part(self) -> &'a Analysis {
+        self.remains.map_or(self.dense, |remains| &remains.part)
+    }
+
+    /// What a plan of the whole model means for what is left of it.
+    pub(super) fn rest(self, plan: &Plan) -> Plan {
+        let Some(remains) = self.remains else {
+            return plan.clone();
+        };
+        let part = &remains.part;
+        let decisions = part.dimensions().iter().map(|dimension| {
+            let of = |plan: &Plan| {
+                let mut all = plan.dimensions.iter();
+                let found = all.find(|planned| planned.name == dimension.name);
+                found.map(|planned| planned.kept.clone())
+            };
+            let all = || (0..dimension.size as u32).collect();
+            let before = of(&remains.plan).unwrap_or_else(all);
+            let now = of(plan).map(|kept| places(&kept, &before));
+            match now.filter(|now| now.len() < dimension.size) {
+                Some(now) => Decision::Prune(now),
+                None => Decision::Leave(Left::forced("all that is left of it stays")),
+            }
+        });
+        let selection = Selection {
+            decisions: decisions.collect(),
+        };
+        let scores: Vec<Vec<f64>> = vec![Vec::new(); part.dimensions().len()];
+        Plan::new(part, &selection, &scores, &plan.settings)
+    }
+}
+
+impl Cutter<'_> {
+    /// The model that `plan` leaves.
+    ///
+    /// # Errors
+    /// A plan that does not fit, or data that cannot be read.
+    pub(super) fn cut(&self, plan: &Plan, voice: &mut Voice) -> Result<Cut> {
+        let Voice { watch, events } = voice;
+        let whole = self.start.whole();
+        let mut cut = Cut {
+            whole: None,
+            model: watch.stage("rewrite", || rewrite::prune(whole, plan))?,
+            recovery: None,
+            training: None,
+            warnings: Vec::new(),
+        };
+        let Some(calibrated) = self.calibrated else {
+            return Ok(cut);
+        };
+        if calibrated.recovers() {
+            let recover = || calibrated.recover(self.start, plan, &cut.model, *events);
+            let repaired: Repaired = watch.stage("recover", recover)?;
+            if repaired.row.kept {
+                (cut.whole, cut.model) = (Some(repaired.edited), repaired.model);
+            }
+            cut.recovery = Some(repaired.row);
+        }
+        let (Some(tuning), Some(data)) = (&self.options.tuning, &self.options.calibration) else {
+            return Ok(cut);
+        };
+        if self.round.number > 1 && events.is_enough() {
+            cut.warnings.push(format!(
+                "training was ended early, as asked: {} was cut and recovered, but not trained",
+                self.round
+            ));
+            return Ok(cut);
+        }
+        let pupil = Pupil {
+            dense: self.start.dense,
+            reference: cut.whole.as_ref().unwrap_or(whole),
+            plan,
+            pruned: &cut.model,
+        };
+        let mut events = InRound::new(self.round, *events);
+        let tune = || tuned(&pupil, (tuning, self.round), data, self.options, &mut events);
+        let done = watch.stage("tune", tune)?;
+        if let Some((edited, better)) = done.better {
+            (cut.whole, cut.model) = (Some(edited), better);
+        }
+        cut.training = Some(done.row);
+        Ok(cut)
+    }
+
+    /// What `plan` leaves, for the next round to start from; `rows` are of the rounds before.
+    ///
+    /// # Errors
+    /// Those of [`Cutter::cut`].
+    pub(super) fn remains(
+        &self,
+        plan: Plan,
+        mut rows: Vec<RoundRow>,
+        voice: &mut Voice,
+    ) -> Result<Remains> {
+        let cut = self.cut(&plan, voice)?;
+        let (dense, before) = (self.start.dense, self.start.whole());
+        let whole = match cut.whole {
+            Some(whole) => whole,
+            None => {
+                let same = before.graph().model().clone();
+                Analysis::of_edit(Graph::new(&same.settled())?, before)
+            }
+        };
+        let part = Analysis::of_edit(Graph::new(&cut.model.settled())?, dense);
+        rows.push(RoundRow {
+            after: dense.totals(&plan.kept(dense)?),
+            divergence: cut.recovery.map(|row| row.divergence),
+            training: cut.training,
+        });
+        Ok(Remains {
+            plan,
+            whole,
+            part,
+            rows,
+        })
+    }
+}
