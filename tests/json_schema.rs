@@ -101,7 +101,8 @@ fn every_document_is_as_documented() {
     let pruning = ["prune", &model, "-o", &pruned, "--macs", "0.3", "--bench"];
     let data_words = ["--calibration", &data, "--samples", "40"];
     let tuning = ["--tune", "--steps", "10"];
-    check(&[&pruning[..], &data_words, &tuning].concat());
+    let rounds = ["--iterations", "2"];
+    check(&[&pruning[..], &data_words, &tuning, &rounds].concat());
     let tuned = text(folder.path().join("tuned.onnx"));
     let training = ["tune", &pruned, "-o", &tuned, "--teacher", &model];
     check(&[&training[..], &["--data", &data, "--steps", "10"]].concat());

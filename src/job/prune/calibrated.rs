@@ -16,7 +16,7 @@ use crate::job::options::{Calibration, Opened};
 use crate::layers::{Layer, Layers};
 use crate::onnx::Model;
 use crate::plan::{Plan, Scope, Settings};
-use crate::recover::{Context, Recovery, recover};
+use crate::recover::{Context, Recovered, Recovery, recover};
 use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::rewrite;
 use crate::search::{
@@ -279,20 +279,11 @@ impl<'a> Calibrated<'a> {
         sliced: &Model,
         events: &mut dyn Events,
     ) -> Result<Repaired> {
-        let graph = Graph::new(&sliced.clone().settled())?;
-        let (part, whole) = (start.part(), start.whole());
-        let pruned = Analysis::of_edit(graph, part);
-        let context = Context {
-            recovery: self.recovery,
-            stats: &self.stats,
-            runtime: &self.opened.runtime,
-            provider: self.opened.provider.clone(),
-            data: &self.opened.data,
-        };
-        let mut recovered = recover(part, &start.rest(plan), &pruned, &context, events)?;
+        let whole = start.whole();
+        let mut recovered = self.solved(start, plan, sliced, events)?;
         if let Some(remains) = start.remains {
             let kept = remains.plan.kept(whole)?;
-            recovered = recovered.regrown(part, whole, &kept)?;
+            recovered = recovered.regrown(start.part(), whole, &kept)?;
         }
         let edited = recovered.applied(whole)?;
         let model = rewrite::prune(&edited, plan)?;
@@ -305,6 +296,27 @@ impl<'a> Calibrated<'a> {
             layers: recovered.layers,
         };
         Ok(Repaired { edited, model, row })
+    }
+
+    /// New weights of what the plan is cut from.
+    fn solved(
+        &self,
+        start: Start,
+        plan: &Plan,
+        sliced: &Model,
+        events: &mut dyn Events,
+    ) -> Result<Recovered> {
+        let part = start.part();
+        let graph = Graph::new(&sliced.clone().settled())?;
+        let pruned = Analysis::of_edit(graph, part);
+        let context = Context {
+            recovery: self.recovery,
+            stats: &self.stats,
+            runtime: &self.opened.runtime,
+            provider: self.opened.provider.clone(),
+            data: &self.opened.data,
+        };
+        recover(part, &start.rest(plan), &pruned, &context, events)
     }
 }
 
@@ -361,4 +373,23 @@ fn no_gradients(analysis: &Analysis, gates: &GateScores) -> Option<String> {
         without.len(),
         stops.join("; ")
     ))
+}
+
+#[cfg(test)]
+impl Calibrated<'_> {
+    /// How far the outputs of a model that was recovered in the whole model are from those of the same recovery in what
+    /// rounds have left, and how far recovery moved them.
+    pub(super) fn same_in_both(
+        &self,
+        start: Start,
+        plan: &Plan,
+        sliced: &Model,
+        events: &mut dyn Events,
+    ) -> Result<[f64; 2]> {
+        let direct = self.solved(start, plan, sliced, events)?;
+        let direct = rewrite::prune(&direct.applied(start.part())?, &start.rest(plan))?;
+        let model = self.recover(start, plan, sliced, events)?.model;
+        let direct = Analysis::of_edit(Graph::new(&direct.settled())?, start.part());
+        self.outputs(&direct).held_out_divergences([&model, sliced])
+    }
 }

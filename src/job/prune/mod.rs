@@ -8,6 +8,7 @@ mod proven;
 mod round;
 mod rounds;
 mod tuned;
+mod written;
 
 use std::path::Path;
 
@@ -21,7 +22,6 @@ use crate::data::unread_outputs;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::Result;
 use crate::events::{Events, Silent};
-use crate::files;
 use crate::onnx::Model;
 use crate::plan::{CostBudget, Plan, Platform, RoundTo};
 use crate::report::{BudgetRow, Outcome, PruneReport};
@@ -169,55 +169,6 @@ fn planned<T>(
     };
     let draft = job.draft(voice)?;
     then(&job, draft, voice)
-}
-
-impl PruneFileOptions {
-    /// What is read and written beside the model.
-    fn files(&self) -> Files<'_> {
-        let plan = match &self.prune.plan {
-            Some(PlanInput::Path(path)) => Some(path.as_path()),
-            _ => None,
-        };
-        let stats = self.prune.stats.as_deref();
-        let calibration = self.prune.calibration.as_ref();
-        let data = calibration.and_then(|of| data_path(&of.data));
-        // Statistics that are there are read, others are made.
-        let known = stats.filter(|path| path.exists());
-        let made = stats.filter(|path| !path.exists());
-        Files {
-            output: self.output.as_deref(),
-            others: self.plan_out.as_deref().into_iter().chain(made).collect(),
-            inputs: plan.into_iter().chain(data).chain(known).collect(),
-        }
-    }
-
-    /// Writes the plan where it is asked for.
-    fn write_plan(&self, (plan, report): (Plan, PruneReport)) -> Result<PruneReport> {
-        if let Some((file, target)) = self.plan_file(&plan)? {
-            files::persist(file, target)?;
-        }
-        Ok(report)
-    }
-
-    /// Writes the model, and the plan where it is asked for.
-    fn write(&self, mut pruned: Pruned, output: &Path, voice: &mut Voice) -> Result<PruneReport> {
-        // The plan is on disk before the model appears, so that a full disk leaves neither.
-        let plan = self.plan_file(&pruned.plan)?;
-        voice.watch.stage("write", || pruned.write(output))?;
-        if let Some((file, target)) = plan {
-            files::persist(file, target)?;
-        }
-        Ok(pruned.report)
-    }
-
-    fn plan_file(&self, plan: &Plan) -> Result<Option<(files::Temporary, &Path)>> {
-        let Some(target) = self.plan_out.as_deref() else {
-            return Ok(None);
-        };
-        let text = plan.to_json();
-        let file = files::write_temporary(target, |file| file.write_all(text.as_bytes()))?;
-        Ok(Some((file, target)))
-    }
 }
 
 /// The typed model, with shapes that no rule says from the onnxruntime that the job needs anyway, or from one that is
