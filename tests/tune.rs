@@ -106,6 +106,76 @@ fn a_plan_with_training_is_still_proven() {
     assert_eq!(document["training"]["held_out"], 40);
 }
 
+/// Prunes LeNet to a tenth of its operations on 100 digits, with training in few steps.
+fn in_rounds(folder: &Path, out: &str, more: &[&str]) -> assert_cmd::assert::Assert {
+    let (lenet, data, out) = (lenet(), digits(), folder.join(out));
+    let words = ["prune", text(&lenet), "-o", text(&out), "--macs", "0.1"];
+    let tune = ["--calibration", text(&data), "--samples", "100", "--tune"];
+    secateur()
+        .args(words)
+        .args(tune)
+        .args(more)
+        .arg("--json")
+        .assert()
+}
+
+fn document(run: assert_cmd::assert::Assert) -> Value {
+    let printed = run.success().get_output().stdout.clone();
+    serde_json::from_slice(&printed).expect("a document")
+}
+
+#[test]
+fn far_cuts_are_made_and_trained_in_two_rounds() {
+    let folder = TempDir::new().expect("a folder");
+    let plan = folder.path().join("plan.json");
+    let state = folder.path().join("state");
+    let words = ["--steps", "40", "--checkpoints", text(&state)];
+    let run = in_rounds(
+        folder.path(),
+        "a.onnx",
+        &[&words[..], &["--plan-out", text(&plan)]].concat(),
+    );
+    let whole = document(run);
+    let first = &whole["rounds"][0];
+    assert_eq!(whole["rounds"].as_array().map(Vec::len), Some(1));
+    assert_eq!(first["training"]["steps"], 28);
+    assert_eq!(whole["training"]["steps"], 40);
+    for training in [&first["training"], &whole["training"]] {
+        assert!(training["best_step"].as_u64() > Some(0), "{training}");
+    }
+    assert!(whole["verification"]["proven"].as_u64() >= Some(2));
+    assert!(whole["budget"]["got"].as_f64() <= Some(0.1));
+    let text_of_plan = fs::read_to_string(&plan).expect("a plan");
+    assert!(text_of_plan.contains("\"iterations\": 2"));
+    // Both states are taken up, so that nothing is left to train and the same comes out.
+    document(in_rounds(
+        folder.path(),
+        "b.onnx",
+        &[&words[..], &["--resume"]].concat(),
+    ));
+    let read = |name: &str| fs::read(folder.path().join(name)).expect("a model");
+    assert_eq!(read("a.onnx"), read("b.onnx"));
+    for round in ["round-1-of-2", "round-2-of-2"] {
+        assert!(state.join(round).join("training.safetensors").exists());
+    }
+}
+
+#[test]
+fn rounds_whose_training_gains_nothing_keep_their_start() {
+    let folder = TempDir::new().expect("a folder");
+    // At this rate every step is harmful.
+    let words = ["--steps", "10", "--lr", "1"];
+    let found = document(in_rounds(folder.path(), "a.onnx", &words));
+    assert_eq!(found["rounds"][0]["training"]["best_step"], 0);
+    assert_eq!(found["training"]["best_step"], 0);
+    assert!(found["verification"]["proven"].as_u64() >= Some(2));
+    // Said to be one round, it is.
+    let words = ["--steps", "10", "--iterations", "1"];
+    let found = document(in_rounds(folder.path(), "b.onnx", &words));
+    assert_eq!(found["rounds"].as_array().map(Vec::len), Some(0));
+    assert_eq!(found["training"]["steps"], 10);
+}
+
 #[test]
 fn zeros_of_masks_stay_zeros() {
     let folder = TempDir::new().expect("a folder");

@@ -254,7 +254,9 @@ fn grow(
 
 /// Channels of every dimension that are not gone yet.
 pub(super) fn channels_left(analysis: &Analysis, ranked: &[Option<Ranked>]) -> Vec<usize> {
-    let sizes = ranked.iter().map(|ranked| ranked.as_ref().map_or(0, |r| r.size));
+    let sizes = ranked
+        .iter()
+        .map(|ranked| ranked.as_ref().map_or(0, |r| r.size));
     channels(analysis, ranked, &sizes.collect::<Vec<_>>())
 }
 

@@ -27,7 +27,12 @@ pub(super) fn priced(
     fisher: &[Option<Vec<f64>>],
 ) -> Result<Vec<usize>> {
     let target = CostTarget::of(analysis, ranked, settings);
-    let costs = channel_costs(analysis, ranked, target.cost, &channels_left(analysis, ranked));
+    let costs = channel_costs(
+        analysis,
+        ranked,
+        target.cost,
+        &channels_left(analysis, ranked),
+    );
     let price = median_price(ranked, fisher, &costs);
     let each = ranked.iter().zip(fisher).zip(&costs);
     let steps = each.map(|((ranked, fisher), cost)| match (ranked, fisher) {

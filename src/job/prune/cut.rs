@@ -136,7 +136,15 @@ impl Cutter<'_> {
             pruned: &cut.model,
         };
         let mut events = InRound::new(self.round, *events);
-        let tune = || tuned(&pupil, (tuning, self.round), data, self.options, &mut events);
+        let tune = || {
+            tuned(
+                &pupil,
+                (tuning, self.round),
+                data,
+                self.options,
+                &mut events,
+            )
+        };
         let done = watch.stage("tune", tune)?;
         if let Some((edited, better)) = done.better {
             (cut.whole, cut.model) = (Some(edited), better);

@@ -147,12 +147,7 @@ impl Maker<'_> {
     }
 
     /// The plan cut from what rounds have left.
-    fn continued(
-        &self,
-        plan: &Plan,
-        judge: Option<&Runtime>,
-        voice: &mut Voice,
-    ) -> Result<Proven> {
+    fn continued(&self, plan: &Plan, judge: Option<&Runtime>, voice: &mut Voice) -> Result<Proven> {
         let start = Start {
             dense: self.analysis,
             remains: self.remains,
