@@ -9,6 +9,10 @@ use crate::train::TrainOptions;
 /// Steps of a round that others follow, as a share of those of the last.
 const EARLIER: f64 = 0.7;
 
+/// Multiply-accumulate operations of a sample up to which models train longer in rounds, up to [`LONGER`] times as long.
+const SMALL: f64 = 2e6;
+const LONGER: f64 = 2.0;
+
 /// A round, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Round {
@@ -42,6 +46,15 @@ impl Round {
             *share = share.powf(done);
         }
         settings
+    }
+
+    /// How many times as many steps a model that costs so much takes in rounds, where none were asked for: what is left
+    /// of a small one learns for longer, and steps cost little.
+    pub(super) fn patience(self, macs: u64) -> f64 {
+        match self.of {
+            1 => 1.0,
+            _ => (SMALL / macs.max(1) as f64).clamp(1.0, LONGER),
+        }
     }
 
     /// Gives a training this round's part: of steps, of the time, and a folder of its own.
@@ -95,5 +108,31 @@ impl Events for InRound<'_> {
 
     fn is_enough(&self) -> bool {
         self.events.is_enough()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Cost;
+
+    #[test]
+    fn rounds_keep_the_same_share_each_and_the_last_what_was_asked_for() {
+        let all = Settings::keeping(Cost::Macs, 0.1);
+        let share = |number| {
+            let settings = Round { number, of: 2 }.settings(&all);
+            settings.budget.map_or(0.0, |budget| budget.share)
+        };
+        assert!((share(1) - 0.1_f64.sqrt()).abs() < 1e-12);
+        assert_eq!(share(2), 0.1);
+        assert_eq!(Round::ALONE.settings(&all), all);
+    }
+
+    #[test]
+    fn small_models_train_longer_in_rounds() {
+        let patience = |macs| Round::last(2).patience(macs);
+        assert_eq!([0, 1_000_000, 4_000_000].map(patience), [2.0, 2.0, 1.0]);
+        assert!((patience(1_600_000) - 1.25).abs() < 1e-12);
+        assert_eq!(Round::ALONE.patience(0), 1.0);
     }
 }

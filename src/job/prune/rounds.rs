@@ -237,7 +237,7 @@ mod tests {
     }
 
     fn analysed(name: &str) -> Analysis {
-        let model = Model::load(&fixture(name)).expect("a model");
+        let model = Model::load(fixture(name)).expect("a model");
         let graph = Graph::new(&model).expect("a graph");
         let sizes = InputSizes::for_graph(&graph, &[]).expect("sizes");
         Analysis::new(graph, sizes)

@@ -55,6 +55,10 @@ pub(super) fn tuned(
     };
     let (trained, _) = distilled(&school, &student, events, |settings| {
         settings.choice.held = held;
+        if tuning.steps.is_none() {
+            let patience = round.patience(pupil.dense.model_totals().macs);
+            settings.steps = (settings.steps as f64 * patience).round() as usize;
+        }
         round.take_part(settings);
     })?;
     let row = TrainingRow(trained.record);
