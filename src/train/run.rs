@@ -64,7 +64,7 @@ impl Lesson<'_> {
         let judging = begin.elapsed().as_secs_f64() * JUDGEMENTS as f64;
         let left = (time.as_secs_f64() - judging).max(0.0);
         let steps = (left / each.max(1e-9)) as usize;
-        Ok(steps.clamp(JUDGEMENTS, options.steps))
+        Ok(steps.clamp(JUDGEMENTS.min(options.steps), options.steps))
     }
 
     fn run(mut self, steps: usize, events: &mut dyn Events) -> Result<Trained> {
