@@ -274,8 +274,9 @@ impl PruneReport {
                 write!(f, "  {}", training.end())?;
             }
         }
-        match of {
-            1 => Ok(()),
+        // What follows is the training of the last round.
+        match (of, &self.training) {
+            (1, _) | (_, None) => Ok(()),
             _ => writeln!(f, "round {of} of {of}:"),
         }
     }
