@@ -22,14 +22,16 @@ type Reach = (usize, i64);
 pub(super) fn pays([x, d]: [&Array; 2], slide: &Slide) -> bool {
     let channels = x.sizes[1].min(d.sizes[1]);
     let places: usize = slide.places.iter().product();
-    let whole = (0..slide.rank()).all(|axis| {
-        let mut parts = 0..slide.strides[axis];
-        parts.all(|part| !reaches(slide, axis, part).is_empty())
-    });
+    let is_whole = || {
+        (0..slide.rank()).all(|axis| {
+            let mut parts = 0..slide.strides[axis];
+            parts.all(|part| !reaches(slide, axis, part).is_empty())
+        })
+    };
     (2..=MOST_TAPS).contains(&slide.taps())
         && channels >= FEWEST_CHANNELS
         && places <= channels.saturating_mul(MOST_PLACES)
-        && whole
+        && is_whole()
 }
 
 /// The positions of the window that reach places `stride * n + part` of an axis.
