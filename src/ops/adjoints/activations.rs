@@ -41,7 +41,7 @@ impl Backward<'_> {
 }
 
 /// Operators whose slope has no bound: gradients of the nodes before them may be infinite where these stand still.
-const STEEP: [&str; 13] = [
+const STEEP: [&str; 15] = [
     "Acos",
     "Acosh",
     "Asin",
@@ -54,6 +54,8 @@ const STEEP: [&str; 13] = [
     "ReduceL2",
     "ReduceLogSum",
     "ReduceProd",
+    "ScatterElements",
+    "ScatterND",
     "Sqrt",
 ];
 
