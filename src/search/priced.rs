@@ -15,8 +15,8 @@ use crate::plan::{Cost, Settings};
 /// Points of a curve.
 const POINTS: usize = 64;
 
-/// Channels per block that stay of every dimension. `fisher` is by dimension and channel that is not gone; a dimension where it is not
-/// known is taken to be worth the median of what others are for their cost.
+/// Channels per block that stay of every dimension. `fisher` is by dimension and channel that is not gone; a dimension
+/// where it is not known is taken to be worth the median of what others are for their cost.
 ///
 /// # Errors
 /// A budget that cannot be met.
@@ -35,10 +35,15 @@ pub(super) fn priced(
     );
     let price = median_price(ranked, fisher, &costs);
     let each = ranked.iter().zip(fisher).zip(&costs);
-    let steps = each.map(|((ranked, fisher), cost)| match (ranked, fisher) {
-        (Some(ranked), Some(fisher)) if ranked.own.is_none() => steps(ranked, fisher),
-        (Some(ranked), None) if ranked.own.is_none() => rising_steps(ranked.size, price * cost),
-        _ => Vec::new(),
+    let steps = each.map(|((ranked, fisher), cost)| {
+        let Some(ranked) = ranked.as_ref().filter(|ranked| ranked.own.is_none()) else {
+            return Vec::new();
+        };
+        let known = fisher.as_ref();
+        match known.filter(|known| known.len() == ranked.size * ranked.blocks) {
+            Some(fisher) => steps(ranked, fisher),
+            None => rising_steps(ranked.size, price * cost),
+        }
     });
     let steps: Vec<Vec<f64>> = steps.collect();
     let left = ranking(analysis, ranked, target, (&steps, &costs));
