@@ -70,6 +70,13 @@ pub struct Dimension {
     pub(crate) var: VarId,
 }
 
+impl Dimension {
+    /// The positions of all its channels.
+    pub(crate) fn channels(&self) -> Vec<u32> {
+        (0..).take(self.size).collect()
+    }
+}
+
 /// An axis of a weight that cannot be pruned.
 #[derive(Clone, Debug)]
 pub struct Blocked {

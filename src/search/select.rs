@@ -80,7 +80,7 @@ impl<'a> Ranking<'a> {
         };
         let ranked = (0..dimensions.len()).map(|place| {
             let (of, scores) = (&dimensions[place], &scores[place]);
-            let all: Vec<u32> = (0..of.size as u32).collect();
+            let all = of.channels();
             let left = left.get(of.name.as_str()).copied().unwrap_or(&all);
             let free = reasons[place].is_none();
             free.then(|| Ranked::new(of, left, scores, own[place], settings, multiples[place]))

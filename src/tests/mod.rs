@@ -21,6 +21,7 @@ mod masks;
 mod proof;
 mod recovery;
 mod rewrites;
+mod rounds;
 mod rows;
 mod rules;
 mod sizes;

@@ -4,9 +4,9 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::cut::Start;
 use super::options::PruneOptions;
-use super::proven::Voice;
+use super::start::Start;
+use super::voice::Voice;
 use crate::criteria::{Criterion, Needs, calibrated_scores, scores};
 use crate::dimensions::Analysis;
 use crate::error::Result;

@@ -3,36 +3,17 @@
 
 use super::calibrated::{Calibrated, Repaired};
 use super::options::PruneOptions;
-use super::proven::Voice;
 use super::round::{InRound, Round};
+use super::start::{Remains, Start};
 use super::tuned::{Pupil, tuned};
+use super::voice::Voice;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::onnx::Model;
-use crate::plan::{Decision, Left, Plan, Selection};
+use crate::plan::Plan;
 use crate::report::{RecoveryRow, RoundRow, TrainingRow};
 use crate::rewrite;
-use crate::search::places;
-
-/// What the rounds so far have left of a model.
-pub(super) struct Remains {
-    /// All that they removed.
-    pub(super) plan: Plan,
-    /// The whole model with the weights that they recovered and trained.
-    pub(super) whole: Analysis,
-    /// What the plan leaves of that.
-    pub(super) part: Analysis,
-    pub(super) rows: Vec<RoundRow>,
-}
-
-/// Where cuts are made from.
-#[derive(Clone, Copy)]
-pub(super) struct Start<'a> {
-    /// The dense model, which teaches.
-    pub(super) dense: &'a Analysis,
-    pub(super) remains: Option<&'a Remains>,
-}
 
 /// What makes a cut.
 pub(super) struct Cutter<'a> {
@@ -43,8 +24,8 @@ pub(super) struct Cutter<'a> {
     pub(super) round: Round,
 }
 
-/// A cut.
-pub(super) struct Cut {
+/// What a cut leaves, and what is known of it.
+pub(super) struct CutModel {
     /// The whole model with recovered and trained weights; none where it is as it was.
     pub(super) whole: Option<Analysis>,
     /// What the plan leaves of it.
@@ -54,54 +35,15 @@ pub(super) struct Cut {
     pub(super) warnings: Vec<String>,
 }
 
-impl<'a> Start<'a> {
-    /// The whole model, with the weights of the rounds before.
-    pub(super) fn whole(self) -> &'a Analysis {
-        self.remains.map_or(self.dense, |remains| &remains.whole)
-    }
-
-    /// What is left of it.
-    pub(super) fn part(self) -> &'a Analysis {
-        self.remains.map_or(self.dense, |remains| &remains.part)
-    }
-
-    /// What a plan of the whole model means for what is left of it.
-    pub(super) fn rest(self, plan: &Plan) -> Plan {
-        let Some(remains) = self.remains else {
-            return plan.clone();
-        };
-        let part = &remains.part;
-        let decisions = part.dimensions().iter().map(|dimension| {
-            let of = |plan: &Plan| {
-                let mut all = plan.dimensions.iter();
-                let found = all.find(|planned| planned.name == dimension.name);
-                found.map(|planned| planned.kept.clone())
-            };
-            let all = || (0..dimension.size as u32).collect();
-            let before = of(&remains.plan).unwrap_or_else(all);
-            let now = of(plan).map(|kept| places(&kept, &before));
-            match now.filter(|now| now.len() < dimension.size) {
-                Some(now) => Decision::Prune(now),
-                None => Decision::Leave(Left::forced("all that is left of it stays")),
-            }
-        });
-        let selection = Selection {
-            decisions: decisions.collect(),
-        };
-        let scores: Vec<Vec<f64>> = vec![Vec::new(); part.dimensions().len()];
-        Plan::new(part, &selection, &scores, &plan.settings)
-    }
-}
-
 impl Cutter<'_> {
     /// The model that `plan` leaves.
     ///
     /// # Errors
     /// A plan that does not fit, or data that cannot be read.
-    pub(super) fn cut(&self, plan: &Plan, voice: &mut Voice) -> Result<Cut> {
+    pub(super) fn cut(&self, plan: &Plan, voice: &mut Voice) -> Result<CutModel> {
         let Voice { watch, events } = voice;
         let whole = self.start.whole();
-        let mut cut = Cut {
+        let mut cut = CutModel {
             whole: None,
             model: watch.stage("rewrite", || rewrite::prune(whole, plan))?,
             recovery: None,

@@ -7,7 +7,9 @@ mod planned;
 mod proven;
 mod round;
 mod rounds;
+mod start;
 mod tuned;
+mod voice;
 mod written;
 
 use std::path::Path;
@@ -28,9 +30,10 @@ use crate::report::{BudgetRow, Outcome, PruneReport};
 use crate::search::forecast;
 
 use calibrated::Calibrated;
-use cut::Remains;
 use planned::Planned;
-use proven::{Maker, Proven, Voice};
+use proven::{Maker, Proven};
+use start::Remains;
+use voice::Voice;
 
 pub(super) use options::data_path;
 pub use options::{PlanInput, PruneFileOptions, PruneOptions};

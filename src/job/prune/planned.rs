@@ -1,10 +1,10 @@
 //! What is to be pruned: the plan, made or replayed, with a row for every dimension.
 
 use super::calibrated::Calibrated;
-use super::cut::Remains;
 use super::options::PruneOptions;
-use super::proven::Voice;
 use super::rounds::Planner;
+use super::start::Remains;
+use super::voice::Voice;
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};

@@ -1,14 +1,14 @@
 //! From a plan to a proven model: rewrite, recover, prove; where the proof fails, without what is at fault.
 
 use super::calibrated::Calibrated;
-use super::cut::{Cutter, Remains, Start};
+use super::cut::Cutter;
 use super::options::PruneOptions;
 use super::round::Round;
+use super::start::{Remains, Start};
+use super::voice::Voice;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
-use crate::events::Events;
 use crate::job::Proof;
-use crate::job::watch::Watch;
 use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::report::{RecoveryRow, TrainingRow};
@@ -38,12 +38,6 @@ pub(super) struct Proven {
     /// Dimensions by name that were left alone, with why.
     pub(super) faulty: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
-}
-
-/// What a run tells while it works.
-pub(super) struct Voice<'a> {
-    pub(super) watch: &'a mut Watch,
-    pub(super) events: &'a mut dyn Events,
 }
 
 impl Maker<'_> {
@@ -229,6 +223,7 @@ mod tests {
     use crate::dimensions::InputSizes;
     use crate::events::Silent;
     use crate::graph::Graph;
+    use crate::job::watch::Watch;
     use crate::plan::Settings;
     use crate::search::select;
 

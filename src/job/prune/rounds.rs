@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 
 use super::calibrated::Calibrated;
-use super::cut::{Cutter, Remains, Start};
+use super::cut::Cutter;
 use super::options::PruneOptions;
-use super::proven::Voice;
 use super::round::Round;
+use super::start::{Remains, Start};
+use super::voice::Voice;
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -22,8 +23,8 @@ pub(super) struct Planner<'a> {
     pub(super) options: &'a PruneOptions,
 }
 
-/// A plan.
-pub(super) struct Chosen {
+/// The plan after all rounds.
+pub(super) struct FinalPlan {
     pub(super) plan: Plan,
     /// What it comes from.
     pub(super) selection: Selection,
@@ -41,7 +42,7 @@ struct Bench<'a> {
 
 impl Planner<'_> {
     /// The plan after all rounds; those before the last are cut, recovered and trained for it.
-    pub(super) fn plan(mut self, voice: &mut Voice) -> Result<Chosen> {
+    pub(super) fn plan(mut self, voice: &mut Voice) -> Result<FinalPlan> {
         let rounds = self.settings.rounds();
         let mut known = Some(self.scores(self.analysis, self.calibrated, voice)?);
         if self.is_too_large_for_curves(known.as_deref().unwrap_or_default(), voice)? {
@@ -65,7 +66,7 @@ impl Planner<'_> {
         };
         let (plan, selection) = self.round(&bench, known, voice)?;
         drop(opened);
-        Ok(Chosen {
+        Ok(FinalPlan {
             plan,
             selection,
             remains,
@@ -195,7 +196,7 @@ impl Planner<'_> {
         let dimensions = self.analysis.dimensions().iter();
         let merged = dimensions.map(|dimension| {
             let name = dimension.name.as_str();
-            let all: Vec<u32> = (0..dimension.size as u32).collect();
+            let all = dimension.channels();
             let kept = kept.get(name).map_or(&all, |kept| *kept);
             merged(dimension.size, kept, by_name.get(name).map(|new| &new[..]))
         });
@@ -218,4 +219,164 @@ fn merged(size: usize, kept: &[u32], new: Option<&[f64]>) -> Vec<f64> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::data::DataSource;
+    use crate::dimensions::InputSizes;
+    use crate::events::Silent;
+    use crate::graph::Graph;
+    use crate::job::options::Calibration;
+    use crate::job::watch::Watch;
+    use crate::onnx::Model;
+    use crate::plan::Cost;
+    use crate::train::Tuning;
+
+    fn fixture(name: &str) -> std::path::PathBuf {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures")
+            .join(name)
+    }
+
+    fn analysed(name: &str) -> Analysis {
+        let model = Model::load(fixture(name)).expect("a model");
+        let graph = Graph::new(&model).expect("a graph");
+        let sizes = InputSizes::for_graph(&graph, &[]).expect("sizes");
+        Analysis::new(graph, sizes)
+    }
+
+    fn options(data: DataSource, share: f64, steps: Option<usize>) -> PruneOptions {
+        let tuning = steps.map(|steps| Tuning {
+            steps: Some(steps),
+            batch: Some(16),
+            ..Tuning::default()
+        });
+        PruneOptions {
+            calibration: Some(Calibration {
+                samples: 40,
+                ..Calibration::new(data)
+            }),
+            tuning,
+            ..PruneOptions::keeping(Cost::Macs, share)
+        }
+    }
+
+    fn digits() -> DataSource {
+        DataSource::Path(fixture("data/mnist_200.npz"))
+    }
+
+    /// The plan of all rounds, and what `look` makes of it.
+    fn planned<T>(
+        analysis: &Analysis,
+        options: &PruneOptions,
+        look: impl FnOnce(&FinalPlan, &mut Voice) -> T,
+    ) -> T {
+        let mut voice = Voice {
+            watch: &mut Watch::default(),
+            events: &mut Silent,
+        };
+        let calibration = options.calibration.as_ref();
+        let opened = calibration.map(|data| {
+            Calibrated::open(analysis, options, data, None, voice.events).expect("data")
+        });
+        let planner = Planner {
+            analysis,
+            settings: options.resolved(),
+            calibrated: opened.as_ref(),
+            options,
+        };
+        let chosen = planner.plan(&mut voice).expect("a plan");
+        look(&chosen, &mut voice)
+    }
+
+    /// That the last plan keeps nothing that the rounds before have removed.
+    fn nothing_is_back(analysis: &Analysis, chosen: &FinalPlan) {
+        let remains = chosen.remains.as_ref().expect("rounds before");
+        assert!(!remains.plan.dimensions.is_empty());
+        for before in &remains.plan.dimensions {
+            let mut now = chosen.plan.dimensions.iter();
+            let now = now.find(|now| now.name == before.name);
+            let now = now.unwrap_or_else(|| panic!("{} is whole again", before.name));
+            assert!(now.kept.iter().all(|at| before.kept.contains(at)));
+        }
+        let macs = |plan: &Plan| analysis.totals(&plan.kept(analysis).expect("a plan")).macs;
+        assert!(macs(&chosen.plan) < macs(&remains.plan));
+    }
+
+    #[test]
+    fn every_round_is_trained_and_what_is_gone_stays_gone() {
+        let analysis = analysed("trained/lenet_mnist.onnx");
+        let mut options = options(digits(), 0.1, Some(10));
+        options.settings.iterations = Some(3);
+        planned(&analysis, &options, |chosen, _| {
+            nothing_is_back(&analysis, chosen);
+            let remains = chosen.remains.as_ref().expect("rounds before");
+            let whole = analysis.model_totals().macs as f64;
+            let shares = remains.rows.iter().map(|row| row.after.macs as f64 / whole);
+            let shares: Vec<f64> = shares.collect();
+            // The cube root of a tenth, and its square; good widths leave some of it.
+            assert!(shares[0] < 0.465 && shares[1] < 0.216, "{shares:?}");
+            assert!(shares[1] < shares[0], "{shares:?}");
+            for row in &remains.rows {
+                let record = &row.training.as_ref().expect("a training").0;
+                assert_eq!((record.steps, record.losses.len()), (7, 7));
+            }
+            let left = analysis.totals(&chosen.plan.kept(&analysis).expect("a plan"));
+            assert!(left.macs as f64 <= 0.1 * whole);
+        });
+    }
+
+    #[test]
+    fn what_is_gone_stays_gone_in_every_scope() {
+        for scope in [Scope::Uniform, Scope::Isomorphic, Scope::Fisher] {
+            let analysis = analysed("trained/lenet_mnist.onnx");
+            let mut options = options(digits(), 0.15, None);
+            options.settings.scope = Some(scope);
+            options.settings.iterations = Some(2);
+            planned(&analysis, &options, |chosen, _| {
+                nothing_is_back(&analysis, chosen);
+            });
+        }
+    }
+
+    /// What was solved for the small model does the same in the whole model, once that is cut.
+    #[test]
+    fn recovery_of_a_later_round_is_the_same_in_the_whole_model() {
+        let random = || DataSource::Random {
+            samples: 40,
+            seed: 1,
+        };
+        let clothes = DataSource::Path(fixture("data/fashion_512.npz"));
+        for (name, data) in [
+            ("trained/lenet_mnist.onnx", digits()),
+            ("trained/gru_fashion.onnx", random()),
+            ("trained/vit_fashion.onnx", clothes),
+        ] {
+            let analysis = analysed(name);
+            let mut options = options(data, 0.3, Some(1));
+            options.settings.iterations = Some(2);
+            options.settings.scope = Some(Scope::Uniform);
+            let compare = |chosen: &FinalPlan, voice: &mut Voice| {
+                let start = Start {
+                    dense: &analysis,
+                    remains: chosen.remains.as_ref(),
+                };
+                let opened = start.opened(&options, voice).expect("data");
+                let opened = opened.expect("data");
+                let sliced = crate::rewrite::prune(start.whole(), &chosen.plan).expect("a model");
+                opened
+                    .same_in_both(start, &chosen.plan, &sliced, voice.events)
+                    .unwrap_or_else(|fault| panic!("{name}: {fault}"))
+            };
+            let [deviation, moved] = planned(&analysis, &options, compare);
+            assert!(deviation < 1e-6, "{name}: {deviation}");
+            assert!(moved > 100.0 * deviation, "{name}: nothing was solved");
+        }
+    }
+
+    #[test]
+    fn removed_channels_come_last() {
+        let scores = merged(4, &[1, 3], Some(&[0.0, 2.0]));
+        assert!(scores[0] < scores[1] && scores[2] < scores[1] && scores[3] == 2.0);
+        assert_eq!(merged(2, &[1], None)[1], 1.0);
+    }
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Pruned;
 use super::options::{PlanInput, PruneFileOptions, data_path};
-use super::proven::Voice;
+use super::voice::Voice;
 use crate::error::Result;
 use crate::files;
 use crate::job::outputs::Files;
