@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::criteria::Criterion;
 use crate::data::DataSource;
 use crate::events::Events;
 use crate::job::{Calibration, Proof, PruneOptions, prune, prune_with};
 use crate::plan::{Cost, RoundTo, Scope};
+use crate::recover::Recovery;
 use crate::train::{Stopped, Tuning};
 
 const LENET: &str = "trained/lenet_mnist.onnx";
@@ -36,8 +38,10 @@ fn a_training_that_is_ended_early_ends_all_and_the_budget_holds() {
             batch: Some(16),
             ..Tuning::default()
         }),
+        recovery: Recovery::Bias,
         ..PruneOptions::keeping(Cost::Macs, 0.1)
     };
+    options.settings.criterion = Some(Criterion::Wanda);
     options.settings.iterations = Some(3);
     let report = prune_with(fixture(LENET), &options, &mut Impatient);
     let report = report.expect("a model").report;

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use super::options::PruneOptions;
 use super::start::Start;
-use super::voice::Voice;
 use crate::criteria::{Criterion, Needs, calibrated_scores, scores};
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -279,8 +278,19 @@ impl<'a> Calibrated<'a> {
         sliced: &Model,
         events: &mut dyn Events,
     ) -> Result<Repaired> {
+        let recovered = self.solved(start, plan, sliced, events)?;
+        self.repaired(start, plan, sliced, recovered)
+    }
+
+    /// What the plan leaves, with new weights of what it is cut from.
+    fn repaired(
+        &self,
+        start: Start,
+        plan: &Plan,
+        sliced: &Model,
+        mut recovered: Recovered,
+    ) -> Result<Repaired> {
         let whole = start.whole();
-        let mut recovered = self.solved(start, plan, sliced, events)?;
         if let Some(remains) = start.remains {
             let kept = remains.plan.kept(whole)?;
             recovered = recovered.regrown(start.part(), whole, &kept)?;
@@ -317,26 +327,6 @@ impl<'a> Calibrated<'a> {
             data: &self.opened.data,
         };
         recover(part, &start.rest(plan), &pruned, &context, events)
-    }
-}
-
-impl<'a> Start<'a> {
-    /// The data, measured on what rounds have left; none where there were none, or is no data.
-    ///
-    /// # Errors
-    /// Data that cannot be read.
-    pub(super) fn opened(
-        self,
-        options: &PruneOptions,
-        voice: &mut Voice,
-    ) -> Result<Option<Calibrated<'a>>> {
-        let (Some(remains), Some(calibration)) = (self.remains, &options.calibration) else {
-            return Ok(None);
-        };
-        let Voice { watch, events } = voice;
-        // A file of statistics is of the whole model.
-        let open = || Calibrated::open(&remains.part, options, calibration, None, *events);
-        watch.stage("calibrate", open).map(Some)
     }
 }
 
@@ -386,9 +376,9 @@ impl Calibrated<'_> {
         sliced: &Model,
         events: &mut dyn Events,
     ) -> Result<[f64; 2]> {
-        let direct = self.solved(start, plan, sliced, events)?;
-        let direct = rewrite::prune(&direct.applied(start.part())?, &start.rest(plan))?;
-        let model = self.recover(start, plan, sliced, events)?.model;
+        let solved = self.solved(start, plan, sliced, events)?;
+        let direct = rewrite::prune(&solved.applied(start.part())?, &start.rest(plan))?;
+        let model = self.repaired(start, plan, sliced, solved)?.model;
         let direct = Analysis::of_edit(Graph::new(&direct.settled())?, start.part());
         self.outputs(&direct).held_out_divergences([&model, sliced])
     }

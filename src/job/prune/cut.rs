@@ -35,6 +35,26 @@ pub(super) struct CutModel {
     pub(super) warnings: Vec<String>,
 }
 
+impl<'a> Start<'a> {
+    /// The data, measured on what rounds have left; none where there were none, or is no data.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    pub(super) fn opened(
+        self,
+        options: &PruneOptions,
+        voice: &mut Voice,
+    ) -> Result<Option<Calibrated<'a>>> {
+        let (Some(remains), Some(calibration)) = (self.remains, &options.calibration) else {
+            return Ok(None);
+        };
+        let Voice { watch, events } = voice;
+        // A file of statistics is of the whole model.
+        let open = || Calibrated::open(&remains.part, options, calibration, None, *events);
+        watch.stage("calibrate", open).map(Some)
+    }
+}
+
 impl Cutter<'_> {
     /// The model that `plan` leaves.
     ///
