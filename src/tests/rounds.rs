@@ -30,7 +30,7 @@ impl Events for Impatient {
 fn a_training_that_is_ended_early_ends_all_and_the_budget_holds() {
     let mut options = PruneOptions {
         calibration: Some(Calibration {
-            samples: 40,
+            samples: 20,
             ..Calibration::new(DataSource::Path(fixture("data/mnist_200.npz")))
         }),
         tuning: Some(Tuning {
@@ -42,6 +42,7 @@ fn a_training_that_is_ended_early_ends_all_and_the_budget_holds() {
         ..PruneOptions::keeping(Cost::Macs, 0.1)
     };
     options.settings.criterion = Some(Criterion::Wanda);
+    options.settings.scope = Some(Scope::Uniform);
     options.settings.iterations = Some(3);
     let report = prune_with(fixture(LENET), &options, &mut Impatient);
     let report = report.expect("a model").report;
