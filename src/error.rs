@@ -223,6 +223,22 @@ pub enum ProofFault {
         error: f64,
         allowed: f64,
     },
+    /// Codes of a value differ by more than a value on the edge between two codes explains.
+    #[error(
+        "codes of '{value}' are off by up to {steps:.1} steps, {:.2} % of them by more than rounding allows", 100.0 * share
+    )]
+    Codes {
+        value: String,
+        steps: f64,
+        share: f64,
+    },
+    /// Numbers that a part of the model makes are further from the reference than rounding explains.
+    #[error("'{value}' differs by {share:.3e} of its largest number, where rounding allows {allowed:.0e}")]
+    Numbers {
+        value: String,
+        share: f64,
+        allowed: f64,
+    },
     /// A value from which an output is computed is further from the reference than rounding explains.
     #[error(
         "'{value}', from which output '{output}' is computed, differs by a relative error of {error:.3e}, where rounding allows {allowed:.1e}"

@@ -60,6 +60,7 @@ pub mod onnx;
 mod ops;
 mod patterns;
 pub mod plan;
+pub mod quantise;
 mod random;
 pub mod recover;
 pub mod report;

@@ -4,15 +4,19 @@
 //! layer's inputs. Lambda is given in units of the mean diagonal of A, so that it does not depend on scales.
 
 mod damped;
+mod inverse;
 mod panels;
 mod products;
+mod rounding;
 mod shrinking;
 
 use faer::{ColRef, Mat, MatRef};
 
 pub(crate) use damped::Damped;
+pub(crate) use inverse::{DAMPING, InverseFactor};
 pub(crate) use panels::{add_lower_product, add_product, energy, product};
 pub(crate) use products::{Products, add_columns, folded, transformed};
+pub(crate) use rounding::{Codes, Steps};
 pub(crate) use shrinking::Shrinking;
 
 /// The columns of `matrix` at these places.

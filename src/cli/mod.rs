@@ -6,6 +6,7 @@ mod flags;
 mod inspect;
 mod mask;
 mod prune;
+mod quantise;
 mod runtime;
 mod tune;
 mod twin;
@@ -42,6 +43,7 @@ enum Command {
     Prune(Box<prune::PruneArgs>),
     Mask(Box<mask::MaskArgs>),
     Tune(Box<tune::TuneArgs>),
+    Quantise(Box<quantise::QuantiseArgs>),
     Clean(clean::CleanArgs),
     Inspect(inspect::InspectArgs),
     Validate(Box<validate::ValidateArgs>),
@@ -76,6 +78,7 @@ impl Cli {
             Command::Prune(args) => args.run(&printer),
             Command::Mask(args) => args.run(&printer),
             Command::Tune(args) => args.run(&printer),
+            Command::Quantise(args) => args.run(&printer),
             Command::Clean(args) => args.run(&printer),
             Command::Inspect(args) => args.run(&printer),
             Command::Validate(args) => args.run(&printer),

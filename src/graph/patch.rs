@@ -176,7 +176,20 @@ impl Patch {
         inputs: &[&str],
         attributes: Vec<AttributeProto>,
     ) {
-        let name = self.names.fresh(&format!("{output}.{operator}"));
+        let name = format!("{output}.{operator}");
+        self.node_called(&name, output, operator, inputs, attributes);
+    }
+
+    /// A new node of a name like `base` that makes the value called `output`.
+    pub(crate) fn node_called(
+        &mut self,
+        base: &str,
+        output: &str,
+        operator: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) {
+        let name = self.names.fresh(base);
         let node = NodeProto {
             op_type: Some(operator.to_owned()),
             name: Some(name),

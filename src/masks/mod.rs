@@ -37,7 +37,7 @@ pub use settings::{Amount, Budget, MaskScope, MaskSettings, Pattern, WeightCrite
 pub(crate) use conform::{dead, holds, tensor_core_obstacle};
 pub(crate) use file::{read_masks, write_masks};
 pub(crate) use mask::{Mask, Weights};
-pub(crate) use sparsegpt::{DAMPING, Solved, solve};
+pub(crate) use sparsegpt::{Solved, solve};
 
 /// Masks by initializer.
 pub(crate) type NamedMasks = BTreeMap<String, Mask>;

@@ -2,25 +2,18 @@
 //! up for its error as well as the inputs allow.
 //!
 //! With the Gram matrix H of a layer's inputs and the upper triangular U of `H^-1 = U^T U`, removing `w_j`
-//! costs `(w_j / U_jj)^2` and changes the rest of its row by `-(w_j / U_jj) U_j`. U comes from one Cholesky
-//! decomposition of H turned by half a turn and one triangular inverse. Rows are independent, so they are
+//! costs `(w_j / U_jj)^2` and changes the rest of its row by `-(w_j / U_jj) U_j`. Rows are independent, so they are
 //! solved in parallel in pieces of fixed size: the result does not depend on the number of threads.
 
-use faer::linalg::cholesky::llt::factor::{
-    LltParams, cholesky_in_place, cholesky_in_place_scratch,
-};
 use faer::linalg::matmul::matmul;
-use faer::linalg::triangular_inverse::invert_lower_triangular;
-use faer::{Accum, Auto, Mat, MatMut, MatRef, Par, dyn_stack};
+use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use super::select::{clear_group, clear_lowest};
 use super::settings::Pattern;
+use crate::algebra::{DAMPING, InverseFactor};
 use crate::layers::Layer;
 
-/// Damping in units of the mean diagonal of H, as in the paper; ten times more after every failure.
-pub(crate) const DAMPING: f64 = 0.01;
-const MOST_DAMPING: f64 = 1e6;
 /// Columns between updates of all columns to the right.
 const BLOCK: usize = 128;
 /// Rows that one task solves.
@@ -70,17 +63,17 @@ pub(crate) fn solve(
         given: 0,
     };
     for ((matrix, kept), gram) in batches.zip(grams) {
-        let (inverse, damping, dead) = inverse_factor(gram, &order.columns);
-        solved.damping = solved.damping.max(damping);
-        solved.dead += dead.iter().filter(|dead| **dead).count();
+        let factor = InverseFactor::of(gram, &order.columns);
+        solved.damping = solved.damping.max(factor.damping);
+        solved.dead += factor.dead.iter().filter(|dead| **dead).count();
         let mut batch = MatrixBatch {
             weights: permuted(matrix, &order.columns),
             kept: kept
                 .chunks_exact(columns)
                 .flat_map(|row| order.columns.iter().map(|&c| row[c]))
                 .collect(),
-            inverse: inverse.as_ref().reverse_rows_and_cols(),
-            dead: &dead,
+            inverse: factor.upper(),
+            dead: &factor.dead,
             columns,
         };
         for block in &order.blocks {
@@ -167,60 +160,6 @@ fn permuted(matrix: &[f32], order: &[usize]) -> Vec<f64> {
     let rows = matrix.chunks_exact(order.len().max(1));
     rows.flat_map(|row| order.iter().map(|&column| f64::from(row[column])))
         .collect()
-}
-
-/// The lower triangular inverse of the Cholesky factor of the damped Gram matrix, turned by half a turn, in
-/// the given order of columns; with the damping and the columns that no input ever reaches.
-fn inverse_factor(mut gram: Vec<f64>, order: &[usize]) -> (Mat<f64>, f64, Vec<bool>) {
-    let size = order.len();
-    if order
-        .iter()
-        .enumerate()
-        .any(|(place, &column)| place != column)
-    {
-        let at = |row: &usize| {
-            let row = *row;
-            order.iter().map(move |&column| (row, column))
-        };
-        gram = order
-            .iter()
-            .flat_map(at)
-            .map(|(row, column)| gram[row * size + column])
-            .collect();
-    }
-    let dead: Vec<bool> = (0..size).map(|i| gram[i * size + i] <= 0.0).collect();
-    let alive = dead.iter().filter(|dead| !**dead).count();
-    let trace: f64 = (0..size).map(|i| gram[i * size + i].max(0.0)).sum();
-    let mean = if alive == 0 {
-        1.0
-    } else {
-        trace / alive as f64
-    };
-    for column in (0..size).filter(|&i| dead[i]) {
-        gram[column * size + column] = mean;
-    }
-    // Half a turn of a matrix is its elements backwards.
-    gram.reverse();
-    let original = MatRef::from_row_major_slice(&gram, size, size);
-    let par = Par::rayon(0);
-    let params: faer::Spec<LltParams, f64> = <LltParams as Auto<f64>>::auto().into();
-    let mut damping = DAMPING;
-    let mut factor = Mat::<f64>::zeros(size, size);
-    let mut memory = dyn_stack::MemBuffer::new(cholesky_in_place_scratch::<f64>(size, par, params));
-    loop {
-        factor.as_mut().copy_from(original);
-        (0..size).for_each(|i| factor[(i, i)] += damping * mean);
-        let stack = dyn_stack::MemStack::new(&mut memory);
-        let done = cholesky_in_place(factor.as_mut(), Default::default(), par, stack, params);
-        if done.is_ok() || damping > MOST_DAMPING {
-            break;
-        }
-        damping *= 10.0;
-    }
-    drop(gram);
-    let mut inverse = Mat::<f64>::zeros(size, size);
-    invert_lower_triangular(inverse.as_mut(), factor.as_ref(), par);
-    (inverse, damping, dead)
 }
 
 /// The matrix of one batch while it is solved, columns in the order of solving.

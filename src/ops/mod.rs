@@ -11,6 +11,7 @@ mod adjoints;
 mod check;
 mod facts;
 mod families;
+mod form;
 mod pass;
 mod readers;
 mod row;
@@ -28,6 +29,7 @@ pub(crate) use facts::{
 };
 #[cfg(test)]
 pub(crate) use families::TABLE;
+pub(crate) use form::Form;
 pub(crate) use pass::{Observed, ObservedValue, declared_shape, type_graph};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};
 #[cfg(test)]

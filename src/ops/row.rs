@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use super::adjoints::{Adjoint, Gives, Slope};
 use super::families::TABLE;
+use super::form::Form;
 use super::shapes::{Evaluation, Integers};
 use super::typing::{Ruling, Typing};
 use crate::graph::{Graph, NodeId};
@@ -116,6 +117,8 @@ pub(crate) struct Row {
     pub(super) ranked: Option<[usize; 2]>,
     /// Set where most of the time goes into products.
     pub(crate) kernels: Option<KernelFamily>,
+    /// How it computes on codes of 8 bits.
+    pub(crate) form: Form,
     /// True where GPUs have kernels for weights of which at most two of every four are not zero.
     pub(crate) sparse_kernels: bool,
     /// Set where the output is piecewise linear in the elements of an input.
@@ -144,6 +147,7 @@ pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
         carried: None,
         ranked: None,
         kernels: None,
+        form: Form::Real,
         sparse_kernels: false,
         pointwise: None,
         joins: false,
@@ -238,6 +242,10 @@ impl Row {
             kernels: Some(kernels),
             ..self
         }
+    }
+
+    pub(super) const fn form(self, form: Form) -> Row {
+        Row { form, ..self }
     }
 
     pub(super) const fn sparse_kernels(self) -> Row {

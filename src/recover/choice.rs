@@ -189,7 +189,7 @@ pub(super) fn folded_solutions(
 }
 
 /// By matrix, with slicing as it stands before the target.
-fn problems(group: &Group) -> Vec<Problem> {
+pub(super) fn problems(group: &Group) -> Vec<Problem> {
     let problem = |batch: usize| {
         let weights: Vec<Mat<f64>> = group
             .members

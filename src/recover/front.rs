@@ -181,7 +181,7 @@ impl Front<'_> {
             [UnitSums::of(unit), UnitSums::of(unit)]
         };
         let mut sums: Vec<[UnitSums; 2]> = named.iter().map(start).collect();
-        let from = first_held_out(self.lockstep.data);
+        let from = first_held_out(self.lockstep.pass.data);
         let mut each = |batch: usize, outputs: &HashMap<String, Tensor>| {
             for ((unit, rows), sums) in named.iter().zip(&mut sums) {
                 let target = outputs.get(&rows.target);
@@ -204,8 +204,7 @@ impl Front<'_> {
             }
             Ok(())
         };
-        let pass = self.lockstep.pass();
-        pass.run(segment, self.waiting, &mut each)?;
+        self.lockstep.pass.run(segment, self.waiting, &mut each)?;
         Ok(sums)
     }
 
@@ -221,8 +220,8 @@ impl Front<'_> {
             .map(|layer| layer.map_or_else(Vec::new, |layer| own_batches(layer)))
             .collect();
         let mut sums: Vec<[MovedSums; 2]> = trials.iter().map(|_| Default::default()).collect();
-        let from = first_held_out(self.lockstep.data);
-        for batch in 0..self.lockstep.data.batches() {
+        let from = first_held_out(self.lockstep.pass.data);
+        for batch in 0..self.lockstep.pass.data.batches() {
             for (place, trial) in trials.iter().enumerate() {
                 let Some(names) = self.names.get(&trial.unit) else {
                     continue;

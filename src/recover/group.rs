@@ -63,8 +63,8 @@ impl Group<'_> {
     pub(super) fn target<'b>(
         &self,
         find: &dyn Fn(ValueId) -> Option<(ValueId, ValueId)>,
-        both: &dyn Fn(&str) -> Option<&'b Layer>,
-        dense: &Analysis,
+        layer: &dyn Fn(&str) -> Option<&'b Layer>,
+        both: &Analysis,
     ) -> Result<Option<Target<'b>>> {
         Ok(match &self.goal {
             Goal::Value {
@@ -89,15 +89,17 @@ impl Group<'_> {
             }
             Goal::Product { kept, groups } => {
                 let member = &self.members[0];
-                let weights = member.dense.matrices(dense.graph())?;
+                let Some(layer) = layer(&member.dense.name) else {
+                    return Ok(None);
+                };
+                let weights = layer.matrices(both.graph())?;
                 let rows = member.places.iter().map(|of| {
                     let from = &weights[of.batch];
                     Mat::from_fn(of.rows.len(), from.ncols(), |i, j| from[(of.rows[i], j)])
                 });
-                let weights = rows.collect();
-                both(&member.dense.name).map(|layer| Target::Product {
+                Some(Target::Product {
                     layer,
-                    weights,
+                    weights: rows.collect(),
                     kept: kept.clone(),
                     groups: groups.clone(),
                 })

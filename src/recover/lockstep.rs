@@ -5,7 +5,6 @@
 use std::collections::{HashMap, HashSet};
 
 use super::unit::{Evidence, Moments, Target, Unit};
-use crate::data::DataSet;
 use crate::dimensions::Analysis;
 use crate::engine::{
     Columns, Copies, Pass, Probe, Rows, Sampling, Stages, Taps, has_places, needs, sampling,
@@ -13,15 +12,13 @@ use crate::engine::{
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, ValueId};
 use crate::layers::Layer;
-use crate::runtime::{Provider, Runtime};
 
 /// A run of both models.
 pub(crate) struct Lockstep<'a> {
     /// Both models in one graph.
     pub(crate) analysis: &'a Analysis,
-    pub(crate) runtime: &'a Runtime,
-    pub(crate) provider: Provider,
-    pub(crate) data: &'a DataSet<'a>,
+    /// Where they run and on what.
+    pub(crate) pass: Pass<'a>,
     /// Stands before the names of the pruned model.
     pub(crate) prefix: &'a str,
 }
@@ -76,7 +73,7 @@ impl Lockstep<'_> {
     /// Which places are looked at: the same for all that meet in the unit.
     fn sampling(&self, unit: &Unit) -> Option<Sampling> {
         let columns = unit.members.iter().map(|layer| layer.columns()).sum();
-        let samples = self.data.samples();
+        let samples = self.pass.data.samples();
         let found = unit.members.iter().map(|layer| {
             let [linear] = &layer.uses[..] else {
                 return None;
@@ -153,14 +150,6 @@ impl Lockstep<'_> {
         }
     }
 
-    pub(super) fn pass(&self) -> Pass<'_> {
-        Pass {
-            runtime: self.runtime,
-            provider: &self.provider,
-            data: self.data,
-        }
-    }
-
     pub(super) fn check(&self, unit: &Unit, evidence: &Evidence) -> Result<()> {
         let finite = |sums: &Moments| {
             let energy = sums.energy.iter().flatten().all(|sum| sum.is_finite());
@@ -171,7 +160,7 @@ impl Lockstep<'_> {
         }
         let name = unit.members.first().map_or("", |layer| &layer.name);
         Err(Error::data(
-            self.data.describe(),
+            self.pass.data.describe(),
             format!(
                 "what layer '{}' reads or makes is not finite on it: look for NaN or infinity in the data, or use `recovery` none",
                 name.trim_start_matches(self.prefix)

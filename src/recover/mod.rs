@@ -18,6 +18,7 @@ mod ledger;
 mod lockstep;
 mod places;
 mod regrow;
+mod rounding;
 mod solve;
 mod solver;
 mod sums;
@@ -30,8 +31,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::axes::Kept;
 use crate::data::DataSet;
 use crate::dimensions::Analysis;
+use crate::engine::Pass;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId};
@@ -45,13 +48,16 @@ use crate::statistics::Stats;
 
 pub(crate) use fold::Folds;
 
-use group::{Group, is_shared};
+use group::{Group, Unrecovered, is_shared};
 use ledger::{Biases, Ledger};
 use lockstep::Lockstep;
 use solver::Solver;
 use unit::Unit;
 use units::groups;
 
+pub(crate) use rounding::{RoundContext, Rounded, round};
+
+pub use rounding::{RoundedLayer, Rounding};
 pub use solver::{Method, RecoveredLayer};
 
 /// How far recovery goes.
@@ -128,9 +134,68 @@ pub(crate) fn recover(
     context: &Context,
     events: &mut dyn Events,
 ) -> Result<Recovered> {
+    let kept = plan.kept(analysis)?;
+    let scene = Scene {
+        teacher: analysis,
+        analysis,
+        kept: &kept,
+        pruned,
+    };
+    let pass = Pass {
+        runtime: context.runtime,
+        provider: &context.provider,
+        data: context.data,
+    };
+    walk(&scene, pass, context.recovery == Recovery::Solve, |walk| {
+        let Walk { groups, units, .. } = walk;
+        let mut solver = Solver::new(analysis, context, groups, units, walk.ledger);
+        front::run(
+            walk.lockstep,
+            units,
+            &mut |evidence, front| solver.solve(evidence, front),
+            events,
+        )?;
+        let mut recovered = solver.finish();
+        let left = walk.left.into_iter();
+        recovered
+            .layers
+            .extend(left.map(|left| RecoveredLayer::left(left.name, left.reason)));
+        Ok(recovered)
+    })
+}
+
+/// Whose weights are sought, and for what.
+pub(crate) struct Scene<'a> {
+    /// What they are to make.
+    pub(crate) teacher: &'a Analysis,
+    /// The model with everything that a plan removes.
+    pub(crate) analysis: &'a Analysis,
+    /// What stays of it.
+    pub(crate) kept: &'a Kept,
+    /// That model, as it runs.
+    pub(crate) pruned: &'a Analysis,
+}
+
+/// Both models side by side, ready to be run front by front.
+struct Walk<'a> {
+    groups: &'a [Group<'a>],
+    units: &'a [Unit<'a>],
+    lockstep: &'a Lockstep<'a>,
+    ledger: Ledger<'a>,
+    left: Vec<Unrecovered>,
+}
+
+/// Puts both models side by side for `work`; `clamps` tells whether activations between bounds are looked behind.
+fn walk<T>(
+    scene: &Scene,
+    pass: Pass,
+    clamps: bool,
+    work: impl FnOnce(Walk) -> Result<T>,
+) -> Result<T> {
+    let analysis = scene.analysis;
     let dense_layers = all_layers(analysis);
-    let (explicit, biases) = Biases::explicit(pruned)?;
-    let Side { graph, prefix } = side_by_side(analysis.graph(), &explicit)?;
+    let (explicit, biases) = Biases::explicit(scene.pruned)?;
+    let Side { graph, prefix } = side_by_side(scene.teacher.graph(), &explicit)?;
     let prefix = format!("{prefix}.");
     let both = Analysis::with(graph, analysis.sizes().clone(), analysis.observed().clone());
     let both_layers = solvable(&both);
@@ -142,36 +207,25 @@ pub(crate) fn recover(
         .iter()
         .filter_map(|(name, layer)| Some((name.strip_prefix(&prefix)?, *layer)))
         .collect();
-    let kept = plan.kept(analysis)?;
-    let (found, left) = groups(analysis, &kept, &dense_layers, &of_pruned)?;
+    let (found, left) = groups(scene, &both, &dense_layers, &of_pruned)?;
     let stand = Stand {
         analysis,
         both: &both,
         by_name: &by_name,
         prefix: &prefix,
     };
-    let (ready, units) = stand.units(found, context.recovery)?;
-    let ledger = Ledger::new(analysis, biases, &prefix);
-    let mut solver = Solver::new(analysis, context, &ready, &units, ledger);
-    let lockstep = Lockstep {
-        analysis: &both,
-        runtime: context.runtime,
-        provider: context.provider.clone(),
-        data: context.data,
-        prefix: &prefix,
-    };
-    front::run(
-        &lockstep,
-        &units,
-        &mut |evidence, front| solver.solve(evidence, front),
-        events,
-    )?;
-    let mut recovered = solver.finish();
-    recovered.layers.extend(
-        left.into_iter()
-            .map(|left| RecoveredLayer::left(left.name, left.reason)),
-    );
-    Ok(recovered)
+    let (groups, units) = stand.units(found, clamps)?;
+    work(Walk {
+        groups: &groups,
+        units: &units,
+        lockstep: &Lockstep {
+            analysis: &both,
+            pass,
+            prefix: &prefix,
+        },
+        ledger: Ledger::new(analysis, biases, &prefix),
+        left,
+    })
 }
 
 /// Where the dense model stands in the graph that has both.
@@ -198,7 +252,7 @@ impl<'b> Stand<'_, 'b> {
     fn units<'c>(
         &self,
         groups: Vec<Group<'c>>,
-        recovery: Recovery,
+        clamps: bool,
     ) -> Result<(Vec<Group<'c>>, Vec<Unit<'c>>)>
     where
         'b: 'c,
@@ -207,13 +261,13 @@ impl<'b> Stand<'_, 'b> {
         for group in groups {
             let find = |value| self.find(value);
             let layer = |name: &str| self.by_name.get(name).copied();
-            let Some(target) = group.target(&find, &layer, self.analysis)? else {
+            let Some(target) = group.target(&find, &layer, self.both)? else {
                 continue;
             };
             units.push(Unit {
                 members: group.members.iter().map(|member| member.pruned).collect(),
                 target,
-                clamp: group.clamp.filter(|_| recovery == Recovery::Solve),
+                clamp: group.clamp.filter(|_| clamps),
             });
             ready.push(group);
         }

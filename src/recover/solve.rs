@@ -36,16 +36,20 @@ fn subtract_outer(from: &mut Mat<f64>, a: &[f64], b: &[f64]) {
 }
 
 impl Problem {
-    /// The covariance of a batch's inputs (or second moments without constants) with a ridge of `alpha` mean
-    /// diagonals, decomposed.
+    /// What is known of a batch's inputs, with a ridge of `alpha` mean diagonals, decomposed.
     pub(super) fn system(&self, sums: &Moments, batch: usize, alpha: f64) -> Damped {
+        Damped::new(self.covariance(sums, batch), alpha)
+    }
+
+    /// The covariance of a batch's inputs, or second moments without constants.
+    pub(super) fn covariance(&self, sums: &Moments, batch: usize) -> Mat<f64> {
         let rows = sums.rows.max(1.0);
         let mut gram = &sums.gram[batch] * Scale(1.0 / rows);
         if self.constants {
             let inputs = mean(&sums.inputs[batch], rows);
             subtract_outer(&mut gram, &inputs, &inputs);
         }
-        Damped::new(gram, alpha)
+        gram
     }
 
     /// The same of targets with inputs.

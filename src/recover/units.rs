@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use faer::Mat;
 
+use super::Scene;
 use super::group::{Goal, Group, Member, Unrecovered, join};
 use super::places::{Places, places};
 use crate::axes::{Kept, Type};
@@ -16,13 +17,14 @@ use crate::ops::{Operand, Role};
 use crate::rewrite::rows_with_constants;
 
 /// All groups of the dense model whose pruned layers are `pruned`, by name, in the order in which they run, and
-/// the layers that are left.
+/// the layers that are left; `both` is the graph that has the pruned layers.
 pub(super) fn groups<'a>(
-    analysis: &'a Analysis,
-    kept: &'a Kept,
+    scene: &Scene<'a>,
+    both: &'a Analysis,
     dense: &'a [Layer],
     pruned: &'a HashMap<&'a str, &'a Layer>,
 ) -> Result<(Vec<Group<'a>>, Vec<Unrecovered>)> {
+    let Scene { analysis, kept, .. } = *scene;
     let order = analysis.graph().order().iter().copied();
     let place: HashMap<NodeId, usize> = order.zip(0..).collect();
     let mut layers: Vec<&Layer> = dense.iter().collect();
@@ -30,6 +32,7 @@ pub(super) fn groups<'a>(
     layers.sort_by_key(|layer| layer.nodes().map(|node| place[&node]).max());
     let mut grouping = Grouping {
         analysis,
+        both,
         kept,
         pruned,
         follower: Follower::new(analysis),
@@ -66,6 +69,7 @@ struct Pair<'a> {
 /// The groups found so far.
 struct Grouping<'a> {
     analysis: &'a Analysis,
+    both: &'a Analysis,
     kept: &'a Kept,
     pruned: &'a HashMap<&'a str, &'a Layer>,
     follower: Follower<'a>,
@@ -116,9 +120,8 @@ impl<'a> Grouping<'a> {
         let Some((places, elements)) = places(self.analysis, self.kept, layer, pruned)? else {
             return Ok(Err("what slicing left of it has another form"));
         };
-        let weights = layer.matrices(self.analysis.graph())?;
         Ok(Ok(Pair {
-            weights: sliced(&weights, &places),
+            weights: pruned.matrices(self.both.graph())?,
             dense: layer,
             pruned,
             places,
@@ -242,16 +245,6 @@ impl<'a> Grouping<'a> {
             clamp: None,
         }
     }
-}
-
-fn sliced(weights: &[Mat<f64>], places: &[Places]) -> Vec<Mat<f64>> {
-    let slice = |of: &Places| {
-        let from = &weights[of.batch];
-        Mat::from_fn(of.rows.len(), of.columns.len(), |i, j| {
-            from[(of.rows[i], of.columns[j])]
-        })
-    };
-    places.iter().map(slice).collect()
 }
 
 fn kept_positions(

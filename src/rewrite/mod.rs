@@ -7,6 +7,7 @@
 mod apply;
 mod bias;
 mod cleanup;
+mod codes;
 mod emit;
 mod gates;
 mod head;
@@ -23,6 +24,9 @@ mod stale;
 mod twin;
 
 pub(crate) use bias::{add_to_rows, rows_with_constants};
+pub(crate) use codes::{
+    CodePlace, CodedWeight, RoundedModel, RoundedValue, with_codes, with_rounding,
+};
 pub(crate) use gates::{ChannelGate, gated};
 pub(crate) use head::with_new_head;
 pub(crate) use lift::lifted;

@@ -1,6 +1,7 @@
 //! Judging one model by another in onnxruntime: deviations, metrics, gates, the proof of a rewrite.
 
 mod gates;
+mod integers;
 mod parity;
 mod perturb;
 mod placement;
@@ -8,6 +9,7 @@ mod proof;
 mod refusal;
 
 pub use gates::{Gate, GateRow, judge};
+pub use integers::IntegerProof;
 pub use parity::{
     Condition, CpuSessions, Models, ParitySettings, ProviderParity, UNDISTURBED, parity,
     signature_differences,
@@ -17,6 +19,7 @@ pub use placement::Placement;
 pub use proof::{Blame, Verification, blame, verify, verify_equal};
 
 pub(crate) use gates::check_labels;
+pub(crate) use integers::verify_integers;
 pub(crate) use proof::is_of_the_plan;
 pub use refusal::Fallback;
 pub(crate) use refusal::{refused_fallback, unavailable_provider};

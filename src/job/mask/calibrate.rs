@@ -2,6 +2,7 @@
 
 use super::MaskOptions;
 use super::found::{Found, Masked};
+use crate::algebra::DAMPING;
 use crate::data::DataSource;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use crate::events::Events;
 use crate::job::Calibration;
 use crate::layers::Layer;
 use crate::masks::{
-    Chosen, DAMPING, MaskScope, MaskSettings, Solved, WeightCriterion, bits, solve,
+    Chosen, MaskScope, MaskSettings, Solved, WeightCriterion, bits, solve,
 };
 use crate::onnx::packed;
 use crate::report::CalibrationRow;

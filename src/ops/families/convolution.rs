@@ -8,13 +8,14 @@ use crate::ops::adjoints::convolution as adjoint;
 use crate::ops::facts::{Bias, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::window::Window;
-use crate::ops::{KernelFamily, Row, row};
+use crate::ops::{Form, KernelFamily, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Conv", conv)
         .gives(adjoint::conv)
         .ranked_as(0, 1)
         .kernels(KernelFamily::Convolution)
+        .form(Form::Chained)
         .sparse_kernels(),
     row("ConvTranspose", conv_transpose)
         .gives(adjoint::conv_transpose)

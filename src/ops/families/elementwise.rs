@@ -8,7 +8,7 @@ use crate::ops::adjoints::{Adjoint, activations as act, broadcast as several, fu
 use crate::ops::row::BOOL;
 use crate::ops::shapes::arithmetic as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Carried, Elements, Pointwise, Row, Viewing, row};
+use crate::ops::{Carried, Elements, Form, Pointwise, Row, Viewing, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Identity", carry)
@@ -31,8 +31,11 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Neg", carry).slope(fun::neg).evaluated(ev::negate),
     row("Relu", unary)
         .slope(act::relu)
+        .form(Form::Cut)
         .pointwise(Pointwise::Positive),
-    row("LeakyRelu", unary).slope(act::leaky_relu),
+    row("LeakyRelu", unary)
+        .slope(act::leaky_relu)
+        .form(Form::Rescaled),
     row("ThresholdedRelu", unary).slope(act::thresholded_relu),
     row("Elu", unary).slope(act::elu),
     row("Selu", unary).slope(act::selu),
@@ -42,12 +45,15 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Swish", unary).slope(act::swish),
     row("HardSwish", unary).slope(act::hard_swish),
     row("HardSigmoid", unary).slope(act::hard_sigmoid),
-    row("Sigmoid", unary).slope(act::sigmoid),
+    row("Sigmoid", unary)
+        .slope(act::sigmoid)
+        .form(Form::Rescaled),
     row("Softplus", unary).slope(act::softplus),
     row("Softsign", unary).slope(act::softsign),
     row("Shrink", unary).slope(act::shrink),
     row("Clip", unary)
         .gives(act::clip)
+        .form(Form::Cut)
         .pointwise(Pointwise::Bounded)
         .carries(Carried::First),
     row("Erf", unary).slope(fun::erf),
@@ -87,6 +93,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("BitwiseNot", unary).adjoint(Adjoint::Zero),
     row("Add", additive)
         .gives(several::add)
+        .form(Form::Rescaled)
         .evaluated(ev::add)
         .pointwise(Pointwise::Sum),
     row("Sub", additive)
@@ -97,6 +104,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Mean", additive).gives(several::mean),
     row("Mul", scaling)
         .gives(several::mul)
+        .form(Form::Rescaled)
         .evaluated(ev::mul)
         .pointwise(Pointwise::Product),
     row("Div", scaling)

@@ -3,10 +3,11 @@
 use crate::ops::adjoints::gather as adjoint;
 use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, axis_of};
-use crate::ops::{Row, row};
+use crate::ops::{Form, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[row("Gather", gather)
     .slope(adjoint::gather)
+    .form(Form::Through)
     .evaluated(ev::gather)
     .picks()];
 

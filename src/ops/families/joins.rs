@@ -4,19 +4,22 @@ use crate::axes::{Extent, Type};
 use crate::ops::adjoints::joins as adjoint;
 use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
-use crate::ops::{Carried, Row, row};
+use crate::ops::{Carried, Form, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Concat", concat)
         .gives(adjoint::concat)
+        .form(Form::Rescaled)
         .evaluated(ev::concat)
         .joins(),
     row("Split", split)
         .gives(adjoint::split)
+        .form(Form::Through)
         .evaluated(ev::split)
         .picks(),
     row("Slice", slice)
         .slope(adjoint::slice)
+        .form(Form::Through)
         .evaluated(ev::slice)
         .picks(),
     row("Pad", pad).gives(adjoint::pad).carries(Carried::First),

@@ -4,26 +4,31 @@ use crate::axes::{Extent, Type};
 use crate::ops::adjoints::{Adjoint, layout as adjoint};
 use crate::ops::shapes::arrange as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
-use crate::ops::{Row, Viewing, row};
+use crate::ops::{Form, Row, Viewing, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Reshape", reshape)
         .adjoint(Adjoint::Viewed)
+        .form(Form::Through)
         .evaluated(ev::reshape)
         .viewed(Viewing::Reshaped),
     row("Flatten", flatten)
         .adjoint(Adjoint::Viewed)
+        .form(Form::Through)
         .viewed(Viewing::Reshaped),
     row("Squeeze", squeeze)
         .adjoint(Adjoint::Viewed)
+        .form(Form::Through)
         .evaluated(ev::squeeze)
         .viewed(Viewing::Reshaped),
     row("Unsqueeze", unsqueeze)
         .adjoint(Adjoint::Viewed)
+        .form(Form::Through)
         .evaluated(ev::unsqueeze)
         .viewed(Viewing::Reshaped),
     row("Transpose", transpose)
         .adjoint(Adjoint::Viewed)
+        .form(Form::Through)
         .evaluated(ev::transpose)
         .viewed(Viewing::Permuted),
     row("DepthToSpace", depth_to_space).slope(adjoint::depth_to_space),

@@ -7,18 +7,20 @@ use crate::axes::Type;
 use crate::ops::adjoints::products;
 use crate::ops::facts::{Bias, Joined, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{KernelFamily, Row, row};
+use crate::ops::{Form, KernelFamily, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("MatMul", matmul)
         .gives(products::matmul)
         .ranked_as(0, 1)
         .kernels(KernelFamily::MatMul)
+        .form(Form::Summed)
         .sparse_kernels(),
     row("Gemm", gemm)
         .gives(products::gemm)
         .ranked_as(0, 1)
         .kernels(KernelFamily::Gemm)
+        .form(Form::Summed)
         .sparse_kernels(),
     row("Einsum", einsum)
         .gives(products::einsum)

@@ -5,15 +5,20 @@ use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
 use crate::ops::adjoints::pooling as adjoint;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Row, row};
+use crate::ops::{Form, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("AveragePool", window).slope(adjoint::average),
+    row("AveragePool", window)
+        .slope(adjoint::average)
+        .form(Form::Rescaled),
     row("MaxPool", selecting_window)
         .slope(adjoint::max)
+        .form(Form::Through)
         .yields(1, ElementType::Int64),
     row("LpPool", selecting_window).slope(adjoint::lp),
-    row("GlobalAveragePool", global).slope(adjoint::global_average),
+    row("GlobalAveragePool", global)
+        .slope(adjoint::global_average)
+        .form(Form::Rescaled),
     row("GlobalMaxPool", selecting_global).slope(adjoint::global_max),
     row("GlobalLpPool", selecting_global).slope(adjoint::global_lp),
 ];

@@ -1,0 +1,77 @@
+//! `secateur quantise`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use secateur::data::DataSource;
+use secateur::job::{Calibration, QuantiseOptions, quantise_file};
+use secateur::quantise::{QuantiseSettings, WeightBits};
+use secateur::report::Breakdown;
+use secateur::runtime::Provider;
+
+use super::flags::{ForceFlag, RuntimeFlags, ShapeFlags};
+use super::{Console, Printer};
+
+/// Turn products into products of 8-bit integers where onnxruntime has kernels for them
+#[derive(Args, Debug)]
+pub struct QuantiseArgs {
+    /// The model to quantise
+    model: PathBuf,
+    /// Where the quantised model goes
+    #[arg(short, long, required_unless_present = "dry_run")]
+    output: Option<PathBuf>,
+    /// Samples: an .npz file, a folder of .npy files, or onnx test data
+    #[arg(long, value_name = "PATH")]
+    calibration: PathBuf,
+    /// Use at most this many samples
+    #[arg(long, value_name = "N", default_value_t = Calibration::SAMPLES)]
+    samples: usize,
+    /// Bits of weights: 7 (safe on every CPU) or 8 (for x86 with VNNI, ARM, GPUs)
+    #[arg(long, value_name = "BITS", default_value_t = WeightBits::Seven)]
+    weights: WeightBits,
+    /// Leave layers in real numbers whose initializer matches this glob
+    #[arg(long, value_name = "GLOB")]
+    keep: Vec<String>,
+    /// Where the model runs on the samples: cpu, cuda[:N], webgpu or plugin:LIBRARY[,NAME]
+    #[arg(long, default_value_t = Provider::Cpu)]
+    provider: Provider,
+    /// Stop before writing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    force: ForceFlag,
+    #[command(flatten)]
+    shapes: ShapeFlags,
+    #[command(flatten)]
+    runtime: RuntimeFlags,
+}
+
+impl QuantiseArgs {
+    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+        let model = self.model.clone();
+        let what = format!("quantising {}", model.display());
+        let options = self.options();
+        let report = Console::watch(what, |events| quantise_file(&model, &options, events))?;
+        tracing::info!("where the time went:\n{}", Breakdown(&report.stages));
+        printer.print(&report)
+    }
+
+    fn options(self) -> QuantiseOptions {
+        QuantiseOptions {
+            calibration: Calibration {
+                data: DataSource::Path(self.calibration),
+                samples: self.samples,
+                provider: self.provider,
+            },
+            settings: QuantiseSettings {
+                weights: self.weights,
+                keep: self.keep,
+                ..QuantiseSettings::default()
+            },
+            output: self.output.filter(|_| !self.dry_run),
+            shapes: self.shapes.shapes(),
+            runtime: self.runtime.options(),
+            overwrite: self.force.overwrite(),
+        }
+    }
+}

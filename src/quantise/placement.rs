@@ -1,0 +1,245 @@
+//! Which tensors are rounded to codes, and which layers are products of codes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::dimensions::Analysis;
+use crate::graph::{Graph, NodeId, Producer, ValueId};
+use crate::layers::{Layer, Layers, constant_of};
+use crate::onnx::ElementType;
+use crate::ops::{Form, Operand, Role, find};
+use crate::patterns::Patterns;
+
+/// A layer that is a product of codes.
+#[derive(Clone, Debug)]
+pub(crate) struct CodedLayer {
+    pub(crate) layer: Layer,
+    /// What it reads, rounded.
+    pub(crate) input: ValueId,
+    /// What is rounded behind it; none where it makes real numbers.
+    pub(crate) end: Option<ValueId>,
+    /// The axis of the weight that has a scale per position.
+    pub(crate) axis: usize,
+}
+
+/// Where a model is rounded.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Placement {
+    /// Rounded values; those with the same number share a scale.
+    pub(crate) rounded: BTreeMap<ValueId, usize>,
+    /// In the order in which they run.
+    pub(crate) layers: Vec<CodedLayer>,
+    /// Layers that stay real, with why.
+    pub(crate) real: Vec<(String, String)>,
+}
+
+impl Placement {
+    /// Where to round a model; layers whose name matches one of `kept` stay real.
+    pub(crate) fn of(analysis: &Analysis, kept: &Patterns<'_>) -> Placement {
+        let graph = analysis.graph();
+        let fixed = graph.fixed_nodes();
+        let mut placement = Placement::default();
+        let found = Layers::of(analysis);
+        for left in found.left {
+            placement.real.push((left.name, left.reason));
+        }
+        for layer in found.layers {
+            let name = layer.name.clone();
+            let coded = match kept.matched(&[&name]).is_some() {
+                true => Err("is kept, as asked".to_owned()),
+                false => coded(analysis, layer, &fixed),
+            };
+            match coded {
+                Ok(coded) => placement.layers.push(coded),
+                Err(why) => placement.real.push((name, why)),
+            }
+        }
+        let place: HashMap<NodeId, usize> = graph.order().iter().copied().zip(0..).collect();
+        let first = |of: &CodedLayer| of.layer.nodes().map(|node| place[&node]).min();
+        placement.layers.sort_by_key(first);
+        let rounded = Spread::from(graph, &placement.layers).rounded();
+        placement.rounded = classes(graph, rounded);
+        placement
+    }
+}
+
+/// The layer as a product of codes, or why it is none.
+fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer, String> {
+    let graph = analysis.graph();
+    let [linear] = &layer.uses[..] else {
+        return Err("several nodes read it".to_owned());
+    };
+    let form = find(graph, linear.node).map_or(Form::Real, |row| row.form);
+    if !matches!(form, Form::Chained | Form::Summed) {
+        return Err(format!("{} has no kernel for codes", layer.operator));
+    }
+    let node = graph.node(linear.node);
+    if node.input(linear.slot) != Some(layer.value) {
+        return Err("is read through another node: `clean` the model first".to_owned());
+    }
+    let real = |value| graph.element(value) == Some(ElementType::Float);
+    if !real(layer.value) {
+        return Err("has numbers of another type than float32".to_owned());
+    }
+    let axis = scale_axis(&layer).ok_or("its rows are no axis of the weight")?;
+    let unscaled = linear.scales == [1.0; 2];
+    let bias = linear.bias.and_then(|bias| node.input(bias.slot));
+    if !unscaled || bias.is_some_and(|bias| constant_of(analysis, bias).is_none()) {
+        return Err("its product is scaled, or its bias is computed".to_owned());
+    }
+    let input = match linear.data {
+        Some(Operand::Input(slot)) => node.input(slot),
+        _ => None,
+    };
+    let input = input.filter(|&value| !graph.is_fixed(value, fixed));
+    let input = input.filter(|&value| is_real(analysis, value));
+    let input = input.ok_or("what it reads depends on no data, or is not float32")?;
+    let end = match form {
+        Form::Chained => Some(chain_end(graph, linear.node)?),
+        _ => None,
+    };
+    Ok(CodedLayer {
+        input,
+        end,
+        axis,
+        layer,
+    })
+}
+
+fn is_real(analysis: &Analysis, value: ValueId) -> bool {
+    let element = analysis.state.elements[value.index()];
+    element.is_none_or(|element| element == ElementType::Float)
+}
+
+/// The one axis of a weight along which its rows, and the groups that they fall into, lie.
+fn scale_axis(layer: &Layer) -> Option<usize> {
+    let [linear] = &layer.uses[..] else {
+        return None;
+    };
+    let rows = linear.roles.iter().enumerate();
+    let mut rows = rows.filter(|(_, role)| matches!(role, Role::Row(_)));
+    let (axis, _) = rows.next()?;
+    let alone = rows.next().is_none() && layer.batches() == linear.groups.max(1);
+    alone.then_some(axis)
+}
+
+/// The value behind a product and the cut that is all that reads it, which is rounded.
+fn chain_end(graph: &Graph, node: NodeId) -> Result<ValueId, String> {
+    let output = graph.node(node).output(0).ok_or("it makes nothing")?;
+    let end = behind_cut(graph, output);
+    let value = graph.value(end);
+    if value.is_output {
+        return Err("makes an output of the model, which stays real".to_owned());
+    }
+    if graph.is_captured(end) || value.consumers.is_empty() {
+        return Err("what it makes is read inside another graph, or not at all".to_owned());
+    }
+    Ok(end)
+}
+
+/// What a cut that alone reads a value makes of it; the value itself without.
+fn behind_cut(graph: &Graph, value: ValueId) -> ValueId {
+    let known = graph.value(value);
+    let [(reader, 0)] = known.consumers[..] else {
+        return value;
+    };
+    let cuts = find(graph, reader).is_some_and(|row| row.form == Form::Cut);
+    match graph.node(reader).output(0) {
+        Some(end) if cuts && !known.is_output && !graph.is_captured(value) => end,
+        _ => value,
+    }
+}
+
+/// The values that products of codes need rounded, and what lies between them.
+struct Spread<'a> {
+    graph: &'a Graph,
+    start: BTreeSet<ValueId>,
+}
+
+impl<'a> Spread<'a> {
+    fn from(graph: &'a Graph, layers: &[CodedLayer]) -> Spread<'a> {
+        let values = layers.iter().flat_map(|of| [Some(of.input), of.end]);
+        Spread {
+            graph,
+            start: values.flatten().collect(),
+        }
+    }
+
+    /// All values that are rounded: the start, and what operators on codes make of rounded values for rounded values.
+    fn rounded(&self) -> BTreeSet<ValueId> {
+        let nodes: Vec<(Vec<ValueId>, Vec<ValueId>)> = self
+            .graph
+            .order()
+            .iter()
+            .filter_map(|&node| self.between(node))
+            .collect();
+        let mut fed = self.start.clone();
+        for (inputs, outputs) in &nodes {
+            if inputs.iter().all(|value| fed.contains(value)) {
+                fed.extend(outputs);
+            }
+        }
+        let mut wanted = self.start.clone();
+        for (inputs, outputs) in nodes.iter().rev() {
+            let whole = inputs.iter().all(|value| fed.contains(value));
+            if whole && outputs.iter().any(|value| wanted.contains(value)) {
+                wanted.extend(inputs);
+                wanted.extend(outputs);
+            }
+        }
+        wanted
+    }
+
+    /// The real inputs of a node that passes codes on, and what is rounded behind it.
+    fn between(&self, node: NodeId) -> Option<(Vec<ValueId>, Vec<ValueId>)> {
+        let form = find(self.graph, node)?.form;
+        let known = self.graph.node(node);
+        let inputs: Vec<ValueId> = match form {
+            Form::Through => known.input(0).into_iter().collect(),
+            Form::Rescaled => known.reads().collect(),
+            _ => return None,
+        };
+        let outputs = known.outputs.iter().flatten();
+        let outputs: Vec<ValueId> = match form {
+            Form::Through => outputs.copied().collect(),
+            _ => outputs.map(|&value| behind_cut(self.graph, value)).collect(),
+        };
+        let free = |value: &ValueId| {
+            let known = self.graph.value(*value);
+            !known.is_output && !self.graph.is_captured(*value)
+        };
+        let constant = |value: &ValueId| self.graph.constant(*value).is_some();
+        let usable = outputs.iter().all(free) && !inputs.iter().any(constant);
+        usable.then_some((inputs, outputs))
+    }
+}
+
+/// Numbers for rounded values, the same where codes pass from one to the other.
+fn classes(graph: &Graph, rounded: BTreeSet<ValueId>) -> BTreeMap<ValueId, usize> {
+    let mut class: BTreeMap<ValueId, usize> = BTreeMap::new();
+    let mut next = 0;
+    for &value in graph_order(graph, &rounded).iter() {
+        let from = match graph.value(value).producer {
+            Producer::Node(node, _) => {
+                let through = find(graph, node).is_some_and(|row| row.form == Form::Through);
+                let input = graph.node(node).input(0).filter(|_| through);
+                input.and_then(|input| class.get(&input).copied())
+            }
+            _ => None,
+        };
+        let own = from.unwrap_or_else(|| {
+            next += 1;
+            next - 1
+        });
+        class.insert(value, own);
+    }
+    class
+}
+
+/// Values in the order in which they are made.
+fn graph_order(graph: &Graph, values: &BTreeSet<ValueId>) -> Vec<ValueId> {
+    let made = graph.order().iter().flat_map(|&node| &graph.node(node).outputs);
+    let made: Vec<ValueId> = made.flatten().copied().filter(|v| values.contains(v)).collect();
+    let known: BTreeSet<ValueId> = made.iter().copied().collect();
+    let given = values.iter().copied().filter(|value| !known.contains(value));
+    given.chain(made).collect()
+}

@@ -1,0 +1,255 @@
+//! The range of a tensor that 8 bits represent: what lies outside is cut off, so that the rest is finer.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use super::Placement;
+use crate::engine::Pass;
+use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::graph::{Graph, ValueId, tapped};
+use crate::runtime::{Session, SessionOptions, Tensor};
+
+/// Bins between the extremes of a tensor.
+const BINS: usize = 4096;
+/// Shares of each extreme that are tried.
+const SHARES: [f64; 15] = [
+    1.0, 0.97, 0.94, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4, 0.3,
+];
+/// The largest code.
+const MOST: f64 = 255.0;
+
+/// Numbers that codes from 0 to 255 represent: `(code - zero) * scale`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Range {
+    pub(crate) scale: f32,
+    pub(crate) zero: u8,
+}
+
+impl Range {
+    /// The range from `low` to `high`, and zero.
+    pub(crate) fn of(low: f64, high: f64) -> Range {
+        let (low, high) = (low.min(0.0), high.max(0.0));
+        let scale = ((high - low) / MOST) as f32;
+        if !scale.is_normal() {
+            return Range {
+                scale: 1.0,
+                zero: 0,
+            };
+        }
+        Range {
+            scale,
+            zero: (-low / f64::from(scale)).round().clamp(0.0, MOST) as u8,
+        }
+    }
+
+    /// The code of a number.
+    fn code(self, number: f64) -> f64 {
+        let code = (number / f64::from(self.scale)).round_ties_even() + f64::from(self.zero);
+        code.clamp(0.0, MOST)
+    }
+
+    /// What a number becomes.
+    pub(crate) fn rounded(self, number: f64) -> f64 {
+        (self.code(number) - f64::from(self.zero)) * f64::from(self.scale)
+    }
+}
+
+/// How often numbers of a tensor fall into bins between its extremes.
+#[derive(Clone, Debug)]
+struct Histogram {
+    low: f64,
+    high: f64,
+    bins: Vec<f64>,
+}
+
+impl Default for Histogram {
+    fn default() -> Histogram {
+        Histogram {
+            low: 0.0,
+            high: 0.0,
+            bins: Vec::new(),
+        }
+    }
+}
+
+impl Histogram {
+    fn widen(&mut self, numbers: &[f32]) -> bool {
+        let (low, high, finite) = numbers
+            .par_chunks(1 << 14)
+            .map(|part| {
+                let start = (0.0_f32, 0.0_f32, true);
+                part.iter().fold(start, |(low, high, finite), &number| {
+                    (low.min(number), high.max(number), finite && number.is_finite())
+                })
+            })
+            .reduce(
+                || (0.0, 0.0, true),
+                |a, b| (a.0.min(b.0), a.1.max(b.1), a.2 && b.2),
+            );
+        self.low = self.low.min(f64::from(low));
+        self.high = self.high.max(f64::from(high));
+        finite
+    }
+
+    fn count(&mut self, numbers: &[f32]) {
+        self.bins.resize(BINS, 0.0);
+        let width = (self.high - self.low) as f32 / BINS as f32;
+        if !width.is_normal() {
+            return;
+        }
+        let low = self.low as f32;
+        for number in numbers {
+            let bin = ((number - low) / width) as usize;
+            self.bins[bin.min(BINS - 1)] += 1.0;
+        }
+    }
+
+    /// The range with the least squared error.
+    fn range(&self) -> Range {
+        let width = (self.high - self.low) / BINS as f64;
+        let filled: Vec<(f64, f64)> = self
+            .bins
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0.0)
+            .map(|(bin, &count)| (self.low + (bin as f64 + 0.5) * width, count))
+            .collect();
+        let ends = |of: f64| match of == 0.0 {
+            true => &SHARES[..1],
+            false => &SHARES[..],
+        };
+        let lows = ends(self.low).iter().map(|share| share * self.low);
+        let tried: Vec<Range> = lows
+            .flat_map(|low| {
+                let highs = ends(self.high).iter().map(|share| share * self.high);
+                highs.map(move |high| Range::of(low, high))
+            })
+            .collect();
+        let error = |range: &Range| -> f64 {
+            let errors = filled.iter().map(|&(number, count)| {
+                count * (number - range.rounded(number)).powi(2)
+            });
+            errors.sum()
+        };
+        let errors: Vec<f64> = tried.par_iter().map(error).collect();
+        let pairs = tried.into_iter().zip(errors);
+        let best = pairs.min_by(|a, b| a.1.total_cmp(&b.1));
+        best.map_or(Range::of(0.0, 0.0), |(range, _)| range)
+    }
+}
+
+/// The ranges of a model's rounded values on data, by their number.
+///
+/// # Errors
+/// Data that cannot be read, values that are no numbers, or a provider that refuses the model.
+pub(crate) fn ranges(
+    graph: &Graph,
+    placement: &Placement,
+    pass: Pass,
+    events: &mut dyn Events,
+) -> Result<Vec<Range>> {
+    let count = placement.rounded.values().max().map_or(0, |last| last + 1);
+    let mut histograms = vec![Histogram::default(); count];
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let mut looking = Looking::new(graph, &placement.rounded, pass)?;
+    let batches = pass.data.batches();
+    for number in 0..batches {
+        events.progress("ranges", number, 2 * batches);
+        looking.each(number, &mut |name, class, numbers| {
+            match histograms[class].widen(numbers) {
+                true => Ok(()),
+                false => Err(no_number(&pass, name)),
+            }
+        })?;
+    }
+    for number in 0..batches {
+        events.progress("ranges", batches + number, 2 * batches);
+        looking.each(number, &mut |_, class, numbers| {
+            histograms[class].count(numbers);
+            Ok(())
+        })?;
+    }
+    Ok(histograms.iter().map(Histogram::range).collect())
+}
+
+fn no_number(pass: &Pass, name: &str) -> Error {
+    Error::Data {
+        what: pass.data.describe(),
+        misfits: vec![format!(
+            "on it the value '{name}' is NaN or infinite: look for such numbers in the data, or in what the model makes of it"
+        )],
+    }
+}
+
+/// What is done with the name, the number and the elements of a rounded value.
+type EachValue<'a> = &'a mut dyn FnMut(&str, usize, &[f32]) -> Result<()>;
+
+/// A session that shows rounded values.
+struct Looking<'a> {
+    session: Session,
+    pass: Pass<'a>,
+    classes: BTreeMap<String, usize>,
+}
+
+impl<'a> Looking<'a> {
+    fn new(
+        graph: &Graph,
+        rounded: &BTreeMap<ValueId, usize>,
+        pass: Pass<'a>,
+    ) -> Result<Looking<'a>> {
+        let names = rounded.iter().map(|(&value, &class)| (graph.value(value).name.clone(), class));
+        let classes: BTreeMap<String, usize> = names.collect();
+        let inputs = &graph.proto().input;
+        let made = classes.keys().map(String::as_str);
+        let made = made.filter(|name| inputs.iter().all(|input| input.name() != *name));
+        let model = tapped(graph.model(), made);
+        let options = SessionOptions {
+            provider: pass.provider.clone(),
+            ..SessionOptions::default()
+        };
+        let session = pass.runtime.session_with(&model, "the model with its inner values", &options)?;
+        Ok(Looking {
+            session,
+            pass,
+            classes,
+        })
+    }
+
+    fn each(&mut self, number: usize, each: EachValue<'_>) -> Result<()> {
+        let batch = self.pass.data.batch(number)?;
+        let outputs = batch.run(&mut self.session)?;
+        for (name, tensor) in batch.inputs.iter().chain(&outputs) {
+            if let (Some(&class), Tensor::Float(numbers)) = (self.classes.get(name), tensor)
+                && let Some(numbers) = numbers.as_slice()
+            {
+                each(name, class, numbers)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_have_zero_and_cut_off_what_is_rare() {
+        assert_eq!(Range::of(0.0, 0.0).scale, 1.0);
+        let range = Range::of(1.0, 5.1);
+        assert_eq!((range.zero, range.rounded(0.0)), (0, 0.0));
+        assert_eq!(Range::of(-1.0, 1.0).rounded(0.0), 0.0);
+        let mut numbers: Vec<f32> = (0..10_000).map(|i| (i % 100) as f32 / 100.0).collect();
+        numbers.push(4.0);
+        let mut histogram = Histogram::default();
+        assert!(histogram.widen(&numbers));
+        histogram.count(&numbers);
+        let range = histogram.range();
+        assert!(range.scale < 3.0 / 255.0 && range.zero == 0);
+        assert!(!histogram.widen(&[f32::NAN]) || !histogram.widen(&[f32::INFINITY]));
+    }
+}

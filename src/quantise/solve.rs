@@ -1,0 +1,242 @@
+//! The quantisation of a model: placed, ranged, rounded layer by layer, and written.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{CodedLayer, Placement, QuantiseSettings, Range, ranges};
+use crate::algebra::Codes;
+use crate::dimensions::Analysis;
+use crate::engine::Pass;
+use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::graph::{Graph, ValueId};
+use crate::layers::{Layer, Layers};
+use crate::onnx::{ElementType, Model, packed, to_f32};
+use crate::patterns::Patterns;
+use crate::recover::{RoundContext, RoundedLayer, Scene, round};
+use crate::rewrite::{
+    CodedWeight, Edit, RoundedModel, RoundedValue, with_codes, with_rounding, with_weights,
+};
+
+/// The largest code of a bias, in scales of its product.
+const MOST_BIAS: f64 = (1 << 30) as f64;
+
+/// A quantised model.
+pub(crate) struct Quantised {
+    /// As it is written.
+    pub(crate) model: Model,
+    /// The same with weights as the numbers that codes stand for: what it has to equal.
+    pub(crate) planned: RoundedModel,
+    pub(crate) placement: Placement,
+    /// By number of a rounded value's range.
+    pub(crate) ranges: Vec<Range>,
+    pub(crate) weights: Vec<CodedWeight>,
+    /// How layers were rounded on data; the others each to what is nearest.
+    pub(crate) layers: Vec<RoundedLayer>,
+}
+
+/// Quantises a model on data.
+///
+/// # Errors
+/// Data that cannot be read or gives no numbers, weights that are no numbers, a provider that refuses a part of the
+/// model, or nothing to quantise.
+pub(crate) fn quantise(
+    analysis: &Analysis,
+    settings: &QuantiseSettings,
+    pass: Pass,
+    events: &mut dyn Events,
+) -> Result<Quantised> {
+    let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
+    let placement = Placement::of(analysis, &kept);
+    kept.all_used("layer", "secateur inspect")?;
+    if placement.layers.is_empty() {
+        return Err(nothing(&placement));
+    }
+    let ranges = ranges(analysis.graph(), &placement, pass, events)?;
+    let rounded = rounded_values(analysis.graph(), &placement, &ranges);
+    let student = with_rounding(analysis.graph(), &rounded)?;
+    let student = Analysis::of_edit(Graph::new(&student.model.settled())?, analysis);
+    let codes = settings.weights.codes();
+    let names = placement.layers.iter().map(|of| of.layer.name.clone());
+    let codes_of: HashMap<String, Codes> = names.map(|name| (name, codes)).collect();
+    let scene = Scene {
+        teacher: analysis,
+        analysis,
+        kept: &analysis.everything(),
+        pruned: &student,
+    };
+    let context = RoundContext {
+        pass,
+        codes: &codes_of,
+    };
+    let found = round(&scene, &context, events)?;
+    let solved = found.weights.applied(analysis)?;
+    let writer = Writer {
+        solved: &solved,
+        codes,
+        scales: input_scales(&placement, &ranges),
+    };
+    let (weights, planned) = writer.weights(&placement.layers, &found.steps)?;
+    let planned = Graph::new(&planned.settled())?;
+    let planned = with_rounding(&planned, &rounded)?;
+    let planned = RoundedModel {
+        model: planned.model.settled(),
+        ..planned
+    };
+    let model = with_codes(&Graph::new(&planned.model)?, &weights)?;
+    Ok(Quantised {
+        model,
+        planned,
+        placement,
+        ranges,
+        weights,
+        layers: found.layers,
+    })
+}
+
+fn nothing(placement: &Placement) -> Error {
+    const SHOWN: usize = 3;
+    let first = placement.real.iter().take(SHOWN);
+    let why: Vec<String> = first.map(|(name, why)| format!("'{name}' {why}")).collect();
+    Error::Usage(match why.is_empty() {
+        true => "nothing can be quantised: the model has no weights".to_owned(),
+        false => format!("nothing can be quantised: {}", why.join("; ")),
+    })
+}
+
+fn rounded_values(graph: &Graph, placement: &Placement, ranges: &[Range]) -> Vec<RoundedValue> {
+    let values = placement.rounded.iter();
+    let rounded = values.map(|(&value, &class)| RoundedValue {
+        name: graph.value(value).name.clone(),
+        class,
+        scale: ranges[class].scale,
+        zero: ranges[class].zero,
+    });
+    rounded.collect()
+}
+
+/// By layer the scale of what it reads.
+fn input_scales(placement: &Placement, ranges: &[Range]) -> HashMap<String, f32> {
+    let layers = placement.layers.iter();
+    let scales = layers.filter_map(|of| {
+        let class = placement.rounded.get(&of.input)?;
+        Some((of.layer.name.clone(), ranges[*class].scale))
+    });
+    scales.collect()
+}
+
+/// Brings weights and biases onto the numbers that codes stand for.
+struct Writer<'a> {
+    /// The model with rounded weights.
+    solved: &'a Analysis,
+    codes: Codes,
+    scales: HashMap<String, f32>,
+}
+
+impl Writer<'_> {
+    /// The weights as codes, and the model whose weights and biases are exactly what these stand for.
+    fn weights(
+        &self,
+        layers: &[CodedLayer],
+        steps: &HashMap<String, Vec<f32>>,
+    ) -> Result<(Vec<CodedWeight>, Model)> {
+        let found = Layers::of(self.solved).layers;
+        let by_name: HashMap<&str, &Layer> =
+            found.iter().map(|of| (of.name.as_str(), of)).collect();
+        let graph = self.solved.graph();
+        let mut weights = Vec::new();
+        let mut edits: BTreeMap<ValueId, Edit> = BTreeMap::new();
+        for coded in layers {
+            let name = &coded.layer.name;
+            let Some(&layer) = by_name.get(name.as_str()) else {
+                return Err(Error::tensor(name, "is no layer's weight any more"));
+            };
+            let Some(tensor) = graph.constant(layer.value) else {
+                continue;
+            };
+            let matrix = layer.gather(&to_f32(tensor)?);
+            let mut steps = match steps.get(name) {
+                Some(steps) => steps.clone(),
+                None => self.nearest(&matrix, layer.columns()),
+            };
+            let scale = self.scales.get(name).copied().unwrap_or(1.0);
+            let bias = self.bias(layer)?;
+            if let Some((_, numbers)) = &bias {
+                widen(&mut steps, scale, numbers);
+            }
+            let numbers = self.on_grid(&matrix, &steps, layer.columns());
+            edits.insert(layer.value, bytes(&layer.scatter(&numbers)));
+            let mut weight = CodedWeight {
+                name: name.clone(),
+                axis: coded.axis,
+                steps,
+                bias: None,
+            };
+            if let Some((value, numbers)) = bias {
+                let scales = weight.steps.iter().map(|step| step * scale);
+                let scales: Vec<f32> = scales.collect();
+                let pairs = numbers.iter().zip(&scales);
+                let new: Vec<f32> = pairs
+                    .map(|(&number, &scale)| {
+                        let code = (f64::from(number) / f64::from(scale)).round_ties_even();
+                        code as f32 * scale
+                    })
+                    .collect();
+                edits.insert(value, bytes(&new));
+                weight.bias = Some((graph.value(value).name.clone(), scales));
+            }
+            weights.push(weight);
+        }
+        Ok((weights, with_weights(graph, &edits)?))
+    }
+
+    /// Steps for rows that no data was looked at for.
+    fn nearest(&self, matrix: &[f32], columns: usize) -> Vec<f32> {
+        let counts = vec![1.0; columns];
+        let rows = matrix.chunks_exact(columns.max(1));
+        let rows = rows.map(|row| row.iter().map(|&w| f64::from(w)).collect::<Vec<f64>>());
+        rows.map(|row| self.codes.step(&row, &counts) as f32)
+            .collect()
+    }
+
+    /// What codes stand for, as the operator that makes numbers of them computes it.
+    fn on_grid(&self, matrix: &[f32], steps: &[f32], columns: usize) -> Vec<f32> {
+        let each = matrix.iter().enumerate();
+        let numbers = each.map(|(at, &number)| {
+            let step = steps[at / columns.max(1)];
+            self.codes.code(f64::from(number), f64::from(step)) as f32 * step
+        });
+        numbers.collect()
+    }
+
+    /// The bias of a layer's operator and its numbers.
+    fn bias(&self, layer: &Layer) -> Result<Option<(ValueId, Vec<f32>)>> {
+        let graph = self.solved.graph();
+        let [linear] = &layer.uses[..] else {
+            return Ok(None);
+        };
+        let node = graph.node(linear.node);
+        let bias = linear.bias.and_then(|bias| node.input(bias.slot));
+        let Some(value) = bias else {
+            return Ok(None);
+        };
+        let Some(tensor) = graph.constant(value) else {
+            return Ok(None);
+        };
+        Ok(Some((value, to_f32(tensor)?)))
+    }
+}
+
+/// Makes steps larger where the bias would not fit its codes otherwise.
+fn widen(steps: &mut [f32], scale: f32, bias: &[f32]) {
+    for (step, &number) in steps.iter_mut().zip(bias) {
+        let least = f64::from(number.abs()) / (f64::from(scale) * MOST_BIAS);
+        let least = least.max(f64::from(f32::MIN_POSITIVE) / f64::from(scale) * 2.0);
+        if f64::from(*step) < least {
+            *step = least as f32;
+        }
+    }
+}
+
+fn bytes(numbers: &[f32]) -> Edit {
+    Edit::Bytes(packed(numbers, ElementType::Float).into())
+}

@@ -1,0 +1,312 @@
+//! Rounding the weights of a model, layer by layer, so that what it makes changes as little as possible.
+//!
+//! The model to be rounded runs beside its teacher, as in recovery: its inputs may be rounded already. Of rounding to
+//! what is nearest, with and without new constants, GPTQ, and GPTQ of the solution by least squares, the one with the
+//! least error on samples that were held out is taken, and made once more from all samples.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use faer::Mat;
+use serde::Serialize;
+
+use super::choice::{error, judged, problems};
+use super::front;
+use super::group::Group;
+use super::ledger::Ledger;
+use super::solve::{ALPHAS, Problem, Solution, together};
+use super::unit::{Evidence, Moments};
+use super::{Recovered, Scene, Walk, walk};
+use crate::algebra::{Codes, InverseFactor, Steps};
+use crate::engine::Pass;
+use crate::error::Result;
+use crate::events::Events;
+
+/// Columns count at least this share of the mean.
+const LEAST_COUNT: f64 = 1e-6;
+/// Ridges that are tried, in mean diagonals.
+const RIDGES: &[f64] = ALPHAS.split_at(3).0;
+
+/// How the weights of a layer were rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Rounding {
+    /// Each to what is nearest.
+    Nearest,
+    /// The same, with new constants in the bias.
+    Bias,
+    /// Column by column, the columns to come making up for errors.
+    Gptq,
+    /// The same, of the solution by least squares.
+    SolvedGptq,
+}
+
+/// What became of a layer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RoundedLayer {
+    /// The layer's initializer.
+    pub layer: String,
+    /// Layers that were rounded together with it.
+    pub with: Vec<String>,
+    /// What it got.
+    pub method: Rounding,
+    /// Ridge in mean diagonals, where it was solved.
+    pub ridge: Option<f64>,
+    /// By way its error on the samples held out, as a share of what the target varies by.
+    pub errors: Vec<(Rounding, f64)>,
+    /// Rows that it was rounded on.
+    pub rows: u64,
+    /// Inputs that it sums over.
+    pub columns: usize,
+}
+
+/// With what a model is rounded.
+pub(crate) struct RoundContext<'a> {
+    pub(crate) pass: Pass<'a>,
+    /// By layer that is rounded its codes.
+    pub(crate) codes: &'a HashMap<String, Codes>,
+}
+
+/// A model whose weights are multiples of steps.
+pub(crate) struct Rounded {
+    /// The new weights, as numbers.
+    pub(crate) weights: Recovered,
+    /// By layer the steps of its rows, batch by batch.
+    pub(crate) steps: HashMap<String, Vec<f32>>,
+    pub(crate) layers: Vec<RoundedLayer>,
+}
+
+/// Rounds the layers of the scene's model that have codes and can be measured.
+///
+/// # Errors
+/// Data that cannot be read or gives no numbers, weights that are no numbers, or a provider that refuses a part of the
+/// model.
+pub(crate) fn round(
+    scene: &Scene,
+    context: &RoundContext,
+    events: &mut dyn Events,
+) -> Result<Rounded> {
+    walk(scene, context.pass, false, |walk| {
+        let Walk { groups, units, .. } = walk;
+        let mut rounder = Rounder {
+            codes: context.codes,
+            groups,
+            ledger: walk.ledger,
+            steps: HashMap::new(),
+            layers: Vec::new(),
+        };
+        let mut each = |evidence, _: &mut front::Front| rounder.round(evidence);
+        front::run(walk.lockstep, units, &mut each, events)?;
+        Ok(Rounded {
+            weights: rounder.ledger.finish(Vec::new()),
+            steps: rounder.steps,
+            layers: rounder.layers,
+        })
+    })
+}
+
+struct Rounder<'a> {
+    codes: &'a HashMap<String, Codes>,
+    groups: &'a [Group<'a>],
+    ledger: Ledger<'a>,
+    steps: HashMap<String, Vec<f32>>,
+    layers: Vec<RoundedLayer>,
+}
+
+/// What is known of the inputs of a batch of a unit.
+struct Inputs {
+    /// What each column counts.
+    counts: Vec<f64>,
+    order: Vec<usize>,
+    factor: InverseFactor,
+}
+
+impl Inputs {
+    fn of(problem: &Problem, sums: &Moments, batch: usize) -> Inputs {
+        let covariance = problem.covariance(sums, batch);
+        let size = covariance.nrows();
+        let diagonal: Vec<f64> = (0..size).map(|i| covariance[(i, i)].max(0.0)).collect();
+        let mean = diagonal.iter().sum::<f64>() / size.max(1) as f64;
+        let least = match mean > 0.0 {
+            true => mean * LEAST_COUNT,
+            false => 1.0,
+        };
+        let mut order: Vec<usize> = (0..size).collect();
+        order.sort_by(|&a, &b| diagonal[b].total_cmp(&diagonal[a]));
+        let places = (0..size).flat_map(|i| (0..size).map(move |j| (i, j)));
+        let gram = places.map(|at| covariance[at]).collect();
+        Inputs {
+            counts: diagonal.iter().map(|&count| count.max(least)).collect(),
+            factor: InverseFactor::of(gram, &order),
+            order,
+        }
+    }
+}
+
+/// A way to round a unit, made.
+struct Made {
+    way: (Rounding, f64),
+    solutions: Vec<Solution>,
+    /// By batch.
+    steps: Vec<Steps>,
+}
+
+impl Rounder<'_> {
+    /// Rounds the units of a front; returns new bytes of initializers of the model that runs.
+    fn round(&mut self, evidence: Vec<(usize, Evidence)>) -> Result<Vec<(String, Bytes)>> {
+        let mut changes = Vec::new();
+        for (place, evidence) in evidence {
+            let group = &self.groups[place];
+            let codes = |name: &str| self.codes.contains_key(name);
+            if !group.members.iter().any(|of| codes(&of.dense.name)) {
+                continue;
+            }
+            let problems = problems(group);
+            let (way, errors) = self.best(group, &problems, &evidence);
+            let all = together(&evidence);
+            let inputs = known(&problems, &all);
+            let made = self.made(group, &problems, &inputs, &all, way);
+            let before = problems.iter().map(|of| of.sliced.constants.clone());
+            let before: Vec<Vec<f64>> = before.collect();
+            let entry = self.ledger.entry(group, &before, &made.solutions, true);
+            changes.extend(self.ledger.enter(entry)?);
+            self.note(place, &made, errors, &all);
+        }
+        Ok(changes)
+    }
+
+    /// The best way, and the error of each.
+    fn best(
+        &self,
+        group: &Group,
+        problems: &[Problem],
+        evidence: &Evidence,
+    ) -> ((Rounding, f64), Vec<(Rounding, f64)>) {
+        let inputs = known(problems, &evidence.fit);
+        let plain = [Rounding::Nearest, Rounding::Bias, Rounding::Gptq];
+        let ways = plain.map(|way| (way, 0.0)).into_iter();
+        let ways = ways.chain(RIDGES.iter().map(|&ridge| (Rounding::SolvedGptq, ridge)));
+        let tried = ways.map(|way| {
+            let made = self.made(group, problems, &inputs, &evidence.fit, way);
+            (way, error(problems, &made.solutions, judged(evidence)))
+        });
+        let tried: Vec<_> = tried.collect();
+        let best = tried.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+        let best = best.map_or((Rounding::Nearest, 0.0), |&(way, _)| way);
+        let mut errors: Vec<(Rounding, f64)> = Vec::new();
+        for ((way, _), error) in tried {
+            match errors.iter_mut().find(|known| known.0 == way) {
+                Some(known) => known.1 = known.1.min(error),
+                None => errors.push((way, error)),
+            }
+        }
+        (best, errors)
+    }
+
+    fn made(
+        &self,
+        group: &Group,
+        problems: &[Problem],
+        inputs: &[Inputs],
+        sums: &Moments,
+        way: (Rounding, f64),
+    ) -> Made {
+        let mut made = Made {
+            way,
+            solutions: Vec::new(),
+            steps: Vec::new(),
+        };
+        for (batch, (problem, known)) in problems.iter().zip(inputs).enumerate() {
+            let sliced = &problem.sliced;
+            let weights = match way.0 {
+                Rounding::SolvedGptq => {
+                    let system = problem.system(sums, batch, way.1);
+                    problem.solve(sums, batch, &system).weights
+                }
+                _ => sliced.weights.clone(),
+            };
+            let steps = self.steps(group, batch, &weights, &known.counts);
+            let rounded = match way.0 {
+                Rounding::Nearest | Rounding::Bias => steps.nearest(weights.as_ref()),
+                _ => steps.compensated(weights.as_ref(), &known.factor, &known.order),
+            };
+            made.solutions.push(match way.0 {
+                Rounding::Nearest => Solution {
+                    weights: rounded,
+                    constants: sliced.constants.clone(),
+                },
+                _ => problem.with_constants(rounded, sums, batch),
+            });
+            made.steps.push(steps);
+        }
+        made
+    }
+
+    /// Steps for weights as they stand before the target, where a row of a layer is scaled.
+    fn steps(&self, group: &Group, batch: usize, weights: &Mat<f64>, counts: &[f64]) -> Steps {
+        let mut out = Steps {
+            steps: Mat::zeros(weights.nrows(), weights.ncols()),
+            codes: Vec::new(),
+        };
+        for member in &group.members {
+            let (from, columns) = (out.codes.len(), member.pruned.columns());
+            let codes = self.codes.get(&member.dense.name).copied();
+            out.codes.resize(from + columns, codes);
+            let Some(codes) = codes else {
+                continue;
+            };
+            let own = from..from + columns;
+            for (row, &scale) in member.scale[batch].iter().enumerate() {
+                let numbers = own.clone().map(|column| weights[(row, column)] / scale);
+                let numbers: Vec<f64> = numbers.collect();
+                let step = codes.step(&numbers, &counts[own.clone()]) * scale.abs();
+                own.clone()
+                    .for_each(|column| out.steps[(row, column)] = step);
+            }
+        }
+        out
+    }
+
+    fn note(
+        &mut self,
+        place: usize,
+        made: &Made,
+        errors: Vec<(Rounding, f64)>,
+        sums: &Moments,
+    ) {
+        let members = &self.groups[place].members;
+        let mut from = 0;
+        for member in members {
+            let name = &member.dense.name;
+            let columns = member.pruned.columns();
+            if self.codes.contains_key(name) {
+                let rows = made.steps.iter().zip(&member.scale);
+                let steps = rows.flat_map(|(steps, scale)| {
+                    let each = scale.iter().enumerate();
+                    each.map(move |(row, scale)| {
+                        (steps.steps[(row, from)] / scale.abs()) as f32
+                    })
+                });
+                self.steps.insert(name.clone(), steps.collect());
+                let others = members.iter().filter(|other| other.dense.name != *name);
+                self.layers.push(RoundedLayer {
+                    layer: name.clone(),
+                    with: others.map(|other| other.dense.name.clone()).collect(),
+                    method: made.way.0,
+                    ridge: (made.way.0 == Rounding::SolvedGptq).then_some(made.way.1),
+                    errors: errors.clone(),
+                    rows: sums.rows as u64,
+                    columns,
+                });
+            }
+            from += columns;
+        }
+    }
+}
+
+fn known(problems: &[Problem], sums: &Moments) -> Vec<Inputs> {
+    let each = problems.iter().enumerate();
+    each.map(|(batch, problem)| Inputs::of(problem, sums, batch))
+        .collect()
+}
