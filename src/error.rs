@@ -233,7 +233,9 @@ pub enum ProofFault {
         share: f64,
     },
     /// Numbers that a part of the model makes are further from the reference than rounding explains.
-    #[error("'{value}' differs by {share:.3e} of its largest number, where rounding allows {allowed:.0e}")]
+    #[error(
+        "'{value}' differs by {share:.3e} of its largest number, where rounding allows {allowed:.0e}"
+    )]
     Numbers {
         value: String,
         share: f64,

@@ -27,7 +27,9 @@ impl InverseFactor {
         let size = order.len();
         if order.iter().enumerate().any(|(place, &at)| place != at) {
             let rows = order.iter().map(|row| &gram[row * size..(row + 1) * size]);
-            gram = rows.flat_map(|row| order.iter().map(|&at| row[at])).collect();
+            gram = rows
+                .flat_map(|row| order.iter().map(|&at| row[at]))
+                .collect();
         }
         let dead: Vec<bool> = (0..size).map(|i| gram[i * size + i] <= 0.0).collect();
         let alive = dead.iter().filter(|dead| !**dead).count();

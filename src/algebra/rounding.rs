@@ -166,7 +166,9 @@ mod tests {
         let size = 200;
         let data = Mat::from_fn(size, 40, |i, j| ((i * 37 + j * 101) % 97) as f64 / 97.0);
         let covariance = &data * data.transpose();
-        let weights = Mat::from_fn(50, size, |i, j| ((i * 53 + j * 29) % 83) as f64 / 83.0 - 0.5);
+        let weights = Mat::from_fn(50, size, |i, j| {
+            ((i * 53 + j * 29) % 83) as f64 / 83.0 - 0.5
+        });
         let codes = Codes { limit: 7 };
         let steps = Steps {
             steps: Mat::full(50, size, 0.5 / 7.0),

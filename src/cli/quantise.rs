@@ -21,13 +21,16 @@ pub struct QuantiseArgs {
     #[arg(short, long, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
     /// Samples: an .npz file, a folder of .npy files, or onnx test data
-    #[arg(long, value_name = "PATH")]
-    calibration: PathBuf,
+    #[arg(long, value_name = "PATH", required_unless_present = "weight_only")]
+    calibration: Option<PathBuf>,
+    /// Store weights as 8-bit codes and compute in real numbers as before; needs no samples, but is more exact with some
+    #[arg(long)]
+    weight_only: bool,
     /// Use at most this many samples
     #[arg(long, value_name = "N", default_value_t = Calibration::SAMPLES)]
     samples: usize,
     /// Bits of weights: 7 (safe on every CPU) or 8 (for x86 with VNNI, ARM, GPUs)
-    #[arg(long, value_name = "BITS", default_value_t = WeightBits::Seven)]
+    #[arg(long, value_name = "BITS", default_value_t = WeightBits::Seven, conflicts_with = "weight_only")]
     weights: WeightBits,
     /// Leave layers in real numbers whose initializer matches this glob
     #[arg(long, value_name = "GLOB")]
@@ -58,15 +61,15 @@ impl QuantiseArgs {
 
     fn options(self) -> QuantiseOptions {
         QuantiseOptions {
-            calibration: Calibration {
-                data: DataSource::Path(self.calibration),
+            calibration: self.calibration.map(|path| Calibration {
+                data: DataSource::Path(path),
                 samples: self.samples,
                 provider: self.provider,
-            },
+            }),
             settings: QuantiseSettings {
                 weights: self.weights,
+                weight_only: self.weight_only,
                 keep: self.keep,
-                ..QuantiseSettings::default()
             },
             output: self.output.filter(|_| !self.dry_run),
             shapes: self.shapes.shapes(),

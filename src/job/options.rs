@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::{DataSet, DataSource, HELD_OUT, declared_inputs};
 use crate::dimensions::Analysis;
+use crate::engine::Pass;
 use crate::error::Result;
 use crate::events::Events;
 use crate::layers::Layer;
@@ -219,6 +220,15 @@ pub(super) struct Opened<'a> {
 }
 
 impl Opened<'_> {
+    /// All of the data where it runs.
+    pub(super) fn pass(&self) -> Pass<'_> {
+        Pass {
+            runtime: &self.runtime,
+            provider: &self.provider,
+            data: &self.data,
+        }
+    }
+
     /// A run over the data that measures layers; in their order where not all of them are measured at once.
     pub(super) fn walk<'b>(&'b self, analysis: &'b Analysis, in_order: bool) -> Walk<'b> {
         Walk {

@@ -7,15 +7,18 @@ use super::options::{Calibration, Opened, Overwrite, RuntimeOptions, Shapes};
 use super::outputs::Files;
 use super::prune::data_path;
 use super::watch::Watch;
+use crate::data::first_held_out;
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::layers::Layers;
+use crate::metrics::divergence;
 use crate::onnx::Model;
-use crate::quantise::{QuantiseSettings, Quantised, quantise};
-use crate::report::{CodedRow, Outcome, QuantiseReport};
-use crate::validate::{IntegerProof, verify_integers};
+use crate::quantise::{QuantiseSettings, Quantised, StoredModel, quantise, store};
+use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
+use crate::runtime::SessionOptions;
+use crate::validate::{IntegerProof, verify_equal, verify_integers};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.quantise/1";
@@ -25,12 +28,16 @@ const BATCHES: usize = 10;
 const PROVEN: usize = 4;
 /// The first version of the operator set that has a scale per row.
 const SINCE: i64 = 13;
+/// What the model with stored codes may be wrong by: it has the same numbers as soon as it is loaded.
+const STORED: f64 = 1e-6;
+/// A divergence above this is worth a word.
+const LARGE: f64 = 0.01;
 
 /// How a file is quantised.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct QuantiseOptions {
-    /// The data, where it runs, and samples at most.
-    pub calibration: Calibration,
+    /// The data, where it runs, and samples at most; weights alone can do without.
+    pub calibration: Option<Calibration>,
     /// What becomes codes.
     pub settings: QuantiseSettings,
     /// Where the model goes; nothing is written without.
@@ -44,20 +51,18 @@ pub struct QuantiseOptions {
 }
 
 impl QuantiseOptions {
-    /// On this data; all else has its default.
-    pub fn new(calibration: impl Into<Calibration>) -> QuantiseOptions {
-        QuantiseOptions {
-            calibration: calibration.into(),
-            settings: QuantiseSettings::default(),
-            output: None,
-            shapes: Shapes::default(),
-            runtime: RuntimeOptions::default(),
-            overwrite: Overwrite::default(),
+    fn files(&self) -> Files<'_> {
+        let data = self.calibration.as_ref().and_then(|of| data_path(&of.data));
+        Files {
+            output: self.output.as_deref(),
+            others: Vec::new(),
+            inputs: data.into_iter().collect(),
         }
     }
 }
 
-/// Quantises the model at `path`: products become products of 8-bit codes wherever onnxruntime has kernels for them.
+/// Quantises the model at `path`: products become products of 8-bit codes wherever onnxruntime has kernels for them, or
+/// weights are stored as codes.
 ///
 /// # Errors
 /// A bad model, data or setting; nothing to quantise; a result that is not proven; an output that cannot be written. In
@@ -67,46 +72,152 @@ pub fn quantise_file(
     options: &QuantiseOptions,
     events: &mut dyn Events,
 ) -> Result<QuantiseReport> {
-    let mut watch = Watch::default();
-    let model = watch.stage("read", || Model::load(path))?;
-    let files = Files {
-        output: options.output.as_deref(),
-        others: Vec::new(),
-        inputs: data_path(&options.calibration.data).into_iter().collect(),
+    let mut job = Job {
+        options,
+        watch: Watch::default(),
+        events,
     };
-    files.check(&model, options.overwrite)?;
-    if model.opset() < SINCE {
+    let model = job.watch.stage("read", || Model::load(path))?;
+    options.files().check(&model, options.overwrite)?;
+    if model.opset() < SINCE && !options.settings.weight_only {
         return Err(Error::Usage(format!(
-            "the model has operator set {}, scales by row need {SINCE}: export it again with a newer one",
+            "the model has operator set {}, scales by row need {SINCE}: export it again with a newer one, or use `weight_only`",
             model.opset()
         )));
     }
-    let analysis = watch.stage("type", || analyse_whole(&model, &options.shapes))?;
-    let layers = Layers::of(&analysis).layers;
-    let open = || {
-        let runtime = &options.runtime;
-        let batches = (BATCHES, false);
-        options.calibration.open(&analysis, &layers, batches, runtime, events)
+    let analysis = job
+        .watch
+        .stage("type", || analyse_whole(&model, &options.shapes))?;
+    let (mut made, mut report) = match options.settings.weight_only {
+        true => job.stored(&analysis)?,
+        false => job.quantised(&analysis)?,
     };
-    let opened = watch.stage("data", open)?;
-    let pass = Pass {
-        runtime: &opened.runtime,
-        provider: &opened.provider,
-        data: &opened.data,
-    };
-    let settings = &options.settings;
-    let found = watch.stage("quantise", || quantise(&analysis, settings, pass, events))?;
-    let verify = || proven(&analysis, &found, &opened);
-    let proof = watch.stage("verify", verify)?;
-    let mut report = report(path, &analysis, &found, (&opened, proof));
+    report.model = path.display().to_string();
     if let Some(output) = options.output.as_deref() {
-        let mut model = found.model;
-        super::stamp(&mut model, "quantise", analysis.graph().model().hash(), Some(opened.runtime.version()));
-        report.bytes[1] = watch.stage("write", || model.save_counted(output))?;
+        super::stamp(
+            &mut made,
+            "quantise",
+            model.hash(),
+            Some(&report.onnxruntime),
+        );
+        report.bytes[1] = job.watch.stage("write", || made.save_counted(output))?;
         report.outcome = Outcome::Written(output.display().to_string());
     }
-    report.stages = watch.stages;
+    report.stages = job.watch.stages;
     Ok(report)
+}
+
+struct Job<'a> {
+    options: &'a QuantiseOptions,
+    watch: Watch,
+    events: &'a mut dyn Events,
+}
+
+impl Job<'_> {
+    fn open<'b>(&mut self, analysis: &'b Analysis) -> Result<Option<Opened<'b>>> {
+        let Some(calibration) = &self.options.calibration else {
+            return Ok(None);
+        };
+        let layers = Layers::of(analysis).layers;
+        let runtime = &self.options.runtime;
+        let Job { watch, events, .. } = self;
+        let open = || calibration.open(analysis, &layers, (BATCHES, false), runtime, *events);
+        watch.stage("data", open).map(Some)
+    }
+
+    /// The model with products of codes.
+    fn quantised(&mut self, analysis: &Analysis) -> Result<(Model, QuantiseReport)> {
+        let Some(opened) = self.open(analysis)? else {
+            return Err(Error::Usage(
+                "the ranges of values need data: give `calibration`, or use `weight_only`"
+                    .to_owned(),
+            ));
+        };
+        let (settings, pass) = (&self.options.settings, opened.pass());
+        let Job { watch, events, .. } = self;
+        let quantise = || quantise(analysis, settings, pass, *events);
+        let found = watch.stage("quantise", quantise)?;
+        let proof = watch.stage("verify", || proven(analysis, &found, &opened))?;
+        let mut report = self.report(analysis, opened.runtime.version());
+        let diverged = || held_out_divergence(pass, analysis.graph().model(), &found.model);
+        report.divergence = Some(self.watch.stage("judge", diverged)?);
+        report.rounded = found.ranges.len();
+        report.proof = Some(proof);
+        report.layers = coded_rows(&found);
+        report.real = real_rows(&found.placement.real);
+        report.warn();
+        Ok((found.model, report))
+    }
+
+    /// The model with weights that are stored as codes.
+    fn stored(&mut self, analysis: &Analysis) -> Result<(Model, QuantiseReport)> {
+        let opened = self.open(analysis)?;
+        let runtime = match &opened {
+            Some(opened) => opened.runtime.clone(),
+            None => self.options.runtime.load(self.events)?,
+        };
+        let settings = &self.options.settings;
+        let pass = opened.as_ref().map(Opened::pass);
+        let Job { watch, events, .. } = self;
+        let found = watch.stage("quantise", || store(analysis, settings, pass, *events))?;
+        let verify = || {
+            let what = "the model with the numbers that codes stand for";
+            verify_equal(
+                analysis,
+                &found.planned,
+                &found.model,
+                what,
+                STORED,
+                &runtime,
+            )
+        };
+        let verification = watch.stage("verify", verify)?;
+        let mut report = self.report(analysis, runtime.version());
+        if let Some(pass) = pass {
+            let diverged = || held_out_divergence(pass, analysis.graph().model(), &found.model);
+            report.divergence = Some(self.watch.stage("judge", diverged)?);
+        }
+        report.verification = Some(verification);
+        report.layers = stored_rows(&found);
+        report.real = real_rows(&found.real);
+        report.warn();
+        Ok((found.model, report))
+    }
+
+    fn report(&self, analysis: &Analysis, onnxruntime: &str) -> QuantiseReport {
+        QuantiseReport {
+            schema: SCHEMA,
+            model: String::new(),
+            outcome: Outcome::DryRun,
+            settings: self.options.settings.clone(),
+            bytes: [analysis.graph().model().source_bytes(), 0],
+            layers: Vec::new(),
+            real: Vec::new(),
+            rounded: 0,
+            divergence: None,
+            proof: None,
+            verification: None,
+            onnxruntime: onnxruntime.to_owned(),
+            warnings: Vec::new(),
+            stages: Vec::new(),
+        }
+    }
+}
+
+impl QuantiseReport {
+    fn warn(&mut self) {
+        if let Some(divergence) = self.divergence.filter(|divergence| *divergence > LARGE) {
+            self.warnings.push(format!(
+                "the outputs diverge by {divergence:.4} on held-out samples: leave layers real with `keep`, or give more samples"
+            ));
+        }
+        let saturable = self.layers.iter().filter(|row| row.saturable > 0).count();
+        if saturable > 0 {
+            self.warnings.push(format!(
+                "{saturable} layer(s) have rows whose products overflow 16 bits on x86 without VNNI: use 7 bits there"
+            ));
+        }
+    }
 }
 
 /// The proof of what was found, on the first samples.
@@ -116,28 +227,76 @@ fn proven(analysis: &Analysis, found: &Quantised, opened: &Opened) -> Result<Int
     let products = layers.filter(|of| of.end.is_none());
     let outputs = products.flat_map(|of| of.layer.nodes());
     let outputs = outputs.filter_map(|node| graph.node(node).output(0));
-    let products: Vec<String> = outputs.map(|value| graph.value(value).name.clone()).collect();
+    let products: Vec<String> = outputs
+        .map(|value| graph.value(value).name.clone())
+        .collect();
     let batch = opened.data.start_of(0, PROVEN)?;
-    verify_integers(&found.planned, &found.model, &products, &batch, &opened.runtime)
+    verify_integers(
+        &found.planned,
+        &found.model,
+        &products,
+        &batch,
+        &opened.runtime,
+    )
 }
 
-fn report(
-    path: &Path,
-    analysis: &Analysis,
-    found: &Quantised,
-    (opened, proof): (&Opened, IntegerProof),
-) -> QuantiseReport {
-    QuantiseReport {
-        schema: SCHEMA,
-        model: path.display().to_string(),
-        outcome: Outcome::DryRun,
-        bytes: [analysis.graph().model().source_bytes(), 0],
-        layers: Vec::<CodedRow>::new(),
-        rounded: found.ranges.len(),
-        real: found.placement.real.clone(),
-        proof,
-        onnxruntime: opened.runtime.version().to_owned(),
-        warnings: Vec::new(),
-        stages: Vec::new(),
+/// How far the outputs of a model are from another's on the samples that are held out, per sample.
+fn held_out_divergence(pass: Pass, reference: &Model, candidate: &Model) -> Result<f64> {
+    let options = SessionOptions {
+        provider: pass.provider.clone(),
+        ..SessionOptions::default()
+    };
+    let open = |model, what| pass.runtime.session_with(model, what, &options);
+    let mut sessions = [
+        open(reference, "the model")?,
+        open(candidate, "the quantised model")?,
+    ];
+    let batches = pass.data.batches();
+    let (mut sum, mut samples) = (0.0, 0);
+    for number in first_held_out(pass.data).min(batches - 1)..batches {
+        let batch = pass.data.batch(number)?;
+        samples += batch.samples;
+        let [expected, made] = &mut sessions;
+        sum += divergence(&batch.run(expected)?, &batch.run(made)?, batch.samples);
     }
+    Ok(sum / samples.max(1) as f64)
+}
+
+fn coded_rows(found: &Quantised) -> Vec<CodedRow> {
+    let layers = found.placement.layers.iter();
+    let rows = layers.zip(&found.weights).map(|(of, weight)| CodedRow {
+        name: weight.name.clone(),
+        operator: of.layer.operator.clone(),
+        weights: of.layer.len(),
+        saturable: found.saturable.get(&weight.name).copied().unwrap_or(0),
+        rounding: found
+            .layers
+            .iter()
+            .find(|row| row.layer == weight.name)
+            .cloned(),
+    });
+    rows.collect()
+}
+
+fn stored_rows(found: &StoredModel) -> Vec<CodedRow> {
+    let rows = found.weights.iter().map(|weight| CodedRow {
+        name: weight.name.clone(),
+        operator: String::new(),
+        weights: found.counts.get(&weight.name).copied().unwrap_or(0),
+        saturable: 0,
+        rounding: found
+            .layers
+            .iter()
+            .find(|row| row.layer == weight.name)
+            .cloned(),
+    });
+    rows.collect()
+}
+
+fn real_rows(real: &[(String, String)]) -> Vec<RealRow> {
+    let rows = real.iter().map(|(name, reason)| RealRow {
+        name: name.clone(),
+        reason: reason.clone(),
+    });
+    rows.collect()
 }

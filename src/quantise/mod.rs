@@ -8,8 +8,10 @@ mod placement;
 mod ranges;
 mod settings;
 mod solve;
+mod storage;
 
 pub(crate) use placement::{CodedLayer, Placement};
 pub(crate) use ranges::{Range, ranges};
-pub(crate) use solve::{Quantised, quantise};
 pub use settings::{QuantiseSettings, WeightBits};
+pub(crate) use solve::{Quantised, quantise};
+pub(crate) use storage::{StoredModel, store};

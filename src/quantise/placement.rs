@@ -38,11 +38,7 @@ impl Placement {
         let graph = analysis.graph();
         let fixed = graph.fixed_nodes();
         let mut placement = Placement::default();
-        let found = Layers::of(analysis);
-        for left in found.left {
-            placement.real.push((left.name, left.reason));
-        }
-        for layer in found.layers {
+        for layer in Layers::of(analysis).layers {
             let name = layer.name.clone();
             let coded = match kept.matched(&[&name]).is_some() {
                 true => Err("is kept, as asked".to_owned()),
@@ -201,7 +197,9 @@ impl<'a> Spread<'a> {
         let outputs = known.outputs.iter().flatten();
         let outputs: Vec<ValueId> = match form {
             Form::Through => outputs.copied().collect(),
-            _ => outputs.map(|&value| behind_cut(self.graph, value)).collect(),
+            _ => outputs
+                .map(|&value| behind_cut(self.graph, value))
+                .collect(),
         };
         let free = |value: &ValueId| {
             let known = self.graph.value(*value);
@@ -237,9 +235,19 @@ fn classes(graph: &Graph, rounded: BTreeSet<ValueId>) -> BTreeMap<ValueId, usize
 
 /// Values in the order in which they are made.
 fn graph_order(graph: &Graph, values: &BTreeSet<ValueId>) -> Vec<ValueId> {
-    let made = graph.order().iter().flat_map(|&node| &graph.node(node).outputs);
-    let made: Vec<ValueId> = made.flatten().copied().filter(|v| values.contains(v)).collect();
+    let made = graph
+        .order()
+        .iter()
+        .flat_map(|&node| &graph.node(node).outputs);
+    let made: Vec<ValueId> = made
+        .flatten()
+        .copied()
+        .filter(|v| values.contains(v))
+        .collect();
     let known: BTreeSet<ValueId> = made.iter().copied().collect();
-    let given = values.iter().copied().filter(|value| !known.contains(value));
+    let given = values
+        .iter()
+        .copied()
+        .filter(|value| !known.contains(value));
     given.chain(made).collect()
 }

@@ -81,7 +81,11 @@ impl Histogram {
             .map(|part| {
                 let start = (0.0_f32, 0.0_f32, true);
                 part.iter().fold(start, |(low, high, finite), &number| {
-                    (low.min(number), high.max(number), finite && number.is_finite())
+                    (
+                        low.min(number),
+                        high.max(number),
+                        finite && number.is_finite(),
+                    )
                 })
             })
             .reduce(
@@ -128,9 +132,9 @@ impl Histogram {
             })
             .collect();
         let error = |range: &Range| -> f64 {
-            let errors = filled.iter().map(|&(number, count)| {
-                count * (number - range.rounded(number)).powi(2)
-            });
+            let errors = filled
+                .iter()
+                .map(|&(number, count)| count * (number - range.rounded(number)).powi(2));
             errors.sum()
         };
         let errors: Vec<f64> = tried.par_iter().map(error).collect();
@@ -159,12 +163,13 @@ pub(crate) fn ranges(
     let batches = pass.data.batches();
     for number in 0..batches {
         events.progress("ranges", number, 2 * batches);
-        looking.each(number, &mut |name, class, numbers| {
-            match histograms[class].widen(numbers) {
+        looking.each(
+            number,
+            &mut |name, class, numbers| match histograms[class].widen(numbers) {
                 true => Ok(()),
                 false => Err(no_number(&pass, name)),
-            }
-        })?;
+            },
+        )?;
     }
     for number in 0..batches {
         events.progress("ranges", batches + number, 2 * batches);
@@ -201,7 +206,9 @@ impl<'a> Looking<'a> {
         rounded: &BTreeMap<ValueId, usize>,
         pass: Pass<'a>,
     ) -> Result<Looking<'a>> {
-        let names = rounded.iter().map(|(&value, &class)| (graph.value(value).name.clone(), class));
+        let names = rounded
+            .iter()
+            .map(|(&value, &class)| (graph.value(value).name.clone(), class));
         let classes: BTreeMap<String, usize> = names.collect();
         let inputs = &graph.proto().input;
         let made = classes.keys().map(String::as_str);
@@ -211,7 +218,9 @@ impl<'a> Looking<'a> {
             provider: pass.provider.clone(),
             ..SessionOptions::default()
         };
-        let session = pass.runtime.session_with(&model, "the model with its inner values", &options)?;
+        let session =
+            pass.runtime
+                .session_with(&model, "the model with its inner values", &options)?;
         Ok(Looking {
             session,
             pass,

@@ -30,6 +30,8 @@ pub(crate) struct Quantised {
     /// By number of a rounded value's range.
     pub(crate) ranges: Vec<Range>,
     pub(crate) weights: Vec<CodedWeight>,
+    /// By layer the rows whose products can overflow 16 bits.
+    pub(crate) saturable: HashMap<String, usize>,
     /// How layers were rounded on data; the others each to what is nearest.
     pub(crate) layers: Vec<RoundedLayer>,
 }
@@ -70,10 +72,11 @@ pub(crate) fn quantise(
     };
     let found = round(&scene, &context, events)?;
     let solved = found.weights.applied(analysis)?;
-    let writer = Writer {
+    let mut writer = Writer {
         solved: &solved,
         codes,
         scales: input_scales(&placement, &ranges),
+        saturable: HashMap::new(),
     };
     let (weights, planned) = writer.weights(&placement.layers, &found.steps)?;
     let planned = Graph::new(&planned.settled())?;
@@ -89,6 +92,7 @@ pub(crate) fn quantise(
         placement,
         ranges,
         weights,
+        saturable: writer.saturable,
         layers: found.layers,
     })
 }
@@ -130,12 +134,13 @@ struct Writer<'a> {
     solved: &'a Analysis,
     codes: Codes,
     scales: HashMap<String, f32>,
+    saturable: HashMap<String, usize>,
 }
 
 impl Writer<'_> {
     /// The weights as codes, and the model whose weights and biases are exactly what these stand for.
     fn weights(
-        &self,
+        &mut self,
         layers: &[CodedLayer],
         steps: &HashMap<String, Vec<f32>>,
     ) -> Result<(Vec<CodedWeight>, Model)> {
@@ -164,6 +169,8 @@ impl Writer<'_> {
                 widen(&mut steps, scale, numbers);
             }
             let numbers = self.on_grid(&matrix, &steps, layer.columns());
+            let saturable = saturable(layer, &numbers, &steps);
+            self.saturable.insert(name.clone(), saturable);
             edits.insert(layer.value, bytes(&layer.scatter(&numbers)));
             let mut weight = CodedWeight {
                 name: name.clone(),
@@ -224,6 +231,22 @@ impl Writer<'_> {
         };
         Ok(Some((value, to_f32(tensor)?)))
     }
+}
+
+/// Rows in which two neighbours of what is summed over can overflow 16 bits when they are multiplied with codes of 8 bits
+/// and added, as kernels for x86 without VNNI do.
+fn saturable(layer: &Layer, numbers: &[f32], steps: &[f32]) -> usize {
+    const MOST: f32 = 128.0;
+    let lanes = layer.lanes();
+    let rows = numbers.chunks_exact(layer.columns().max(1)).zip(steps);
+    let overflows = |(row, step): (&[f32], &f32)| {
+        let mut pairs = lanes.iter().flat_map(|lane| lane.chunks(2));
+        pairs.any(|pair| {
+            let codes = pair.iter().map(|&column| row[column] / step);
+            codes.sum::<f32>().abs() > MOST
+        })
+    };
+    rows.filter(|row| overflows(*row)).count()
 }
 
 /// Makes steps larger where the bias would not fit its codes otherwise.

@@ -55,9 +55,9 @@ use solver::Solver;
 use unit::Unit;
 use units::groups;
 
-pub(crate) use rounding::{RoundContext, Rounded, round};
+pub(crate) use rounding::{RoundContext, round};
 
-pub use rounding::{RoundedLayer, Rounding};
+pub use rounding::{RoundedLayer, Rounding, RoundingError};
 pub use solver::{Method, RecoveredLayer};
 
 /// How far recovery goes.

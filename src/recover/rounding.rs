@@ -5,6 +5,7 @@
 //! least error on samples that were held out is taken, and made once more from all samples.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use bytes::Bytes;
 use faer::Mat;
@@ -42,6 +43,26 @@ pub enum Rounding {
     SolvedGptq,
 }
 
+impl fmt::Display for Rounding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rounding::Nearest => "nearest",
+            Rounding::Bias => "nearest, bias",
+            Rounding::Gptq => "GPTQ",
+            Rounding::SolvedGptq => "least squares, GPTQ",
+        })
+    }
+}
+
+/// The error of one way to round a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct RoundingError {
+    /// The way.
+    pub way: Rounding,
+    /// On the samples held out, as a share of what the target varies by.
+    pub error: f64,
+}
+
 /// What became of a layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RoundedLayer {
@@ -53,8 +74,8 @@ pub struct RoundedLayer {
     pub method: Rounding,
     /// Ridge in mean diagonals, where it was solved.
     pub ridge: Option<f64>,
-    /// By way its error on the samples held out, as a share of what the target varies by.
-    pub errors: Vec<(Rounding, f64)>,
+    /// The error of each way.
+    pub errors: Vec<RoundingError>,
     /// Rows that it was rounded on.
     pub rows: u64,
     /// Inputs that it sums over.
@@ -182,7 +203,7 @@ impl Rounder<'_> {
         group: &Group,
         problems: &[Problem],
         evidence: &Evidence,
-    ) -> ((Rounding, f64), Vec<(Rounding, f64)>) {
+    ) -> ((Rounding, f64), Vec<RoundingError>) {
         let inputs = known(problems, &evidence.fit);
         let plain = [Rounding::Nearest, Rounding::Bias, Rounding::Gptq];
         let ways = plain.map(|way| (way, 0.0)).into_iter();
@@ -194,11 +215,11 @@ impl Rounder<'_> {
         let tried: Vec<_> = tried.collect();
         let best = tried.iter().min_by(|a, b| a.1.total_cmp(&b.1));
         let best = best.map_or((Rounding::Nearest, 0.0), |&(way, _)| way);
-        let mut errors: Vec<(Rounding, f64)> = Vec::new();
+        let mut errors: Vec<RoundingError> = Vec::new();
         for ((way, _), error) in tried {
-            match errors.iter_mut().find(|known| known.0 == way) {
-                Some(known) => known.1 = known.1.min(error),
-                None => errors.push((way, error)),
+            match errors.iter_mut().find(|known| known.way == way) {
+                Some(known) => known.error = known.error.min(error),
+                None => errors.push(RoundingError { way, error }),
             }
         }
         (best, errors)
@@ -268,13 +289,7 @@ impl Rounder<'_> {
         out
     }
 
-    fn note(
-        &mut self,
-        place: usize,
-        made: &Made,
-        errors: Vec<(Rounding, f64)>,
-        sums: &Moments,
-    ) {
+    fn note(&mut self, place: usize, made: &Made, errors: Vec<RoundingError>, sums: &Moments) {
         let members = &self.groups[place].members;
         let mut from = 0;
         for member in members {
@@ -284,9 +299,7 @@ impl Rounder<'_> {
                 let rows = made.steps.iter().zip(&member.scale);
                 let steps = rows.flat_map(|(steps, scale)| {
                     let each = scale.iter().enumerate();
-                    each.map(move |(row, scale)| {
-                        (steps.steps[(row, from)] / scale.abs()) as f32
-                    })
+                    each.map(move |(row, scale)| (steps.steps[(row, from)] / scale.abs()) as f32)
                 });
                 self.steps.insert(name.clone(), steps.collect());
                 let others = members.iter().filter(|other| other.dense.name != *name);

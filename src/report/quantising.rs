@@ -6,6 +6,10 @@ use serde::Serialize;
 
 use super::pruning::Outcome;
 use super::stage::Stage;
+use super::table::{count, table};
+use crate::metrics::OutputDeviation;
+use crate::quantise::QuantiseSettings;
+use crate::recover::{RoundedLayer, Rounding};
 use crate::validate::IntegerProof;
 
 /// A run of `quantise`.
@@ -17,16 +21,22 @@ pub struct QuantiseReport {
     pub model: String,
     /// How far the run went.
     pub outcome: Outcome,
-    /// Bytes of the files before and after.
+    /// What was asked for.
+    pub settings: QuantiseSettings,
+    /// Bytes of the files before and after; 0 after a dry run.
     pub bytes: [u64; 2],
-    /// Layers that are products of codes.
+    /// Weights that are codes.
     pub layers: Vec<CodedRow>,
-    /// Ranges of values that are rounded.
+    /// Weights that stay real, with why.
+    pub real: Vec<RealRow>,
+    /// Ranges of values that are rounded while the model runs.
     pub rounded: usize,
-    /// Layers that stay real, with why.
-    pub real: Vec<(String, String)>,
-    /// How the written model compares with what was planned.
-    pub proof: IntegerProof,
+    /// How far the outputs are from the model's on held-out samples, per sample; none without data.
+    pub divergence: Option<f64>,
+    /// The written model against the planned one, part by part on integers; none where only weights are codes.
+    pub proof: Option<IntegerProof>,
+    /// The model with stored codes against one with the numbers they stand for; none where products are of codes.
+    pub verification: Option<Vec<OutputDeviation>>,
     /// Version of the onnxruntime that measured.
     pub onnxruntime: String,
     /// What the user should know.
@@ -35,17 +45,90 @@ pub struct QuantiseReport {
     pub stages: Vec<Stage>,
 }
 
-/// A layer that is a product of codes.
+/// A weight that is stored as codes.
 #[derive(Clone, Debug, Serialize)]
 pub struct CodedRow {
     /// The initializer.
     pub name: String,
+    /// The operator that reads it; empty where any may.
+    pub operator: String,
+    /// Number of weights.
+    pub weights: usize,
+    /// Rows whose products can overflow 16 bits, which x86 without VNNI adds them in.
+    pub saturable: usize,
+    /// How it was rounded on data; none where each weight was to what is nearest.
+    pub rounding: Option<RoundedLayer>,
+}
+
+/// A weight that stays real.
+#[derive(Clone, Debug, Serialize)]
+pub struct RealRow {
+    /// The initializer.
+    pub name: String,
+    /// Why.
+    pub reason: String,
 }
 
 impl fmt::Display for QuantiseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, why) in &self.real {
-            writeln!(f, "  '{name}' stays real: {why}")?;
+        let mut rows = table(&["weight", "count", "rounded by", "error", "nearest"], 1);
+        for row in &self.layers {
+            let error = |way: Rounding| {
+                let errors = row.rounding.iter().flat_map(|of| &of.errors);
+                let mut own = errors.filter(|of| of.way == way);
+                own.next()
+                    .map_or("-".to_owned(), |of| format!("{:.1e}", of.error))
+            };
+            let way = row.rounding.as_ref().map(|of| of.method);
+            rows.add_row([
+                row.name.clone(),
+                count(row.weights as u64),
+                way.map_or("nearest, without data".to_owned(), |way| way.to_string()),
+                way.map_or("-".to_owned(), error),
+                error(Rounding::Nearest),
+            ]);
+        }
+        writeln!(f, "{rows}")?;
+        writeln!(
+            f,
+            "errors on held-out samples, as shares of what a layer's outputs vary by"
+        )?;
+        for row in &self.real {
+            writeln!(f, "'{}' stays real: {}", row.name, row.reason)?;
+        }
+        if let Some(divergence) = self.divergence {
+            writeln!(
+                f,
+                "divergence of the outputs on held-out samples: {divergence:.6}"
+            )?;
+        }
+        if let Some(proof) = &self.proof {
+            writeln!(
+                f,
+                "proven part by part: {} parts, {} codes of which {} lie a step off, real numbers within {:.0e}",
+                proof.parts,
+                count(proof.codes),
+                proof.steps,
+                proof.real
+            )?;
+        }
+        if let Some(verification) = &self.verification {
+            let worst = verification
+                .iter()
+                .map(|output| output.relative)
+                .fold(0.0, f64::max);
+            writeln!(
+                f,
+                "proven against the numbers that the codes stand for: within {worst:.0e}"
+            )?;
+        }
+        if self.bytes[1] > 0 {
+            let share = 100.0 * self.bytes[1] as f64 / self.bytes[0].max(1) as f64;
+            let [before, after] = self.bytes.map(count);
+            writeln!(f, "bytes: {before} before, {after} after ({share:.0} %)")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "note: {warning}")?;
         }
         super::pruning::write_end(&self.stages, &self.outcome, f)
     }

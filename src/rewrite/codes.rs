@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Patch, Producer, int};
+use crate::graph::{Graph, Patch, Producer, ValueId, int};
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, Model, from_raw, to_f32};
 
@@ -101,8 +101,90 @@ pub(crate) fn with_rounding(graph: &Graph, values: &[RoundedValue]) -> Result<Ro
             zero: rounded.zero,
         });
     }
-    let model = applied(graph, patch, &HashMap::new(), "the model with rounded values")?;
+    let model = applied(
+        graph,
+        patch,
+        &HashMap::new(),
+        "the model with rounded values",
+    )?;
     Ok(RoundedModel { model, places })
+}
+
+/// A constant that is stored as codes: what is loaded is the code times the step of its row.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredWeight {
+    pub(crate) name: String,
+    /// Sizes of the axes of the steps, 1 or those of the constant.
+    pub(crate) sizes: Vec<usize>,
+    pub(crate) steps: Vec<f32>,
+}
+
+/// The model of `graph` with these constants stored as codes, from which numbers are made again; onnxruntime does that when
+/// it loads a model.
+///
+/// # Errors
+/// A tensor that cannot be read, or a result that is no valid graph.
+pub(crate) fn with_stored(graph: &Graph, weights: &[StoredWeight]) -> Result<Model> {
+    let mut patch = Patch::of(graph);
+    patch.at_start();
+    let mut coded = HashMap::new();
+    for weight in weights {
+        let name = weight.name.as_str();
+        let (value, tensor) = constant(graph, name)?;
+        let steps = weight.spread(&tensor.dims);
+        let pairs = to_f32(tensor)?.into_iter().zip(steps);
+        let codes = pairs.map(|(number, step)| {
+            (f64::from(number) / f64::from(step)).round_ties_even() as i8 as u8
+        });
+        let dims: Vec<usize> = tensor.dims.iter().map(|&size| size as usize).collect();
+        let bytes: Vec<u8> = codes.collect();
+        coded.insert(
+            name.to_owned(),
+            from_raw(name, ElementType::Int8, &dims, bytes),
+        );
+        let bytes = weight
+            .steps
+            .iter()
+            .flat_map(|step| step.to_le_bytes())
+            .collect();
+        let scale = patch.constant("ws", ElementType::Float, &weight.sizes, bytes);
+        let (real, number) = (patch.fresh("wc"), patch.fresh("w"));
+        let to = vec![int("to", ElementType::Float.number().into())];
+        patch.node_called("cn", &real, "Cast", &[name], to);
+        patch.node_called("wn", &number, "Mul", &[&real, &scale], Vec::new());
+        for &(reader, slot) in &graph.value(value).consumers {
+            patch.connect(reader, slot, &number);
+        }
+    }
+    applied(
+        graph,
+        patch,
+        &coded,
+        "the model with stored weights as codes",
+    )
+}
+
+impl StoredWeight {
+    /// By element of a constant of these sizes its step.
+    fn spread(&self, dims: &[i64]) -> Vec<f32> {
+        let mut places = vec![0];
+        for (&size, &own) in dims.iter().zip(&self.sizes) {
+            let inner = |&at: &usize| (0..size as usize).map(move |i| at * own + i.min(own - 1));
+            places = places.iter().flat_map(inner).collect();
+        }
+        places.into_iter().map(|place| self.steps[place]).collect()
+    }
+}
+
+fn constant<'a>(graph: &'a Graph, name: &str) -> Result<(ValueId, &'a TensorProto)> {
+    let value = graph.find(name);
+    let found = value.and_then(|value| Some((value, graph.constant(value)?)));
+    found.ok_or_else(|| {
+        Error::tensor(
+            name,
+            "is no constant any more, so that it cannot be stored as codes",
+        )
+    })
 }
 
 /// The model of `graph` with these weights and biases as codes.
@@ -148,19 +230,22 @@ impl Parts<'_> {
         patch: &mut Patch,
         coded: &mut HashMap<String, TensorProto>,
     ) -> Result<()> {
-        let value = graph.find(name);
-        let found = value.and_then(|value| Some((value, graph.constant(value)?)));
-        let Some((value, tensor)) = found else {
-            return Err(Error::tensor(name, "is no constant any more, so that it cannot be stored as codes"));
-        };
+        let (value, tensor) = constant(graph, name)?;
         let codes = self.codes(tensor)?;
         let bytes: Vec<u8> = match self.element {
             ElementType::Int8 => codes.iter().map(|&code| code as i8 as u8).collect(),
-            _ => codes.iter().flat_map(|&code| (code as i32).to_le_bytes()).collect(),
+            _ => codes
+                .iter()
+                .flat_map(|&code| (code as i32).to_le_bytes())
+                .collect(),
         };
         let dims: Vec<usize> = tensor.dims.iter().map(|&size| size as usize).collect();
         coded.insert(name.to_owned(), from_raw(name, self.element, &dims, bytes));
-        let bytes = self.steps.iter().flat_map(|step| step.to_le_bytes()).collect();
+        let bytes = self
+            .steps
+            .iter()
+            .flat_map(|step| step.to_le_bytes())
+            .collect();
         let scale = patch.constant("ws", ElementType::Float, &[self.steps.len()], bytes);
         let number = patch.fresh("w");
         let axis = vec![int("axis", self.axis as i64)];

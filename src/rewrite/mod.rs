@@ -25,7 +25,8 @@ mod twin;
 
 pub(crate) use bias::{add_to_rows, rows_with_constants};
 pub(crate) use codes::{
-    CodePlace, CodedWeight, RoundedModel, RoundedValue, with_codes, with_rounding,
+    CodePlace, CodedWeight, RoundedModel, RoundedValue, StoredWeight, with_codes, with_rounding,
+    with_stored,
 };
 pub(crate) use gates::{ChannelGate, gated};
 pub(crate) use head::with_new_head;

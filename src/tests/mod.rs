@@ -19,6 +19,7 @@ mod inputs;
 mod layers;
 mod masks;
 mod proof;
+mod quantise;
 mod recovery;
 mod rewrites;
 mod rounds;

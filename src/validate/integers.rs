@@ -68,9 +68,9 @@ pub(crate) fn verify_integers(
     let reals = planned.places.iter().map(|place| place.real.as_str());
     let reference = cuts.cut(&tapped(&planned.model, reals))?;
     let mut reference = open(&reference, "the planned model in parts", Optimisation::Off)?;
-    let candidate = cuts.cut(written).and_then(|model| {
-        open(&model, "the quantised model in parts", Optimisation::Full)
-    });
+    let candidate = cuts
+        .cut(written)
+        .and_then(|model| open(&model, "the quantised model in parts", Optimisation::Full));
     let mut candidate = candidate.map_err(refused)?;
     let mut proof = IntegerProof {
         parts: cuts.codes.len() + cuts.products.len(),
@@ -114,9 +114,15 @@ struct Cuts<'a> {
 impl<'a> Cuts<'a> {
     fn of(planned: &'a RoundedModel, products: &'a [String]) -> Result<Cuts<'a>> {
         let graph = Graph::new(&planned.model)?;
-        let codes = planned.places.iter().map(|place| (place.code.as_str(), place));
+        let codes = planned
+            .places
+            .iter()
+            .map(|place| (place.code.as_str(), place));
         let codes: HashMap<&str, &CodePlace> = codes.collect();
-        let rescaled = planned.places.iter().filter(|place| is_rescaled(&graph, &place.real));
+        let rescaled = planned
+            .places
+            .iter()
+            .filter(|place| is_rescaled(&graph, &place.real));
         let rescaled = rescaled.map(|place| place.code.as_str()).collect();
         let products: HashSet<&str> = products.iter().map(String::as_str).collect();
         let cut = codes.keys().chain(&products).copied();
@@ -193,8 +199,10 @@ impl<'a> Cuts<'a> {
     }
 
     fn compare(&self, expected: &Tensors, made: &Tensors, proof: &mut IntegerProof) -> Result<()> {
-        let expected: HashMap<&str, &Tensor> =
-            expected.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let expected: HashMap<&str, &Tensor> = expected
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
+            .collect();
         for (name, made) in made {
             match self.codes.get(name.as_str()) {
                 Some(place) => {
@@ -273,11 +281,18 @@ fn compare_numbers(
 ) -> Result<()> {
     let (expected, made) = (expected.to_f64(), made.to_f64());
     let finite = |of: &&f64| of.is_finite();
-    let most = expected.iter().filter(finite).fold(0.0, |most: f64, x| most.max(x.abs()));
+    let most = expected
+        .iter()
+        .filter(finite)
+        .fold(0.0, |most: f64, x| most.max(x.abs()));
     let pairs = expected.iter().zip(&made);
     let furthest = pairs.fold(0.0, |furthest: f64, (a, b)| {
         let distance = if a == b { 0.0 } else { (a - b).abs() };
-        if distance.is_nan() { f64::INFINITY } else { furthest.max(distance) }
+        if distance.is_nan() {
+            f64::INFINITY
+        } else {
+            furthest.max(distance)
+        }
     });
     let share = furthest / most.max(f64::from(f32::MIN_POSITIVE));
     if share > allowed || expected.len() != made.len() {

@@ -9,9 +9,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::job::Calibration;
 use crate::layers::Layer;
-use crate::masks::{
-    Chosen, MaskScope, MaskSettings, Solved, WeightCriterion, bits, solve,
-};
+use crate::masks::{Chosen, MaskScope, MaskSettings, Solved, WeightCriterion, bits, solve};
 use crate::onnx::packed;
 use crate::report::CalibrationRow;
 use crate::rewrite::Edit;
