@@ -223,6 +223,9 @@ pub enum ProofFault {
         error: f64,
         allowed: f64,
     },
+    /// The graph is not the planned one.
+    #[error("another: {what}")]
+    Structure { what: String },
     /// Codes of a value differ by more than a value on the edge between two codes explains.
     #[error(
         "codes of '{value}' are off by up to {steps:.1} steps, {:.2} % of them by more than rounding allows", 100.0 * share

@@ -35,7 +35,7 @@
 //! `random`, `algebra`, [`onnx`] (files), `axes` (types), [`graph`], [`runtime`] (onnxruntime), `ops` (rules),
 //! [`dimensions`], [`layers`] (weights as matrices), [`data`], [`benchmark`], `engine` (a model run in pieces),
 //! `grad` (gradients), [`metrics`], `statistics`, [`dead`], [`masks`], [`criteria`], [`plan`], [`rewrite`], [`validate`],
-//! [`recover`], [`train`] (distillation), [`search`], [`report`], [`job`] (the commands as calls).
+//! [`recover`], [`quantise`] (codes of 8 bits), [`train`] (distillation), [`search`], [`report`], [`job`] (the commands as calls).
 
 #![warn(missing_docs)]
 

@@ -128,6 +128,9 @@ fn every_document_is_as_documented() {
         ]
         .concat(),
     );
+    let coded = text(folder.path().join("coded.onnx"));
+    let quantising = ["quantise", &model, "-o", &coded, "--keep", "fc2.weight"];
+    check(&[&quantising[..], &data_words].concat());
     check(&["runtime", "status"]);
     check(&[
         "validate",

@@ -12,7 +12,7 @@ use std::path::Path;
 use tidy::sources::{Source, functions, sources};
 
 /// The rooms of the library, from the ground up. A room imports from rooms before it only.
-const FLOORS: [&str; 32] = [
+const FLOORS: [&str; 33] = [
     "error",
     "events",
     "files",
@@ -39,6 +39,7 @@ const FLOORS: [&str; 32] = [
     "rewrite",
     "validate",
     "recover",
+    "quantise",
     "train",
     "search",
     "report",
@@ -53,7 +54,7 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 15] = [
+const EMITTERS: [&str; 16] = [
     "engine/taps.rs",
     "graph/arrange.rs",
     "graph/derived.rs",
@@ -64,6 +65,7 @@ const EMITTERS: [&str; 15] = [
     "graph/windows.rs",
     "recover/lockstep.rs",
     "rewrite/bias.rs",
+    "rewrite/codes.rs",
     "rewrite/emit.rs",
     "rewrite/gates.rs",
     "rewrite/polynomial.rs",

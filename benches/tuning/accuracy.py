@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--macs", nargs="*", default=["0.5", "0.25", "0.1"])
     parser.add_argument("--sparsity", nargs="*", default=[], help="mask by SparseGPT instead of pruning")
     parser.add_argument("--labels", action="store_true", help="train on SET_train.npz and its labels")
+    parser.add_argument("--round-to", default="auto", help="widths, as of prune")
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="for the training command")
     options = parser.parse_args()
     shares = options.sparsity or options.macs
@@ -69,6 +70,8 @@ def main() -> None:
                 if options.sparsity:
                     command[1] = "mask"
                     command[-2:] = ["--sparsity", share, "--criterion", "sparsegpt"]
+                else:
+                    command += ["--round-to", options.round_to]
                 command += ["--calibration", str(data)]
                 fault, _ = run(command)
                 cell = fault or judged(dense, logits(out, test), labels)

@@ -155,7 +155,7 @@ mod tests {
         let codes = Codes { limit: 64 };
         let row = [1.0, -0.5, 0.25];
         let step = codes.step(&row, &[1.0; 3]);
-        assert!(step <= 1.0 / 64.0 && step >= 0.8 / 64.0);
+        assert!((0.8 / 64.0..=1.0 / 64.0).contains(&step));
         assert_eq!(codes.step(&[0.0; 3], &[1.0; 3]), 1.0);
         assert_eq!(codes.code(2.0, step), 64.0);
         assert_eq!(codes.rounded(-0.3, 0.0), -0.3);

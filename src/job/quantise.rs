@@ -18,7 +18,7 @@ use crate::onnx::Model;
 use crate::quantise::{QuantiseSettings, Quantised, StoredModel, quantise, store};
 use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
 use crate::runtime::SessionOptions;
-use crate::validate::{IntegerProof, verify_equal, verify_integers};
+use crate::validate::{IntegerProof, same_structure, verify_equal, verify_integers};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.quantise/1";
@@ -137,7 +137,7 @@ impl Job<'_> {
         let Job { watch, events, .. } = self;
         let quantise = || quantise(analysis, settings, pass, *events);
         let found = watch.stage("quantise", quantise)?;
-        let proof = watch.stage("verify", || proven(analysis, &found, &opened))?;
+        let proof = watch.stage("verify", || proven(analysis, &found, settings, &opened))?;
         let mut report = self.report(analysis, opened.runtime.version());
         let diverged = || held_out_divergence(pass, analysis.graph().model(), &found.model);
         report.divergence = Some(self.watch.stage("judge", diverged)?);
@@ -221,7 +221,12 @@ impl QuantiseReport {
 }
 
 /// The proof of what was found, on the first samples.
-fn proven(analysis: &Analysis, found: &Quantised, opened: &Opened) -> Result<IntegerProof> {
+fn proven(
+    analysis: &Analysis,
+    found: &Quantised,
+    settings: &QuantiseSettings,
+    opened: &Opened,
+) -> Result<IntegerProof> {
     let graph = analysis.graph();
     let layers = found.placement.layers.iter();
     let products = layers.filter(|of| of.end.is_none());
@@ -230,6 +235,8 @@ fn proven(analysis: &Analysis, found: &Quantised, opened: &Opened) -> Result<Int
     let products: Vec<String> = outputs
         .map(|value| graph.value(value).name.clone())
         .collect();
+    let limit = settings.weights.codes().limit;
+    same_structure(&found.planned, &found.model, &found.weights, limit)?;
     let batch = opened.data.start_of(0, PROVEN)?;
     verify_integers(
         &found.planned,

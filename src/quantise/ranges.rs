@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::Placement;
+use super::CodeSites;
 use crate::engine::Pass;
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -22,23 +22,23 @@ const MOST: f64 = 255.0;
 
 /// Numbers that codes from 0 to 255 represent: `(code - zero) * scale`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Range {
+pub(crate) struct CodeRange {
     pub(crate) scale: f32,
     pub(crate) zero: u8,
 }
 
-impl Range {
+impl CodeRange {
     /// The range from `low` to `high`, and zero.
-    pub(crate) fn of(low: f64, high: f64) -> Range {
+    pub(crate) fn of(low: f64, high: f64) -> CodeRange {
         let (low, high) = (low.min(0.0), high.max(0.0));
         let scale = ((high - low) / MOST) as f32;
         if !scale.is_normal() {
-            return Range {
+            return CodeRange {
                 scale: 1.0,
                 zero: 0,
             };
         }
-        Range {
+        CodeRange {
             scale,
             zero: (-low / f64::from(scale)).round().clamp(0.0, MOST) as u8,
         }
@@ -111,7 +111,7 @@ impl Histogram {
     }
 
     /// The range with the least squared error.
-    fn range(&self) -> Range {
+    fn range(&self) -> CodeRange {
         let width = (self.high - self.low) / BINS as f64;
         let filled: Vec<(f64, f64)> = self
             .bins
@@ -125,13 +125,13 @@ impl Histogram {
             false => &SHARES[..],
         };
         let lows = ends(self.low).iter().map(|share| share * self.low);
-        let tried: Vec<Range> = lows
+        let tried: Vec<CodeRange> = lows
             .flat_map(|low| {
                 let highs = ends(self.high).iter().map(|share| share * self.high);
-                highs.map(move |high| Range::of(low, high))
+                highs.map(move |high| CodeRange::of(low, high))
             })
             .collect();
-        let error = |range: &Range| -> f64 {
+        let error = |range: &CodeRange| -> f64 {
             let errors = filled
                 .iter()
                 .map(|&(number, count)| count * (number - range.rounded(number)).powi(2));
@@ -140,7 +140,7 @@ impl Histogram {
         let errors: Vec<f64> = tried.par_iter().map(error).collect();
         let pairs = tried.into_iter().zip(errors);
         let best = pairs.min_by(|a, b| a.1.total_cmp(&b.1));
-        best.map_or(Range::of(0.0, 0.0), |(range, _)| range)
+        best.map_or(CodeRange::of(0.0, 0.0), |(range, _)| range)
     }
 }
 
@@ -150,10 +150,10 @@ impl Histogram {
 /// Data that cannot be read, values that are no numbers, or a provider that refuses the model.
 pub(crate) fn ranges(
     graph: &Graph,
-    placement: &Placement,
+    placement: &CodeSites,
     pass: Pass,
     events: &mut dyn Events,
-) -> Result<Vec<Range>> {
+) -> Result<Vec<CodeRange>> {
     let count = placement.rounded.values().max().map_or(0, |last| last + 1);
     let mut histograms = vec![Histogram::default(); count];
     if count == 0 {
@@ -248,10 +248,10 @@ mod tests {
 
     #[test]
     fn ranges_have_zero_and_cut_off_what_is_rare() {
-        assert_eq!(Range::of(0.0, 0.0).scale, 1.0);
-        let range = Range::of(1.0, 5.1);
+        assert_eq!(CodeRange::of(0.0, 0.0).scale, 1.0);
+        let range = CodeRange::of(1.0, 5.1);
         assert_eq!((range.zero, range.rounded(0.0)), (0, 0.0));
-        assert_eq!(Range::of(-1.0, 1.0).rounded(0.0), 0.0);
+        assert_eq!(CodeRange::of(-1.0, 1.0).rounded(0.0), 0.0);
         let mut numbers: Vec<f32> = (0..10_000).map(|i| (i % 100) as f32 / 100.0).collect();
         numbers.push(4.0);
         let mut histogram = Histogram::default();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{CodedLayer, Placement, QuantiseSettings, Range, ranges};
+use super::{CodeRange, CodeSites, CodedLayer, QuantiseSettings, ranges};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -26,9 +26,9 @@ pub(crate) struct Quantised {
     pub(crate) model: Model,
     /// The same with weights as the numbers that codes stand for: what it has to equal.
     pub(crate) planned: RoundedModel,
-    pub(crate) placement: Placement,
+    pub(crate) placement: CodeSites,
     /// By number of a rounded value's range.
-    pub(crate) ranges: Vec<Range>,
+    pub(crate) ranges: Vec<CodeRange>,
     pub(crate) weights: Vec<CodedWeight>,
     /// By layer the rows whose products can overflow 16 bits.
     pub(crate) saturable: HashMap<String, usize>,
@@ -48,7 +48,7 @@ pub(crate) fn quantise(
     events: &mut dyn Events,
 ) -> Result<Quantised> {
     let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
-    let placement = Placement::of(analysis, &kept);
+    let placement = CodeSites::of(analysis, &kept);
     kept.all_used("layer", "secateur inspect")?;
     if placement.layers.is_empty() {
         return Err(nothing(&placement));
@@ -97,7 +97,7 @@ pub(crate) fn quantise(
     })
 }
 
-fn nothing(placement: &Placement) -> Error {
+fn nothing(placement: &CodeSites) -> Error {
     const SHOWN: usize = 3;
     let first = placement.real.iter().take(SHOWN);
     let why: Vec<String> = first.map(|(name, why)| format!("'{name}' {why}")).collect();
@@ -107,7 +107,7 @@ fn nothing(placement: &Placement) -> Error {
     })
 }
 
-fn rounded_values(graph: &Graph, placement: &Placement, ranges: &[Range]) -> Vec<RoundedValue> {
+fn rounded_values(graph: &Graph, placement: &CodeSites, ranges: &[CodeRange]) -> Vec<RoundedValue> {
     let values = placement.rounded.iter();
     let rounded = values.map(|(&value, &class)| RoundedValue {
         name: graph.value(value).name.clone(),
@@ -119,7 +119,7 @@ fn rounded_values(graph: &Graph, placement: &Placement, ranges: &[Range]) -> Vec
 }
 
 /// By layer the scale of what it reads.
-fn input_scales(placement: &Placement, ranges: &[Range]) -> HashMap<String, f32> {
+fn input_scales(placement: &CodeSites, ranges: &[CodeRange]) -> HashMap<String, f32> {
     let layers = placement.layers.iter();
     let scales = layers.filter_map(|of| {
         let class = placement.rounded.get(&of.input)?;

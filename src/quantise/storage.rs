@@ -99,6 +99,9 @@ pub(crate) fn store(
     })
 }
 
+/// Constants by name with why they stay real.
+type Reasons = Vec<(String, String)>;
+
 /// A constant that is stored as codes.
 struct Target {
     name: String,
@@ -107,10 +110,7 @@ struct Target {
 }
 
 /// The constants that are stored as codes, and why others are not.
-fn targets(
-    analysis: &Analysis,
-    kept: &Patterns<'_>,
-) -> Result<(Vec<Target>, Vec<(String, String)>)> {
+fn targets(analysis: &Analysis, kept: &Patterns<'_>) -> Result<(Vec<Target>, Reasons)> {
     let graph = analysis.graph();
     let found = Layers::of(analysis);
     let (mut targets, mut real) = (Vec::new(), Vec::new());
@@ -159,7 +159,7 @@ fn stays_real(
     if tensor.dims.len() < 2 || (count as usize) < LEAST {
         return Ok(Some("is small"));
     }
-    let masks = |number: &f32| !(number.abs() <= MOST);
+    let masks = |number: &f32| number.is_nan() || number.abs() > MOST;
     Ok(to_f32(tensor)?
         .iter()
         .any(masks)

@@ -57,7 +57,7 @@ use units::groups;
 
 pub(crate) use rounding::{RoundContext, round};
 
-pub use rounding::{RoundedLayer, Rounding, RoundingError};
+pub use rounding::{RoundedLayer, RoundingError, RoundingWay};
 pub use solver::{Method, RecoveredLayer};
 
 /// How far recovery goes.

@@ -1,4 +1,4 @@
-//! Rounding the weights of a model, layer by layer, so that what it makes changes as little as possible.
+//! RoundingWay the weights of a model, layer by layer, so that what it makes changes as little as possible.
 //!
 //! The model to be rounded runs beside its teacher, as in recovery: its inputs may be rounded already. Of rounding to
 //! what is nearest, with and without new constants, GPTQ, and GPTQ of the solution by least squares, the one with the
@@ -32,7 +32,7 @@ const RIDGES: &[f64] = ALPHAS.split_at(3).0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Rounding {
+pub enum RoundingWay {
     /// Each to what is nearest.
     Nearest,
     /// The same, with new constants in the bias.
@@ -43,13 +43,13 @@ pub enum Rounding {
     SolvedGptq,
 }
 
-impl fmt::Display for Rounding {
+impl fmt::Display for RoundingWay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Rounding::Nearest => "nearest",
-            Rounding::Bias => "nearest, bias",
-            Rounding::Gptq => "GPTQ",
-            Rounding::SolvedGptq => "least squares, GPTQ",
+            RoundingWay::Nearest => "nearest",
+            RoundingWay::Bias => "nearest, bias",
+            RoundingWay::Gptq => "GPTQ",
+            RoundingWay::SolvedGptq => "least squares, GPTQ",
         })
     }
 }
@@ -58,7 +58,7 @@ impl fmt::Display for Rounding {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RoundingError {
     /// The way.
-    pub way: Rounding,
+    pub way: RoundingWay,
     /// On the samples held out, as a share of what the target varies by.
     pub error: f64,
 }
@@ -71,7 +71,7 @@ pub struct RoundedLayer {
     /// Layers that were rounded together with it.
     pub with: Vec<String>,
     /// What it got.
-    pub method: Rounding,
+    pub method: RoundingWay,
     /// Ridge in mean diagonals, where it was solved.
     pub ridge: Option<f64>,
     /// The error of each way.
@@ -167,7 +167,7 @@ impl Inputs {
 
 /// A way to round a unit, made.
 struct Made {
-    way: (Rounding, f64),
+    way: (RoundingWay, f64),
     solutions: Vec<Solution>,
     /// By batch.
     steps: Vec<Steps>,
@@ -203,18 +203,18 @@ impl Rounder<'_> {
         group: &Group,
         problems: &[Problem],
         evidence: &Evidence,
-    ) -> ((Rounding, f64), Vec<RoundingError>) {
+    ) -> ((RoundingWay, f64), Vec<RoundingError>) {
         let inputs = known(problems, &evidence.fit);
-        let plain = [Rounding::Nearest, Rounding::Bias, Rounding::Gptq];
+        let plain = [RoundingWay::Nearest, RoundingWay::Bias, RoundingWay::Gptq];
         let ways = plain.map(|way| (way, 0.0)).into_iter();
-        let ways = ways.chain(RIDGES.iter().map(|&ridge| (Rounding::SolvedGptq, ridge)));
+        let ways = ways.chain(RIDGES.iter().map(|&ridge| (RoundingWay::SolvedGptq, ridge)));
         let tried = ways.map(|way| {
             let made = self.made(group, problems, &inputs, &evidence.fit, way);
             (way, error(problems, &made.solutions, judged(evidence)))
         });
         let tried: Vec<_> = tried.collect();
         let best = tried.iter().min_by(|a, b| a.1.total_cmp(&b.1));
-        let best = best.map_or((Rounding::Nearest, 0.0), |&(way, _)| way);
+        let best = best.map_or((RoundingWay::Nearest, 0.0), |&(way, _)| way);
         let mut errors: Vec<RoundingError> = Vec::new();
         for ((way, _), error) in tried {
             match errors.iter_mut().find(|known| known.way == way) {
@@ -231,7 +231,7 @@ impl Rounder<'_> {
         problems: &[Problem],
         inputs: &[Inputs],
         sums: &Moments,
-        way: (Rounding, f64),
+        way: (RoundingWay, f64),
     ) -> Made {
         let mut made = Made {
             way,
@@ -241,7 +241,7 @@ impl Rounder<'_> {
         for (batch, (problem, known)) in problems.iter().zip(inputs).enumerate() {
             let sliced = &problem.sliced;
             let weights = match way.0 {
-                Rounding::SolvedGptq => {
+                RoundingWay::SolvedGptq => {
                     let system = problem.system(sums, batch, way.1);
                     problem.solve(sums, batch, &system).weights
                 }
@@ -249,11 +249,11 @@ impl Rounder<'_> {
             };
             let steps = self.steps(group, batch, &weights, &known.counts);
             let rounded = match way.0 {
-                Rounding::Nearest | Rounding::Bias => steps.nearest(weights.as_ref()),
+                RoundingWay::Nearest | RoundingWay::Bias => steps.nearest(weights.as_ref()),
                 _ => steps.compensated(weights.as_ref(), &known.factor, &known.order),
             };
             made.solutions.push(match way.0 {
-                Rounding::Nearest => Solution {
+                RoundingWay::Nearest => Solution {
                     weights: rounded,
                     constants: sliced.constants.clone(),
                 },
@@ -307,7 +307,7 @@ impl Rounder<'_> {
                     layer: name.clone(),
                     with: others.map(|other| other.dense.name.clone()).collect(),
                     method: made.way.0,
-                    ridge: (made.way.0 == Rounding::SolvedGptq).then_some(made.way.1),
+                    ridge: (made.way.0 == RoundingWay::SolvedGptq).then_some(made.way.1),
                     errors: errors.clone(),
                     rows: sums.rows as u64,
                     columns,

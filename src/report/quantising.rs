@@ -9,7 +9,7 @@ use super::stage::Stage;
 use super::table::{count, table};
 use crate::metrics::OutputDeviation;
 use crate::quantise::QuantiseSettings;
-use crate::recover::{RoundedLayer, Rounding};
+use crate::recover::{RoundedLayer, RoundingWay};
 use crate::validate::IntegerProof;
 
 /// A run of `quantise`.
@@ -73,55 +73,26 @@ impl fmt::Display for QuantiseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows = table(&["weight", "count", "rounded by", "error", "nearest"], 1);
         for row in &self.layers {
-            let error = |way: Rounding| {
-                let errors = row.rounding.iter().flat_map(|of| &of.errors);
-                let mut own = errors.filter(|of| of.way == way);
-                own.next()
-                    .map_or("-".to_owned(), |of| format!("{:.1e}", of.error))
-            };
             let way = row.rounding.as_ref().map(|of| of.method);
             rows.add_row([
                 row.name.clone(),
                 count(row.weights as u64),
                 way.map_or("nearest, without data".to_owned(), |way| way.to_string()),
-                way.map_or("-".to_owned(), error),
-                error(Rounding::Nearest),
+                way.map_or("-".to_owned(), |way| row.error(way)),
+                row.error(RoundingWay::Nearest),
             ]);
         }
         writeln!(f, "{rows}")?;
-        writeln!(
-            f,
-            "errors on held-out samples, as shares of what a layer's outputs vary by"
-        )?;
+        if self.layers.iter().any(|row| row.rounding.is_some()) {
+            writeln!(
+                f,
+                "errors on held-out samples, as shares of what a layer's outputs vary by"
+            )?;
+        }
         for row in &self.real {
             writeln!(f, "'{}' stays real: {}", row.name, row.reason)?;
         }
-        if let Some(divergence) = self.divergence {
-            writeln!(
-                f,
-                "divergence of the outputs on held-out samples: {divergence:.6}"
-            )?;
-        }
-        if let Some(proof) = &self.proof {
-            writeln!(
-                f,
-                "proven part by part: {} parts, {} codes of which {} lie a step off, real numbers within {:.0e}",
-                proof.parts,
-                count(proof.codes),
-                proof.steps,
-                proof.real
-            )?;
-        }
-        if let Some(verification) = &self.verification {
-            let worst = verification
-                .iter()
-                .map(|output| output.relative)
-                .fold(0.0, f64::max);
-            writeln!(
-                f,
-                "proven against the numbers that the codes stand for: within {worst:.0e}"
-            )?;
-        }
+        self.write_proof(f)?;
         if self.bytes[1] > 0 {
             let share = 100.0 * self.bytes[1] as f64 / self.bytes[0].max(1) as f64;
             let [before, after] = self.bytes.map(count);
@@ -131,5 +102,43 @@ impl fmt::Display for QuantiseReport {
             writeln!(f, "note: {warning}")?;
         }
         super::pruning::write_end(&self.stages, &self.outcome, f)
+    }
+}
+
+impl CodedRow {
+    fn error(&self, way: RoundingWay) -> String {
+        let errors = self.rounding.iter().flat_map(|of| &of.errors);
+        let mut own = errors.filter(|of| of.way == way);
+        own.next()
+            .map_or("-".to_owned(), |of| format!("{:.1e}", of.error))
+    }
+}
+
+impl QuantiseReport {
+    fn write_proof(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(divergence) = self.divergence {
+            writeln!(
+                f,
+                "divergence of the outputs on held-out samples: {divergence:.6}"
+            )?;
+        }
+        if let Some(proof) = &self.proof {
+            let IntegerProof { parts, steps, .. } = proof;
+            writeln!(
+                f,
+                "proven part by part: {parts} parts, {} codes of which {steps} lie a step off, real numbers within {:.0e}",
+                count(proof.codes),
+                proof.real
+            )?;
+        }
+        if let Some(verification) = &self.verification {
+            let errors = verification.iter().map(|output| output.relative);
+            let worst = errors.fold(0.0, f64::max);
+            writeln!(
+                f,
+                "proven against the numbers that the codes stand for: within {worst:.0e}"
+            )?;
+        }
+        Ok(())
     }
 }

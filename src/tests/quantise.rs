@@ -14,9 +14,9 @@ use crate::graph::Graph;
 use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use crate::onnx::{Model, packed_bytes};
 use crate::patterns::Patterns;
-use crate::quantise::{Placement, QuantiseSettings, Quantised, WeightBits, quantise, store};
+use crate::quantise::{CodeSites, QuantiseSettings, Quantised, WeightBits, quantise, store};
 use crate::runtime::Provider;
-use crate::validate::verify_integers;
+use crate::validate::{same_structure, verify_integers};
 
 /// Two convolutions with a residual sum between them, pooled, and a classifier.
 fn net() -> Analysis {
@@ -77,7 +77,7 @@ fn is_proven(analysis: &Analysis, found: &Quantised, written: &Model) -> bool {
 fn codes_stand_behind_chains_and_before_products() {
     let analysis = net();
     let none = Patterns::new(std::iter::empty()).expect("patterns");
-    let placement = Placement::of(&analysis, &none);
+    let placement = CodeSites::of(&analysis, &none);
     let graph = analysis.graph();
     let name = |value| graph.value(value).name.as_str();
     let rounded: Vec<&str> = placement.rounded.keys().map(|&value| name(value)).collect();
@@ -213,7 +213,7 @@ const DAMAGES: &[Damage] = &[
     }),
     ("a scale of a bias", |graph| {
         let scale = scale_of(graph, "b2");
-        change(graph, &scale, &scaled(1.5));
+        change(graph, &scale, &|bytes| bytes.rotate_left(12));
     }),
     ("a bias that is zero", |graph| {
         change(graph, "b2", &|bytes| bytes.fill(0));
@@ -273,10 +273,14 @@ fn every_damage_of_a_written_model_is_found() {
         let graph = proto.graph.as_mut().expect("a graph");
         damage(graph);
         let written = found.model.with(proto, found.model.lazy.clone());
+        let same = same_structure(&found.planned, &written, &found.weights, 64);
+        assert!(same.is_err(), "the same structure: {what}");
         let written = Graph::new(&written).map(Graph::into_model);
         let proven = written.is_ok_and(|written| is_proven(analysis, found, &written));
         assert!(!proven, "not found: {what}");
     }
+    let same = same_structure(&found.planned, &found.model, &found.weights, 64);
+    assert!(same.is_ok(), "{same:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod perturb;
 mod placement;
 mod proof;
 mod refusal;
+mod structure;
 
 pub use gates::{Gate, GateRow, judge};
 pub use integers::IntegerProof;
@@ -23,3 +24,4 @@ pub(crate) use integers::verify_integers;
 pub(crate) use proof::is_of_the_plan;
 pub use refusal::Fallback;
 pub(crate) use refusal::{refused_fallback, unavailable_provider};
+pub(crate) use structure::same_structure;

@@ -23,7 +23,7 @@ pub(crate) struct CodedLayer {
 
 /// Where a model is rounded.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Placement {
+pub(crate) struct CodeSites {
     /// Rounded values; those with the same number share a scale.
     pub(crate) rounded: BTreeMap<ValueId, usize>,
     /// In the order in which they run.
@@ -32,12 +32,12 @@ pub(crate) struct Placement {
     pub(crate) real: Vec<(String, String)>,
 }
 
-impl Placement {
+impl CodeSites {
     /// Where to round a model; layers whose name matches one of `kept` stay real.
-    pub(crate) fn of(analysis: &Analysis, kept: &Patterns<'_>) -> Placement {
+    pub(crate) fn of(analysis: &Analysis, kept: &Patterns<'_>) -> CodeSites {
         let graph = analysis.graph();
         let fixed = graph.fixed_nodes();
-        let mut placement = Placement::default();
+        let mut placement = CodeSites::default();
         for layer in Layers::of(analysis).layers {
             let name = layer.name.clone();
             let coded = match kept.matched(&[&name]).is_some() {

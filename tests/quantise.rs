@@ -1,0 +1,115 @@
+//! Quantisation as a user sees it.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use predicates::prelude::PredicateBooleanExt;
+use predicates::str::contains;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use common::{fixture, json, lenet, secateur};
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// The largest divergence of two models' outputs on the digits, over what was measured.
+fn divergence(model: &Path) -> f64 {
+    let (lenet, data) = (lenet(), fixture("data/mnist_200.npz"));
+    let words = ["validate", text(&lenet), text(model), "--provider", "cpu"];
+    let document = json(&[&words[..], &["--data", text(&data)]].concat());
+    let drift = &document["providers"][0]["conditions"][0]["total"][0]["kl"];
+    drift.as_f64().expect("a number")
+}
+
+fn bytes(path: &Path) -> u64 {
+    fs::metadata(path).expect("a file").len()
+}
+
+#[test]
+fn a_net_becomes_products_of_integers_that_are_proven() {
+    let folder = TempDir::new().expect("a folder");
+    let out = folder.path().join("out.onnx");
+    let (model, data) = (lenet(), fixture("data/mnist_200.npz"));
+    let words = ["quantise", text(&model), "-o", text(&out)];
+    let more = ["--calibration", text(&data)];
+    let document = json(&[&words[..], &more].concat());
+    let layers = document["layers"].as_array().expect("a list");
+    assert_eq!(layers.len(), 4);
+    assert!(document["proof"]["codes"].as_u64() > Some(10_000));
+    let error = |layer: &Value, way: &str| {
+        let errors = layer["rounding"]["errors"].as_array().expect("a list");
+        let found = errors.iter().find(|of| of["way"] == way).expect("a way");
+        found["error"].as_f64().expect("a number")
+    };
+    for layer in layers {
+        let method = layer["rounding"]["method"].as_str().expect("a method");
+        assert!(error(layer, method) <= error(layer, "nearest"));
+        assert_eq!(layer["saturable"], 0);
+    }
+    assert!(3 * bytes(&out) < bytes(&model));
+    assert!(divergence(&out) < 2e-4);
+    // What is quantised already has nothing left to quantise.
+    let again = folder.path().join("again.onnx");
+    secateur()
+        .args(["quantise", text(&out), "-o", text(&again)])
+        .args(more)
+        .assert()
+        .code(2)
+        .stderr(contains("nothing can be quantised"));
+    assert!(!again.exists());
+}
+
+#[test]
+fn weights_alone_need_no_data_and_any_operator_may_read_them() {
+    let folder = TempDir::new().expect("a folder");
+    let out = folder.path().join("out.onnx");
+    let gru = fixture("trained/gru_fashion.onnx");
+    let words = ["quantise", text(&gru), "-o", text(&out), "--weight-only"];
+    let document = json(&words);
+    assert!(document["divergence"].is_null() && document["proof"].is_null());
+    let verified = document["verification"].as_array().expect("a list");
+    assert!(
+        verified
+            .iter()
+            .all(|output| output["relative"].as_f64() < Some(1e-6))
+    );
+    assert!(3 * bytes(&out) < bytes(&gru));
+    let data = fixture("data/mnist_200.npz");
+    let out = folder.path().join("lenet.onnx");
+    let (model, data) = (lenet(), text(&data).to_owned());
+    let words = ["quantise", text(&model), "-o", text(&out), "--weight-only"];
+    let document = json(&[&words[..], &["--calibration", &data]].concat());
+    assert!(document["divergence"].as_f64() < Some(1e-4));
+    assert!(divergence(&out) < 1e-4);
+}
+
+#[test]
+fn what_cannot_be_is_said_and_nothing_is_written() {
+    let folder = TempDir::new().expect("a folder");
+    let out = folder.path().join("out.onnx");
+    let (model, data) = (lenet(), fixture("data/mnist_200.npz"));
+    let run = |words: &[&str]| {
+        let mut command = secateur();
+        command.args(["quantise", text(&model), "-o", text(&out)]);
+        command.args(words).assert()
+    };
+    run(&[]).code(2).stderr(contains("--calibration"));
+    let data = text(&data);
+    run(&["--calibration", data, "--keep", "nothing*"])
+        .code(2)
+        .stderr(contains("nothing*"));
+    run(&["--calibration", data, "--weights", "9"])
+        .code(2)
+        .stderr(contains("7 or 8"));
+    run(&["--calibration", data, "--keep", "*"])
+        .code(2)
+        .stderr(contains("is kept, as asked"));
+    run(&["--calibration", "missing.npz"])
+        .code(3)
+        .stderr(contains("missing.npz").and(contains("panicked").not()));
+    assert!(!out.exists());
+}
