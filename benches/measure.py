@@ -38,6 +38,6 @@ def divergence(dense: np.ndarray, other: np.ndarray) -> float:
     return (np.exp(p) * (p - q)).sum(-1).mean()
 
 
-def judged(dense: np.ndarray, other: np.ndarray, labels: np.ndarray) -> str:
+def judged(dense: np.ndarray, other: np.ndarray, labels: np.ndarray, digits: int = 4) -> str:
     """Accuracy in percent and, in brackets, the divergence from the dense model."""
-    return f"{100 * accuracy(other, labels):.2f} ({divergence(dense, other):.4f})"
+    return f"{100 * accuracy(other, labels):.2f} ({divergence(dense, other):.{digits}f})"
