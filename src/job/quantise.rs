@@ -12,11 +12,13 @@ use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::graph::Graph;
 use crate::layers::Layers;
 use crate::metrics::divergence;
 use crate::onnx::Model;
 use crate::quantise::{QuantiseSettings, Quantised, StoredModel, quantise, store};
 use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
+use crate::rewrite::with_initializers;
 use crate::runtime::SessionOptions;
 use crate::validate::{IntegerProof, same_structure, verify_equal, verify_integers};
 
@@ -85,14 +87,16 @@ pub fn quantise_file(
             model.opset()
         )));
     }
-    let analysis = job
-        .watch
-        .stage("type", || analyse_whole(&model, &options.shapes))?;
+    let analysis = job.watch.stage("type", || {
+        let model = with_initializers(&Graph::new(&model)?)?;
+        analyse_whole(&model, &options.shapes)
+    })?;
     let (mut made, mut report) = match options.settings.weight_only {
         true => job.stored(&analysis)?,
         false => job.quantised(&analysis)?,
     };
     report.model = path.display().to_string();
+    report.bytes[0] = model.source_bytes();
     if let Some(output) = options.output.as_deref() {
         super::stamp(
             &mut made,
@@ -138,7 +142,7 @@ impl Job<'_> {
         let quantise = || quantise(analysis, settings, pass, *events);
         let found = watch.stage("quantise", quantise)?;
         let proof = watch.stage("verify", || proven(analysis, &found, settings, &opened))?;
-        let mut report = self.report(analysis, opened.runtime.version());
+        let mut report = self.report(opened.runtime.version());
         let diverged = || held_out_divergence(pass, analysis.graph().model(), &found.model);
         report.divergence = Some(self.watch.stage("judge", diverged)?);
         report.rounded = found.ranges.len();
@@ -172,7 +176,7 @@ impl Job<'_> {
             )
         };
         let verification = watch.stage("verify", verify)?;
-        let mut report = self.report(analysis, runtime.version());
+        let mut report = self.report(runtime.version());
         if let Some(pass) = pass {
             let diverged = || held_out_divergence(pass, analysis.graph().model(), &found.model);
             report.divergence = Some(self.watch.stage("judge", diverged)?);
@@ -184,13 +188,13 @@ impl Job<'_> {
         Ok((found.model, report))
     }
 
-    fn report(&self, analysis: &Analysis, onnxruntime: &str) -> QuantiseReport {
+    fn report(&self, onnxruntime: &str) -> QuantiseReport {
         QuantiseReport {
             schema: SCHEMA,
             model: String::new(),
             outcome: Outcome::DryRun,
             settings: self.options.settings.clone(),
-            bytes: [analysis.graph().model().source_bytes(), 0],
+            bytes: [0; 2],
             layers: Vec::new(),
             real: Vec::new(),
             rounded: 0,

@@ -72,6 +72,10 @@ fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer
     if node.input(linear.slot) != Some(layer.value) {
         return Err("is read through another node: `clean` the model first".to_owned());
     }
+    let inputs = &graph.proto().input;
+    if inputs.iter().any(|input| input.name() == layer.name) {
+        return Err("is an input of the model as well".to_owned());
+    }
     let real = |value| graph.element(value) == Some(ElementType::Float);
     if !real(layer.value) {
         return Err("has numbers of another type than float32".to_owned());
@@ -81,6 +85,10 @@ fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer
     let bias = linear.bias.and_then(|bias| node.input(bias.slot));
     if !unscaled || bias.is_some_and(|bias| constant_of(analysis, bias).is_none()) {
         return Err("its product is scaled, or its bias is computed".to_owned());
+    }
+    let readers = |bias| graph.value(bias).consumers.len();
+    if bias.is_some_and(|bias| readers(bias) > 1 || graph.is_captured(bias)) {
+        return Err("its bias is read by other nodes as well".to_owned());
     }
     let input = match linear.data {
         Some(Operand::Input(slot)) => node.input(slot),

@@ -149,8 +149,12 @@ fn stays_real(
     if graph.element(value) != Some(ElementType::Float) {
         return Ok(Some("has numbers of another type than float32"));
     }
-    if known.is_output || graph.is_captured(value) {
-        return Ok(Some("is an output, or read inside another graph"));
+    let inputs = &graph.proto().input;
+    let listed = inputs.iter().any(|input| input.name() == known.name);
+    if listed || known.is_output || graph.is_captured(value) {
+        return Ok(Some(
+            "is an input or output as well, or read inside another graph",
+        ));
     }
     if layer.is_some() {
         return Ok(None);

@@ -11,6 +11,7 @@ mod codes;
 mod emit;
 mod gates;
 mod head;
+mod initializers;
 mod lift;
 mod mask;
 mod polynomial;
@@ -30,6 +31,7 @@ pub(crate) use codes::{
 };
 pub(crate) use gates::{ChannelGate, gated};
 pub(crate) use head::with_new_head;
+pub(crate) use initializers::with_initializers;
 pub(crate) use lift::lifted;
 pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;
