@@ -52,7 +52,7 @@ impl CodeSites {
         let place: HashMap<NodeId, usize> = graph.order().iter().copied().zip(0..).collect();
         let first = |of: &CodedLayer| of.layer.nodes().map(|node| place[&node]).min();
         placement.layers.sort_by_key(first);
-        let rounded = Spread::from(graph, &placement.layers).rounded();
+        let rounded = Spread::from(analysis, &placement.layers).rounded();
         placement.rounded = classes(graph, rounded);
         placement
     }
@@ -155,15 +155,17 @@ fn behind_cut(graph: &Graph, value: ValueId) -> ValueId {
 
 /// The values that products of codes need rounded, and what lies between them.
 struct Spread<'a> {
+    analysis: &'a Analysis,
     graph: &'a Graph,
     start: BTreeSet<ValueId>,
 }
 
 impl<'a> Spread<'a> {
-    fn from(graph: &'a Graph, layers: &[CodedLayer]) -> Spread<'a> {
+    fn from(analysis: &'a Analysis, layers: &[CodedLayer]) -> Spread<'a> {
         let values = layers.iter().flat_map(|of| [Some(of.input), of.end]);
         Spread {
-            graph,
+            analysis,
+            graph: analysis.graph(),
             start: values.flatten().collect(),
         }
     }
@@ -211,7 +213,8 @@ impl<'a> Spread<'a> {
         };
         let free = |value: &ValueId| {
             let known = self.graph.value(*value);
-            !known.is_output && !self.graph.is_captured(*value)
+            let real = is_real(self.analysis, *value);
+            real && !known.is_output && !self.graph.is_captured(*value)
         };
         let constant = |value: &ValueId| self.graph.constant(*value).is_some();
         let usable = outputs.iter().all(free) && !inputs.iter().any(constant);

@@ -26,7 +26,7 @@ fn product(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 /// What the gradients of values say that the output, which is linear in each, does not.
-fn faults(
+pub(super) fn faults(
     model: &Model,
     linear: &[TensorProto],
     rest: &[(String, Tensor)],
