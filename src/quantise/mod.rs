@@ -1,8 +1,8 @@
 //! Quantisation: which tensors become codes of 8 bits, with which scales, and which products run on them.
 //!
 //! Onnxruntime has integer kernels for some operators between DequantizeLinear and QuantizeLinear. What a row of the
-//! operators says (`Form`) decides where such pairs stand ([`CodeSites`]); the data decides their ranges
-//! ([`ranges`]). Everything else stays in real numbers.
+//! operators says (`Form`) decides where such pairs stand (`sites.rs`); the data decides their ranges
+//! (`ranges.rs`). Everything else stays in real numbers.
 
 mod ranges;
 mod settings;

@@ -77,7 +77,9 @@ impl Making {
             0 if sizes.len() == 4 => self.convolution(&name, &sizes),
             1 => {
                 let shift = 1 + self.below(last.max(1));
-                let order: Vec<usize> = (0..sizes.len()).map(|i| (i + shift) % sizes.len()).collect();
+                let order: Vec<usize> = (0..sizes.len())
+                    .map(|i| (i + shift) % sizes.len())
+                    .collect();
                 let moved = order.iter().map(|&from| sizes[from]).collect();
                 let order = order.iter().map(|&from| from as i64).collect();
                 self.node("Transpose", &name, &[("perm", Value::Ints(order))], moved);
@@ -202,16 +204,29 @@ fn gradients_of_random_linear_graphs_are_the_adjoint() {
         let (before, own) = making.values[making.values.len() / 2].clone();
         let others = making.ints(&(0..own.len() as i64).collect::<Vec<i64>>());
         let keep = [("keepdims", Value::Int(0))];
-        making.node("ReduceSum", &format!("{before} {others}"), &keep, Vec::new());
+        making.node(
+            "ReduceSum",
+            &format!("{before} {others}"),
+            &keep,
+            Vec::new(),
+        );
         making.node("Identity", &last, &[], sizes.clone());
         let (sum, _) = making.values[making.values.len() - 2].clone();
         let (same, _) = making.values[making.values.len() - 1].clone();
         making.node("Add", &format!("{same} {sum}"), &[], sizes);
         let (end, _) = making.values[making.values.len() - 1].clone();
-        making.with(|builder| builder.node("Identity", &format!("{end} -> y"), &[]).output("y"));
+        making.with(|builder| {
+            builder
+                .node("Identity", &format!("{end} -> y"), &[])
+                .output("y")
+        });
         let model = making.builder.expect("a builder").model();
         let found = faults(&model, std::slice::from_ref(&x), &[], &runtime);
-        failures.extend(found.into_iter().map(|fault| format!("graph {seed}: {fault}")));
+        failures.extend(
+            found
+                .into_iter()
+                .map(|fault| format!("graph {seed}: {fault}")),
+        );
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
