@@ -70,7 +70,7 @@ fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer
     }
     let node = graph.node(linear.node);
     if node.input(linear.slot) != Some(layer.value) {
-        return Err("is read through another node: `clean` the model first".to_owned());
+        return Err("is read through another node: export with constant folding".to_owned());
     }
     let inputs = &graph.proto().input;
     if inputs.iter().any(|input| input.name() == layer.name) {
