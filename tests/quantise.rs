@@ -59,7 +59,7 @@ fn a_net_becomes_products_of_integers_that_are_proven() {
         .args(more)
         .assert()
         .code(2)
-        .stderr(contains("nothing can be quantised"));
+        .stderr(contains("nothing can be quantised").and(contains("codes already")));
     assert!(!again.exists());
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct CodeSites {
     pub(crate) layers: Vec<CodedLayer>,
     /// Layers that stay real, with why.
     pub(crate) real: Vec<(String, String)>,
+    /// Constants that are codes already.
+    pub(crate) coded: usize,
 }
 
 impl CodeSites {
@@ -38,7 +40,10 @@ impl CodeSites {
         let graph = analysis.graph();
         let fixed = graph.fixed_nodes();
         let mut placement = CodeSites::default();
-        for layer in Layers::of(analysis).layers {
+        let found = Layers::of(analysis);
+        let is_code = |value| graph.element(value).is_some_and(|of| !of.is_float());
+        placement.coded = found.left.iter().filter(|of| is_code(of.value)).count();
+        for layer in found.layers {
             let name = layer.name.clone();
             let coded = match kept.matched(&[&name]).is_some() {
                 true => Err("is kept, as asked".to_owned()),

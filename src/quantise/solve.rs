@@ -102,6 +102,10 @@ fn nothing(placement: &CodeSites) -> Error {
     let first = placement.real.iter().take(SHOWN);
     let why: Vec<String> = first.map(|(name, why)| format!("'{name}' {why}")).collect();
     Error::Usage(match why.is_empty() {
+        true if placement.coded > 0 => format!(
+            "nothing can be quantised: {} constant(s) are codes already, and there are no other weights",
+            placement.coded
+        ),
         true => "nothing can be quantised: the model has no weights".to_owned(),
         false => format!("nothing can be quantised: {}", why.join("; ")),
     })
