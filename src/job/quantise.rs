@@ -16,10 +16,10 @@ use crate::graph::Graph;
 use crate::layers::Layers;
 use crate::metrics::divergence;
 use crate::onnx::Model;
-use crate::quantise::{QuantiseSettings, Quantised, StoredModel, quantise, store};
+use crate::quantise::{QuantiseSettings, Quantised, StoredModel, folded, quantise, store};
 use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
 use crate::rewrite::with_initializers;
-use crate::runtime::SessionOptions;
+use crate::runtime::{Provider, SessionOptions};
 use crate::validate::{IntegerProof, same_structure, verify_equal, verify_integers};
 
 /// Version of the JSON document.
@@ -91,6 +91,7 @@ pub fn quantise_file(
         let model = with_initializers(&Graph::new(&model)?)?;
         analyse_whole(&model, &options.shapes)
     })?;
+    let analysis = job.folded(analysis)?;
     let (mut made, mut report) = match options.settings.weight_only {
         true => job.stored(&analysis)?,
         false => job.quantised(&analysis)?,
@@ -127,6 +128,18 @@ impl Job<'_> {
         let Job { watch, events, .. } = self;
         let open = || calibration.open(analysis, &layers, (BATCHES, false), runtime, *events);
         watch.stage("data", open).map(Some)
+    }
+
+    /// The model with weights that nodes rearrange as constants.
+    fn folded(&mut self, analysis: Analysis) -> Result<Analysis> {
+        let calibration = self.options.calibration.iter();
+        let providers: Vec<Provider> = calibration.map(|of| of.provider.clone()).collect();
+        let runtime = self.options.runtime.load_for(&providers, self.events)?;
+        let fold = || folded(&analysis, &runtime);
+        match self.watch.stage("fold", fold)? {
+            Some(model) => analyse_whole(&model.settled(), &self.options.shapes),
+            None => Ok(analysis),
+        }
     }
 
     /// The model with products of codes.

@@ -4,12 +4,14 @@
 //! operators says (`Form`) decides where such pairs stand (`sites.rs`); the data decides their ranges
 //! (`ranges.rs`). Everything else stays in real numbers.
 
+mod folded;
 mod ranges;
 mod settings;
 mod sites;
 mod solve;
 mod storage;
 
+pub(crate) use folded::folded;
 pub(crate) use ranges::{CodeRange, ranges};
 pub use settings::{QuantiseSettings, WeightBits};
 pub(crate) use sites::{CodeSites, CodedLayer};

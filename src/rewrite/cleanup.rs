@@ -37,7 +37,7 @@ fn keep_read_by_dead(
 
 /// The model of `after` without the nodes, initializers and value infos that were live in `before` and are dead
 /// now.
-pub(super) fn without_newly_dead(before: &Graph, after: Graph) -> Model {
+pub(crate) fn without_newly_dead(before: &Graph, after: Graph) -> Model {
     let (was, mut is) = (live_values(before), live_values(&after));
     keep_read_by_dead(before, &was, &after, &mut is);
     let dead = |name: &str| was.contains(name) && !is.contains(name);

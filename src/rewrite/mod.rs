@@ -25,6 +25,7 @@ mod stale;
 mod twin;
 
 pub(crate) use bias::{add_to_rows, rows_with_constants};
+pub(crate) use cleanup::without_newly_dead;
 pub(crate) use codes::{
     CodePlace, CodedWeight, RoundedModel, RoundedValue, StoredWeight, with_codes, with_rounding,
     with_stored,

@@ -14,7 +14,9 @@ use crate::graph::Graph;
 use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use crate::onnx::{Model, packed_bytes};
 use crate::patterns::Patterns;
-use crate::quantise::{CodeSites, QuantiseSettings, Quantised, WeightBits, quantise, store};
+use crate::quantise::{
+    CodeSites, QuantiseSettings, Quantised, WeightBits, folded, quantise, store,
+};
 use crate::runtime::Provider;
 use crate::validate::{same_structure, verify_integers};
 
@@ -93,6 +95,30 @@ fn codes_stand_behind_chains_and_before_products() {
     assert_eq!(class("p"), class("f"));
     assert_ne!(class("r2"), class("p"));
     assert_eq!(placement.layers.len(), 3);
+}
+
+#[test]
+fn weights_that_nodes_rearrange_become_constants() {
+    let builder = Builder::new(17)
+        .input("x", &[8, 6])
+        .weight("w", &[5, 6])
+        .node("Transpose", "w -> t", &[])
+        .node("MatMul", "x t -> y", &[])
+        .output("y");
+    let analysis = analyse(&builder.model());
+    let none = Patterns::new(std::iter::empty()).expect("patterns");
+    assert!(CodeSites::of(&analysis, &none).layers.is_empty());
+    let model = folded(&analysis, &runtime()).expect("it is folded");
+    let model = model.expect("there is something to fold").settled();
+    let folded = analyse(&model);
+    assert_eq!(folded.graph().node_count(), 1);
+    assert_eq!(CodeSites::of(&folded, &none).layers.len(), 1);
+    let inputs = data(&analysis).batch(0).expect("a batch").inputs;
+    let run = |model: &Model| {
+        let mut session = runtime().session(model, "the model").expect("a session");
+        session.run(&inputs).expect("a run")
+    };
+    assert_eq!(run(&model), run(analysis.graph().model()));
 }
 
 #[test]
