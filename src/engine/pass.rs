@@ -6,7 +6,8 @@ use super::segment::Segment;
 use super::spill::Spill;
 use crate::data::DataSet;
 use crate::error::Result;
-use crate::runtime::{Provider, Runtime, SessionOptions, Tensor};
+use crate::onnx::Model;
+use crate::runtime::{Provider, Runtime, Session, SessionOptions, Tensor};
 
 /// What is done with the number and the outputs of a batch.
 pub(crate) type EachBatch<'a> = &'a mut dyn FnMut(usize, &HashMap<String, Tensor>) -> Result<()>;
@@ -20,6 +21,18 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// A session of a model where the data is run.
+    ///
+    /// # Errors
+    /// The provider refuses the model.
+    pub(crate) fn session(&self, model: &Model, what: &str) -> Result<Session> {
+        let options = SessionOptions {
+            provider: self.provider.clone(),
+            ..SessionOptions::default()
+        };
+        self.runtime.session_with(model, what, &options)
+    }
+
     /// Runs `segment` on every batch. `each` gets the outputs by name but for what only later segments need, which
     /// is left in `waiting`.
     pub(crate) fn run(
@@ -28,13 +41,7 @@ impl Pass<'_> {
         waiting: &mut Spill,
         each: EachBatch<'_>,
     ) -> Result<()> {
-        let options = SessionOptions {
-            provider: self.provider.clone(),
-            ..SessionOptions::default()
-        };
-        let mut session =
-            self.runtime
-                .session_with(&segment.model, "a part of the model", &options)?;
+        let mut session = self.session(&segment.model, "a part of the model")?;
         for number in 0..self.data.batches() {
             let waited = waiting.batch(number, &segment.reads)?.into_iter();
             let mut inputs: Vec<(String, Tensor)> = waited

@@ -7,19 +7,18 @@ use super::options::{Calibration, Opened, Overwrite, RuntimeOptions, Shapes};
 use super::outputs::Files;
 use super::prune::data_path;
 use super::watch::Watch;
-use crate::data::first_held_out;
 use crate::dimensions::Analysis;
-use crate::engine::Pass;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::Graph;
 use crate::layers::Layers;
-use crate::metrics::divergence;
 use crate::onnx::Model;
 use crate::quantise::{QuantiseSettings, Quantised, StoredModel, folded, quantise, store};
+use crate::recover::RoundedLayer;
 use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
 use crate::rewrite::with_initializers;
-use crate::runtime::{Provider, SessionOptions};
+use crate::runtime::Provider;
+use crate::search::held_out_divergences;
 use crate::validate::{IntegerProof, same_structure, verify_equal, verify_integers};
 
 /// Version of the JSON document.
@@ -156,8 +155,9 @@ impl Job<'_> {
         let found = watch.stage("quantise", quantise)?;
         let proof = watch.stage("verify", || proven(analysis, &found, settings, &opened))?;
         let mut report = self.report(opened.runtime.version());
-        let diverged = || held_out_divergence(pass, analysis.graph().model(), &found.model);
-        report.divergence = Some(self.watch.stage("judge", diverged)?);
+        let diverged = || held_out_divergences(pass, analysis.graph().model(), [&found.model]);
+        let [divergence] = self.watch.stage("judge", diverged)?;
+        report.divergence = Some(divergence);
         report.rounded = found.ranges.len();
         report.proof = Some(proof);
         report.layers = coded_rows(&found);
@@ -191,8 +191,9 @@ impl Job<'_> {
         let verification = watch.stage("verify", verify)?;
         let mut report = self.report(runtime.version());
         if let Some(pass) = pass {
-            let diverged = || held_out_divergence(pass, analysis.graph().model(), &found.model);
-            report.divergence = Some(self.watch.stage("judge", diverged)?);
+            let diverged = || held_out_divergences(pass, analysis.graph().model(), [&found.model]);
+            let [divergence] = self.watch.stage("judge", diverged)?;
+            report.divergence = Some(divergence);
         }
         report.verification = Some(verification);
         report.layers = stored_rows(&found);
@@ -264,26 +265,9 @@ fn proven(
     )
 }
 
-/// How far the outputs of a model are from another's on the samples that are held out, per sample.
-fn held_out_divergence(pass: Pass, reference: &Model, candidate: &Model) -> Result<f64> {
-    let options = SessionOptions {
-        provider: pass.provider.clone(),
-        ..SessionOptions::default()
-    };
-    let open = |model, what| pass.runtime.session_with(model, what, &options);
-    let mut sessions = [
-        open(reference, "the model")?,
-        open(candidate, "the quantised model")?,
-    ];
-    let batches = pass.data.batches();
-    let (mut sum, mut samples) = (0.0, 0);
-    for number in first_held_out(pass.data).min(batches - 1)..batches {
-        let batch = pass.data.batch(number)?;
-        samples += batch.samples;
-        let [expected, made] = &mut sessions;
-        sum += divergence(&batch.run(expected)?, &batch.run(made)?, batch.samples);
-    }
-    Ok(sum / samples.max(1) as f64)
+/// How a weight was rounded on data, if it was.
+fn rounding_of(layers: &[RoundedLayer], name: &str) -> Option<RoundedLayer> {
+    layers.iter().find(|row| row.layer == name).cloned()
 }
 
 fn coded_rows(found: &Quantised) -> Vec<CodedRow> {
@@ -293,11 +277,7 @@ fn coded_rows(found: &Quantised) -> Vec<CodedRow> {
         operator: of.layer.operator.clone(),
         weights: of.layer.len(),
         saturable: found.saturable.get(&weight.name).copied().unwrap_or(0),
-        rounding: found
-            .layers
-            .iter()
-            .find(|row| row.layer == weight.name)
-            .cloned(),
+        rounding: rounding_of(&found.layers, &weight.name),
     });
     rows.collect()
 }
@@ -308,11 +288,7 @@ fn stored_rows(found: &StoredModel) -> Vec<CodedRow> {
         operator: String::new(),
         weights: found.counts.get(&weight.name).copied().unwrap_or(0),
         saturable: 0,
-        rounding: found
-            .layers
-            .iter()
-            .find(|row| row.layer == weight.name)
-            .cloned(),
+        rounding: rounding_of(&found.layers, &weight.name),
     });
     rows.collect()
 }

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Patch, ValueId, declaration};
 use crate::layers::Layers;
 use crate::onnx::Model;
-use crate::rewrite::without_newly_dead;
+use crate::rewrite::{retain_places, without_newly_dead};
 use crate::runtime::{Runtime, Tensor};
 
 /// The model with such weights as constants, as onnxruntime computes them; none where it has none.
@@ -58,11 +58,7 @@ fn computed(
     let source = graph.model();
     let mut proto = source.proto.clone();
     let target = proto.graph.get_or_insert_default();
-    let mut place = 0;
-    target.node.retain(|_| {
-        place += 1;
-        fixed[place - 1]
-    });
+    retain_places(&mut target.node, |place| fixed[place]);
     target.input.clear();
     target.value_info.clear();
     let outputs = wanted.iter();

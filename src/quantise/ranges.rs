@@ -9,7 +9,7 @@ use crate::engine::Pass;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId, tapped};
-use crate::runtime::{Session, SessionOptions, Tensor};
+use crate::runtime::{Session, Tensor};
 
 /// Bins between the extremes of a tensor.
 const BINS: usize = 4096;
@@ -57,21 +57,11 @@ impl CodeRange {
 }
 
 /// How often numbers of a tensor fall into bins between its extremes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Histogram {
     low: f64,
     high: f64,
     bins: Vec<f64>,
-}
-
-impl Default for Histogram {
-    fn default() -> Histogram {
-        Histogram {
-            low: 0.0,
-            high: 0.0,
-            bins: Vec::new(),
-        }
-    }
 }
 
 impl Histogram {
@@ -214,13 +204,7 @@ impl<'a> Looking<'a> {
         let made = classes.keys().map(String::as_str);
         let made = made.filter(|name| inputs.iter().all(|input| input.name() != *name));
         let model = tapped(graph.model(), made);
-        let options = SessionOptions {
-            provider: pass.provider.clone(),
-            ..SessionOptions::default()
-        };
-        let session =
-            pass.runtime
-                .session_with(&model, "the model with its inner values", &options)?;
+        let session = pass.session(&model, "the model with its inner values")?;
         Ok(Looking {
             session,
             pass,

@@ -161,7 +161,6 @@ fn behind_cut(graph: &Graph, value: ValueId) -> ValueId {
 /// The values that products of codes need rounded, and what lies between them.
 struct Spread<'a> {
     analysis: &'a Analysis,
-    graph: &'a Graph,
     start: BTreeSet<ValueId>,
 }
 
@@ -170,15 +169,14 @@ impl<'a> Spread<'a> {
         let values = layers.iter().flat_map(|of| [Some(of.input), of.end]);
         Spread {
             analysis,
-            graph: analysis.graph(),
             start: values.flatten().collect(),
         }
     }
 
     /// All values that are rounded: the start, and what operators on codes make of rounded values for rounded values.
     fn rounded(&self) -> BTreeSet<ValueId> {
-        let nodes: Vec<(Vec<ValueId>, Vec<ValueId>)> = self
-            .graph
+        let graph = self.analysis.graph();
+        let nodes: Vec<(Vec<ValueId>, Vec<ValueId>)> = graph
             .order()
             .iter()
             .filter_map(|&node| self.between(node))
@@ -202,8 +200,9 @@ impl<'a> Spread<'a> {
 
     /// The real inputs of a node that passes codes on, and what is rounded behind it.
     fn between(&self, node: NodeId) -> Option<(Vec<ValueId>, Vec<ValueId>)> {
-        let form = find(self.graph, node)?.form;
-        let known = self.graph.node(node);
+        let graph = self.analysis.graph();
+        let form = find(graph, node)?.form;
+        let known = graph.node(node);
         let inputs: Vec<ValueId> = match form {
             Form::Through => known.input(0).into_iter().collect(),
             Form::Rescaled => known.reads().collect(),
@@ -212,16 +211,14 @@ impl<'a> Spread<'a> {
         let outputs = known.outputs.iter().flatten();
         let outputs: Vec<ValueId> = match form {
             Form::Through => outputs.copied().collect(),
-            _ => outputs
-                .map(|&value| behind_cut(self.graph, value))
-                .collect(),
+            _ => outputs.map(|&value| behind_cut(graph, value)).collect(),
         };
         let free = |value: &ValueId| {
-            let known = self.graph.value(*value);
+            let known = graph.value(*value);
             let real = is_real(self.analysis, *value);
-            real && !known.is_output && !self.graph.is_captured(*value)
+            real && !known.is_output && !graph.is_captured(*value)
         };
-        let constant = |value: &ValueId| self.graph.constant(*value).is_some();
+        let constant = |value: &ValueId| graph.constant(*value).is_some();
         let usable = outputs.iter().all(free) && !inputs.iter().any(constant);
         usable.then_some((inputs, outputs))
     }

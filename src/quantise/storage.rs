@@ -14,7 +14,7 @@ use crate::layers::{Layer, Layers, LeftWeight};
 use crate::onnx::{ElementType, Model, packed, to_f32};
 use crate::patterns::Patterns;
 use crate::recover::{RoundContext, RoundedLayer, Scene, round};
-use crate::rewrite::{Edit, StoredWeight, with_stored, with_weights};
+use crate::rewrite::{Edit, StoredWeight, places_in, with_stored, with_weights};
 
 /// Codes of stored weights: they are never multiplied as integers.
 const CODES: Codes = Codes { limit: 127 };
@@ -230,12 +230,7 @@ impl Rows {
                 }
             }
         }
-        let mut row = vec![0];
-        for (axis, &size) in dims.iter().enumerate() {
-            let own = sizes[axis];
-            let inner = |&at: &usize| (0..size).map(move |i| at * own + i.min(own - 1));
-            row = row.iter().flat_map(inner).collect();
-        }
+        let row = places_in(&sizes, dims);
         Rows { sizes, row }
     }
 

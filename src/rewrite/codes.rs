@@ -167,13 +167,19 @@ pub(crate) fn with_stored(graph: &Graph, weights: &[StoredWeight]) -> Result<Mod
 impl StoredWeight {
     /// By element of a constant of these sizes its step.
     fn spread(&self, dims: &[i64]) -> Vec<f32> {
-        let mut places = vec![0];
-        for (&size, &own) in dims.iter().zip(&self.sizes) {
-            let inner = |&at: &usize| (0..size as usize).map(move |i| at * own + i.min(own - 1));
-            places = places.iter().flat_map(inner).collect();
-        }
-        places.into_iter().map(|place| self.steps[place]).collect()
+        let dims: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
+        let places = places_in(&self.sizes, &dims).into_iter();
+        places.map(|place| self.steps[place]).collect()
     }
+}
+
+/// By element of an array of `dims` its place in one whose axes are of size 1 or as large.
+pub(crate) fn places_in(sizes: &[usize], dims: &[usize]) -> Vec<usize> {
+    let axes = dims.iter().zip(sizes);
+    axes.fold(vec![0], |outer, (&size, &own)| {
+        let inner = |&at: &usize| (0..size).map(move |i| at * own + i.min(own - 1));
+        outer.iter().flat_map(inner).collect()
+    })
 }
 
 fn constant<'a>(graph: &'a Graph, name: &str) -> Result<(ValueId, &'a TensorProto)> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::lift::retain_places;
 use crate::error::Result;
 use crate::graph::{Graph, Producer};
 use crate::onnx::proto::TensorProto;
@@ -33,11 +34,7 @@ pub(crate) fn with_initializers(graph: &Graph) -> Result<Model> {
             ..tensor.clone()
         });
     }
-    let mut place = 0;
-    target.node.retain(|_| {
-        place += 1;
-        !gone.contains(&(place - 1))
-    });
+    retain_places(&mut target.node, |place| !gone.contains(&place));
     let model = source.with(proto, source.lazy.clone());
     Ok(Graph::verified(model, "the model with constants as initializers")?.into_model())
 }

@@ -33,15 +33,18 @@ pub(crate) fn lifted(graph: &Graph, constants: &[ValueId]) -> Result<Graph> {
             target.input.push(input);
         }
     }
-    remove(&mut target.initializer, &initializers);
-    remove(&mut target.node, &nodes);
+    retain_places(&mut target.initializer, |place| {
+        !initializers.contains(&place)
+    });
+    retain_places(&mut target.node, |place| !nodes.contains(&place));
     Graph::verified(source.with(proto, lazy), "the model with weights as inputs")
 }
 
-fn remove<T>(list: &mut Vec<T>, places: &HashSet<usize>) {
+/// Keeps what stands at the places in a list that `keep` says.
+pub(crate) fn retain_places<T>(list: &mut Vec<T>, keep: impl Fn(usize) -> bool) {
     let mut place = 0;
     list.retain(|_| {
         place += 1;
-        !places.contains(&(place - 1))
+        keep(place - 1)
     });
 }

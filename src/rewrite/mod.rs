@@ -27,13 +27,13 @@ mod twin;
 pub(crate) use bias::{add_to_rows, rows_with_constants};
 pub(crate) use cleanup::without_newly_dead;
 pub(crate) use codes::{
-    CodePlace, CodedWeight, RoundedModel, RoundedValue, StoredWeight, with_codes, with_rounding,
-    with_stored,
+    CodePlace, CodedWeight, RoundedModel, RoundedValue, StoredWeight, places_in, with_codes,
+    with_rounding, with_stored,
 };
 pub(crate) use gates::{ChannelGate, gated};
 pub(crate) use head::with_new_head;
 pub(crate) use initializers::with_initializers;
-pub(crate) use lift::lifted;
+pub(crate) use lift::{lifted, retain_places};
 pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;
 pub(crate) use prune::{check, prune_to};

@@ -19,7 +19,7 @@ pub use speed::{Forecast, SlowLayer};
 
 pub(crate) use curves::{curve_operations, curves};
 pub(crate) use gates::{AnswerSource, GateScores, gate_scores};
-pub(crate) use outputs::Outputs;
+pub(crate) use outputs::{Outputs, held_out_divergences};
 pub(crate) use select::{Effects, Ranking, places};
 pub(crate) use sensitivity::loss_scores;
 pub(crate) use speed::forecast;

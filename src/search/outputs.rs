@@ -3,11 +3,12 @@
 use crate::data::first_held_out;
 use crate::data::{Batch, DataSet};
 use crate::dimensions::Analysis;
+use crate::engine::Pass;
 use crate::error::Result;
 use crate::layers::Layer;
 use crate::metrics::divergence;
 use crate::onnx::Model;
-use crate::runtime::{Provider, Runtime, Session, SessionOptions, Tensor};
+use crate::runtime::{Provider, Runtime, Session, Tensor};
 use crate::statistics::Stats;
 
 /// Samples that outputs are compared on.
@@ -32,6 +33,32 @@ pub(crate) struct Outputs<'a> {
 
 pub(super) type Tensors = Vec<(String, Tensor)>;
 
+/// The divergence of models from a reference on the samples that are held out, per sample; on all of them if there is only
+/// one batch.
+///
+/// # Errors
+/// Data that cannot be read, or a provider that refuses a model.
+pub(crate) fn held_out_divergences<const N: usize>(
+    pass: Pass,
+    reference: &Model,
+    models: [&Model; N],
+) -> Result<[f64; N]> {
+    let mut dense = pass.session(reference, "the model")?;
+    let sessions = models.map(|model| pass.session(model, "the model"));
+    let mut sessions = sessions.into_iter().collect::<Result<Vec<Session>>>()?;
+    let (mut sums, mut samples) = ([0.0; N], 0);
+    let batches = pass.data.batches();
+    for number in first_held_out(pass.data).min(batches - 1)..batches {
+        let batch = pass.data.batch(number)?;
+        samples += batch.samples;
+        let outputs = batch.run(&mut dense)?;
+        for (sum, session) in sums.iter_mut().zip(&mut sessions) {
+            *sum += divergence(&outputs, &batch.run(session)?, batch.samples);
+        }
+    }
+    Ok(sums.map(|sum| sum / samples.max(1) as f64))
+}
+
 impl Outputs<'_> {
     /// Samples that the model can be run on this many times.
     pub(super) fn affordable(&self, runs: usize) -> usize {
@@ -45,11 +72,15 @@ impl Outputs<'_> {
 
     /// A session for a model.
     pub(super) fn session(&self, model: &Model) -> Result<Session> {
-        let options = SessionOptions {
-            provider: self.provider.clone(),
-            ..SessionOptions::default()
-        };
-        self.runtime.session_with(model, "the model", &options)
+        self.pass().session(model, "the model")
+    }
+
+    fn pass(&self) -> Pass<'_> {
+        Pass {
+            runtime: self.runtime,
+            provider: self.provider,
+            data: self.data,
+        }
     }
 
     /// The divergence of models from the original on the samples that recovery holds out, per sample; on all of
@@ -58,19 +89,7 @@ impl Outputs<'_> {
     /// # Errors
     /// Data that cannot be read, or a provider that refuses a model.
     pub(crate) fn held_out_divergences(&self, models: [&Model; 2]) -> Result<[f64; 2]> {
-        let mut dense = self.session(self.analysis.graph().model())?;
-        let mut sessions = [self.session(models[0])?, self.session(models[1])?];
-        let (mut sums, mut samples) = ([0.0; 2], 0);
-        let batches = self.data.batches();
-        for number in first_held_out(self.data).min(batches - 1)..batches {
-            let batch = self.data.batch(number)?;
-            samples += batch.samples;
-            let outputs = batch.run(&mut dense)?;
-            for (sum, session) in sums.iter_mut().zip(&mut sessions) {
-                *sum += divergence(&outputs, &batch.run(session)?, batch.samples);
-            }
-        }
-        Ok(sums.map(|sum| sum / samples.max(1) as f64))
+        held_out_divergences(self.pass(), self.analysis.graph().model(), models)
     }
 
     /// Runs a model on the first samples; `each` gets a batch's number, its number of samples, and the outputs.
