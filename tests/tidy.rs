@@ -54,7 +54,7 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 16] = [
+const EMITTERS: [&str; 18] = [
     "engine/taps.rs",
     "graph/arrange.rs",
     "graph/derived.rs",
@@ -66,9 +66,11 @@ const EMITTERS: [&str; 16] = [
     "recover/lockstep.rs",
     "rewrite/bias.rs",
     "rewrite/codes.rs",
+    "rewrite/rounding.rs",
     "rewrite/emit.rs",
     "rewrite/gates.rs",
     "rewrite/polynomial.rs",
+    "rewrite/stored.rs",
     "rewrite/twin.rs",
     "statistics/statistic.rs",
 ];

@@ -39,6 +39,7 @@ impl Codes {
     /// Shares of the step that represents all numbers: a smaller one cuts off the largest.
     fn shares(self) -> impl Iterator<Item = f64> {
         let (count, least) = match self.limit {
+            ..4 => (24, 0.2),
             ..16 => (16, 0.4),
             _ => (6, 0.8),
         };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use secateur::data::DataSource;
 use secateur::job::{Calibration, QuantiseOptions, quantise_file};
-use secateur::quantise::{QuantiseSettings, WeightBits};
+use secateur::quantise::{HalfType, QuantiseSettings, StoredBits, WeightBits};
 use secateur::report::Breakdown;
 use secateur::runtime::Provider;
 
@@ -21,11 +21,17 @@ pub struct QuantiseArgs {
     #[arg(short, long, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
     /// Samples: an .npz file, a folder of .npy files, or onnx test data
-    #[arg(long, value_name = "PATH", required_unless_present = "weight_only")]
+    #[arg(long, value_name = "PATH", required_unless_present_any = ["weight_only", "store"])]
     calibration: Option<PathBuf>,
     /// Store weights as 8-bit codes and compute in real numbers as before; needs no samples, but is more exact with some
     #[arg(long)]
     weight_only: bool,
+    /// Bits of stored weights: 8, 4, 3 or 2
+    #[arg(long, value_name = "BITS", default_value_t = StoredBits::Eight, requires = "weight_only")]
+    bits: StoredBits,
+    /// Store weights as float16 or bfloat16, and compute as before; needs no samples
+    #[arg(long, value_name = "TYPE", conflicts_with_all = ["weight_only", "weights", "calibration"])]
+    store: Option<HalfType>,
     /// Use at most this many samples
     #[arg(long, value_name = "N", default_value_t = Calibration::SAMPLES)]
     samples: usize,
@@ -69,6 +75,8 @@ impl QuantiseArgs {
             settings: QuantiseSettings {
                 weights: self.weights,
                 weight_only: self.weight_only,
+                bits: self.bits,
+                store: self.store,
                 keep: self.keep,
             },
             output: self.output.filter(|_| !self.dry_run),

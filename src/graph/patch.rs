@@ -201,6 +201,11 @@ impl Patch {
         self.nodes.push((self.place, node));
     }
 
+    /// A new node as it is; the names of what it makes are fresh, or those of what a removed node made.
+    pub(crate) fn whole(&mut self, node: NodeProto) {
+        self.nodes.push((self.place, node));
+    }
+
     /// Number of new nodes.
     pub(super) fn made(&self) -> usize {
         self.nodes.len()

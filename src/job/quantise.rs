@@ -27,10 +27,6 @@ const SCHEMA: &str = "secateur.quantise/1";
 const BATCHES: usize = 10;
 /// Samples that the proof runs.
 const PROVEN: usize = 4;
-/// The first version of the operator set that has a scale per row.
-const SINCE: i64 = 13;
-/// What the model with stored codes may be wrong by: it has the same numbers as soon as it is loaded.
-const STORED: f64 = 1e-6;
 /// A divergence above this is worth a word.
 const LARGE: f64 = 0.01;
 
@@ -80,18 +76,13 @@ pub fn quantise_file(
     };
     let model = job.watch.stage("read", || Model::load(path))?;
     options.files().check(&model, options.overwrite)?;
-    if model.opset() < SINCE && !options.settings.weight_only {
-        return Err(Error::Usage(format!(
-            "the model has operator set {}, scales by row need {SINCE}: export it again with a newer one, or use `weight_only`",
-            model.opset()
-        )));
-    }
+    options.settings.check(model.opset())?;
     let analysis = job.watch.stage("type", || {
         let model = with_initializers(&Graph::new(&model)?)?;
         analyse_whole(&model, &options.shapes)
     })?;
     let analysis = job.folded(analysis)?;
-    let (mut made, mut report) = match options.settings.weight_only {
+    let (mut made, mut report) = match options.settings.stores() {
         true => job.stored(&analysis)?,
         false => job.quantised(&analysis)?,
     };
@@ -159,6 +150,7 @@ impl Job<'_> {
         let [divergence] = self.watch.stage("judge", diverged)?;
         report.divergence = Some(divergence);
         report.rounded = found.ranges.len();
+        report.equalised = found.equalised;
         report.proof = Some(proof);
         report.layers = coded_rows(&found);
         report.real = real_rows(&found.placement.real);
@@ -184,7 +176,7 @@ impl Job<'_> {
                 &found.planned,
                 &found.model,
                 what,
-                STORED,
+                found.allowed(),
                 &runtime,
             )
         };
@@ -212,6 +204,7 @@ impl Job<'_> {
             layers: Vec::new(),
             real: Vec::new(),
             rounded: 0,
+            equalised: 0,
             divergence: None,
             proof: None,
             verification: None,
@@ -276,6 +269,7 @@ fn coded_rows(found: &Quantised) -> Vec<CodedRow> {
         name: weight.name.clone(),
         operator: of.layer.operator.clone(),
         weights: of.layer.len(),
+        bits: 8.0,
         saturable: found.saturable.get(&weight.name).copied().unwrap_or(0),
         rounding: rounding_of(&found.layers, &weight.name),
     });
@@ -287,6 +281,7 @@ fn stored_rows(found: &StoredModel) -> Vec<CodedRow> {
         name: weight.name.clone(),
         operator: String::new(),
         weights: found.counts.get(&weight.name).copied().unwrap_or(0),
+        bits: weight.form.bits(),
         saturable: 0,
         rounding: rounding_of(&found.layers, &weight.name),
     });

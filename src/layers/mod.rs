@@ -209,6 +209,17 @@ impl Layer {
         starts.map(lane).collect()
     }
 
+    /// The place of each column along the reduction axis.
+    pub(crate) fn column_places(&self) -> Vec<usize> {
+        let columns = 0..self.columns();
+        let Some(place) = self.reduction else {
+            return columns.map(|_| 0).collect();
+        };
+        let inner = count(&self.columns[place + 1..]);
+        let size = self.columns[place].size;
+        columns.map(|column| column / inner % size).collect()
+    }
+
     /// The weights as rows of columns, batch by batch, from `elements` in the initializer's order.
     pub(crate) fn gather<T: Copy>(&self, elements: &[T]) -> Vec<T> {
         let columns = self.column_offsets();

@@ -291,7 +291,8 @@ impl<'a> Follower<'a> {
         Some((roots.iter().map(|root| 1.0 / root).collect(), shift))
     }
 
-    fn bounds(&self, node: NodeId) -> Option<[f32; 2]> {
+    /// The bounds of a node that cuts numbers off.
+    pub(crate) fn bounds(&self, node: NodeId) -> Option<[f32; 2]> {
         let graph = self.graph();
         let bound = |(slot, without): (usize, f32)| match graph.node(node).input(slot) {
             Some(value) => {

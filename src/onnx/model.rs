@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::proto::{ModelProto, StringStringEntryProto};
+use super::proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 use crate::error::Result;
 use crate::files::{Stamp, map_stamped};
 
@@ -268,6 +268,17 @@ impl Model {
             .iter()
             .find(|import| domain_of(import.domain()).is_empty())
             .map_or(1, |import| import.version())
+    }
+
+    /// Imports a further set of operators, if it is not there.
+    pub(crate) fn import(&mut self, domain: &str, version: i64) {
+        let imports = &mut self.proto.opset_import;
+        if imports.iter().all(|import| import.domain() != domain) {
+            imports.push(OperatorSetIdProto {
+                domain: Some(domain.to_owned()),
+                version: Some(version),
+            });
+        }
     }
 
     /// Version of the intermediate representation.

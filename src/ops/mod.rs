@@ -32,6 +32,7 @@ pub(crate) use families::TABLE;
 pub(crate) use form::Form;
 pub(crate) use pass::{Observed, ObservedValue, declared_shape, type_graph};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};
+pub(crate) use row::CONTRIB;
 #[cfg(test)]
 pub(crate) use row::NEWEST_OPSET;
 pub(crate) use row::{KernelFamily, Pointwise, Viewing, find};

@@ -119,6 +119,8 @@ pub(crate) struct Row {
     pub(crate) kernels: Option<KernelFamily>,
     /// How it computes on codes of 8 bits.
     pub(crate) form: Form,
+    /// True where a positive factor of a channel goes through as it is.
+    homogeneous: bool,
     /// True where GPUs have kernels for weights of which at most two of every four are not zero.
     pub(crate) sparse_kernels: bool,
     /// Set where the output is piecewise linear in the elements of an input.
@@ -148,6 +150,7 @@ pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
         ranked: None,
         kernels: None,
         form: Form::Real,
+        homogeneous: false,
         sparse_kernels: false,
         pointwise: None,
         joins: false,
@@ -246,6 +249,24 @@ impl Row {
 
     pub(super) const fn form(self, form: Form) -> Row {
         Row { form, ..self }
+    }
+
+    /// A positive factor of a channel that it reads is one of what it makes.
+    pub(super) const fn homogeneous(self) -> Row {
+        Row {
+            homogeneous: true,
+            ..self
+        }
+    }
+
+    /// True if positive factors of channels go through: those of all inputs of a sum, else those of the first. Bounds
+    /// that are not zero are those of the channels times their factors then.
+    pub(crate) fn keeps_factors(&self) -> bool {
+        let bent = matches!(
+            self.pointwise,
+            Some(Pointwise::Sum | Pointwise::Positive | Pointwise::Bounded)
+        );
+        self.homogeneous || bent || self.form == Form::Through || self.viewing.is_some()
     }
 
     pub(super) const fn sparse_kernels(self) -> Row {

@@ -4,16 +4,22 @@
 //! operators says (`Form`) decides where such pairs stand (`sites.rs`); the data decides their ranges
 //! (`ranges.rs`). Everything else stays in real numbers.
 
+mod equalise;
 mod folded;
+mod looking;
+mod placed;
 mod ranges;
 mod settings;
 mod sites;
 mod solve;
 mod storage;
+mod streams;
+mod targets;
+mod trial;
 
 pub(crate) use folded::folded;
 pub(crate) use ranges::{CodeRange, ranges};
-pub use settings::{QuantiseSettings, WeightBits};
+pub use settings::{HalfType, QuantiseSettings, StoredBits, WeightBits};
 pub(crate) use sites::{CodeSites, CodedLayer};
 pub(crate) use solve::{Quantised, quantise};
 pub(crate) use storage::{StoredModel, store};

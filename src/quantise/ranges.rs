@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::CodeSites;
+use super::looking::Looking;
 use crate::engine::Pass;
 use crate::error::{Error, Result};
 use crate::events::Events;
-use crate::graph::{Graph, ValueId, tapped};
-use crate::runtime::{Session, Tensor};
+use crate::graph::{Graph, ValueId};
+use crate::rewrite::Factors;
 
 /// Bins between the extremes of a tensor.
 const BINS: usize = 4096;
@@ -134,13 +135,14 @@ impl Histogram {
     }
 }
 
-/// The ranges of a model's rounded values on data, by their number.
+/// The ranges of a model's rounded values on data, by their number; channels are larger by `factors`.
 ///
 /// # Errors
 /// Data that cannot be read, values that are no numbers, or a provider that refuses the model.
 pub(crate) fn ranges(
     graph: &Graph,
     placement: &CodeSites,
+    factors: &BTreeMap<ValueId, Factors>,
     pass: Pass,
     events: &mut dyn Events,
 ) -> Result<Vec<CodeRange>> {
@@ -149,22 +151,23 @@ pub(crate) fn ranges(
     if count == 0 {
         return Ok(Vec::new());
     }
-    let mut looking = Looking::new(graph, &placement.rounded, pass)?;
+    let mut looking = Looking::new(graph, placement.rounded.keys().copied(), pass)?;
     let batches = pass.data.batches();
     for number in 0..batches {
         events.progress("ranges", number, 2 * batches);
-        looking.each(
-            number,
-            &mut |name, class, numbers| match histograms[class].widen(numbers) {
+        looking.each(number, &mut |value, seen| {
+            let factored = seen.times(factors.get(&value));
+            match histograms[placement.rounded[&value]].widen(&factored) {
                 true => Ok(()),
-                false => Err(no_number(&pass, name)),
-            },
-        )?;
+                false => Err(no_number(&pass, &graph.value(value).name)),
+            }
+        })?;
     }
     for number in 0..batches {
         events.progress("ranges", batches + number, 2 * batches);
-        looking.each(number, &mut |_, class, numbers| {
-            histograms[class].count(numbers);
+        looking.each(number, &mut |value, seen| {
+            let factored = seen.times(factors.get(&value));
+            histograms[placement.rounded[&value]].count(&factored);
             Ok(())
         })?;
     }
@@ -177,52 +180,6 @@ fn no_number(pass: &Pass, name: &str) -> Error {
         misfits: vec![format!(
             "on it the value '{name}' is NaN or infinite: look for such numbers in the data, or in what the model makes of it"
         )],
-    }
-}
-
-/// What is done with the name, the number and the elements of a rounded value.
-type EachValue<'a> = &'a mut dyn FnMut(&str, usize, &[f32]) -> Result<()>;
-
-/// A session that shows rounded values.
-struct Looking<'a> {
-    session: Session,
-    pass: Pass<'a>,
-    classes: BTreeMap<String, usize>,
-}
-
-impl<'a> Looking<'a> {
-    fn new(
-        graph: &Graph,
-        rounded: &BTreeMap<ValueId, usize>,
-        pass: Pass<'a>,
-    ) -> Result<Looking<'a>> {
-        let names = rounded
-            .iter()
-            .map(|(&value, &class)| (graph.value(value).name.clone(), class));
-        let classes: BTreeMap<String, usize> = names.collect();
-        let inputs = &graph.proto().input;
-        let made = classes.keys().map(String::as_str);
-        let made = made.filter(|name| inputs.iter().all(|input| input.name() != *name));
-        let model = tapped(graph.model(), made);
-        let session = pass.session(&model, "the model with its inner values")?;
-        Ok(Looking {
-            session,
-            pass,
-            classes,
-        })
-    }
-
-    fn each(&mut self, number: usize, each: EachValue<'_>) -> Result<()> {
-        let batch = self.pass.data.batch(number)?;
-        let outputs = batch.run(&mut self.session)?;
-        for (name, tensor) in batch.inputs.iter().chain(&outputs) {
-            if let (Some(&class), Tensor::Float(numbers)) = (self.classes.get(name), tensor)
-                && let Some(numbers) = numbers.as_slice()
-            {
-                each(name, class, numbers)?;
-            }
-        }
-        Ok(())
     }
 }
 

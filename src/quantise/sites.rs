@@ -35,8 +35,12 @@ pub(crate) struct CodeSites {
 }
 
 impl CodeSites {
-    /// Where to round a model; layers whose name matches one of `kept` stay real.
-    pub(crate) fn of(analysis: &Analysis, kept: &Patterns<'_>) -> CodeSites {
+    /// Where to round a model; layers whose name matches one of `kept` stay real, and those in `dear` for the reason there.
+    pub(crate) fn of(
+        analysis: &Analysis,
+        kept: &Patterns<'_>,
+        dear: &HashMap<String, String>,
+    ) -> CodeSites {
         let graph = analysis.graph();
         let fixed = graph.fixed_nodes();
         let mut placement = CodeSites::default();
@@ -45,9 +49,10 @@ impl CodeSites {
         placement.coded = found.left.iter().filter(|of| is_code(of.value)).count();
         for layer in found.layers {
             let name = layer.name.clone();
-            let coded = match kept.matched(&[&name]).is_some() {
-                true => Err("is kept, as asked".to_owned()),
-                false => coded(analysis, layer, &fixed),
+            let coded = match (kept.matched(&[&name]), dear.get(&name)) {
+                (Some(_), _) => Err("is kept, as asked".to_owned()),
+                (None, Some(why)) => Err(why.clone()),
+                (None, None) => coded(analysis, layer, &fixed),
             };
             match coded {
                 Ok(coded) => placement.layers.push(coded),
@@ -90,6 +95,14 @@ fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer
     let bias = linear.bias.and_then(|bias| node.input(bias.slot));
     if !unscaled || bias.is_some_and(|bias| constant_of(analysis, bias).is_none()) {
         return Err("its product is scaled, or its bias is computed".to_owned());
+    }
+    let rows = layer.rows() * layer.batches();
+    let whole = |bias| {
+        let tensor = constant_of(analysis, bias)?;
+        Some(tensor.dims.iter().product::<i64>() == rows as i64)
+    };
+    if bias.is_some_and(|bias| whole(bias) == Some(false)) {
+        return Err("its bias has not one number for each row".to_owned());
     }
     let readers = |bias| graph.value(bias).consumers.len();
     if bias.is_some_and(|bias| readers(bias) > 1 || graph.is_captured(bias)) {

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{CodeRange, CodeSites, CodedLayer, QuantiseSettings, ranges};
+use super::placed::{Placed, placed};
+use super::{CodeRange, CodeSites, CodedLayer, QuantiseSettings};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -11,8 +12,7 @@ use crate::events::Events;
 use crate::graph::{Graph, ValueId};
 use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model, packed, to_f32};
-use crate::patterns::Patterns;
-use crate::recover::{RoundContext, RoundedLayer, Scene, round};
+use crate::recover::{LayerCodes, RoundContext, RoundedLayer, Scene, round};
 use crate::rewrite::{
     CodedWeight, Edit, RoundedModel, RoundedValue, with_codes, with_rounding, with_weights,
 };
@@ -34,6 +34,8 @@ pub(crate) struct Quantised {
     pub(crate) saturable: HashMap<String, usize>,
     /// How layers were rounded on data; the others each to what is nearest.
     pub(crate) layers: Vec<RoundedLayer>,
+    /// Values whose channels were brought to one size.
+    pub(crate) equalised: usize,
 }
 
 /// Quantises a model on data.
@@ -47,19 +49,21 @@ pub(crate) fn quantise(
     pass: Pass,
     events: &mut dyn Events,
 ) -> Result<Quantised> {
-    let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
-    let placement = CodeSites::of(analysis, &kept);
-    kept.all_used("layer", "secateur inspect")?;
-    if placement.layers.is_empty() {
-        return Err(nothing(&placement));
+    let placed = placed(analysis, settings, pass, events)?;
+    if placed.placement.layers.is_empty() {
+        return Err(nothing(&placed.placement));
     }
-    let ranges = ranges(analysis.graph(), &placement, pass, events)?;
-    let rounded = rounded_values(analysis.graph(), &placement, &ranges);
+    let rounded = placed.rounded(analysis.graph());
     let student = with_rounding(analysis.graph(), &rounded)?;
     let student = Analysis::of_edit(Graph::new(&student.model.settled())?, analysis);
     let codes = settings.weights.codes();
-    let names = placement.layers.iter().map(|of| of.layer.name.clone());
-    let codes_of: HashMap<String, Codes> = names.map(|name| (name, codes)).collect();
+    let codes_of = placed.placement.layers.iter().map(|of| {
+        let name = of.layer.name.clone();
+        let divisors = placed.equalised.columns(&name).map(<[f32]>::to_vec);
+        let by_row = LayerCodes::by_row(codes);
+        (name, LayerCodes { divisors, ..by_row })
+    });
+    let codes_of: HashMap<String, LayerCodes> = codes_of.collect();
     let scene = Scene {
         teacher: analysis,
         analysis,
@@ -70,16 +74,33 @@ pub(crate) fn quantise(
         pass,
         codes: &codes_of,
     };
-    let found = round(&scene, &context, events)?;
+    let mut found = round(&scene, &context, events)?;
     let solved = found.weights.applied(analysis)?;
+    let solved = placed.equalised.applied(&solved)?;
+    let solved = Analysis::of_edit(Graph::new(&solved)?, analysis);
+    for (layer, steps) in &mut found.steps {
+        let rows = placed.equalised.rows(layer).unwrap_or_default();
+        steps
+            .iter_mut()
+            .zip(rows)
+            .for_each(|(step, row)| *step *= row);
+    }
     let mut writer = Writer {
         solved: &solved,
         codes,
-        scales: input_scales(&placement, &ranges),
+        placed: &placed,
         saturable: HashMap::new(),
     };
-    let (weights, planned) = writer.weights(&placement.layers, &found.steps)?;
+    let (weights, planned) = writer.weights(&placed.placement.layers, &found.steps)?;
+    let saturable = writer.saturable;
     let planned = Graph::new(&planned.settled())?;
+    let rounded: Vec<RoundedValue> = rounded
+        .into_iter()
+        .map(|of| RoundedValue {
+            factors: None,
+            ..of
+        })
+        .collect();
     let planned = with_rounding(&planned, &rounded)?;
     let planned = RoundedModel {
         model: planned.model.settled(),
@@ -89,11 +110,12 @@ pub(crate) fn quantise(
     Ok(Quantised {
         model,
         planned,
-        placement,
-        ranges,
+        ranges: placed.ranges,
         weights,
-        saturable: writer.saturable,
+        saturable,
         layers: found.layers,
+        equalised: placed.equalised.values.len(),
+        placement: placed.placement,
     })
 }
 
@@ -111,33 +133,12 @@ fn nothing(placement: &CodeSites) -> Error {
     })
 }
 
-fn rounded_values(graph: &Graph, placement: &CodeSites, ranges: &[CodeRange]) -> Vec<RoundedValue> {
-    let values = placement.rounded.iter();
-    let rounded = values.map(|(&value, &class)| RoundedValue {
-        name: graph.value(value).name.clone(),
-        class,
-        scale: ranges[class].scale,
-        zero: ranges[class].zero,
-    });
-    rounded.collect()
-}
-
-/// By layer the scale of what it reads.
-fn input_scales(placement: &CodeSites, ranges: &[CodeRange]) -> HashMap<String, f32> {
-    let layers = placement.layers.iter();
-    let scales = layers.filter_map(|of| {
-        let class = placement.rounded.get(&of.input)?;
-        Some((of.layer.name.clone(), ranges[*class].scale))
-    });
-    scales.collect()
-}
-
 /// Brings weights and biases onto the numbers that codes stand for.
 struct Writer<'a> {
     /// The model with rounded weights.
     solved: &'a Analysis,
     codes: Codes,
-    scales: HashMap<String, f32>,
+    placed: &'a Placed,
     saturable: HashMap<String, usize>,
 }
 
@@ -167,7 +168,7 @@ impl Writer<'_> {
                 Some(steps) => steps.clone(),
                 None => self.nearest(&matrix, layer.columns()),
             };
-            let scale = self.scales.get(name).copied().unwrap_or(1.0);
+            let scale = self.placed.scale(coded.input).unwrap_or(1.0);
             let bias = self.bias(layer)?;
             if let Some((_, numbers)) = &bias {
                 widen(&mut steps, scale, numbers);

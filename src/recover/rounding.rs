@@ -1,4 +1,4 @@
-//! RoundingWay the weights of a model, layer by layer, so that what it makes changes as little as possible.
+//! Rounding the weights of a model, layer by layer, so that what it makes changes as little as possible.
 //!
 //! The model to be rounded runs beside its teacher, as in recovery: its inputs may be rounded already. Of rounding to
 //! what is nearest, with and without new constants, GPTQ, and GPTQ of the solution by least squares, the one with the
@@ -86,14 +86,46 @@ pub struct RoundedLayer {
 pub(crate) struct RoundContext<'a> {
     pub(crate) pass: Pass<'a>,
     /// By layer that is rounded its codes.
-    pub(crate) codes: &'a HashMap<String, Codes>,
+    pub(crate) codes: &'a HashMap<String, LayerCodes>,
+}
+
+/// How the weights of a layer become codes.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerCodes {
+    pub(crate) codes: Codes,
+    /// Columns that share a step; all of a row where it has fewer.
+    pub(crate) block: usize,
+    /// By column, batch by batch, what weights are divided by before they become codes.
+    pub(crate) divisors: Option<Vec<f32>>,
+}
+
+impl LayerCodes {
+    /// One step for each row.
+    pub(crate) fn by_row(codes: Codes) -> LayerCodes {
+        LayerCodes {
+            codes,
+            block: usize::MAX,
+            divisors: None,
+        }
+    }
+
+    /// By column of a batch what its weights are divided by.
+    fn divisors(&self, batch: usize, columns: usize) -> Vec<f64> {
+        match &self.divisors {
+            Some(all) => {
+                let own = all[batch * columns..][..columns].iter();
+                own.map(|&divisor| f64::from(divisor)).collect()
+            }
+            None => vec![1.0; columns],
+        }
+    }
 }
 
 /// A model whose weights are multiples of steps.
 pub(crate) struct Rounded {
     /// The new weights, as numbers.
     pub(crate) weights: Recovered,
-    /// By layer the steps of its rows, batch by batch.
+    /// By layer the steps of its rows, batch by batch, and their blocks.
     pub(crate) steps: HashMap<String, Vec<f32>>,
     pub(crate) layers: Vec<RoundedLayer>,
 }
@@ -128,7 +160,7 @@ pub(crate) fn round(
 }
 
 struct Rounder<'a> {
-    codes: &'a HashMap<String, Codes>,
+    codes: &'a HashMap<String, LayerCodes>,
     groups: &'a [Group<'a>],
     ledger: Ledger<'a>,
     steps: HashMap<String, Vec<f32>>,
@@ -272,18 +304,29 @@ impl Rounder<'_> {
         };
         for member in &group.members {
             let (from, columns) = (out.codes.len(), member.pruned.columns());
-            let codes = self.codes.get(&member.dense.name).copied();
-            out.codes.resize(from + columns, codes);
-            let Some(codes) = codes else {
+            let own = self.codes.get(&member.dense.name);
+            out.codes.resize(from + columns, own.map(|own| own.codes));
+            let Some(own) = own else {
                 continue;
             };
-            let own = from..from + columns;
+            let divisors = own.divisors(batch, columns);
+            let counts: Vec<f64> = counts[from..from + columns]
+                .iter()
+                .zip(&divisors)
+                .map(|(count, divisor)| count * divisor * divisor)
+                .collect();
+            let block = own.block.clamp(1, columns.max(1));
             for (row, &scale) in member.scale[batch].iter().enumerate() {
-                let numbers = own.clone().map(|column| weights[(row, column)] / scale);
-                let numbers: Vec<f64> = numbers.collect();
-                let step = codes.step(&numbers, &counts[own.clone()]) * scale.abs();
-                own.clone()
-                    .for_each(|column| out.steps[(row, column)] = step);
+                let at = |column| weights[(row, from + column)] / scale / divisors[column];
+                let numbers: Vec<f64> = (0..columns).map(at).collect();
+                let blocks = numbers.chunks(block).zip(counts.chunks(block));
+                for (number, (numbers, counts)) in blocks.enumerate() {
+                    let step = own.codes.step(numbers, counts) * scale.abs();
+                    let start = number * block;
+                    for column in start..start + numbers.len() {
+                        out.steps[(row, from + column)] = step * divisors[column];
+                    }
+                }
             }
         }
         out
@@ -295,13 +338,18 @@ impl Rounder<'_> {
         for member in members {
             let name = &member.dense.name;
             let columns = member.pruned.columns();
-            if self.codes.contains_key(name) {
-                let rows = made.steps.iter().zip(&member.scale);
-                let steps = rows.flat_map(|(steps, scale)| {
-                    let each = scale.iter().enumerate();
-                    each.map(move |(row, scale)| (steps.steps[(row, from)] / scale.abs()) as f32)
-                });
-                self.steps.insert(name.clone(), steps.collect());
+            if let Some(own) = self.codes.get(name) {
+                let mut steps = Vec::new();
+                for (batch, (made, scale)) in made.steps.iter().zip(&member.scale).enumerate() {
+                    let divisors = own.divisors(batch, columns);
+                    for (row, scale) in scale.iter().enumerate() {
+                        let starts = (0..columns).step_by(own.block.clamp(1, columns.max(1)));
+                        let step = |column| made.steps[(row, from + column)] / scale.abs();
+                        let own = starts.map(|column| (step(column) / divisors[column]) as f32);
+                        steps.extend(own);
+                    }
+                }
+                self.steps.insert(name.clone(), steps);
                 let others = members.iter().filter(|other| other.dense.name != *name);
                 self.layers.push(RoundedLayer {
                     layer: name.clone(),

@@ -31,6 +31,8 @@ pub struct QuantiseReport {
     pub real: Vec<RealRow>,
     /// Ranges of values that are rounded while the model runs.
     pub rounded: usize,
+    /// Values whose channels were brought to one size first.
+    pub equalised: usize,
     /// How far the outputs are from the model's on held-out samples, per sample; none without data.
     pub divergence: Option<f64>,
     /// The written model against the planned one, part by part on integers; none where only weights are codes.
@@ -54,6 +56,8 @@ pub struct CodedRow {
     pub operator: String,
     /// Number of weights.
     pub weights: usize,
+    /// Bits that each of them takes in the file, without its scale.
+    pub bits: f64,
     /// Rows whose products can overflow 16 bits, which x86 without VNNI adds them in.
     pub saturable: usize,
     /// How it was rounded on data; none where each weight was to what is nearest.
@@ -71,12 +75,14 @@ pub struct RealRow {
 
 impl fmt::Display for QuantiseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows = table(&["weight", "count", "rounded by", "error", "nearest"], 1);
+        let head = ["weight", "count", "bits", "rounded by", "error", "nearest"];
+        let mut rows = table(&head, 1);
         for row in &self.layers {
             let way = row.rounding.as_ref().map(|of| of.method);
             rows.add_row([
                 row.name.clone(),
                 count(row.weights as u64),
+                row.bits.to_string(),
                 way.map_or("nearest, without data".to_owned(), |way| way.to_string()),
                 way.map_or("-".to_owned(), |way| row.error(way)),
                 row.error(RoundingWay::Nearest),
@@ -87,6 +93,13 @@ impl fmt::Display for QuantiseReport {
             writeln!(
                 f,
                 "errors on held-out samples, as shares of what a layer's outputs vary by"
+            )?;
+        }
+        if self.equalised > 0 {
+            let equalised = self.equalised;
+            writeln!(
+                f,
+                "channels of {equalised} value(s) were brought to one size"
             )?;
         }
         for row in &self.real {

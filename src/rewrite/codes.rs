@@ -1,42 +1,11 @@
-//! Pairs of QuantizeLinear and DequantizeLinear: values that are rounded, and weights that are stored as codes.
-//!
-//! What is added has short names, since small models are mostly names; a rounded value keeps its name behind the pair.
+//! Weights of products of codes, and what makes numbers of them again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Patch, Producer, ValueId, int};
+use crate::graph::{Graph, Patch, ValueId, int};
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, Model, from_raw, to_f32};
-
-/// A value that is rounded to codes of 8 bits without sign: `(code - zero) * scale`.
-#[derive(Clone, Debug)]
-pub(crate) struct RoundedValue {
-    pub(crate) name: String,
-    /// Values of one class share a scale.
-    pub(crate) class: usize,
-    pub(crate) scale: f32,
-    pub(crate) zero: u8,
-}
-
-/// A model with rounded values.
-pub(crate) struct RoundedModel {
-    pub(crate) model: Model,
-    pub(crate) places: Vec<CodePlace>,
-}
-
-/// What stands where a value is rounded.
-#[derive(Clone, Debug)]
-pub(crate) struct CodePlace {
-    /// The value's name in the model that was not rounded.
-    pub(crate) value: String,
-    /// What is rounded.
-    pub(crate) real: String,
-    /// Its codes.
-    pub(crate) code: String,
-    pub(crate) scale: f32,
-    pub(crate) zero: u8,
-}
 
 /// A weight that is stored as codes with a scale per position of an axis, and the bias that is added to its product.
 #[derive(Clone, Debug)]
@@ -48,141 +17,7 @@ pub(crate) struct CodedWeight {
     pub(crate) bias: Option<(String, Vec<f32>)>,
 }
 
-/// The model of `graph` with these values rounded where they are read.
-///
-/// # Errors
-/// The result is no valid graph.
-pub(crate) fn with_rounding(graph: &Graph, values: &[RoundedValue]) -> Result<RoundedModel> {
-    let mut patch = Patch::of(graph);
-    let mut places = Vec::new();
-    let mut scales: BTreeMap<usize, String> = BTreeMap::new();
-    let mut zeros: BTreeMap<u8, String> = BTreeMap::new();
-    for rounded in values {
-        let Some(value) = graph.find(&rounded.name) else {
-            continue;
-        };
-        let scale = scales.entry(rounded.class).or_insert_with(|| {
-            let bytes = rounded.scale.to_le_bytes().to_vec();
-            patch.constant("qs", ElementType::Float, &[], bytes)
-        });
-        let zero = zeros
-            .entry(rounded.zero)
-            .or_insert_with(|| patch.constant("qz", ElementType::Uint8, &[], vec![rounded.zero]));
-        let known = graph.value(value);
-        let (source, target) = match known.producer {
-            Producer::Node(node, slot) if !known.is_output => {
-                let real = patch.fresh("r");
-                patch.rename_output(node, slot, &real);
-                patch.behind(node);
-                (real, rounded.name.clone())
-            }
-            producer => {
-                match producer {
-                    Producer::Node(node, _) => patch.behind(node),
-                    _ => patch.at_start(),
-                }
-                let target = patch.fresh("d");
-                for &(reader, slot) in &known.consumers {
-                    patch.connect(reader, slot, &target);
-                }
-                (rounded.name.clone(), target)
-            }
-        };
-        let code = patch.fresh("q");
-        let inputs = [source.as_str(), scale, zero];
-        patch.node_called("qn", &code, "QuantizeLinear", &inputs, Vec::new());
-        let inputs = [code.as_str(), scale, zero];
-        patch.node_called("dn", &target, "DequantizeLinear", &inputs, Vec::new());
-        places.push(CodePlace {
-            value: rounded.name.clone(),
-            real: source,
-            code,
-            scale: rounded.scale,
-            zero: rounded.zero,
-        });
-    }
-    let model = applied(
-        graph,
-        patch,
-        &HashMap::new(),
-        "the model with rounded values",
-    )?;
-    Ok(RoundedModel { model, places })
-}
-
-/// A constant that is stored as codes: what is loaded is the code times the step of its row.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredWeight {
-    pub(crate) name: String,
-    /// Sizes of the axes of the steps, 1 or those of the constant.
-    pub(crate) sizes: Vec<usize>,
-    pub(crate) steps: Vec<f32>,
-}
-
-/// The model of `graph` with these constants stored as codes, from which numbers are made again; onnxruntime does that when
-/// it loads a model.
-///
-/// # Errors
-/// A tensor that cannot be read, or a result that is no valid graph.
-pub(crate) fn with_stored(graph: &Graph, weights: &[StoredWeight]) -> Result<Model> {
-    let mut patch = Patch::of(graph);
-    patch.at_start();
-    let mut coded = HashMap::new();
-    for weight in weights {
-        let name = weight.name.as_str();
-        let (value, tensor) = constant(graph, name)?;
-        let steps = weight.spread(&tensor.dims);
-        let pairs = to_f32(tensor)?.into_iter().zip(steps);
-        let codes = pairs.map(|(number, step)| {
-            (f64::from(number) / f64::from(step)).round_ties_even() as i8 as u8
-        });
-        let dims: Vec<usize> = tensor.dims.iter().map(|&size| size as usize).collect();
-        let bytes: Vec<u8> = codes.collect();
-        coded.insert(
-            name.to_owned(),
-            from_raw(name, ElementType::Int8, &dims, bytes),
-        );
-        let bytes = weight
-            .steps
-            .iter()
-            .flat_map(|step| step.to_le_bytes())
-            .collect();
-        let scale = patch.constant("ws", ElementType::Float, &weight.sizes, bytes);
-        let (real, number) = (patch.fresh("wc"), patch.fresh("w"));
-        let to = vec![int("to", ElementType::Float.number().into())];
-        patch.node_called("cn", &real, "Cast", &[name], to);
-        patch.node_called("wn", &number, "Mul", &[&real, &scale], Vec::new());
-        for &(reader, slot) in &graph.value(value).consumers {
-            patch.connect(reader, slot, &number);
-        }
-    }
-    applied(
-        graph,
-        patch,
-        &coded,
-        "the model with stored weights as codes",
-    )
-}
-
-impl StoredWeight {
-    /// By element of a constant of these sizes its step.
-    fn spread(&self, dims: &[i64]) -> Vec<f32> {
-        let dims: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
-        let places = places_in(&self.sizes, &dims).into_iter();
-        places.map(|place| self.steps[place]).collect()
-    }
-}
-
-/// By element of an array of `dims` its place in one whose axes are of size 1 or as large.
-pub(crate) fn places_in(sizes: &[usize], dims: &[usize]) -> Vec<usize> {
-    let axes = dims.iter().zip(sizes);
-    axes.fold(vec![0], |outer, (&size, &own)| {
-        let inner = |&at: &usize| (0..size).map(move |i| at * own + i.min(own - 1));
-        outer.iter().flat_map(inner).collect()
-    })
-}
-
-fn constant<'a>(graph: &'a Graph, name: &str) -> Result<(ValueId, &'a TensorProto)> {
+pub(super) fn constant<'a>(graph: &'a Graph, name: &str) -> Result<(ValueId, &'a TensorProto)> {
     let value = graph.find(name);
     let found = value.and_then(|value| Some((value, graph.constant(value)?)));
     found.ok_or_else(|| {
@@ -277,7 +112,7 @@ impl Parts<'_> {
 }
 
 /// The change brought about, with other tensors in the place of constants.
-fn applied(
+pub(super) fn applied(
     graph: &Graph,
     patch: Patch,
     tensors: &HashMap<String, TensorProto>,

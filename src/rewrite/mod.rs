@@ -17,19 +17,18 @@ mod mask;
 mod polynomial;
 mod prune;
 mod regrow;
+mod rounding;
 mod shapes;
 mod side;
 mod slice;
 mod sparse;
 mod stale;
+mod stored;
 mod twin;
 
 pub(crate) use bias::{add_to_rows, rows_with_constants};
 pub(crate) use cleanup::without_newly_dead;
-pub(crate) use codes::{
-    CodePlace, CodedWeight, RoundedModel, RoundedValue, StoredWeight, places_in, with_codes,
-    with_rounding, with_stored,
-};
+pub(crate) use codes::{CodedWeight, with_codes};
 pub(crate) use gates::{ChannelGate, gated};
 pub(crate) use head::with_new_head;
 pub(crate) use initializers::with_initializers;
@@ -38,9 +37,13 @@ pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;
 pub(crate) use prune::{check, prune_to};
 pub(crate) use regrow::{has_origin, regrown};
+pub(crate) use rounding::{
+    CodePlace, Factors, RoundedModel, RoundedValue, with_rounding, with_switches,
+};
 pub(crate) use side::{Side, side_by_side};
 pub(crate) use slice::kept_elements;
 pub(crate) use sparse::{Stored, store_sparse};
 pub(crate) use stale::{hold_stale, stale};
+pub(crate) use stored::{StoredForm, StoredWeight, by_column, places_in, with_stored};
 pub(crate) use twin::{MaskInput, instrument};
 pub use twin::{Masks, twin};

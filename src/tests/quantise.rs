@@ -1,5 +1,6 @@
 //! Quantised models: the proof finds every damage, and codes stand where the operators' rows say.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -79,7 +80,7 @@ fn is_proven(analysis: &Analysis, found: &Quantised, written: &Model) -> bool {
 fn codes_stand_behind_chains_and_before_products() {
     let analysis = net();
     let none = Patterns::new(std::iter::empty()).expect("patterns");
-    let placement = CodeSites::of(&analysis, &none);
+    let placement = CodeSites::of(&analysis, &none, &HashMap::new());
     let graph = analysis.graph();
     let name = |value| graph.value(value).name.as_str();
     let rounded: Vec<&str> = placement.rounded.keys().map(|&value| name(value)).collect();
@@ -107,12 +108,19 @@ fn weights_that_nodes_rearrange_become_constants() {
         .output("y");
     let analysis = analyse(&builder.model());
     let none = Patterns::new(std::iter::empty()).expect("patterns");
-    assert!(CodeSites::of(&analysis, &none).layers.is_empty());
+    assert!(
+        CodeSites::of(&analysis, &none, &HashMap::new())
+            .layers
+            .is_empty()
+    );
     let model = folded(&analysis, &runtime()).expect("it is folded");
     let model = model.expect("there is something to fold").settled();
     let folded = analyse(&model);
     assert_eq!(folded.graph().node_count(), 1);
-    assert_eq!(CodeSites::of(&folded, &none).layers.len(), 1);
+    assert_eq!(
+        CodeSites::of(&folded, &none, &HashMap::new()).layers.len(),
+        1
+    );
     let inputs = data(&analysis).batch(0).expect("a batch").inputs;
     let run = |model: &Model| {
         let mut session = runtime().session(model, "the model").expect("a session");

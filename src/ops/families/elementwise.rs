@@ -35,6 +35,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .pointwise(Pointwise::Positive),
     row("LeakyRelu", unary)
         .slope(act::leaky_relu)
+        .homogeneous()
         .form(Form::Rescaled),
     row("ThresholdedRelu", unary).slope(act::thresholded_relu),
     row("Elu", unary).slope(act::elu),

@@ -10,6 +10,7 @@ use crate::ops::{Form, Row, row};
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("AveragePool", window)
         .slope(adjoint::average)
+        .homogeneous()
         .form(Form::Rescaled),
     row("MaxPool", selecting_window)
         .slope(adjoint::max)
@@ -18,8 +19,11 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("LpPool", selecting_window).slope(adjoint::lp),
     row("GlobalAveragePool", global)
         .slope(adjoint::global_average)
+        .homogeneous()
         .form(Form::Rescaled),
-    row("GlobalMaxPool", selecting_global).slope(adjoint::global_max),
+    row("GlobalMaxPool", selecting_global)
+        .slope(adjoint::global_max)
+        .homogeneous(),
     row("GlobalLpPool", selecting_global).slope(adjoint::global_lp),
 ];
 

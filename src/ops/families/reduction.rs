@@ -9,7 +9,7 @@ use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("ReduceMean", reduce).slope(back::mean),
+    row("ReduceMean", reduce).slope(back::mean).homogeneous(),
     row("ReduceSum", reduce)
         .slope(back::sum)
         .evaluated(reductions::reduce_sum),

@@ -1,0 +1,222 @@
+//! Where a model is rounded and with which ranges, as far as its outputs bear it: channels are brought to one size where
+//! that helps, and what costs too much even so stays real.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::equalise::Equalised;
+use super::streams::{Stream, streams};
+use super::trial::Trial;
+use super::{CodeRange, CodeSites, QuantiseSettings, ranges};
+use crate::dimensions::Analysis;
+use crate::engine::Pass;
+use crate::error::Result;
+use crate::events::Events;
+use crate::graph::{Graph, ValueId};
+use crate::metrics::Gap;
+use crate::patterns::Patterns;
+use crate::rewrite::RoundedValue;
+
+/// A divergence of the outputs below this needs no care.
+const GOOD: f64 = 5e-4;
+/// A value whose rounding alone costs more than this is worth other channels.
+const DEAR: f64 = 1e-4;
+/// A value whose rounding alone costs more than this stays real.
+const MOST: f64 = 0.02;
+/// How often values are made real before what is left is taken as it is.
+const ROUNDS: usize = 4;
+
+/// What is rounded, and how.
+pub(super) struct Placed {
+    pub(super) placement: CodeSites,
+    /// By class of rounded values.
+    pub(super) ranges: Vec<CodeRange>,
+    pub(super) equalised: Equalised,
+}
+
+/// What a placement costs.
+struct Costs {
+    all: f64,
+    by_class: BTreeMap<usize, f64>,
+}
+
+/// Places what is rounded in a model.
+///
+/// # Errors
+/// Data that cannot be read or gives no numbers, a glob that matches nothing, or a provider that refuses the model.
+pub(super) fn placed(
+    analysis: &Analysis,
+    settings: &QuantiseSettings,
+    pass: Pass,
+    events: &mut dyn Events,
+) -> Result<Placed> {
+    let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
+    let mut placer = Placer {
+        analysis,
+        kept: &kept,
+        dear: HashMap::new(),
+        pass,
+        events,
+    };
+    let first = placer.place(Equalised::default())?;
+    kept.all_used("layer", "secateur inspect")?;
+    if first.placement.layers.is_empty() {
+        return Ok(first);
+    }
+    let mut trial = placer.trial(&first)?;
+    let all = trial.all()?;
+    if all <= GOOD {
+        return Ok(first);
+    }
+    let by_class = trial.each(placer.events)?;
+    placer.improved(first, Costs { all, by_class })
+}
+
+struct Placer<'a, 'b> {
+    analysis: &'a Analysis,
+    kept: &'a Patterns<'a>,
+    /// Layers that stay real, with why.
+    dear: HashMap<String, String>,
+    pass: Pass<'a>,
+    events: &'b mut dyn Events,
+}
+
+impl Placer<'_, '_> {
+    fn place(&mut self, equalised: Equalised) -> Result<Placed> {
+        let placement = CodeSites::of(self.analysis, self.kept, &self.dear);
+        let graph = self.analysis.graph();
+        let ranges = ranges(graph, &placement, &equalised.values, self.pass, self.events)?;
+        Ok(Placed {
+            placement,
+            ranges,
+            equalised,
+        })
+    }
+
+    fn trial(&self, placed: &Placed) -> Result<Trial> {
+        let graph = self.analysis.graph();
+        Trial::new(graph, &placed.rounded(graph), self.pass)
+    }
+
+    fn costs(&mut self, placed: &Placed) -> Result<Costs> {
+        let mut trial = self.trial(placed)?;
+        Ok(Costs {
+            all: trial.all()?,
+            by_class: trial.each(self.events)?,
+        })
+    }
+
+    /// A better placement than one that costs too much.
+    fn improved(&mut self, first: Placed, costs: Costs) -> Result<Placed> {
+        let (mut placed, mut costs) = self.equalised(first, costs)?;
+        for _ in 0..ROUNDS {
+            if !self.give_up(&placed.placement, &costs) {
+                break;
+            }
+            placed = self.place(placed.equalised)?;
+            costs = self.costs(&placed)?;
+        }
+        Ok(placed)
+    }
+
+    /// The same with channels of one size, where values that cost much become cheaper by that.
+    fn equalised(&mut self, first: Placed, costs: Costs) -> Result<(Placed, Costs)> {
+        let found = streams(self.analysis, &first.placement.layers);
+        let cost = |stream: &&Stream, costs: &Costs| stream.cost(&first.placement, costs);
+        let dear: Vec<&Stream> = found.iter().filter(|of| cost(of, &costs) > DEAR).collect();
+        let attempt = self.attempt(&first, &dear)?;
+        let Some((second, lower)) = attempt else {
+            return Ok((first, costs));
+        };
+        let better = |stream: &&&Stream| cost(stream, &lower) < cost(stream, &costs);
+        let better: Vec<&Stream> = dear.iter().filter(better).copied().collect();
+        let (second, lower) = match better.len() == dear.len() {
+            true => (second, lower),
+            false => match self.attempt(&first, &better)? {
+                Some(third) => third,
+                None => return Ok((first, costs)),
+            },
+        };
+        Ok(match lower.all < costs.all {
+            true => (second, lower),
+            false => (first, costs),
+        })
+    }
+
+    /// Equalises streams; none where nothing is gained or the outputs change.
+    fn attempt(&mut self, first: &Placed, of: &[&Stream]) -> Result<Option<(Placed, Costs)>> {
+        let equalised = Equalised::of(self.analysis, &first.placement, of, self.pass)?;
+        if equalised.is_empty() || !self.is_the_same(&equalised)? {
+            return Ok(None);
+        }
+        let placed = self.place(equalised)?;
+        let costs = self.costs(&placed)?;
+        Ok(Some((placed, costs)))
+    }
+
+    /// True if the model with other channels makes what it made of the first samples.
+    fn is_the_same(&self, equalised: &Equalised) -> Result<bool> {
+        const SAMPLES: usize = 16;
+        const ALLOWED: f64 = 1e-3;
+        let batch = self.pass.data.start_of(0, SAMPLES)?;
+        let run = |model| batch.run(&mut self.pass.session(model, "the model")?);
+        let before = run(self.analysis.graph().model())?;
+        let after = run(&equalised.applied(self.analysis)?)?;
+        let mut pairs = before.iter().zip(&after);
+        Ok(pairs.all(|((_, before), (_, after))| {
+            let gap = Gap::between(before, after);
+            gap.error <= ALLOWED * gap.scale
+        }))
+    }
+
+    /// Leaves the layers real that make or read what costs most; false where nothing does.
+    fn give_up(&mut self, placement: &CodeSites, costs: &Costs) -> bool {
+        let before = self.dear.len();
+        for layer in &placement.layers {
+            let own = [Some(layer.input), layer.end].into_iter().flatten();
+            let own = own.filter_map(|value| Some((value, *placement.rounded.get(&value)?)));
+            let own = own.filter_map(|(value, class)| Some((value, *costs.by_class.get(&class)?)));
+            let dearest = own.max_by(|a, b| a.1.total_cmp(&b.1));
+            if let Some((value, cost)) = dearest.filter(|(_, cost)| *cost > MOST) {
+                let value = &self.analysis.graph().value(value).name;
+                let why = format!(
+                    "rounding '{value}' alone makes the outputs diverge by {cost:.3} on held-out samples"
+                );
+                self.dear.insert(layer.layer.name.clone(), why);
+            }
+        }
+        self.dear.len() > before
+    }
+}
+
+impl Stream {
+    /// The most that rounding one of its values alone costs.
+    fn cost(&self, placement: &CodeSites, costs: &Costs) -> f64 {
+        let classes = self
+            .values
+            .keys()
+            .filter_map(|value| placement.rounded.get(value));
+        let costs = classes.filter_map(|class| costs.by_class.get(class));
+        costs.fold(0.0, |most, &cost| most.max(cost))
+    }
+}
+
+impl Placed {
+    /// The values that are rounded.
+    pub(super) fn rounded(&self, graph: &Graph) -> Vec<RoundedValue> {
+        let values = self.placement.rounded.iter();
+        let rounded = values.map(|(&value, &class)| RoundedValue {
+            name: graph.value(value).name.clone(),
+            class,
+            scale: self.ranges[class].scale,
+            zero: self.ranges[class].zero,
+            factors: self.equalised.values.get(&value).cloned(),
+        });
+        rounded.collect()
+    }
+
+    /// The scale of a value's codes.
+    pub(super) fn scale(&self, value: ValueId) -> Option<f32> {
+        let class = *self.placement.rounded.get(&value)?;
+        Some(self.ranges.get(class)?.scale)
+    }
+}

@@ -1,0 +1,307 @@
+//! The constants that can be stored in fewer bytes, and what each becomes.
+
+use super::{HalfType, StoredBits};
+use crate::algebra::Codes;
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::graph::{Graph, ValueId};
+use crate::layers::{Layer, Layers, LeftWeight};
+use crate::onnx::{ElementType, to_f32};
+use crate::ops::{Form, Operand, Role, find};
+use crate::patterns::Patterns;
+use crate::recover::LayerCodes;
+use crate::rewrite::{StoredForm, StoredWeight, by_column, places_in};
+
+/// Columns that share a step where an operator reads codes of 4 bits.
+const BLOCK: usize = 32;
+/// Tables of fewer numbers are left as they are.
+const LEAST: usize = 1024;
+/// A constant with a larger number masks something, and is no weight.
+const MOST: f32 = 1e3;
+
+/// Constants by name with why they stay real.
+pub(super) type Reasons = Vec<(String, String)>;
+
+/// A constant that is stored as codes.
+pub(super) struct Target {
+    pub(super) name: String,
+    /// Number of its elements.
+    pub(super) count: usize,
+    /// The layer whose rows have a scale each; without, all that the last axis holds has one.
+    pub(super) layer: Option<Layer>,
+    /// True if an operator of onnxruntime can read it in blocks of codes.
+    pub(super) blocked: bool,
+}
+
+/// What becomes of a constant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Width {
+    /// Numbers of 16 bits.
+    Half(HalfType),
+    /// Codes, in blocks or with a step for each row.
+    Bits(StoredBits, bool),
+}
+
+impl Default for Width {
+    fn default() -> Width {
+        Width::Bits(StoredBits::Eight, false)
+    }
+}
+
+/// The constants that are stored as codes, and why others are not.
+pub(super) fn targets(
+    analysis: &Analysis,
+    kept: &Patterns<'_>,
+    half: Option<HalfType>,
+) -> Result<(Vec<Target>, Reasons)> {
+    let graph = analysis.graph();
+    let found = Layers::of(analysis);
+    let (mut targets, mut real) = (Vec::new(), Vec::new());
+    let mut decide = |name: &str, value, layer: Option<Layer>| -> Result<()> {
+        let why = match kept.matched(&[name]) {
+            Some(_) => Some("is kept, as asked"),
+            None => stays_real(graph, value, (layer.as_ref(), half))?,
+        };
+        let name = name.to_owned();
+        if let Some(why) = why {
+            real.push((name, why.to_owned()));
+            return Ok(());
+        }
+        let tensor = graph.constant(value);
+        let sizes = tensor.map_or(&[][..], |tensor| &tensor.dims);
+        targets.push(Target {
+            name,
+            count: sizes.iter().product::<i64>() as usize,
+            blocked: layer.as_ref().is_some_and(|of| is_blocked(analysis, of)),
+            layer,
+        });
+        Ok(())
+    };
+    for layer in found.layers {
+        let (name, value) = (layer.name.clone(), layer.value);
+        decide(&name, value, Some(layer))?;
+    }
+    for LeftWeight { name, value, .. } in found.left {
+        decide(&name, value, None)?;
+    }
+    Ok((targets, real))
+}
+
+/// Why a constant is not stored as codes.
+fn stays_real(
+    graph: &Graph,
+    value: ValueId,
+    (layer, half): (Option<&Layer>, Option<HalfType>),
+) -> Result<Option<&'static str>> {
+    let Some(tensor) = graph.constant(value) else {
+        return Ok(Some("is no constant"));
+    };
+    let known = graph.value(value);
+    if graph.element(value) != Some(ElementType::Float) {
+        return Ok(Some("has numbers of another type than float32"));
+    }
+    let inputs = &graph.proto().input;
+    let listed = inputs.iter().any(|input| input.name() == known.name);
+    if listed || known.is_output || graph.is_captured(value) {
+        return Ok(Some(
+            "is an input or output as well, or read inside another graph",
+        ));
+    }
+    if let Some(half) = half
+        && !half.holds(&to_f32(tensor)?)
+    {
+        return Ok(Some(
+            "has numbers that 16 bits do not hold: too large or too small",
+        ));
+    }
+    if layer.is_some() {
+        return Ok(None);
+    }
+    let count: i64 = tensor.dims.iter().product();
+    if tensor.dims.len() < 2 || (count as usize) < LEAST {
+        return Ok(Some("is small"));
+    }
+    let masks = |number: &f32| number.is_nan() || number.abs() > MOST;
+    Ok(to_f32(tensor)?
+        .iter()
+        .any(masks)
+        .then_some("has numbers that are no weights"))
+}
+
+/// True if an operator that reads blocks of codes can take the place of a layer's.
+fn is_blocked(analysis: &Analysis, layer: &Layer) -> bool {
+    let [linear] = &layer.uses[..] else {
+        return false;
+    };
+    let graph = analysis.graph();
+    let summed = find(graph, linear.node).is_some_and(|row| row.form == Form::Summed);
+    let direct = graph.node(linear.node).input(linear.slot) == Some(layer.value);
+    let rank = |value: Option<ValueId>| value.and_then(|value| analysis.state.axes(value));
+    let rank = |value| rank(value).map(<[_]>::len);
+    let (Some(Operand::Input(data)), 2) = (linear.data, layer.dims.len()) else {
+        return false;
+    };
+    let read = rank(graph.node(linear.node).input(data));
+    let made = rank(graph.node(linear.node).output(0));
+    let fits = |role: &Role| match *role {
+        Role::Reduction(axis) => read == Some(axis + 1),
+        Role::Row(axis) => made == axis.map(|axis| axis + 1),
+        _ => false,
+    };
+    let whole = linear.bias.is_none_or(|bias| bias.parts == 1);
+    let unscaled = linear.scales == [1.0; 2];
+    summed && direct && whole && unscaled && linear.roles.iter().all(fits)
+}
+
+impl Target {
+    /// The codes that data says how to choose.
+    pub(super) fn codes(&self, width: Width) -> Option<(String, LayerCodes)> {
+        let Width::Bits(bits, blocked) = width else {
+            return None;
+        };
+        self.layer.as_ref()?;
+        let by_row = LayerCodes::by_row(bits.codes());
+        let block = if blocked { BLOCK } else { by_row.block };
+        Some((self.name.clone(), LayerCodes { block, ..by_row }))
+    }
+
+    /// The constant as it is stored, and the numbers that are loaded.
+    pub(super) fn stored(
+        &self,
+        graph: &Graph,
+        (width, steps): (Width, Option<&Vec<f32>>),
+    ) -> Result<Option<(ValueId, StoredWeight, Vec<f32>)>> {
+        let found = graph.find(&self.name);
+        let Some((value, tensor)) = found.and_then(|value| Some((value, graph.constant(value)?)))
+        else {
+            return Ok(None);
+        };
+        let dims: Vec<usize> = tensor.dims.iter().map(|&size| size as usize).collect();
+        let numbers = to_f32(tensor)?;
+        let weight = |sizes, steps, form| StoredWeight {
+            name: self.name.clone(),
+            sizes,
+            steps,
+            form,
+        };
+        let (bits, blocked) = match width {
+            Width::Bits(bits, blocked) => (bits, blocked),
+            Width::Half(half) => {
+                let weight = weight(Vec::new(), Vec::new(), StoredForm::Half(half.element()));
+                return Ok(Some((value, weight, half.rounded(&numbers))));
+            }
+        };
+        let codes = bits.codes();
+        let on_grid =
+            |number: f32, step: f32| codes.code(f64::from(number), f64::from(step)) as f32 * step;
+        if let (true, Some(layer)) = (blocked, &self.layer) {
+            let matrix = layer.gather(&numbers);
+            let steps = match steps {
+                Some(steps) => steps.clone(),
+                None => nearest_blocks(&matrix, layer.columns(), codes),
+            };
+            let by_column = by_column(&steps, layer.columns(), BLOCK).into_iter();
+            let planned: Vec<f32> = matrix
+                .into_iter()
+                .zip(by_column)
+                .map(|(number, step)| on_grid(number, step))
+                .collect();
+            let planned = layer.scatter(&planned);
+            let form = StoredForm::Blocks {
+                layer: Box::new(layer.clone()),
+                columns: BLOCK,
+            };
+            return Ok(Some((value, weight(Vec::new(), steps, form), planned)));
+        }
+        let rows = Rows::of(self.layer.as_ref(), &dims);
+        let steps = match (steps, &self.layer) {
+            (Some(steps), Some(layer)) => rows.steps_of(layer, steps),
+            _ => rows.nearest(&numbers, codes),
+        };
+        let pairs = numbers.iter().zip(&rows.row);
+        let planned = pairs.map(|(&number, &row)| on_grid(number, steps[row]));
+        let planned = planned.collect();
+        let form = match bits {
+            StoredBits::Eight => StoredForm::Codes,
+            _ => StoredForm::Digits { limit: codes.limit },
+        };
+        Ok(Some((value, weight(rows.sizes, steps, form), planned)))
+    }
+}
+
+/// Steps for blocks of columns that no data was looked at for, row by row.
+fn nearest_blocks(matrix: &[f32], columns: usize, codes: Codes) -> Vec<f32> {
+    let rows = matrix.chunks(columns.max(1));
+    let blocks = rows.flat_map(|row| row.chunks(BLOCK));
+    let step = |block: &[f32]| {
+        let block: Vec<f64> = block.iter().map(|&w| f64::from(w)).collect();
+        codes.step(&block, &vec![1.0; block.len()]) as f32
+    };
+    blocks.map(step).collect()
+}
+
+/// The rows of a constant, each with a scale: sizes of the scales' axes, and by element its row.
+struct Rows {
+    sizes: Vec<usize>,
+    row: Vec<usize>,
+}
+
+impl Rows {
+    fn of(layer: Option<&Layer>, dims: &[usize]) -> Rows {
+        let mut sizes = dims.to_vec();
+        match layer {
+            Some(layer) => {
+                let count = layer.rows() * layer.batches();
+                let rows = (0..count).flat_map(|row| vec![row; layer.columns()]);
+                let own = layer.scatter(&rows.collect::<Vec<usize>>());
+                for axis in 0..dims.len() {
+                    let step: usize = dims[axis + 1..].iter().product();
+                    if dims[axis] > 1 && own[0] == own[step] {
+                        sizes[axis] = 1;
+                    }
+                }
+            }
+            None => {
+                if let Some(last) = sizes.last_mut() {
+                    *last = 1;
+                }
+            }
+        }
+        let row = places_in(&sizes, dims);
+        Rows { sizes, row }
+    }
+
+    /// Steps in the order of the scales from those in the order of a layer's rows.
+    fn steps_of(&self, layer: &Layer, steps: &[f32]) -> Vec<f32> {
+        let by_element: Vec<f32> = steps
+            .iter()
+            .flat_map(|&step| vec![step; layer.columns()])
+            .collect();
+        let mut out = vec![1.0; self.sizes.iter().product()];
+        for (&row, step) in self.row.iter().zip(layer.scatter(&by_element)) {
+            out[row] = step;
+        }
+        out
+    }
+
+    fn nearest(&self, numbers: &[f32], codes: Codes) -> Vec<f32> {
+        let mut rows = vec![Vec::new(); self.sizes.iter().product()];
+        for (&row, &number) in self.row.iter().zip(numbers) {
+            rows[row].push(f64::from(number));
+        }
+        let step = |row: &Vec<f64>| codes.step(row, &vec![1.0; row.len()]) as f32;
+        rows.iter().map(step).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_scale_for_all_that_its_last_axis_holds() {
+        let rows = Rows::of(None, &[2, 3, 2]);
+        assert_eq!(rows.sizes, [2, 3, 1]);
+        assert_eq!(rows.row, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
+    }
+}
