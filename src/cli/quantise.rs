@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use secateur::data::DataSource;
 use secateur::job::{Calibration, QuantiseOptions, quantise_file};
-use secateur::quantise::{HalfType, QuantiseSettings, StoredBits, WeightBits};
+use secateur::quantise::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
 use secateur::report::Breakdown;
 use secateur::runtime::Provider;
 
-use super::flags::{ForceFlag, RuntimeFlags, ShapeFlags};
-use super::{Console, Printer};
+use super::flags::{ForceFlag, RuntimeFlags, ShapeFlags, parse_bytes};
+use super::{Console, Printer, parse_number};
 
 /// Turn products into products of 8-bit integers where onnxruntime has kernels for them
 #[derive(Args, Debug)]
@@ -29,6 +29,14 @@ pub struct QuantiseArgs {
     /// Bits of stored weights: 8, 4, 3 or 2
     #[arg(long, value_name = "BITS", default_value_t = StoredBits::Eight, requires = "weight_only")]
     bits: StoredBits,
+    /// Bytes of the file at most, as in 90KB, or a share of what it has, as in 0.2: weights are stored in as many bits as
+    /// that leaves
+    #[arg(long, value_name = "SIZE", value_parser = parse_budget, conflicts_with_all = ["bits", "weights", "store"])]
+    budget: Option<FileBudget>,
+    /// How far the outputs may diverge on held-out samples: with --weight-only or --budget weights are stored in as few bits
+    /// as that leaves, without what costs too much stays real
+    #[arg(long, value_name = "KL", value_parser = parse_divergence, conflicts_with_all = ["bits", "store"])]
+    max_kl: Option<f64>,
     /// Store weights as float16 or bfloat16, and compute as before; needs no samples
     #[arg(long, value_name = "TYPE", conflicts_with_all = ["weight_only", "weights", "calibration"])]
     store: Option<HalfType>,
@@ -77,6 +85,8 @@ impl QuantiseArgs {
                 weight_only: self.weight_only,
                 bits: self.bits,
                 store: self.store,
+                budget: self.budget,
+                max_kl: self.max_kl,
                 keep: self.keep,
             },
             output: self.output.filter(|_| !self.dry_run),
@@ -85,4 +95,21 @@ impl QuantiseArgs {
             overwrite: self.force.overwrite(),
         }
     }
+}
+
+fn parse_budget(text: &str) -> Result<FileBudget, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share <= 1.0 => Ok(FileBudget::Share(share)),
+        _ => parse_bytes(text).map(FileBudget::Bytes).map_err(|_| {
+            format!("'{text}' is neither a size, as in 90KB, nor a share above 0 and at most 1")
+        }),
+    }
+}
+
+fn parse_divergence(text: &str) -> Result<f64, String> {
+    parse_number(
+        text,
+        1e-9..=1e3,
+        "this is a divergence above 0, as in 0.001",
+    )
 }

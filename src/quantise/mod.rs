@@ -16,10 +16,11 @@ mod storage;
 mod streams;
 mod targets;
 mod trial;
+mod widths;
 
 pub(crate) use folded::folded;
 pub(crate) use ranges::{CodeRange, ranges};
-pub use settings::{HalfType, QuantiseSettings, StoredBits, WeightBits};
+pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
 pub(crate) use sites::{CodeSites, CodedLayer};
 pub(crate) use solve::{Quantised, quantise};
 pub(crate) use storage::{StoredModel, store};

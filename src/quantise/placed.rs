@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::equalise::Equalised;
 use super::streams::{Stream, streams};
-use super::trial::Trial;
+use super::trial::Switched;
 use super::{CodeRange, CodeSites, QuantiseSettings, ranges};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -62,7 +62,8 @@ pub(super) fn placed(
     if first.placement.layers.is_empty() {
         return Ok(first);
     }
-    let mut trial = placer.trial(&first)?;
+    let graph = analysis.graph();
+    let mut trial = Switched::new(graph, &first.rounded(graph), pass)?;
     let all = trial.all()?;
     if all <= GOOD {
         return Ok(first);
@@ -92,13 +93,9 @@ impl Placer<'_, '_> {
         })
     }
 
-    fn trial(&self, placed: &Placed) -> Result<Trial> {
-        let graph = self.analysis.graph();
-        Trial::new(graph, &placed.rounded(graph), self.pass)
-    }
-
     fn costs(&mut self, placed: &Placed) -> Result<Costs> {
-        let mut trial = self.trial(placed)?;
+        let graph = self.analysis.graph();
+        let mut trial = Switched::new(graph, &placed.rounded(graph), self.pass)?;
         Ok(Costs {
             all: trial.all()?,
             by_class: trial.each(self.events)?,

@@ -186,6 +186,27 @@ impl FromStr for HalfType {
     }
 }
 
+/// The size of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FileBudget {
+    /// In bytes.
+    Bytes(u64),
+    /// As a share of what the file has.
+    Share(f64),
+}
+
+impl FileBudget {
+    /// In bytes, where the file has `before`.
+    pub(crate) fn bytes(self, before: u64) -> u64 {
+        match self {
+            FileBudget::Bytes(bytes) => bytes,
+            FileBudget::Share(share) => (before as f64 * share) as u64,
+        }
+    }
+}
+
 /// What is asked of a quantisation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -198,6 +219,11 @@ pub struct QuantiseSettings {
     pub bits: StoredBits,
     /// Weights become numbers of this type instead of codes.
     pub store: Option<HalfType>,
+    /// The file has at most this size: weights are stored in as many bits as that leaves.
+    pub budget: Option<FileBudget>,
+    /// The outputs diverge by at most this on held-out samples: weights are stored in as few bits as that leaves, or values
+    /// that cost too much stay real.
+    pub max_kl: Option<f64>,
     /// Layers whose name matches one of these globs stay real.
     pub keep: Vec<String>,
 }
@@ -205,7 +231,12 @@ pub struct QuantiseSettings {
 impl QuantiseSettings {
     /// True if weights are only stored in fewer bytes, and no product becomes one of codes.
     pub(crate) fn stores(&self) -> bool {
-        self.weight_only || self.store.is_some()
+        self.weight_only || self.store.is_some() || self.budget.is_some()
+    }
+
+    /// True if the bits of weights follow from what is asked of the whole.
+    pub(crate) fn is_fitted(&self) -> bool {
+        self.stores() && (self.budget.is_some() || self.max_kl.is_some())
     }
 
     /// Refuses what a model of this operator set cannot carry.

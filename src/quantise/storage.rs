@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::targets::{Reasons, Target, Width, targets};
+use super::widths::fitted;
 use super::{QuantiseSettings, StoredBits};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -54,16 +55,31 @@ pub(crate) fn store(
     pass: Option<Pass>,
     events: &mut dyn Events,
 ) -> Result<StoredModel> {
+    if settings.is_fitted() {
+        let pass = pass.ok_or_else(|| {
+            Error::Usage("what fewer bits cost needs data: give `calibration`".to_owned())
+        })?;
+        return fitted(analysis, settings, pass, events);
+    }
+    let (targets, real) = kept_targets(analysis, settings)?;
+    let widths = widths(&targets, settings);
+    stored(analysis, (&targets, real), &widths, pass, events)
+}
+
+/// The constants that are stored in fewer bytes, and why others are not.
+pub(super) fn kept_targets(
+    analysis: &Analysis,
+    settings: &QuantiseSettings,
+) -> Result<(Vec<Target>, Reasons)> {
     let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
     let (targets, real) = targets(analysis, &kept, settings.store)?;
     kept.all_used("constant", "secateur mask --list")?;
-    if targets.is_empty() {
-        return Err(Error::Usage(
-            "nothing can be stored as codes: the model has no weights of 32 bits".to_owned(),
-        ));
+    match targets.is_empty() {
+        true => Err(Error::Usage(
+            "nothing can be stored in fewer bytes: the model has no weights of 32 bits".to_owned(),
+        )),
+        false => Ok((targets, real)),
     }
-    let widths = widths(&targets, settings);
-    stored(analysis, (targets, real), &widths, pass, events)
 }
 
 /// How every target is stored that does not become codes of 8 bits.
@@ -87,9 +103,9 @@ fn widths(targets: &[Target], settings: &QuantiseSettings) -> HashMap<String, Wi
 }
 
 /// The model with its targets stored so; codes of 8 bits where nothing is said.
-fn stored(
+pub(super) fn stored(
     analysis: &Analysis,
-    (targets, real): (Vec<Target>, Reasons),
+    (targets, real): (&[Target], Reasons),
     widths: &HashMap<String, Width>,
     pass: Option<Pass>,
     events: &mut dyn Events,
@@ -120,7 +136,7 @@ fn stored(
     let graph = solved.graph();
     let (mut weights, mut counts) = (Vec::new(), HashMap::new());
     let mut edits: BTreeMap<ValueId, Edit> = BTreeMap::new();
-    for target in &targets {
+    for target in targets {
         let own = (width(target), steps.get(&target.name));
         if let Some((value, weight, numbers)) = target.stored(graph, own)? {
             let bytes = packed(&numbers, ElementType::Float);

@@ -6,11 +6,11 @@ use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
 use crate::layers::{Layer, Layers, LeftWeight};
-use crate::onnx::{ElementType, to_f32};
+use crate::onnx::{ElementType, packed, to_f32};
 use crate::ops::{Form, Operand, Role, find};
 use crate::patterns::Patterns;
 use crate::recover::LayerCodes;
-use crate::rewrite::{StoredForm, StoredWeight, by_column, places_in};
+use crate::rewrite::{Edit, StoredForm, StoredWeight, by_column, places_in};
 
 /// Columns that share a step where an operator reads codes of 4 bits.
 const BLOCK: usize = 32;
@@ -27,6 +27,8 @@ pub(super) struct Target {
     pub(super) name: String,
     /// Number of its elements.
     pub(super) count: usize,
+    /// Size of its last axis.
+    last: usize,
     /// The layer whose rows have a scale each; without, all that the last axis holds has one.
     pub(super) layer: Option<Layer>,
     /// True if an operator of onnxruntime can read it in blocks of codes.
@@ -72,6 +74,7 @@ pub(super) fn targets(
         targets.push(Target {
             name,
             count: sizes.iter().product::<i64>() as usize,
+            last: sizes.last().map_or(1, |&size| size as usize),
             blocked: layer.as_ref().is_some_and(|of| is_blocked(analysis, of)),
             layer,
         });
@@ -154,6 +157,38 @@ fn is_blocked(analysis: &Analysis, layer: &Layer) -> bool {
 }
 
 impl Target {
+    /// Bits in the file, with the steps and what makes numbers of them again.
+    pub(super) fn bits(&self, width: Width) -> f64 {
+        // Nodes, names and small constants, as they are written.
+        const NODES: [f64; 2] = [8.0 * 130.0, 8.0 * 400.0];
+        let rows = match &self.layer {
+            Some(layer) => layer.rows() * layer.batches(),
+            None => self.count / self.last.max(1),
+        };
+        let (form, nodes) = match width {
+            Width::Half(half) => (StoredForm::Half(half.element()), NODES[0]),
+            Width::Bits(StoredBits::Eight, _) => (StoredForm::Codes, NODES[0]),
+            Width::Bits(bits, _) => {
+                let limit = bits.codes().limit;
+                (StoredForm::Digits { limit }, NODES[1])
+            }
+        };
+        self.count as f64 * form.bits() + rows as f64 * 32.0 + nodes
+    }
+
+    /// The constant rounded to what is nearest.
+    pub(super) fn nearest(
+        &self,
+        graph: &Graph,
+        bits: StoredBits,
+    ) -> Result<Option<(ValueId, Edit)>> {
+        let stored = self.stored(graph, (Width::Bits(bits, false), None))?;
+        Ok(stored.map(|(value, _, numbers)| {
+            let bytes = packed(&numbers, ElementType::Float);
+            (value, Edit::Bytes(bytes.into()))
+        }))
+    }
+
     /// The codes that data says how to choose.
     pub(super) fn codes(&self, width: Width) -> Option<(String, LayerCodes)> {
         let Width::Bits(bits, blocked) = width else {

@@ -1,5 +1,5 @@
-//! What rounding values costs, all together and each alone: all local errors may be small where one of them is nearly
-//! the whole loss.
+//! What changes of a model cost, as its outputs on held-out samples say: all local errors may be small where one of them is
+//! nearly the whole loss.
 
 use std::collections::BTreeMap;
 
@@ -11,40 +11,73 @@ use crate::error::Result;
 use crate::events::Events;
 use crate::graph::Graph;
 use crate::metrics::divergence;
+use crate::onnx::Model;
 use crate::rewrite::{RoundedValue, with_switches};
 use crate::runtime::{Session, Tensor};
 
 /// Samples that outputs are compared on.
 const SAMPLES: usize = 64;
 
-/// A model whose values can be rounded one by one, with weights that are not.
-pub(super) struct Trial {
-    session: Session,
-    /// By class of values.
-    switches: BTreeMap<usize, String>,
-    /// Held-out samples with what the model makes of them.
-    seen: Vec<(Batch, Vec<(String, Tensor)>)>,
+type Tensors = Vec<(String, Tensor)>;
+
+/// Held-out samples with what a model makes of them.
+pub(super) struct Trial<'a> {
+    pass: Pass<'a>,
+    seen: Vec<(Batch, Tensors)>,
 }
 
-impl Trial {
-    pub(super) fn new(graph: &Graph, rounded: &[RoundedValue], pass: Pass) -> Result<Trial> {
-        let (model, switches) = with_switches(graph, rounded)?;
-        let session = pass.session(&model, "the model with values that may be rounded")?;
+impl<'a> Trial<'a> {
+    pub(super) fn new(graph: &Graph, pass: Pass<'a>) -> Result<Trial<'a>> {
         let mut plain = pass.session(graph.model(), "the model")?;
         let mut seen = Vec::new();
+        let batches = pass.data.batches();
         let (mut number, mut left) = (first_held_out(pass.data), SAMPLES);
-        number = number.min(pass.data.batches().saturating_sub(1));
-        while number < pass.data.batches() && left > 0 {
+        number = number.min(batches.saturating_sub(1));
+        while number < batches && left > 0 {
             let batch = pass.data.start_of(number, left)?;
             left -= batch.samples.min(left);
             let outputs = batch.run(&mut plain)?;
             seen.push((batch, outputs));
             number += 1;
         }
-        Ok(Trial {
-            session,
+        Ok(Trial { pass, seen })
+    }
+
+    /// How far the outputs of another model are, per sample.
+    pub(super) fn of(&self, model: &Model) -> Result<f64> {
+        let mut session = self.pass.session(model, "the changed model")?;
+        self.divergence(&mut |batch| batch.run(&mut session))
+    }
+
+    fn divergence(&self, run: &mut dyn FnMut(&Batch) -> Result<Tensors>) -> Result<f64> {
+        let (mut sum, mut samples) = (0.0, 0);
+        for (batch, expected) in &self.seen {
+            sum += divergence(expected, &run(batch)?, batch.samples);
+            samples += batch.samples;
+        }
+        Ok(sum / samples.max(1) as f64)
+    }
+}
+
+/// A model whose values can be rounded one by one, with weights that are not.
+pub(super) struct Switched<'a> {
+    trial: Trial<'a>,
+    session: Session,
+    /// By class of values.
+    switches: BTreeMap<usize, String>,
+}
+
+impl<'a> Switched<'a> {
+    pub(super) fn new(
+        graph: &Graph,
+        rounded: &[RoundedValue],
+        pass: Pass<'a>,
+    ) -> Result<Switched<'a>> {
+        let (model, switches) = with_switches(graph, rounded)?;
+        Ok(Switched {
+            trial: Trial::new(graph, pass)?,
+            session: pass.session(&model, "the model with values that may be rounded")?,
             switches,
-            seen,
         })
     }
 
@@ -65,17 +98,14 @@ impl Trial {
     }
 
     fn divergence(&mut self, is_on: &dyn Fn(usize) -> bool) -> Result<f64> {
-        let (mut sum, mut samples) = (0.0, 0);
-        for (batch, expected) in &self.seen {
+        let (session, switches) = (&mut self.session, &self.switches);
+        self.trial.divergence(&mut |batch| {
             let mut inputs = batch.inputs.clone();
-            for (&class, name) in &self.switches {
+            for (&class, name) in switches {
                 let on = Tensor::Bool(ArrayD::from_elem(Vec::new(), is_on(class)));
                 inputs.push((name.clone(), on));
             }
-            let outputs = self.session.run(&inputs)?;
-            sum += divergence(expected, &outputs, batch.samples);
-            samples += batch.samples;
-        }
-        Ok(sum / samples.max(1) as f64)
+            session.run(&inputs)
+        })
     }
 }

@@ -17,7 +17,7 @@ use crate::ops::Bias;
 use crate::rewrite::{Edit, add_to_rows, rows_with_constants};
 
 /// The biases of the pruned model.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Biases {
     /// By layer the initializer of its bias, and which part of it is the layer's.
     of_layer: HashMap<String, (String, Bias)>,
@@ -70,6 +70,7 @@ pub(super) struct Change {
 }
 
 /// All that has been solved.
+#[derive(Clone)]
 pub(super) struct Ledger<'a> {
     analysis: &'a Analysis,
     biases: Biases,

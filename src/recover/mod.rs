@@ -55,7 +55,7 @@ use solver::Solver;
 use unit::Unit;
 use units::groups;
 
-pub(crate) use rounding::{LayerCodes, RoundContext, round};
+pub(crate) use rounding::{LayerCodes, RoundContext, Rounded, round, round_alone};
 
 pub use rounding::{RoundedLayer, RoundingError, RoundingWay};
 pub use solver::{Method, RecoveredLayer};

@@ -142,20 +142,36 @@ pub(crate) fn round(
 ) -> Result<Rounded> {
     walk(scene, context.pass, false, |walk| {
         let Walk { groups, units, .. } = walk;
-        let mut rounder = Rounder {
-            codes: context.codes,
-            groups,
-            ledger: walk.ledger,
-            steps: HashMap::new(),
-            layers: Vec::new(),
-        };
-        let mut each = |evidence, _: &mut front::Front| rounder.round(evidence);
+        let mut rounder = Rounder::new(context.codes, groups, walk.ledger);
+        let mut each =
+            |evidence: Vec<(usize, Evidence)>, _: &mut front::Front| rounder.round(&evidence);
         front::run(walk.lockstep, units, &mut each, events)?;
-        Ok(Rounded {
-            weights: rounder.ledger.finish(Vec::new()),
-            steps: rounder.steps,
-            layers: rounder.layers,
-        })
+        Ok(rounder.finish())
+    })
+}
+
+/// Rounds every layer in several ways as if all others were as they are: in one walk, in which nothing changes.
+///
+/// # Errors
+/// As [`round`].
+pub(crate) fn round_alone(
+    scene: &Scene,
+    pass: Pass,
+    codes: &[HashMap<String, LayerCodes>],
+    events: &mut dyn Events,
+) -> Result<Vec<Rounded>> {
+    walk(scene, pass, false, |walk| {
+        let Walk { groups, units, .. } = walk;
+        let rounder = |codes| Rounder::new(codes, groups, walk.ledger.clone());
+        let mut rounders: Vec<Rounder> = codes.iter().map(rounder).collect();
+        let mut each = |evidence: Vec<(usize, Evidence)>, _: &mut front::Front| {
+            for rounder in &mut rounders {
+                rounder.round(&evidence)?;
+            }
+            Ok(Vec::new())
+        };
+        front::run(walk.lockstep, units, &mut each, events)?;
+        Ok(rounders.into_iter().map(Rounder::finish).collect())
     })
 }
 
@@ -205,19 +221,41 @@ struct Made {
     steps: Vec<Steps>,
 }
 
-impl Rounder<'_> {
+impl<'a> Rounder<'a> {
+    fn new(
+        codes: &'a HashMap<String, LayerCodes>,
+        groups: &'a [Group<'a>],
+        ledger: Ledger<'a>,
+    ) -> Rounder<'a> {
+        Rounder {
+            codes,
+            groups,
+            ledger,
+            steps: HashMap::new(),
+            layers: Vec::new(),
+        }
+    }
+
+    fn finish(self) -> Rounded {
+        Rounded {
+            weights: self.ledger.finish(Vec::new()),
+            steps: self.steps,
+            layers: self.layers,
+        }
+    }
+
     /// Rounds the units of a front; returns new bytes of initializers of the model that runs.
-    fn round(&mut self, evidence: Vec<(usize, Evidence)>) -> Result<Vec<(String, Bytes)>> {
+    fn round(&mut self, evidence: &[(usize, Evidence)]) -> Result<Vec<(String, Bytes)>> {
         let mut changes = Vec::new();
-        for (place, evidence) in evidence {
+        for &(place, ref evidence) in evidence {
             let group = &self.groups[place];
             let codes = |name: &str| self.codes.contains_key(name);
             if !group.members.iter().any(|of| codes(&of.dense.name)) {
                 continue;
             }
             let problems = problems(group);
-            let (way, errors) = self.best(group, &problems, &evidence);
-            let all = together(&evidence);
+            let (way, errors) = self.best(group, &problems, evidence);
+            let all = together(evidence);
             let inputs = known(&problems, &all);
             let made = self.made(group, &problems, &inputs, &all, way);
             let before = problems.iter().map(|of| of.sliced.constants.clone());

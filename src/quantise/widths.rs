@@ -1,0 +1,339 @@
+//! How many bits each weight is stored in: as few as a size or a divergence of the outputs asks for, taken where they
+//! cost least.
+//!
+//! Every layer is rounded alone in every width and the divergence of the outputs measured. Divergences add up well, so
+//! that always the step with the least divergence per bit is taken next, from 8 bits for all.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::storage::{StoredModel, kept_targets, stored};
+use super::targets::{Target, Width};
+use super::trial::Trial;
+use super::{QuantiseSettings, StoredBits};
+use crate::dimensions::Analysis;
+use crate::engine::Pass;
+use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::onnx::Model;
+use crate::recover::{LayerCodes, Recovered, Rounded, Scene, round_alone};
+
+/// Metadata and names that are added when the model is written, in bytes.
+const STAMP: u64 = 1 << 10;
+/// How often widths are chosen anew where the model is not what they promised.
+const ROUNDS: usize = 4;
+
+/// Weights that get one width: layers that were rounded together, or a table.
+struct Part {
+    /// By number.
+    targets: Vec<usize>,
+    /// By width, the widest first, the divergence with these weights alone.
+    costs: Vec<f64>,
+    /// By width the bits of all weights.
+    bits: Vec<f64>,
+}
+
+/// The model with weights of as many bits as the settings' budget and divergence leave.
+///
+/// # Errors
+/// Data that cannot be read or gives no numbers, a provider that refuses a part of the model, a budget that cannot be
+/// met, or nothing to store.
+pub(crate) fn fitted(
+    analysis: &Analysis,
+    settings: &QuantiseSettings,
+    pass: Pass,
+    events: &mut dyn Events,
+) -> Result<StoredModel> {
+    let (targets, real) = kept_targets(analysis, settings)?;
+    let parts = parts(analysis, &targets, pass, events)?;
+    let goal = Goal {
+        bytes: settings
+            .budget
+            .map(|budget| budget.bytes(analysis.graph().model().source_bytes())),
+        divergence: settings.max_kl,
+    };
+    let trial = Trial::new(analysis.graph(), pass)?;
+    let mut asked = goal;
+    let mut chosen = vec![0; parts.len()];
+    for _ in 0..ROUNDS {
+        let mut narrowing = Narrowing {
+            analysis,
+            targets: &targets,
+            parts: &parts,
+            asked,
+            chosen: &mut chosen,
+        };
+        narrowing.narrow(events)?;
+        let widths = widths(&targets, &parts, &chosen);
+        let made = stored(
+            analysis,
+            (&targets, real.clone()),
+            &widths,
+            Some(pass),
+            events,
+        )?;
+        let divergence = trial.of(&made.model)?;
+        match goal.divergence {
+            Some(most) if divergence > most => {
+                let share = (most / divergence).min(0.9);
+                asked.divergence = asked.divergence.map(|asked| asked * share);
+                chosen.fill(0);
+            }
+            _ => return Ok(made),
+        }
+    }
+    Err(Error::Gates {
+        failed: vec![format!(
+            "the outputs diverge by more than {} on held-out samples whatever widths were tried: allow more",
+            goal.divergence.unwrap_or_default()
+        )],
+    })
+}
+
+/// What widths have to reach.
+#[derive(Clone, Copy)]
+struct Goal {
+    /// Bytes of the file at most.
+    bytes: Option<u64>,
+    /// Divergence of the outputs at most.
+    divergence: Option<f64>,
+}
+
+struct Narrowing<'a> {
+    analysis: &'a Analysis,
+    targets: &'a [Target],
+    parts: &'a [Part],
+    asked: Goal,
+    /// By part the number of its width.
+    chosen: &'a mut [usize],
+}
+
+impl Narrowing<'_> {
+    /// Chooses widths.
+    fn narrow(&mut self, events: &mut dyn Events) -> Result<()> {
+        let Some(bytes) = self.asked.bytes else {
+            while let Some(step) = self.next() {
+                self.take(step);
+            }
+            return Ok(());
+        };
+        loop {
+            let made = self.bytes(events)?;
+            if made <= bytes {
+                self.give_back(8.0 * (bytes - made) as f64);
+                // What bits are counted as is not quite what they take.
+                return match self.bytes(events)? <= bytes {
+                    true => Ok(()),
+                    false => self.shrink(bytes, events),
+                };
+            }
+            if !self.save(8.0 * (made - bytes) as f64) {
+                let least = self.bytes(events)?;
+                return match least <= bytes {
+                    true => Ok(()),
+                    false => Err(self.too_small(bytes, least)),
+                };
+            }
+        }
+    }
+
+    /// Takes steps one by one until the file is small enough.
+    fn shrink(&mut self, bytes: u64, events: &mut dyn Events) -> Result<()> {
+        loop {
+            let made = self.bytes(events)?;
+            if made <= bytes {
+                return Ok(());
+            }
+            match self.next() {
+                Some(step) => self.take(step),
+                None => return Err(self.too_small(bytes, made)),
+            };
+        }
+    }
+
+    /// Saves so many bits, or as many as there are; false where that is less.
+    fn save(&mut self, bits: f64) -> bool {
+        let mut over = bits;
+        while over > 0.0 {
+            match self.next() {
+                Some(step) => over -= self.take(step),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Spends bits where they help most.
+    fn give_back(&mut self, mut left: f64) {
+        loop {
+            let parts = self.parts.iter().zip(self.chosen.iter()).enumerate();
+            let steps = parts.flat_map(|(place, (part, &now))| {
+                (0..now).map(move |width| {
+                    let gain = part.costs[now] - part.costs[width];
+                    (gain, part.bits[width] - part.bits[now], (place, width))
+                })
+            });
+            let fits = steps.filter(|&(gain, bits, _)| bits <= left && gain > 0.0);
+            let best = fits.max_by(|a, b| (a.0 / a.1.max(1.0)).total_cmp(&(b.0 / b.1.max(1.0))));
+            let Some((_, bits, step)) = best else {
+                return;
+            };
+            left -= bits;
+            self.take(step);
+        }
+    }
+
+    fn too_small(&self, bytes: u64, made: u64) -> Error {
+        let why = match self.asked.divergence {
+            Some(_) => "with the divergence that is allowed",
+            None => "with the fewest bits for all weights",
+        };
+        Error::Usage(format!(
+            "the file cannot have {bytes} bytes: {why} it has {made}; prune the model first, or ask for more"
+        ))
+    }
+
+    /// Bytes of the file with the chosen widths.
+    fn bytes(&self, events: &mut dyn Events) -> Result<u64> {
+        let widths = widths(self.targets, self.parts, self.chosen);
+        let targets = (self.targets, Vec::new());
+        let made = stored(self.analysis, targets, &widths, None, events)?;
+        Ok(made.model.to_bytes()?.len() as u64 + STAMP)
+    }
+
+    fn cost(&self) -> f64 {
+        let parts = self.parts.iter().zip(self.chosen.iter());
+        parts.map(|(part, &width)| part.costs[width]).sum()
+    }
+
+    /// The part and the width with the least divergence per bit, of those that are allowed.
+    fn next(&self) -> Option<(usize, usize)> {
+        let left = self.asked.divergence.map(|most| most - self.cost());
+        let parts = self.parts.iter().zip(self.chosen.iter()).enumerate();
+        let steps = parts.flat_map(|(place, (part, &now))| {
+            let narrower = now + 1..part.costs.len();
+            narrower.map(move |width| {
+                let cost = (part.costs[width] - part.costs[now]).max(1e-12);
+                let bits = part.bits[now] - part.bits[width];
+                (cost, cost / bits.max(1.0), (place, width))
+            })
+        });
+        let allowed = steps.filter(|(cost, ..)| left.is_none_or(|left| *cost <= left));
+        let best = allowed.min_by(|a, b| a.1.total_cmp(&b.1));
+        best.map(|(_, _, step)| step)
+    }
+
+    /// Takes a step; gives the bits that it saves.
+    fn take(&mut self, (place, width): (usize, usize)) -> f64 {
+        let bits = &self.parts[place].bits;
+        let saved = bits[self.chosen[place]] - bits[width];
+        self.chosen[place] = width;
+        saved
+    }
+}
+
+/// By target its width.
+fn widths(targets: &[Target], parts: &[Part], chosen: &[usize]) -> HashMap<String, Width> {
+    let parts = parts.iter().zip(chosen);
+    let each = parts.flat_map(|(part, &width)| {
+        let bits = StoredBits::ALL[width];
+        part.targets
+            .iter()
+            .map(move |&target| (targets[target].name.clone(), Width::Bits(bits, false)))
+    });
+    each.collect()
+}
+
+/// The weights that get one width, with what each width costs.
+fn parts(
+    analysis: &Analysis,
+    targets: &[Target],
+    pass: Pass,
+    events: &mut dyn Events,
+) -> Result<Vec<Part>> {
+    let scene = Scene {
+        teacher: analysis,
+        analysis,
+        kept: &analysis.everything(),
+        pruned: analysis,
+    };
+    let codes = StoredBits::ALL.map(|bits| {
+        let width = Width::Bits(bits, false);
+        targets.iter().filter_map(|of| of.codes(width)).collect()
+    });
+    let codes: Vec<HashMap<String, LayerCodes>> = codes.into();
+    let rounded = round_alone(&scene, pass, &codes, events)?;
+    let groups = together(targets, &rounded[0]);
+    let trial = Trial::new(analysis.graph(), pass)?;
+    let mut parts = Vec::new();
+    for (done, group) in groups.iter().enumerate() {
+        events.progress("widths", done, groups.len());
+        let own = || group.iter().map(|&place| &targets[place]);
+        let mut part = Part {
+            targets: group.clone(),
+            costs: Vec::new(),
+            bits: Vec::new(),
+        };
+        for (bits, rounded) in StoredBits::ALL.into_iter().zip(&rounded) {
+            let model = alone(analysis, own(), bits, &rounded.weights)?;
+            part.costs.push(trial.of(&model)?);
+            let width = Width::Bits(bits, false);
+            part.bits.push(own().map(|target| target.bits(width)).sum());
+        }
+        parts.push(part);
+    }
+    Ok(parts)
+}
+
+/// The model with these weights alone rounded.
+fn alone<'a>(
+    analysis: &Analysis,
+    targets: impl Iterator<Item = &'a Target>,
+    bits: StoredBits,
+    rounded: &Recovered,
+) -> Result<Model> {
+    let graph = analysis.graph();
+    let mut own = Recovered {
+        edits: BTreeMap::new(),
+        constants: Vec::new(),
+        layers: Vec::new(),
+    };
+    for target in targets {
+        let Some(value) = graph.find(&target.name) else {
+            continue;
+        };
+        match rounded.edits.get(&value) {
+            Some(edit) => {
+                own.edits.insert(value, edit.clone());
+            }
+            None => own.edits.extend(target.nearest(graph, bits)?),
+        }
+        let nodes = target.layer.iter().flat_map(|layer| layer.nodes());
+        let nodes: BTreeSet<_> = nodes.collect();
+        let constants = rounded.constants.iter();
+        let constants = constants.filter(|of| nodes.contains(&of.node()));
+        own.constants.extend(constants.cloned());
+    }
+    Ok(own.applied(analysis)?.graph().model().clone())
+}
+
+/// Targets, by number, that were rounded together.
+fn together(targets: &[Target], rounded: &Rounded) -> Vec<Vec<usize>> {
+    let place = |name: &str| targets.iter().position(|target| target.name == name);
+    let mut seen = BTreeSet::new();
+    let mut groups = Vec::new();
+    for (number, target) in targets.iter().enumerate() {
+        if !seen.insert(number) {
+            continue;
+        }
+        let mut group = vec![number];
+        let with = rounded.layers.iter().filter(|of| of.layer == target.name);
+        let with = with.flat_map(|of| of.with.iter());
+        for other in with.filter_map(|name| place(name)) {
+            if seen.insert(other) {
+                group.push(other);
+            }
+        }
+        groups.push(group);
+    }
+    groups
+}
