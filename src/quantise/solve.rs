@@ -174,7 +174,7 @@ impl Writer<'_> {
                 widen(&mut steps, scale, numbers);
             }
             let numbers = self.on_grid(&matrix, &steps, layer.columns());
-            let saturable = saturable(layer, &numbers, &steps);
+            let saturable = layer.saturable(&codes_of(&numbers, &steps, layer.columns()));
             self.saturable.insert(name.clone(), saturable);
             edits.insert(layer.value, bytes(&layer.scatter(&numbers)));
             let mut weight = CodedWeight {
@@ -238,20 +238,11 @@ impl Writer<'_> {
     }
 }
 
-/// Rows in which two neighbours of what is summed over can overflow 16 bits when they are multiplied with codes of 8 bits
-/// and added, as kernels for x86 without VNNI do.
-fn saturable(layer: &Layer, numbers: &[f32], steps: &[f32]) -> usize {
-    const MOST: f32 = 128.0;
-    let lanes = layer.lanes();
-    let rows = numbers.chunks_exact(layer.columns().max(1)).zip(steps);
-    let overflows = |(row, step): (&[f32], &f32)| {
-        let mut pairs = lanes.iter().flat_map(|lane| lane.chunks(2));
-        pairs.any(|pair| {
-            let codes = pair.iter().map(|&column| row[column] / step);
-            codes.sum::<f32>().abs() > MOST
-        })
-    };
-    rows.filter(|row| overflows(*row)).count()
+/// The codes that numbers on the grid stand for.
+fn codes_of(numbers: &[f32], steps: &[f32], columns: usize) -> Vec<i32> {
+    let rows = numbers.chunks(columns.max(1)).zip(steps);
+    let codes = rows.flat_map(|(row, step)| row.iter().map(move |number| (number / step).round()));
+    codes.map(|code| code as i32).collect()
 }
 
 /// Makes steps larger where the bias would not fit its codes otherwise.

@@ -4,10 +4,12 @@ use super::{Held, axis, convolution, like, output};
 use crate::axes::Extent;
 use crate::onnx::ElementType::{Float, Int32, Uint8};
 use crate::ops::adjoints::{Adjoint, quantised as back};
+use crate::ops::facts::{Operand, Role};
 use crate::ops::families::convolution::window_sizes;
 use crate::ops::families::elementwise::broadcast_sizes;
+use crate::ops::families::matmul::matrix_roles;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
-use crate::ops::{Elements, Row, contrib, row};
+use crate::ops::{Elements, Form, Row, contrib, row};
 
 /// Codes have the type of their zero point.
 const CODES: &[Elements] = &[
@@ -29,6 +31,7 @@ pub(super) const ROWS: &[Row] = &[
         .of_elements(CODES),
     row("DequantizeLinear", |op| like(op, 0))
         .gives(back::dequantize)
+        .form(Form::Decoded)
         .of_elements(NUMBERS),
     row("DynamicQuantizeLinear", dynamic)
         .stops(ROUNDS)
@@ -38,13 +41,13 @@ pub(super) const ROWS: &[Row] = &[
     row("MatMulInteger", |op| product(op, [0, 1]))
         .adjoint(Adjoint::Zero)
         .of_elements(SUMS),
-    row("ConvInteger", |op| convolution(op, 0, 1))
+    row("ConvInteger", |op| filters(op, 1))
         .adjoint(Adjoint::Zero)
         .of_elements(SUMS),
     row("QLinearMatMul", |op| product(op, [0, 3]))
         .stops(ROUNDS)
         .of_elements(&[Elements::Input(7)]),
-    row("QLinearConv", |op| convolution(op, 0, 3))
+    row("QLinearConv", |op| filters(op, 3))
         .stops(ROUNDS)
         .of_elements(&[Elements::Input(7)]),
     contrib("QuantizeLinear", |op| like(op, 0))
@@ -52,6 +55,7 @@ pub(super) const ROWS: &[Row] = &[
         .of_elements(CODES),
     contrib("DequantizeLinear", |op| like(op, 0))
         .gives(back::dequantize)
+        .form(Form::Decoded)
         .of_elements(NUMBERS),
     contrib("QLinearAdd", |op| pairwise(op, [0, 3]))
         .stops(ROUNDS)
@@ -67,7 +71,7 @@ pub(super) const ROWS: &[Row] = &[
     contrib("QLinearConcat", concat)
         .stops(ROUNDS)
         .of_elements(&[Elements::Input(1)]),
-    contrib("QGemm", |op| gemm(op, 3))
+    contrib("QGemm", |op| coded_gemm(op, 3))
         .stops(ROUNDS)
         .of_elements(&[Elements::Input(8), Elements::Always(Float)]),
     contrib("MatMulIntegerToFloat", |op| product(op, [0, 1]))
@@ -92,12 +96,24 @@ fn dynamic(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
-/// Y[.., M, N] of A[.., M, K] and B[.., K, N], which stand at these slots.
-pub(super) fn product(op: &mut Typing, slots: [usize; 2]) -> Ruling {
+/// A convolution of data at slot 0 with a weight at this slot, which may be constant codes.
+fn filters(op: &mut Typing, slot: usize) -> Ruling {
+    convolution(op, 0, slot)?;
+    let rank = op.input(slot)?.len();
+    let mut roles = vec![Role::Row(Some(1)), Role::Reduction(1)];
+    roles.resize(rank, Role::Kernel);
+    let groups = usize::try_from(op.int("group", 1)).unwrap_or(1);
+    op.linear_with(slot, Some(Operand::Input(0)), roles, groups, None);
+    Ok(())
+}
+
+/// Y[.., M, N] of A[.., M, K] and B[.., K, N], which stand at these slots; either may be constant codes.
+fn product(op: &mut Typing, slots: [usize; 2]) -> Ruling {
     let held = Held::of(op);
     let [a, b] = slots.map(|slot| held.at(slot));
-    let (a, b) = (op.extents(&a?), op.extents(&b?));
-    let sizes = product_sizes(&a, &b)?;
+    let (a, b) = (a?, b?);
+    let sizes = product_sizes(&op.extents(&a), &op.extents(&b))?;
+    matrix_roles(op, [&a, &b], slots, sizes.len());
     output(op, 0, sizes);
     Ok(())
 }
@@ -189,6 +205,17 @@ pub(super) fn gemm(op: &mut Typing, second: usize) -> Ruling {
     let row = usize::from(op.int("transA", 0) != 0);
     let column = usize::from(op.int("transB", 0) == 0);
     op.output(0, vec![a[row].clone(), b[column].clone()]);
+    Ok(())
+}
+
+/// As [`gemm`], where B may be constant codes.
+fn coded_gemm(op: &mut Typing, second: usize) -> Ruling {
+    gemm(op, second)?;
+    let summed = usize::from(op.int("transA", 0) == 0);
+    let row = usize::from(op.int("transB", 0) == 0);
+    let mut roles = vec![Role::Reduction(summed); 2];
+    roles[row] = Role::Row(Some(1));
+    op.linear(second, Some(Operand::Input(0)), roles);
     Ok(())
 }
 
