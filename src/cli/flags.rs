@@ -196,7 +196,8 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
 const DIRECTIONS: std::ops::RangeInclusive<char> = '\u{202a}'..='\u{202e}';
 
 /// Phrases of the library that one flag says. Longer ones come first.
-const PHRASES: [(&str, &str); 3] = [
+const PHRASES: [(&str, &str); 4] = [
+    ("`sums` exact", "--exact-integers"),
     ("`proof` skipped", "--no-verify"),
     ("`overwrite` allowed", "--force"),
     ("`fallback` refused", "--no-fallback"),

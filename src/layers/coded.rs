@@ -1,9 +1,10 @@
 //! Weights that are codes of 8 bits, and sums of their products that overflow.
 //!
-//! Kernels for x86 without VNNI multiply codes without sign (data) with codes with sign (weights), two neighbours of what is
-//! summed over at once, and add both products in 16 bits. Neighbours are channels at one place of a window, then the next
-//! place: where channels are odd, the last of one place meets the first of the next. A convolution with one filter per
-//! channel has a kernel of its own, which adds in 32 bits, as do those for weights without sign.
+//! Kernels for x86 without VNNI multiply codes without sign (data) with codes with sign (the weight, as the second factor), two
+//! neighbours of what is summed over at once, and add both products in 16 bits. Neighbours are channels at one place of a
+//! window, then the next place: where channels are odd, the last of one place meets the first of the next. All else is added
+//! in 32 bits: a weight that is the first factor or without sign, data with sign that no DequantizeLinear makes numbers of
+//! (onnxruntime takes the sign away from data between such nodes), and a convolution with one filter per channel.
 
 use super::Layer;
 use super::find::matrix;
@@ -31,7 +32,7 @@ impl Layer {
         rows.filter(overflows).count()
     }
 
-    /// The constants of codes with sign that are factors in products of codes.
+    /// The constants of codes with sign that kernels multiply with codes without sign.
     pub(crate) fn coded(analysis: &Analysis) -> Vec<Layer> {
         let mut layers: Vec<Layer> = Vec::new();
         for linear in analysis.state.linears() {
@@ -43,7 +44,7 @@ impl Layer {
     }
 }
 
-/// The weight of a linear map as a layer, if both factors are codes there.
+/// The weight of a linear map as a layer, if it is such a constant.
 fn coded(analysis: &Analysis, linear: &Linear) -> Option<Layer> {
     let (graph, state) = (analysis.graph(), &analysis.state);
     let node = graph.node(linear.node);
@@ -54,14 +55,15 @@ fn coded(analysis: &Analysis, linear: &Linear) -> Option<Layer> {
         return None;
     }
     let row = find(graph, linear.node)?;
-    let on_codes = state.elements[operand.index()] == code;
     let data = match linear.data {
-        Some(Operand::Input(slot)) => node.input(slot),
-        _ => None,
+        Some(Operand::Input(slot)) if slot < linear.slot => node.input(slot)?,
+        _ => return None,
     };
+    let is_code = |value: ValueId| state.elements[value.index()] == code;
+    let on_codes = is_code(operand) && !is_code(data);
     let between = matches!(row.form, Form::Chained | Form::Summed)
         && is_decoded(graph, operand)
-        && data.is_some_and(|data| is_decoded(graph, data));
+        && is_decoded(graph, data);
     if !on_codes && !between {
         return None;
     }

@@ -196,7 +196,7 @@ impl Inspection {
         writeln!(f, "{rows}")?;
         writeln!(
             f,
-            "note: x86 without VNNI adds these products in 16 bits, which can overflow, in {} of {weights} weights: quantise the original with `secateur quantise` (7 bits), or run with onnxruntime's session.x64quantprecision=1, as `validate --exact-integers` does",
+            "note: x86 without VNNI adds these products in 16 bits, which can overflow, in {} of {weights} weights: quantise the original with `secateur quantise` (7 bits), or let onnxruntime add them without overflow (session.x64quantprecision=1; `sums` exact in validate and bench)",
             found.len()
         )
     }

@@ -125,48 +125,49 @@ fn rows_overflow_where_neighbours_are_large() {
     assert_eq!(product(one), found(5, 1));
 }
 
+/// The rows of a weight, of 127 at every other place, in an operator that reads codes of a type.
+fn on_codes(
+    data: ElementType,
+    sizes: &[i64],
+    dims: &[usize],
+    operator: &str,
+    wiring: &str,
+) -> Vec<(String, usize, usize)> {
+    let sizes: Vec<Size> = sizes.iter().map(|&size| size.into()).collect();
+    let builder = scalars(Builder::new(17).input_of("x", data, &sizes));
+    let contrib = operator == "QGemm";
+    let turned = [("transB", Value::Int(1))];
+    let attributes: Attributes = if contrib { &turned } else { &[] };
+    let mut builder = coded(builder, "w", dims, EVERY_OTHER)
+        .node(operator, wiring, attributes)
+        .output_of("y", data);
+    if contrib {
+        builder.graph_proto().node[0].domain = Some("com.microsoft".to_owned());
+    }
+    rows(&builder.model())
+}
+
 #[test]
 fn operators_on_codes_are_found_as_well() {
-    let images = [1.into(), 4.into(), 8.into(), 8.into()];
-    let matrix: [Size; 2] = [4.into(), 6.into()];
-    let model = |operator: &str, sizes: &[Size], dims: &[usize], wiring: &str, made| {
-        let builder = scalars(Builder::new(17).input_of("x", Uint8, sizes));
-        let turned = [("transB", Value::Int(1))];
-        let attributes: Attributes = if made == Float { &turned } else { &[] };
-        let mut builder = coded(builder, "w", dims, EVERY_OTHER)
-            .node(operator, wiring, attributes)
-            .output_of("y", made);
-        if made == Float {
-            builder.graph_proto().node[0].domain = Some("com.microsoft".to_owned());
-        }
-        builder.model()
+    let images = [1, 4, 8, 8];
+    let linear = "x s z w ws wz ys z -> y";
+    let conv = |data| on_codes(data, &images, &[8, 4, 1, 2], "QLinearConv", linear);
+    assert_eq!(conv(Uint8), found(8, 8));
+    assert_eq!(conv(Int8), []);
+    let product = |dims| on_codes(Uint8, &[4, 6], dims, "QLinearMatMul", linear);
+    assert_eq!(product(&[6, 5]), found(5, 0));
+    assert_eq!(product(&[6, 4]), found(4, 2));
+    let sums = |operator, sizes: &[i64], dims: &[usize]| {
+        on_codes(Uint8, sizes, dims, operator, "x w z wz -> y")
     };
-    let of = |operator, sizes: &[Size], dims: &[usize], wiring, made: ElementType| {
-        rows(&model(operator, sizes, dims, wiring, made))
-    };
-    let filters = [8, 4, 1, 1];
-    let integers = ElementType::Int32;
-    let wiring = "x s z w ws wz ys z -> y";
-    assert_eq!(
-        of("QLinearConv", &images, &filters, wiring, Uint8),
-        found(8, 0)
-    );
-    assert_eq!(
-        of("QLinearMatMul", &matrix, &[6, 5], wiring, Uint8),
-        found(5, 0)
-    );
-    let wiring = "x w z wz -> y";
-    assert_eq!(
-        of("ConvInteger", &images, &filters, wiring, integers),
-        found(8, 0)
-    );
-    assert_eq!(
-        of("MatMulInteger", &matrix, &[6, 4], wiring, integers),
-        found(4, 2)
-    );
+    assert_eq!(sums("MatMulInteger", &[4, 6], &[6, 4]), found(4, 2));
     // Rows of a transposed matrix have their neighbours side by side.
-    let wiring = "x s z w ws wz -> y";
-    assert_eq!(of("QGemm", &matrix, &[5, 6], wiring, Float), found(5, 0));
+    let gemm = |dims| on_codes(Uint8, &[4, 6], dims, "QGemm", "x s z w ws wz -> y");
+    assert_eq!(gemm(&[5, 6]), found(5, 0));
+    // A weight that comes first is multiplied otherwise.
+    let left = "w ws wz x s z ys z -> y";
+    assert_eq!(on_codes(Uint8, &[6, 4], &[4, 6], "QLinearMatMul", left), []);
+    assert_eq!(sums("ConvInteger", &images, &[8, 4, 1, 2]), []);
 }
 
 #[test]

@@ -256,11 +256,6 @@ impl Local {
         if options.memory == MemoryUse::Least {
             builder = builder.with_memory_pattern(false).map_err(refused)?;
         }
-        if options.sums == IntegerSums::Exact {
-            builder = builder
-                .with_config_entry(EXACT_SUMS, "1")
-                .map_err(refused)?;
-        }
         builder = optimised(builder, options)?;
         let exact = options.purpose == Purpose::Parity;
         match provider {
@@ -315,6 +310,12 @@ fn optimised(builder: SessionBuilder, options: &SessionOptions) -> Result<Sessio
             .with_config_entry(REWRITTEN_WEIGHTS, "weights.bin")
             .map_err(refused)?,
         None => builder,
+    };
+    let builder = match options.sums {
+        IntegerSums::Exact => builder
+            .with_config_entry(EXACT_SUMS, "1")
+            .map_err(refused)?,
+        IntegerSums::Fast => builder,
     };
     match options.optimisation {
         Optimisation::Full => Ok(builder),

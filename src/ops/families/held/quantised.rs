@@ -41,13 +41,14 @@ pub(super) const ROWS: &[Row] = &[
     row("MatMulInteger", |op| product(op, [0, 1]))
         .adjoint(Adjoint::Zero)
         .of_elements(SUMS),
-    row("ConvInteger", |op| filters(op, 1))
+    // Its kernel multiplies from the left, in 32 bits: the weight is none of those whose sums overflow.
+    row("ConvInteger", |op| convolution(op, 0, 1))
         .adjoint(Adjoint::Zero)
         .of_elements(SUMS),
     row("QLinearMatMul", |op| product(op, [0, 3]))
         .stops(ROUNDS)
         .of_elements(&[Elements::Input(7)]),
-    row("QLinearConv", |op| filters(op, 3))
+    row("QLinearConv", filters)
         .stops(ROUNDS)
         .of_elements(&[Elements::Input(7)]),
     contrib("QuantizeLinear", |op| like(op, 0))
@@ -96,14 +97,15 @@ fn dynamic(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
-/// A convolution of data at slot 0 with a weight at this slot, which may be constant codes.
-fn filters(op: &mut Typing, slot: usize) -> Ruling {
-    convolution(op, 0, slot)?;
-    let rank = op.input(slot)?.len();
+/// A convolution with a weight that may be constant codes.
+fn filters(op: &mut Typing) -> Ruling {
+    const WEIGHT: usize = 3;
+    convolution(op, 0, WEIGHT)?;
+    let rank = op.input(WEIGHT)?.len();
     let mut roles = vec![Role::Row(Some(1)), Role::Reduction(1)];
     roles.resize(rank, Role::Kernel);
     let groups = usize::try_from(op.int("group", 1)).unwrap_or(1);
-    op.linear_with(slot, Some(Operand::Input(0)), roles, groups, None);
+    op.linear_with(WEIGHT, Some(Operand::Input(0)), roles, groups, None);
     Ok(())
 }
 
