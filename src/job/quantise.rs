@@ -16,7 +16,7 @@ use crate::onnx::Model;
 use crate::quantise::{QuantiseSettings, Quantised, StoredModel, folded, quantise, store};
 use crate::recover::RoundedLayer;
 use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
-use crate::rewrite::with_initializers;
+use crate::rewrite::{bias_behind, with_initializers};
 use crate::runtime::Provider;
 use crate::search::held_out_divergences;
 use crate::validate::{Fusion, IntegerProof, fused, same_structure, verify_equal, verify_integers};
@@ -262,8 +262,11 @@ fn proven(
     let graph = analysis.graph();
     let layers = found.placement.layers.iter();
     let products = layers.filter(|of| of.end.is_none());
-    let outputs = products.flat_map(|of| of.layer.nodes());
-    let outputs = outputs.filter_map(|node| graph.node(node).output(0));
+    let outputs = products.flat_map(|of| &of.layer.uses);
+    let outputs = outputs.filter_map(|linear| {
+        let sum = bias_behind(analysis, linear).map(|(sum, _)| sum);
+        graph.node(sum.unwrap_or(linear.node)).output(0)
+    });
     let products: Vec<String> = outputs
         .map(|value| graph.value(value).name.clone())
         .collect();

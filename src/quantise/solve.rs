@@ -14,7 +14,8 @@ use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model, packed, to_f32};
 use crate::recover::{LayerCodes, RoundContext, RoundedLayer, Scene, round};
 use crate::rewrite::{
-    CodedWeight, Edit, RoundedModel, RoundedValue, with_codes, with_rounding, with_weights,
+    CodedWeight, Edit, RoundedModel, RoundedValue, bias_behind, with_codes, with_rounding,
+    with_weights,
 };
 
 /// The largest code of a bias, in scales of its product.
@@ -220,14 +221,17 @@ impl Writer<'_> {
         numbers.collect()
     }
 
-    /// The bias of a layer's operator and its numbers.
+    /// The bias of a layer's operator, or a constant that is added behind one, and its numbers.
     fn bias(&self, layer: &Layer) -> Result<Option<(ValueId, Vec<f32>)>> {
         let graph = self.solved.graph();
         let [linear] = &layer.uses[..] else {
             return Ok(None);
         };
         let node = graph.node(linear.node);
-        let bias = linear.bias.and_then(|bias| node.input(bias.slot));
+        let bias = match linear.bias {
+            Some(bias) => node.input(bias.slot),
+            None => bias_behind(self.solved, linear).map(|(_, value)| value),
+        };
         let Some(value) = bias else {
             return Ok(None);
         };

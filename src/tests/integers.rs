@@ -259,6 +259,25 @@ fn all_layers_of_trained_models_become_products_of_codes() {
     }
 }
 
+/// Onnxruntime makes one operator of a product and what is added to it, which needs a bias of codes.
+#[test]
+fn a_product_and_a_sum_behind_it_are_one_product_of_codes() {
+    let builder = Builder::new(17)
+        .input("x", &[1, 6])
+        .weight("w1", &[6, 8])
+        .weight("b1", &[8])
+        .weight("w2", &[8, 5])
+        .node("MatMul", "x w1 -> m", &[])
+        .node("Add", "b1 m -> a", &[])
+        .node("Tanh", "a -> t", &[])
+        .node("MatMul", "t w2 -> y", &[])
+        .output("y");
+    let found = quantised(&analyse(&builder.model()), &QuantiseSettings::default());
+    assert!(found.weights.iter().all(|weight| weight.bias.is_some()));
+    let fusion = fusion(&found);
+    assert_eq!((fusion.integer, fusion.rest), (2, Vec::new()));
+}
+
 #[test]
 fn a_layer_that_does_not_fuse_is_named_with_who_reads_it() {
     let pads = &[("pads", Value::from([1, 1, 1, 1]))];
