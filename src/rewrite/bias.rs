@@ -120,13 +120,15 @@ pub(crate) fn sum_behind(analysis: &Analysis, linear: &Linear) -> Option<(NodeId
 }
 
 /// The constant with one number per row that is added to all that a linear map without a bias makes, and the sum that does
-/// it. Kernels for codes take it for a bias.
+/// it, where onnxruntime makes one operator of both: of matrices, or where all sizes are known.
 pub(crate) fn bias_behind(analysis: &Analysis, linear: &Linear) -> Option<(NodeId, ValueId)> {
     let graph = analysis.graph();
     let output = graph.node(linear.node).output(0)?;
-    let rows = analysis.state.axes(output)?.last()?;
-    let rows = analysis.state.types.extent(rows).size()?;
-    let found = sum_behind(analysis, linear).filter(|_| linear.bias.is_none());
+    let axes = analysis.state.axes(output)?;
+    let size = |ty| analysis.state.types.extent(ty).size();
+    let rows = size(axes.last()?)?;
+    let joins = axes.len() == 2 || axes.iter().all(|ty| size(ty).is_some());
+    let found = sum_behind(analysis, linear).filter(|_| joins && linear.bias.is_none());
     let is_bias = |value: ValueId| {
         let tensor = graph.constant(value);
         let vector = tensor.is_some_and(|tensor| tensor.dims == [rows as i64]);
