@@ -6,9 +6,9 @@ use std::process::Command;
 use clap::Args;
 use secateur::benchmark::Repetitions;
 use secateur::job::{BenchOptions, Shapes, bench, peak_memory};
-use secateur::runtime::{Profiling, Provider};
+use secateur::runtime::{Profiling, Provider, Purpose, SessionOptions};
 
-use super::flags::{RuntimeFlags, ShapeFlags};
+use super::flags::{RuntimeFlags, ShapeFlags, SumsFlag};
 use super::{Console, Printer, write_out};
 
 /// Measure latency, throughput and memory of models side by side
@@ -35,6 +35,8 @@ pub struct BenchArgs {
     /// Show where the time went, by operator
     #[arg(long)]
     profile: bool,
+    #[command(flatten)]
+    sums: SumsFlag,
     #[command(flatten)]
     shapes: ShapeFlags,
     #[command(flatten)]
@@ -64,9 +66,10 @@ impl BenchArgs {
             } else {
                 Profiling::Off
             },
+            sums: self.sums.sums(),
             runtime: self.runtime.options(),
         };
-        let flags = &self.runtime;
+        let flags = (&self.runtime, self.sums);
         let shapes = &options.shapes;
         let peak = |model: &Path, provider: &Provider, batch: usize| {
             peak_of_a_process(model, provider, batch, shapes, flags)
@@ -94,7 +97,7 @@ fn peak_of_a_process(
     provider: &Provider,
     batch: usize,
     shapes: &Shapes,
-    flags: &RuntimeFlags,
+    (runtime, sums): (&RuntimeFlags, SumsFlag),
 ) -> Option<u64> {
     let mut command = Command::new(std::env::current_exe().ok()?);
     command.arg("probe-memory").arg(model);
@@ -111,8 +114,11 @@ fn peak_of_a_process(
         let axis = axis.map_or("none".to_owned(), |axis| axis.to_string());
         command.arg("--sample-axis").arg(format!("{name}={axis}"));
     }
-    if let Some(library) = &flags.onnxruntime {
+    if let Some(library) = &runtime.onnxruntime {
         command.arg("--onnxruntime").arg(library);
+    }
+    if sums.exact_integers {
+        command.arg("--exact-integers");
     }
     let output = command.output().ok()?;
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
@@ -127,6 +133,8 @@ pub struct ProbeArgs {
     #[arg(long, value_parser = parse_count)]
     batch: usize,
     #[command(flatten)]
+    sums: SumsFlag,
+    #[command(flatten)]
     shapes: ShapeFlags,
     #[command(flatten)]
     runtime: RuntimeFlags,
@@ -135,9 +143,15 @@ pub struct ProbeArgs {
 impl ProbeArgs {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let options = self.runtime.options();
+        let session = SessionOptions {
+            provider: self.provider,
+            purpose: Purpose::Latency,
+            sums: self.sums.sums(),
+            ..SessionOptions::default()
+        };
         let peak = peak_memory(
             &self.model,
-            &self.provider,
+            &session,
             self.batch,
             &self.shapes.shapes(),
             &options,

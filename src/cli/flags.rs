@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use secateur::data::DataSource;
 use secateur::job::{Calibration, Overwrite, RuntimeOptions, Shapes};
-use secateur::runtime::Provider;
+use secateur::runtime::{IntegerSums, Provider};
 
 /// Which onnxruntime is used.
 #[derive(Args, Clone, Debug)]
@@ -24,6 +24,24 @@ impl RuntimeFlags {
         RuntimeOptions {
             library: self.onnxruntime.clone(),
             offline: self.offline,
+        }
+    }
+}
+
+/// How products of 8-bit integers are added.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct SumsFlag {
+    /// Add products of 8-bit integers without overflow, where the CPU is x86 without VNNI: slower, and what differs then
+    /// was wrong
+    #[arg(long)]
+    pub(super) exact_integers: bool,
+}
+
+impl SumsFlag {
+    pub(super) fn sums(self) -> IntegerSums {
+        match self.exact_integers {
+            true => IntegerSums::Exact,
+            false => IntegerSums::Fast,
         }
     }
 }
@@ -178,7 +196,8 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
 const DIRECTIONS: std::ops::RangeInclusive<char> = '\u{202a}'..='\u{202e}';
 
 /// Phrases of the library that one flag says. Longer ones come first.
-const PHRASES: [(&str, &str); 3] = [
+const PHRASES: [(&str, &str); 4] = [
+    ("`sums` exact", "--exact-integers"),
     ("`proof` skipped", "--no-verify"),
     ("`overwrite` allowed", "--force"),
     ("`fallback` refused", "--no-fallback"),

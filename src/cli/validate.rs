@@ -8,7 +8,7 @@ use secateur::job::{ValidateOptions, validate};
 use secateur::runtime::Provider;
 use secateur::validate::{Fallback, Gate, Perturbation};
 
-use super::flags::{RuntimeFlags, ShapeFlags};
+use super::flags::{RuntimeFlags, ShapeFlags, SumsFlag};
 use super::{Console, Printer};
 
 /// Compare a candidate with a reference, on every execution provider, and fail if a gate does not hold
@@ -75,6 +75,8 @@ pub struct ValidateArgs {
     /// Seed of random samples, perturbations and intervals
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    sums: SumsFlag,
     #[command(flatten)]
     shapes: ShapeFlags,
     #[command(flatten)]
@@ -167,6 +169,7 @@ impl ValidateArgs {
                 Fallback::Allowed
             },
             seed: self.seed,
+            sums: self.sums.sums(),
             runtime: self.runtime.options(),
         }
     }

@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::events::{Events, Silent};
 use crate::onnx::Model;
 use crate::report::{BenchReport, BenchSetting, Timing};
-use crate::runtime::{Profiling, Provider, Purpose, Runtime, Session, SessionOptions, Tensor};
+use crate::runtime::{
+    IntegerSums, Profiling, Provider, Purpose, Runtime, Session, SessionOptions, Tensor,
+};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.benchmark/1";
@@ -41,6 +43,8 @@ pub struct BenchOptions {
     pub shapes: Shapes,
     /// Whether the time is broken down by operator.
     pub profiling: Profiling,
+    /// How products of 8-bit codes are added.
+    pub sums: IntegerSums,
     /// Which onnxruntime.
     pub runtime: RuntimeOptions,
 }
@@ -55,6 +59,7 @@ impl Default for BenchOptions {
             repetitions: Repetitions::default(),
             shapes: Shapes::default(),
             profiling: Profiling::Off,
+            sums: IntegerSums::default(),
             runtime: RuntimeOptions::default(),
         }
     }
@@ -94,6 +99,7 @@ pub fn bench(
                     provider: provider.clone(),
                     purpose: Purpose::Latency,
                     threads,
+                    sums: options.sums,
                     ..SessionOptions::default()
                 };
                 settings.push(measure(&runtime, models, &session, batch, options, peak)?);
@@ -249,47 +255,37 @@ fn open(
     Ok((session, inputs, milliseconds))
 }
 
-/// How many times as fast the second model is as the first.
+/// How many times as fast the second model is as the first, in sessions of these options.
 pub(super) fn speedup(
     runtime: &Runtime,
     models: [&Path; 2],
-    provider: &Provider,
+    options: &SessionOptions,
     inputs: &[(String, Tensor)],
     repetitions: Repetitions,
 ) -> Result<f64> {
-    let options = SessionOptions {
-        provider: provider.clone(),
-        purpose: Purpose::Latency,
-        ..SessionOptions::default()
-    };
     let mut sessions = Vec::new();
     for path in models {
-        let session = runtime.session_from_file(path, &path.display().to_string(), &options)?;
+        let session = runtime.session_from_file(path, &path.display().to_string(), options)?;
         sessions.push((session, inputs.to_vec()));
     }
     let times = interleaved(&mut sessions, repetitions)?;
     Ok(Ratio::of(&times[0], &times[1], 0).speedup)
 }
 
-/// Loads a model, runs it once and says the peak memory of this process so far, in bytes: for a process that
+/// Loads a model, runs it once as `options` say, and says the peak memory of this process so far, in bytes: for a process that
 /// does nothing else.
 ///
 /// # Errors
 /// The model does not run.
 pub fn peak_memory(
     path: &Path,
-    provider: &Provider,
+    options: &SessionOptions,
     batch: usize,
     shapes: &Shapes,
     runtime: &RuntimeOptions,
 ) -> Result<Option<u64>> {
-    let runtime = runtime.load_for(std::slice::from_ref(provider), &mut Silent)?;
-    let options = SessionOptions {
-        provider: provider.clone(),
-        purpose: Purpose::Latency,
-        ..SessionOptions::default()
-    };
-    let (mut session, inputs, _) = open(&runtime, path, &options, batch, shapes)?;
+    let runtime = runtime.load_for(std::slice::from_ref(&options.provider), &mut Silent)?;
+    let (mut session, inputs, _) = open(&runtime, path, options, batch, shapes)?;
     session.run_only(&inputs)?;
     Ok(peak_of_this_process())
 }

@@ -6,8 +6,9 @@ use super::{Shapes, analyse, little};
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::Result;
 use crate::graph::NodeId;
-use crate::onnx::Model;
-use crate::report::{BlockedRow, DimensionRow, Inspection, UnsupportedRow};
+use crate::layers::Layer;
+use crate::onnx::{Model, to_f32};
+use crate::report::{BlockedRow, DimensionRow, Inspection, IntegerRow, UnsupportedRow};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.inspection/1";
@@ -16,7 +17,7 @@ const SCHEMA: &str = "secateur.inspection/1";
 /// axes at their sizes in `shapes`.
 ///
 /// # Errors
-/// The file is no valid model, or `shapes` names an axis that is not there.
+/// The file is no valid model or has a tensor that cannot be read, or `shapes` names an axis that is not there.
 pub fn inspect(path: &Path, shapes: &Shapes) -> Result<Inspection> {
     let model = Model::load(path)?;
     let analysis = analyse(&model, shapes)?;
@@ -47,7 +48,27 @@ pub fn inspect(path: &Path, shapes: &Shapes) -> Result<Inspection> {
             &analysis,
             analysis.holders(&analysis.state.types.everything(), &|_| None),
         ),
+        integers: integers(&analysis)?,
     })
+}
+
+/// Weights that are codes in products of codes.
+fn integers(analysis: &Analysis) -> Result<Vec<IntegerRow>> {
+    let mut rows = Vec::new();
+    for layer in Layer::coded(analysis) {
+        let Some(tensor) = analysis.graph().constant(layer.value) else {
+            continue;
+        };
+        let codes = to_f32(tensor)?.into_iter().map(|code| code as i32);
+        let codes = layer.gather(&codes.collect::<Vec<i32>>());
+        rows.push(IntegerRow {
+            saturable: layer.saturable(&codes),
+            rows: layer.batches() * layer.rows(),
+            weight: layer.name,
+            operator: layer.operator,
+        });
+    }
+    Ok(rows)
 }
 
 fn row(analysis: &Analysis, dimension: &Dimension) -> DimensionRow {

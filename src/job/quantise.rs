@@ -16,10 +16,10 @@ use crate::onnx::Model;
 use crate::quantise::{QuantiseSettings, Quantised, StoredModel, folded, quantise, store};
 use crate::recover::RoundedLayer;
 use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
-use crate::rewrite::with_initializers;
+use crate::rewrite::{bias_behind, with_initializers};
 use crate::runtime::Provider;
 use crate::search::held_out_divergences;
-use crate::validate::{IntegerProof, same_structure, verify_equal, verify_integers};
+use crate::validate::{Fusion, IntegerProof, fused, same_structure, verify_equal, verify_integers};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.quantise/1";
@@ -152,6 +152,9 @@ impl Job<'_> {
         report.rounded = found.ranges.len();
         report.equalised = found.equalised;
         report.proof = Some(proof);
+        let names = found.weights.iter().map(|of| of.name.as_str());
+        let look = || fused(&found.model, names, &opened.runtime);
+        report.look(self.watch.stage("fuse", look));
         report.layers = coded_rows(&found);
         report.real = real_rows(&found.placement.real);
         report.warn();
@@ -207,6 +210,7 @@ impl Job<'_> {
             equalised: 0,
             divergence: None,
             proof: None,
+            fused: None,
             verification: None,
             onnxruntime: onnxruntime.to_owned(),
             warnings: Vec::new(),
@@ -216,6 +220,23 @@ impl Job<'_> {
 }
 
 impl QuantiseReport {
+    /// Takes in what onnxruntime makes of the model: that it cannot be seen is no fault of the model.
+    fn look(&mut self, fusion: Result<Fusion>) {
+        let warnings = &mut self.warnings;
+        match &fusion {
+            Ok(fusion) => warnings.extend(fusion.rest.iter().map(|of| {
+                format!(
+                    "'{}' is no product of integers in onnxruntime: {}; leave it real with `keep`",
+                    of.name, of.reason
+                )
+            })),
+            Err(fault) => warnings.push(format!(
+                "what onnxruntime makes of the model could not be seen: {fault}"
+            )),
+        }
+        self.fused = fusion.ok();
+    }
+
     fn warn(&mut self) {
         if let Some(divergence) = self.divergence.filter(|divergence| *divergence > LARGE) {
             self.warnings.push(format!(
@@ -241,8 +262,11 @@ fn proven(
     let graph = analysis.graph();
     let layers = found.placement.layers.iter();
     let products = layers.filter(|of| of.end.is_none());
-    let outputs = products.flat_map(|of| of.layer.nodes());
-    let outputs = outputs.filter_map(|node| graph.node(node).output(0));
+    let outputs = products.flat_map(|of| &of.layer.uses);
+    let outputs = outputs.filter_map(|linear| {
+        let sum = bias_behind(analysis, linear).map(|(sum, _)| sum);
+        graph.node(sum.unwrap_or(linear.node)).output(0)
+    });
     let products: Vec<String> = outputs
         .map(|value| graph.value(value).name.clone())
         .collect();

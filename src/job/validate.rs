@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::onnx::Model;
 use crate::report::ValidationReport;
-use crate::runtime::{Provider, Runtime};
+use crate::runtime::{IntegerSums, Provider, Purpose, Runtime, SessionOptions};
 use crate::validate::{
     Fallback, Gate, GateRow, Models, ParitySettings, Perturbation, ProviderParity, check_labels,
     judge, parity, refused_fallback, signature_differences, unavailable_provider,
@@ -40,6 +40,8 @@ pub struct ValidateOptions {
     pub fallback: Fallback,
     /// Seed of perturbations and bootstraps.
     pub seed: u64,
+    /// How products of 8-bit codes are added.
+    pub sums: IntegerSums,
     /// Which onnxruntime.
     pub runtime: RuntimeOptions,
 }
@@ -61,6 +63,7 @@ impl ValidateOptions {
             },
             perturbations: self.perturbations.clone(),
             seed: self.seed,
+            sums: self.sums,
         }
     }
 }
@@ -93,7 +96,7 @@ pub fn validate(
         reference,
         candidate,
     };
-    let on_cpu = models.on_cpu(&runtime)?;
+    let on_cpu = models.on_cpu(&runtime, options.sums)?;
     let differences = signature_differences(&on_cpu);
     if !differences.is_empty() {
         return Err(Error::Signatures { differences });
@@ -175,10 +178,16 @@ fn speedups(
     pairs
         .filter(|(_, lane)| lane.unavailable.is_none())
         .map(|(provider, _)| {
+            let session = SessionOptions {
+                provider: provider.clone(),
+                purpose: Purpose::Latency,
+                sums: settings.sums,
+                ..SessionOptions::default()
+            };
             let found = speedup(
                 runtime,
                 [models.reference, models.candidate],
-                provider,
+                &session,
                 &inputs,
                 Repetitions::default(),
             )?;

@@ -111,9 +111,9 @@ fn layer(analysis: &Analysis, value: ValueId, uses: Vec<(View, Linear)>) -> Resu
 }
 
 /// Batches, rows, columns and the place of the reduction axis.
-type Matrix = (Vec<Stride>, Vec<Stride>, Vec<Stride>, Option<usize>);
+pub(super) type Matrix = (Vec<Stride>, Vec<Stride>, Vec<Stride>, Option<usize>);
 
-fn matrix(view: &View, linear: &Linear) -> Matrix {
+pub(super) fn matrix(view: &View, linear: &Linear) -> Matrix {
     let (mut batches, mut rows, mut columns) = (Vec::new(), Vec::new(), Vec::new());
     let mut reduction = None;
     for (axis, (role, stride)) in linear.roles.iter().zip(&view.axes).enumerate() {

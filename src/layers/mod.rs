@@ -11,6 +11,7 @@
 
 mod addition;
 mod channels;
+mod coded;
 mod find;
 mod tail;
 mod view;

@@ -4,7 +4,7 @@ use super::Stride;
 use crate::dimensions::Analysis;
 use crate::graph::{Attributes, Graph, NodeId, Producer, ValueId};
 use crate::onnx::proto::TensorProto;
-use crate::ops::{State, Viewing, find};
+use crate::ops::{Form, State, Viewing, find};
 
 /// The constant whose elements `value` shows in the same places.
 pub(crate) fn constant_of(analysis: &Analysis, value: ValueId) -> Option<&TensorProto> {
@@ -38,6 +38,15 @@ pub(super) struct View {
 /// The initializer that `value` shows, if nodes between them only rearrange it. The error is the value
 /// where the way back ends.
 pub(super) fn view(graph: &Graph, state: &State, value: ValueId) -> Result<View, ValueId> {
+    view_of(graph, state, value, false)
+}
+
+/// As [`view`], also through nodes that make real numbers of codes.
+pub(super) fn view_of_codes(graph: &Graph, state: &State, value: ValueId) -> Option<View> {
+    view_of(graph, state, value, true).ok()
+}
+
+fn view_of(graph: &Graph, state: &State, value: ValueId, decoding: bool) -> Result<View, ValueId> {
     if let Some(tensor) = graph.constant(value) {
         let sizes: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
         let axes = contiguous(&sizes);
@@ -46,12 +55,17 @@ pub(super) fn view(graph: &Graph, state: &State, value: ValueId) -> Result<View,
     let Producer::Node(node, 0) = graph.value(value).producer else {
         return Err(value);
     };
-    let viewing = find(graph, node).and_then(|row| row.viewing);
+    let row = find(graph, node);
+    let decoded = row.filter(|row| decoding && row.form == Form::Decoded);
+    let viewing = match decoded {
+        Some(_) => Some(Viewing::Same),
+        None => row.and_then(|row| row.viewing),
+    };
     let input = graph.node(node).input(0);
     let (Some(viewing), Some(input)) = (viewing, input) else {
         return Err(value);
     };
-    let View { of, axes } = view(graph, state, input)?;
+    let View { of, axes } = view_of(graph, state, input, decoding)?;
     let axes = match viewing {
         Viewing::Same => Some(axes),
         Viewing::Permuted => permuted(graph, node, &axes),

@@ -17,4 +17,6 @@ pub(crate) enum Form {
     Rescaled,
     /// It cuts numbers off, which the rounding behind it does as well.
     Cut,
+    /// It makes real numbers of codes.
+    Decoded,
 }

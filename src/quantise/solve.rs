@@ -14,7 +14,8 @@ use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model, packed, to_f32};
 use crate::recover::{LayerCodes, RoundContext, RoundedLayer, Scene, round};
 use crate::rewrite::{
-    CodedWeight, Edit, RoundedModel, RoundedValue, with_codes, with_rounding, with_weights,
+    CodedWeight, Edit, RoundedModel, RoundedValue, bias_behind, with_codes, with_rounding,
+    with_weights,
 };
 
 /// The largest code of a bias, in scales of its product.
@@ -174,7 +175,7 @@ impl Writer<'_> {
                 widen(&mut steps, scale, numbers);
             }
             let numbers = self.on_grid(&matrix, &steps, layer.columns());
-            let saturable = saturable(layer, &numbers, &steps);
+            let saturable = layer.saturable(&codes_of(&numbers, &steps, layer.columns()));
             self.saturable.insert(name.clone(), saturable);
             edits.insert(layer.value, bytes(&layer.scatter(&numbers)));
             let mut weight = CodedWeight {
@@ -220,14 +221,17 @@ impl Writer<'_> {
         numbers.collect()
     }
 
-    /// The bias of a layer's operator and its numbers.
+    /// The bias of a layer's operator, or a constant that is added behind one, and its numbers.
     fn bias(&self, layer: &Layer) -> Result<Option<(ValueId, Vec<f32>)>> {
         let graph = self.solved.graph();
         let [linear] = &layer.uses[..] else {
             return Ok(None);
         };
         let node = graph.node(linear.node);
-        let bias = linear.bias.and_then(|bias| node.input(bias.slot));
+        let bias = match linear.bias {
+            Some(bias) => node.input(bias.slot),
+            None => bias_behind(self.solved, linear).map(|(_, value)| value),
+        };
         let Some(value) = bias else {
             return Ok(None);
         };
@@ -238,20 +242,11 @@ impl Writer<'_> {
     }
 }
 
-/// Rows in which two neighbours of what is summed over can overflow 16 bits when they are multiplied with codes of 8 bits
-/// and added, as kernels for x86 without VNNI do.
-fn saturable(layer: &Layer, numbers: &[f32], steps: &[f32]) -> usize {
-    const MOST: f32 = 128.0;
-    let lanes = layer.lanes();
-    let rows = numbers.chunks_exact(layer.columns().max(1)).zip(steps);
-    let overflows = |(row, step): (&[f32], &f32)| {
-        let mut pairs = lanes.iter().flat_map(|lane| lane.chunks(2));
-        pairs.any(|pair| {
-            let codes = pair.iter().map(|&column| row[column] / step);
-            codes.sum::<f32>().abs() > MOST
-        })
-    };
-    rows.filter(|row| overflows(*row)).count()
+/// The codes that numbers on the grid stand for.
+fn codes_of(numbers: &[f32], steps: &[f32], columns: usize) -> Vec<i32> {
+    let rows = numbers.chunks(columns.max(1)).zip(steps);
+    let codes = rows.flat_map(|(row, step)| row.iter().map(move |number| (number / step).round()));
+    codes.map(|code| code as i32).collect()
 }
 
 /// Makes steps larger where the bias would not fit its codes otherwise.

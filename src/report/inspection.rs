@@ -31,6 +31,21 @@ pub struct Inspection {
     pub unsupported: Vec<UnsupportedRow>,
     /// What holds the weights that no dimension occurs in, most first.
     pub held: Vec<HolderRow>,
+    /// Weights that are 8-bit codes with sign in products of codes.
+    pub integers: Vec<IntegerRow>,
+}
+
+/// A weight that is 8-bit codes with sign in products of codes.
+#[derive(Clone, Debug, Serialize)]
+pub struct IntegerRow {
+    /// The initializer.
+    pub weight: String,
+    /// The operator that multiplies it.
+    pub operator: String,
+    /// Its rows: outputs.
+    pub rows: usize,
+    /// Rows whose products can overflow 16 bits, which x86 without VNNI adds them in.
+    pub saturable: usize,
 }
 
 /// Weights that something holds.
@@ -129,7 +144,8 @@ impl fmt::Display for Inspection {
                 one_line(first)
             )?;
         }
-        self.write_held(f)
+        self.write_held(f)?;
+        self.write_integers(f)
     }
 }
 
@@ -154,6 +170,35 @@ impl Inspection {
             ]);
         }
         writeln!(f, "{rows}")
+    }
+
+    fn write_integers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.integers.is_empty() {
+            return Ok(());
+        }
+        let rows = self.integers.iter();
+        let found: Vec<&IntegerRow> = rows.filter(|row| row.saturable > 0).collect();
+        let weights = self.integers.len();
+        if found.is_empty() {
+            return writeln!(
+                f,
+                "{weights} weight(s) of 8-bit integers: no sum of their products overflows on any CPU"
+            );
+        }
+        let mut rows = table(&["8-bit weight", "rows", "that can overflow"], 1);
+        for row in &found {
+            rows.add_row([
+                row.weight.clone(),
+                row.rows.to_string(),
+                row.saturable.to_string(),
+            ]);
+        }
+        writeln!(f, "{rows}")?;
+        writeln!(
+            f,
+            "note: x86 without VNNI adds these products in 16 bits, which can overflow, in {} of {weights} weights: quantise the original with `secateur quantise` (7 bits), or let onnxruntime add them without overflow (session.x64quantprecision=1; `sums` exact in validate and bench)",
+            found.len()
+        )
     }
 
     fn write_dimensions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,7 +15,7 @@ mod tuning;
 mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
-pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, UnsupportedRow};
+pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, IntegerRow, UnsupportedRow};
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
 pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, RoundRow};
 pub use quantising::{CodedRow, QuantiseReport, RealRow};

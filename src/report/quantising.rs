@@ -10,7 +10,7 @@ use super::table::{count, table};
 use crate::metrics::OutputDeviation;
 use crate::quantise::QuantiseSettings;
 use crate::recover::{RoundedLayer, RoundingWay};
-use crate::validate::IntegerProof;
+use crate::validate::{Fusion, IntegerProof};
 
 /// A run of `quantise`.
 #[derive(Clone, Debug, Serialize)]
@@ -37,6 +37,8 @@ pub struct QuantiseReport {
     pub divergence: Option<f64>,
     /// The written model against the planned one, part by part on integers; none where only weights are codes.
     pub proof: Option<IntegerProof>,
+    /// What onnxruntime makes of the written model; none where only weights are codes, or where it cannot be seen.
+    pub fused: Option<Fusion>,
     /// The model with stored codes against one with the numbers they stand for; none where products are of codes.
     pub verification: Option<Vec<OutputDeviation>>,
     /// Version of the onnxruntime that measured.
@@ -142,6 +144,13 @@ impl QuantiseReport {
                 "proven part by part: {parts} parts, {} codes of which {steps} lie a step off, real numbers within {:.0e}",
                 count(proof.codes),
                 proof.real
+            )?;
+        }
+        if let Some(fused) = &self.fused {
+            writeln!(
+                f,
+                "onnxruntime computes {} of {} planned layers on integers",
+                fused.integer, fused.planned
             )?;
         }
         if let Some(verification) = &self.verification {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::{Graph, Patch, ValueId};
+use crate::graph::{Graph, NodeId, Patch, ValueId};
 use crate::layers::Addition;
 use crate::layers::Layer;
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, Model, cleared, packed, to_f32};
-use crate::ops::{Bias, Pointwise, Role, find};
+use crate::ops::{Bias, Linear, Pointwise, Role, find};
 
 /// The analysed model with constants added to the rows of its layers, and the name of the initializer that
 /// each constant went to.
@@ -100,6 +100,46 @@ fn with_numbers(tensor: &TensorProto, numbers: &[f32]) -> TensorProto {
     }
 }
 
+/// The sum that is all that reads what a linear map makes, of rows that are its last axis, and what it adds.
+pub(crate) fn sum_behind(analysis: &Analysis, linear: &Linear) -> Option<(NodeId, ValueId)> {
+    let graph = analysis.graph();
+    let output = graph.node(linear.node).output(0)?;
+    let value = graph.value(output);
+    let last = analysis.state.axes(output)?.len().checked_sub(1)?;
+    let [(reader, slot)] = value.consumers[..] else {
+        return None;
+    };
+    let sums = find(graph, reader)?.pointwise == Some(Pointwise::Sum);
+    let rows_last = linear.roles.contains(&Role::Row(Some(last)));
+    let alone = !value.is_output && !graph.is_captured(output);
+    if !alone || !sums || graph.node(reader).inputs.len() != 2 || !rows_last {
+        return None;
+    }
+    let added = graph.node(reader).input(1 - slot.min(1))?;
+    Some((reader, added))
+}
+
+/// The constant with one number per row that is added to all that a linear map without a bias makes, and the sum that does
+/// it, where onnxruntime makes one operator of both: of matrices, or where all sizes are known.
+pub(crate) fn bias_behind(analysis: &Analysis, linear: &Linear) -> Option<(NodeId, ValueId)> {
+    let graph = analysis.graph();
+    let output = graph.node(linear.node).output(0)?;
+    let axes = analysis.state.axes(output)?;
+    let size = |ty| analysis.state.types.extent(ty).size();
+    let rows = size(axes.last()?)?;
+    let joins = axes.len() == 2 || axes.iter().all(|ty| size(ty).is_some());
+    let found = sum_behind(analysis, linear).filter(|_| joins && linear.bias.is_none());
+    let is_bias = |value: ValueId| {
+        let tensor = graph.constant(value);
+        let vector = tensor.is_some_and(|tensor| tensor.dims == [rows as i64]);
+        let inputs = &graph.proto().input;
+        let given = inputs.iter().any(|of| of.name() == graph.value(value).name);
+        let real = graph.element(value) == Some(ElementType::Float);
+        vector && real && !given && is_owned(graph, value)
+    };
+    found.filter(|&(_, value)| is_bias(value))
+}
+
 /// True if a constant is read by one node and nothing else, and so may be changed for it.
 fn is_owned(graph: &Graph, value: ValueId) -> bool {
     let known = graph.value(value);
@@ -127,7 +167,7 @@ impl Adder<'_> {
                 Some(_) => {}
             }
         }
-        if let Some(bias) = self.bias_behind(constant)
+        if let Some((_, bias)) = sum_behind(self.analysis, linear)
             && self.add_to_constant(bias, Bias::whole(0), &constant.added)?
         {
             return Ok(graph.value(bias).name.clone());
@@ -164,24 +204,6 @@ impl Adder<'_> {
         }
         self.changed.insert(bias, now);
         Ok(true)
-    }
-
-    /// The constant that a sum behind the node adds to all that it makes.
-    fn bias_behind(&self, constant: &Addition) -> Option<ValueId> {
-        let graph = self.analysis.graph();
-        let output = graph.node(constant.node()).output(0)?;
-        let value = graph.value(output);
-        let last = self.analysis.state.axes(output)?.len().checked_sub(1)?;
-        let [(reader, slot)] = value.consumers[..] else {
-            return None;
-        };
-        let sums = find(graph, reader)?.pointwise == Some(Pointwise::Sum);
-        let rows_last = constant.linear.roles.contains(&Role::Row(Some(last)));
-        let alone = !value.is_output && !graph.is_captured(output);
-        if !alone || !sums || graph.node(reader).inputs.len() != 2 || !rows_last {
-            return None;
-        }
-        graph.node(reader).input(1 - slot.min(1))
     }
 
     fn element(&self, constant: &Addition) -> ElementType {

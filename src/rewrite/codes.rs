@@ -90,7 +90,15 @@ impl Parts<'_> {
         let scale = patch.constant("ws", ElementType::Float, &[self.steps.len()], bytes);
         let number = patch.fresh("w");
         let axis = vec![int("axis", self.axis as i64)];
-        patch.node_called("wn", &number, "DequantizeLinear", &[name, &scale], axis);
+        let mut inputs = vec![name, scale.as_str()];
+        let zero;
+        // Onnxruntime fuses no Gemm with a weight whose zero point is left out.
+        if self.element == ElementType::Int8 {
+            let count = self.steps.len();
+            zero = patch.constant("wz", self.element, &[count], vec![0; count]);
+            inputs.push(&zero);
+        }
+        patch.node_called("wn", &number, "DequantizeLinear", &inputs, axis);
         for &(reader, slot) in &graph.value(value).consumers {
             patch.connect(reader, slot, &number);
         }

@@ -26,7 +26,7 @@ mod stale;
 mod stored;
 mod twin;
 
-pub(crate) use bias::{add_to_rows, rows_with_constants};
+pub(crate) use bias::{add_to_rows, bias_behind, rows_with_constants};
 pub(crate) use cleanup::without_newly_dead;
 pub(crate) use codes::{CodedWeight, with_codes};
 pub(crate) use gates::{ChannelGate, gated};

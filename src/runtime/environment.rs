@@ -168,6 +168,21 @@ impl Runtime {
         self.open(at, size, what, options)
     }
 
+    /// `model` as onnxruntime rewrites it to run it on the CPU; `what` names it in errors.
+    ///
+    /// # Errors
+    /// onnxruntime does not accept the model, or there is no room for what it writes.
+    pub(crate) fn rewritten(&self, model: &Model, what: &str) -> Result<Model> {
+        let folder = temporary_folder()?;
+        let path = folder.path().join("rewritten.onnx");
+        let options = SessionOptions {
+            rewritten: Some(path.clone()),
+            ..SessionOptions::default()
+        };
+        drop(self.session_with(model, what, &options)?);
+        Model::load(path)
+    }
+
     /// A session that runs the model at `path`.
     ///
     /// # Errors

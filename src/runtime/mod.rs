@@ -37,7 +37,9 @@ pub(crate) use memory::available;
 pub use packages::{Package, VERSION as PINNED_VERSION, cache_folder};
 pub use provider::Provider;
 pub use session::Session;
-pub use settings::{Apart, MemoryUse, Optimisation, Profiling, Purpose, SessionOptions, Spinning};
+pub use settings::{
+    Apart, IntegerSums, MemoryUse, Optimisation, Profiling, Purpose, SessionOptions, Spinning,
+};
 pub use signature::{Device, Signature, UnreadOutput};
 pub use tensor::Tensor;
 

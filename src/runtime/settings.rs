@@ -56,6 +56,18 @@ pub enum Optimisation {
     Off,
 }
 
+/// How a session adds products of 8-bit codes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum IntegerSums {
+    /// With the fastest instructions that the processor has: those of x86 without VNNI cut two added products off at 16
+    /// bits.
+    #[default]
+    Fast,
+    /// Without overflow, which is slower on such processors and the same on others.
+    Exact,
+}
+
 /// How a session takes memory for the values of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -84,6 +96,10 @@ pub struct SessionOptions {
     pub optimisation: Optimisation,
     /// How it takes memory.
     pub memory: MemoryUse,
+    /// How it adds products of 8-bit codes.
+    pub sums: IntegerSums,
+    /// Where the rewritten graph is written to, with its weights beside it; nowhere without.
+    pub rewritten: Option<PathBuf>,
 }
 
 impl Default for SessionOptions {
@@ -96,6 +112,8 @@ impl Default for SessionOptions {
             profiling: Profiling::default(),
             optimisation: Optimisation::default(),
             memory: MemoryUse::default(),
+            sums: IntegerSums::default(),
+            rewritten: None,
         }
     }
 }

@@ -16,6 +16,7 @@ mod gradients_damage;
 mod graphs;
 mod held;
 mod inputs;
+mod integers;
 mod layers;
 mod linear_graphs;
 mod masks;

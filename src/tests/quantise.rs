@@ -271,6 +271,10 @@ const DAMAGES: &[Damage] = &[
         let other = rounding_of(graph, "r2")[1].clone();
         maker(graph, "r1").input[1] = other;
     }),
+    ("a zero point of a weight", |graph| {
+        let zero = reader(graph, "w2").input[2].clone();
+        change(graph, &zero, &|bytes| bytes[1] = 3);
+    }),
     ("a zero point", |graph| {
         let zero = rounding_of(graph, "c2")[2].clone();
         change(graph, &zero, &|bytes| bytes[0] = bytes[0].wrapping_add(9));

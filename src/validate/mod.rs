@@ -1,5 +1,6 @@
 //! Judging one model by another in onnxruntime: deviations, metrics, gates, the proof of a rewrite.
 
+mod fused;
 mod gates;
 mod integers;
 mod parity;
@@ -9,6 +10,7 @@ mod proof;
 mod refusal;
 mod structure;
 
+pub use fused::{Fusion, Unfused};
 pub use gates::{Gate, GateRow, judge};
 pub use integers::IntegerProof;
 pub use parity::{
@@ -19,6 +21,7 @@ pub use perturb::Perturbation;
 pub use placement::Placement;
 pub use proof::{Blame, Verification, blame, verify, verify_equal};
 
+pub(crate) use fused::fused;
 pub(crate) use gates::check_labels;
 pub(crate) use integers::verify_integers;
 pub(crate) use proof::is_of_the_plan;

@@ -14,7 +14,7 @@ use super::placement::{Placement, placement};
 use crate::data::{Batch, DataSet};
 use crate::error::Result;
 use crate::metrics::{Deviation, Deviations, Task, TaskReport, counterpart};
-use crate::runtime::{Provider, Runtime, Session, SessionOptions, Tensor};
+use crate::runtime::{IntegerSums, Provider, Runtime, Session, SessionOptions, Tensor};
 
 /// Name of the condition without a perturbation.
 pub const UNDISTURBED: &str = "as given";
@@ -28,6 +28,8 @@ pub struct ParitySettings {
     pub perturbations: Vec<Perturbation>,
     /// Seed of perturbations and bootstraps.
     pub seed: u64,
+    /// How products of 8-bit codes are added.
+    pub sums: IntegerSums,
 }
 
 /// What was found on one provider.
@@ -83,8 +85,11 @@ impl Models<'_> {
     ///
     /// # Errors
     /// onnxruntime does not accept a model.
-    pub fn on_cpu(&self, runtime: &Runtime) -> Result<CpuSessions> {
-        let cpu = SessionOptions::default();
+    pub fn on_cpu(&self, runtime: &Runtime, sums: IntegerSums) -> Result<CpuSessions> {
+        let cpu = SessionOptions {
+            sums,
+            ..SessionOptions::default()
+        };
         Ok(CpuSessions {
             reference: runtime.session_from_file(self.reference, "the reference", &cpu)?,
             candidate: runtime.session_from_file(self.candidate, "the candidate", &cpu)?,
@@ -139,7 +144,7 @@ pub fn parity(
         };
         lanes.push(match open {
             Some(candidate) => Lane::new(provider, conditions).with(None, candidate),
-            None => open_lane(runtime, provider, models, &first, conditions)?,
+            None => open_lane(runtime, provider, models, &first, settings)?,
         });
     }
     for number in 0..data.batches() {
@@ -206,11 +211,12 @@ fn open_lane(
     provider: &Provider,
     models: &Models,
     first: &Batch,
-    conditions: usize,
+    settings: &ParitySettings,
 ) -> Result<Lane> {
-    let mut lane = Lane::new(provider, conditions);
+    let mut lane = Lane::new(provider, settings.perturbations.len() + 1);
     let options = SessionOptions {
         provider: provider.clone(),
+        sums: settings.sums,
         ..SessionOptions::default()
     };
     let open = || -> Result<_> {

@@ -122,12 +122,32 @@ impl Both<'_> {
         let scale = node.input.get(1);
         let scale = scale.and_then(|scale| self.made.get(scale.as_str()));
         match (scale, self.made.get(name), self.plan.get(name)) {
-            (Some(scale), Some(codes), Some(plan)) if node.input.len() == 2 => {
+            (Some(scale), Some(codes), Some(plan)) => {
                 let axis = node.int("axis") == Some(stored.axis as i64);
-                Ok(axis && stored.stands_for(scale, codes, plan)?)
+                let centred = self.is_centred(node, scale, codes)?;
+                Ok(axis && centred && stored.stands_for(scale, codes, plan)?)
             }
             _ => Ok(false),
         }
+    }
+
+    /// True if the codes that a node reads stand for numbers around 0: without a zero point, or with one of zeros.
+    fn is_centred(
+        &self,
+        node: &NodeProto,
+        scale: &TensorProto,
+        codes: &TensorProto,
+    ) -> Result<bool> {
+        let zero = match &node.input[..] {
+            [_, _] => return Ok(true),
+            [_, _, zero] => self.made.get(zero.as_str()),
+            _ => None,
+        };
+        let Some(zero) = zero else {
+            return Ok(false);
+        };
+        let typed = zero.data_type == codes.data_type && zero.dims == scale.dims;
+        Ok(typed && packed_bytes(zero)?.iter().all(|&byte| byte == 0))
     }
 }
 

@@ -33,6 +33,11 @@ fn conv(op: &mut Typing) -> Ruling {
         op.contract(0, 1);
     } else if per_group == 1 {
         depthwise(op, &x[1], &w[0], groups)?;
+    } else if !op.is_constant(1) {
+        divides(op, &w[0], groups)?;
+        let why = "is a channel of a grouped convolution whose weight is computed";
+        op.pin_all(&[x[1].clone(), w[0].clone(), w[1].clone()], why);
+        op.contract(0, 1);
     } else {
         divides(op, &w[0], groups)?;
         op.balance(&x[1], groups);

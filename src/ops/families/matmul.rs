@@ -57,15 +57,20 @@ fn matmul(op: &mut Typing) -> Ruling {
     if b.len() > 1 {
         out.push(b[b.len() - 1].clone());
     }
-    matrix_roles(op, &a, &b, out.len());
+    matrix_roles(op, [&a, &b], [0, 1], out.len());
     op.cost(out.clone(), vec![a[last].clone()]);
     op.output(0, out);
     Ok(())
 }
 
-/// Either factor of a MatMul may be the weight; the axes before the last two are batches, aligned from the
-/// back.
-fn matrix_roles(op: &mut Typing, a: &[Type], b: &[Type], rank: usize) {
+/// Either factor of a MatMul, which stand at these slots, may be the weight; the axes before the last two are batches,
+/// aligned from the back.
+pub(in crate::ops) fn matrix_roles(
+    op: &mut Typing,
+    [a, b]: [&[Type]; 2],
+    [first, second]: [usize; 2],
+    rank: usize,
+) {
     let batches = |op: &Typing, own: &[Type], other: &[Type]| -> Vec<Role> {
         let count = own.len().saturating_sub(2);
         let other = &other[..other.len().saturating_sub(2)];
@@ -87,8 +92,8 @@ fn matrix_roles(op: &mut Typing, a: &[Type], b: &[Type], rank: usize) {
     if b.len() > 1 {
         right.push(Role::Row(rank.checked_sub(1)));
     }
-    op.linear(0, Some(Operand::Input(1)), left);
-    op.linear(1, Some(Operand::Input(0)), right);
+    op.linear(first, Some(Operand::Input(second)), left);
+    op.linear(second, Some(Operand::Input(first)), right);
 }
 
 /// Y[M, N] = alpha * sum over K of A[M, K] * B[K, N] + beta * C[M, N]

@@ -23,7 +23,7 @@ use super::library::Library;
 use super::packages::Package;
 use super::provider::Provider;
 use super::settings::{
-    MemoryUse, ModelAt, Optimisation, Profiling, Purpose, SessionOptions, Spinning,
+    IntegerSums, MemoryUse, ModelAt, Optimisation, Profiling, Purpose, SessionOptions, Spinning,
 };
 use super::signature::{Device, UNKNOWN_VERSION};
 use super::{fault, held, temporary_folder};
@@ -46,6 +46,11 @@ struct Loaded {
 
 /// What names the folder that the references of a model in memory are relative to.
 const DATA_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+
+/// Turns weights whose products overflow 16 bits into numbers that kernels multiply otherwise, where the processor needs it.
+const EXACT_SUMS: &str = "session.x64quantprecision";
+/// What names the file, beside a rewritten graph, that has its weights: one message cannot have more than 2 GB.
+const REWRITTEN_WEIGHTS: &str = "session.optimized_model_external_initializers_file_name";
 
 static LOADED: OnceLock<Loaded> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
@@ -298,6 +303,20 @@ impl Local {
 fn optimised(builder: SessionBuilder, options: &SessionOptions) -> Result<SessionBuilder> {
     let refused =
         |reason: ort::Error<SessionBuilder>| unavailable(&options.provider, &reason.to_string());
+    let builder = match &options.rewritten {
+        Some(path) => builder
+            .with_optimized_model_path(path)
+            .map_err(refused)?
+            .with_config_entry(REWRITTEN_WEIGHTS, "weights.bin")
+            .map_err(refused)?,
+        None => builder,
+    };
+    let builder = match options.sums {
+        IntegerSums::Exact => builder
+            .with_config_entry(EXACT_SUMS, "1")
+            .map_err(refused)?,
+        IntegerSums::Fast => builder,
+    };
     match options.optimisation {
         Optimisation::Full => Ok(builder),
         Optimisation::Light => builder

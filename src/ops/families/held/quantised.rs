@@ -4,10 +4,12 @@ use super::{Held, axis, convolution, like, output};
 use crate::axes::Extent;
 use crate::onnx::ElementType::{Float, Int32, Uint8};
 use crate::ops::adjoints::{Adjoint, quantised as back};
+use crate::ops::facts::{Operand, Role};
 use crate::ops::families::convolution::window_sizes;
 use crate::ops::families::elementwise::broadcast_sizes;
+use crate::ops::families::matmul::matrix_roles;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
-use crate::ops::{Elements, Row, contrib, row};
+use crate::ops::{Elements, Form, Row, contrib, row};
 
 /// Codes have the type of their zero point.
 const CODES: &[Elements] = &[
@@ -29,6 +31,7 @@ pub(super) const ROWS: &[Row] = &[
         .of_elements(CODES),
     row("DequantizeLinear", |op| like(op, 0))
         .gives(back::dequantize)
+        .form(Form::Decoded)
         .of_elements(NUMBERS),
     row("DynamicQuantizeLinear", dynamic)
         .stops(ROUNDS)
@@ -38,13 +41,14 @@ pub(super) const ROWS: &[Row] = &[
     row("MatMulInteger", |op| product(op, [0, 1]))
         .adjoint(Adjoint::Zero)
         .of_elements(SUMS),
+    // Its kernel multiplies from the left, in 32 bits: the weight is none of those whose sums overflow.
     row("ConvInteger", |op| convolution(op, 0, 1))
         .adjoint(Adjoint::Zero)
         .of_elements(SUMS),
     row("QLinearMatMul", |op| product(op, [0, 3]))
         .stops(ROUNDS)
         .of_elements(&[Elements::Input(7)]),
-    row("QLinearConv", |op| convolution(op, 0, 3))
+    row("QLinearConv", filters)
         .stops(ROUNDS)
         .of_elements(&[Elements::Input(7)]),
     contrib("QuantizeLinear", |op| like(op, 0))
@@ -52,6 +56,7 @@ pub(super) const ROWS: &[Row] = &[
         .of_elements(CODES),
     contrib("DequantizeLinear", |op| like(op, 0))
         .gives(back::dequantize)
+        .form(Form::Decoded)
         .of_elements(NUMBERS),
     contrib("QLinearAdd", |op| pairwise(op, [0, 3]))
         .stops(ROUNDS)
@@ -67,7 +72,7 @@ pub(super) const ROWS: &[Row] = &[
     contrib("QLinearConcat", concat)
         .stops(ROUNDS)
         .of_elements(&[Elements::Input(1)]),
-    contrib("QGemm", |op| gemm(op, 3))
+    contrib("QGemm", |op| coded_gemm(op, 3))
         .stops(ROUNDS)
         .of_elements(&[Elements::Input(8), Elements::Always(Float)]),
     contrib("MatMulIntegerToFloat", |op| product(op, [0, 1]))
@@ -92,12 +97,25 @@ fn dynamic(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
-/// Y[.., M, N] of A[.., M, K] and B[.., K, N], which stand at these slots.
-pub(super) fn product(op: &mut Typing, slots: [usize; 2]) -> Ruling {
+/// A convolution with a weight that may be constant codes.
+fn filters(op: &mut Typing) -> Ruling {
+    const WEIGHT: usize = 3;
+    convolution(op, 0, WEIGHT)?;
+    let rank = op.input(WEIGHT)?.len();
+    let mut roles = vec![Role::Row(Some(1)), Role::Reduction(1)];
+    roles.resize(rank, Role::Kernel);
+    let groups = usize::try_from(op.int("group", 1)).unwrap_or(1);
+    op.linear_with(WEIGHT, Some(Operand::Input(0)), roles, groups, None);
+    Ok(())
+}
+
+/// Y[.., M, N] of A[.., M, K] and B[.., K, N], which stand at these slots; either may be constant codes.
+fn product(op: &mut Typing, slots: [usize; 2]) -> Ruling {
     let held = Held::of(op);
     let [a, b] = slots.map(|slot| held.at(slot));
-    let (a, b) = (op.extents(&a?), op.extents(&b?));
-    let sizes = product_sizes(&a, &b)?;
+    let (a, b) = (a?, b?);
+    let sizes = product_sizes(&op.extents(&a), &op.extents(&b))?;
+    matrix_roles(op, [&a, &b], slots, sizes.len());
     output(op, 0, sizes);
     Ok(())
 }
@@ -189,6 +207,17 @@ pub(super) fn gemm(op: &mut Typing, second: usize) -> Ruling {
     let row = usize::from(op.int("transA", 0) != 0);
     let column = usize::from(op.int("transB", 0) == 0);
     op.output(0, vec![a[row].clone(), b[column].clone()]);
+    Ok(())
+}
+
+/// As [`gemm`], where B may be constant codes.
+fn coded_gemm(op: &mut Typing, second: usize) -> Ruling {
+    gemm(op, second)?;
+    let summed = usize::from(op.int("transA", 0) == 0);
+    let row = usize::from(op.int("transB", 0) == 0);
+    let mut roles = vec![Role::Reduction(summed); 2];
+    roles[row] = Role::Row(Some(1));
+    op.linear(second, Some(Operand::Input(0)), roles);
     Ok(())
 }
 
