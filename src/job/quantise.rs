@@ -13,7 +13,7 @@ use crate::events::Events;
 use crate::graph::Graph;
 use crate::layers::Layers;
 use crate::onnx::Model;
-use crate::quantise::{QuantiseSettings, Quantised, StoredModel, folded, quantise, store};
+use crate::quantise::{QuantiseSettings, Quantised, StoredModel, fitted, folded, quantise, store};
 use crate::recover::RoundedLayer;
 use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
 use crate::rewrite::{bias_behind, with_initializers};
@@ -171,7 +171,13 @@ impl Job<'_> {
         let settings = &self.options.settings;
         let pass = opened.as_ref().map(Opened::pass);
         let Job { watch, events, .. } = self;
-        let found = watch.stage("quantise", || store(analysis, settings, pass, *events))?;
+        let found = watch.stage("quantise", || match (settings.is_fitted(), pass) {
+            (true, None) => Err(Error::Usage(
+                "what fewer bits cost needs data: give `calibration`".to_owned(),
+            )),
+            (true, Some(pass)) => fitted(analysis, settings, pass, *events),
+            (false, pass) => store(analysis, settings, pass, *events),
+        })?;
         let verify = || {
             let what = "the model with the numbers that codes stand for";
             verify_equal(

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::looking::largest_by_channel;
-use super::streams::Stream;
+use super::streams::ChannelStream;
 use super::{CodeSites, CodedLayer};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -36,7 +36,7 @@ impl Equalised {
     pub(super) fn of(
         analysis: &Analysis,
         placement: &CodeSites,
-        streams: &[&Stream],
+        streams: &[&ChannelStream],
         pass: Pass,
     ) -> Result<Equalised> {
         let graph = analysis.graph();
@@ -66,7 +66,7 @@ impl Equalised {
     fn enter(
         &mut self,
         analysis: &Analysis,
-        stream: &Stream,
+        stream: &ChannelStream,
         layers: &[CodedLayer],
         factors: &[f32],
     ) {
@@ -155,7 +155,7 @@ fn scaled(
     each.collect()
 }
 
-impl Stream {
+impl ChannelStream {
     /// By channel how much larger it may become in all values, given by channel the largest numbers of each; none
     /// where nothing is gained.
     fn factors(&self, largest: &[&Vec<f32>]) -> Option<Vec<f32>> {

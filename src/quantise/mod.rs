@@ -24,3 +24,4 @@ pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBit
 pub(crate) use sites::{CodeSites, CodedLayer};
 pub(crate) use solve::{Quantised, quantise};
 pub(crate) use storage::{StoredModel, store};
+pub(crate) use widths::fitted;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::equalise::Equalised;
-use super::streams::{Stream, streams};
+use super::streams::{ChannelStream, streams};
 use super::trial::Switched;
 use super::{CodeRange, CodeSites, QuantiseSettings, ranges};
 use crate::dimensions::Analysis;
@@ -118,14 +118,14 @@ impl Placer<'_, '_> {
     /// The same with channels of one size, where values that cost much become cheaper by that.
     fn equalised(&mut self, first: Placed, costs: Costs) -> Result<(Placed, Costs)> {
         let found = streams(self.analysis, &first.placement.layers);
-        let cost = |stream: &&Stream, costs: &Costs| stream.cost(&first.placement, costs);
-        let dear: Vec<&Stream> = found.iter().filter(|of| cost(of, &costs) > DEAR).collect();
+        let cost = |stream: &&ChannelStream, costs: &Costs| stream.cost(&first.placement, costs);
+        let dear: Vec<&ChannelStream> = found.iter().filter(|of| cost(of, &costs) > DEAR).collect();
         let attempt = self.attempt(&first, &dear)?;
         let Some((second, lower)) = attempt else {
             return Ok((first, costs));
         };
-        let better = |stream: &&&Stream| cost(stream, &lower) < cost(stream, &costs);
-        let better: Vec<&Stream> = dear.iter().filter(better).copied().collect();
+        let better = |stream: &&&ChannelStream| cost(stream, &lower) < cost(stream, &costs);
+        let better: Vec<&ChannelStream> = dear.iter().filter(better).copied().collect();
         let (second, lower) = match better.len() == dear.len() {
             true => (second, lower),
             false => match self.attempt(&first, &better)? {
@@ -140,7 +140,11 @@ impl Placer<'_, '_> {
     }
 
     /// Equalises streams; none where nothing is gained or the outputs change.
-    fn attempt(&mut self, first: &Placed, of: &[&Stream]) -> Result<Option<(Placed, Costs)>> {
+    fn attempt(
+        &mut self,
+        first: &Placed,
+        of: &[&ChannelStream],
+    ) -> Result<Option<(Placed, Costs)>> {
         let equalised = Equalised::of(self.analysis, &first.placement, of, self.pass)?;
         if equalised.is_empty() || !self.is_the_same(&equalised)? {
             return Ok(None);
@@ -185,7 +189,7 @@ impl Placer<'_, '_> {
     }
 }
 
-impl Stream {
+impl ChannelStream {
     /// The most that rounding one of its values alone costs.
     fn cost(&self, placement: &CodeSites, costs: &Costs) -> f64 {
         let classes = self

@@ -216,7 +216,7 @@ impl Writer<'_> {
         let each = matrix.iter().enumerate();
         let numbers = each.map(|(at, &number)| {
             let step = steps[at / columns.max(1)];
-            self.codes.code(f64::from(number), f64::from(step)) as f32 * step
+            self.codes.stands_for(number, step)
         });
         numbers.collect()
     }

@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::targets::{Reasons, Target, Width, targets};
-use super::widths::fitted;
+use super::targets::{Reasons, StorageTarget, StoredWidth, targets};
 use super::{QuantiseSettings, StoredBits};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -55,12 +54,6 @@ pub(crate) fn store(
     pass: Option<Pass>,
     events: &mut dyn Events,
 ) -> Result<StoredModel> {
-    if settings.is_fitted() {
-        let pass = pass.ok_or_else(|| {
-            Error::Usage("what fewer bits cost needs data: give `calibration`".to_owned())
-        })?;
-        return fitted(analysis, settings, pass, events);
-    }
     let (targets, real) = kept_targets(analysis, settings)?;
     let widths = widths(&targets, settings);
     stored(analysis, (&targets, real), &widths, pass, events)
@@ -70,7 +63,7 @@ pub(crate) fn store(
 pub(super) fn kept_targets(
     analysis: &Analysis,
     settings: &QuantiseSettings,
-) -> Result<(Vec<Target>, Reasons)> {
+) -> Result<(Vec<StorageTarget>, Reasons)> {
     let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
     let (targets, real) = targets(analysis, &kept, settings.store)?;
     kept.all_used("constant", "secateur mask --list")?;
@@ -83,21 +76,21 @@ pub(super) fn kept_targets(
 }
 
 /// How every target is stored that does not become codes of 8 bits.
-fn widths(targets: &[Target], settings: &QuantiseSettings) -> HashMap<String, Width> {
-    let own = |target: &Target, width| (target.name.clone(), width);
+fn widths(targets: &[StorageTarget], settings: &QuantiseSettings) -> HashMap<String, StoredWidth> {
+    let own = |target: &StorageTarget, width| (target.name.clone(), width);
     if let Some(half) = settings.store {
         return targets
             .iter()
-            .map(|of| own(of, Width::Half(half)))
+            .map(|of| own(of, StoredWidth::Half(half)))
             .collect();
     }
     let all: usize = targets.iter().map(|of| of.count).sum();
-    let small = |target: &Target| target.count * SMALL < all;
+    let small = |target: &StorageTarget| target.count * SMALL < all;
     let narrow = targets.iter().filter(|of| of.layer.is_some() && !small(of));
     narrow
         .map(|of| {
             let blocked = of.blocked && settings.bits == StoredBits::Four;
-            own(of, Width::Bits(settings.bits, blocked))
+            own(of, StoredWidth::Bits(settings.bits, blocked))
         })
         .collect()
 }
@@ -105,14 +98,14 @@ fn widths(targets: &[Target], settings: &QuantiseSettings) -> HashMap<String, Wi
 /// The model with its targets stored so; codes of 8 bits where nothing is said.
 pub(super) fn stored(
     analysis: &Analysis,
-    (targets, real): (&[Target], Reasons),
-    widths: &HashMap<String, Width>,
+    (targets, real): (&[StorageTarget], Reasons),
+    widths: &HashMap<String, StoredWidth>,
     pass: Option<Pass>,
     events: &mut dyn Events,
 ) -> Result<StoredModel> {
     let mut steps = HashMap::new();
     let (mut rounded, mut layers) = (None, Vec::new());
-    let width = |target: &Target| widths.get(&target.name).copied().unwrap_or_default();
+    let width = |target: &StorageTarget| widths.get(&target.name).copied().unwrap_or_default();
     if let Some(pass) = pass {
         let codes = targets.iter().filter_map(|of| of.codes(width(of)));
         let codes: HashMap<String, LayerCodes> = codes.collect();

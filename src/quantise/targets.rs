@@ -23,7 +23,7 @@ const MOST: f32 = 1e3;
 pub(super) type Reasons = Vec<(String, String)>;
 
 /// A constant that is stored as codes.
-pub(super) struct Target {
+pub(super) struct StorageTarget {
     pub(super) name: String,
     /// Number of its elements.
     pub(super) count: usize,
@@ -37,16 +37,16 @@ pub(super) struct Target {
 
 /// What becomes of a constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Width {
+pub(super) enum StoredWidth {
     /// Numbers of 16 bits.
     Half(HalfType),
     /// Codes, in blocks or with a step for each row.
     Bits(StoredBits, bool),
 }
 
-impl Default for Width {
-    fn default() -> Width {
-        Width::Bits(StoredBits::Eight, false)
+impl Default for StoredWidth {
+    fn default() -> StoredWidth {
+        StoredWidth::Bits(StoredBits::Eight, false)
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn targets(
     analysis: &Analysis,
     kept: &Patterns<'_>,
     half: Option<HalfType>,
-) -> Result<(Vec<Target>, Reasons)> {
+) -> Result<(Vec<StorageTarget>, Reasons)> {
     let graph = analysis.graph();
     let found = Layers::of(analysis);
     let (mut targets, mut real) = (Vec::new(), Vec::new());
@@ -71,7 +71,7 @@ pub(super) fn targets(
         }
         let tensor = graph.constant(value);
         let sizes = tensor.map_or(&[][..], |tensor| &tensor.dims);
-        targets.push(Target {
+        targets.push(StorageTarget {
             name,
             count: sizes.iter().product::<i64>() as usize,
             last: sizes.last().map_or(1, |&size| size as usize),
@@ -156,9 +156,9 @@ fn is_blocked(analysis: &Analysis, layer: &Layer) -> bool {
     summed && direct && whole && unscaled && linear.roles.iter().all(fits)
 }
 
-impl Target {
+impl StorageTarget {
     /// Bits in the file, with the steps and what makes numbers of them again.
-    pub(super) fn bits(&self, width: Width) -> f64 {
+    pub(super) fn bits(&self, width: StoredWidth) -> f64 {
         // Nodes, names and small constants, as they are written.
         const NODES: [f64; 2] = [8.0 * 130.0, 8.0 * 400.0];
         let rows = match &self.layer {
@@ -166,12 +166,9 @@ impl Target {
             None => self.count / self.last.max(1),
         };
         let (form, nodes) = match width {
-            Width::Half(half) => (StoredForm::Half(half.element()), NODES[0]),
-            Width::Bits(StoredBits::Eight, _) => (StoredForm::Codes, NODES[0]),
-            Width::Bits(bits, _) => {
-                let limit = bits.codes().limit;
-                (StoredForm::Digits { limit }, NODES[1])
-            }
+            StoredWidth::Half(half) => (StoredForm::Half(half.element()), NODES[0]),
+            StoredWidth::Bits(StoredBits::Eight, _) => (StoredForm::Codes, NODES[0]),
+            StoredWidth::Bits(bits, _) => (bits.form(), NODES[1]),
         };
         self.count as f64 * form.bits() + rows as f64 * 32.0 + nodes
     }
@@ -182,7 +179,7 @@ impl Target {
         graph: &Graph,
         bits: StoredBits,
     ) -> Result<Option<(ValueId, Edit)>> {
-        let stored = self.stored(graph, (Width::Bits(bits, false), None))?;
+        let stored = self.stored(graph, (StoredWidth::Bits(bits, false), None))?;
         Ok(stored.map(|(value, _, numbers)| {
             let bytes = packed(&numbers, ElementType::Float);
             (value, Edit::Bytes(bytes.into()))
@@ -190,8 +187,8 @@ impl Target {
     }
 
     /// The codes that data says how to choose.
-    pub(super) fn codes(&self, width: Width) -> Option<(String, LayerCodes)> {
-        let Width::Bits(bits, blocked) = width else {
+    pub(super) fn codes(&self, width: StoredWidth) -> Option<(String, LayerCodes)> {
+        let StoredWidth::Bits(bits, blocked) = width else {
             return None;
         };
         self.layer.as_ref()?;
@@ -204,7 +201,7 @@ impl Target {
     pub(super) fn stored(
         &self,
         graph: &Graph,
-        (width, steps): (Width, Option<&Vec<f32>>),
+        (width, steps): (StoredWidth, Option<&Vec<f32>>),
     ) -> Result<Option<(ValueId, StoredWeight, Vec<f32>)>> {
         let found = graph.find(&self.name);
         let Some((value, tensor)) = found.and_then(|value| Some((value, graph.constant(value)?)))
@@ -220,47 +217,74 @@ impl Target {
             form,
         };
         let (bits, blocked) = match width {
-            Width::Bits(bits, blocked) => (bits, blocked),
-            Width::Half(half) => {
+            StoredWidth::Bits(bits, blocked) => (bits, blocked),
+            StoredWidth::Half(half) => {
                 let weight = weight(Vec::new(), Vec::new(), StoredForm::Half(half.element()));
                 return Ok(Some((value, weight, half.rounded(&numbers))));
             }
         };
-        let codes = bits.codes();
-        let on_grid =
-            |number: f32, step: f32| codes.code(f64::from(number), f64::from(step)) as f32 * step;
-        if let (true, Some(layer)) = (blocked, &self.layer) {
-            let matrix = layer.gather(&numbers);
-            let steps = match steps {
-                Some(steps) => steps.clone(),
-                None => nearest_blocks(&matrix, layer.columns(), codes),
-            };
-            let by_column = by_column(&steps, layer.columns(), BLOCK).into_iter();
-            let planned: Vec<f32> = matrix
-                .into_iter()
-                .zip(by_column)
-                .map(|(number, step)| on_grid(number, step))
-                .collect();
-            let planned = layer.scatter(&planned);
-            let form = StoredForm::Blocks {
-                layer: Box::new(layer.clone()),
-                columns: BLOCK,
-            };
-            return Ok(Some((value, weight(Vec::new(), steps, form), planned)));
-        }
-        let rows = Rows::of(self.layer.as_ref(), &dims);
+        let found = (numbers, steps);
+        let (planned, weight) = match (blocked, &self.layer) {
+            (true, Some(layer)) => {
+                let (planned, steps) = blocks(layer, found, bits.codes());
+                let form = StoredForm::Blocks {
+                    layer: Box::new(layer.clone()),
+                    columns: BLOCK,
+                };
+                (planned, weight(Vec::new(), steps, form))
+            }
+            _ => {
+                let (planned, sizes, steps) = self.by_row(&dims, found, bits.codes());
+                (planned, weight(sizes, steps, bits.form()))
+            }
+        };
+        Ok(Some((value, weight, planned)))
+    }
+
+    /// Numbers on the grids of their rows, the sizes of the steps' axes, and the steps.
+    fn by_row(
+        &self,
+        dims: &[usize],
+        (numbers, steps): (Vec<f32>, Option<&Vec<f32>>),
+        codes: Codes,
+    ) -> (Vec<f32>, Vec<usize>, Vec<f32>) {
+        let rows = Rows::of(self.layer.as_ref(), dims);
         let steps = match (steps, &self.layer) {
             (Some(steps), Some(layer)) => rows.steps_of(layer, steps),
             _ => rows.nearest(&numbers, codes),
         };
         let pairs = numbers.iter().zip(&rows.row);
-        let planned = pairs.map(|(&number, &row)| on_grid(number, steps[row]));
-        let planned = planned.collect();
-        let form = match bits {
+        let planned = pairs.map(|(&number, &row)| codes.stands_for(number, steps[row]));
+        (planned.collect(), rows.sizes, steps)
+    }
+}
+
+/// Numbers on the grids of blocks of columns, and the steps of these, row by row.
+fn blocks(
+    layer: &Layer,
+    (numbers, steps): (Vec<f32>, Option<&Vec<f32>>),
+    codes: Codes,
+) -> (Vec<f32>, Vec<f32>) {
+    let matrix = layer.gather(&numbers);
+    let steps = match steps {
+        Some(steps) => steps.clone(),
+        None => nearest_blocks(&matrix, layer.columns(), codes),
+    };
+    let by_column = by_column(&steps, layer.columns(), BLOCK).into_iter();
+    let pairs = matrix.into_iter().zip(by_column);
+    let planned = pairs.map(|(number, step)| codes.stands_for(number, step));
+    let planned: Vec<f32> = planned.collect();
+    (layer.scatter(&planned), steps)
+}
+
+impl StoredBits {
+    fn form(self) -> StoredForm {
+        match self {
             StoredBits::Eight => StoredForm::Codes,
-            _ => StoredForm::Digits { limit: codes.limit },
-        };
-        Ok(Some((value, weight(rows.sizes, steps, form), planned)))
+            _ => StoredForm::Digits {
+                limit: self.codes().limit,
+            },
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! taken.
 
 mod choice;
+mod codes;
 mod fold;
 mod front;
 mod group;
@@ -55,9 +56,10 @@ use solver::Solver;
 use unit::Unit;
 use units::groups;
 
-pub(crate) use rounding::{LayerCodes, RoundContext, Rounded, round, round_alone};
+pub(crate) use codes::LayerCodes;
+pub(crate) use rounding::{RoundContext, Rounded, round, round_alone};
 
-pub use rounding::{RoundedLayer, RoundingError, RoundingWay};
+pub use codes::{RoundedLayer, RoundingError, RoundingWay};
 pub use solver::{Method, RecoveredLayer};
 
 /// How far recovery goes.

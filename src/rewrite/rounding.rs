@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::codes::applied;
 use crate::error::Result;
-use crate::graph::{Graph, Patch, Producer, declaration};
+use crate::graph::{Graph, Patch, Producer, ValueId, declaration};
 use crate::onnx::{ElementType, Model};
 
 /// A value that is rounded to codes of 8 bits without sign: `(code - zero) * scale`.
@@ -117,26 +117,7 @@ impl<'a> Rounding<'a> {
             .zeros
             .entry(rounded.zero)
             .or_insert_with(|| patch.constant("qz", ElementType::Uint8, &[], vec![rounded.zero]));
-        let known = graph.value(value);
-        let (source, target) = match known.producer {
-            Producer::Node(node, slot) if !known.is_output => {
-                let real = patch.fresh("r");
-                patch.rename_output(node, slot, &real);
-                patch.behind(node);
-                (real, rounded.name.clone())
-            }
-            producer => {
-                match producer {
-                    Producer::Node(node, _) => patch.behind(node),
-                    _ => patch.at_start(),
-                }
-                let target = patch.fresh("d");
-                for &(reader, slot) in &known.consumers {
-                    patch.connect(reader, slot, &target);
-                }
-                (rounded.name.clone(), target)
-            }
-        };
+        let (source, target) = ends(graph, value, patch);
         let factors = rounded.factors.as_ref();
         let factors = factors.map(|factors| factors.constants(patch));
         let real = match &factors {
@@ -177,6 +158,28 @@ impl<'a> Rounding<'a> {
     fn applied(self, step: &str) -> Result<Model> {
         applied(self.graph, self.patch, &HashMap::new(), step)
     }
+}
+
+/// What is rounded of a value, and the name of what its readers read then. New nodes stand between them.
+fn ends(graph: &Graph, value: ValueId, patch: &mut Patch) -> (String, String) {
+    let known = graph.value(value);
+    if let Producer::Node(node, slot) = known.producer
+        && !known.is_output
+    {
+        let real = patch.fresh("r");
+        patch.rename_output(node, slot, &real);
+        patch.behind(node);
+        return (real, known.name.clone());
+    }
+    match known.producer {
+        Producer::Node(node, _) => patch.behind(node),
+        _ => patch.at_start(),
+    }
+    let target = patch.fresh("d");
+    for &(reader, slot) in &known.consumers {
+        patch.connect(reader, slot, &target);
+    }
+    (known.name.clone(), target)
 }
 
 impl Factors {

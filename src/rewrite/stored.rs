@@ -9,7 +9,7 @@ use super::codes::{applied, constant};
 use crate::error::Result;
 use crate::graph::{Graph, Patch, ValueId, int};
 use crate::layers::Layer;
-use crate::onnx::proto::{NodeProto, TensorProto};
+use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, Model, from_raw, packed, to_f32};
 use crate::ops::{CONTRIB, Operand};
 
@@ -200,7 +200,7 @@ impl Storing<'_> {
         let digits = self.node("Mod", &[&shifted, &base]);
         let offset = self.integers(&[limit], true);
         let mut codes_of = self.node("Sub", &[&digits, &offset]);
-        if codes.len() % packing.digits > 0 {
+        if !codes.len().is_multiple_of(packing.digits) {
             let flat = self.patch.integers("wd", &[-1]);
             codes_of = self.node("Reshape", &[&codes_of, &flat]);
             let ends = [0, codes.len() as i64].map(|end| self.patch.integers("wd", &[end]));
@@ -249,22 +249,17 @@ impl Storing<'_> {
             Some(_) => self.patch.fresh("wp"),
             None => output.clone(),
         };
-        let product = NodeProto {
-            op_type: Some("MatMulNBits".to_owned()),
-            domain: Some(CONTRIB.to_owned()),
-            name: node.name.clone(),
-            input: vec![input(data), weight.name.clone(), scale],
-            output: vec![made.clone()],
-            attribute: vec![
-                int("K", columns as i64),
-                int("N", rows as i64),
-                int("bits", 4),
-                int("block_size", block as i64),
-            ],
-            ..NodeProto::default()
-        };
-        self.patch.before(linear.node);
-        self.patch.whole(product);
+        let attributes = vec![
+            int("K", columns as i64),
+            int("N", rows as i64),
+            int("bits", 4),
+            int("block_size", block as i64),
+        ];
+        let (patch, data) = (&mut self.patch, input(data));
+        patch.before(linear.node);
+        let inputs = [data.as_str(), &weight.name, &scale];
+        patch.node_called(node.name(), &made, "MatMulNBits", &inputs, attributes);
+        patch.of_domain(CONTRIB);
         if let Some(bias) = bias {
             self.patch
                 .node_called("wn", &output, "Add", &[&made, &bias], Vec::new());
@@ -316,7 +311,9 @@ impl Packing {
     }
 
     fn powers(&self) -> Vec<i32> {
-        (0..self.digits as u32).map(|n| self.base.pow(n)).collect()
+        std::iter::successors(Some(1), |power| Some(power * self.base))
+            .take(self.digits)
+            .collect()
     }
 
     fn words(&self, codes: &[i32]) -> Vec<u8> {
