@@ -7,6 +7,7 @@
 mod equalise;
 mod folded;
 mod looking;
+mod normalised;
 mod placed;
 mod ranges;
 mod settings;
@@ -19,6 +20,7 @@ mod trial;
 mod widths;
 
 pub(crate) use folded::folded;
+pub(crate) use normalised::without_normalisations;
 pub(crate) use ranges::{CodeRange, ranges};
 pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
 pub(crate) use sites::{CodeSites, CodedLayer};

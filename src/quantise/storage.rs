@@ -10,6 +10,7 @@ use crate::engine::Pass;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId};
+use crate::layers::Layers;
 use crate::onnx::{ElementType, Model, packed};
 use crate::patterns::Patterns;
 use crate::recover::{LayerCodes, RoundContext, RoundedLayer, Scene, round};
@@ -127,10 +128,12 @@ pub(super) fn stored(
     }
     let solved = rounded.as_ref().unwrap_or(analysis);
     let graph = solved.graph();
+    let found = Layers::of(solved).layers;
     let (mut weights, mut counts) = (Vec::new(), HashMap::new());
     let mut edits: BTreeMap<ValueId, Edit> = BTreeMap::new();
     for target in targets {
         let own = (width(target), steps.get(&target.name));
+        let target = target.among(&found);
         if let Some((value, weight, numbers)) = target.stored(graph, own)? {
             let bytes = packed(&numbers, ElementType::Float);
             edits.insert(value, Edit::Bytes(bytes.into()));

@@ -4,7 +4,7 @@ use super::{HalfType, StoredBits};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, NodeId, ValueId};
 use crate::layers::{Layer, Layers, LeftWeight};
 use crate::onnx::{ElementType, packed, to_f32};
 use crate::ops::{Form, Operand, Role, find};
@@ -23,6 +23,7 @@ const MOST: f32 = 1e3;
 pub(super) type Reasons = Vec<(String, String)>;
 
 /// A constant that is stored as codes.
+#[derive(Clone)]
 pub(super) struct StorageTarget {
     pub(super) name: String,
     /// Number of its elements.
@@ -33,6 +34,8 @@ pub(super) struct StorageTarget {
     pub(super) layer: Option<Layer>,
     /// True if an operator of onnxruntime can read it in blocks of codes.
     pub(super) blocked: bool,
+    /// True if all that reads it looks its rows up.
+    is_table: bool,
 }
 
 /// What becomes of a constant.
@@ -76,6 +79,7 @@ pub(super) fn targets(
             count: sizes.iter().product::<i64>() as usize,
             last: sizes.last().map_or(1, |&size| size as usize),
             blocked: layer.as_ref().is_some_and(|of| is_blocked(analysis, of)),
+            is_table: is_table(analysis, value),
             layer,
         });
         Ok(())
@@ -129,6 +133,16 @@ fn stays_real(
         .iter()
         .any(masks)
         .then_some("has numbers that are no weights"))
+}
+
+/// True if all that reads a constant selects positions of its first axis.
+fn is_table(analysis: &Analysis, table: ValueId) -> bool {
+    let looks = |&(node, slot): &(NodeId, usize)| {
+        let mut lookups = analysis.state.lookups_of(node);
+        slot == 0 && lookups.any(|lookup| lookup.axis == 0)
+    };
+    let graph = analysis.graph();
+    graph.value(table).consumers.iter().all(looks)
 }
 
 /// True if an operator that reads blocks of codes can take the place of a layer's.
@@ -197,6 +211,15 @@ impl StorageTarget {
         Some((self.name.clone(), LayerCodes { block, ..by_row }))
     }
 
+    /// The same in a changed model, whose layers these are.
+    pub(super) fn among(&self, layers: &[Layer]) -> StorageTarget {
+        let mut layers = layers.iter();
+        StorageTarget {
+            layer: layers.find(|layer| layer.name == self.name).cloned(),
+            ..self.clone()
+        }
+    }
+
     /// The constant as it is stored, and the numbers that are loaded.
     pub(super) fn stored(
         &self,
@@ -235,7 +258,11 @@ impl StorageTarget {
             }
             _ => {
                 let (planned, sizes, steps) = self.by_row(&dims, found, bits.codes());
-                (planned, weight(sizes, steps, bits.form()))
+                let form = match self.is_table && bits == StoredBits::Eight {
+                    true => StoredForm::Table,
+                    false => bits.form(),
+                };
+                (planned, weight(sizes, steps, form))
             }
         };
         Ok(Some((value, weight, planned)))
