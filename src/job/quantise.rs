@@ -6,6 +6,7 @@ use super::analyse_whole;
 use super::options::{Calibration, Opened, Overwrite, RuntimeOptions, Shapes};
 use super::outputs::Files;
 use super::prune::data_path;
+use super::quantised::{BATCHES, LARGE, check_version, quantised, real_rows, rounding_of};
 use super::watch::Watch;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
@@ -13,26 +14,17 @@ use crate::events::Events;
 use crate::graph::Graph;
 use crate::layers::Layers;
 use crate::onnx::Model;
-use crate::quantise::{QuantiseSettings, Quantised, StoredModel, folded, quantise, store};
-use crate::recover::RoundedLayer;
-use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
+use crate::quantise::{QuantiseSettings, StoredModel, Subject, folded, store};
+use crate::report::{CodedRow, Outcome, Quantisation, QuantiseReport};
 use crate::rewrite::with_initializers;
 use crate::runtime::Provider;
 use crate::search::held_out_divergences;
-use crate::validate::{IntegerProof, same_structure, verify_equal, verify_integers};
+use crate::validate::verify_equal;
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.quantise/1";
-/// Batches at least, where there are samples enough: the last ones are held out.
-const BATCHES: usize = 10;
-/// Samples that the proof runs.
-const PROVEN: usize = 4;
-/// The first version of the operator set that has a scale per row.
-const SINCE: i64 = 13;
 /// What the model with stored codes may be wrong by: it has the same numbers as soon as it is loaded.
 const STORED: f64 = 1e-6;
-/// A divergence above this is worth a word.
-const LARGE: f64 = 0.01;
 
 /// How a file is quantised.
 #[derive(Clone, Debug, Default)]
@@ -80,11 +72,8 @@ pub fn quantise_file(
     };
     let model = job.watch.stage("read", || Model::load(path))?;
     options.files().check(&model, options.overwrite)?;
-    if model.opset() < SINCE && !options.settings.weight_only {
-        return Err(Error::Usage(format!(
-            "the model has operator set {}, scales by row need {SINCE}: export it again with a newer one, or use `weight_only`",
-            model.opset()
-        )));
+    if !options.settings.weight_only {
+        check_version(&model, "or use `weight_only`")?;
     }
     let analysis = job.watch.stage("type", || {
         let model = with_initializers(&Graph::new(&model)?)?;
@@ -149,21 +138,18 @@ impl Job<'_> {
                     .to_owned(),
             ));
         };
-        let (settings, pass) = (&self.options.settings, opened.pass());
-        let Job { watch, events, .. } = self;
-        let quantise = || quantise(analysis, settings, pass, *events);
-        let found = watch.stage("quantise", quantise)?;
-        let proof = watch.stage("verify", || proven(analysis, &found, settings, &opened))?;
+        let subject = Subject::alone(analysis);
         let mut report = self.report(opened.runtime.version());
-        let diverged = || held_out_divergences(pass, analysis.graph().model(), [&found.model]);
+        let settings = &self.options.settings;
+        let Job { watch, events, .. } = self;
+        let (model, found) = quantised(&subject, settings, &opened, watch, *events)?;
+        report.quantisation = found;
+        let pass = opened.pass();
+        let diverged = || held_out_divergences(pass, analysis.graph().model(), [&model]);
         let [divergence] = self.watch.stage("judge", diverged)?;
-        report.divergence = Some(divergence);
-        report.rounded = found.ranges.len();
-        report.proof = Some(proof);
-        report.layers = coded_rows(&found);
-        report.real = real_rows(&found.placement.real);
+        report.quantisation.divergence = Some(divergence);
         report.warn();
-        Ok((found.model, report))
+        Ok((model, report))
     }
 
     /// The model with weights that are stored as codes.
@@ -193,11 +179,11 @@ impl Job<'_> {
         if let Some(pass) = pass {
             let diverged = || held_out_divergences(pass, analysis.graph().model(), [&found.model]);
             let [divergence] = self.watch.stage("judge", diverged)?;
-            report.divergence = Some(divergence);
+            report.quantisation.divergence = Some(divergence);
         }
         report.verification = Some(verification);
-        report.layers = stored_rows(&found);
-        report.real = real_rows(&found.real);
+        report.quantisation.layers = stored_rows(&found);
+        report.quantisation.real = real_rows(&found.real);
         report.warn();
         Ok((found.model, report))
     }
@@ -207,13 +193,15 @@ impl Job<'_> {
             schema: SCHEMA,
             model: String::new(),
             outcome: Outcome::DryRun,
-            settings: self.options.settings.clone(),
             bytes: [0; 2],
-            layers: Vec::new(),
-            real: Vec::new(),
-            rounded: 0,
-            divergence: None,
-            proof: None,
+            quantisation: Quantisation {
+                settings: self.options.settings.clone(),
+                layers: Vec::new(),
+                real: Vec::new(),
+                rounded: 0,
+                divergence: None,
+                proof: None,
+            },
             verification: None,
             onnxruntime: onnxruntime.to_owned(),
             warnings: Vec::new(),
@@ -224,62 +212,14 @@ impl Job<'_> {
 
 impl QuantiseReport {
     fn warn(&mut self) {
-        if let Some(divergence) = self.divergence.filter(|divergence| *divergence > LARGE) {
+        let divergence = self.quantisation.divergence;
+        if let Some(divergence) = divergence.filter(|divergence| *divergence > LARGE) {
             self.warnings.push(format!(
                 "the outputs diverge by {divergence:.4} on held-out samples: leave layers real with `keep`, or give more samples"
             ));
         }
-        let saturable = self.layers.iter().filter(|row| row.saturable > 0).count();
-        if saturable > 0 {
-            self.warnings.push(format!(
-                "{saturable} layer(s) have rows whose products overflow 16 bits on x86 without VNNI: use 7 bits there"
-            ));
-        }
+        self.warnings.extend(self.quantisation.overflow());
     }
-}
-
-/// The proof of what was found, on the first samples.
-fn proven(
-    analysis: &Analysis,
-    found: &Quantised,
-    settings: &QuantiseSettings,
-    opened: &Opened,
-) -> Result<IntegerProof> {
-    let graph = analysis.graph();
-    let layers = found.placement.layers.iter();
-    let products = layers.filter(|of| of.end.is_none());
-    let outputs = products.flat_map(|of| of.layer.nodes());
-    let outputs = outputs.filter_map(|node| graph.node(node).output(0));
-    let products: Vec<String> = outputs
-        .map(|value| graph.value(value).name.clone())
-        .collect();
-    let limit = settings.weights.codes().limit;
-    same_structure(&found.planned, &found.model, &found.weights, limit)?;
-    let batch = opened.data.start_of(0, PROVEN)?;
-    verify_integers(
-        &found.planned,
-        &found.model,
-        &products,
-        &batch,
-        &opened.runtime,
-    )
-}
-
-/// How a weight was rounded on data, if it was.
-fn rounding_of(layers: &[RoundedLayer], name: &str) -> Option<RoundedLayer> {
-    layers.iter().find(|row| row.layer == name).cloned()
-}
-
-fn coded_rows(found: &Quantised) -> Vec<CodedRow> {
-    let layers = found.placement.layers.iter();
-    let rows = layers.zip(&found.weights).map(|(of, weight)| CodedRow {
-        name: weight.name.clone(),
-        operator: of.layer.operator.clone(),
-        weights: of.layer.len(),
-        saturable: found.saturable.get(&weight.name).copied().unwrap_or(0),
-        rounding: rounding_of(&found.layers, &weight.name),
-    });
-    rows.collect()
 }
 
 fn stored_rows(found: &StoredModel) -> Vec<CodedRow> {
@@ -289,14 +229,6 @@ fn stored_rows(found: &StoredModel) -> Vec<CodedRow> {
         weights: found.counts.get(&weight.name).copied().unwrap_or(0),
         saturable: 0,
         rounding: rounding_of(&found.layers, &weight.name),
-    });
-    rows.collect()
-}
-
-fn real_rows(real: &[(String, String)]) -> Vec<RealRow> {
-    let rows = real.iter().map(|(name, reason)| RealRow {
-        name: name.clone(),
-        reason: reason.clone(),
     });
     rows.collect()
 }

@@ -10,6 +10,7 @@ mod settings;
 mod sites;
 mod solve;
 mod storage;
+mod subject;
 
 pub(crate) use folded::folded;
 pub(crate) use ranges::{CodeRange, ranges};
@@ -17,3 +18,4 @@ pub use settings::{QuantiseSettings, WeightBits};
 pub(crate) use sites::{CodeSites, CodedLayer};
 pub(crate) use solve::{Quantised, quantise};
 pub(crate) use storage::{StoredModel, store};
+pub(crate) use subject::Subject;

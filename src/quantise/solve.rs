@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{CodeRange, CodeSites, CodedLayer, QuantiseSettings, ranges};
+use super::subject::Rounding;
+use super::{CodeRange, CodeSites, CodedLayer, QuantiseSettings, Subject, ranges};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -12,7 +13,7 @@ use crate::graph::{Graph, ValueId};
 use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model, packed, to_f32};
 use crate::patterns::Patterns;
-use crate::recover::{RoundContext, RoundedLayer, Scene, round};
+use crate::recover::RoundedLayer;
 use crate::rewrite::{
     CodedWeight, Edit, RoundedModel, RoundedValue, with_codes, with_rounding, with_weights,
 };
@@ -42,38 +43,35 @@ pub(crate) struct Quantised {
 /// Data that cannot be read or gives no numbers, weights that are no numbers, a provider that refuses a part of the
 /// model, or nothing to quantise.
 pub(crate) fn quantise(
-    analysis: &Analysis,
+    subject: &Subject,
     settings: &QuantiseSettings,
     pass: Pass,
     events: &mut dyn Events,
 ) -> Result<Quantised> {
+    let part = subject.part;
     let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
-    let placement = CodeSites::of(analysis, &kept);
+    let placement = CodeSites::of(part, &kept);
     kept.all_used("layer", "secateur inspect")?;
     if placement.layers.is_empty() {
         return Err(nothing(&placement));
     }
-    let ranges = ranges(analysis.graph(), &placement, pass, events)?;
-    let rounded = rounded_values(analysis.graph(), &placement, &ranges);
-    let student = with_rounding(analysis.graph(), &rounded)?;
-    let student = Analysis::of_edit(Graph::new(&student.model.settled())?, analysis);
+    let ranges = ranges(part.graph(), &placement, pass, events)?;
+    let rounded = rounded_values(part.graph(), &placement, &ranges);
+    let student = |of: &Analysis| {
+        let student = with_rounding(of.graph(), &rounded)?;
+        let graph = Graph::new(&student.model.settled())?;
+        Ok(Analysis::of_edit(graph, of))
+    };
     let codes = settings.weights.codes();
     let names = placement.layers.iter().map(|of| of.layer.name.clone());
-    let codes_of: HashMap<String, Codes> = names.map(|name| (name, codes)).collect();
-    let scene = Scene {
-        teacher: analysis,
-        analysis,
-        kept: &analysis.everything(),
-        pruned: &student,
-    };
-    let context = RoundContext {
+    let rounding = Rounding {
         pass,
-        codes: &codes_of,
+        codes: names.map(|name| (name, codes)).collect(),
+        student: &student,
     };
-    let found = round(&scene, &context, events)?;
-    let solved = found.weights.applied(analysis)?;
+    let found = subject.rounded(&rounding, events)?;
     let mut writer = Writer {
-        solved: &solved,
+        solved: &found.analysis,
         codes,
         scales: input_scales(&placement, &ranges),
         saturable: HashMap::new(),
@@ -89,10 +87,10 @@ pub(crate) fn quantise(
     Ok(Quantised {
         model,
         planned,
+        saturable: writer.saturable,
         placement,
         ranges,
         weights,
-        saturable: writer.saturable,
         layers: found.layers,
     })
 }

@@ -10,6 +10,7 @@
 //! (CORP) and the solutions for several ridges, the one with the least error on samples that were held out is
 //! taken.
 
+mod aims;
 mod choice;
 mod fold;
 mod front;
@@ -55,7 +56,7 @@ use solver::Solver;
 use unit::Unit;
 use units::groups;
 
-pub(crate) use rounding::{RoundContext, round};
+pub(crate) use rounding::{RoundContext, Rounded, round};
 
 pub use rounding::{RoundedLayer, RoundingError, RoundingWay};
 pub use solver::{Method, RecoveredLayer};

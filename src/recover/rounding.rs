@@ -1,4 +1,4 @@
-//! RoundingWay the weights of a model, layer by layer, so that what it makes changes as little as possible.
+//! Rounding the weights of a model, layer by layer, so that what it makes changes as little as possible.
 //!
 //! The model to be rounded runs beside its teacher, as in recovery: its inputs may be rounded already. Of rounding to
 //! what is nearest, with and without new constants, GPTQ, and GPTQ of the solution by least squares, the one with the
@@ -11,12 +11,13 @@ use bytes::Bytes;
 use faer::Mat;
 use serde::Serialize;
 
+use super::aims::{Aim, moved};
 use super::choice::{error, judged, problems};
-use super::front;
+use super::front::{self, Front};
 use super::group::Group;
 use super::ledger::Ledger;
 use super::solve::{ALPHAS, Problem, Solution, together};
-use super::unit::{Evidence, Moments};
+use super::unit::{Evidence, Moments, Unit};
 use super::{Recovered, Scene, Walk, walk};
 use crate::algebra::{Codes, InverseFactor, Steps};
 use crate::engine::Pass;
@@ -108,16 +109,19 @@ pub(crate) fn round(
     context: &RoundContext,
     events: &mut dyn Events,
 ) -> Result<Rounded> {
-    walk(scene, context.pass, false, |walk| {
+    // What is rounded for itself comes so near that nothing is gained.
+    let clamps = !scene.kept.is_empty();
+    walk(scene, context.pass, clamps, |walk| {
         let Walk { groups, units, .. } = walk;
         let mut rounder = Rounder {
             codes: context.codes,
             groups,
+            units,
             ledger: walk.ledger,
             steps: HashMap::new(),
             layers: Vec::new(),
         };
-        let mut each = |evidence, _: &mut front::Front| rounder.round(evidence);
+        let mut each = |evidence, front: &mut Front| rounder.round(evidence, front);
         front::run(walk.lockstep, units, &mut each, events)?;
         Ok(Rounded {
             weights: rounder.ledger.finish(Vec::new()),
@@ -130,6 +134,7 @@ pub(crate) fn round(
 struct Rounder<'a> {
     codes: &'a HashMap<String, Codes>,
     groups: &'a [Group<'a>],
+    units: &'a [Unit<'a>],
     ledger: Ledger<'a>,
     steps: HashMap<String, Vec<f32>>,
     layers: Vec<RoundedLayer>,
@@ -175,14 +180,14 @@ struct Made {
 
 impl Rounder<'_> {
     /// Rounds the units of a front; returns new bytes of initializers of the model that runs.
-    fn round(&mut self, evidence: Vec<(usize, Evidence)>) -> Result<Vec<(String, Bytes)>> {
+    fn round(
+        &mut self,
+        evidence: Vec<(usize, Evidence)>,
+        front: &mut Front,
+    ) -> Result<Vec<(String, Bytes)>> {
         let mut changes = Vec::new();
-        for (place, evidence) in evidence {
+        for (place, evidence) in self.aimed(evidence, front)? {
             let group = &self.groups[place];
-            let codes = |name: &str| self.codes.contains_key(name);
-            if !group.members.iter().any(|of| codes(&of.dense.name)) {
-                continue;
-            }
             let problems = problems(group);
             let (way, errors) = self.best(group, &problems, &evidence);
             let all = together(&evidence);
@@ -195,6 +200,36 @@ impl Rounder<'_> {
             self.note(place, &made, errors, &all);
         }
         Ok(changes)
+    }
+
+    fn has_codes(&self, place: usize) -> bool {
+        let mut members = self.groups[place].members.iter();
+        members.any(|of| self.codes.contains_key(&of.dense.name))
+    }
+
+    /// The evidence of a front's units; of those before an activation with the targets that it lets move.
+    fn aimed(
+        &self,
+        evidence: Vec<(usize, Evidence)>,
+        front: &mut Front,
+    ) -> Result<Vec<(usize, Evidence)>> {
+        let own = evidence
+            .into_iter()
+            .filter(|(place, _)| self.has_codes(*place));
+        let follows = |(place, evidence): &(usize, Evidence)| {
+            self.units[*place].clamp.is_some() && evidence.held.rows > 0.0
+        };
+        let (cut, mut rest): (Vec<_>, Vec<_>) = own.partition(follows);
+        let aims = cut.into_iter().map(|(place, evidence)| {
+            let problems = problems(&self.groups[place]);
+            Aim::new(place, problems, evidence)
+        });
+        let aims: Vec<Aim> = aims.collect();
+        if !aims.is_empty() {
+            rest.extend(moved(aims, front)?);
+            rest.sort_by_key(|(place, _)| *place);
+        }
+        Ok(rest)
     }
 
     /// The best way, and the error of each.

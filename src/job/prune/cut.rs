@@ -35,7 +35,19 @@ pub(super) struct CutModel {
     pub(super) warnings: Vec<String>,
 }
 
+/// The same model once more.
+fn copied(analysis: &Analysis) -> Result<Analysis> {
+    let same = analysis.graph().model().clone();
+    let graph = Graph::new(&same.settled())?;
+    Ok(Analysis::of_edit(graph, analysis))
+}
+
 impl<'a> Start<'a> {
+    /// The whole model with the weights of the rounds before; none where there were none.
+    pub(super) fn copied_whole(self) -> Option<Result<Analysis>> {
+        self.remains.map(|remains| copied(&remains.whole))
+    }
+
     /// The data, measured on what rounds have left; none where there were none, or is no data.
     ///
     /// # Errors
@@ -126,13 +138,10 @@ impl Cutter<'_> {
         voice: &mut Voice,
     ) -> Result<Remains> {
         let cut = self.cut(&plan, voice)?;
-        let (dense, before) = (self.start.dense, self.start.whole());
+        let dense = self.start.dense;
         let whole = match cut.whole {
             Some(whole) => whole,
-            None => {
-                let same = before.graph().model().clone();
-                Analysis::of_edit(Graph::new(&same.settled())?, before)
-            }
+            None => copied(self.start.whole())?,
         };
         let part = Analysis::of_edit(Graph::new(&cut.model.settled())?, dense);
         rows.push(RoundRow {

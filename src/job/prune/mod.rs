@@ -1,6 +1,7 @@
 //! Pruning a model: read, type, plan, rewrite, prove; and from file to file.
 
 mod calibrated;
+mod coded;
 mod cut;
 mod options;
 mod planned;
@@ -30,6 +31,7 @@ use crate::report::{BudgetRow, Outcome, PruneReport};
 use crate::search::forecast;
 
 use calibrated::Calibrated;
+use coded::Pruning;
 use planned::Planned;
 use proven::{Maker, Proven};
 use start::Remains;
@@ -177,7 +179,7 @@ fn planned<T>(
 /// The typed model, with shapes that no rule says from the onnxruntime that the job needs anyway, or from one that is
 /// there.
 fn typed(model: &Model, options: &PruneOptions, voice: &mut Voice) -> Result<Analysis> {
-    options.check()?;
+    options.check(model)?;
     let Voice { watch, events } = voice;
     let load = &mut || match options.needs_runtime() {
         true => options.runtime.load(*events).ok(),
@@ -245,6 +247,7 @@ impl Job<'_> {
             rounds: remains.as_ref().map_or(Vec::new(), |of| of.rows.clone()),
             recovery: None,
             training: None,
+            quantisation: None,
             verification: None,
             onnxruntime: self.calibrated.map(|of| of.onnxruntime().to_owned()),
             unread: unread_outputs(self.analysis),
@@ -275,8 +278,21 @@ impl Job<'_> {
             options: self.options,
             remains: remains.as_ref().filter(|_| trained),
         };
-        let proven = maker.make(&plan, voice)?;
+        let mut proven = maker.make(&plan, voice)?;
         report.note(self.analysis, &proven)?;
+        let quantise = self.options.quantise.as_ref();
+        if let (Some(settings), Some(data)) = (quantise, &self.options.calibration) {
+            let pruning = Pruning {
+                dense: self.analysis,
+                proven: &proven,
+                data,
+                runtime: &self.options.runtime,
+            };
+            let coded = pruning.coded(settings, voice)?;
+            report.quantisation = Some(coded.quantisation);
+            report.warnings.extend(coded.warnings);
+            proven.model = coded.model;
+        }
         report.outcome = Outcome::Made;
         let (plan, report) = self.finished(proven.plan, report)?;
         let mut model = proven.model;

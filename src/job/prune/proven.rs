@@ -29,6 +29,8 @@ pub(super) struct Maker<'a> {
 pub(super) struct Proven {
     /// The plan that it comes from: what was asked for, without what is at fault.
     pub(super) plan: Plan,
+    /// The whole model with the weights of this one, where more is to be made of them; none where they are the original's.
+    pub(super) whole: Option<Analysis>,
     pub(super) model: Model,
     pub(super) recovery: Option<RecoveryRow>,
     pub(super) training: Option<TrainingRow>,
@@ -190,8 +192,13 @@ impl Maker<'_> {
                 Some(voice.watch.stage("verify", verify)?)
             }
         };
+        let whole = match self.options.quantise {
+            Some(_) => cut.whole.map(Ok).or(start.copied_whole()).transpose()?,
+            None => None,
+        };
         Ok(Proven {
             plan: plan.clone(),
+            whole,
             model: cut.model,
             recovery: cut.recovery,
             training: cut.training,

@@ -1,0 +1,122 @@
+//! A model whose products are of codes, made and proven, with the rows of its report: what quantising a model and
+//! quantising what pruning left have in common.
+
+use super::options::Opened;
+use super::watch::Watch;
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::onnx::Model;
+use crate::quantise::{QuantiseSettings, Quantised, Subject, quantise};
+use crate::recover::RoundedLayer;
+use crate::report::{CodedRow, Quantisation, RealRow};
+use crate::validate::{IntegerProof, same_structure, verify_integers};
+
+/// Batches at least, where there are samples enough: the last ones are held out.
+pub(super) const BATCHES: usize = 10;
+/// A divergence above this is worth a word.
+pub(super) const LARGE: f64 = 0.01;
+/// Samples that the proof runs.
+const PROVEN: usize = 4;
+/// The first version of the operator set that has a scale per row.
+const SINCE: i64 = 13;
+
+/// Refuses a model whose operators cannot have a scale per row.
+///
+/// # Errors
+/// [`Error::Usage`] with the versions, and `or` what else can be done.
+pub(super) fn check_version(model: &Model, or: &str) -> Result<()> {
+    match model.opset() {
+        old if old < SINCE => Err(Error::Usage(format!(
+            "the model has operator set {old}, scales by row need {SINCE}: export it again with a newer one, {or}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The subject with products of codes, proven, and what became of it; how far its outputs are off is not known yet.
+pub(super) fn quantised(
+    subject: &Subject,
+    settings: &QuantiseSettings,
+    opened: &Opened,
+    watch: &mut Watch,
+    events: &mut dyn Events,
+) -> Result<(Model, Quantisation)> {
+    let quantise = || quantise(subject, settings, opened.pass(), events);
+    let found = watch.stage("quantise", quantise)?;
+    let prove = || proven(subject.part, &found, settings, opened);
+    let proof = watch.stage("verify", prove)?;
+    let quantisation = Quantisation {
+        settings: settings.clone(),
+        layers: coded_rows(&found),
+        real: real_rows(&found.placement.real),
+        rounded: found.ranges.len(),
+        divergence: None,
+        proof: Some(proof),
+    };
+    Ok((found.model, quantisation))
+}
+
+/// The proof of what was found, on the first samples.
+fn proven(
+    analysis: &Analysis,
+    found: &Quantised,
+    settings: &QuantiseSettings,
+    opened: &Opened,
+) -> Result<IntegerProof> {
+    let graph = analysis.graph();
+    let layers = found.placement.layers.iter();
+    let products = layers.filter(|of| of.end.is_none());
+    let outputs = products.flat_map(|of| of.layer.nodes());
+    let outputs = outputs.filter_map(|node| graph.node(node).output(0));
+    let products: Vec<String> = outputs
+        .map(|value| graph.value(value).name.clone())
+        .collect();
+    let limit = settings.weights.codes().limit;
+    same_structure(&found.planned, &found.model, &found.weights, limit)?;
+    let batch = opened.data.start_of(0, PROVEN)?;
+    verify_integers(
+        &found.planned,
+        &found.model,
+        &products,
+        &batch,
+        &opened.runtime,
+    )
+}
+
+/// How a weight was rounded on data, if it was.
+pub(super) fn rounding_of(layers: &[RoundedLayer], name: &str) -> Option<RoundedLayer> {
+    layers.iter().find(|row| row.layer == name).cloned()
+}
+
+fn coded_rows(found: &Quantised) -> Vec<CodedRow> {
+    let layers = found.placement.layers.iter();
+    let rows = layers.zip(&found.weights).map(|(of, weight)| CodedRow {
+        name: weight.name.clone(),
+        operator: of.layer.operator.clone(),
+        weights: of.layer.len(),
+        saturable: found.saturable.get(&weight.name).copied().unwrap_or(0),
+        rounding: rounding_of(&found.layers, &weight.name),
+    });
+    rows.collect()
+}
+
+pub(super) fn real_rows(real: &[(String, String)]) -> Vec<RealRow> {
+    let rows = real.iter().map(|(name, reason)| RealRow {
+        name: name.clone(),
+        reason: reason.clone(),
+    });
+    rows.collect()
+}
+
+impl Quantisation {
+    /// That products can overflow on some processors.
+    pub(super) fn overflow(&self) -> Option<String> {
+        let saturable = self.layers.iter().filter(|row| row.saturable > 0).count();
+        (saturable > 0).then(|| {
+            format!(
+                "{saturable} layer(s) have rows whose products overflow 16 bits on x86 without VNNI: use 7 bits there"
+            )
+        })
+    }
+}
