@@ -198,6 +198,7 @@ impl Job<'_> {
                 settings: self.options.settings.clone(),
                 layers: Vec::new(),
                 real: Vec::new(),
+                for_original: false,
                 rounded: 0,
                 divergence: None,
                 proof: None,

@@ -50,6 +50,7 @@ pub(super) fn quantised(
         settings: settings.clone(),
         layers: coded_rows(&found),
         real: real_rows(&found.placement.real),
+        for_original: false,
         rounded: found.ranges.len(),
         divergence: None,
         proof: Some(proof),

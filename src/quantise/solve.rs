@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::subject::Rounding;
+use super::subject::CodeContext;
 use super::{CodeRange, CodeSites, CodedLayer, QuantiseSettings, Subject, ranges};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
@@ -64,7 +64,7 @@ pub(crate) fn quantise(
     };
     let codes = settings.weights.codes();
     let names = placement.layers.iter().map(|of| of.layer.name.clone());
-    let rounding = Rounding {
+    let rounding = CodeContext {
         pass,
         codes: names.map(|name| (name, codes)).collect(),
         student: &student,

@@ -25,7 +25,7 @@ pub(crate) struct Subject<'a> {
 }
 
 /// A subject with rounded weights.
-pub(super) struct Solved {
+pub(super) struct RoundedSubject {
     pub(super) analysis: Analysis,
     /// By layer the steps of its rows; none of layers that cannot be measured.
     pub(super) steps: HashMap<String, Vec<f32>>,
@@ -33,7 +33,7 @@ pub(super) struct Solved {
 }
 
 /// With what a subject is rounded.
-pub(super) struct Rounding<'a> {
+pub(super) struct CodeContext<'a> {
     pub(super) pass: Pass<'a>,
     pub(super) codes: HashMap<String, Codes>,
     /// The model with rounded values.
@@ -69,11 +69,15 @@ impl<'a> Subject<'a> {
     ///
     /// # Errors
     /// Those of rounding, or a plan that does not fit.
-    pub(super) fn rounded(&self, by: &Rounding, events: &mut dyn Events) -> Result<Solved> {
+    pub(super) fn rounded(
+        &self,
+        by: &CodeContext,
+        events: &mut dyn Events,
+    ) -> Result<RoundedSubject> {
         let part = self.part;
         let Some((whole, plan)) = self.cut else {
             let found = rounded_alone(part, by, &by.codes, events)?;
-            return Ok(Solved {
+            return Ok(RoundedSubject {
                 analysis: found.weights.applied(part)?,
                 steps: found.steps,
                 layers: found.layers,
@@ -91,7 +95,7 @@ impl<'a> Subject<'a> {
         };
         let found = round(&scene, &context, events)?;
         let model = rewrite::prune(&found.weights.applied(whole)?, plan)?;
-        let mut solved = Solved {
+        let mut solved = RoundedSubject {
             analysis: Analysis::of_edit(Graph::new(&model.settled())?, part),
             steps: found.steps,
             layers: found.layers,
@@ -110,7 +114,7 @@ impl<'a> Subject<'a> {
 /// Layers of the model that could be measured, and are not known to make what one of the teacher's makes.
 fn unknown(
     part: &Analysis,
-    by: &Rounding,
+    by: &CodeContext,
     steps: &HashMap<String, Vec<f32>>,
 ) -> HashMap<String, Codes> {
     let fixed = part.graph().fixed_nodes();
@@ -126,7 +130,7 @@ fn unknown(
 
 fn rounded_alone(
     analysis: &Analysis,
-    by: &Rounding,
+    by: &CodeContext,
     codes: &HashMap<String, Codes>,
     events: &mut dyn Events,
 ) -> Result<Rounded> {

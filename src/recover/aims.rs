@@ -1,6 +1,6 @@
 //! Targets before an activation that cuts off: where it makes the same of them, they may move to what the layer makes.
 
-use super::choice::solved;
+use super::choice::{Fit, solved};
 use super::front::Front;
 use super::solve::{Problem, Solution, aimed};
 use super::unit::{Evidence, Trial};
@@ -16,6 +16,8 @@ pub(super) struct Aim {
     place: usize,
     problems: Vec<Problem>,
     evidence: Evidence,
+    /// The first solution, whose ridge the others have.
+    first: Option<Fit>,
     /// By matrix what is tried next.
     current: Vec<Solution>,
     /// The least error behind the activation so far, and the targets as what had it lets them move.
@@ -29,6 +31,7 @@ impl Aim {
             place,
             current: problems.iter().map(|of| of.sliced.clone()).collect(),
             problems,
+            first: None,
             best: (f64::INFINITY, evidence.clone()),
             evidence,
         }
@@ -52,7 +55,8 @@ pub(super) fn moved(mut aims: Vec<Aim>, front: &mut Front) -> Result<Vec<(usize,
                 held: aimed(&aim.evidence.held, outcome.moved.held),
             };
             better |= outcome.error < (1.0 - WORTHWHILE) * aim.best.0;
-            aim.current = solved(&aim.problems, &now).solutions;
+            let first = aim.first.get_or_insert_with(|| solved(&aim.problems, &now));
+            aim.current = first.solved_for(&aim.problems, &now);
             if outcome.error < aim.best.0 {
                 aim.best = (outcome.error, now);
             }

@@ -45,6 +45,8 @@ pub struct Quantisation {
     pub layers: Vec<CodedRow>,
     /// Weights that stay real, with why.
     pub real: Vec<RealRow>,
+    /// Whether weights of a pruned model were rounded for what the original makes; else for what the model makes itself.
+    pub for_original: bool,
     /// Ranges of values that are rounded while the model runs.
     pub rounded: usize,
     /// How far the outputs are from the original's on held-out samples, per sample; none without data.
@@ -117,7 +119,11 @@ impl fmt::Display for Quantisation {
         if self.layers.iter().any(|row| row.rounding.is_some()) {
             writeln!(
                 f,
-                "errors on held-out samples, as shares of what a layer's outputs vary by"
+                "errors on held-out samples, as shares of what a layer's outputs vary by{}",
+                match self.for_original {
+                    true => " in the original",
+                    false => "",
+                }
             )?;
         }
         for row in &self.real {

@@ -40,10 +40,10 @@ pub(super) struct Pruning<'a> {
 
 /// Models in which all weights are constants that are read as they are.
 struct Prepared {
-    /// The original, and the model that the plan is applied to; none where what the plan leaves of that is not what was
-    /// proven.
+    /// The original, and the model that the plan is applied to; none where what is left is rounded for what it makes itself.
     whole: Option<[Analysis; 2]>,
     part: Analysis,
+    warnings: Vec<String>,
 }
 
 impl Pruning<'_> {
@@ -63,17 +63,13 @@ impl Pruning<'_> {
         let judge = || held_out_divergences(opened.pass(), self.dense.graph().model(), models);
         let [before, after] = watch.stage("judge", judge)?;
         quantisation.divergence = Some(after);
-        let mut warnings: Vec<String> = quantisation.overflow().into_iter().collect();
+        quantisation.for_original = prepared.whole.is_some();
+        let mut warnings = prepared.warnings;
+        warnings.extend(quantisation.overflow());
         if after - before > LARGE {
             warnings.push(format!(
                 "rounding took the divergence of the outputs from {before:.4} to {after:.4} on held-out samples: give more samples"
             ));
-        }
-        if prepared.whole.is_none() {
-            warnings.push(
-                "weights that nodes rearrange have no known place in the original: what is left of it was rounded for what it makes itself"
-                    .to_owned(),
-            );
         }
         Ok(Coded {
             model,
@@ -92,19 +88,30 @@ impl Pruning<'_> {
     }
 
     fn prepared(&self, runtime: &Runtime) -> Result<Prepared> {
-        let proven = self.proven;
-        match self.by_plan(runtime) {
-            Ok(prepared) => return Ok(prepared),
-            Err(fault) if is_of_the_plan(&fault) || matches!(fault, Error::Plan { .. }) => {
-                tracing::debug!("rounded for what it makes itself: {fault}");
-            }
-            Err(fault) => return Err(fault),
+        // Layers that learnt do not make what the original's do, and repairing them for that would undo it.
+        if self.proven.learnt {
+            return self.alone(runtime, Vec::new());
         }
-        let part = Graph::new(&proven.model.clone().settled())?;
+        let fault = match self.by_plan(runtime) {
+            Ok(prepared) => return Ok(prepared),
+            Err(fault) => fault,
+        };
+        if !is_of_the_plan(&fault) && !matches!(fault, Error::Plan { .. }) {
+            return Err(fault);
+        }
+        let warning = format!(
+            "what is left was rounded for what it makes itself: it has no known places in the original once its weights are constants that are read as they are ({fault})"
+        );
+        self.alone(runtime, vec![warning])
+    }
+
+    fn alone(&self, runtime: &Runtime, warnings: Vec<String>) -> Result<Prepared> {
+        let part = Graph::new(&self.proven.model.clone().settled())?;
         let part = Analysis::of_edit(part, self.dense);
         Ok(Prepared {
             whole: None,
             part: prepared(&part, runtime)?,
+            warnings,
         })
     }
 
@@ -121,6 +128,7 @@ impl Pruning<'_> {
         Ok(Prepared {
             whole: Some([teacher, whole]),
             part,
+            warnings: Vec::new(),
         })
     }
 }
@@ -136,15 +144,102 @@ impl Prepared {
 
 /// The model with all weights as constants that are read as they are.
 fn prepared(analysis: &Analysis, runtime: &Runtime) -> Result<Analysis> {
-    // Dimensions that only rearranged weights have keep the names that plans know them by.
     let analysed = |model: Model| -> Result<Analysis> {
         let graph = Graph::new(&model.settled())?;
-        let (sizes, observed) = (analysis.sizes().clone(), analysis.observed().clone());
-        Ok(Analysis::with(graph, sizes, observed))
+        Ok(Analysis::of_rearranged(graph, analysis))
     };
     let whole = analysed(with_initializers(analysis.graph())?)?;
     match folded(&whole, runtime)? {
         Some(model) => analysed(model),
         None => Ok(whole),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::criteria::{Criterion, scores};
+    use crate::data::DataSource;
+    use crate::dimensions::InputSizes;
+    use crate::events::Silent;
+    use crate::job::watch::Watch;
+    use crate::plan::Settings;
+    use crate::search::select;
+
+    fn lenet() -> Analysis {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures/trained/lenet_mnist.onnx");
+        let graph = Graph::new(&Model::load(&path).expect("a model")).expect("a graph");
+        let sizes = InputSizes::for_graph(&graph, &[]).expect("sizes");
+        Analysis::new(graph, sizes)
+    }
+
+    fn proven(analysis: &Analysis) -> Proven {
+        let settings = Settings::default();
+        let scores = scores(analysis, Criterion::L2, 0).expect("scores");
+        let selection = select(analysis, &scores, &settings).expect("a selection");
+        let plan = Plan::new(analysis, &selection, &scores, &settings);
+        Proven {
+            model: rewrite::prune(analysis, &plan).expect("a model"),
+            plan,
+            whole: None,
+            learnt: false,
+            recovery: None,
+            training: None,
+            verification: None,
+            onnxruntime: None,
+            faulty: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn coded(dense: &Analysis, proven: &Proven) -> Coded {
+        let pruning = Pruning {
+            dense,
+            proven,
+            data: &Calibration {
+                samples: 40,
+                ..Calibration::new(DataSource::Random {
+                    samples: 40,
+                    seed: 1,
+                })
+            },
+            runtime: &RuntimeOptions::default(),
+        };
+        let mut voice = Voice {
+            watch: &mut Watch::default(),
+            events: &mut Silent,
+        };
+        let settings = QuantiseSettings::default();
+        pruning.coded(&settings, &mut voice).expect("a model")
+    }
+
+    /// The plan says where weights come from: one that keeps other channels than the proven model is not believed.
+    #[test]
+    fn a_plan_that_is_not_of_the_proven_model_is_found() {
+        let dense = lenet();
+        let mut proven = proven(&dense);
+        let right = coded(&dense, &proven);
+        assert!(right.quantisation.for_original && right.warnings.is_empty());
+        for planned in &mut proven.plan.dimensions {
+            let all = 0..planned.size as u32;
+            let others = all.filter(|channel| !planned.kept.contains(channel));
+            planned.kept = others.take(planned.kept.len()).collect();
+        }
+        let wrong = coded(&dense, &proven);
+        assert!(!wrong.quantisation.for_original);
+        assert!(wrong.warnings[0].contains("no known places"));
+        assert_eq!(wrong.quantisation.layers.len(), 4);
+    }
+
+    #[test]
+    fn what_learnt_is_rounded_for_what_it_makes_itself() {
+        let dense = lenet();
+        let learnt = Proven {
+            learnt: true,
+            ..proven(&dense)
+        };
+        let found = coded(&dense, &learnt);
+        assert!(!found.quantisation.for_original && found.warnings.is_empty());
     }
 }

@@ -30,24 +30,14 @@ pub(super) struct CutModel {
     pub(super) whole: Option<Analysis>,
     /// What the plan leaves of it.
     pub(super) model: Model,
+    /// Whether training gave it weights.
+    pub(super) learnt: bool,
     pub(super) recovery: Option<RecoveryRow>,
     pub(super) training: Option<TrainingRow>,
     pub(super) warnings: Vec<String>,
 }
 
-/// The same model once more.
-fn copied(analysis: &Analysis) -> Result<Analysis> {
-    let same = analysis.graph().model().clone();
-    let graph = Graph::new(&same.settled())?;
-    Ok(Analysis::of_edit(graph, analysis))
-}
-
 impl<'a> Start<'a> {
-    /// The whole model with the weights of the rounds before; none where there were none.
-    pub(super) fn copied_whole(self) -> Option<Result<Analysis>> {
-        self.remains.map(|remains| copied(&remains.whole))
-    }
-
     /// The data, measured on what rounds have left; none where there were none, or is no data.
     ///
     /// # Errors
@@ -78,6 +68,7 @@ impl Cutter<'_> {
         let mut cut = CutModel {
             whole: None,
             model: watch.stage("rewrite", || rewrite::prune(whole, plan))?,
+            learnt: false,
             recovery: None,
             training: None,
             warnings: Vec::new(),
@@ -122,6 +113,7 @@ impl Cutter<'_> {
         let done = watch.stage("tune", tune)?;
         if let Some((edited, better)) = done.better {
             (cut.whole, cut.model) = (Some(edited), better);
+            cut.learnt = true;
         }
         cut.training = Some(done.row);
         Ok(cut)
@@ -138,10 +130,13 @@ impl Cutter<'_> {
         voice: &mut Voice,
     ) -> Result<Remains> {
         let cut = self.cut(&plan, voice)?;
-        let dense = self.start.dense;
+        let (dense, before) = (self.start.dense, self.start.whole());
         let whole = match cut.whole {
             Some(whole) => whole,
-            None => copied(self.start.whole())?,
+            None => {
+                let same = before.graph().model().clone();
+                Analysis::of_edit(Graph::new(&same.settled())?, before)
+            }
         };
         let part = Analysis::of_edit(Graph::new(&cut.model.settled())?, dense);
         rows.push(RoundRow {

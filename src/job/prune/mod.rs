@@ -296,12 +296,23 @@ impl Job<'_> {
         report.outcome = Outcome::Made;
         let (plan, report) = self.finished(proven.plan, report)?;
         let mut model = proven.model;
-        stamp(&mut model, &plan, report.onnxruntime.as_deref());
+        self.stamp(&mut model, &plan, report.onnxruntime.as_deref());
         Ok(Pruned {
             model,
             plan,
             report,
         })
+    }
+
+    /// Writes into the model where it comes from.
+    fn stamp(&self, model: &mut Model, plan: &Plan, onnxruntime: Option<&str>) {
+        let plan_hash = blake3::hash(plan.to_json().as_bytes()).to_hex();
+        let mut command = plan.settings.command();
+        if let Some(settings) = &self.options.quantise {
+            command += &format!(" --quantise={}", settings.weights);
+        }
+        super::stamp(model, &command, &plan.model_hash, onnxruntime);
+        model.set_metadata("secateur.plan_hash", plan_hash.as_str());
     }
 
     /// What only the final plan says.
@@ -313,7 +324,11 @@ impl Job<'_> {
         let budget = settings.and_then(|settings| settings.budget);
         report.budget = budget.map(|budget| met(budget, &report.before, &report.after));
         let kept = plan.kept(self.analysis)?;
-        report.forecast = forecast(self.analysis, &kept, target(&plan));
+        // Kernels for codes ask for no widths.
+        report.forecast = match self.options.quantise {
+            Some(_) => None,
+            None => forecast(self.analysis, &kept, target(&plan)),
+        };
         little::note(self.analysis, settings, &kept, &mut report);
         Ok((plan, report))
     }
@@ -358,14 +373,6 @@ impl PruneReport {
         }
         Ok(())
     }
-}
-
-/// Writes into the model where it comes from.
-fn stamp(model: &mut Model, plan: &Plan, onnxruntime: Option<&str>) {
-    let plan_hash = blake3::hash(plan.to_json().as_bytes()).to_hex();
-    let command = plan.settings.command();
-    super::stamp(model, &command, &plan.model_hash, onnxruntime);
-    model.set_metadata("secateur.plan_hash", plan_hash.as_str());
 }
 
 fn node_count(model: &Model, totals: Totals) -> usize {
