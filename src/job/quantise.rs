@@ -6,6 +6,7 @@ use super::analyse_whole;
 use super::options::{Calibration, Opened, Overwrite, RuntimeOptions, Shapes};
 use super::outputs::Files;
 use super::prune::data_path;
+use super::quantised::{BATCHES, LARGE, quantised, real_rows, rounding_of};
 use super::watch::Watch;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
@@ -13,22 +14,15 @@ use crate::events::Events;
 use crate::graph::Graph;
 use crate::layers::Layers;
 use crate::onnx::Model;
-use crate::quantise::{QuantiseSettings, Quantised, StoredModel, fitted, folded, quantise, store};
-use crate::recover::RoundedLayer;
-use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
-use crate::rewrite::{bias_behind, with_initializers};
+use crate::quantise::{QuantiseSettings, StoredModel, Subject, fitted, folded, store};
+use crate::report::{CodedRow, Outcome, Quantisation, QuantiseReport};
+use crate::rewrite::with_initializers;
 use crate::runtime::Provider;
 use crate::search::held_out_divergences;
-use crate::validate::{Fusion, IntegerProof, fused, same_structure, verify_equal, verify_integers};
+use crate::validate::verify_equal;
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.quantise/1";
-/// Batches at least, where there are samples enough: the last ones are held out.
-const BATCHES: usize = 10;
-/// Samples that the proof runs.
-const PROVEN: usize = 4;
-/// A divergence above this is worth a word.
-const LARGE: f64 = 0.01;
 
 /// How a file is quantised.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +70,7 @@ pub fn quantise_file(
     };
     let model = job.watch.stage("read", || Model::load(path))?;
     options.files().check(&model, options.overwrite)?;
-    options.settings.check(model.opset())?;
+    options.settings.check(model.opset(), "use `weight_only`")?;
     let analysis = job.watch.stage("type", || {
         let model = with_initializers(&Graph::new(&model)?)?;
         analyse_whole(&model, &options.shapes)
@@ -140,25 +134,18 @@ impl Job<'_> {
                     .to_owned(),
             ));
         };
-        let (settings, pass) = (&self.options.settings, opened.pass());
-        let Job { watch, events, .. } = self;
-        let quantise = || quantise(analysis, settings, pass, *events);
-        let found = watch.stage("quantise", quantise)?;
-        let proof = watch.stage("verify", || proven(analysis, &found, settings, &opened))?;
+        let subject = Subject::alone(analysis);
         let mut report = self.report(opened.runtime.version());
-        let diverged = || held_out_divergences(pass, analysis.graph().model(), [&found.model]);
+        let settings = &self.options.settings;
+        let Job { watch, events, .. } = self;
+        let (model, found) = quantised(&subject, settings, &opened, watch, *events)?;
+        report.quantisation = found;
+        let pass = opened.pass();
+        let diverged = || held_out_divergences(pass, analysis.graph().model(), [&model]);
         let [divergence] = self.watch.stage("judge", diverged)?;
-        report.divergence = Some(divergence);
-        report.rounded = found.ranges.len();
-        report.equalised = found.equalised;
-        report.proof = Some(proof);
-        let names = found.weights.iter().map(|of| of.name.as_str());
-        let look = || fused(&found.model, names, &opened.runtime);
-        report.look(self.watch.stage("fuse", look));
-        report.layers = coded_rows(&found);
-        report.real = real_rows(&found.placement.real);
+        report.quantisation.divergence = Some(divergence);
         report.warn();
-        Ok((found.model, report))
+        Ok((model, report))
     }
 
     /// The model with weights that are stored as codes.
@@ -194,11 +181,11 @@ impl Job<'_> {
         if let Some(pass) = pass {
             let diverged = || held_out_divergences(pass, analysis.graph().model(), [&found.model]);
             let [divergence] = self.watch.stage("judge", diverged)?;
-            report.divergence = Some(divergence);
+            report.quantisation.divergence = Some(divergence);
         }
         report.verification = Some(verification);
-        report.layers = stored_rows(&found);
-        report.real = real_rows(&found.real);
+        report.quantisation.layers = stored_rows(&found);
+        report.quantisation.real = real_rows(&found.real);
         report.warn();
         Ok((found.model, report))
     }
@@ -208,15 +195,18 @@ impl Job<'_> {
             schema: SCHEMA,
             model: String::new(),
             outcome: Outcome::DryRun,
-            settings: self.options.settings.clone(),
             bytes: [0; 2],
-            layers: Vec::new(),
-            real: Vec::new(),
-            rounded: 0,
-            equalised: 0,
-            divergence: None,
-            proof: None,
-            fused: None,
+            quantisation: Quantisation {
+                settings: self.options.settings.clone(),
+                layers: Vec::new(),
+                real: Vec::new(),
+                for_original: false,
+                rounded: 0,
+                equalised: 0,
+                divergence: None,
+                proof: None,
+                fused: None,
+            },
             verification: None,
             onnxruntime: onnxruntime.to_owned(),
             warnings: Vec::new(),
@@ -226,84 +216,15 @@ impl Job<'_> {
 }
 
 impl QuantiseReport {
-    /// Takes in what onnxruntime makes of the model: that it cannot be seen is no fault of the model.
-    fn look(&mut self, fusion: Result<Fusion>) {
-        let warnings = &mut self.warnings;
-        match &fusion {
-            Ok(fusion) => warnings.extend(fusion.rest.iter().map(|of| {
-                format!(
-                    "'{}' is no product of integers in onnxruntime: {}; leave it real with `keep`",
-                    of.name, of.reason
-                )
-            })),
-            Err(fault) => warnings.push(format!(
-                "what onnxruntime makes of the model could not be seen: {fault}"
-            )),
-        }
-        self.fused = fusion.ok();
-    }
-
     fn warn(&mut self) {
-        if let Some(divergence) = self.divergence.filter(|divergence| *divergence > LARGE) {
+        let divergence = self.quantisation.divergence;
+        if let Some(divergence) = divergence.filter(|divergence| *divergence > LARGE) {
             self.warnings.push(format!(
                 "the outputs diverge by {divergence:.4} on held-out samples: leave layers real with `keep`, or give more samples"
             ));
         }
-        let saturable = self.layers.iter().filter(|row| row.saturable > 0).count();
-        if saturable > 0 {
-            self.warnings.push(format!(
-                "{saturable} layer(s) have rows whose products overflow 16 bits on x86 without VNNI: use 7 bits there"
-            ));
-        }
+        self.warnings.extend(self.quantisation.notes());
     }
-}
-
-/// The proof of what was found, on the first samples.
-fn proven(
-    analysis: &Analysis,
-    found: &Quantised,
-    settings: &QuantiseSettings,
-    opened: &Opened,
-) -> Result<IntegerProof> {
-    let graph = analysis.graph();
-    let layers = found.placement.layers.iter();
-    let products = layers.filter(|of| of.end.is_none());
-    let outputs = products.flat_map(|of| &of.layer.uses);
-    let outputs = outputs.filter_map(|linear| {
-        let sum = bias_behind(analysis, linear).map(|(sum, _)| sum);
-        graph.node(sum.unwrap_or(linear.node)).output(0)
-    });
-    let products: Vec<String> = outputs
-        .map(|value| graph.value(value).name.clone())
-        .collect();
-    let limit = settings.weights.codes().limit;
-    same_structure(&found.planned, &found.model, &found.weights, limit)?;
-    let batch = opened.data.start_of(0, PROVEN)?;
-    verify_integers(
-        &found.planned,
-        &found.model,
-        &products,
-        &batch,
-        &opened.runtime,
-    )
-}
-
-/// How a weight was rounded on data, if it was.
-fn rounding_of(layers: &[RoundedLayer], name: &str) -> Option<RoundedLayer> {
-    layers.iter().find(|row| row.layer == name).cloned()
-}
-
-fn coded_rows(found: &Quantised) -> Vec<CodedRow> {
-    let layers = found.placement.layers.iter();
-    let rows = layers.zip(&found.weights).map(|(of, weight)| CodedRow {
-        name: weight.name.clone(),
-        operator: of.layer.operator.clone(),
-        weights: of.layer.len(),
-        bits: 8.0,
-        saturable: found.saturable.get(&weight.name).copied().unwrap_or(0),
-        rounding: rounding_of(&found.layers, &weight.name),
-    });
-    rows.collect()
 }
 
 fn stored_rows(found: &StoredModel) -> Vec<CodedRow> {
@@ -314,14 +235,6 @@ fn stored_rows(found: &StoredModel) -> Vec<CodedRow> {
         bits: weight.form.bits(),
         saturable: 0,
         rounding: rounding_of(&found.layers, &weight.name),
-    });
-    rows.collect()
-}
-
-fn real_rows(real: &[(String, String)]) -> Vec<RealRow> {
-    let rows = real.iter().map(|(name, reason)| RealRow {
-        name: name.clone(),
-        reason: reason.clone(),
     });
     rows.collect()
 }

@@ -15,15 +15,16 @@ mod sites;
 mod solve;
 mod storage;
 mod streams;
+mod subject;
 mod targets;
 mod trial;
 mod widths;
 
 pub(crate) use folded::folded;
-pub(crate) use normalised::without_normalisations;
 pub(crate) use ranges::{CodeRange, ranges};
 pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
 pub(crate) use sites::{CodeSites, CodedLayer};
 pub(crate) use solve::{Quantised, quantise};
 pub(crate) use storage::{StoredModel, store};
+pub(crate) use subject::Subject;
 pub(crate) use widths::fitted;

@@ -24,7 +24,7 @@ struct Foldable<'a> {
 ///
 /// # Errors
 /// A tensor that cannot be read, or a result that is no valid graph.
-pub(crate) fn without_normalisations(analysis: &Analysis) -> Result<Option<Model>> {
+pub(super) fn without_normalisations(analysis: &Analysis) -> Result<Option<Model>> {
     let graph = analysis.graph();
     let follower = Follower::new(analysis);
     let layers = Layers::of(analysis).layers;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::equalise::Equalised;
 use super::streams::{ChannelStream, streams};
 use super::trial::Switched;
-use super::{CodeRange, CodeSites, QuantiseSettings, ranges};
+use super::{CodeRange, CodeSites, ranges};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::Result;
@@ -40,52 +40,71 @@ struct Costs {
 }
 
 /// Places what is rounded in a model.
-///
-/// # Errors
-/// Data that cannot be read or gives no numbers, a glob that matches nothing, or a provider that refuses the model.
-pub(super) fn placed(
-    analysis: &Analysis,
-    settings: &QuantiseSettings,
-    pass: Pass,
-    events: &mut dyn Events,
-) -> Result<Placed> {
-    let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
-    let mut placer = Placer {
-        analysis,
-        kept: &kept,
-        dear: HashMap::new(),
-        pass,
-        events,
-    };
-    let first = placer.place(Equalised::default())?;
-    kept.all_used("layer", "secateur inspect")?;
-    if first.placement.layers.is_empty() {
-        return Ok(first);
-    }
-    let graph = analysis.graph();
-    let mut trial = Switched::new(graph, &first.rounded(graph), pass)?;
-    let all = trial.all()?;
-    if all <= GOOD {
-        return Ok(first);
-    }
-    let by_class = trial.each(placer.events)?;
-    placer.improved(first, Costs { all, by_class })
-}
-
-struct Placer<'a, 'b> {
+pub(super) struct Placer<'a> {
     analysis: &'a Analysis,
     kept: &'a Patterns<'a>,
     /// Layers that stay real, with why.
     dear: HashMap<String, String>,
     pass: Pass<'a>,
-    events: &'b mut dyn Events,
 }
 
-impl Placer<'_, '_> {
-    fn place(&mut self, equalised: Equalised) -> Result<Placed> {
+impl<'a> Placer<'a> {
+    pub(super) fn new(
+        analysis: &'a Analysis,
+        kept: &'a Patterns<'a>,
+        pass: Pass<'a>,
+    ) -> Placer<'a> {
+        Placer {
+            analysis,
+            kept,
+            dear: HashMap::new(),
+            pass,
+        }
+    }
+
+    /// Places what is rounded.
+    ///
+    /// # Errors
+    /// Data that cannot be read or gives no numbers, or a provider that refuses the model.
+    pub(super) fn placed(&mut self, events: &mut dyn Events) -> Result<Placed> {
+        let first = self.place(Equalised::default(), events)?;
+        if first.placement.layers.is_empty() {
+            return Ok(first);
+        }
+        let graph = self.analysis.graph();
+        let mut trial = Switched::new(graph, &first.rounded(graph), self.pass)?;
+        let all = trial.all()?;
+        if all <= GOOD {
+            return Ok(first);
+        }
+        let by_class = trial.each(events)?;
+        self.improved(first, Costs { all, by_class }, events)
+    }
+
+    /// The same with the layers real that make or read what costs most; none where nothing is left.
+    ///
+    /// # Errors
+    /// As [`Placer::placed`].
+    pub(super) fn without_dearest(
+        &mut self,
+        placed: Placed,
+        events: &mut dyn Events,
+    ) -> Result<Option<Placed>> {
+        let costs = self.costs(&placed, events)?;
+        let most = costs
+            .by_class
+            .values()
+            .fold(0.0_f64, |most, &cost| most.max(cost));
+        // Half of the most, so that this ends after a few times.
+        let gave_up = most > 0.0 && self.give_up(&placed.placement, &costs, 0.5 * most);
+        let next = self.place(placed.equalised, events)?;
+        Ok(Some(next).filter(|next| gave_up && !next.placement.layers.is_empty()))
+    }
+
+    fn place(&mut self, equalised: Equalised, events: &mut dyn Events) -> Result<Placed> {
         let placement = CodeSites::of(self.analysis, self.kept, &self.dear);
         let graph = self.analysis.graph();
-        let ranges = ranges(graph, &placement, &equalised.values, self.pass, self.events)?;
+        let ranges = ranges(graph, &placement, &equalised.values, self.pass, events)?;
         Ok(Placed {
             placement,
             ranges,
@@ -93,34 +112,39 @@ impl Placer<'_, '_> {
         })
     }
 
-    fn costs(&mut self, placed: &Placed) -> Result<Costs> {
+    fn costs(&mut self, placed: &Placed, events: &mut dyn Events) -> Result<Costs> {
         let graph = self.analysis.graph();
         let mut trial = Switched::new(graph, &placed.rounded(graph), self.pass)?;
         Ok(Costs {
             all: trial.all()?,
-            by_class: trial.each(self.events)?,
+            by_class: trial.each(events)?,
         })
     }
 
     /// A better placement than one that costs too much.
-    fn improved(&mut self, first: Placed, costs: Costs) -> Result<Placed> {
-        let (mut placed, mut costs) = self.equalised(first, costs)?;
+    fn improved(&mut self, first: Placed, costs: Costs, events: &mut dyn Events) -> Result<Placed> {
+        let (mut placed, mut costs) = self.equalised(first, costs, events)?;
         for _ in 0..ROUNDS {
-            if !self.give_up(&placed.placement, &costs) {
+            if !self.give_up(&placed.placement, &costs, MOST) {
                 break;
             }
-            placed = self.place(placed.equalised)?;
-            costs = self.costs(&placed)?;
+            placed = self.place(placed.equalised, events)?;
+            costs = self.costs(&placed, events)?;
         }
         Ok(placed)
     }
 
     /// The same with channels of one size, where values that cost much become cheaper by that.
-    fn equalised(&mut self, first: Placed, costs: Costs) -> Result<(Placed, Costs)> {
+    fn equalised(
+        &mut self,
+        first: Placed,
+        costs: Costs,
+        events: &mut dyn Events,
+    ) -> Result<(Placed, Costs)> {
         let found = streams(self.analysis, &first.placement.layers);
         let cost = |stream: &&ChannelStream, costs: &Costs| stream.cost(&first.placement, costs);
         let dear: Vec<&ChannelStream> = found.iter().filter(|of| cost(of, &costs) > DEAR).collect();
-        let attempt = self.attempt(&first, &dear)?;
+        let attempt = self.attempt(&first, &dear, events)?;
         let Some((second, lower)) = attempt else {
             return Ok((first, costs));
         };
@@ -128,7 +152,7 @@ impl Placer<'_, '_> {
         let better: Vec<&ChannelStream> = dear.iter().filter(better).copied().collect();
         let (second, lower) = match better.len() == dear.len() {
             true => (second, lower),
-            false => match self.attempt(&first, &better)? {
+            false => match self.attempt(&first, &better, events)? {
                 Some(third) => third,
                 None => return Ok((first, costs)),
             },
@@ -144,13 +168,14 @@ impl Placer<'_, '_> {
         &mut self,
         first: &Placed,
         of: &[&ChannelStream],
+        events: &mut dyn Events,
     ) -> Result<Option<(Placed, Costs)>> {
         let equalised = Equalised::of(self.analysis, &first.placement, of, self.pass)?;
         if equalised.is_empty() || !self.is_the_same(&equalised)? {
             return Ok(None);
         }
-        let placed = self.place(equalised)?;
-        let costs = self.costs(&placed)?;
+        let placed = self.place(equalised, events)?;
+        let costs = self.costs(&placed, events)?;
         Ok(Some((placed, costs)))
     }
 
@@ -170,14 +195,14 @@ impl Placer<'_, '_> {
     }
 
     /// Leaves the layers real that make or read what costs most; false where nothing does.
-    fn give_up(&mut self, placement: &CodeSites, costs: &Costs) -> bool {
+    fn give_up(&mut self, placement: &CodeSites, costs: &Costs, most: f64) -> bool {
         let before = self.dear.len();
         for layer in &placement.layers {
             let own = [Some(layer.input), layer.end].into_iter().flatten();
             let own = own.filter_map(|value| Some((value, *placement.rounded.get(&value)?)));
             let own = own.filter_map(|(value, class)| Some((value, *costs.by_class.get(&class)?)));
             let dearest = own.max_by(|a, b| a.1.total_cmp(&b.1));
-            if let Some((value, cost)) = dearest.filter(|(_, cost)| *cost > MOST) {
+            if let Some((value, cost)) = dearest.filter(|(_, cost)| *cost > most) {
                 let value = &self.analysis.graph().value(value).name;
                 let why = format!(
                     "rounding '{value}' alone makes the outputs diverge by {cost:.3} on held-out samples"

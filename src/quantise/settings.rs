@@ -239,18 +239,18 @@ impl QuantiseSettings {
         self.stores() && (self.budget.is_some() || self.max_kl.is_some())
     }
 
-    /// Refuses what a model of this operator set cannot carry.
-    pub(crate) fn check(&self, opset: i64) -> Result<()> {
+    /// Refuses what a model of this operator set cannot carry; `instead` of products of codes there is something else to do.
+    pub(crate) fn check(&self, opset: i64, instead: &str) -> Result<()> {
         let (since, what, instead) = match (self.store, self.stores()) {
-            (Some(HalfType::Bfloat16), _) => (13, "bfloat16 numbers", "`store` float16"),
+            (Some(HalfType::Bfloat16), _) => (13, "bfloat16 numbers", "use `store` float16"),
             (Some(HalfType::Float16), _) => (1, "", ""),
-            (None, false) => (13, "scales by row", "`weight_only`"),
+            (None, false) => (13, "scales by row", instead),
             (None, true) if self.bits == StoredBits::Eight => (1, "", ""),
-            (None, true) => (10, "weights of fewer than 8 bits", "`bits` 8"),
+            (None, true) => (10, "weights of fewer than 8 bits", "use `bits` 8"),
         };
         match opset < since {
             true => Err(Error::Usage(format!(
-                "the model has operator set {opset}, {what} need {since}: export it again with a newer one, or use {instead}"
+                "the model has operator set {opset}, {what} need {since}: export it again with a newer one, or {instead}"
             ))),
             false => Ok(()),
         }

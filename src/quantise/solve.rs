@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::placed::{Placed, placed};
-use super::{CodeRange, CodeSites, CodedLayer, QuantiseSettings};
+use super::placed::{Placed, Placer};
+use super::subject::{CodeContext, RoundedSubject};
+use super::{CodeRange, CodeSites, CodedLayer, QuantiseSettings, Subject};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -12,7 +13,8 @@ use crate::events::Events;
 use crate::graph::{Graph, ValueId};
 use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model, packed, to_f32};
-use crate::recover::{LayerCodes, RoundContext, RoundedLayer, Scene, round};
+use crate::patterns::Patterns;
+use crate::recover::{LayerCodes, RoundedLayer};
 use crate::rewrite::{
     CodedWeight, Edit, RoundedModel, RoundedValue, bias_behind, with_codes, with_rounding,
     with_weights,
@@ -43,66 +45,64 @@ pub(crate) struct Quantised {
 ///
 /// # Errors
 /// Data that cannot be read or gives no numbers, weights that are no numbers, a provider that refuses a part of the
-/// model, or nothing to quantise.
+/// model, nothing to quantise, or outputs that diverge by more than is allowed whatever stays real.
 pub(crate) fn quantise(
-    analysis: &Analysis,
+    subject: &Subject,
     settings: &QuantiseSettings,
     pass: Pass,
     events: &mut dyn Events,
 ) -> Result<Quantised> {
-    let placed = placed(analysis, settings, pass, events)?;
-    if placed.placement.layers.is_empty() {
-        return Err(nothing(&placed.placement));
+    let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
+    let mut placer = Placer::new(subject.part, &kept, pass);
+    let mut placed = placer.placed(events)?;
+    kept.all_used("layer", "secateur inspect")?;
+    loop {
+        if placed.placement.layers.is_empty() {
+            return Err(nothing(&placed.placement));
+        }
+        let made = made(subject, settings, &placed, pass, events)?;
+        let Some(most) = settings.max_kl else {
+            return Ok(made);
+        };
+        let divergence = subject.trial(pass)?.of(&made.model)?;
+        if divergence <= most {
+            return Ok(made);
+        }
+        placed = placer
+            .without_dearest(placed, events)?
+            .ok_or_else(|| too_far(divergence, most))?;
     }
-    let rounded = placed.rounded(analysis.graph());
-    let student = with_rounding(analysis.graph(), &rounded)?;
-    let student = Analysis::of_edit(Graph::new(&student.model.settled())?, analysis);
+}
+
+fn too_far(divergence: f64, most: f64) -> Error {
+    Error::Gates {
+        failed: vec![format!(
+            "the outputs diverge by {divergence:.6} on held-out samples, where {most} is allowed, and no more can stay real"
+        )],
+    }
+}
+
+/// The model with what is placed.
+fn made(
+    subject: &Subject,
+    settings: &QuantiseSettings,
+    placed: &Placed,
+    pass: Pass,
+    events: &mut dyn Events,
+) -> Result<Quantised> {
     let codes = settings.weights.codes();
-    let codes_of = placed.placement.layers.iter().map(|of| {
-        let name = of.layer.name.clone();
-        let divisors = placed.equalised.columns(&name).map(<[f32]>::to_vec);
-        let by_row = LayerCodes::by_row(codes);
-        (name, LayerCodes { divisors, ..by_row })
-    });
-    let codes_of: HashMap<String, LayerCodes> = codes_of.collect();
-    let scene = Scene {
-        teacher: analysis,
-        analysis,
-        kept: &analysis.everything(),
-        pruned: &student,
-    };
-    let context = RoundContext {
-        pass,
-        codes: &codes_of,
-    };
-    let mut found = round(&scene, &context, events)?;
-    let solved = found.weights.applied(analysis)?;
-    let solved = placed.equalised.applied(&solved)?;
-    let solved = Analysis::of_edit(Graph::new(&solved)?, analysis);
-    for (layer, steps) in &mut found.steps {
-        let rows = placed.equalised.rows(layer).unwrap_or_default();
-        steps
-            .iter_mut()
-            .zip(rows)
-            .for_each(|(step, row)| *step *= row);
-    }
+    let mut rounded = placed.rounded(subject.part.graph());
+    let found = rounded_subject(subject, (placed, &rounded), codes, pass, events)?;
     let mut writer = Writer {
-        solved: &solved,
+        solved: &found.analysis,
         codes,
-        placed: &placed,
+        placed,
         saturable: HashMap::new(),
     };
     let (weights, planned) = writer.weights(&placed.placement.layers, &found.steps)?;
     let saturable = writer.saturable;
-    let planned = Graph::new(&planned.settled())?;
-    let rounded: Vec<RoundedValue> = rounded
-        .into_iter()
-        .map(|of| RoundedValue {
-            factors: None,
-            ..of
-        })
-        .collect();
-    let planned = with_rounding(&planned, &rounded)?;
+    rounded.iter_mut().for_each(|of| of.factors = None);
+    let planned = with_rounding(&Graph::new(&planned.settled())?, &rounded)?;
     let planned = RoundedModel {
         model: planned.model.settled(),
         ..planned
@@ -111,13 +111,48 @@ pub(crate) fn quantise(
     Ok(Quantised {
         model,
         planned,
-        ranges: placed.ranges,
+        placement: placed.placement.clone(),
+        ranges: placed.ranges.clone(),
         weights,
         saturable,
         layers: found.layers,
         equalised: placed.equalised.values.len(),
-        placement: placed.placement,
     })
+}
+
+/// The subject with rounded weights, its channels of one size where that is so placed.
+fn rounded_subject(
+    subject: &Subject,
+    (placed, rounded): (&Placed, &[RoundedValue]),
+    codes: Codes,
+    pass: Pass,
+    events: &mut dyn Events,
+) -> Result<RoundedSubject> {
+    let student = |of: &Analysis| {
+        let student = with_rounding(of.graph(), rounded)?;
+        let graph = Graph::new(&student.model.settled())?;
+        Ok(Analysis::of_edit(graph, of))
+    };
+    let codes = placed.placement.layers.iter().map(|of| {
+        let name = of.layer.name.clone();
+        let divisors = placed.equalised.columns(&name).map(<[f32]>::to_vec);
+        let by_row = LayerCodes::by_row(codes);
+        (name, LayerCodes { divisors, ..by_row })
+    });
+    let by = CodeContext {
+        pass,
+        codes: codes.collect(),
+        student: &student,
+    };
+    let mut found = subject.rounded(&by, events)?;
+    let model = placed.equalised.applied(&found.analysis)?;
+    found.analysis = Analysis::of_edit(Graph::new(&model)?, &found.analysis);
+    for (layer, steps) in &mut found.steps {
+        let rows = placed.equalised.rows(layer).unwrap_or_default();
+        let pairs = steps.iter_mut().zip(rows);
+        pairs.for_each(|(step, row)| *step *= row);
+    }
+    Ok(found)
 }
 
 fn nothing(placement: &CodeSites) -> Error {

@@ -10,6 +10,7 @@
 //! (CORP) and the solutions for several ridges, the one with the least error on samples that were held out is
 //! taken.
 
+mod aims;
 mod choice;
 mod codes;
 mod fold;

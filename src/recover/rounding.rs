@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use faer::Mat;
 
+use super::aims::{Aim, moved};
 use super::choice::{error, judged, problems};
 use super::codes::{LayerCodes, RoundedLayer, RoundingError, RoundingWay};
-use super::front;
+use super::front::{self, Front};
 use super::group::Group;
 use super::ledger::Ledger;
 use super::solve::{ALPHAS, Problem, Solution, together};
-use super::unit::{Evidence, Moments};
+use super::unit::{Evidence, Moments, Unit};
 use super::{Recovered, Scene, Walk, walk};
 use crate::algebra::{InverseFactor, Steps};
 use crate::engine::Pass;
@@ -53,11 +54,15 @@ pub(crate) fn round(
     context: &RoundContext,
     events: &mut dyn Events,
 ) -> Result<Rounded> {
-    walk(scene, context.pass, false, |walk| {
+    // What is rounded for itself comes so near that nothing is gained.
+    let clamps = !scene.kept.is_empty();
+    walk(scene, context.pass, clamps, |walk| {
         let Walk { groups, units, .. } = walk;
-        let mut rounder = Rounder::new(context.codes, groups, walk.ledger);
-        let mut each =
-            |evidence: Vec<(usize, Evidence)>, _: &mut front::Front| rounder.round(&evidence);
+        let mut rounder = Rounder::new(context.codes, (groups, units), walk.ledger);
+        let mut each = |evidence, front: &mut Front| {
+            let aimed = rounder.aimed(evidence, front)?;
+            rounder.round(&aimed)
+        };
         front::run(walk.lockstep, units, &mut each, events)?;
         Ok(rounder.finish())
     })
@@ -75,9 +80,9 @@ pub(crate) fn round_alone(
 ) -> Result<Vec<Rounded>> {
     walk(scene, pass, false, |walk| {
         let Walk { groups, units, .. } = walk;
-        let rounder = |codes| Rounder::new(codes, groups, walk.ledger.clone());
+        let rounder = |codes| Rounder::new(codes, (groups, units), walk.ledger.clone());
         let mut rounders: Vec<Rounder> = codes.iter().map(rounder).collect();
-        let mut each = |evidence: Vec<(usize, Evidence)>, _: &mut front::Front| {
+        let mut each = |evidence: Vec<(usize, Evidence)>, _: &mut Front| {
             for rounder in &mut rounders {
                 rounder.round(&evidence)?;
             }
@@ -91,6 +96,7 @@ pub(crate) fn round_alone(
 struct Rounder<'a> {
     codes: &'a HashMap<String, LayerCodes>,
     groups: &'a [Group<'a>],
+    units: &'a [Unit<'a>],
     ledger: Ledger<'a>,
     steps: HashMap<String, Vec<f32>>,
     layers: Vec<RoundedLayer>,
@@ -137,12 +143,13 @@ struct Made {
 impl<'a> Rounder<'a> {
     fn new(
         codes: &'a HashMap<String, LayerCodes>,
-        groups: &'a [Group<'a>],
+        (groups, units): (&'a [Group<'a>], &'a [Unit<'a>]),
         ledger: Ledger<'a>,
     ) -> Rounder<'a> {
         Rounder {
             codes,
             groups,
+            units,
             ledger,
             steps: HashMap::new(),
             layers: Vec::new(),
@@ -161,11 +168,10 @@ impl<'a> Rounder<'a> {
     fn round(&mut self, evidence: &[(usize, Evidence)]) -> Result<Vec<(String, Bytes)>> {
         let mut changes = Vec::new();
         for &(place, ref evidence) in evidence {
-            let group = &self.groups[place];
-            let codes = |name: &str| self.codes.contains_key(name);
-            if !group.members.iter().any(|of| codes(&of.dense.name)) {
+            if !self.has_codes(place) {
                 continue;
             }
+            let group = &self.groups[place];
             let problems = problems(group);
             let (way, errors) = self.best(group, &problems, evidence);
             let all = together(evidence);
@@ -178,6 +184,36 @@ impl<'a> Rounder<'a> {
             self.note(place, &made, errors, &all);
         }
         Ok(changes)
+    }
+
+    fn has_codes(&self, place: usize) -> bool {
+        let mut members = self.groups[place].members.iter();
+        members.any(|of| self.codes.contains_key(&of.dense.name))
+    }
+
+    /// The evidence of a front's units; of those before an activation with the targets that it lets move.
+    fn aimed(
+        &self,
+        evidence: Vec<(usize, Evidence)>,
+        front: &mut Front,
+    ) -> Result<Vec<(usize, Evidence)>> {
+        let own = evidence
+            .into_iter()
+            .filter(|(place, _)| self.has_codes(*place));
+        let follows = |(place, evidence): &(usize, Evidence)| {
+            self.units[*place].clamp.is_some() && evidence.held.rows > 0.0
+        };
+        let (cut, mut rest): (Vec<_>, Vec<_>) = own.partition(follows);
+        let aims = cut.into_iter().map(|(place, evidence)| {
+            let problems = problems(&self.groups[place]);
+            Aim::new(place, problems, evidence)
+        });
+        let aims: Vec<Aim> = aims.collect();
+        if !aims.is_empty() {
+            rest.extend(moved(aims, front)?);
+            rest.sort_by_key(|(place, _)| *place);
+        }
+        Ok(rest)
     }
 
     /// The best way, and the error of each.

@@ -16,7 +16,7 @@ use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use crate::onnx::{Model, packed_bytes};
 use crate::patterns::Patterns;
 use crate::quantise::{
-    CodeSites, QuantiseSettings, Quantised, WeightBits, folded, quantise, store,
+    CodeSites, QuantiseSettings, Quantised, Subject, WeightBits, folded, quantise, store,
 };
 use crate::runtime::Provider;
 use crate::validate::{same_structure, verify_integers};
@@ -60,7 +60,7 @@ fn quantised(analysis: &Analysis, settings: &QuantiseSettings) -> Quantised {
         provider: &Provider::Cpu,
         data: &data,
     };
-    quantise(analysis, settings, pass, &mut Silent).expect("a quantised model")
+    quantise(&Subject::alone(analysis), settings, pass, &mut Silent).expect("a quantised model")
 }
 
 /// The net, and what became of it.

@@ -1,0 +1,131 @@
+//! A model whose products are of codes, made and proven, with the rows of its report: what quantising a model and
+//! quantising what pruning left have in common.
+
+use super::options::Opened;
+use super::watch::Watch;
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::events::Events;
+use crate::onnx::Model;
+use crate::quantise::{QuantiseSettings, Quantised, Subject, quantise};
+use crate::recover::RoundedLayer;
+use crate::report::{CodedRow, Quantisation, RealRow};
+use crate::rewrite::bias_behind;
+use crate::validate::{IntegerProof, fused, same_structure, verify_integers};
+
+/// Batches at least, where there are samples enough: the last ones are held out.
+pub(super) const BATCHES: usize = 10;
+/// A divergence above this is worth a word.
+pub(super) const LARGE: f64 = 0.01;
+/// Samples that the proof runs.
+const PROVEN: usize = 4;
+/// The subject with products of codes, proven, and what became of it; how far its outputs are off is not known yet.
+pub(super) fn quantised(
+    subject: &Subject,
+    settings: &QuantiseSettings,
+    opened: &Opened,
+    watch: &mut Watch,
+    events: &mut dyn Events,
+) -> Result<(Model, Quantisation)> {
+    let quantise = || quantise(subject, settings, opened.pass(), events);
+    let found = watch.stage("quantise", quantise)?;
+    let prove = || proven(subject.part, &found, settings, opened);
+    let proof = watch.stage("verify", prove)?;
+    let names = found.weights.iter().map(|of| of.name.as_str());
+    let fused = watch.stage("fuse", || fused(&found.model, names, &opened.runtime));
+    // That it cannot be seen is no fault of the model.
+    if let Err(fault) = &fused {
+        events.say(&format!(
+            "what onnxruntime makes of the model could not be seen: {fault}"
+        ));
+    }
+    let quantisation = Quantisation {
+        settings: settings.clone(),
+        layers: coded_rows(&found),
+        real: real_rows(&found.placement.real),
+        for_original: false,
+        rounded: found.ranges.len(),
+        equalised: found.equalised,
+        divergence: None,
+        proof: Some(proof),
+        fused: fused.ok(),
+    };
+    Ok((found.model, quantisation))
+}
+
+/// The proof of what was found, on the first samples.
+fn proven(
+    analysis: &Analysis,
+    found: &Quantised,
+    settings: &QuantiseSettings,
+    opened: &Opened,
+) -> Result<IntegerProof> {
+    let graph = analysis.graph();
+    let layers = found.placement.layers.iter();
+    let products = layers.filter(|of| of.end.is_none());
+    let outputs = products.flat_map(|of| &of.layer.uses);
+    let outputs = outputs.filter_map(|linear| {
+        let sum = bias_behind(analysis, linear).map(|(sum, _)| sum);
+        graph.node(sum.unwrap_or(linear.node)).output(0)
+    });
+    let products: Vec<String> = outputs
+        .map(|value| graph.value(value).name.clone())
+        .collect();
+    let limit = settings.weights.codes().limit;
+    same_structure(&found.planned, &found.model, &found.weights, limit)?;
+    let batch = opened.data.start_of(0, PROVEN)?;
+    verify_integers(
+        &found.planned,
+        &found.model,
+        &products,
+        &batch,
+        &opened.runtime,
+    )
+}
+
+/// How a weight was rounded on data, if it was.
+pub(super) fn rounding_of(layers: &[RoundedLayer], name: &str) -> Option<RoundedLayer> {
+    layers.iter().find(|row| row.layer == name).cloned()
+}
+
+fn coded_rows(found: &Quantised) -> Vec<CodedRow> {
+    let layers = found.placement.layers.iter();
+    let rows = layers.zip(&found.weights).map(|(of, weight)| CodedRow {
+        name: weight.name.clone(),
+        operator: of.layer.operator.clone(),
+        weights: of.layer.len(),
+        bits: 8.0,
+        saturable: found.saturable.get(&weight.name).copied().unwrap_or(0),
+        rounding: rounding_of(&found.layers, &weight.name),
+    });
+    rows.collect()
+}
+
+pub(super) fn real_rows(real: &[(String, String)]) -> Vec<RealRow> {
+    let rows = real.iter().map(|(name, reason)| RealRow {
+        name: name.clone(),
+        reason: reason.clone(),
+    });
+    rows.collect()
+}
+
+impl Quantisation {
+    /// What the user should know of it: products that can overflow on some processors, and layers that stay real in
+    /// onnxruntime.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let rest = self.fused.iter().flat_map(|fused| &fused.rest);
+        let rest = rest.map(|of| {
+            format!(
+                "'{}' is no product of integers in onnxruntime: {}; leave it real with `keep`",
+                of.name, of.reason
+            )
+        });
+        let saturable = self.layers.iter().filter(|row| row.saturable > 0).count();
+        let overflow = (saturable > 0).then(|| {
+            format!(
+                "{saturable} layer(s) have rows whose products overflow 16 bits on x86 without VNNI: use 7 bits there"
+            )
+        });
+        rest.chain(overflow).collect()
+    }
+}
