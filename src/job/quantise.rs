@@ -6,7 +6,7 @@ use super::analyse_whole;
 use super::options::{Calibration, Opened, Overwrite, RuntimeOptions, Shapes};
 use super::outputs::Files;
 use super::prune::data_path;
-use super::quantised::{BATCHES, LARGE, quantised, real_rows, rounding_of};
+use super::quantised::{BATCHES, LARGE, quantised, real_rows, stored_rows};
 use super::watch::Watch;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
@@ -14,8 +14,8 @@ use crate::events::Events;
 use crate::graph::Graph;
 use crate::layers::Layers;
 use crate::onnx::Model;
-use crate::quantise::{QuantiseSettings, StoredModel, Subject, fitted, folded, store};
-use crate::report::{CodedRow, Outcome, Quantisation, QuantiseReport};
+use crate::quantise::{QuantiseSettings, Subject, fitted, folded, store};
+use crate::report::{Outcome, Quantisation, QuantiseReport};
 use crate::rewrite::with_initializers;
 use crate::runtime::Provider;
 use crate::search::held_out_divergences;
@@ -225,16 +225,4 @@ impl QuantiseReport {
         }
         self.warnings.extend(self.quantisation.notes());
     }
-}
-
-fn stored_rows(found: &StoredModel) -> Vec<CodedRow> {
-    let rows = found.weights.iter().map(|weight| CodedRow {
-        name: weight.name.clone(),
-        operator: String::new(),
-        weights: found.counts.get(&weight.name).copied().unwrap_or(0),
-        bits: weight.form.bits(),
-        saturable: 0,
-        rounding: rounding_of(&found.layers, &weight.name),
-    });
-    rows.collect()
 }

@@ -7,11 +7,11 @@ use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
 use crate::onnx::Model;
-use crate::quantise::{QuantiseSettings, Quantised, Subject, quantise};
+use crate::quantise::{QuantiseSettings, Quantised, StoredModel, Subject, quantise, store_rest};
 use crate::recover::RoundedLayer;
 use crate::report::{CodedRow, Quantisation, RealRow};
 use crate::rewrite::bias_behind;
-use crate::validate::{IntegerProof, fused, same_structure, verify_integers};
+use crate::validate::{IntegerProof, fused, same_structure, verify_equal, verify_integers};
 
 /// Batches at least, where there are samples enough: the last ones are held out.
 pub(super) const BATCHES: usize = 10;
@@ -19,6 +19,7 @@ pub(super) const BATCHES: usize = 10;
 pub(super) const LARGE: f64 = 0.01;
 /// Samples that the proof runs.
 const PROVEN: usize = 4;
+
 /// The subject with products of codes, proven, and what became of it; how far its outputs are off is not known yet.
 pub(super) fn quantised(
     subject: &Subject,
@@ -39,10 +40,18 @@ pub(super) fn quantised(
             "what onnxruntime makes of the model could not be seen: {fault}"
         ));
     }
+    let rest = || stored_rest(subject.part, &found, settings, opened, events);
+    let rest = watch.stage("store", rest)?;
+    let mut layers = coded_rows(&found);
+    let mut real = real_rows(&found.placement.real);
+    if let Some(rest) = &rest {
+        layers.extend(stored_rows(rest));
+        real.retain(|row| rest.weights.iter().all(|of| of.name != row.name));
+    }
     let quantisation = Quantisation {
         settings: settings.clone(),
-        layers: coded_rows(&found),
-        real: real_rows(&found.placement.real),
+        layers,
+        real,
         for_original: false,
         rounded: found.ranges.len(),
         equalised: found.equalised,
@@ -50,7 +59,31 @@ pub(super) fn quantised(
         proof: Some(proof),
         fused: fused.ok(),
     };
-    Ok((found.model, quantisation))
+    Ok((rest.map_or(found.model, |rest| rest.model), quantisation))
+}
+
+/// The model with all other weights stored as codes, proven to be what it is with the numbers that these stand for.
+fn stored_rest(
+    part: &Analysis,
+    found: &Quantised,
+    settings: &QuantiseSettings,
+    opened: &Opened,
+    events: &mut dyn Events,
+) -> Result<Option<StoredModel>> {
+    let Some(rest) = store_rest(part, found, settings, events)? else {
+        return Ok(None);
+    };
+    let what = "the quantised model with the numbers that stored codes stand for";
+    let runtime = &opened.runtime;
+    verify_equal(
+        part,
+        &rest.planned,
+        &rest.model,
+        what,
+        rest.allowed(),
+        runtime,
+    )?;
+    Ok(Some(rest))
 }
 
 /// The proof of what was found, on the first samples.
@@ -84,7 +117,7 @@ fn proven(
 }
 
 /// How a weight was rounded on data, if it was.
-pub(super) fn rounding_of(layers: &[RoundedLayer], name: &str) -> Option<RoundedLayer> {
+fn rounding_of(layers: &[RoundedLayer], name: &str) -> Option<RoundedLayer> {
     layers.iter().find(|row| row.layer == name).cloned()
 }
 
@@ -96,6 +129,18 @@ fn coded_rows(found: &Quantised) -> Vec<CodedRow> {
         weights: of.layer.len(),
         bits: 8.0,
         saturable: found.saturable.get(&weight.name).copied().unwrap_or(0),
+        rounding: rounding_of(&found.layers, &weight.name),
+    });
+    rows.collect()
+}
+
+pub(super) fn stored_rows(found: &StoredModel) -> Vec<CodedRow> {
+    let rows = found.weights.iter().map(|weight| CodedRow {
+        name: weight.name.clone(),
+        operator: String::new(),
+        weights: found.counts.get(&weight.name).copied().unwrap_or(0),
+        bits: weight.form.bits(),
+        saturable: 0,
         rounding: rounding_of(&found.layers, &weight.name),
     });
     rows.collect()

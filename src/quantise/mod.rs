@@ -25,6 +25,6 @@ pub(crate) use ranges::{CodeRange, ranges};
 pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
 pub(crate) use sites::{CodeSites, CodedLayer};
 pub(crate) use solve::{Quantised, quantise};
-pub(crate) use storage::{StoredModel, store};
+pub(crate) use storage::{StoredModel, store, store_rest};
 pub(crate) use subject::Subject;
 pub(crate) use widths::fitted;

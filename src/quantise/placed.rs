@@ -1,7 +1,7 @@
 //! Where a model is rounded and with which ranges, as far as its outputs bear it: channels are brought to one size where
 //! that helps, and what costs too much even so stays real.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::equalise::Equalised;
 use super::streams::{ChannelStream, streams};
@@ -31,6 +31,8 @@ pub(super) struct Placed {
     /// By class of rounded values.
     pub(super) ranges: Vec<CodeRange>,
     pub(super) equalised: Equalised,
+    /// Layers that stay real because rounding what they read or make costs too much.
+    pub(super) dear: BTreeSet<String>,
 }
 
 /// What a placement costs.
@@ -109,6 +111,7 @@ impl<'a> Placer<'a> {
             placement,
             ranges,
             equalised,
+            dear: self.dear.keys().cloned().collect(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! The quantisation of a model: placed, ranged, rounded layer by layer, and written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::placed::{Placed, Placer};
 use super::subject::{CodeContext, RoundedSubject};
@@ -39,6 +39,8 @@ pub(crate) struct Quantised {
     pub(crate) layers: Vec<RoundedLayer>,
     /// Values whose channels were brought to one size.
     pub(crate) equalised: usize,
+    /// Layers that stay real because rounding what they read or make costs too much.
+    pub(crate) dear: BTreeSet<String>,
 }
 
 /// Quantises a model on data.
@@ -55,7 +57,10 @@ pub(crate) fn quantise(
     let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
     let mut placer = Placer::new(subject.part, &kept, pass);
     let mut placed = placer.placed(events)?;
-    kept.all_used("layer", "secateur inspect")?;
+    for other in Layers::of(subject.part).left {
+        kept.matched(&[&other.name]);
+    }
+    kept.all_used("weight", "secateur mask --list")?;
     loop {
         if placed.placement.layers.is_empty() {
             return Err(nothing(&placed.placement));
@@ -117,6 +122,7 @@ fn made(
         saturable,
         layers: found.layers,
         equalised: placed.equalised.values.len(),
+        dear: placed.dear.clone(),
     })
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::targets::{Reasons, StorageTarget, StoredWidth, targets};
-use super::{QuantiseSettings, StoredBits};
+use super::{QuantiseSettings, Quantised, StoredBits};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::{Error, Result};
@@ -18,6 +18,7 @@ use crate::rewrite::{Edit, StoredForm, StoredWeight, with_stored, with_weights};
 
 /// A weight of which this many would not be more than all keeps 8 bits: it costs much and takes little.
 const SMALL: usize = 100;
+
 /// A model whose weights are stored as codes.
 pub(crate) struct StoredModel {
     /// As it is written.
@@ -58,6 +59,28 @@ pub(crate) fn store(
     let (targets, real) = kept_targets(analysis, settings)?;
     let widths = widths(&targets, settings);
     stored(analysis, (&targets, real), &widths, pass, events)
+}
+
+/// Stores the other weights of a model with products of codes as codes of 8 bits; none where there are none.
+///
+/// # Errors
+/// A tensor that cannot be read, or a result that is no valid graph.
+pub(crate) fn store_rest(
+    part: &Analysis,
+    found: &Quantised,
+    settings: &QuantiseSettings,
+    events: &mut dyn Events,
+) -> Result<Option<StoredModel>> {
+    let graph = Graph::new(&found.model.clone().settled())?;
+    let analysis = Analysis::of_edit(graph, part);
+    let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
+    let (mut rest, _) = targets(&analysis, &kept, None)?;
+    rest.retain(|target| !found.dear.contains(&target.name));
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let widths = HashMap::new();
+    stored(&analysis, (&rest, Vec::new()), &widths, None, events).map(Some)
 }
 
 /// The constants that are stored in fewer bytes, and why others are not.
