@@ -11,10 +11,13 @@ use super::watch::Watch;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::files;
 use crate::graph::Graph;
 use crate::layers::Layers;
 use crate::onnx::Model;
-use crate::quantise::{QuantiseSettings, Subject, fitted, folded, store};
+use crate::quantise::{
+    QuantisePlan, QuantiseSettings, Subject, fitted, folded, store, store_planned,
+};
 use crate::report::{Outcome, Quantisation, QuantiseReport};
 use crate::rewrite::with_initializers;
 use crate::runtime::Provider;
@@ -31,8 +34,12 @@ pub struct QuantiseOptions {
     pub calibration: Option<Calibration>,
     /// What becomes codes.
     pub settings: QuantiseSettings,
+    /// Decides what a plan says, whose settings count instead of these.
+    pub plan: Option<PathBuf>,
     /// Where the model goes; nothing is written without.
     pub output: Option<PathBuf>,
+    /// Where the plan goes.
+    pub plan_out: Option<PathBuf>,
     /// Sizes and sample axes of inputs.
     pub shapes: Shapes,
     /// Which onnxruntime.
@@ -46,9 +53,30 @@ impl QuantiseOptions {
         let data = self.calibration.as_ref().and_then(|of| data_path(&of.data));
         Files {
             output: self.output.as_deref(),
-            others: Vec::new(),
-            inputs: data.into_iter().collect(),
+            others: self.plan_out.as_deref().into_iter().collect(),
+            inputs: data.into_iter().chain(self.plan.as_deref()).collect(),
         }
+    }
+}
+
+impl QuantiseOptions {
+    /// The plan that is replayed.
+    fn decided(&self, model: &Model) -> Result<Option<QuantisePlan>> {
+        let Some(path) = &self.plan else {
+            return Ok(None);
+        };
+        let plan = QuantisePlan::load(path)?;
+        plan.check(model.hash())?;
+        Ok(Some(plan))
+    }
+
+    fn plan_file(&self, plan: &QuantisePlan) -> Result<Option<(files::Temporary, &Path)>> {
+        let Some(target) = self.plan_out.as_deref() else {
+            return Ok(None);
+        };
+        let text = plan.to_json();
+        let file = files::write_temporary(target, |file| file.write_all(text.as_bytes()))?;
+        Ok(Some((file, target)))
     }
 }
 
@@ -63,25 +91,35 @@ pub fn quantise_file(
     options: &QuantiseOptions,
     events: &mut dyn Events,
 ) -> Result<QuantiseReport> {
+    let mut watch = Watch::default();
+    let model = watch.stage("read", || Model::load(path))?;
+    options.files().check(&model, options.overwrite)?;
+    let decided = options.decided(&model)?;
     let mut job = Job {
         options,
-        watch: Watch::default(),
+        settings: decided
+            .as_ref()
+            .map_or(&options.settings, |of| &of.settings),
+        decided: decided.as_ref(),
+        watch,
         events,
     };
-    let model = job.watch.stage("read", || Model::load(path))?;
-    options.files().check(&model, options.overwrite)?;
-    options.settings.check(model.opset(), "use `weight_only`")?;
+    job.settings.check(model.opset(), "use `weight_only`")?;
     let analysis = job.watch.stage("type", || {
         let model = with_initializers(&Graph::new(&model)?)?;
         analyse_whole(&model, &options.shapes)
     })?;
     let analysis = job.folded(analysis)?;
-    let (mut made, mut report) = match options.settings.stores() {
+    let (mut made, mut plan, mut report) = match job.settings.stores() {
         true => job.stored(&analysis)?,
         false => job.quantised(&analysis)?,
     };
+    plan.model_hash = model.hash().to_owned();
     report.model = path.display().to_string();
     report.bytes[0] = model.source_bytes();
+    report.compare(&plan, decided.as_ref());
+    // The plan is on disk before the model appears, so that a full disk leaves neither.
+    let plan = options.plan_file(&plan)?;
     if let Some(output) = options.output.as_deref() {
         super::stamp(
             &mut made,
@@ -92,12 +130,20 @@ pub fn quantise_file(
         report.bytes[1] = job.watch.stage("write", || made.save_counted(output))?;
         report.outcome = Outcome::Written(output.display().to_string());
     }
+    if let Some((file, target)) = plan {
+        files::persist(file, target)?;
+    }
     report.stages = job.watch.stages;
     Ok(report)
 }
 
+/// A model, what was decided for it, and what is said of it.
+type Made = (Model, QuantisePlan, QuantiseReport);
+
 struct Job<'a> {
     options: &'a QuantiseOptions,
+    settings: &'a QuantiseSettings,
+    decided: Option<&'a QuantisePlan>,
     watch: Watch,
     events: &'a mut dyn Events,
 }
@@ -127,43 +173,45 @@ impl Job<'_> {
     }
 
     /// The model with products of codes.
-    fn quantised(&mut self, analysis: &Analysis) -> Result<(Model, QuantiseReport)> {
+    fn quantised(&mut self, analysis: &Analysis) -> Result<Made> {
         let Some(opened) = self.open(analysis)? else {
             return Err(Error::Usage(
                 "the ranges of values need data: give `calibration`, or use `weight_only`"
                     .to_owned(),
             ));
         };
-        let subject = Subject::alone(analysis);
+        let subject = Subject::alone(analysis).by(self.decided);
         let mut report = self.report(opened.runtime.version());
-        let settings = &self.options.settings;
+        let settings = self.settings;
         let Job { watch, events, .. } = self;
-        let (model, found) = quantised(&subject, settings, &opened, watch, *events)?;
+        let (model, found, plan) = quantised(&subject, settings, &opened, watch, *events)?;
         report.quantisation = found;
         let pass = opened.pass();
         let diverged = || held_out_divergences(pass, analysis.graph().model(), [&model]);
         let [divergence] = self.watch.stage("judge", diverged)?;
         report.quantisation.divergence = Some(divergence);
         report.warn();
-        Ok((model, report))
+        Ok((model, plan, report))
     }
 
     /// The model with weights that are stored as codes.
-    fn stored(&mut self, analysis: &Analysis) -> Result<(Model, QuantiseReport)> {
+    fn stored(&mut self, analysis: &Analysis) -> Result<Made> {
         let opened = self.open(analysis)?;
         let runtime = match &opened {
             Some(opened) => opened.runtime.clone(),
             None => self.options.runtime.load(self.events)?,
         };
-        let settings = &self.options.settings;
+        let settings = self.settings;
         let pass = opened.as_ref().map(Opened::pass);
+        let decided = self.decided;
         let Job { watch, events, .. } = self;
-        let found = watch.stage("quantise", || match (settings.is_fitted(), pass) {
-            (true, None) => Err(Error::Usage(
+        let found = watch.stage("quantise", || match (decided, pass) {
+            (Some(plan), pass) => store_planned(analysis, plan, pass, *events),
+            (None, None) if settings.is_fitted() => Err(Error::Usage(
                 "what fewer bits cost needs data: give `calibration`".to_owned(),
             )),
-            (true, Some(pass)) => fitted(analysis, settings, pass, *events),
-            (false, pass) => store(analysis, settings, pass, *events),
+            (None, Some(pass)) if settings.is_fitted() => fitted(analysis, settings, pass, *events),
+            (None, pass) => store(analysis, settings, pass, *events),
         })?;
         let verify = || {
             let what = "the model with the numbers that codes stand for";
@@ -187,7 +235,8 @@ impl Job<'_> {
         report.quantisation.layers = stored_rows(&found);
         report.quantisation.real = real_rows(&found.real);
         report.warn();
-        Ok((found.model, report))
+        let plan = found.plan(analysis.graph().model().hash(), settings)?;
+        Ok((found.model, plan, report))
     }
 
     fn report(&self, onnxruntime: &str) -> QuantiseReport {
@@ -197,7 +246,7 @@ impl Job<'_> {
             outcome: Outcome::DryRun,
             bytes: [0; 2],
             quantisation: Quantisation {
-                settings: self.options.settings.clone(),
+                settings: self.settings.clone(),
                 layers: Vec::new(),
                 real: Vec::new(),
                 for_original: false,
@@ -216,6 +265,19 @@ impl Job<'_> {
 }
 
 impl QuantiseReport {
+    /// Says where weights are not what a plan says of them.
+    fn compare(&mut self, made: &QuantisePlan, decided: Option<&QuantisePlan>) {
+        const SHOWN: usize = 3;
+        let differing = decided.map_or(Vec::new(), |decided| made.differing(decided));
+        if !differing.is_empty() {
+            self.warnings.push(format!(
+                "{} weight(s) were rounded otherwise than when the plan was made, on other data or by another version: {}",
+                differing.len(),
+                differing[..differing.len().min(SHOWN)].join(", ")
+            ));
+        }
+    }
+
     fn warn(&mut self) {
         let divergence = self.quantisation.divergence;
         if let Some(divergence) = divergence.filter(|divergence| *divergence > LARGE) {

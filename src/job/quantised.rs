@@ -7,7 +7,9 @@ use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
 use crate::onnx::Model;
-use crate::quantise::{QuantiseSettings, Quantised, StoredModel, Subject, quantise, store_rest};
+use crate::quantise::{
+    QuantisePlan, QuantiseSettings, Quantised, StoredModel, Subject, quantise, store_rest,
+};
 use crate::recover::RoundedLayer;
 use crate::report::{CodedRow, Quantisation, RealRow};
 use crate::rewrite::bias_behind;
@@ -27,7 +29,7 @@ pub(super) fn quantised(
     opened: &Opened,
     watch: &mut Watch,
     events: &mut dyn Events,
-) -> Result<(Model, Quantisation)> {
+) -> Result<(Model, Quantisation, QuantisePlan)> {
     let quantise = || quantise(subject, settings, opened.pass(), events);
     let found = watch.stage("quantise", quantise)?;
     let prove = || proven(subject.part, &found, settings, opened);
@@ -59,7 +61,8 @@ pub(super) fn quantised(
         proof: Some(proof),
         fused: fused.ok(),
     };
-    Ok((rest.map_or(found.model, |rest| rest.model), quantisation))
+    let model = rest.map_or(found.model, |rest| rest.model);
+    Ok((model, quantisation, found.plan))
 }
 
 /// The model with all other weights stored as codes, proven to be what it is with the numbers that these stand for.

@@ -1,15 +1,15 @@
 //! Where a model is rounded and with which ranges, as far as its outputs bear it: channels are brought to one size where
 //! that helps, and what costs too much even so stays real.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use super::equalise::Equalised;
 use super::streams::{ChannelStream, streams};
 use super::trial::Switched;
-use super::{CodeRange, CodeSites, ranges};
+use super::{CodeRange, CodeSites, PlannedValue, QuantisePlan, QuantiseSettings, ranges};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId};
 use crate::metrics::Gap;
@@ -31,8 +31,8 @@ pub(super) struct Placed {
     /// By class of rounded values.
     pub(super) ranges: Vec<CodeRange>,
     pub(super) equalised: Equalised,
-    /// Layers that stay real because rounding what they read or make costs too much.
-    pub(super) dear: BTreeSet<String>,
+    /// Layers that stay real because rounding what they read or make costs too much, with why.
+    pub(super) dear: BTreeMap<String, String>,
 }
 
 /// What a placement costs.
@@ -83,6 +83,33 @@ impl<'a> Placer<'a> {
         self.improved(first, Costs { all, by_class }, events)
     }
 
+    /// Places what a plan says.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] where it does not fit the model.
+    pub(super) fn planned(&mut self, plan: &QuantisePlan) -> Result<Placed> {
+        self.dear = plan.real.clone().into_iter().collect();
+        let placement = CodeSites::of(self.analysis, self.kept, &self.dear);
+        let graph = self.analysis.graph();
+        let mut ranges = BTreeMap::new();
+        for (&value, &class) in &placement.rounded {
+            let name = &graph.value(value).name;
+            let range = plan.range(name).ok_or_else(|| {
+                Error::plan(format!("it has no range of codes for the value '{name}'"))
+            })?;
+            ranges.insert(class, range);
+        }
+        // Streams are those of the layers before some were left real.
+        let all = CodeSites::of(self.analysis, self.kept, &HashMap::new());
+        let equalised = Equalised::planned(self.analysis, &all, plan)?;
+        Ok(Placed {
+            placement,
+            ranges: ranges.into_values().collect(),
+            equalised,
+            dear: plan.real.clone(),
+        })
+    }
+
     /// The same with the layers real that make or read what costs most; none where nothing is left.
     ///
     /// # Errors
@@ -111,7 +138,7 @@ impl<'a> Placer<'a> {
             placement,
             ranges,
             equalised,
-            dear: self.dear.keys().cloned().collect(),
+            dear: self.dear.clone().into_iter().collect(),
         })
     }
 
@@ -241,6 +268,23 @@ impl Placed {
             factors: self.equalised.values.get(&value).cloned(),
         });
         rounded.collect()
+    }
+
+    /// What was decided, but for the weights.
+    pub(super) fn plan(&self, graph: &Graph, settings: &QuantiseSettings) -> QuantisePlan {
+        let mut plan = QuantisePlan::new(graph.model().hash(), settings);
+        plan.real.clone_from(&self.dear);
+        for (&value, &class) in &self.placement.rounded {
+            let CodeRange { scale, zero } = self.ranges[class];
+            let zero = i32::from(zero);
+            let name = graph.value(value).name.clone();
+            plan.values.insert(name, PlannedValue { scale, zero });
+        }
+        for (&value, factors) in &self.equalised.values {
+            let name = graph.value(value).name.clone();
+            plan.factors.insert(name, factors.by_channel.clone());
+        }
+        plan
     }
 
     /// The scale of a value's codes.

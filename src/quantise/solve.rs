@@ -1,10 +1,10 @@
 //! The quantisation of a model: placed, ranged, rounded layer by layer, and written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use super::placed::{Placed, Placer};
 use super::subject::{CodeContext, RoundedSubject};
-use super::{CodeRange, CodeSites, CodedLayer, QuantiseSettings, Subject};
+use super::{CodeRange, CodeSites, CodedLayer, QuantisePlan, QuantiseSettings, Subject};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId};
 use crate::layers::{Layer, Layers};
-use crate::onnx::{ElementType, Model, packed, to_f32};
+use crate::onnx::{ElementType, Model, packed, packed_bytes, to_f32};
 use crate::patterns::Patterns;
 use crate::recover::{LayerCodes, RoundedLayer};
 use crate::rewrite::{
@@ -39,8 +39,8 @@ pub(crate) struct Quantised {
     pub(crate) layers: Vec<RoundedLayer>,
     /// Values whose channels were brought to one size.
     pub(crate) equalised: usize,
-    /// Layers that stay real because rounding what they read or make costs too much.
-    pub(crate) dear: BTreeSet<String>,
+    /// What was decided.
+    pub(crate) plan: QuantisePlan,
 }
 
 /// Quantises a model on data.
@@ -56,7 +56,10 @@ pub(crate) fn quantise(
 ) -> Result<Quantised> {
     let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
     let mut placer = Placer::new(subject.part, &kept, pass);
-    let mut placed = placer.placed(events)?;
+    let mut placed = match subject.decided {
+        Some(plan) => placer.planned(plan)?,
+        None => placer.placed(events)?,
+    };
     for other in Layers::of(subject.part).left {
         kept.matched(&[&other.name]);
     }
@@ -66,7 +69,7 @@ pub(crate) fn quantise(
             return Err(nothing(&placed.placement));
         }
         let made = made(subject, settings, &placed, pass, events)?;
-        let Some(most) = settings.max_kl else {
+        let Some(most) = settings.max_kl.filter(|_| subject.decided.is_none()) else {
             return Ok(made);
         };
         let divergence = subject.trial(pass)?.of(&made.model)?;
@@ -112,7 +115,15 @@ fn made(
         model: planned.model.settled(),
         ..planned
     };
-    let model = with_codes(&Graph::new(&planned.model)?, &weights)?;
+    let graph = Graph::new(&planned.model)?;
+    let model = with_codes(&graph, &weights)?;
+    let mut plan = placed.plan(subject.part.graph(), settings);
+    for weight in &weights {
+        let value = graph.find(&weight.name);
+        if let Some(tensor) = value.and_then(|value| graph.constant(value)) {
+            plan.note(&weight.name, None, &packed_bytes(tensor)?);
+        }
+    }
     Ok(Quantised {
         model,
         planned,
@@ -122,7 +133,7 @@ fn made(
         saturable,
         layers: found.layers,
         equalised: placed.equalised.values.len(),
-        dear: placed.dear.clone(),
+        plan,
     })
 }
 

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::targets::{Reasons, StorageTarget, StoredWidth, targets};
-use super::{QuantiseSettings, Quantised, StoredBits};
+use super::{QuantisePlan, QuantiseSettings, Quantised, StoredBits};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId};
 use crate::layers::Layers;
-use crate::onnx::{ElementType, Model, packed};
+use crate::onnx::{ElementType, Model, packed, packed_bytes};
 use crate::patterns::Patterns;
 use crate::recover::{LayerCodes, RoundContext, RoundedLayer, Scene, round};
 use crate::rewrite::{Edit, StoredForm, StoredWeight, with_stored, with_weights};
@@ -26,6 +26,8 @@ pub(crate) struct StoredModel {
     /// The same with the numbers that codes stand for.
     pub(crate) planned: Model,
     pub(crate) weights: Vec<StoredWeight>,
+    /// By constant the bits of its codes; none of numbers of 16 bits.
+    bits: HashMap<String, StoredBits>,
     /// By constant the number of its elements.
     pub(crate) counts: HashMap<String, usize>,
     /// How layers were rounded on data; the others each to what is nearest.
@@ -61,6 +63,54 @@ pub(crate) fn store(
     stored(analysis, (&targets, real), &widths, pass, events)
 }
 
+/// Stores the weights of a model as a plan says.
+///
+/// # Errors
+/// As [`store`].
+pub(crate) fn store_planned(
+    analysis: &Analysis,
+    plan: &QuantisePlan,
+    pass: Option<Pass>,
+    events: &mut dyn Events,
+) -> Result<StoredModel> {
+    let settings = &plan.settings;
+    let (targets, real) = kept_targets(analysis, settings)?;
+    let mut widths = widths(&targets, settings);
+    if settings.store.is_none() {
+        for target in &targets {
+            let planned = plan.weights.get(&target.name).and_then(|of| of.bits);
+            let bits = planned.unwrap_or_default();
+            let blocked = matches!(
+                widths.get(&target.name),
+                Some(StoredWidth::Bits(StoredBits::Four, true))
+            );
+            let blocked = blocked && bits == StoredBits::Four;
+            widths.insert(target.name.clone(), StoredWidth::Bits(bits, blocked));
+        }
+    }
+    stored(analysis, (&targets, real), &widths, pass, events)
+}
+
+impl StoredModel {
+    /// What was decided.
+    pub(crate) fn plan(
+        &self,
+        model_hash: &str,
+        settings: &QuantiseSettings,
+    ) -> Result<QuantisePlan> {
+        let mut plan = QuantisePlan::new(model_hash, settings);
+        let graph = Graph::new(&self.planned)?;
+        for weight in &self.weights {
+            let value = graph.find(&weight.name);
+            if let Some(tensor) = value.and_then(|value| graph.constant(value)) {
+                let bits = self.bits.get(&weight.name).copied();
+                plan.note(&weight.name, bits, &packed_bytes(tensor)?);
+            }
+        }
+        Ok(plan)
+    }
+}
+
 /// Stores the other weights of a model with products of codes as codes of 8 bits; none where there are none.
 ///
 /// # Errors
@@ -75,7 +125,7 @@ pub(crate) fn store_rest(
     let analysis = Analysis::of_edit(graph, part);
     let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
     let (mut rest, _) = targets(&analysis, &kept, None)?;
-    rest.retain(|target| !found.dear.contains(&target.name));
+    rest.retain(|target| !found.plan.real.contains_key(&target.name));
     if rest.is_empty() {
         return Ok(None);
     }
@@ -152,7 +202,7 @@ pub(super) fn stored(
     let solved = rounded.as_ref().unwrap_or(analysis);
     let graph = solved.graph();
     let found = Layers::of(solved).layers;
-    let (mut weights, mut counts) = (Vec::new(), HashMap::new());
+    let (mut weights, mut counts, mut bits) = (Vec::new(), HashMap::new(), HashMap::new());
     let mut edits: BTreeMap<ValueId, Edit> = BTreeMap::new();
     for target in targets {
         let own = (width(target), steps.get(&target.name));
@@ -161,6 +211,9 @@ pub(super) fn stored(
             let bytes = packed(&numbers, ElementType::Float);
             edits.insert(value, Edit::Bytes(bytes.into()));
             counts.insert(target.name.clone(), numbers.len());
+            if let StoredWidth::Bits(width, _) = own.0 {
+                bits.insert(target.name.clone(), width);
+            }
             weights.push(weight);
         }
     }
@@ -170,6 +223,7 @@ pub(super) fn stored(
         model,
         planned,
         weights,
+        bits,
         counts,
         layers,
         real,

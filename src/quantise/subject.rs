@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::QuantisePlan;
 use super::trial::HeldOutTrial;
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -22,6 +23,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) part: &'a Analysis,
     /// What it was cut from, with the same weights, and the plan that left it; none where nothing was cut.
     cut: Option<(&'a Analysis, &'a Plan)>,
+    /// What was decided before; none where it is found on the data.
+    pub(super) decided: Option<&'a QuantisePlan>,
 }
 
 /// A subject with rounded weights.
@@ -47,6 +50,7 @@ impl<'a> Subject<'a> {
             teacher: analysis,
             part: analysis,
             cut: None,
+            decided: None,
         }
     }
 
@@ -61,7 +65,13 @@ impl<'a> Subject<'a> {
             teacher,
             part,
             cut: Some((whole, plan)),
+            decided: None,
         }
+    }
+
+    /// The same as a plan says, where there is one.
+    pub(crate) fn by(self, decided: Option<&'a QuantisePlan>) -> Subject<'a> {
+        Subject { decided, ..self }
     }
 
     /// What its outputs are compared with.

@@ -58,7 +58,7 @@ impl Pruning<'_> {
         let prepared = watch.stage("fold", prepare)?;
         let plan = &self.proven.plan;
         let subject = prepared.subject(plan);
-        let (model, mut quantisation) = quantised(&subject, settings, &opened, watch, *events)?;
+        let (model, mut quantisation, _) = quantised(&subject, settings, &opened, watch, *events)?;
         let models = [&self.proven.model, &model];
         let judge = || held_out_divergences(opened.pass(), self.dense.graph().model(), models);
         let [before, after] = watch.stage("judge", judge)?;
