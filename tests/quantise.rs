@@ -35,7 +35,7 @@ fn a_net_becomes_products_of_integers_that_are_proven() {
     let out = folder.path().join("out.onnx");
     let (model, data) = (lenet(), fixture("data/mnist_200.npz"));
     let words = ["quantise", text(&model), "-o", text(&out)];
-    let more = ["--calibration", text(&data)];
+    let more = ["--calibration", text(&data), "--every-layer"];
     let document = json(&[&words[..], &more].concat());
     let layers = document["layers"].as_array().expect("a list");
     assert_eq!(layers.len(), 4);
@@ -75,7 +75,13 @@ fn rows_that_overflow_are_counted_in_the_file_and_can_be_avoided() {
     let out = folder.path().join("out.onnx");
     let (model, data) = (lenet(), fixture("data/mnist_200.npz"));
     let words = ["quantise", text(&model), "-o", text(&out), "--weights", "8"];
-    let more = ["--calibration", text(&data), "--samples", "20"];
+    let more = [
+        "--calibration",
+        text(&data),
+        "--samples",
+        "20",
+        "--every-layer",
+    ];
     // On x86 without VNNI the proof fails, which is right: what follows needs the file.
     let written = secateur().args(words).args(more).assert();
     if written.get_output().status.code() == Some(1) {

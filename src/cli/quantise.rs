@@ -23,6 +23,9 @@ pub struct QuantiseArgs {
     /// Samples: an .npz file, a folder of .npy files, or onnx test data
     #[arg(long, value_name = "PATH", required_unless_present_any = ["weight_only", "store", "plan"])]
     calibration: Option<PathBuf>,
+    /// Turn layers into products of integers that are faster in real numbers as well: small ones
+    #[arg(long, conflicts_with_all = ["weight_only", "store", "budget", "plan"])]
+    every_layer: bool,
     /// Store weights as 8-bit codes and compute in real numbers as before; needs no samples, but is more exact with some
     #[arg(long)]
     weight_only: bool,
@@ -88,6 +91,7 @@ impl QuantiseArgs {
             }),
             settings: QuantiseSettings {
                 weights: self.weights,
+                every_layer: self.every_layer,
                 weight_only: self.weight_only,
                 bits: self.bits,
                 store: self.store,

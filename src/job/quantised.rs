@@ -13,7 +13,7 @@ use crate::quantise::{
 use crate::recover::RoundedLayer;
 use crate::report::{CodedRow, Quantisation, RealRow};
 use crate::rewrite::bias_behind;
-use crate::validate::{IntegerProof, fused, same_structure, verify_equal, verify_integers};
+use crate::validate::{IntegerProof, same_structure, verify_equal, verify_integers};
 
 /// Batches at least, where there are samples enough: the last ones are held out.
 pub(super) const BATCHES: usize = 10;
@@ -34,14 +34,6 @@ pub(super) fn quantised(
     let found = watch.stage("quantise", quantise)?;
     let prove = || proven(subject.part, &found, settings, opened);
     let proof = watch.stage("verify", prove)?;
-    let names = found.weights.iter().map(|of| of.name.as_str());
-    let fused = watch.stage("fuse", || fused(&found.model, names, &opened.runtime));
-    // That it cannot be seen is no fault of the model.
-    if let Err(fault) = &fused {
-        events.say(&format!(
-            "what onnxruntime makes of the model could not be seen: {fault}"
-        ));
-    }
     let rest = || stored_rest(subject.part, &found, settings, opened, events);
     let rest = watch.stage("store", rest)?;
     let mut layers = coded_rows(&found);
@@ -59,7 +51,7 @@ pub(super) fn quantised(
         equalised: found.equalised,
         divergence: None,
         proof: Some(proof),
-        fused: fused.ok(),
+        fused: found.fused.clone(),
     };
     let model = rest.map_or(found.model, |rest| rest.model);
     Ok((model, quantisation, found.plan))

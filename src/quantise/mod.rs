@@ -25,7 +25,7 @@ pub(crate) use folded::folded;
 pub use plan::{PlannedValue, PlannedWeight, QuantisePlan};
 pub(crate) use ranges::{CodeRange, ranges};
 pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
-pub(crate) use sites::{CodeSites, CodedLayer};
+pub(crate) use sites::{CodeSites, CodedLayer, Wanted};
 pub(crate) use solve::{Quantised, quantise};
 pub(crate) use storage::{StoredModel, store, store_planned, store_rest};
 pub(crate) use subject::Subject;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::equalise::Equalised;
 use super::streams::{ChannelStream, streams};
 use super::trial::Switched;
-use super::{CodeRange, CodeSites, PlannedValue, QuantisePlan, QuantiseSettings, ranges};
+use super::{CodeRange, CodeSites, PlannedValue, QuantisePlan, QuantiseSettings, Wanted, ranges};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::{Error, Result};
@@ -15,6 +15,7 @@ use crate::graph::{Graph, ValueId};
 use crate::metrics::Gap;
 use crate::patterns::Patterns;
 use crate::rewrite::RoundedValue;
+use crate::validate::Unfused;
 
 /// A divergence of the outputs below this needs no care.
 const GOOD: f64 = 5e-4;
@@ -45,6 +46,7 @@ struct Costs {
 pub(super) struct Placer<'a> {
     analysis: &'a Analysis,
     kept: &'a Patterns<'a>,
+    every: bool,
     /// Layers that stay real, with why.
     dear: HashMap<String, String>,
     pass: Pass<'a>,
@@ -53,14 +55,23 @@ pub(super) struct Placer<'a> {
 impl<'a> Placer<'a> {
     pub(super) fn new(
         analysis: &'a Analysis,
-        kept: &'a Patterns<'a>,
+        (kept, every): (&'a Patterns<'a>, bool),
         pass: Pass<'a>,
     ) -> Placer<'a> {
         Placer {
             analysis,
             kept,
+            every,
             dear: HashMap::new(),
             pass,
+        }
+    }
+
+    fn wanted<'b>(&'b self, dear: &'b HashMap<String, String>) -> Wanted<'b> {
+        Wanted {
+            kept: self.kept,
+            dear,
+            every: self.every,
         }
     }
 
@@ -89,7 +100,7 @@ impl<'a> Placer<'a> {
     /// [`Error::Plan`] where it does not fit the model.
     pub(super) fn planned(&mut self, plan: &QuantisePlan) -> Result<Placed> {
         self.dear = plan.real.clone().into_iter().collect();
-        let placement = CodeSites::of(self.analysis, self.kept, &self.dear);
+        let placement = CodeSites::of(self.analysis, &self.wanted(&self.dear));
         let graph = self.analysis.graph();
         let mut ranges = BTreeMap::new();
         for (&value, &class) in &placement.rounded {
@@ -100,7 +111,7 @@ impl<'a> Placer<'a> {
             ranges.insert(class, range);
         }
         // Streams are those of the layers before some were left real.
-        let all = CodeSites::of(self.analysis, self.kept, &HashMap::new());
+        let all = CodeSites::of(self.analysis, &self.wanted(&HashMap::new()));
         let equalised = Equalised::planned(self.analysis, &all, plan)?;
         Ok(Placed {
             placement,
@@ -108,6 +119,24 @@ impl<'a> Placer<'a> {
             equalised,
             dear: plan.real.clone(),
         })
+    }
+
+    /// The same with these layers real as well, for the reasons given; none where nothing is left.
+    ///
+    /// # Errors
+    /// As [`Placer::placed`].
+    pub(super) fn without(
+        &mut self,
+        placed: Placed,
+        layers: &[Unfused],
+        events: &mut dyn Events,
+    ) -> Result<Option<Placed>> {
+        for Unfused { name, reason } in layers {
+            let why = format!("onnxruntime makes no product of integers of it: {reason}");
+            self.dear.insert(name.clone(), why);
+        }
+        let next = self.place(placed.equalised, events)?;
+        Ok(Some(next).filter(|next| !next.placement.layers.is_empty()))
     }
 
     /// The same with the layers real that make or read what costs most; none where nothing is left.
@@ -131,7 +160,7 @@ impl<'a> Placer<'a> {
     }
 
     fn place(&mut self, equalised: Equalised, events: &mut dyn Events) -> Result<Placed> {
-        let placement = CodeSites::of(self.analysis, self.kept, &self.dear);
+        let placement = CodeSites::of(self.analysis, &self.wanted(&self.dear));
         let graph = self.analysis.graph();
         let ranges = ranges(graph, &placement, &equalised.values, self.pass, events)?;
         Ok(Placed {

@@ -213,6 +213,8 @@ impl FileBudget {
 pub struct QuantiseSettings {
     /// Bits of the weights.
     pub weights: WeightBits,
+    /// Layers that are faster in real numbers become products of codes as well.
+    pub every_layer: bool,
     /// Only weights become codes, which are made real numbers again when the model is loaded.
     pub weight_only: bool,
     /// Bits of these codes.

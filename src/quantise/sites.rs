@@ -6,8 +6,9 @@ use crate::dimensions::Analysis;
 use crate::graph::{Graph, NodeId, Producer, ValueId};
 use crate::layers::{Layer, Layers, constant_of};
 use crate::onnx::ElementType;
-use crate::ops::{Form, Operand, Role, find};
+use crate::ops::{Form, Linear, Operand, Role, find};
 use crate::patterns::Patterns;
+use crate::rewrite::bias_behind;
 
 /// A layer that is a product of codes.
 #[derive(Clone, Debug)]
@@ -19,6 +20,28 @@ pub(crate) struct CodedLayer {
     pub(crate) end: Option<ValueId>,
     /// The axis of the weight that has a scale per position.
     pub(crate) axis: usize,
+}
+
+/// Which layers may become products of codes.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Those whose name matches stay real.
+    pub(crate) kept: &'a Patterns<'a>,
+    /// These stay real for the reason there.
+    pub(crate) dear: &'a HashMap<String, String>,
+    /// Those that are faster in real numbers may as well.
+    pub(crate) every: bool,
+}
+
+impl Wanted<'_> {
+    fn stays_real(&self, analysis: &Analysis, layer: &Layer) -> Option<String> {
+        if self.kept.matched(&[&layer.name]).is_some() {
+            return Some("is kept, as asked".to_owned());
+        }
+        let dear = self.dear.get(&layer.name).cloned();
+        let slow = || slower(analysis, layer).filter(|_| !self.every);
+        dear.or_else(|| slow().map(str::to_owned))
+    }
 }
 
 /// Where a model is rounded.
@@ -35,12 +58,8 @@ pub(crate) struct CodeSites {
 }
 
 impl CodeSites {
-    /// Where to round a model; layers whose name matches one of `kept` stay real, and those in `dear` for the reason there.
-    pub(crate) fn of(
-        analysis: &Analysis,
-        kept: &Patterns<'_>,
-        dear: &HashMap<String, String>,
-    ) -> CodeSites {
+    /// Where to round a model.
+    pub(crate) fn of(analysis: &Analysis, wanted: &Wanted) -> CodeSites {
         let graph = analysis.graph();
         let fixed = graph.fixed_nodes();
         let mut placement = CodeSites::default();
@@ -49,10 +68,9 @@ impl CodeSites {
         placement.coded = found.left.iter().filter(|of| is_code(of.value)).count();
         for layer in found.layers {
             let name = layer.name.clone();
-            let coded = match (kept.matched(&[&name]), dear.get(&name)) {
-                (Some(_), _) => Err("is kept, as asked".to_owned()),
-                (None, Some(why)) => Err(why.clone()),
-                (None, None) => coded(analysis, layer, &fixed),
+            let coded = match wanted.stays_real(analysis, &layer) {
+                Some(why) => Err(why),
+                None => coded(analysis, layer, &fixed),
             };
             match coded {
                 Ok(coded) => placement.layers.push(coded),
@@ -117,13 +135,39 @@ fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer
     let input = input.ok_or("what it reads depends on no data, or is not float32")?;
     let end = match form {
         Form::Chained => Some(chain_end(graph, linear.node)?),
-        _ => None,
+        _ => cut_end(analysis, linear),
     };
     Ok(CodedLayer {
         input,
         end,
         axis,
         layer,
+    })
+}
+
+/// Channels that a convolution sums over at least, and weights that a product has at least, for its kernel for codes to be
+/// faster than the one for real numbers: measured by `benches/quantise/kernels.py`.
+const CHANNELS: usize = 8;
+const WEIGHTS: usize = 4096;
+
+/// Why a layer is faster as it is.
+fn slower(analysis: &Analysis, layer: &Layer) -> Option<&'static str> {
+    let slow = match layer.reads_windows() {
+        true => layer.batches() == 1 && layer.reduction() < CHANNELS && !is_pooled(analysis, layer),
+        false => layer.len() < WEIGHTS,
+    };
+    slow.then_some("it is small and faster in real numbers (`every_layer` makes it a product of codes all the same)")
+}
+
+/// True if codes are pooled behind a layer: onnxruntime rounds before the pool whatever the model says, and is slow there unless
+/// the codes come from a kernel.
+fn is_pooled(analysis: &Analysis, layer: &Layer) -> bool {
+    let graph = analysis.graph();
+    let made = layer.nodes().filter_map(|node| graph.node(node).output(0));
+    let mut readers = made.flat_map(|made| &graph.value(behind_cut(graph, made)).consumers);
+    readers.any(|&(reader, _)| {
+        let row = find(graph, reader);
+        row.is_some_and(|row| row.form == Form::Through && !row.moves())
     })
 }
 
@@ -156,6 +200,22 @@ fn chain_end(graph: &Graph, node: NodeId) -> Result<ValueId, String> {
         return Err("what it makes is read inside another graph, or not at all".to_owned());
     }
     Ok(end)
+}
+
+/// What is rounded behind a product that makes real numbers: what a cut makes of them, since onnxruntime makes one operator of
+/// product, bias and cut, which has no kernel for codes.
+fn cut_end(analysis: &Analysis, linear: &Linear) -> Option<ValueId> {
+    let graph = analysis.graph();
+    let made = match bias_behind(analysis, linear) {
+        Some((sum, _)) => graph.node(sum).output(0)?,
+        None => linear
+            .bias
+            .and_then(|_| graph.node(linear.node).output(0))?,
+    };
+    let end = behind_cut(graph, made);
+    let known = graph.value(end);
+    let free = !known.is_output && !graph.is_captured(end) && !known.consumers.is_empty();
+    (free && end != made).then_some(end)
 }
 
 /// What a cut that alone reads a value makes of it; the value itself without.

@@ -19,6 +19,7 @@ use crate::rewrite::{
     CodedWeight, Edit, RoundedModel, RoundedValue, bias_behind, with_codes, with_rounding,
     with_weights,
 };
+use crate::validate::{Fusion, Unfused, fused};
 
 /// The largest code of a bias, in scales of its product.
 const MOST_BIAS: f64 = (1 << 30) as f64;
@@ -39,6 +40,8 @@ pub(crate) struct Quantised {
     pub(crate) layers: Vec<RoundedLayer>,
     /// Values whose channels were brought to one size.
     pub(crate) equalised: usize,
+    /// What onnxruntime makes of the model; none where it cannot be seen.
+    pub(crate) fused: Option<Fusion>,
     /// What was decided.
     pub(crate) plan: QuantisePlan,
 }
@@ -55,7 +58,7 @@ pub(crate) fn quantise(
     events: &mut dyn Events,
 ) -> Result<Quantised> {
     let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
-    let mut placer = Placer::new(subject.part, &kept, pass);
+    let mut placer = Placer::new(subject.part, (&kept, settings.every_layer), pass);
     let mut placed = match subject.decided {
         Some(plan) => placer.planned(plan)?,
         None => placer.placed(events)?,
@@ -68,7 +71,14 @@ pub(crate) fn quantise(
         if placed.placement.layers.is_empty() {
             return Err(nothing(&placed.placement));
         }
-        let made = made(subject, settings, &placed, pass, events)?;
+        let mut made = made(subject, settings, &placed, pass, events)?;
+        made.fused = seen(&made, pass, events);
+        let rest = made.fused.as_ref().map_or(&[][..], |fused| &fused.rest);
+        if !rest.is_empty() && !settings.every_layer && subject.decided.is_none() {
+            let next = placer.without(placed, rest, events)?;
+            placed = next.ok_or_else(|| nothing_fuses(rest))?;
+            continue;
+        }
         let Some(most) = settings.max_kl.filter(|_| subject.decided.is_none()) else {
             return Ok(made);
         };
@@ -80,6 +90,28 @@ pub(crate) fn quantise(
             .without_dearest(placed, events)?
             .ok_or_else(|| too_far(divergence, most))?;
     }
+}
+
+/// What onnxruntime makes of the model; none where it cannot be seen, which is no fault of the model.
+fn seen(made: &Quantised, pass: Pass, events: &mut dyn Events) -> Option<Fusion> {
+    let names = made.weights.iter().map(|of| of.name.as_str());
+    match fused(&made.model, names, pass.runtime) {
+        Ok(fused) => Some(fused),
+        Err(fault) => {
+            events.say(&format!(
+                "what onnxruntime makes of the model could not be seen: {fault}"
+            ));
+            None
+        }
+    }
+}
+
+fn nothing_fuses(rest: &[Unfused]) -> Error {
+    let first = rest.first();
+    let why = first.map_or(String::new(), |of| format!(": '{}' {}", of.name, of.reason));
+    Error::Usage(format!(
+        "onnxruntime makes a product of integers of no layer{why}; use `weight_only`"
+    ))
 }
 
 fn too_far(divergence: f64, most: f64) -> Error {
@@ -133,6 +165,7 @@ fn made(
         saturable,
         layers: found.layers,
         equalised: placed.equalised.values.len(),
+        fused: None,
         plan,
     })
 }

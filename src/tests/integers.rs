@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::builder::{Attributes, Builder, Size, Value, analyse};
+use super::quantise::every;
 use super::rules::runtime;
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
@@ -252,7 +253,7 @@ fn all_layers_of_trained_models_become_products_of_codes() {
     for (name, layers) in [("vit_fashion", 18), ("bert_spam", 14)] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/trained");
         let model = Model::load(path.join(format!("{name}.onnx"))).expect("a model");
-        let found = quantised(&analyse(&model), &QuantiseSettings::default());
+        let found = quantised(&analyse(&model), &every());
         let fusion = fusion(&found);
         assert_eq!((fusion.planned, fusion.integer), (layers, layers), "{name}");
         assert_eq!(fusion.rest, [], "{name}");
@@ -272,7 +273,7 @@ fn a_product_and_a_sum_behind_it_are_one_product_of_codes() {
         .node("Tanh", "a -> t", &[])
         .node("MatMul", "t w2 -> y", &[])
         .output("y");
-    let found = quantised(&analyse(&builder.model()), &QuantiseSettings::default());
+    let found = quantised(&analyse(&builder.model()), &every());
     assert!(found.weights.iter().all(|weight| weight.bias.is_some()));
     let fusion = fusion(&found);
     assert_eq!((fusion.integer, fusion.rest), (2, Vec::new()));
@@ -300,7 +301,7 @@ fn a_layer_that_does_not_fuse_is_named_with_who_reads_it() {
         .output("y");
     let settings = QuantiseSettings {
         weights: WeightBits::Eight,
-        ..QuantiseSettings::default()
+        ..every()
     };
     let found = quantised(&analyse(&builder.model()), &settings);
     let fusion = fusion(&found);

@@ -16,7 +16,7 @@ use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use crate::onnx::{Model, packed_bytes};
 use crate::patterns::Patterns;
 use crate::quantise::{
-    CodeSites, QuantiseSettings, Quantised, Subject, WeightBits, folded, quantise, store,
+    CodeSites, QuantiseSettings, Quantised, Subject, Wanted, WeightBits, folded, quantise, store,
 };
 use crate::runtime::Provider;
 use crate::validate::{same_structure, verify_integers};
@@ -44,6 +44,23 @@ fn net() -> Analysis {
     analyse(&builder.model())
 }
 
+/// All layers, however small.
+pub(super) fn every() -> QuantiseSettings {
+    QuantiseSettings {
+        every_layer: true,
+        ..QuantiseSettings::default()
+    }
+}
+
+fn wanted<'a>(kept: &'a Patterns<'a>) -> Wanted<'a> {
+    static NONE: LazyLock<HashMap<String, String>> = LazyLock::new(HashMap::new);
+    Wanted {
+        kept,
+        dear: &NONE,
+        every: true,
+    }
+}
+
 fn data(analysis: &Analysis) -> DataSet<'_> {
     let source = DataSource::Random {
         samples: 40,
@@ -66,7 +83,7 @@ fn quantised(analysis: &Analysis, settings: &QuantiseSettings) -> Quantised {
 /// The net, and what became of it.
 static WHOLE: LazyLock<(Analysis, Quantised)> = LazyLock::new(|| {
     let analysis = net();
-    let found = quantised(&analysis, &QuantiseSettings::default());
+    let found = quantised(&analysis, &every());
     (analysis, found)
 });
 
@@ -80,7 +97,7 @@ fn is_proven(analysis: &Analysis, found: &Quantised, written: &Model) -> bool {
 fn codes_stand_behind_chains_and_before_products() {
     let analysis = net();
     let none = Patterns::new(std::iter::empty()).expect("patterns");
-    let placement = CodeSites::of(&analysis, &none, &HashMap::new());
+    let placement = CodeSites::of(&analysis, &wanted(&none));
     let graph = analysis.graph();
     let name = |value| graph.value(value).name.as_str();
     let rounded: Vec<&str> = placement.rounded.keys().map(|&value| name(value)).collect();
@@ -108,19 +125,12 @@ fn weights_that_nodes_rearrange_become_constants() {
         .output("y");
     let analysis = analyse(&builder.model());
     let none = Patterns::new(std::iter::empty()).expect("patterns");
-    assert!(
-        CodeSites::of(&analysis, &none, &HashMap::new())
-            .layers
-            .is_empty()
-    );
+    assert!(CodeSites::of(&analysis, &wanted(&none)).layers.is_empty());
     let model = folded(&analysis, &runtime()).expect("it is folded");
     let model = model.expect("there is something to fold").settled();
     let folded = analyse(&model);
     assert_eq!(folded.graph().node_count(), 1);
-    assert_eq!(
-        CodeSites::of(&folded, &none, &HashMap::new()).layers.len(),
-        1
-    );
+    assert_eq!(CodeSites::of(&folded, &wanted(&none)).layers.len(), 1);
     let inputs = data(&analysis).batch(0).expect("a batch").inputs;
     let run = |model: &Model| {
         let mut session = runtime().session(model, "the model").expect("a session");
@@ -134,7 +144,7 @@ fn what_is_kept_stays_real() {
     let analysis = net();
     let settings = QuantiseSettings {
         keep: vec!["w2".to_owned()],
-        ..QuantiseSettings::default()
+        ..every()
     };
     let found = quantised(&analysis, &settings);
     assert_eq!(found.weights.len(), 2);
@@ -149,7 +159,7 @@ fn seven_bits_cannot_overflow_and_eight_can() {
     let analysis = net();
     let settings = QuantiseSettings {
         weights: WeightBits::Eight,
-        ..QuantiseSettings::default()
+        ..every()
     };
     let found = quantised(&analysis, &settings);
     assert!(found.saturable.values().any(|&rows| rows > 0));
@@ -326,7 +336,7 @@ fn stored_weights_are_the_numbers_that_codes_stand_for() {
     let analysis = net();
     let settings = QuantiseSettings {
         weight_only: true,
-        ..QuantiseSettings::default()
+        ..every()
     };
     let stored = store(&analysis, &settings, None, &mut Silent).expect("a stored model");
     assert_eq!(stored.weights.len(), 3);

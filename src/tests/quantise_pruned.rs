@@ -1,6 +1,7 @@
 //! What pruning left, quantised for what the original makes.
 
 use super::builder::{Builder, analyse};
+use super::quantise::every;
 use super::rules::runtime;
 use crate::criteria::{Criterion, scores};
 use crate::data::{DataSet, DataSource, declared_inputs};
@@ -60,7 +61,7 @@ fn quantised(subject: &Subject) -> Quantised {
         provider: &Provider::Cpu,
         data: &data,
     };
-    let settings = QuantiseSettings::default();
+    let settings = every();
     quantise(subject, &settings, pass, &mut Silent).expect("a quantised model")
 }
 
@@ -139,7 +140,7 @@ fn weights_that_nodes_rearrange_are_known_in_the_original() {
         .output("y");
     let options = PruneOptions {
         calibration: Some(Calibration::new(SOURCE)),
-        quantise: Some(QuantiseSettings::default()),
+        quantise: Some(super::quantise::every()),
         ..PruneOptions::ratio(0.5)
     };
     let pruned = crate::prune(builder.model(), &options).expect("a model");

@@ -210,7 +210,10 @@ mod tests {
             watch: &mut Watch::default(),
             events: &mut Silent,
         };
-        let settings = QuantiseSettings::default();
+        let settings = QuantiseSettings {
+            every_layer: true,
+            ..QuantiseSettings::default()
+        };
         pruning.coded(&settings, &mut voice).expect("a model")
     }
 
