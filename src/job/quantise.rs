@@ -254,6 +254,7 @@ impl Job<'_> {
                 equalised: 0,
                 divergence: None,
                 proof: None,
+                speedup: None,
                 fused: None,
             },
             verification: None,

@@ -19,6 +19,8 @@ use crate::validate::{IntegerProof, same_structure, verify_equal, verify_integer
 pub(super) const BATCHES: usize = 10;
 /// A divergence above this is worth a word.
 pub(super) const LARGE: f64 = 0.01;
+/// A speed below this is worth a word.
+const SLOW: f64 = 0.95;
 /// Samples that the proof runs.
 const PROVEN: usize = 4;
 
@@ -51,6 +53,7 @@ pub(super) fn quantised(
         equalised: found.equalised,
         divergence: None,
         proof: Some(proof),
+        speedup: found.speedup,
         fused: found.fused.clone(),
     };
     let model = rest.map_or(found.model, |rest| rest.model);
@@ -166,6 +169,11 @@ impl Quantisation {
                 "{saturable} layer(s) have rows whose products overflow 16 bits on x86 without VNNI: use 7 bits there"
             )
         });
-        rest.chain(overflow).collect()
+        let slow = self.speedup.filter(|&speedup| speedup < SLOW).map(|speedup| {
+            format!(
+                "the quantised model runs at {speedup:.2} times the speed of real numbers here: `weight_only` takes as few bytes and is not slower"
+            )
+        });
+        rest.chain(overflow).chain(slow).collect()
     }
 }

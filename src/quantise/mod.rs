@@ -8,6 +8,7 @@ mod equalise;
 mod folded;
 mod looking;
 mod normalised;
+mod pace;
 mod placed;
 mod plan;
 mod ranges;

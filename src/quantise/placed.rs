@@ -15,7 +15,6 @@ use crate::graph::{Graph, ValueId};
 use crate::metrics::Gap;
 use crate::patterns::Patterns;
 use crate::rewrite::RoundedValue;
-use crate::validate::Unfused;
 
 /// A divergence of the outputs below this needs no care.
 const GOOD: f64 = 5e-4;
@@ -127,14 +126,14 @@ impl<'a> Placer<'a> {
     /// As [`Placer::placed`].
     pub(super) fn without(
         &mut self,
+        layers: Vec<(String, String)>,
         placed: Placed,
-        layers: &[Unfused],
         events: &mut dyn Events,
     ) -> Result<Option<Placed>> {
-        for Unfused { name, reason } in layers {
-            let why = format!("onnxruntime makes no product of integers of it: {reason}");
-            self.dear.insert(name.clone(), why);
+        if layers.is_empty() {
+            return Ok(None);
         }
+        self.dear.extend(layers);
         let next = self.place(placed.equalised, events)?;
         Ok(Some(next).filter(|next| !next.placement.layers.is_empty()))
     }

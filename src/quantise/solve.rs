@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::pace::pace;
 use super::placed::{Placed, Placer};
 use super::subject::{CodeContext, RoundedSubject};
 use super::{CodeRange, CodeSites, CodedLayer, QuantisePlan, QuantiseSettings, Subject};
@@ -19,7 +20,7 @@ use crate::rewrite::{
     CodedWeight, Edit, RoundedModel, RoundedValue, bias_behind, with_codes, with_rounding,
     with_weights,
 };
-use crate::validate::{Fusion, Unfused, fused};
+use crate::validate::{Fusion, fused};
 
 /// The largest code of a bias, in scales of its product.
 const MOST_BIAS: f64 = (1 << 30) as f64;
@@ -42,6 +43,8 @@ pub(crate) struct Quantised {
     pub(crate) equalised: usize,
     /// What onnxruntime makes of the model; none where it cannot be seen.
     pub(crate) fused: Option<Fusion>,
+    /// Time of the model in that of the quantised one; none where it was not measured.
+    pub(crate) speedup: Option<f64>,
     /// What was decided.
     pub(crate) plan: QuantisePlan,
 }
@@ -67,28 +70,113 @@ pub(crate) fn quantise(
         kept.matched(&[&other.name]);
     }
     kept.all_used("weight", "secateur mask --list")?;
+    if placed.placement.layers.is_empty() {
+        return Err(nothing(&placed.placement));
+    }
+    let mut slow: Option<Quantised> = None;
     loop {
-        if placed.placement.layers.is_empty() {
-            return Err(nothing(&placed.placement));
-        }
-        let mut made = made(subject, settings, &placed, pass, events)?;
-        made.fused = seen(&made, pass, events);
-        let rest = made.fused.as_ref().map_or(&[][..], |fused| &fused.rest);
-        if !rest.is_empty() && !settings.every_layer && subject.decided.is_none() {
-            let next = placer.without(placed, rest, events)?;
-            placed = next.ok_or_else(|| nothing_fuses(rest))?;
-            continue;
-        }
-        let Some(most) = settings.max_kl.filter(|_| subject.decided.is_none()) else {
-            return Ok(made);
+        let mut found = made(subject, settings, &placed, pass, events)?;
+        found.fused = seen(&found, pass, events);
+        let fault = match subject.decided {
+            Some(_) => None,
+            None => fault(subject, settings, &mut found, pass)?,
         };
-        let divergence = subject.trial(pass)?.of(&made.model)?;
-        if divergence <= most {
-            return Ok(made);
+        let next = match &fault {
+            None => return Ok(found),
+            Some(Fault::Unfused(rest)) => placer.without(rest.clone(), placed, events)?,
+            Some(Fault::Far(..)) => placer.without_dearest(placed, events)?,
+            Some(Fault::Slow(chained)) if slow.is_none() => {
+                placer.without(chained.clone(), placed, events)?
+            }
+            Some(Fault::Slow(_)) => None,
+        };
+        placed = match (next, fault) {
+            (Some(next), Some(Fault::Slow(_))) => {
+                slow = Some(found);
+                next
+            }
+            (Some(next), _) => next,
+            // As slow as it is: the report says so.
+            (None, Some(Fault::Slow(_))) => return Ok(faster(found, slow)),
+            (None, fault) => return Err(hopeless(fault)),
+        };
+    }
+}
+
+/// Why a quantised model is not good enough.
+enum Fault {
+    /// Of these layers onnxruntime makes no products of integers, with why.
+    Unfused(Vec<(String, String)>),
+    /// The outputs diverge by this, where so much is allowed.
+    Far(f64, f64),
+    /// It is slower than the model; these layers are chains, with that as the reason.
+    Slow(Vec<(String, String)>),
+}
+
+fn fault(
+    subject: &Subject,
+    settings: &QuantiseSettings,
+    found: &mut Quantised,
+    pass: Pass,
+) -> Result<Option<Fault>> {
+    if let Some(fused) = found.fused.as_ref().filter(|_| !settings.every_layer) {
+        let rest = fused.rest.iter().map(|of| {
+            let why = format!(
+                "onnxruntime makes no product of integers of it: {}",
+                of.reason
+            );
+            (of.name.clone(), why)
+        });
+        let rest: Vec<(String, String)> = rest.collect();
+        if !rest.is_empty() {
+            return Ok(Some(Fault::Unfused(rest)));
         }
-        placed = placer
-            .without_dearest(placed, events)?
-            .ok_or_else(|| too_far(divergence, most))?;
+    }
+    if let Some(most) = settings.max_kl {
+        let divergence = subject.trial(pass)?.of(&found.model)?;
+        if divergence > most {
+            return Ok(Some(Fault::Far(divergence, most)));
+        }
+    }
+    let pace = pace(subject.part, &found.model, pass)?;
+    found.speedup = Some(pace.speedup);
+    if settings.every_layer || !pace.is_slower {
+        return Ok(None);
+    }
+    let chained = found.placement.layers.iter();
+    let chained = chained.filter(|of| of.layer.reads_windows()).map(|of| {
+        let why = format!(
+            "integers were slower here: the model ran at {:.2} times the speed",
+            pace.speedup
+        );
+        (of.layer.name.clone(), why)
+    });
+    Ok(Some(Fault::Slow(chained.collect())))
+}
+
+/// The faster of two slow models.
+fn faster(found: Quantised, other: Option<Quantised>) -> Quantised {
+    match other {
+        Some(other) if other.speedup > found.speedup => other,
+        _ => found,
+    }
+}
+
+fn hopeless(fault: Option<Fault>) -> Error {
+    match fault {
+        Some(Fault::Far(divergence, most)) => Error::Gates {
+            failed: vec![format!(
+                "the outputs diverge by {divergence:.6} on held-out samples, where {most} is allowed, and no more can stay real"
+            )],
+        },
+        Some(Fault::Unfused(rest)) => {
+            let first = rest.first();
+            let why = first.map_or(String::new(), |(name, why)| format!(": '{name}': {why}"));
+            Error::Usage(format!(
+                "no layer becomes a product of integers{why}; use `weight_only`"
+            ))
+        }
+        _ => Error::Usage("no layer becomes a product of integers; use `weight_only`".to_owned()),
     }
 }
 
@@ -103,22 +191,6 @@ fn seen(made: &Quantised, pass: Pass, events: &mut dyn Events) -> Option<Fusion>
             ));
             None
         }
-    }
-}
-
-fn nothing_fuses(rest: &[Unfused]) -> Error {
-    let first = rest.first();
-    let why = first.map_or(String::new(), |of| format!(": '{}' {}", of.name, of.reason));
-    Error::Usage(format!(
-        "onnxruntime makes a product of integers of no layer{why}; use `weight_only`"
-    ))
-}
-
-fn too_far(divergence: f64, most: f64) -> Error {
-    Error::Gates {
-        failed: vec![format!(
-            "the outputs diverge by {divergence:.6} on held-out samples, where {most} is allowed, and no more can stay real"
-        )],
     }
 }
 
@@ -166,6 +238,7 @@ fn made(
         layers: found.layers,
         equalised: placed.equalised.values.len(),
         fused: None,
+        speedup: None,
         plan,
     })
 }

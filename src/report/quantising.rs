@@ -55,6 +55,8 @@ pub struct Quantisation {
     pub divergence: Option<f64>,
     /// The written model against the planned one, part by part on integers; none where only weights are codes.
     pub proof: Option<IntegerProof>,
+    /// Time of the model, before it was quantised, in that of the quantised one; none where it was not measured.
+    pub speedup: Option<f64>,
     /// What onnxruntime makes of the written model; none where only weights are codes, or where it cannot be seen.
     pub fused: Option<Fusion>,
 }
@@ -158,6 +160,9 @@ impl fmt::Display for Quantisation {
                 count(proof.codes),
                 proof.real
             )?;
+        }
+        if let Some(speedup) = self.speedup {
+            writeln!(f, "speed here: {speedup:.2} times that of real numbers")?;
         }
         if let Some(fused) = &self.fused {
             writeln!(

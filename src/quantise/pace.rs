@@ -1,0 +1,54 @@
+//! Whether a quantised model is faster than the model: measured, since kernels for codes win at some widths and lose at
+//! others.
+
+use crate::benchmark::{Ratio, Repetitions, interleaved};
+use crate::dimensions::Analysis;
+use crate::engine::Pass;
+use crate::error::Result;
+use crate::onnx::Model;
+
+/// Multiply-accumulate operations of a run at most, unless a single sample has more.
+const OPERATIONS: u64 = 1 << 30;
+/// Samples of a run at most.
+const SAMPLES: usize = 16;
+const REPETITIONS: Repetitions = Repetitions {
+    warm_up: 3,
+    runs: 25,
+};
+/// A model is slower if its speed is below this share with certainty: less is noise.
+const SLOWER: f64 = 0.97;
+
+/// How fast a changed model is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pace {
+    /// Time of the model in that of the changed one.
+    pub(super) speedup: f64,
+    /// True where the changed one is slower for sure.
+    pub(super) is_slower: bool,
+}
+
+/// Runs a model and a changed one in turn where the data is run.
+///
+/// # Errors
+/// Data that cannot be read, or a provider that refuses a model.
+pub(super) fn pace(analysis: &Analysis, changed: &Model, pass: Pass) -> Result<Pace> {
+    let together = analysis.sizes().samples().fixed().unwrap_or(1).max(1) as u64;
+    let sample = analysis.model_totals().macs / together;
+    let samples = (OPERATIONS / sample.max(1)).clamp(1, SAMPLES as u64) as usize;
+    let inputs = pass.data.start_of(0, samples)?.inputs;
+    let mut models = Vec::new();
+    for model in [analysis.graph().model(), changed] {
+        let session = pass.session(model, "the model")?;
+        let declared = session.inputs();
+        let wanted = |name: &str| declared.iter().any(|input| input.name == name);
+        let own = inputs.iter().filter(|(name, _)| wanted(name)).cloned();
+        let own = own.collect();
+        models.push((session, own));
+    }
+    let times = interleaved(&mut models, REPETITIONS)?;
+    let Ratio { speedup, interval } = Ratio::of(&times[0], &times[1], 0);
+    Ok(Pace {
+        speedup,
+        is_slower: interval[1] < SLOWER,
+    })
+}
