@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use secateur::data::DataSource;
 use secateur::job::{Calibration, QuantiseOptions, quantise_file};
-use secateur::quantise::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
+use secateur::quantise::{FileBudget, HalfType, QuantiseSettings, StoredBits, Target, WeightBits};
 use secateur::report::Breakdown;
 use secateur::runtime::Provider;
 
@@ -43,9 +43,12 @@ pub struct QuantiseArgs {
     /// Use at most this many samples
     #[arg(long, value_name = "N", default_value_t = Calibration::SAMPLES)]
     samples: usize,
-    /// Bits of weights: 7 (safe on every CPU) or 8 (for x86 with VNNI, ARM, GPUs)
-    #[arg(long, value_name = "BITS", default_value_t = WeightBits::Seven, conflicts_with = "weight_only")]
-    weights: WeightBits,
+    /// Whose kernels the products are for: cpu (onnxruntime), tensorrt, or symmetric (codes with sign around 0 everywhere)
+    #[arg(long, value_name = "KERNELS", default_value_t = Target::Cpu, conflicts_with_all = ["weight_only", "store", "budget"])]
+    target: Target,
+    /// Bits of weights: 7 (safe on every CPU, the default) or 8 (for x86 with VNNI, ARM and GPUs; the default for tensorrt)
+    #[arg(long, value_name = "BITS", conflicts_with = "weight_only")]
+    weights: Option<WeightBits>,
     /// Leave layers in real numbers whose initializer matches this glob
     #[arg(long, value_name = "GLOB")]
     keep: Vec<String>,
@@ -81,6 +84,7 @@ impl QuantiseArgs {
                 provider: self.provider,
             }),
             settings: QuantiseSettings {
+                target: self.target,
                 weights: self.weights,
                 weight_only: self.weight_only,
                 bits: self.bits,

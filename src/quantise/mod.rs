@@ -6,12 +6,14 @@
 
 mod equalise;
 mod folded;
+mod kernels;
 mod looking;
 mod placed;
 mod ranges;
 mod settings;
 mod sites;
 mod solve;
+mod spread;
 mod storage;
 mod streams;
 mod targets;
@@ -19,6 +21,7 @@ mod trial;
 mod widths;
 
 pub(crate) use folded::folded;
+pub use kernels::Target;
 pub(crate) use ranges::{CodeRange, ranges};
 pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
 pub(crate) use sites::{CodeSites, CodedLayer};

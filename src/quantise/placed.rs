@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::equalise::Equalised;
 use super::streams::{Stream, streams};
 use super::trial::Switched;
-use super::{CodeRange, CodeSites, QuantiseSettings, ranges};
+use super::{CodeRange, CodeSites, QuantiseSettings, Target, ranges};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::Result;
@@ -54,6 +54,7 @@ pub(super) fn placed(
         analysis,
         kept: &kept,
         dear: HashMap::new(),
+        target: settings.target,
         pass,
         events,
     };
@@ -77,13 +78,14 @@ struct Placer<'a, 'b> {
     kept: &'a Patterns<'a>,
     /// Layers that stay real, with why.
     dear: HashMap<String, String>,
+    target: Target,
     pass: Pass<'a>,
     events: &'b mut dyn Events,
 }
 
 impl Placer<'_, '_> {
     fn place(&mut self, equalised: Equalised) -> Result<Placed> {
-        let placement = CodeSites::of(self.analysis, self.kept, &self.dear);
+        let placement = CodeSites::of(self.analysis, self.kept, &self.dear, self.target);
         let graph = self.analysis.graph();
         let ranges = ranges(graph, &placement, &equalised.values, self.pass, self.events)?;
         Ok(Placed {
@@ -206,6 +208,7 @@ impl Placed {
             class,
             scale: self.ranges[class].scale,
             zero: self.ranges[class].zero,
+            apart: self.placement.target.is_apart(),
             factors: self.equalised.values.get(&value).cloned(),
         });
         rounded.collect()

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::Target;
+use super::spread::{Spread, behind_cut, classes};
 use crate::dimensions::Analysis;
-use crate::graph::{Graph, NodeId, Producer, ValueId};
+use crate::graph::{Graph, NodeId, ValueId};
 use crate::layers::{Layer, Layers, constant_of};
 use crate::onnx::ElementType;
 use crate::ops::{Form, Operand, Role, find};
@@ -26,6 +28,10 @@ pub(crate) struct CodedLayer {
 pub(crate) struct CodeSites {
     /// Rounded values; those with the same number share a scale.
     pub(crate) rounded: BTreeMap<ValueId, usize>,
+    /// Rounded values that are only read to be cut off: what they are beyond that needs no codes.
+    pub(crate) uncut: BTreeSet<ValueId>,
+    /// Whose kernels they are for.
+    pub(crate) target: Target,
     /// In the order in which they run.
     pub(crate) layers: Vec<CodedLayer>,
     /// Layers that stay real, with why.
@@ -40,10 +46,14 @@ impl CodeSites {
         analysis: &Analysis,
         kept: &Patterns<'_>,
         dear: &HashMap<String, String>,
+        target: Target,
     ) -> CodeSites {
         let graph = analysis.graph();
         let fixed = graph.fixed_nodes();
-        let mut placement = CodeSites::default();
+        let mut placement = CodeSites {
+            target,
+            ..CodeSites::default()
+        };
         let found = Layers::of(analysis);
         let is_code = |value| graph.element(value).is_some_and(|of| !of.is_float());
         placement.coded = found.left.iter().filter(|of| is_code(of.value)).count();
@@ -52,7 +62,7 @@ impl CodeSites {
             let coded = match (kept.matched(&[&name]), dear.get(&name)) {
                 (Some(_), _) => Err("is kept, as asked".to_owned()),
                 (None, Some(why)) => Err(why.clone()),
-                (None, None) => coded(analysis, layer, &fixed),
+                (None, None) => coded(analysis, layer, &fixed, target),
             };
             match coded {
                 Ok(coded) => placement.layers.push(coded),
@@ -62,14 +72,21 @@ impl CodeSites {
         let place: HashMap<NodeId, usize> = graph.order().iter().copied().zip(0..).collect();
         let first = |of: &CodedLayer| of.layer.nodes().map(|node| place[&node]).min();
         placement.layers.sort_by_key(first);
-        let rounded = Spread::from(analysis, &placement.layers).rounded();
-        placement.rounded = classes(graph, rounded);
+        let spread = Spread::from(analysis, &placement.layers, target);
+        let rounded = spread.rounded();
+        placement.uncut = spread.uncut(&rounded);
+        placement.rounded = classes(graph, rounded, target);
         placement
     }
 }
 
 /// The layer as a product of codes, or why it is none.
-fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer, String> {
+fn coded(
+    analysis: &Analysis,
+    layer: Layer,
+    fixed: &[bool],
+    target: Target,
+) -> Result<CodedLayer, String> {
     let graph = analysis.graph();
     let [linear] = &layer.uses[..] else {
         return Err("several nodes read it".to_owned());
@@ -116,7 +133,7 @@ fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer
     let input = input.filter(|&value| is_real(analysis, value));
     let input = input.ok_or("what it reads depends on no data, or is not float32")?;
     let end = match form {
-        Form::Chained => Some(chain_end(graph, linear.node)?),
+        Form::Chained if target.is_chained() => Some(chain_end(graph, linear.node, target)?),
         _ => None,
     };
     Ok(CodedLayer {
@@ -127,7 +144,7 @@ fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer
     })
 }
 
-fn is_real(analysis: &Analysis, value: ValueId) -> bool {
+pub(super) fn is_real(analysis: &Analysis, value: ValueId) -> bool {
     let element = analysis.state.elements[value.index()];
     element.is_none_or(|element| element == ElementType::Float)
 }
@@ -144,10 +161,10 @@ fn scale_axis(layer: &Layer) -> Option<usize> {
     alone.then_some(axis)
 }
 
-/// The value behind a product and the cut that is all that reads it, which is rounded.
-fn chain_end(graph: &Graph, node: NodeId) -> Result<ValueId, String> {
+/// The value behind a product, and behind the cut that is all that reads it where rounding does as much, which is rounded.
+fn chain_end(graph: &Graph, node: NodeId, target: Target) -> Result<ValueId, String> {
     let output = graph.node(node).output(0).ok_or("it makes nothing")?;
-    let end = behind_cut(graph, output);
+    let end = behind_cut(graph, output, target);
     let value = graph.value(end);
     if value.is_output {
         return Err("makes an output of the model, which stays real".to_owned());
@@ -156,124 +173,4 @@ fn chain_end(graph: &Graph, node: NodeId) -> Result<ValueId, String> {
         return Err("what it makes is read inside another graph, or not at all".to_owned());
     }
     Ok(end)
-}
-
-/// What a cut that alone reads a value makes of it; the value itself without.
-fn behind_cut(graph: &Graph, value: ValueId) -> ValueId {
-    let known = graph.value(value);
-    let [(reader, 0)] = known.consumers[..] else {
-        return value;
-    };
-    let cuts = find(graph, reader).is_some_and(|row| row.form == Form::Cut);
-    match graph.node(reader).output(0) {
-        Some(end) if cuts && !known.is_output && !graph.is_captured(value) => end,
-        _ => value,
-    }
-}
-
-/// The values that products of codes need rounded, and what lies between them.
-struct Spread<'a> {
-    analysis: &'a Analysis,
-    start: BTreeSet<ValueId>,
-}
-
-impl<'a> Spread<'a> {
-    fn from(analysis: &'a Analysis, layers: &[CodedLayer]) -> Spread<'a> {
-        let values = layers.iter().flat_map(|of| [Some(of.input), of.end]);
-        Spread {
-            analysis,
-            start: values.flatten().collect(),
-        }
-    }
-
-    /// All values that are rounded: the start, and what operators on codes make of rounded values for rounded values.
-    fn rounded(&self) -> BTreeSet<ValueId> {
-        let graph = self.analysis.graph();
-        let nodes: Vec<(Vec<ValueId>, Vec<ValueId>)> = graph
-            .order()
-            .iter()
-            .filter_map(|&node| self.between(node))
-            .collect();
-        let mut fed = self.start.clone();
-        for (inputs, outputs) in &nodes {
-            if inputs.iter().all(|value| fed.contains(value)) {
-                fed.extend(outputs);
-            }
-        }
-        let mut wanted = self.start.clone();
-        for (inputs, outputs) in nodes.iter().rev() {
-            let whole = inputs.iter().all(|value| fed.contains(value));
-            if whole && outputs.iter().any(|value| wanted.contains(value)) {
-                wanted.extend(inputs);
-                wanted.extend(outputs);
-            }
-        }
-        wanted
-    }
-
-    /// The real inputs of a node that passes codes on, and what is rounded behind it.
-    fn between(&self, node: NodeId) -> Option<(Vec<ValueId>, Vec<ValueId>)> {
-        let graph = self.analysis.graph();
-        let form = find(graph, node)?.form;
-        let known = graph.node(node);
-        let inputs: Vec<ValueId> = match form {
-            Form::Through => known.input(0).into_iter().collect(),
-            Form::Rescaled => known.reads().collect(),
-            _ => return None,
-        };
-        let outputs = known.outputs.iter().flatten();
-        let outputs: Vec<ValueId> = match form {
-            Form::Through => outputs.copied().collect(),
-            _ => outputs.map(|&value| behind_cut(graph, value)).collect(),
-        };
-        let free = |value: &ValueId| {
-            let known = graph.value(*value);
-            let real = is_real(self.analysis, *value);
-            real && !known.is_output && !graph.is_captured(*value)
-        };
-        let constant = |value: &ValueId| graph.constant(*value).is_some();
-        let usable = outputs.iter().all(free) && !inputs.iter().any(constant);
-        usable.then_some((inputs, outputs))
-    }
-}
-
-/// Numbers for rounded values, the same where codes pass from one to the other.
-fn classes(graph: &Graph, rounded: BTreeSet<ValueId>) -> BTreeMap<ValueId, usize> {
-    let mut class: BTreeMap<ValueId, usize> = BTreeMap::new();
-    let mut next = 0;
-    for &value in graph_order(graph, &rounded).iter() {
-        let from = match graph.value(value).producer {
-            Producer::Node(node, _) => {
-                let through = find(graph, node).is_some_and(|row| row.form == Form::Through);
-                let input = graph.node(node).input(0).filter(|_| through);
-                input.and_then(|input| class.get(&input).copied())
-            }
-            _ => None,
-        };
-        let own = from.unwrap_or_else(|| {
-            next += 1;
-            next - 1
-        });
-        class.insert(value, own);
-    }
-    class
-}
-
-/// Values in the order in which they are made.
-fn graph_order(graph: &Graph, values: &BTreeSet<ValueId>) -> Vec<ValueId> {
-    let made = graph
-        .order()
-        .iter()
-        .flat_map(|&node| &graph.node(node).outputs);
-    let made: Vec<ValueId> = made
-        .flatten()
-        .copied()
-        .filter(|v| values.contains(v))
-        .collect();
-    let known: BTreeSet<ValueId> = made.iter().copied().collect();
-    let given = values
-        .iter()
-        .copied()
-        .filter(|value| !known.contains(value));
-    given.chain(made).collect()
 }

@@ -57,7 +57,7 @@ pub(crate) fn quantise(
     let rounded = placed.rounded(analysis.graph());
     let student = with_rounding(analysis.graph(), &rounded)?;
     let student = Analysis::of_edit(Graph::new(&student.model.settled())?, analysis);
-    let codes = settings.weights.codes();
+    let codes = settings.weight_bits().codes();
     let codes_of = placed.placement.layers.iter().map(|of| {
         let name = of.layer.name.clone();
         let divisors = placed.equalised.columns(&name).map(<[f32]>::to_vec);
@@ -224,9 +224,13 @@ impl Writer<'_> {
     /// The bias of a layer's operator, or a constant that is added behind one, and its numbers.
     fn bias(&self, layer: &Layer) -> Result<Option<(ValueId, Vec<f32>)>> {
         let graph = self.solved.graph();
+        let coded = self.placed.placement.target.is_chained();
         let [linear] = &layer.uses[..] else {
             return Ok(None);
         };
+        if !coded {
+            return Ok(None);
+        }
         let node = graph.node(linear.node);
         let bias = match linear.bias {
             Some(bias) => node.input(bias.slot),

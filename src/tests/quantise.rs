@@ -16,13 +16,13 @@ use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use crate::onnx::{Model, packed_bytes};
 use crate::patterns::Patterns;
 use crate::quantise::{
-    CodeSites, QuantiseSettings, Quantised, WeightBits, folded, quantise, store,
+    CodeSites, QuantiseSettings, Quantised, Target, WeightBits, folded, quantise, store,
 };
-use crate::runtime::Provider;
+use crate::runtime::{IntegerSums, Provider};
 use crate::validate::{same_structure, verify_integers};
 
 /// Two convolutions with a residual sum between them, pooled, and a classifier.
-fn net() -> Analysis {
+pub(super) fn net() -> Analysis {
     let pads = &[("pads", Value::from([1, 1, 1, 1]))];
     let builder = Builder::new(17)
         .input("x", &[8, 3, 8, 8])
@@ -53,7 +53,7 @@ fn data(analysis: &Analysis) -> DataSet<'_> {
     set.expect("data").in_batches(8)
 }
 
-fn quantised(analysis: &Analysis, settings: &QuantiseSettings) -> Quantised {
+pub(super) fn quantised(analysis: &Analysis, settings: &QuantiseSettings) -> Quantised {
     let data = data(analysis);
     let pass = Pass {
         runtime: &runtime(),
@@ -71,16 +71,27 @@ static WHOLE: LazyLock<(Analysis, Quantised)> = LazyLock::new(|| {
 });
 
 fn is_proven(analysis: &Analysis, found: &Quantised, written: &Model) -> bool {
+    is_proven_with(analysis, found, written, &["y"], IntegerSums::default())
+}
+
+/// True if the proof passes, with products that make these values as real numbers.
+pub(super) fn is_proven_with(
+    analysis: &Analysis,
+    found: &Quantised,
+    written: &Model,
+    products: &[&str],
+    sums: IntegerSums,
+) -> bool {
     let batch = data(analysis).batch(0).expect("a batch");
-    let products = ["y".to_owned()];
-    verify_integers(&found.planned, written, &products, &batch, &runtime()).is_ok()
+    let products: Vec<String> = products.iter().map(|&name| name.to_owned()).collect();
+    verify_integers(&found.planned, written, &products, &batch, &runtime(), sums).is_ok()
 }
 
 #[test]
 fn codes_stand_behind_chains_and_before_products() {
     let analysis = net();
     let none = Patterns::new(std::iter::empty()).expect("patterns");
-    let placement = CodeSites::of(&analysis, &none, &HashMap::new());
+    let placement = CodeSites::of(&analysis, &none, &HashMap::new(), Target::Cpu);
     let graph = analysis.graph();
     let name = |value| graph.value(value).name.as_str();
     let rounded: Vec<&str> = placement.rounded.keys().map(|&value| name(value)).collect();
@@ -109,7 +120,7 @@ fn weights_that_nodes_rearrange_become_constants() {
     let analysis = analyse(&builder.model());
     let none = Patterns::new(std::iter::empty()).expect("patterns");
     assert!(
-        CodeSites::of(&analysis, &none, &HashMap::new())
+        CodeSites::of(&analysis, &none, &HashMap::new(), Target::Cpu)
             .layers
             .is_empty()
     );
@@ -118,7 +129,9 @@ fn weights_that_nodes_rearrange_become_constants() {
     let folded = analyse(&model);
     assert_eq!(folded.graph().node_count(), 1);
     assert_eq!(
-        CodeSites::of(&folded, &none, &HashMap::new()).layers.len(),
+        CodeSites::of(&folded, &none, &HashMap::new(), Target::Cpu)
+            .layers
+            .len(),
         1
     );
     let inputs = data(&analysis).batch(0).expect("a batch").inputs;
@@ -148,7 +161,7 @@ fn seven_bits_cannot_overflow_and_eight_can() {
     assert!(found.saturable.values().all(|&rows| rows == 0));
     let analysis = net();
     let settings = QuantiseSettings {
-        weights: WeightBits::Eight,
+        weights: Some(WeightBits::Eight),
         ..QuantiseSettings::default()
     };
     let found = quantised(&analysis, &settings);

@@ -6,7 +6,7 @@
 //! the model as it was planned: with the original operators on real numbers, unoptimised, and weights that are what
 //! the plan's codes stand for. What both make has to agree, value by value; a kernel that overflows is found as well.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rand::RngExt;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::onnx::{ElementType, Model};
 use crate::ops::{Form, find};
 use crate::random::generator;
 use crate::rewrite::{CodePlace, RoundedModel};
-use crate::runtime::{Optimisation, Runtime, Session, SessionOptions, Tensor};
+use crate::runtime::{IntegerSums, Optimisation, Runtime, Session, SessionOptions, Tensor};
 
 /// What the reference is called.
 const PLANNED: &str = "the planned model on the same integers";
@@ -44,8 +44,8 @@ pub struct IntegerProof {
     pub real: f64,
 }
 
-/// Proves that `written` computes on `batch`, and on codes that are all 0 or 255, what was planned; `products` are the
-/// values that products of codes make as real numbers.
+/// Proves that `written` computes on `batch`, and on codes that are all the least or the largest, what was planned; `products`
+/// are the values that products of codes make as real numbers, and `sums` says how optimised kernels add.
 ///
 /// # Errors
 /// [`Error::Verification`] with the value that differs, or onnxruntime's refusal of the planned model.
@@ -55,18 +55,21 @@ pub(crate) fn verify_integers(
     products: &[String],
     batch: &Batch,
     runtime: &Runtime,
+    sums: IntegerSums,
 ) -> Result<IntegerProof> {
     let cuts = Cuts::of(planned, products)?;
     let given = cuts.given(planned, batch, runtime)?;
     let open = |model: &Model, what: &str, optimisation| {
         let options = SessionOptions {
             optimisation,
+            sums,
             ..SessionOptions::default()
         };
         runtime.session_with(model, what, &options)
     };
     let reals = planned.places.iter().map(|place| place.real.as_str());
-    let reference = cuts.cut(&tapped(&planned.model, reals))?;
+    let reals: BTreeSet<&str> = reals.collect();
+    let reference = cuts.cut(&tapped(&planned.model, reals.into_iter()))?;
     let mut reference = open(&reference, "the planned model in parts", Optimisation::Off)?;
     let parts = cuts.cut(written).map_err(refused)?;
     let mut proof = IntegerProof {
@@ -150,9 +153,9 @@ impl<'a> Cuts<'a> {
         }
         graph.value_info.clear();
         for (name, given) in &self.names {
-            let element = match self.codes.contains_key(name) {
-                true => ElementType::Uint8,
-                false => ElementType::Float,
+            let element = match self.codes.get(name) {
+                Some(place) => place.zero.element(),
+                None => ElementType::Float,
             };
             graph.input.push(declaration(given, Some(element), None));
             if graph.output.iter().all(|output| output.name() != *name) {
@@ -174,7 +177,7 @@ impl<'a> Cuts<'a> {
             .collect())
     }
 
-    /// What the parts get: the batch, real numbers and codes as they are in a run, or codes of 0 and 255 alone.
+    /// What the parts get: the batch, real numbers and codes as they are in a run, or the least and the largest codes alone.
     fn inputs(
         &self,
         session: &Session,
@@ -191,6 +194,11 @@ impl<'a> Cuts<'a> {
                     let mut random = generator(name, 0);
                     let codes = codes.map(|_| 255 * u8::from(random.random::<bool>()));
                     Tensor::Uint8(codes)
+                }
+                Tensor::Int8(codes) if extreme => {
+                    let mut random = generator(name, 0);
+                    let codes = codes.map(|_| if random.random() { i8::MAX } else { i8::MIN });
+                    Tensor::Int8(codes)
                 }
                 other => other.clone(),
             };
@@ -238,10 +246,11 @@ impl<'a> Cuts<'a> {
     ) -> Result<()> {
         let own_kernel = self.rescaled.contains(place.code.as_str());
         let (real, made) = (real.to_f64(), made.to_f64());
+        let [least, most] = place.zero.ends();
         let (mut steps, mut furthest) = (0_u64, 0.0_f64);
         for (&real, &made) in real.iter().zip(&made) {
-            let exact = real / f64::from(place.scale) + f64::from(place.zero);
-            let distance = (made - exact.clamp(0.0, 255.0)).abs();
+            let exact = real / f64::from(place.scale) + place.zero.code();
+            let distance = (made - exact.clamp(least, most)).abs();
             furthest = furthest.max(distance);
             steps += u64::from(distance > 0.5 + EDGE);
         }
