@@ -8,8 +8,9 @@ use crate::dimensions::Analysis;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::layers::{Layer, Layers, constant_of};
 use crate::onnx::ElementType;
-use crate::ops::{Form, Operand, Role, find};
+use crate::ops::{Form, Linear, Operand, Role, find};
 use crate::patterns::Patterns;
+use crate::rewrite::bias_behind;
 
 /// A layer that is a product of codes.
 #[derive(Clone, Debug)]
@@ -134,6 +135,7 @@ fn coded(
     let input = input.ok_or("what it reads depends on no data, or is not float32")?;
     let end = match form {
         Form::Chained if target.is_chained() => Some(chain_end(graph, linear.node, target)?),
+        _ if target.is_chained() && !target.cuts() => uncut_end(analysis, linear),
         _ => None,
     };
     Ok(CodedLayer {
@@ -173,4 +175,18 @@ fn chain_end(graph: &Graph, node: NodeId, target: Target) -> Result<ValueId, Str
         return Err("what it makes is read inside another graph, or not at all".to_owned());
     }
     Ok(end)
+}
+
+/// What a product makes that only a cut reads, which onnxruntime would put into a kernel for real numbers: it is rounded
+/// before that.
+fn uncut_end(analysis: &Analysis, linear: &Linear) -> Option<ValueId> {
+    let graph = analysis.graph();
+    let sum = bias_behind(analysis, linear).map(|(sum, _)| sum);
+    let end = graph.node(sum.unwrap_or(linear.node)).output(0)?;
+    let known = graph.value(end);
+    let [(reader, 0)] = known.consumers[..] else {
+        return None;
+    };
+    let cut = find(graph, reader).is_some_and(|row| row.form == Form::Cut);
+    (cut && !known.is_output && !graph.is_captured(end)).then_some(end)
 }

@@ -62,16 +62,7 @@ impl<'a> Spread<'a> {
     /// What is added to a convolution that nothing else reads: rounded, the sum goes into its kernel.
     fn shortcuts(&self, layers: &[CodedLayer]) -> Vec<ValueId> {
         let graph = self.analysis.graph();
-        let nodes = layers.iter().flat_map(|of| of.layer.nodes());
-        let chained =
-            |node: &NodeId| find(graph, *node).is_some_and(|row| row.form == Form::Chained);
-        let places: HashMap<NodeId, usize> = nodes.filter(chained).zip(0..).collect();
-        let place = |value: ValueId| match graph.value(value).producer {
-            Producer::Node(node, _) if graph.value(value).consumers.len() == 1 => {
-                places.get(&node).copied()
-            }
-            _ => None,
-        };
+        let depths = Depths::of(graph, layers);
         let sums = graph.order().iter().filter(|&&node| {
             find(graph, node).is_some_and(|row| row.pointwise == Some(Pointwise::Sum))
         });
@@ -81,10 +72,10 @@ impl<'a> Spread<'a> {
             let [a, b] = operands[..] else {
                 continue;
             };
-            // Of two convolutions the later one takes the other in.
-            let other = match (place(a), place(b)) {
-                (None, None) => continue,
-                (a_place, b_place) if a_place > b_place => b,
+            // Of two convolutions the deeper one takes the other in, which is the shortcut.
+            let other = match [a, b].map(|value| depths.of_convolution(graph, value)) {
+                [None, None] => continue,
+                [of_a, of_b] if of_a > of_b => b,
                 _ => a,
             };
             let constant = graph.constant(other).is_some();
@@ -184,6 +175,45 @@ impl<'a> Spread<'a> {
         let known = graph.value(*value);
         let real = is_real(self.analysis, *value);
         real && !known.is_output && !graph.is_captured(*value)
+    }
+}
+
+/// How many convolutions of codes lie before values.
+struct Depths {
+    convolutions: BTreeSet<NodeId>,
+    before: HashMap<ValueId, usize>,
+}
+
+impl Depths {
+    fn of(graph: &Graph, layers: &[CodedLayer]) -> Depths {
+        let chained =
+            |node: &NodeId| find(graph, *node).is_some_and(|row| row.form == Form::Chained);
+        let nodes = layers.iter().flat_map(|of| of.layer.nodes());
+        let convolutions: BTreeSet<NodeId> = nodes.filter(chained).collect();
+        let mut before: HashMap<ValueId, usize> = HashMap::new();
+        for &node in graph.order() {
+            let known = graph.node(node);
+            let read = known.reads().filter_map(|value| before.get(&value));
+            let depth = read.max().map_or(0, |&depth| depth);
+            let depth = depth + usize::from(convolutions.contains(&node));
+            before.extend(known.outputs.iter().flatten().map(|&value| (value, depth)));
+        }
+        Depths {
+            convolutions,
+            before,
+        }
+    }
+
+    /// The depth of what a convolution makes for one reader; none for other values.
+    fn of_convolution(&self, graph: &Graph, value: ValueId) -> Option<usize> {
+        let known = graph.value(value);
+        match known.producer {
+            Producer::Node(node, _) if self.convolutions.contains(&node) => {
+                let alone = known.consumers.len() == 1 && !known.is_output;
+                self.before.get(&value).copied().filter(|_| alone)
+            }
+            _ => None,
+        }
     }
 }
 
