@@ -17,9 +17,11 @@ use crate::quantise::{QuantiseSettings, Quantised, StoredModel, folded, quantise
 use crate::recover::RoundedLayer;
 use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
 use crate::rewrite::{bias_behind, with_initializers};
-use crate::runtime::{IntegerSums, Provider};
+use crate::runtime::Provider;
 use crate::search::held_out_divergences;
-use crate::validate::{Fusion, IntegerProof, fused, same_structure, verify_equal, verify_integers};
+use crate::validate::{
+    Fusion, IntegerProof, Kernels, fused, same_structure, verify_equal, verify_integers,
+};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.quantise/1";
@@ -289,8 +291,8 @@ fn proven(
         &batch,
         &opened.runtime,
         match settings.target.is_chained() {
-            true => IntegerSums::default(),
-            false => IntegerSums::Exact,
+            true => Kernels::Own,
+            false => Kernels::Other,
         },
     )
 }

@@ -18,8 +18,8 @@ use crate::patterns::Patterns;
 use crate::quantise::{
     CodeSites, QuantiseSettings, Quantised, Target, WeightBits, folded, quantise, store,
 };
-use crate::runtime::{IntegerSums, Provider};
-use crate::validate::{same_structure, verify_integers};
+use crate::runtime::Provider;
+use crate::validate::{Kernels, same_structure, verify_integers};
 
 /// Two convolutions with a residual sum between them, pooled, and a classifier.
 pub(super) fn net() -> Analysis {
@@ -71,7 +71,7 @@ static WHOLE: LazyLock<(Analysis, Quantised)> = LazyLock::new(|| {
 });
 
 fn is_proven(analysis: &Analysis, found: &Quantised, written: &Model) -> bool {
-    is_proven_with(analysis, found, written, &["y"], IntegerSums::default())
+    is_proven_with(analysis, found, written, &["y"], Kernels::Own)
 }
 
 /// True if the proof passes, with products that make these values as real numbers.
@@ -80,11 +80,19 @@ pub(super) fn is_proven_with(
     found: &Quantised,
     written: &Model,
     products: &[&str],
-    sums: IntegerSums,
+    kernels: Kernels,
 ) -> bool {
     let batch = data(analysis).batch(0).expect("a batch");
     let products: Vec<String> = products.iter().map(|&name| name.to_owned()).collect();
-    verify_integers(&found.planned, written, &products, &batch, &runtime(), sums).is_ok()
+    verify_integers(
+        &found.planned,
+        written,
+        &products,
+        &batch,
+        &runtime(),
+        kernels,
+    )
+    .is_ok()
 }
 
 #[test]
