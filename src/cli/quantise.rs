@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use secateur::data::DataSource;
 use secateur::job::{Calibration, QuantiseOptions, quantise_file};
-use secateur::quantise::{FileBudget, HalfType, QuantiseSettings, StoredBits, Target, WeightBits};
+use secateur::quantise::{
+    FileBudget, HalfType, KernelTarget, QuantiseSettings, StoredBits, WeightBits,
+};
 use secateur::report::Breakdown;
 use secateur::runtime::Provider;
 
@@ -44,8 +46,8 @@ pub struct QuantiseArgs {
     #[arg(long, value_name = "N", default_value_t = Calibration::SAMPLES)]
     samples: usize,
     /// Whose kernels the products are for: cpu (onnxruntime), tensorrt, or symmetric (codes with sign around 0 everywhere)
-    #[arg(long, value_name = "KERNELS", default_value_t = Target::Cpu, conflicts_with_all = ["weight_only", "store", "budget"])]
-    target: Target,
+    #[arg(long, value_name = "KERNELS", default_value_t = KernelTarget::Cpu, conflicts_with_all = ["weight_only", "store", "budget"])]
+    target: KernelTarget,
     /// Bits of weights: 7 (safe on every CPU, the default) or 8 (for x86 with VNNI, ARM and GPUs; the default for tensorrt)
     #[arg(long, value_name = "BITS", conflicts_with = "weight_only")]
     weights: Option<WeightBits>,

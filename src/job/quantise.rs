@@ -20,7 +20,7 @@ use crate::rewrite::{bias_behind, with_initializers};
 use crate::runtime::Provider;
 use crate::search::held_out_divergences;
 use crate::validate::{
-    Fusion, IntegerProof, Kernels, fused, same_structure, verify_equal, verify_integers,
+    Fusion, IntegerProof, PlacedFor, fused, same_structure, verify_equal, verify_integers,
 };
 
 /// Version of the JSON document.
@@ -291,8 +291,8 @@ fn proven(
         &batch,
         &opened.runtime,
         match settings.target.is_chained() {
-            true => Kernels::Own,
-            false => Kernels::Other,
+            true => PlacedFor::Onnxruntime,
+            false => PlacedFor::Others,
         },
     )
 }

@@ -21,7 +21,7 @@ mod trial;
 mod widths;
 
 pub(crate) use folded::folded;
-pub use kernels::Target;
+pub use kernels::KernelTarget;
 pub(crate) use ranges::{CodeRange, ranges};
 pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
 pub(crate) use sites::{CodeSites, CodedLayer};

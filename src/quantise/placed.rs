@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::equalise::Equalised;
 use super::streams::{Stream, streams};
 use super::trial::Switched;
-use super::{CodeRange, CodeSites, QuantiseSettings, Target, ranges};
+use super::{CodeRange, CodeSites, KernelTarget, QuantiseSettings, ranges};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::Result;
@@ -78,7 +78,7 @@ struct Placer<'a, 'b> {
     kept: &'a Patterns<'a>,
     /// Layers that stay real, with why.
     dear: HashMap<String, String>,
-    target: Target,
+    target: KernelTarget,
     pass: Pass<'a>,
     events: &'b mut dyn Events,
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 
-use super::Target;
+use super::KernelTarget;
 use crate::algebra::Codes;
 use crate::error::{Error, Result};
 use crate::onnx::ElementType;
@@ -212,7 +212,7 @@ impl FileBudget {
 #[serde(default)]
 pub struct QuantiseSettings {
     /// Where products of codes run.
-    pub target: Target,
+    pub target: KernelTarget,
     /// Bits of the weights; 7 without, or 8 for TensorRT.
     pub weights: Option<WeightBits>,
     /// Only weights become codes, which are made real numbers again when the model is loaded.
@@ -248,7 +248,7 @@ impl QuantiseSettings {
 
     /// Refuses what a model of this operator set cannot carry, and what nothing would come of.
     pub(crate) fn check(&self, opset: i64) -> Result<()> {
-        if self.stores() && self.target != Target::default() {
+        if self.stores() && self.target != KernelTarget::default() {
             return Err(Error::Usage(format!(
                 "`target` {} is for products of codes, and stored weights are numbers again before any product: leave it out",
                 self.target

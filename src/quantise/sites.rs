@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::Target;
-use super::spread::{Spread, behind_cut, classes};
+use super::KernelTarget;
+use super::spread::{Spread, behind_cut, classes, is_real};
 use crate::dimensions::Analysis;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::layers::{Layer, Layers, constant_of};
@@ -32,7 +32,7 @@ pub(crate) struct CodeSites {
     /// Rounded values that are only read to be cut off: what they are beyond that needs no codes.
     pub(crate) uncut: BTreeSet<ValueId>,
     /// Whose kernels they are for.
-    pub(crate) target: Target,
+    pub(crate) target: KernelTarget,
     /// In the order in which they run.
     pub(crate) layers: Vec<CodedLayer>,
     /// Layers that stay real, with why.
@@ -47,7 +47,7 @@ impl CodeSites {
         analysis: &Analysis,
         kept: &Patterns<'_>,
         dear: &HashMap<String, String>,
-        target: Target,
+        target: KernelTarget,
     ) -> CodeSites {
         let graph = analysis.graph();
         let fixed = graph.fixed_nodes();
@@ -73,7 +73,11 @@ impl CodeSites {
         let place: HashMap<NodeId, usize> = graph.order().iter().copied().zip(0..).collect();
         let first = |of: &CodedLayer| of.layer.nodes().map(|node| place[&node]).min();
         placement.layers.sort_by_key(first);
-        let spread = Spread::from(analysis, &placement.layers, target);
+        let layers = placement.layers.iter();
+        let values = layers.clone().flat_map(|of| [Some(of.input), of.end]);
+        let products = layers.flat_map(|of| of.layer.nodes());
+        let values = values.flatten().collect();
+        let spread = Spread::from(analysis, values, products.collect(), target);
         let rounded = spread.rounded();
         placement.uncut = spread.uncut(&rounded);
         placement.rounded = classes(graph, rounded, target);
@@ -86,7 +90,7 @@ fn coded(
     analysis: &Analysis,
     layer: Layer,
     fixed: &[bool],
-    target: Target,
+    target: KernelTarget,
 ) -> Result<CodedLayer, String> {
     let graph = analysis.graph();
     let [linear] = &layer.uses[..] else {
@@ -109,23 +113,7 @@ fn coded(
         return Err("has numbers of another type than float32".to_owned());
     }
     let axis = scale_axis(&layer).ok_or("its rows are no axis of the weight")?;
-    let unscaled = linear.scales == [1.0; 2];
-    let bias = linear.bias.and_then(|bias| node.input(bias.slot));
-    if !unscaled || bias.is_some_and(|bias| constant_of(analysis, bias).is_none()) {
-        return Err("its product is scaled, or its bias is computed".to_owned());
-    }
-    let rows = layer.rows() * layer.batches();
-    let whole = |bias| {
-        let tensor = constant_of(analysis, bias)?;
-        Some(tensor.dims.iter().product::<i64>() == rows as i64)
-    };
-    if bias.is_some_and(|bias| whole(bias) == Some(false)) {
-        return Err("its bias has not one number for each row".to_owned());
-    }
-    let readers = |bias| graph.value(bias).consumers.len();
-    if bias.is_some_and(|bias| readers(bias) > 1 || graph.is_captured(bias)) {
-        return Err("its bias is read by other nodes as well".to_owned());
-    }
+    bias_fits(analysis, &layer, linear)?;
     let input = match linear.data {
         Some(Operand::Input(slot)) => node.input(slot),
         _ => None,
@@ -146,9 +134,28 @@ fn coded(
     })
 }
 
-pub(super) fn is_real(analysis: &Analysis, value: ValueId) -> bool {
-    let element = analysis.state.elements[value.index()];
-    element.is_none_or(|element| element == ElementType::Float)
+/// Refuses a product whose bias cannot be one code for each row.
+fn bias_fits(analysis: &Analysis, layer: &Layer, linear: &Linear) -> Result<(), String> {
+    let graph = analysis.graph();
+    let bias = linear.bias;
+    let bias = bias.and_then(|bias| graph.node(linear.node).input(bias.slot));
+    let unscaled = linear.scales == [1.0; 2];
+    if !unscaled || bias.is_some_and(|bias| constant_of(analysis, bias).is_none()) {
+        return Err("its product is scaled, or its bias is computed".to_owned());
+    }
+    let rows = layer.rows() * layer.batches();
+    let whole = |bias| {
+        let tensor = constant_of(analysis, bias)?;
+        Some(tensor.dims.iter().product::<i64>() == rows as i64)
+    };
+    if bias.is_some_and(|bias| whole(bias) == Some(false)) {
+        return Err("its bias has not one number for each row".to_owned());
+    }
+    let readers = |bias| graph.value(bias).consumers.len();
+    if bias.is_some_and(|bias| readers(bias) > 1 || graph.is_captured(bias)) {
+        return Err("its bias is read by other nodes as well".to_owned());
+    }
+    Ok(())
 }
 
 /// The one axis of a weight along which its rows, and the groups that they fall into, lie.
@@ -164,7 +171,7 @@ fn scale_axis(layer: &Layer) -> Option<usize> {
 }
 
 /// The value behind a product, and behind the cut that is all that reads it where rounding does as much, which is rounded.
-fn chain_end(graph: &Graph, node: NodeId, target: Target) -> Result<ValueId, String> {
+fn chain_end(graph: &Graph, node: NodeId, target: KernelTarget) -> Result<ValueId, String> {
     let output = graph.node(node).output(0).ok_or("it makes nothing")?;
     let end = behind_cut(graph, output, target);
     let value = graph.value(end);

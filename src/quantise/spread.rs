@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::sites::is_real;
-use super::{CodedLayer, Target};
+use super::KernelTarget;
 use crate::dimensions::Analysis;
 use crate::graph::{Graph, NodeId, Producer, ValueId};
+use crate::onnx::ElementType;
 use crate::ops::{Form, Pointwise, find};
 
 /// What a cut that alone reads a value makes of it, where rounding cuts as well; the value itself otherwise.
-pub(super) fn behind_cut(graph: &Graph, value: ValueId, target: Target) -> ValueId {
+pub(super) fn behind_cut(graph: &Graph, value: ValueId, target: KernelTarget) -> ValueId {
     let known = graph.value(value);
     let [(reader, 0)] = known.consumers[..] else {
         return value;
@@ -24,7 +24,7 @@ pub(super) fn behind_cut(graph: &Graph, value: ValueId, target: Target) -> Value
 
 /// True if codes pass a node as they are, with one scale on both sides: a cut lets them through where 0 is a code among
 /// others.
-fn passes(graph: &Graph, node: NodeId, target: Target) -> bool {
+fn passes(graph: &Graph, node: NodeId, target: KernelTarget) -> bool {
     find(graph, node).is_some_and(|row| match row.form {
         Form::Through => true,
         Form::Cut => target.is_chained() && !target.cuts(),
@@ -32,27 +32,34 @@ fn passes(graph: &Graph, node: NodeId, target: Target) -> bool {
     })
 }
 
+/// True if a value is of 32-bit real numbers, as far as is known.
+pub(super) fn is_real(analysis: &Analysis, value: ValueId) -> bool {
+    let element = analysis.state.elements[value.index()];
+    element.is_none_or(|element| element == ElementType::Float)
+}
+
 /// The values that products of codes need rounded, and what lies between them.
 pub(super) struct Spread<'a> {
     analysis: &'a Analysis,
-    target: Target,
+    target: KernelTarget,
     start: BTreeSet<ValueId>,
 }
 
 impl<'a> Spread<'a> {
+    /// From the values that `products` of codes read, and that are rounded behind them.
     pub(super) fn from(
         analysis: &'a Analysis,
-        layers: &[CodedLayer],
-        target: Target,
+        start: BTreeSet<ValueId>,
+        products: Vec<NodeId>,
+        target: KernelTarget,
     ) -> Spread<'a> {
-        let values = layers.iter().flat_map(|of| [Some(of.input), of.end]);
         let mut spread = Spread {
             analysis,
             target,
-            start: values.flatten().collect(),
+            start,
         };
         if !target.is_chained() {
-            let shortcuts = spread.shortcuts(layers);
+            let shortcuts = spread.shortcuts(&products);
             spread.start.extend(shortcuts);
             spread.raise();
         }
@@ -60,9 +67,9 @@ impl<'a> Spread<'a> {
     }
 
     /// What is added to a convolution that nothing else reads: rounded, the sum goes into its kernel.
-    fn shortcuts(&self, layers: &[CodedLayer]) -> Vec<ValueId> {
+    fn shortcuts(&self, products: &[NodeId]) -> Vec<ValueId> {
         let graph = self.analysis.graph();
-        let depths = Depths::of(graph, layers);
+        let depths = Depths::of(graph, products);
         let sums = graph.order().iter().filter(|&&node| {
             find(graph, node).is_some_and(|row| row.pointwise == Some(Pointwise::Sum))
         });
@@ -185,11 +192,10 @@ struct Depths {
 }
 
 impl Depths {
-    fn of(graph: &Graph, layers: &[CodedLayer]) -> Depths {
+    fn of(graph: &Graph, products: &[NodeId]) -> Depths {
         let chained =
             |node: &NodeId| find(graph, *node).is_some_and(|row| row.form == Form::Chained);
-        let nodes = layers.iter().flat_map(|of| of.layer.nodes());
-        let convolutions: BTreeSet<NodeId> = nodes.filter(chained).collect();
+        let convolutions: BTreeSet<NodeId> = products.iter().copied().filter(chained).collect();
         let mut before: HashMap<ValueId, usize> = HashMap::new();
         for &node in graph.order() {
             let known = graph.node(node);
@@ -221,7 +227,7 @@ impl Depths {
 pub(super) fn classes(
     graph: &Graph,
     rounded: BTreeSet<ValueId>,
-    target: Target,
+    target: KernelTarget,
 ) -> BTreeMap<ValueId, usize> {
     let mut class: BTreeMap<ValueId, usize> = BTreeMap::new();
     let mut next = 0;

@@ -8,7 +8,7 @@ use super::pruning::Outcome;
 use super::stage::Stage;
 use super::table::{count, table};
 use crate::metrics::OutputDeviation;
-use crate::quantise::QuantiseSettings;
+use crate::quantise::{KernelTarget, QuantiseSettings};
 use crate::recover::{RoundedLayer, RoundingWay};
 use crate::validate::{Fusion, IntegerProof};
 
@@ -33,11 +33,13 @@ pub struct QuantiseReport {
     pub rounded: usize,
     /// Values whose channels were brought to one size first.
     pub equalised: usize,
-    /// How far the outputs are from the model's on held-out samples, per sample; none without data.
+    /// How far the outputs are from the model's on held-out samples, per sample, as planned where other kernels than
+    /// onnxruntime's run it; none without data.
     pub divergence: Option<f64>,
     /// The written model against the planned one, part by part on integers; none where only weights are codes.
     pub proof: Option<IntegerProof>,
-    /// What onnxruntime makes of the written model; none where only weights are codes, or where it cannot be seen.
+    /// What onnxruntime makes of the written model; none where only weights are codes, where it is for other kernels, or where
+    /// it cannot be seen.
     pub fused: Option<Fusion>,
     /// The model with stored codes against one with the numbers they stand for; none where products are of codes.
     pub verification: Option<Vec<OutputDeviation>>,
@@ -151,6 +153,12 @@ impl QuantiseReport {
                 f,
                 "onnxruntime computes {} of {} planned layers on integers",
                 fused.integer, fused.planned
+            )?;
+        }
+        if self.settings.target == KernelTarget::Tensorrt {
+            writeln!(
+                f,
+                "codes stand where TensorRT's documentation asks for them; TensorRT itself was not run"
             )?;
         }
         if let Some(verification) = &self.verification {

@@ -16,10 +16,10 @@ use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use crate::onnx::{Model, packed_bytes};
 use crate::patterns::Patterns;
 use crate::quantise::{
-    CodeSites, QuantiseSettings, Quantised, Target, WeightBits, folded, quantise, store,
+    CodeSites, KernelTarget, QuantiseSettings, Quantised, WeightBits, folded, quantise, store,
 };
 use crate::runtime::Provider;
-use crate::validate::{Kernels, same_structure, verify_integers};
+use crate::validate::{PlacedFor, same_structure, verify_integers};
 
 /// Two convolutions with a residual sum between them, pooled, and a classifier.
 pub(super) fn net() -> Analysis {
@@ -71,7 +71,7 @@ static WHOLE: LazyLock<(Analysis, Quantised)> = LazyLock::new(|| {
 });
 
 fn is_proven(analysis: &Analysis, found: &Quantised, written: &Model) -> bool {
-    is_proven_with(analysis, found, written, &["y"], Kernels::Own)
+    is_proven_with(analysis, found, written, &["y"], PlacedFor::Onnxruntime)
 }
 
 /// True if the proof passes, with products that make these values as real numbers.
@@ -80,7 +80,7 @@ pub(super) fn is_proven_with(
     found: &Quantised,
     written: &Model,
     products: &[&str],
-    kernels: Kernels,
+    kernels: PlacedFor,
 ) -> bool {
     let batch = data(analysis).batch(0).expect("a batch");
     let products: Vec<String> = products.iter().map(|&name| name.to_owned()).collect();
@@ -99,7 +99,7 @@ pub(super) fn is_proven_with(
 fn codes_stand_behind_chains_and_before_products() {
     let analysis = net();
     let none = Patterns::new(std::iter::empty()).expect("patterns");
-    let placement = CodeSites::of(&analysis, &none, &HashMap::new(), Target::Cpu);
+    let placement = CodeSites::of(&analysis, &none, &HashMap::new(), KernelTarget::Cpu);
     let graph = analysis.graph();
     let name = |value| graph.value(value).name.as_str();
     let rounded: Vec<&str> = placement.rounded.keys().map(|&value| name(value)).collect();
@@ -128,7 +128,7 @@ fn weights_that_nodes_rearrange_become_constants() {
     let analysis = analyse(&builder.model());
     let none = Patterns::new(std::iter::empty()).expect("patterns");
     assert!(
-        CodeSites::of(&analysis, &none, &HashMap::new(), Target::Cpu)
+        CodeSites::of(&analysis, &none, &HashMap::new(), KernelTarget::Cpu)
             .layers
             .is_empty()
     );
@@ -137,7 +137,7 @@ fn weights_that_nodes_rearrange_become_constants() {
     let folded = analyse(&model);
     assert_eq!(folded.graph().node_count(), 1);
     assert_eq!(
-        CodeSites::of(&folded, &none, &HashMap::new(), Target::Cpu)
+        CodeSites::of(&folded, &none, &HashMap::new(), KernelTarget::Cpu)
             .layers
             .len(),
         1

@@ -9,23 +9,23 @@ use crate::dimensions::Analysis;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::onnx::{ElementType, Model};
 use crate::patterns::Patterns;
-use crate::quantise::{CodeSites, QuantiseSettings, Quantised, Target, WeightBits};
-use crate::validate::{Kernels, fused, same_structure};
+use crate::quantise::{CodeSites, KernelTarget, QuantiseSettings, Quantised, WeightBits};
+use crate::validate::{PlacedFor, fused, same_structure};
 
-fn settings(target: Target) -> QuantiseSettings {
+fn settings(target: KernelTarget) -> QuantiseSettings {
     QuantiseSettings {
         target,
         ..QuantiseSettings::default()
     }
 }
 
-fn sites(analysis: &Analysis, target: Target) -> CodeSites {
+fn sites(analysis: &Analysis, target: KernelTarget) -> CodeSites {
     let none = Patterns::new(std::iter::empty()).expect("patterns");
     CodeSites::of(analysis, &none, &HashMap::new(), target)
 }
 
 /// The names of the values that are rounded.
-fn rounded(analysis: &Analysis, target: Target) -> BTreeSet<&str> {
+fn rounded(analysis: &Analysis, target: KernelTarget) -> BTreeSet<&str> {
     let values = sites(analysis, target).rounded;
     let names = values.keys();
     names
@@ -78,19 +78,19 @@ fn wide() -> Analysis {
 fn tensorrt_rounds_before_products_and_beside_a_sum() {
     let names = |all: &[&'static str]| all.iter().copied().collect::<BTreeSet<_>>();
     let analysis = net();
-    let found = rounded(&analysis, Target::Tensorrt);
+    let found = rounded(&analysis, KernelTarget::Tensorrt);
     // Nothing behind the convolutions; from the classifier up across Flatten, not across the mean.
     assert_eq!(found, names(&["x", "r1", "p", "f"]));
     let analysis = mlp();
     assert_eq!(
-        rounded(&analysis, Target::Tensorrt),
+        rounded(&analysis, KernelTarget::Tensorrt),
         names(&["x", "r1", "r2"])
     );
     let analysis = wide();
-    let found = sites(&analysis, Target::Tensorrt);
+    let found = sites(&analysis, KernelTarget::Tensorrt);
     // Of two convolutions that are added up the shortcut has codes, which go up across the pool.
     assert_eq!(
-        rounded(&analysis, Target::Tensorrt),
+        rounded(&analysis, KernelTarget::Tensorrt),
         names(&["x", "r1", "d", "r2", "p"])
     );
     let class = |of: &str| found.rounded[&analysis.graph().find(of).expect("a value")];
@@ -102,15 +102,15 @@ fn tensorrt_rounds_before_products_and_beside_a_sum() {
 #[test]
 fn symmetric_codes_stand_before_a_cut_as_well() {
     let analysis = net();
-    let found = sites(&analysis, Target::Symmetric);
+    let found = sites(&analysis, KernelTarget::Symmetric);
     let all = ["c1", "c2", "f", "p", "r1", "r2", "s", "x"];
-    assert_eq!(rounded(&analysis, Target::Symmetric), all.into());
+    assert_eq!(rounded(&analysis, KernelTarget::Symmetric), all.into());
     let value = |of: &str| analysis.graph().find(of).expect("a value");
     assert_eq!(found.rounded[&value("c1")], found.rounded[&value("r1")]);
     assert_eq!(found.uncut, [value("c1"), value("s")].into());
     let analysis = mlp();
     let all = ["a1", "g2", "r1", "r2", "x"];
-    assert_eq!(rounded(&analysis, Target::Symmetric), all.into());
+    assert_eq!(rounded(&analysis, KernelTarget::Symmetric), all.into());
 }
 
 fn graph(model: &Model) -> &GraphProto {
@@ -140,9 +140,9 @@ fn element(graph: &GraphProto, name: &str) -> Option<ElementType> {
 #[test]
 fn codes_have_a_sign_and_zero_stands_for_zero() {
     for (target, bias) in [
-        (Target::Cpu, ElementType::Int32),
-        (Target::Symmetric, ElementType::Int32),
-        (Target::Tensorrt, ElementType::Float),
+        (KernelTarget::Cpu, ElementType::Int32),
+        (KernelTarget::Symmetric, ElementType::Int32),
+        (KernelTarget::Tensorrt, ElementType::Float),
     ] {
         let found = quantised(&net(), &settings(target));
         let graph = graph(&found.model);
@@ -151,7 +151,7 @@ fn codes_have_a_sign_and_zero_stands_for_zero() {
         for node in rounding {
             let (element, byte) = zero(graph, node).expect("a zero point");
             match target {
-                Target::Cpu => assert_eq!(element, ElementType::Uint8),
+                KernelTarget::Cpu => assert_eq!(element, ElementType::Uint8),
                 _ => assert_eq!((element, byte), (ElementType::Int8, vec![0])),
             }
         }
@@ -166,23 +166,29 @@ fn codes_have_a_sign_and_zero_stands_for_zero() {
 
 #[test]
 fn eight_bits_are_the_default_where_nothing_overflows() {
-    assert_eq!(settings(Target::Cpu).weight_bits(), WeightBits::Seven);
-    assert_eq!(settings(Target::Symmetric).weight_bits(), WeightBits::Seven);
-    assert_eq!(settings(Target::Tensorrt).weight_bits(), WeightBits::Eight);
+    assert_eq!(settings(KernelTarget::Cpu).weight_bits(), WeightBits::Seven);
+    assert_eq!(
+        settings(KernelTarget::Symmetric).weight_bits(),
+        WeightBits::Seven
+    );
+    assert_eq!(
+        settings(KernelTarget::Tensorrt).weight_bits(),
+        WeightBits::Eight
+    );
     let stored = QuantiseSettings {
         weight_only: true,
-        ..settings(Target::Tensorrt)
+        ..settings(KernelTarget::Tensorrt)
     };
     let refused = stored.check(17).expect_err("numbers have no kernels");
     assert!(refused.to_string().contains("tensorrt"), "{refused}");
-    assert!(settings(Target::Tensorrt).check(12).is_err());
-    assert!(settings(Target::Tensorrt).check(13).is_ok());
+    assert!(settings(KernelTarget::Tensorrt).check(12).is_err());
+    assert!(settings(KernelTarget::Tensorrt).check(13).is_ok());
 }
 
 #[test]
 fn symmetric_codes_reach_the_kernels() {
     for (what, analysis, layers) in [("net", net(), 3), ("mlp", mlp(), 3), ("wide", wide(), 3)] {
-        let found = quantised(&analysis, &settings(Target::Symmetric));
+        let found = quantised(&analysis, &settings(KernelTarget::Symmetric));
         let names = found.weights.iter().map(|of| of.name.as_str());
         let fusion = fused(&found.model, names, &runtime()).expect("the rewritten model");
         assert_eq!((fusion.planned, fusion.integer), (layers, layers), "{what}");
@@ -190,9 +196,9 @@ fn symmetric_codes_reach_the_kernels() {
 }
 
 /// What products make as real numbers, by target.
-fn products(target: Target) -> &'static [&'static str] {
+fn products(target: KernelTarget) -> &'static [&'static str] {
     match target {
-        Target::Tensorrt => &["c1", "c2", "y"],
+        KernelTarget::Tensorrt => &["c1", "c2", "y"],
         _ => &["y"],
     }
 }
@@ -218,11 +224,11 @@ fn damaged(found: &Quantised, damage: &dyn Fn(&mut GraphProto)) -> Model {
 #[test]
 fn the_proof_holds_for_each_target_and_finds_damage() {
     let analysis = net();
-    for target in [Target::Symmetric, Target::Tensorrt] {
+    for target in [KernelTarget::Symmetric, KernelTarget::Tensorrt] {
         let found = quantised(&analysis, &settings(target));
         let kernels = match target {
-            Target::Tensorrt => Kernels::Other,
-            _ => Kernels::Own,
+            KernelTarget::Tensorrt => PlacedFor::Others,
+            _ => PlacedFor::Onnxruntime,
         };
         let limit = settings(target).weight_bits().codes().limit;
         let holds =

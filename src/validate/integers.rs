@@ -46,11 +46,11 @@ pub struct IntegerProof {
 
 /// Whose kernels a model is placed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kernels {
+pub(crate) enum PlacedFor {
     /// Onnxruntime's: they compute what was planned.
-    Own,
+    Onnxruntime,
     /// Another runtime's: onnxruntime's may overflow, and round biases that were left real by themselves.
-    Other,
+    Others,
 }
 
 /// Proves that `written` computes on `batch`, and on codes that are all the least or the largest, what was planned; `products`
@@ -64,7 +64,7 @@ pub(crate) fn verify_integers(
     products: &[String],
     batch: &Batch,
     runtime: &Runtime,
-    kernels: Kernels,
+    kernels: PlacedFor,
 ) -> Result<IntegerProof> {
     let cuts = Cuts::of(planned, products)?;
     let given = cuts.given(planned, batch, runtime)?;
@@ -72,8 +72,8 @@ pub(crate) fn verify_integers(
         let options = SessionOptions {
             optimisation,
             sums: match kernels {
-                Kernels::Own => IntegerSums::Fast,
-                Kernels::Other => IntegerSums::Exact,
+                PlacedFor::Onnxruntime => IntegerSums::Fast,
+                PlacedFor::Others => IntegerSums::Exact,
             },
             ..SessionOptions::default()
         };
@@ -96,7 +96,7 @@ pub(crate) fn verify_integers(
             let inputs = cuts.inputs(&reference, batch, &given, extreme)?;
             let expected = reference.run(&inputs)?;
             let made = candidate.run(&inputs).map_err(refused)?;
-            let by_themselves = optimisation == Optimisation::Full && kernels == Kernels::Other;
+            let by_themselves = optimisation == Optimisation::Full && kernels == PlacedFor::Others;
             cuts.compare(&expected, &made, by_themselves, &mut proof)?;
         }
     }
