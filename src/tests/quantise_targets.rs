@@ -7,7 +7,7 @@ use super::quantise::{is_proven_with, net, quantised};
 use super::rules::runtime;
 use crate::dimensions::Analysis;
 use crate::onnx::proto::{GraphProto, NodeProto};
-use crate::onnx::{ElementType, Model};
+use crate::onnx::{ElementType, Model, from_raw, packed, to_f32};
 use crate::patterns::Patterns;
 use crate::quantise::{CodeSites, KernelTarget, QuantiseSettings, Quantised, WeightBits};
 use crate::validate::{PlacedFor, fused, same_structure};
@@ -215,6 +215,9 @@ fn pair(graph: &GraphProto, value: &str) -> [usize; 2] {
     [makes(graph, &code), number]
 }
 
+/// A damage by name.
+type Damage<'a> = (&'static str, &'a dyn Fn(&mut GraphProto));
+
 fn damaged(found: &Quantised, damage: &dyn Fn(&mut GraphProto)) -> Model {
     let mut proto = found.model.proto.clone();
     damage(proto.graph.as_mut().expect("a graph"));
@@ -253,7 +256,7 @@ fn the_proof_holds_for_each_target_and_finds_damage() {
             let sum = nodes.find(|node| node.op_type() == "Add").expect("a sum");
             sum.op_type = Some("Sub".to_owned());
         };
-        let damages: [(&str, &dyn Fn(&mut GraphProto)); 3] = [
+        let damages: [Damage; 3] = [
             ("another value's scale", &unscaled),
             ("real numbers", &unrounded),
             ("a difference", &turned),
@@ -263,5 +266,54 @@ fn the_proof_holds_for_each_target_and_finds_damage() {
             assert!(!same(&written), "{target}: the same with {what}");
             assert!(!holds(&written), "{target}: not found: {what}");
         }
+    }
+}
+
+/// Two layers, the first with one channel that is much larger than the others, which the second reads as much smaller.
+fn uneven() -> Analysis {
+    const FACTOR: f32 = 300.0;
+    let builder = Builder::new(17)
+        .input("x", &[8, 6])
+        .weight("w1", &[16, 6])
+        .weight("b1", &[16])
+        .weight("w2", &[5, 16])
+        .weight("b2", &[5])
+        .node("Gemm", "x w1 b1 -> g", &[("transB", Value::Int(1))])
+        .node("Relu", "g -> r", &[])
+        .node("Gemm", "r w2 b2 -> y", &[("transB", Value::Int(1))])
+        .output("y");
+    let model = builder.model();
+    let mut proto = model.proto.clone();
+    let graph = proto.graph.as_mut().expect("a graph");
+    let mut scale = |name: &str, which: &dyn Fn(usize) -> bool, factor: f32| {
+        let mut tensors = graph.initializer.iter_mut();
+        let tensor = tensors.find(|tensor| tensor.name() == name);
+        let tensor = tensor.expect("a tensor");
+        let numbers = to_f32(tensor).expect("numbers").into_iter().enumerate();
+        let scaled = numbers.map(|(at, number)| number * if which(at) { factor } else { 1.0 });
+        let scaled: Vec<f32> = scaled.collect();
+        let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
+        let bytes = packed(&scaled, ElementType::Float);
+        *tensor = from_raw(name, ElementType::Float, &dims, bytes);
+    };
+    scale("w1", &|at| at < 6, FACTOR);
+    scale("b1", &|at| at == 0, FACTOR);
+    scale("w2", &|at| at % 16 == 0, 1.0 / FACTOR);
+    analyse(&model.with(proto, model.lazy.clone()))
+}
+
+#[test]
+fn channels_are_brought_to_one_size_around_zero_as_well() {
+    let analysis = uneven();
+    for target in [
+        KernelTarget::Cpu,
+        KernelTarget::Symmetric,
+        KernelTarget::Tensorrt,
+    ] {
+        let found = quantised(&analysis, &settings(target));
+        assert!(found.equalised > 0, "{target}");
+        let kernels = PlacedFor::Others;
+        let proven = is_proven_with(&analysis, &found, &found.model, &["y"], kernels);
+        assert!(proven, "{target}");
     }
 }

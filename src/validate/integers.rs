@@ -81,7 +81,7 @@ pub(crate) fn verify_integers(
     };
     let reals = planned.places.iter().map(|place| place.real.as_str());
     let reals: BTreeSet<&str> = reals.collect();
-    let reference = cuts.cut(&tapped(&planned.model, reals.into_iter()))?;
+    let reference = cuts.cut(&tapped(&planned.model, reals))?;
     let mut reference = open(&reference, "the planned model in parts", Optimisation::Off)?;
     let parts = cuts.cut(written).map_err(refused)?;
     let mut proof = IntegerProof {
