@@ -201,3 +201,58 @@ fn what_cannot_be_is_said_and_nothing_is_written() {
         .stderr(contains("missing.npz").and(contains("panicked").not()));
     assert!(!out.exists());
 }
+
+#[test]
+fn one_run_prunes_and_quantises_and_a_plan_gives_the_same_bytes() {
+    let folder = TempDir::new().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let (out, plan, again) = (at("out.onnx"), at("plan.json"), at("again.onnx"));
+    let (model, data) = (lenet(), fixture("data/mnist_200.npz"));
+    let calibrated = ["--calibration", text(&data), "--samples", "100"];
+    let calibrated = [&calibrated[..], &["--quantise"]].concat();
+    let words = ["prune", text(&model), "-o", text(&out), "--macs", "0.3"];
+    let words = [&words[..], &calibrated, &["--plan-out", text(&plan)]].concat();
+    let document = json(&words);
+    let found = &document["quantisation"];
+    assert_eq!(found["layers"].as_array().map(Vec::len), Some(4));
+    assert_eq!(found["for_original"], true);
+    assert_eq!(found["settings"]["weights"], "seven");
+    assert!(found["proof"]["codes"].as_u64() > Some(10_000));
+    assert!(document["verification"]["proven"].as_u64() > Some(0));
+    let recovered = document["recovery"]["divergence"][1].as_f64();
+    let rounded = found["divergence"].as_f64().expect("a number");
+    assert!(rounded < recovered.expect("a number") + 1e-3);
+    assert_eq!(document["file_bytes_after"].as_u64(), Some(bytes(&out)));
+    assert!(5 * bytes(&out) < bytes(&model));
+    let words = ["prune", text(&model), "-o", text(&again)];
+    json(&[&words[..], &calibrated, &["--plan", text(&plan)]].concat());
+    assert_eq!(fs::read(&out).ok(), fs::read(&again).ok());
+    // Without recovery, rounding does what it would have done.
+    let bare = at("bare.onnx");
+    let words = [
+        "prune",
+        text(&model),
+        "-o",
+        text(&bare),
+        "--plan",
+        text(&plan),
+    ];
+    let document = json(&[&words[..], &calibrated, &["--recover", "none"]].concat());
+    assert!(document["recovery"].is_null());
+    assert!(divergence(&bare) < 0.02);
+}
+
+#[test]
+fn pruning_to_codes_needs_data_and_bits_that_there_are() {
+    let folder = TempDir::new().expect("a folder");
+    let out = folder.path().join("out.onnx");
+    let model = lenet();
+    let run = |words: &[&str]| {
+        let mut command = secateur();
+        command.args(["prune", text(&model), "-o", text(&out)]);
+        command.args(words).assert().code(2)
+    };
+    run(&["--quantise"]).stderr(contains("--quantise").and(contains("--calibration")));
+    run(&["--quantise=9"]).stderr(contains("7 or 8"));
+    assert!(!out.exists());
+}

@@ -5,7 +5,8 @@
 FOLDER holds MODEL.onnx and, by data set, SET_calib.npz and SET_test.npz with one array per input and `label`. Every cell is
 the accuracy on the test split in percent, in brackets KL(dense || quantised) of the class probabilities there, kilobytes, and
 the processor time of a pass over the test split in that of the dense model (one thread, medians of interleaved passes); for
-secateur also the processor seconds of the command. The peer is `quantize_static` of onnxruntime with weights by channel, once
+secateur also the processor seconds of the command. `--prune SHARE` compares instead pruning to this share of the MACs, then
+quantising that, with both in one run; `--words` are given to both. The peer is `quantize_static` of onnxruntime with weights by channel, once
 as it is and once with `reduce_range` and the operators MatMul, Gemm and Conv alone, its best setting without knowing a model.
 Needs numpy and onnxruntime with its tools (onnx).
 """
@@ -83,13 +84,45 @@ def command(words: list[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def one_run(options: argparse.Namespace, folder: Path) -> None:
+    """Pruned, then quantised, against pruned and quantised in one run."""
+    print("| model | pruned | then quantised | in one run |")
+    print("| --- | --- | --- | --- |")
+    for name in options.models:
+        dense = options.folder / f"{name}.onnx"
+        data = options.folder / f"{MODELS[name]}_calib.npz"
+        test = options.folder / f"{MODELS[name]}_test.npz"
+        outs = [folder / f"{name}.{kind}.onnx" for kind in ["pruned", "then", "one"]]
+        given = ["--calibration", str(data)]
+        prune = [options.secateur, "prune", str(dense), "--macs", options.prune, *given, *options.words.split()]
+        seconds = [command([*prune, "-o", str(outs[0])])]
+        seconds.append(command([options.secateur, "quantise", str(outs[0]), "-o", str(outs[1]), *given]))
+        seconds.append(command([*prune, "-o", str(outs[2]), "--quantise"]))
+        labels, expected = np.load(test)["label"], logits(dense, test)
+        there = [out for out in outs if out.exists()]
+        ratios = dict(zip([dense, *there], times([dense, *there], test)))
+        cells = []
+        for out, spent in zip(outs, seconds):
+            if out.exists():
+                size = out.stat().st_size // 1000
+                cells.append(f"{judged(expected, logits(out, test), labels, 6)}, {size} KB, {ratios[out]:.2f}x, {spent:.1f} s")
+            else:
+                cells.append("refused")
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--secateur", default="secateur")
     parser.add_argument("--models", nargs="*", default=list(MODELS))
     parser.add_argument("--macs", help="prune to this share first")
+    parser.add_argument("--prune", metavar="SHARE", help="prune to this share of the MACs and quantise, in two runs and in one")
+    parser.add_argument("--words", default="--round-to 1", help="what `prune` is told beside")
     options = parser.parse_args()
+    if options.prune:
+        with tempfile.TemporaryDirectory() as folder:
+            return one_run(options, Path(folder))
     print("| model | int8 | weights alone | onnxruntime static | its best |")
     print("| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:

@@ -36,11 +36,16 @@ impl Codes {
         }
     }
 
+    /// The number that the code of a number stands for, in 32 bits as runtimes compute it.
+    pub(crate) fn stands_for(self, number: f32, step: f32) -> f32 {
+        self.code(f64::from(number), f64::from(step)) as f32 * step
+    }
+
     /// Shares of the step that represents all numbers: a smaller one cuts off the largest.
     fn shares(self) -> impl Iterator<Item = f64> {
         let (count, least) = match self.limit {
-            ..4 => (24, 0.2),
-            ..16 => (16, 0.4),
+            ..=3 => (24, 0.2),
+            4..16 => (16, 0.4),
             _ => (6, 0.8),
         };
         (0..count).map(move |i| 1.0 - (1.0 - least) * f64::from(i) / f64::from(count - 1))

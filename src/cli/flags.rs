@@ -204,7 +204,7 @@ const PHRASES: [(&str, &str); 4] = [
 ];
 
 /// Settings of the library by the flags that say them.
-const FLAGS: [(&str, &str); 28] = [
+const FLAGS: [(&str, &str); 29] = [
     ("batches", "--batch"),
     ("budget", "--budget"),
     ("calibration", "--calibration"),
@@ -222,6 +222,7 @@ const FLAGS: [(&str, &str); 28] = [
     ("pattern", "--pattern"),
     ("plan_out", "--plan-out"),
     ("provider", "--provider"),
+    ("quantise", "--quantise"),
     ("recovery", "--recover"),
     ("round_to", "--round-to"),
     ("sample_axes", "--sample-axis"),

@@ -6,6 +6,7 @@ use clap::Args;
 use secateur::criteria::Criterion;
 use secateur::job::{PlanInput, Proof, PruneFileOptions, PruneOptions, prune_file};
 use secateur::plan::{Cost, CostBudget, RoundTo, Scope, Settings};
+use secateur::quantise::{QuantiseSettings, WeightBits};
 use secateur::recover::Recovery;
 use secateur::report::Breakdown;
 
@@ -54,6 +55,11 @@ pub struct PruneArgs {
     /// Train what is left on the calibration data, to answer as the original does
     #[arg(long, requires = "calibration", help_heading = CALIBRATION)]
     tune: bool,
+    /// Make products of integers of what is left, as `secateur quantise` does, with weights of 7 bits (safe on every
+    /// CPU) or 8 (for x86 with VNNI, ARM, GPUs)
+    #[arg(long, value_name = "BITS", num_args = 0..=1, require_equals = true, default_missing_value = "7",
+        help_heading = CALIBRATION)]
+    quantise: Option<WeightBits>,
     #[command(flatten)]
     training: TrainingFlags,
     #[command(flatten)]
@@ -190,6 +196,10 @@ impl PruneArgs {
                 stats: self.stats,
                 recovery: self.recover,
                 tuning: self.tune.then(|| self.training.tuning()),
+                quantise: self.quantise.map(|weights| QuantiseSettings {
+                    weights: Some(weights),
+                    ..QuantiseSettings::default()
+                }),
                 proof: match self.no_verify {
                     true => Proof::Skipped,
                     false => Proof::Required,

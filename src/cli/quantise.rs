@@ -23,7 +23,7 @@ pub struct QuantiseArgs {
     #[arg(short, long, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
     /// Samples: an .npz file, a folder of .npy files, or onnx test data
-    #[arg(long, value_name = "PATH", required_unless_present_any = ["weight_only", "store"])]
+    #[arg(long, value_name = "PATH", required_unless_present_any = ["weight_only", "store", "plan"])]
     calibration: Option<PathBuf>,
     /// Store weights as 8-bit codes and compute in real numbers as before; needs no samples, but is more exact with some
     #[arg(long)]
@@ -51,6 +51,12 @@ pub struct QuantiseArgs {
     /// Bits of weights: 7 (safe on every CPU, the default) or 8 (for x86 with VNNI, ARM and GPUs; the default for tensorrt)
     #[arg(long, value_name = "BITS", conflicts_with = "weight_only")]
     weights: Option<WeightBits>,
+    /// Decide what this plan says, on the same data to the same bytes
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "weights", "weight_only", "bits", "store", "budget", "max_kl", "keep"])]
+    plan: Option<PathBuf>,
+    /// Write what was decided: ranges, factors, bits, and what stays real
+    #[arg(long, value_name = "FILE")]
+    plan_out: Option<PathBuf>,
     /// Leave layers in real numbers whose initializer matches this glob
     #[arg(long, value_name = "GLOB")]
     keep: Vec<String>,
@@ -95,6 +101,8 @@ impl QuantiseArgs {
                 max_kl: self.max_kl,
                 keep: self.keep,
             },
+            plan: self.plan,
+            plan_out: self.plan_out,
             output: self.output.filter(|_| !self.dry_run),
             shapes: self.shapes.shapes(),
             runtime: self.runtime.options(),

@@ -35,6 +35,40 @@ impl Analysis {
         edited
     }
 
+    /// The analysis of the same model with weights in another form. Dimensions of a value that is in both have the same
+    /// names.
+    pub(crate) fn of_rearranged(graph: Graph, original: &Analysis) -> Analysis {
+        let (sizes, observed) = (original.sizes().clone(), original.observed.clone());
+        let mut rearranged = Analysis::with(graph, sizes, observed);
+        let vars = original.vars_in(&rearranged);
+        for dimension in &original.dimensions {
+            let var = vars.get(&dimension.var);
+            let mut all = rearranged.dimensions.iter_mut();
+            if let Some(found) = all.find(|found| Some(&found.var) == var) {
+                found.name.clone_from(&dimension.name);
+            }
+        }
+        rearranged
+    }
+
+    /// By variable the one in another form of the model that stands at the same axis of a value.
+    fn vars_in(&self, other: &Analysis) -> HashMap<VarId, VarId> {
+        let mut vars = HashMap::new();
+        for value in self.graph.value_ids() {
+            let there = other.graph.find(&self.graph.value(value).name);
+            let there = there.and_then(|value| other.state.axes(value));
+            let pairs = self.state.axes(value).into_iter().flatten();
+            for (own, other_axis) in pairs.zip(there.into_iter().flatten()) {
+                let own = self.state.types.vars(own);
+                let others = other.state.types.vars(other_axis);
+                if own.len() == others.len() {
+                    vars.extend(own.into_iter().zip(others));
+                }
+            }
+        }
+        vars
+    }
+
     /// By dimension the one in an edit of the model that has a site in common: the same axis of a weight of the
     /// same name, and the same part of it.
     pub(crate) fn found_in(&self, edited: &Analysis) -> Vec<Option<DimensionId>> {

@@ -201,9 +201,11 @@ impl Patch {
         self.nodes.push((self.place, node));
     }
 
-    /// A new node as it is; the names of what it makes are fresh, or those of what a removed node made.
-    pub(crate) fn whole(&mut self, node: NodeProto) {
-        self.nodes.push((self.place, node));
+    /// Puts the node that was made last into another set of operators.
+    pub(crate) fn of_domain(&mut self, domain: &str) {
+        if let Some((_, node)) = self.nodes.last_mut() {
+            node.domain = Some(domain.to_owned());
+        }
     }
 
     /// Number of new nodes.

@@ -197,6 +197,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         rounds: Vec::new(),
         recovery: None,
         training: None,
+        quantisation: None,
         verification: Some(verification),
         onnxruntime: Some(runtime.version().to_owned()),
         unread: unread_outputs(&analysis),

@@ -10,6 +10,7 @@ mod options;
 mod outputs;
 mod prune;
 mod quantise;
+mod quantised;
 mod runtime;
 mod sparsity;
 mod tune;

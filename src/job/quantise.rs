@@ -6,31 +6,26 @@ use super::analyse_whole;
 use super::options::{Calibration, Opened, Overwrite, RuntimeOptions, Shapes};
 use super::outputs::Files;
 use super::prune::data_path;
+use super::quantised::{BATCHES, LARGE, quantised, real_rows, stored_rows};
 use super::watch::Watch;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::files;
 use crate::graph::Graph;
 use crate::layers::Layers;
 use crate::onnx::Model;
-use crate::quantise::{QuantiseSettings, Quantised, StoredModel, folded, quantise, store};
-use crate::recover::RoundedLayer;
-use crate::report::{CodedRow, Outcome, QuantiseReport, RealRow};
-use crate::rewrite::{bias_behind, with_initializers};
+use crate::quantise::{
+    QuantisePlan, QuantiseSettings, Subject, fitted, folded, store, store_planned,
+};
+use crate::report::{Outcome, Quantisation, QuantiseReport};
+use crate::rewrite::with_initializers;
 use crate::runtime::Provider;
 use crate::search::held_out_divergences;
-use crate::validate::{
-    Fusion, IntegerProof, PlacedFor, fused, same_structure, verify_equal, verify_integers,
-};
+use crate::validate::verify_equal;
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.quantise/1";
-/// Batches at least, where there are samples enough: the last ones are held out.
-const BATCHES: usize = 10;
-/// Samples that the proof runs.
-const PROVEN: usize = 4;
-/// A divergence above this is worth a word.
-const LARGE: f64 = 0.01;
 
 /// How a file is quantised.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +34,12 @@ pub struct QuantiseOptions {
     pub calibration: Option<Calibration>,
     /// What becomes codes.
     pub settings: QuantiseSettings,
+    /// Decides what a plan says, whose settings count instead of these.
+    pub plan: Option<PathBuf>,
     /// Where the model goes; nothing is written without.
     pub output: Option<PathBuf>,
+    /// Where the plan goes.
+    pub plan_out: Option<PathBuf>,
     /// Sizes and sample axes of inputs.
     pub shapes: Shapes,
     /// Which onnxruntime.
@@ -54,9 +53,30 @@ impl QuantiseOptions {
         let data = self.calibration.as_ref().and_then(|of| data_path(&of.data));
         Files {
             output: self.output.as_deref(),
-            others: Vec::new(),
-            inputs: data.into_iter().collect(),
+            others: self.plan_out.as_deref().into_iter().collect(),
+            inputs: data.into_iter().chain(self.plan.as_deref()).collect(),
         }
+    }
+}
+
+impl QuantiseOptions {
+    /// The plan that is replayed.
+    fn decided(&self, model: &Model) -> Result<Option<QuantisePlan>> {
+        let Some(path) = &self.plan else {
+            return Ok(None);
+        };
+        let plan = QuantisePlan::load(path)?;
+        plan.check(model.hash())?;
+        Ok(Some(plan))
+    }
+
+    fn plan_file(&self, plan: &QuantisePlan) -> Result<Option<(files::Temporary, &Path)>> {
+        let Some(target) = self.plan_out.as_deref() else {
+            return Ok(None);
+        };
+        let text = plan.to_json();
+        let file = files::write_temporary(target, |file| file.write_all(text.as_bytes()))?;
+        Ok(Some((file, target)))
     }
 }
 
@@ -71,25 +91,35 @@ pub fn quantise_file(
     options: &QuantiseOptions,
     events: &mut dyn Events,
 ) -> Result<QuantiseReport> {
+    let mut watch = Watch::default();
+    let model = watch.stage("read", || Model::load(path))?;
+    options.files().check(&model, options.overwrite)?;
+    let decided = options.decided(&model)?;
     let mut job = Job {
         options,
-        watch: Watch::default(),
+        settings: decided
+            .as_ref()
+            .map_or(&options.settings, |of| &of.settings),
+        decided: decided.as_ref(),
+        watch,
         events,
     };
-    let model = job.watch.stage("read", || Model::load(path))?;
-    options.files().check(&model, options.overwrite)?;
-    options.settings.check(model.opset())?;
+    job.settings.check(model.opset(), "use `weight_only`")?;
     let analysis = job.watch.stage("type", || {
         let model = with_initializers(&Graph::new(&model)?)?;
         analyse_whole(&model, &options.shapes)
     })?;
     let analysis = job.folded(analysis)?;
-    let (mut made, mut report) = match options.settings.stores() {
+    let (mut made, mut plan, mut report) = match job.settings.stores() {
         true => job.stored(&analysis)?,
         false => job.quantised(&analysis)?,
     };
+    plan.model_hash = model.hash().to_owned();
     report.model = path.display().to_string();
     report.bytes[0] = model.source_bytes();
+    report.compare(&plan, decided.as_ref());
+    // The plan is on disk before the model appears, so that a full disk leaves neither.
+    let plan = options.plan_file(&plan)?;
     if let Some(output) = options.output.as_deref() {
         super::stamp(
             &mut made,
@@ -100,12 +130,20 @@ pub fn quantise_file(
         report.bytes[1] = job.watch.stage("write", || made.save_counted(output))?;
         report.outcome = Outcome::Written(output.display().to_string());
     }
+    if let Some((file, target)) = plan {
+        files::persist(file, target)?;
+    }
     report.stages = job.watch.stages;
     Ok(report)
 }
 
+/// A model, what was decided for it, and what is said of it.
+type Made = (Model, QuantisePlan, QuantiseReport);
+
 struct Job<'a> {
     options: &'a QuantiseOptions,
+    settings: &'a QuantiseSettings,
+    decided: Option<&'a QuantisePlan>,
     watch: Watch,
     events: &'a mut dyn Events,
 }
@@ -135,52 +173,46 @@ impl Job<'_> {
     }
 
     /// The model with products of codes.
-    fn quantised(&mut self, analysis: &Analysis) -> Result<(Model, QuantiseReport)> {
+    fn quantised(&mut self, analysis: &Analysis) -> Result<Made> {
         let Some(opened) = self.open(analysis)? else {
             return Err(Error::Usage(
                 "the ranges of values need data: give `calibration`, or use `weight_only`"
                     .to_owned(),
             ));
         };
-        let (settings, pass) = (&self.options.settings, opened.pass());
-        let Job { watch, events, .. } = self;
-        let quantise = || quantise(analysis, settings, pass, *events);
-        let found = watch.stage("quantise", quantise)?;
-        let proof = watch.stage("verify", || proven(analysis, &found, settings, &opened))?;
+        let subject = Subject::alone(analysis).by(self.decided);
         let mut report = self.report(opened.runtime.version());
-        // Onnxruntime's kernels for codes may overflow where those of another target do not.
-        let judged = match settings.target.is_chained() {
-            true => &found.model,
-            false => &found.planned.model,
-        };
-        let diverged = || held_out_divergences(pass, analysis.graph().model(), [judged]);
+        let settings = self.settings;
+        let Job { watch, events, .. } = self;
+        let found = quantised(&subject, settings, &opened, watch, *events)?;
+        let pass = opened.pass();
+        let diverged = || held_out_divergences(pass, analysis.graph().model(), [found.judged()]);
         let [divergence] = self.watch.stage("judge", diverged)?;
-        report.divergence = Some(divergence);
-        report.rounded = found.ranges.len();
-        report.equalised = found.equalised;
-        report.proof = Some(proof);
-        if settings.target.is_chained() {
-            let names = found.weights.iter().map(|of| of.name.as_str());
-            let look = || fused(&found.model, names, &opened.runtime);
-            report.look(self.watch.stage("fuse", look));
-        }
-        report.layers = coded_rows(&found);
-        report.real = real_rows(&found.placement.real);
+        report.quantisation = found.quantisation;
+        report.quantisation.divergence = Some(divergence);
         report.warn();
-        Ok((found.model, report))
+        Ok((found.model, found.plan, report))
     }
 
     /// The model with weights that are stored as codes.
-    fn stored(&mut self, analysis: &Analysis) -> Result<(Model, QuantiseReport)> {
+    fn stored(&mut self, analysis: &Analysis) -> Result<Made> {
         let opened = self.open(analysis)?;
         let runtime = match &opened {
             Some(opened) => opened.runtime.clone(),
             None => self.options.runtime.load(self.events)?,
         };
-        let settings = &self.options.settings;
+        let settings = self.settings;
         let pass = opened.as_ref().map(Opened::pass);
+        let decided = self.decided;
         let Job { watch, events, .. } = self;
-        let found = watch.stage("quantise", || store(analysis, settings, pass, *events))?;
+        let found = watch.stage("quantise", || match (decided, pass) {
+            (Some(plan), pass) => store_planned(analysis, plan, pass, *events),
+            (None, None) if settings.is_fitted() => Err(Error::Usage(
+                "what fewer bits cost needs data: give `calibration`".to_owned(),
+            )),
+            (None, Some(pass)) if settings.is_fitted() => fitted(analysis, settings, pass, *events),
+            (None, pass) => store(analysis, settings, pass, *events),
+        })?;
         let verify = || {
             let what = "the model with the numbers that codes stand for";
             verify_equal(
@@ -197,13 +229,14 @@ impl Job<'_> {
         if let Some(pass) = pass {
             let diverged = || held_out_divergences(pass, analysis.graph().model(), [&found.model]);
             let [divergence] = self.watch.stage("judge", diverged)?;
-            report.divergence = Some(divergence);
+            report.quantisation.divergence = Some(divergence);
         }
         report.verification = Some(verification);
-        report.layers = stored_rows(&found);
-        report.real = real_rows(&found.real);
+        report.quantisation.layers = stored_rows(&found);
+        report.quantisation.real = real_rows(&found.real);
         report.warn();
-        Ok((found.model, report))
+        let plan = found.plan(analysis.graph().model().hash(), settings)?;
+        Ok((found.model, plan, report))
     }
 
     fn report(&self, onnxruntime: &str) -> QuantiseReport {
@@ -211,18 +244,18 @@ impl Job<'_> {
             schema: SCHEMA,
             model: String::new(),
             outcome: Outcome::DryRun,
-            settings: QuantiseSettings {
-                weights: Some(self.options.settings.weight_bits()),
-                ..self.options.settings.clone()
-            },
             bytes: [0; 2],
-            layers: Vec::new(),
-            real: Vec::new(),
-            rounded: 0,
-            equalised: 0,
-            divergence: None,
-            proof: None,
-            fused: None,
+            quantisation: Quantisation {
+                settings: self.settings.settled(),
+                layers: Vec::new(),
+                real: Vec::new(),
+                for_original: false,
+                rounded: 0,
+                equalised: 0,
+                divergence: None,
+                proof: None,
+                fused: None,
+            },
             verification: None,
             onnxruntime: onnxruntime.to_owned(),
             warnings: Vec::new(),
@@ -232,105 +265,26 @@ impl Job<'_> {
 }
 
 impl QuantiseReport {
-    /// Takes in what onnxruntime makes of the model: that it cannot be seen is no fault of the model.
-    fn look(&mut self, fusion: Result<Fusion>) {
-        let warnings = &mut self.warnings;
-        match &fusion {
-            Ok(fusion) => warnings.extend(fusion.rest.iter().map(|of| {
-                format!(
-                    "'{}' is no product of integers in onnxruntime: {}; leave it real with `keep`",
-                    of.name, of.reason
-                )
-            })),
-            Err(fault) => warnings.push(format!(
-                "what onnxruntime makes of the model could not be seen: {fault}"
-            )),
+    /// Says where weights are not what a plan says of them.
+    fn compare(&mut self, made: &QuantisePlan, decided: Option<&QuantisePlan>) {
+        const SHOWN: usize = 3;
+        let differing = decided.map_or(Vec::new(), |decided| made.differing(decided));
+        if !differing.is_empty() {
+            self.warnings.push(format!(
+                "{} weight(s) were rounded otherwise than when the plan was made, on other data or by another version: {}",
+                differing.len(),
+                differing[..differing.len().min(SHOWN)].join(", ")
+            ));
         }
-        self.fused = fusion.ok();
     }
 
     fn warn(&mut self) {
-        if let Some(divergence) = self.divergence.filter(|divergence| *divergence > LARGE) {
+        let divergence = self.quantisation.divergence;
+        if let Some(divergence) = divergence.filter(|divergence| *divergence > LARGE) {
             self.warnings.push(format!(
                 "the outputs diverge by {divergence:.4} on held-out samples: leave layers real with `keep`, or give more samples"
             ));
         }
-        let saturable = self.layers.iter().filter(|row| row.saturable > 0).count();
-        if saturable > 0 && self.settings.target.is_chained() {
-            self.warnings.push(format!(
-                "{saturable} layer(s) have rows whose products overflow 16 bits on x86 without VNNI: use 7 bits there"
-            ));
-        }
+        self.warnings.extend(self.quantisation.notes());
     }
-}
-
-/// The proof of what was found, on the first samples.
-fn proven(
-    analysis: &Analysis,
-    found: &Quantised,
-    settings: &QuantiseSettings,
-    opened: &Opened,
-) -> Result<IntegerProof> {
-    let graph = analysis.graph();
-    let layers = found.placement.layers.iter();
-    let products = layers.filter(|of| of.end.is_none());
-    let outputs = products.flat_map(|of| &of.layer.uses);
-    let outputs = outputs.filter_map(|linear| {
-        let sum = bias_behind(analysis, linear).map(|(sum, _)| sum);
-        graph.node(sum.unwrap_or(linear.node)).output(0)
-    });
-    let real = outputs.filter(|value| !found.placement.rounded.contains_key(value));
-    let products: Vec<String> = real.map(|value| graph.value(value).name.clone()).collect();
-    let limit = settings.weight_bits().codes().limit;
-    same_structure(&found.planned, &found.model, &found.weights, limit)?;
-    let batch = opened.data.start_of(0, PROVEN)?;
-    verify_integers(
-        &found.planned,
-        &found.model,
-        &products,
-        &batch,
-        &opened.runtime,
-        match settings.target.is_chained() {
-            true => PlacedFor::Onnxruntime,
-            false => PlacedFor::Others,
-        },
-    )
-}
-
-/// How a weight was rounded on data, if it was.
-fn rounding_of(layers: &[RoundedLayer], name: &str) -> Option<RoundedLayer> {
-    layers.iter().find(|row| row.layer == name).cloned()
-}
-
-fn coded_rows(found: &Quantised) -> Vec<CodedRow> {
-    let layers = found.placement.layers.iter();
-    let rows = layers.zip(&found.weights).map(|(of, weight)| CodedRow {
-        name: weight.name.clone(),
-        operator: of.layer.operator.clone(),
-        weights: of.layer.len(),
-        bits: 8.0,
-        saturable: found.saturable.get(&weight.name).copied().unwrap_or(0),
-        rounding: rounding_of(&found.layers, &weight.name),
-    });
-    rows.collect()
-}
-
-fn stored_rows(found: &StoredModel) -> Vec<CodedRow> {
-    let rows = found.weights.iter().map(|weight| CodedRow {
-        name: weight.name.clone(),
-        operator: String::new(),
-        weights: found.counts.get(&weight.name).copied().unwrap_or(0),
-        bits: weight.form.bits(),
-        saturable: 0,
-        rounding: rounding_of(&found.layers, &weight.name),
-    });
-    rows.collect()
-}
-
-fn real_rows(real: &[(String, String)]) -> Vec<RealRow> {
-    let rows = real.iter().map(|(name, reason)| RealRow {
-        name: name.clone(),
-        reason: reason.clone(),
-    });
-    rows.collect()
 }

@@ -237,7 +237,7 @@ impl<'a> Follower<'a> {
     }
 
     /// The factors and constants of a batch normalisation with given statistics, by channel.
-    fn normalisation(&self, node: NodeId) -> Option<(Vec<f64>, Vec<f64>)> {
+    pub(crate) fn normalisation(&self, node: NodeId) -> Option<(Vec<f64>, Vec<f64>)> {
         let roots = self.roots(node)?;
         let (scale, bias) = (self.parameter(node, 1)?, self.parameter(node, 2)?);
         let mean = self.parameter(node, 3)?;

@@ -146,6 +146,8 @@ pub(crate) struct Lookup {
     pub(crate) node: NodeId,
     /// What selects.
     pub(crate) index: ValueId,
+    /// The axis of the first input that it selects positions of.
+    pub(crate) axis: usize,
 }
 
 /// The rule of a node did not apply, or there is none.

@@ -12,6 +12,7 @@ mod check;
 mod facts;
 mod families;
 mod form;
+mod kinds;
 mod pass;
 mod readers;
 mod row;
@@ -30,14 +31,16 @@ pub(crate) use facts::{
 #[cfg(test)]
 pub(crate) use families::TABLE;
 pub(crate) use form::Form;
+pub(crate) use kinds::{KernelFamily, Pointwise, Viewing};
 pub(crate) use pass::{Observed, ObservedValue, declared_shape, type_graph};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};
 pub(crate) use row::CONTRIB;
 #[cfg(test)]
 pub(crate) use row::NEWEST_OPSET;
-pub(crate) use row::{KernelFamily, Pointwise, Viewing, find};
+pub(crate) use row::find;
 pub(crate) use shapes::{Integers, Known, element_of, evaluate_node};
 pub(crate) use state::State;
 pub(crate) use window::Window;
 
-use row::{Carried, Elements, Row, contrib, ml, row};
+use kinds::{Carried, Elements};
+use row::{Row, contrib, ml, row};

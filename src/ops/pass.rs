@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::check;
 use super::facts::Unruled;
-use super::row::{Elements, Row};
+use super::kinds::Elements;
+use super::row::Row;
 use super::shapes::{self, Integers};
 use super::state::State;
 use super::typing::{Ruling, Typing, Unsupported};

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use super::adjoints::{Adjoint, Gives, Slope};
 use super::families::TABLE;
 use super::form::Form;
+use super::kinds::{Carried, Elements, KernelFamily, Pointwise, Viewing};
 use super::shapes::{Evaluation, Integers};
 use super::typing::{Ruling, Typing};
 use crate::graph::{Graph, NodeId};
@@ -27,73 +28,6 @@ pub(crate) const NEWEST_OPSET: i64 = 28;
 const NEWEST: [(&str, i64); 3] = [("", NEWEST_OPSET), (CONTRIB, 1), (ML, 5)];
 /// Outputs whose element type a row can say one by one.
 const MAX_YIELDS: usize = 3;
-
-/// How the elements of an output are those of the first input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Viewing {
-    /// In the same places.
-    Same,
-    /// In the same row-major order under other sizes.
-    Reshaped,
-    /// With axes in the order of the attribute `perm`.
-    Permuted,
-}
-
-/// Whose elements the elements of the outputs are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Carried {
-    /// Those of the first input.
-    First,
-    /// Those of this input and all after it.
-    From(usize),
-}
-
-/// How an operator acts on each element of its first input, or of any input where it says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pointwise {
-    /// The sum of all inputs.
-    Sum,
-    /// The first input less the second.
-    Difference,
-    /// The product of all inputs.
-    Product,
-    /// The first input over the second.
-    Quotient,
-    /// Batch normalisation with given statistics: scale, bias, mean and variance are inputs.
-    Normalised,
-    /// Negative numbers become zero.
-    Positive,
-    /// Numbers are cut off at a minimum and a maximum: inputs or attributes `min` and `max`.
-    Bounded,
-}
-
-/// Which kernels compute an operator: how fast they are depends on the widths that they get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum KernelFamily {
-    /// Convolutions that run on blocks of channels.
-    Convolution,
-    /// Products of a matrix, or many, with a matrix.
-    MatMul,
-    /// Products with a matrix and a vector added.
-    Gemm,
-    /// Products with a matrix, step by step.
-    Recurrent,
-}
-
-/// Where the element type of outputs comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Elements {
-    /// That of an input.
-    Input(usize),
-    /// The number in an attribute.
-    Attribute(&'static str),
-    /// That of the tensor or numbers that the node holds.
-    Held,
-    /// This one where the attribute lists anything.
-    Listed(&'static str, ElementType),
-    /// Always this one.
-    Always(ElementType),
-}
 
 /// What is known about one operator of a domain in some of its versions.
 #[derive(Clone, Copy)]

@@ -122,12 +122,13 @@ impl Typing<'_> {
         }
     }
 
-    /// States that the values at `slot` select positions of an axis.
-    pub(super) fn looks_up(&mut self, slot: usize, table: &Type) {
+    /// States that the values at `slot` select positions of an axis of the first input, which is of type `table`.
+    pub(super) fn looks_up(&mut self, slot: usize, axis: usize, table: &Type) {
         if let Some(index) = self.value(slot) {
             self.state.lookups.state(Lookup {
                 node: self.node,
                 index,
+                axis,
             });
         }
         self.positions(slot, table);

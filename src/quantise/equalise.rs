@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::looking::largest_by_channel;
-use super::streams::Stream;
-use super::{CodeSites, CodedLayer};
+use super::streams::{ChannelStream, streams};
+use super::{CodeSites, CodedLayer, QuantisePlan};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::ValueId;
 use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model, packed, to_f32};
@@ -36,7 +36,7 @@ impl Equalised {
     pub(super) fn of(
         analysis: &Analysis,
         placement: &CodeSites,
-        streams: &[&Stream],
+        streams: &[&ChannelStream],
         pass: Pass,
     ) -> Result<Equalised> {
         let graph = analysis.graph();
@@ -61,6 +61,35 @@ impl Equalised {
         Ok(equalised)
     }
 
+    /// The factors that a plan has.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] where they do not fit the model.
+    pub(super) fn planned(
+        analysis: &Analysis,
+        placement: &CodeSites,
+        plan: &QuantisePlan,
+    ) -> Result<Equalised> {
+        let mut equalised = Equalised::default();
+        for stream in streams(analysis, &placement.layers) {
+            let names = stream.values.keys();
+            let mut names = names.map(|&value| &analysis.graph().value(value).name);
+            let Some((name, factors)) = names.find_map(|name| plan.factors.get_key_value(name))
+            else {
+                continue;
+            };
+            let usable = |factor: &f32| (1.0..=MOST).contains(factor);
+            if factors.len() != stream.channels || !factors.iter().all(usable) {
+                return Err(Error::plan(format!(
+                    "the factors of '{name}' are not {} numbers from 1 to {MOST}",
+                    stream.channels
+                )));
+            }
+            equalised.enter(analysis, &stream, &placement.layers, factors);
+        }
+        Ok(equalised)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -68,7 +97,7 @@ impl Equalised {
     fn enter(
         &mut self,
         analysis: &Analysis,
-        stream: &Stream,
+        stream: &ChannelStream,
         layers: &[CodedLayer],
         factors: &[f32],
     ) {
@@ -157,7 +186,7 @@ fn scaled(
     each.collect()
 }
 
-impl Stream {
+impl ChannelStream {
     /// By channel how much larger it may become in all values, given by channel the largest numbers of each; none
     /// where nothing is gained.
     fn factors(&self, largest: &[&Vec<f32>]) -> Option<Vec<f32>> {

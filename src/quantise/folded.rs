@@ -1,7 +1,9 @@
-//! Weights that are read through nodes that only rearrange them, as constants of their own.
+//! Weights that are read as they are: nodes that only rearrange them are computed before, and normalisations behind
+//! layers folded into these.
 
 use std::collections::BTreeMap;
 
+use super::normalised::without_normalisations;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{Graph, Patch, ValueId, declaration};
@@ -10,11 +12,21 @@ use crate::onnx::Model;
 use crate::rewrite::{retain_places, without_newly_dead};
 use crate::runtime::{Runtime, Tensor};
 
-/// The model with such weights as constants, as onnxruntime computes them; none where it has none.
+/// The model with all of this done; none where there is nothing to do.
 ///
 /// # Errors
 /// Onnxruntime refuses these nodes, or the result is no valid graph.
 pub(crate) fn folded(analysis: &Analysis, runtime: &Runtime) -> Result<Option<Model>> {
+    let Some(model) = rearranged(analysis, runtime)? else {
+        return without_normalisations(analysis);
+    };
+    let model = model.settled();
+    let analysis = Analysis::of_rearranged(Graph::new(&model)?, analysis);
+    Ok(Some(without_normalisations(&analysis)?.unwrap_or(model)))
+}
+
+/// The model with weights that nodes rearrange as constants, as onnxruntime computes them.
+fn rearranged(analysis: &Analysis, runtime: &Runtime) -> Result<Option<Model>> {
     let graph = analysis.graph();
     let mut wanted: BTreeMap<String, ValueId> = BTreeMap::new();
     for layer in Layers::of(analysis).layers {

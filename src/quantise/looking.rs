@@ -10,14 +10,14 @@ use crate::rewrite::Factors;
 use crate::runtime::{Session, Tensor};
 
 /// A value on a batch.
-pub(super) struct Seen<'a> {
+pub(super) struct ShownValue<'a> {
     pub(super) shape: &'a [usize],
     /// In row-major order.
     pub(super) numbers: &'a [f32],
 }
 
 /// What is done with a value on a batch.
-type EachValue<'a> = &'a mut dyn FnMut(ValueId, Seen<'_>) -> Result<()>;
+type EachValue<'a> = &'a mut dyn FnMut(ValueId, ShownValue<'_>) -> Result<()>;
 
 /// A session that shows values.
 pub(super) struct Looking<'a> {
@@ -55,7 +55,7 @@ impl<'a> Looking<'a> {
                 && let Some(numbers) = array.as_slice()
             {
                 let shape = tensor.shape();
-                each(value, Seen { shape, numbers })?;
+                each(value, ShownValue { shape, numbers })?;
             }
         }
         Ok(())
@@ -86,7 +86,7 @@ pub(super) fn largest_by_channel(
     Ok(largest)
 }
 
-impl Seen<'_> {
+impl ShownValue<'_> {
     /// The numbers, times the factors of their channels.
     pub(super) fn times(&self, factors: Option<&Factors>) -> Cow<'_, [f32]> {
         let Some(factors) = factors else {

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::equalise::Equalised;
-use super::streams::{Stream, streams};
+use super::streams::{ChannelStream, streams};
 use super::trial::Switched;
-use super::{CodeRange, CodeSites, KernelTarget, QuantiseSettings, ranges};
+use super::{
+    CodeRange, CodeSites, KernelTarget, PlannedValue, QuantisePlan, QuantiseSettings, ranges,
+};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId};
 use crate::metrics::Gap;
@@ -31,6 +33,8 @@ pub(super) struct Placed {
     /// By class of rounded values.
     pub(super) ranges: Vec<CodeRange>,
     pub(super) equalised: Equalised,
+    /// Layers that stay real because rounding what they read or make costs too much, with why.
+    pub(super) dear: BTreeMap<String, String>,
 }
 
 /// What a placement costs.
@@ -40,97 +44,150 @@ struct Costs {
 }
 
 /// Places what is rounded in a model.
-///
-/// # Errors
-/// Data that cannot be read or gives no numbers, a glob that matches nothing, or a provider that refuses the model.
-pub(super) fn placed(
-    analysis: &Analysis,
-    settings: &QuantiseSettings,
-    pass: Pass,
-    events: &mut dyn Events,
-) -> Result<Placed> {
-    let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
-    let mut placer = Placer {
-        analysis,
-        kept: &kept,
-        dear: HashMap::new(),
-        target: settings.target,
-        pass,
-        events,
-    };
-    let first = placer.place(Equalised::default())?;
-    kept.all_used("layer", "secateur inspect")?;
-    if first.placement.layers.is_empty() {
-        return Ok(first);
-    }
-    let graph = analysis.graph();
-    let mut trial = Switched::new(graph, &first.rounded(graph), pass)?;
-    let all = trial.all()?;
-    if all <= GOOD {
-        return Ok(first);
-    }
-    let by_class = trial.each(placer.events)?;
-    placer.improved(first, Costs { all, by_class })
-}
-
-struct Placer<'a, 'b> {
+pub(super) struct Placer<'a> {
     analysis: &'a Analysis,
     kept: &'a Patterns<'a>,
     /// Layers that stay real, with why.
     dear: HashMap<String, String>,
     target: KernelTarget,
     pass: Pass<'a>,
-    events: &'b mut dyn Events,
 }
 
-impl Placer<'_, '_> {
-    fn place(&mut self, equalised: Equalised) -> Result<Placed> {
+impl<'a> Placer<'a> {
+    pub(super) fn new(
+        analysis: &'a Analysis,
+        kept: &'a Patterns<'a>,
+        target: KernelTarget,
+        pass: Pass<'a>,
+    ) -> Placer<'a> {
+        Placer {
+            analysis,
+            kept,
+            dear: HashMap::new(),
+            target,
+            pass,
+        }
+    }
+
+    /// Places what is rounded.
+    ///
+    /// # Errors
+    /// Data that cannot be read or gives no numbers, or a provider that refuses the model.
+    pub(super) fn placed(&mut self, events: &mut dyn Events) -> Result<Placed> {
+        let first = self.place(Equalised::default(), events)?;
+        if first.placement.layers.is_empty() {
+            return Ok(first);
+        }
+        let graph = self.analysis.graph();
+        let mut trial = Switched::new(graph, &first.rounded(graph), self.pass)?;
+        let all = trial.all()?;
+        if all <= GOOD {
+            return Ok(first);
+        }
+        let by_class = trial.each(events)?;
+        self.improved(first, Costs { all, by_class }, events)
+    }
+
+    /// Places what a plan says.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] where it does not fit the model.
+    pub(super) fn planned(&mut self, plan: &QuantisePlan) -> Result<Placed> {
+        self.dear = plan.real.clone().into_iter().collect();
         let placement = CodeSites::of(self.analysis, self.kept, &self.dear, self.target);
         let graph = self.analysis.graph();
-        let ranges = ranges(graph, &placement, &equalised.values, self.pass, self.events)?;
+        let mut ranges = BTreeMap::new();
+        for (&value, &class) in &placement.rounded {
+            let name = &graph.value(value).name;
+            let range = plan.range(name).ok_or_else(|| {
+                Error::plan(format!("it has no range of codes for the value '{name}'"))
+            })?;
+            ranges.insert(class, range);
+        }
+        // Streams are those of the layers before some were left real.
+        let all = CodeSites::of(self.analysis, self.kept, &HashMap::new(), self.target);
+        let equalised = Equalised::planned(self.analysis, &all, plan)?;
+        Ok(Placed {
+            placement,
+            ranges: ranges.into_values().collect(),
+            equalised,
+            dear: plan.real.clone(),
+        })
+    }
+
+    /// The same with the layers real that make or read what costs most; none where nothing is left.
+    ///
+    /// # Errors
+    /// As [`Placer::placed`].
+    pub(super) fn without_dearest(
+        &mut self,
+        placed: Placed,
+        events: &mut dyn Events,
+    ) -> Result<Option<Placed>> {
+        let costs = self.costs(&placed, events)?;
+        let most = costs
+            .by_class
+            .values()
+            .fold(0.0_f64, |most, &cost| most.max(cost));
+        // Half of the most, so that this ends after a few times.
+        let gave_up = most > 0.0 && self.give_up(&placed.placement, &costs, 0.5 * most);
+        let next = self.place(placed.equalised, events)?;
+        Ok(Some(next).filter(|next| gave_up && !next.placement.layers.is_empty()))
+    }
+
+    fn place(&mut self, equalised: Equalised, events: &mut dyn Events) -> Result<Placed> {
+        let placement = CodeSites::of(self.analysis, self.kept, &self.dear, self.target);
+        let graph = self.analysis.graph();
+        let ranges = ranges(graph, &placement, &equalised.values, self.pass, events)?;
         Ok(Placed {
             placement,
             ranges,
             equalised,
+            dear: self.dear.clone().into_iter().collect(),
         })
     }
 
-    fn costs(&mut self, placed: &Placed) -> Result<Costs> {
+    fn costs(&mut self, placed: &Placed, events: &mut dyn Events) -> Result<Costs> {
         let graph = self.analysis.graph();
         let mut trial = Switched::new(graph, &placed.rounded(graph), self.pass)?;
         Ok(Costs {
             all: trial.all()?,
-            by_class: trial.each(self.events)?,
+            by_class: trial.each(events)?,
         })
     }
 
     /// A better placement than one that costs too much.
-    fn improved(&mut self, first: Placed, costs: Costs) -> Result<Placed> {
-        let (mut placed, mut costs) = self.equalised(first, costs)?;
+    fn improved(&mut self, first: Placed, costs: Costs, events: &mut dyn Events) -> Result<Placed> {
+        let (mut placed, mut costs) = self.equalised(first, costs, events)?;
         for _ in 0..ROUNDS {
-            if !self.give_up(&placed.placement, &costs) {
+            if !self.give_up(&placed.placement, &costs, MOST) {
                 break;
             }
-            placed = self.place(placed.equalised)?;
-            costs = self.costs(&placed)?;
+            placed = self.place(placed.equalised, events)?;
+            costs = self.costs(&placed, events)?;
         }
         Ok(placed)
     }
 
     /// The same with channels of one size, where values that cost much become cheaper by that.
-    fn equalised(&mut self, first: Placed, costs: Costs) -> Result<(Placed, Costs)> {
+    fn equalised(
+        &mut self,
+        first: Placed,
+        costs: Costs,
+        events: &mut dyn Events,
+    ) -> Result<(Placed, Costs)> {
         let found = streams(self.analysis, &first.placement.layers);
-        let cost = |stream: &&Stream, costs: &Costs| stream.cost(&first.placement, costs);
-        let dear: Vec<&Stream> = found.iter().filter(|of| cost(of, &costs) > DEAR).collect();
-        let attempt = self.attempt(&first, &dear)?;
+        let cost = |stream: &&ChannelStream, costs: &Costs| stream.cost(&first.placement, costs);
+        let dear: Vec<&ChannelStream> = found.iter().filter(|of| cost(of, &costs) > DEAR).collect();
+        let attempt = self.attempt(&first, &dear, events)?;
         let Some((second, lower)) = attempt else {
             return Ok((first, costs));
         };
-        let better = |stream: &&&Stream| cost(stream, &lower) < cost(stream, &costs);
-        let better: Vec<&Stream> = dear.iter().filter(better).copied().collect();
+        let better = |stream: &&&ChannelStream| cost(stream, &lower) < cost(stream, &costs);
+        let better: Vec<&ChannelStream> = dear.iter().filter(better).copied().collect();
         let (second, lower) = match better.len() == dear.len() {
             true => (second, lower),
-            false => match self.attempt(&first, &better)? {
+            false => match self.attempt(&first, &better, events)? {
                 Some(third) => third,
                 None => return Ok((first, costs)),
             },
@@ -142,13 +199,18 @@ impl Placer<'_, '_> {
     }
 
     /// Equalises streams; none where nothing is gained or the outputs change.
-    fn attempt(&mut self, first: &Placed, of: &[&Stream]) -> Result<Option<(Placed, Costs)>> {
+    fn attempt(
+        &mut self,
+        first: &Placed,
+        of: &[&ChannelStream],
+        events: &mut dyn Events,
+    ) -> Result<Option<(Placed, Costs)>> {
         let equalised = Equalised::of(self.analysis, &first.placement, of, self.pass)?;
         if equalised.is_empty() || !self.is_the_same(&equalised)? {
             return Ok(None);
         }
-        let placed = self.place(equalised)?;
-        let costs = self.costs(&placed)?;
+        let placed = self.place(equalised, events)?;
+        let costs = self.costs(&placed, events)?;
         Ok(Some((placed, costs)))
     }
 
@@ -168,14 +230,14 @@ impl Placer<'_, '_> {
     }
 
     /// Leaves the layers real that make or read what costs most; false where nothing does.
-    fn give_up(&mut self, placement: &CodeSites, costs: &Costs) -> bool {
+    fn give_up(&mut self, placement: &CodeSites, costs: &Costs, most: f64) -> bool {
         let before = self.dear.len();
         for layer in &placement.layers {
             let own = [Some(layer.input), layer.end].into_iter().flatten();
             let own = own.filter_map(|value| Some((value, *placement.rounded.get(&value)?)));
             let own = own.filter_map(|(value, class)| Some((value, *costs.by_class.get(&class)?)));
             let dearest = own.max_by(|a, b| a.1.total_cmp(&b.1));
-            if let Some((value, cost)) = dearest.filter(|(_, cost)| *cost > MOST) {
+            if let Some((value, cost)) = dearest.filter(|(_, cost)| *cost > most) {
                 let value = &self.analysis.graph().value(value).name;
                 let why = format!(
                     "rounding '{value}' alone makes the outputs diverge by {cost:.3} on held-out samples"
@@ -187,7 +249,7 @@ impl Placer<'_, '_> {
     }
 }
 
-impl Stream {
+impl ChannelStream {
     /// The most that rounding one of its values alone costs.
     fn cost(&self, placement: &CodeSites, costs: &Costs) -> f64 {
         let classes = self
@@ -212,6 +274,23 @@ impl Placed {
             factors: self.equalised.values.get(&value).cloned(),
         });
         rounded.collect()
+    }
+
+    /// What was decided, but for the weights.
+    pub(super) fn plan(&self, graph: &Graph, settings: &QuantiseSettings) -> QuantisePlan {
+        let mut plan = QuantisePlan::new(graph.model().hash(), settings);
+        plan.real.clone_from(&self.dear);
+        for (&value, &class) in &self.placement.rounded {
+            let CodeRange { scale, zero } = self.ranges[class];
+            let zero = zero.code() as i32;
+            let name = graph.value(value).name.clone();
+            plan.values.insert(name, PlannedValue { scale, zero });
+        }
+        for (&value, factors) in &self.equalised.values {
+            let name = graph.value(value).name.clone();
+            plan.factors.insert(name, factors.by_channel.clone());
+        }
+        plan
     }
 
     /// The scale of a value's codes.

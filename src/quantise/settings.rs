@@ -231,6 +231,14 @@ pub struct QuantiseSettings {
 }
 
 impl QuantiseSettings {
+    /// These with the bits of weights that are taken.
+    pub(crate) fn settled(&self) -> QuantiseSettings {
+        QuantiseSettings {
+            weights: Some(self.weight_bits()),
+            ..self.clone()
+        }
+    }
+
     /// Bits of the weights in products of codes.
     pub(crate) fn weight_bits(&self) -> WeightBits {
         self.weights.unwrap_or(self.target.weights())
@@ -246,8 +254,9 @@ impl QuantiseSettings {
         self.stores() && (self.budget.is_some() || self.max_kl.is_some())
     }
 
-    /// Refuses what a model of this operator set cannot carry, and what nothing would come of.
-    pub(crate) fn check(&self, opset: i64) -> Result<()> {
+    /// Refuses what a model of this operator set cannot carry, and what nothing would come of; `instead` of products of codes
+    /// there is something else to do.
+    pub(crate) fn check(&self, opset: i64, instead: &str) -> Result<()> {
         if self.stores() && self.target != KernelTarget::default() {
             return Err(Error::Usage(format!(
                 "`target` {} is for products of codes, and stored weights are numbers again before any product: leave it out",
@@ -255,15 +264,15 @@ impl QuantiseSettings {
             )));
         }
         let (since, what, instead) = match (self.store, self.stores()) {
-            (Some(HalfType::Bfloat16), _) => (13, "bfloat16 numbers", "`store` float16"),
+            (Some(HalfType::Bfloat16), _) => (13, "bfloat16 numbers", "use `store` float16"),
             (Some(HalfType::Float16), _) => (1, "", ""),
-            (None, false) => (13, "scales by row", "`weight_only`"),
+            (None, false) => (13, "scales by row", instead),
             (None, true) if self.bits == StoredBits::Eight => (1, "", ""),
-            (None, true) => (10, "weights of fewer than 8 bits", "`bits` 8"),
+            (None, true) => (10, "weights of fewer than 8 bits", "use `bits` 8"),
         };
         match opset < since {
             true => Err(Error::Usage(format!(
-                "the model has operator set {opset}, {what} need {since}: export it again with a newer one, or use {instead}"
+                "the model has operator set {opset}, {what} need {since}: export it again with a newer one, or {instead}"
             ))),
             false => Ok(()),
         }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::placed::{Placed, placed};
-use super::{CodeRange, CodeSites, CodedLayer, QuantiseSettings};
+use super::placed::{Placed, Placer};
+use super::subject::{CodeContext, RoundedSubject};
+use super::{CodeRange, CodeSites, CodedLayer, QuantisePlan, QuantiseSettings, Subject};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -11,8 +12,9 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId};
 use crate::layers::{Layer, Layers};
-use crate::onnx::{ElementType, Model, packed, to_f32};
-use crate::recover::{LayerCodes, RoundContext, RoundedLayer, Scene, round};
+use crate::onnx::{ElementType, Model, packed, packed_bytes, to_f32};
+use crate::patterns::Patterns;
+use crate::recover::{LayerCodes, RoundedLayer};
 use crate::rewrite::{
     CodedWeight, Edit, RoundedModel, RoundedValue, bias_behind, with_codes, with_rounding,
     with_weights,
@@ -37,87 +39,148 @@ pub(crate) struct Quantised {
     pub(crate) layers: Vec<RoundedLayer>,
     /// Values whose channels were brought to one size.
     pub(crate) equalised: usize,
+    /// What was decided.
+    pub(crate) plan: QuantisePlan,
+}
+
+impl Quantised {
+    /// What its outputs are judged by: onnxruntime's kernels for codes may overflow where those of another target do not, so
+    /// that for these the planned model speaks.
+    pub(crate) fn judged(&self) -> &Model {
+        match self.placement.target.is_chained() {
+            true => &self.model,
+            false => &self.planned.model,
+        }
+    }
 }
 
 /// Quantises a model on data.
 ///
 /// # Errors
 /// Data that cannot be read or gives no numbers, weights that are no numbers, a provider that refuses a part of the
-/// model, or nothing to quantise.
+/// model, nothing to quantise, or outputs that diverge by more than is allowed whatever stays real.
 pub(crate) fn quantise(
-    analysis: &Analysis,
+    subject: &Subject,
     settings: &QuantiseSettings,
     pass: Pass,
     events: &mut dyn Events,
 ) -> Result<Quantised> {
-    let placed = placed(analysis, settings, pass, events)?;
-    if placed.placement.layers.is_empty() {
-        return Err(nothing(&placed.placement));
+    let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
+    let mut placer = Placer::new(subject.part, &kept, settings.target, pass);
+    let mut placed = match subject.decided {
+        Some(plan) => placer.planned(plan)?,
+        None => placer.placed(events)?,
+    };
+    for other in Layers::of(subject.part).left {
+        kept.matched(&[&other.name]);
     }
-    let rounded = placed.rounded(analysis.graph());
-    let student = with_rounding(analysis.graph(), &rounded)?;
-    let student = Analysis::of_edit(Graph::new(&student.model.settled())?, analysis);
+    kept.all_used("weight", "secateur mask --list")?;
+    loop {
+        if placed.placement.layers.is_empty() {
+            return Err(nothing(&placed.placement));
+        }
+        let made = made(subject, settings, &placed, pass, events)?;
+        let Some(most) = settings.max_kl.filter(|_| subject.decided.is_none()) else {
+            return Ok(made);
+        };
+        let divergence = subject.trial(pass)?.of(made.judged())?;
+        if divergence <= most {
+            return Ok(made);
+        }
+        placed = placer
+            .without_dearest(placed, events)?
+            .ok_or_else(|| too_far(divergence, most))?;
+    }
+}
+
+fn too_far(divergence: f64, most: f64) -> Error {
+    Error::Gates {
+        failed: vec![format!(
+            "the outputs diverge by {divergence:.6} on held-out samples, where {most} is allowed, and no more can stay real"
+        )],
+    }
+}
+
+/// The model with what is placed.
+fn made(
+    subject: &Subject,
+    settings: &QuantiseSettings,
+    placed: &Placed,
+    pass: Pass,
+    events: &mut dyn Events,
+) -> Result<Quantised> {
     let codes = settings.weight_bits().codes();
-    let codes_of = placed.placement.layers.iter().map(|of| {
+    let mut rounded = placed.rounded(subject.part.graph());
+    let found = rounded_subject(subject, (placed, &rounded), codes, pass, events)?;
+    let mut writer = Writer {
+        solved: &found.analysis,
+        codes,
+        placed,
+        saturable: HashMap::new(),
+    };
+    let (weights, planned) = writer.weights(&placed.placement.layers, &found.steps)?;
+    let saturable = writer.saturable;
+    rounded.iter_mut().for_each(|of| of.factors = None);
+    let planned = with_rounding(&Graph::new(&planned.settled())?, &rounded)?;
+    let planned = RoundedModel {
+        model: planned.model.settled(),
+        ..planned
+    };
+    let graph = Graph::new(&planned.model)?;
+    let model = with_codes(&graph, &weights)?;
+    let mut plan = placed.plan(subject.part.graph(), settings);
+    for weight in &weights {
+        let value = graph.find(&weight.name);
+        if let Some(tensor) = value.and_then(|value| graph.constant(value)) {
+            plan.note(&weight.name, None, &packed_bytes(tensor)?);
+        }
+    }
+    Ok(Quantised {
+        model,
+        planned,
+        placement: placed.placement.clone(),
+        ranges: placed.ranges.clone(),
+        weights,
+        saturable,
+        layers: found.layers,
+        equalised: placed.equalised.values.len(),
+        plan,
+    })
+}
+
+/// The subject with rounded weights, its channels of one size where that is so placed.
+fn rounded_subject(
+    subject: &Subject,
+    (placed, rounded): (&Placed, &[RoundedValue]),
+    codes: Codes,
+    pass: Pass,
+    events: &mut dyn Events,
+) -> Result<RoundedSubject> {
+    let student = |of: &Analysis| {
+        let student = with_rounding(of.graph(), rounded)?;
+        let graph = Graph::new(&student.model.settled())?;
+        Ok(Analysis::of_edit(graph, of))
+    };
+    let codes = placed.placement.layers.iter().map(|of| {
         let name = of.layer.name.clone();
         let divisors = placed.equalised.columns(&name).map(<[f32]>::to_vec);
         let by_row = LayerCodes::by_row(codes);
         (name, LayerCodes { divisors, ..by_row })
     });
-    let codes_of: HashMap<String, LayerCodes> = codes_of.collect();
-    let scene = Scene {
-        teacher: analysis,
-        analysis,
-        kept: &analysis.everything(),
-        pruned: &student,
-    };
-    let context = RoundContext {
+    let by = CodeContext {
         pass,
-        codes: &codes_of,
+        codes: codes.collect(),
+        student: &student,
     };
-    let mut found = round(&scene, &context, events)?;
-    let solved = found.weights.applied(analysis)?;
-    let solved = placed.equalised.applied(&solved)?;
-    let solved = Analysis::of_edit(Graph::new(&solved)?, analysis);
+    let mut found = subject.rounded(&by, events)?;
+    let model = placed.equalised.applied(&found.analysis)?;
+    found.analysis = Analysis::of_edit(Graph::new(&model)?, &found.analysis);
     for (layer, steps) in &mut found.steps {
         let rows = placed.equalised.rows(layer).unwrap_or_default();
-        steps
-            .iter_mut()
-            .zip(rows)
-            .for_each(|(step, row)| *step *= row);
+        let pairs = steps.iter_mut().zip(rows);
+        pairs.for_each(|(step, row)| *step *= row);
     }
-    let mut writer = Writer {
-        solved: &solved,
-        codes,
-        placed: &placed,
-        saturable: HashMap::new(),
-    };
-    let (weights, planned) = writer.weights(&placed.placement.layers, &found.steps)?;
-    let saturable = writer.saturable;
-    let planned = Graph::new(&planned.settled())?;
-    let rounded: Vec<RoundedValue> = rounded
-        .into_iter()
-        .map(|of| RoundedValue {
-            factors: None,
-            ..of
-        })
-        .collect();
-    let planned = with_rounding(&planned, &rounded)?;
-    let planned = RoundedModel {
-        model: planned.model.settled(),
-        ..planned
-    };
-    let model = with_codes(&Graph::new(&planned.model)?, &weights)?;
-    Ok(Quantised {
-        model,
-        planned,
-        ranges: placed.ranges,
-        weights,
-        saturable,
-        layers: found.layers,
-        equalised: placed.equalised.values.len(),
-        placement: placed.placement,
-    })
+    Ok(found)
 }
 
 fn nothing(placement: &CodeSites) -> Error {
@@ -216,7 +279,7 @@ impl Writer<'_> {
         let each = matrix.iter().enumerate();
         let numbers = each.map(|(at, &number)| {
             let step = steps[at / columns.max(1)];
-            self.codes.code(f64::from(number), f64::from(step)) as f32 * step
+            self.codes.stands_for(number, step)
         });
         numbers.collect()
     }

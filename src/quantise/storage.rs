@@ -3,21 +3,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::targets::{Reasons, Target, Width, targets};
-use super::widths::fitted;
-use super::{QuantiseSettings, StoredBits};
+use super::targets::{Reasons, StorageTarget, StoredWidth, targets};
+use super::{QuantisePlan, QuantiseSettings, Quantised, StoredBits};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId};
-use crate::onnx::{ElementType, Model, packed};
+use crate::layers::Layers;
+use crate::onnx::{ElementType, Model, packed, packed_bytes};
 use crate::patterns::Patterns;
 use crate::recover::{LayerCodes, RoundContext, RoundedLayer, Scene, round};
 use crate::rewrite::{Edit, StoredForm, StoredWeight, with_stored, with_weights};
 
 /// A weight of which this many would not be more than all keeps 8 bits: it costs much and takes little.
 const SMALL: usize = 100;
+
 /// A model whose weights are stored as codes.
 pub(crate) struct StoredModel {
     /// As it is written.
@@ -25,6 +26,8 @@ pub(crate) struct StoredModel {
     /// The same with the numbers that codes stand for.
     pub(crate) planned: Model,
     pub(crate) weights: Vec<StoredWeight>,
+    /// By constant the bits of its codes; none of numbers of 16 bits.
+    bits: HashMap<String, StoredBits>,
     /// By constant the number of its elements.
     pub(crate) counts: HashMap<String, usize>,
     /// How layers were rounded on data; the others each to what is nearest.
@@ -55,22 +58,86 @@ pub(crate) fn store(
     pass: Option<Pass>,
     events: &mut dyn Events,
 ) -> Result<StoredModel> {
-    if settings.is_fitted() {
-        let pass = pass.ok_or_else(|| {
-            Error::Usage("what fewer bits cost needs data: give `calibration`".to_owned())
-        })?;
-        return fitted(analysis, settings, pass, events);
-    }
     let (targets, real) = kept_targets(analysis, settings)?;
     let widths = widths(&targets, settings);
     stored(analysis, (&targets, real), &widths, pass, events)
+}
+
+/// Stores the weights of a model as a plan says.
+///
+/// # Errors
+/// As [`store`].
+pub(crate) fn store_planned(
+    analysis: &Analysis,
+    plan: &QuantisePlan,
+    pass: Option<Pass>,
+    events: &mut dyn Events,
+) -> Result<StoredModel> {
+    let settings = &plan.settings;
+    let (targets, real) = kept_targets(analysis, settings)?;
+    let mut widths = widths(&targets, settings);
+    if settings.store.is_none() {
+        for target in &targets {
+            let planned = plan.weights.get(&target.name).and_then(|of| of.bits);
+            let bits = planned.unwrap_or_default();
+            let blocked = matches!(
+                widths.get(&target.name),
+                Some(StoredWidth::Bits(StoredBits::Four, true))
+            );
+            let blocked = blocked && bits == StoredBits::Four;
+            widths.insert(target.name.clone(), StoredWidth::Bits(bits, blocked));
+        }
+    }
+    stored(analysis, (&targets, real), &widths, pass, events)
+}
+
+impl StoredModel {
+    /// What was decided.
+    pub(crate) fn plan(
+        &self,
+        model_hash: &str,
+        settings: &QuantiseSettings,
+    ) -> Result<QuantisePlan> {
+        let mut plan = QuantisePlan::new(model_hash, settings);
+        let graph = Graph::new(&self.planned)?;
+        for weight in &self.weights {
+            let value = graph.find(&weight.name);
+            if let Some(tensor) = value.and_then(|value| graph.constant(value)) {
+                let bits = self.bits.get(&weight.name).copied();
+                plan.note(&weight.name, bits, &packed_bytes(tensor)?);
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// Stores the other weights of a model with products of codes as codes of 8 bits; none where there are none.
+///
+/// # Errors
+/// A tensor that cannot be read, or a result that is no valid graph.
+pub(crate) fn store_rest(
+    part: &Analysis,
+    found: &Quantised,
+    settings: &QuantiseSettings,
+    events: &mut dyn Events,
+) -> Result<Option<StoredModel>> {
+    let graph = Graph::new(&found.model.clone().settled())?;
+    let analysis = Analysis::of_edit(graph, part);
+    let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
+    let (mut rest, _) = targets(&analysis, &kept, None)?;
+    rest.retain(|target| !found.plan.real.contains_key(&target.name));
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let widths = HashMap::new();
+    stored(&analysis, (&rest, Vec::new()), &widths, None, events).map(Some)
 }
 
 /// The constants that are stored in fewer bytes, and why others are not.
 pub(super) fn kept_targets(
     analysis: &Analysis,
     settings: &QuantiseSettings,
-) -> Result<(Vec<Target>, Reasons)> {
+) -> Result<(Vec<StorageTarget>, Reasons)> {
     let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
     let (targets, real) = targets(analysis, &kept, settings.store)?;
     kept.all_used("constant", "secateur mask --list")?;
@@ -83,21 +150,21 @@ pub(super) fn kept_targets(
 }
 
 /// How every target is stored that does not become codes of 8 bits.
-fn widths(targets: &[Target], settings: &QuantiseSettings) -> HashMap<String, Width> {
-    let own = |target: &Target, width| (target.name.clone(), width);
+fn widths(targets: &[StorageTarget], settings: &QuantiseSettings) -> HashMap<String, StoredWidth> {
+    let own = |target: &StorageTarget, width| (target.name.clone(), width);
     if let Some(half) = settings.store {
         return targets
             .iter()
-            .map(|of| own(of, Width::Half(half)))
+            .map(|of| own(of, StoredWidth::Half(half)))
             .collect();
     }
     let all: usize = targets.iter().map(|of| of.count).sum();
-    let small = |target: &Target| target.count * SMALL < all;
+    let small = |target: &StorageTarget| target.count * SMALL < all;
     let narrow = targets.iter().filter(|of| of.layer.is_some() && !small(of));
     narrow
         .map(|of| {
             let blocked = of.blocked && settings.bits == StoredBits::Four;
-            own(of, Width::Bits(settings.bits, blocked))
+            own(of, StoredWidth::Bits(settings.bits, blocked))
         })
         .collect()
 }
@@ -105,14 +172,14 @@ fn widths(targets: &[Target], settings: &QuantiseSettings) -> HashMap<String, Wi
 /// The model with its targets stored so; codes of 8 bits where nothing is said.
 pub(super) fn stored(
     analysis: &Analysis,
-    (targets, real): (&[Target], Reasons),
-    widths: &HashMap<String, Width>,
+    (targets, real): (&[StorageTarget], Reasons),
+    widths: &HashMap<String, StoredWidth>,
     pass: Option<Pass>,
     events: &mut dyn Events,
 ) -> Result<StoredModel> {
     let mut steps = HashMap::new();
     let (mut rounded, mut layers) = (None, Vec::new());
-    let width = |target: &Target| widths.get(&target.name).copied().unwrap_or_default();
+    let width = |target: &StorageTarget| widths.get(&target.name).copied().unwrap_or_default();
     if let Some(pass) = pass {
         let codes = targets.iter().filter_map(|of| of.codes(width(of)));
         let codes: HashMap<String, LayerCodes> = codes.collect();
@@ -134,14 +201,19 @@ pub(super) fn stored(
     }
     let solved = rounded.as_ref().unwrap_or(analysis);
     let graph = solved.graph();
-    let (mut weights, mut counts) = (Vec::new(), HashMap::new());
+    let found = Layers::of(solved).layers;
+    let (mut weights, mut counts, mut bits) = (Vec::new(), HashMap::new(), HashMap::new());
     let mut edits: BTreeMap<ValueId, Edit> = BTreeMap::new();
     for target in targets {
         let own = (width(target), steps.get(&target.name));
+        let target = target.among(&found);
         if let Some((value, weight, numbers)) = target.stored(graph, own)? {
             let bytes = packed(&numbers, ElementType::Float);
             edits.insert(value, Edit::Bytes(bytes.into()));
             counts.insert(target.name.clone(), numbers.len());
+            if let StoredWidth::Bits(width, _) = own.0 {
+                bits.insert(target.name.clone(), width);
+            }
             weights.push(weight);
         }
     }
@@ -151,6 +223,7 @@ pub(super) fn stored(
         model,
         planned,
         weights,
+        bits,
         counts,
         layers,
         real,

@@ -12,7 +12,7 @@ use crate::ops::{Operand, Pointwise, Role, find};
 
 /// Values between layers, whose channels have one factor each.
 #[derive(Clone, Debug)]
-pub(super) struct Stream {
+pub(super) struct ChannelStream {
     /// By value the axis of its channels.
     pub(super) values: BTreeMap<ValueId, usize>,
     /// Layers, by number, whose rows make them.
@@ -26,7 +26,7 @@ pub(super) struct Stream {
 }
 
 /// The streams of a model.
-pub(super) fn streams(analysis: &Analysis, layers: &[CodedLayer]) -> Vec<Stream> {
+pub(super) fn streams(analysis: &Analysis, layers: &[CodedLayer]) -> Vec<ChannelStream> {
     let finder = Finder {
         analysis,
         follower: Follower::new(analysis),
@@ -70,12 +70,12 @@ impl Finder<'_> {
         self.analysis.graph()
     }
 
-    fn empty(&self, value: ValueId, axis: usize) -> Stream {
+    fn empty(&self, value: ValueId, axis: usize) -> ChannelStream {
         let axes = self.analysis.state.axes(value).unwrap_or_default();
         let size = axes
             .get(axis)
             .map_or(0, |ty| self.analysis.state.types.size(ty));
-        Stream {
+        ChannelStream {
             values: BTreeMap::new(),
             writers: BTreeSet::new(),
             readers: BTreeSet::new(),
@@ -108,7 +108,7 @@ impl Finder<'_> {
     }
 
     /// Takes a value and all that share its factors into the stream; none where something else reads or makes one.
-    fn grow(&self, stream: &mut Stream, value: ValueId, axis: usize) -> Option<()> {
+    fn grow(&self, stream: &mut ChannelStream, value: ValueId, axis: usize) -> Option<()> {
         let mut waiting = vec![(value, axis)];
         while let Some((value, axis)) = waiting.pop() {
             match stream.values.insert(value, axis) {
@@ -147,7 +147,7 @@ impl Finder<'_> {
     /// Goes on through a node that keeps factors.
     fn pass(
         &self,
-        stream: &mut Stream,
+        stream: &mut ChannelStream,
         node: NodeId,
         (value, axis): (ValueId, usize),
         waiting: &mut Vec<(ValueId, usize)>,

@@ -4,7 +4,7 @@ use super::{HalfType, StoredBits};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, NodeId, ValueId};
 use crate::layers::{Layer, Layers, LeftWeight};
 use crate::onnx::{ElementType, packed, to_f32};
 use crate::ops::{Form, Operand, Role, find};
@@ -23,7 +23,8 @@ const MOST: f32 = 1e3;
 pub(super) type Reasons = Vec<(String, String)>;
 
 /// A constant that is stored as codes.
-pub(super) struct Target {
+#[derive(Clone)]
+pub(super) struct StorageTarget {
     pub(super) name: String,
     /// Number of its elements.
     pub(super) count: usize,
@@ -33,20 +34,22 @@ pub(super) struct Target {
     pub(super) layer: Option<Layer>,
     /// True if an operator of onnxruntime can read it in blocks of codes.
     pub(super) blocked: bool,
+    /// True if all that reads it looks its rows up.
+    is_table: bool,
 }
 
 /// What becomes of a constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Width {
+pub(super) enum StoredWidth {
     /// Numbers of 16 bits.
     Half(HalfType),
     /// Codes, in blocks or with a step for each row.
     Bits(StoredBits, bool),
 }
 
-impl Default for Width {
-    fn default() -> Width {
-        Width::Bits(StoredBits::Eight, false)
+impl Default for StoredWidth {
+    fn default() -> StoredWidth {
+        StoredWidth::Bits(StoredBits::Eight, false)
     }
 }
 
@@ -55,7 +58,7 @@ pub(super) fn targets(
     analysis: &Analysis,
     kept: &Patterns<'_>,
     half: Option<HalfType>,
-) -> Result<(Vec<Target>, Reasons)> {
+) -> Result<(Vec<StorageTarget>, Reasons)> {
     let graph = analysis.graph();
     let found = Layers::of(analysis);
     let (mut targets, mut real) = (Vec::new(), Vec::new());
@@ -71,11 +74,12 @@ pub(super) fn targets(
         }
         let tensor = graph.constant(value);
         let sizes = tensor.map_or(&[][..], |tensor| &tensor.dims);
-        targets.push(Target {
+        targets.push(StorageTarget {
             name,
             count: sizes.iter().product::<i64>() as usize,
             last: sizes.last().map_or(1, |&size| size as usize),
             blocked: layer.as_ref().is_some_and(|of| is_blocked(analysis, of)),
+            is_table: is_table(analysis, value),
             layer,
         });
         Ok(())
@@ -131,6 +135,16 @@ fn stays_real(
         .then_some("has numbers that are no weights"))
 }
 
+/// True if all that reads a constant selects positions of its first axis.
+fn is_table(analysis: &Analysis, table: ValueId) -> bool {
+    let looks = |&(node, slot): &(NodeId, usize)| {
+        let mut lookups = analysis.state.lookups_of(node);
+        slot == 0 && lookups.any(|lookup| lookup.axis == 0)
+    };
+    let graph = analysis.graph();
+    graph.value(table).consumers.iter().all(looks)
+}
+
 /// True if an operator that reads blocks of codes can take the place of a layer's.
 fn is_blocked(analysis: &Analysis, layer: &Layer) -> bool {
     let [linear] = &layer.uses[..] else {
@@ -156,9 +170,9 @@ fn is_blocked(analysis: &Analysis, layer: &Layer) -> bool {
     summed && direct && whole && unscaled && linear.roles.iter().all(fits)
 }
 
-impl Target {
+impl StorageTarget {
     /// Bits in the file, with the steps and what makes numbers of them again.
-    pub(super) fn bits(&self, width: Width) -> f64 {
+    pub(super) fn bits(&self, width: StoredWidth) -> f64 {
         // Nodes, names and small constants, as they are written.
         const NODES: [f64; 2] = [8.0 * 130.0, 8.0 * 400.0];
         let rows = match &self.layer {
@@ -166,12 +180,9 @@ impl Target {
             None => self.count / self.last.max(1),
         };
         let (form, nodes) = match width {
-            Width::Half(half) => (StoredForm::Half(half.element()), NODES[0]),
-            Width::Bits(StoredBits::Eight, _) => (StoredForm::Codes, NODES[0]),
-            Width::Bits(bits, _) => {
-                let limit = bits.codes().limit;
-                (StoredForm::Digits { limit }, NODES[1])
-            }
+            StoredWidth::Half(half) => (StoredForm::Half(half.element()), NODES[0]),
+            StoredWidth::Bits(StoredBits::Eight, _) => (StoredForm::Codes, NODES[0]),
+            StoredWidth::Bits(bits, _) => (bits.form(), NODES[1]),
         };
         self.count as f64 * form.bits() + rows as f64 * 32.0 + nodes
     }
@@ -182,7 +193,7 @@ impl Target {
         graph: &Graph,
         bits: StoredBits,
     ) -> Result<Option<(ValueId, Edit)>> {
-        let stored = self.stored(graph, (Width::Bits(bits, false), None))?;
+        let stored = self.stored(graph, (StoredWidth::Bits(bits, false), None))?;
         Ok(stored.map(|(value, _, numbers)| {
             let bytes = packed(&numbers, ElementType::Float);
             (value, Edit::Bytes(bytes.into()))
@@ -190,8 +201,8 @@ impl Target {
     }
 
     /// The codes that data says how to choose.
-    pub(super) fn codes(&self, width: Width) -> Option<(String, LayerCodes)> {
-        let Width::Bits(bits, blocked) = width else {
+    pub(super) fn codes(&self, width: StoredWidth) -> Option<(String, LayerCodes)> {
+        let StoredWidth::Bits(bits, blocked) = width else {
             return None;
         };
         self.layer.as_ref()?;
@@ -200,11 +211,20 @@ impl Target {
         Some((self.name.clone(), LayerCodes { block, ..by_row }))
     }
 
+    /// The same in a changed model, whose layers these are.
+    pub(super) fn among(&self, layers: &[Layer]) -> StorageTarget {
+        let mut layers = layers.iter();
+        StorageTarget {
+            layer: layers.find(|layer| layer.name == self.name).cloned(),
+            ..self.clone()
+        }
+    }
+
     /// The constant as it is stored, and the numbers that are loaded.
     pub(super) fn stored(
         &self,
         graph: &Graph,
-        (width, steps): (Width, Option<&Vec<f32>>),
+        (width, steps): (StoredWidth, Option<&Vec<f32>>),
     ) -> Result<Option<(ValueId, StoredWeight, Vec<f32>)>> {
         let found = graph.find(&self.name);
         let Some((value, tensor)) = found.and_then(|value| Some((value, graph.constant(value)?)))
@@ -220,47 +240,78 @@ impl Target {
             form,
         };
         let (bits, blocked) = match width {
-            Width::Bits(bits, blocked) => (bits, blocked),
-            Width::Half(half) => {
+            StoredWidth::Bits(bits, blocked) => (bits, blocked),
+            StoredWidth::Half(half) => {
                 let weight = weight(Vec::new(), Vec::new(), StoredForm::Half(half.element()));
                 return Ok(Some((value, weight, half.rounded(&numbers))));
             }
         };
-        let codes = bits.codes();
-        let on_grid =
-            |number: f32, step: f32| codes.code(f64::from(number), f64::from(step)) as f32 * step;
-        if let (true, Some(layer)) = (blocked, &self.layer) {
-            let matrix = layer.gather(&numbers);
-            let steps = match steps {
-                Some(steps) => steps.clone(),
-                None => nearest_blocks(&matrix, layer.columns(), codes),
-            };
-            let by_column = by_column(&steps, layer.columns(), BLOCK).into_iter();
-            let planned: Vec<f32> = matrix
-                .into_iter()
-                .zip(by_column)
-                .map(|(number, step)| on_grid(number, step))
-                .collect();
-            let planned = layer.scatter(&planned);
-            let form = StoredForm::Blocks {
-                layer: Box::new(layer.clone()),
-                columns: BLOCK,
-            };
-            return Ok(Some((value, weight(Vec::new(), steps, form), planned)));
-        }
-        let rows = Rows::of(self.layer.as_ref(), &dims);
+        let found = (numbers, steps);
+        let (planned, weight) = match (blocked, &self.layer) {
+            (true, Some(layer)) => {
+                let (planned, steps) = blocks(layer, found, bits.codes());
+                let form = StoredForm::Blocks {
+                    layer: Box::new(layer.clone()),
+                    columns: BLOCK,
+                };
+                (planned, weight(Vec::new(), steps, form))
+            }
+            _ => {
+                let (planned, sizes, steps) = self.by_row(&dims, found, bits.codes());
+                let form = match self.is_table && bits == StoredBits::Eight {
+                    true => StoredForm::Table,
+                    false => bits.form(),
+                };
+                (planned, weight(sizes, steps, form))
+            }
+        };
+        Ok(Some((value, weight, planned)))
+    }
+
+    /// Numbers on the grids of their rows, the sizes of the steps' axes, and the steps.
+    fn by_row(
+        &self,
+        dims: &[usize],
+        (numbers, steps): (Vec<f32>, Option<&Vec<f32>>),
+        codes: Codes,
+    ) -> (Vec<f32>, Vec<usize>, Vec<f32>) {
+        let rows = Rows::of(self.layer.as_ref(), dims);
         let steps = match (steps, &self.layer) {
             (Some(steps), Some(layer)) => rows.steps_of(layer, steps),
             _ => rows.nearest(&numbers, codes),
         };
         let pairs = numbers.iter().zip(&rows.row);
-        let planned = pairs.map(|(&number, &row)| on_grid(number, steps[row]));
-        let planned = planned.collect();
-        let form = match bits {
+        let planned = pairs.map(|(&number, &row)| codes.stands_for(number, steps[row]));
+        (planned.collect(), rows.sizes, steps)
+    }
+}
+
+/// Numbers on the grids of blocks of columns, and the steps of these, row by row.
+fn blocks(
+    layer: &Layer,
+    (numbers, steps): (Vec<f32>, Option<&Vec<f32>>),
+    codes: Codes,
+) -> (Vec<f32>, Vec<f32>) {
+    let matrix = layer.gather(&numbers);
+    let steps = match steps {
+        Some(steps) => steps.clone(),
+        None => nearest_blocks(&matrix, layer.columns(), codes),
+    };
+    let by_column = by_column(&steps, layer.columns(), BLOCK).into_iter();
+    let pairs = matrix.into_iter().zip(by_column);
+    let planned = pairs.map(|(number, step)| codes.stands_for(number, step));
+    let planned: Vec<f32> = planned.collect();
+    (layer.scatter(&planned), steps)
+}
+
+impl StoredBits {
+    fn form(self) -> StoredForm {
+        match self {
             StoredBits::Eight => StoredForm::Codes,
-            _ => StoredForm::Digits { limit: codes.limit },
-        };
-        Ok(Some((value, weight(rows.sizes, steps, form), planned)))
+            _ => StoredForm::Digits {
+                limit: self.codes().limit,
+            },
+        }
     }
 }
 

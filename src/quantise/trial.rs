@@ -21,13 +21,13 @@ const SAMPLES: usize = 64;
 type Tensors = Vec<(String, Tensor)>;
 
 /// Held-out samples with what a model makes of them.
-pub(super) struct Trial<'a> {
+pub(super) struct HeldOutTrial<'a> {
     pass: Pass<'a>,
     seen: Vec<(Batch, Tensors)>,
 }
 
-impl<'a> Trial<'a> {
-    pub(super) fn new(graph: &Graph, pass: Pass<'a>) -> Result<Trial<'a>> {
+impl<'a> HeldOutTrial<'a> {
+    pub(super) fn new(graph: &Graph, pass: Pass<'a>) -> Result<HeldOutTrial<'a>> {
         let mut plain = pass.session(graph.model(), "the model")?;
         let mut seen = Vec::new();
         let batches = pass.data.batches();
@@ -40,7 +40,7 @@ impl<'a> Trial<'a> {
             seen.push((batch, outputs));
             number += 1;
         }
-        Ok(Trial { pass, seen })
+        Ok(HeldOutTrial { pass, seen })
     }
 
     /// How far the outputs of another model are, per sample.
@@ -61,7 +61,7 @@ impl<'a> Trial<'a> {
 
 /// A model whose values can be rounded one by one, with weights that are not.
 pub(super) struct Switched<'a> {
-    trial: Trial<'a>,
+    trial: HeldOutTrial<'a>,
     session: Session,
     /// By class of values.
     switches: BTreeMap<usize, String>,
@@ -75,7 +75,7 @@ impl<'a> Switched<'a> {
     ) -> Result<Switched<'a>> {
         let (model, switches) = with_switches(graph, rounded)?;
         Ok(Switched {
-            trial: Trial::new(graph, pass)?,
+            trial: HeldOutTrial::new(graph, pass)?,
             session: pass.session(&model, "the model with values that may be rounded")?,
             switches,
         })

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::storage::{StoredModel, kept_targets, stored};
-use super::targets::{Target, Width};
-use super::trial::Trial;
+use super::targets::{StorageTarget, StoredWidth};
+use super::trial::HeldOutTrial;
 use super::{QuantiseSettings, StoredBits};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -51,7 +51,7 @@ pub(crate) fn fitted(
             .map(|budget| budget.bytes(analysis.graph().model().source_bytes())),
         divergence: settings.max_kl,
     };
-    let trial = Trial::new(analysis.graph(), pass)?;
+    let trial = HeldOutTrial::new(analysis.graph(), pass)?;
     let mut asked = goal;
     let mut chosen = vec![0; parts.len()];
     for _ in 0..ROUNDS {
@@ -100,7 +100,7 @@ struct Goal {
 
 struct Narrowing<'a> {
     analysis: &'a Analysis,
-    targets: &'a [Target],
+    targets: &'a [StorageTarget],
     parts: &'a [Part],
     asked: Goal,
     /// By part the number of its width.
@@ -232,13 +232,17 @@ impl Narrowing<'_> {
 }
 
 /// By target its width.
-fn widths(targets: &[Target], parts: &[Part], chosen: &[usize]) -> HashMap<String, Width> {
+fn widths(
+    targets: &[StorageTarget],
+    parts: &[Part],
+    chosen: &[usize],
+) -> HashMap<String, StoredWidth> {
     let parts = parts.iter().zip(chosen);
     let each = parts.flat_map(|(part, &width)| {
         let bits = StoredBits::ALL[width];
         part.targets
             .iter()
-            .map(move |&target| (targets[target].name.clone(), Width::Bits(bits, false)))
+            .map(move |&target| (targets[target].name.clone(), StoredWidth::Bits(bits, false)))
     });
     each.collect()
 }
@@ -246,7 +250,7 @@ fn widths(targets: &[Target], parts: &[Part], chosen: &[usize]) -> HashMap<Strin
 /// The weights that get one width, with what each width costs.
 fn parts(
     analysis: &Analysis,
-    targets: &[Target],
+    targets: &[StorageTarget],
     pass: Pass,
     events: &mut dyn Events,
 ) -> Result<Vec<Part>> {
@@ -257,13 +261,13 @@ fn parts(
         pruned: analysis,
     };
     let codes = StoredBits::ALL.map(|bits| {
-        let width = Width::Bits(bits, false);
+        let width = StoredWidth::Bits(bits, false);
         targets.iter().filter_map(|of| of.codes(width)).collect()
     });
     let codes: Vec<HashMap<String, LayerCodes>> = codes.into();
     let rounded = round_alone(&scene, pass, &codes, events)?;
     let groups = together(targets, &rounded[0]);
-    let trial = Trial::new(analysis.graph(), pass)?;
+    let trial = HeldOutTrial::new(analysis.graph(), pass)?;
     let mut parts = Vec::new();
     for (done, group) in groups.iter().enumerate() {
         events.progress("widths", done, groups.len());
@@ -276,7 +280,7 @@ fn parts(
         for (bits, rounded) in StoredBits::ALL.into_iter().zip(&rounded) {
             let model = alone(analysis, own(), bits, &rounded.weights)?;
             part.costs.push(trial.of(&model)?);
-            let width = Width::Bits(bits, false);
+            let width = StoredWidth::Bits(bits, false);
             part.bits.push(own().map(|target| target.bits(width)).sum());
         }
         parts.push(part);
@@ -287,7 +291,7 @@ fn parts(
 /// The model with these weights alone rounded.
 fn alone<'a>(
     analysis: &Analysis,
-    targets: impl Iterator<Item = &'a Target>,
+    targets: impl Iterator<Item = &'a StorageTarget>,
     bits: StoredBits,
     rounded: &Recovered,
 ) -> Result<Model> {
@@ -317,7 +321,7 @@ fn alone<'a>(
 }
 
 /// Targets, by number, that were rounded together.
-fn together(targets: &[Target], rounded: &Rounded) -> Vec<Vec<usize>> {
+fn together(targets: &[StorageTarget], rounded: &Rounded) -> Vec<Vec<usize>> {
     let place = |name: &str| targets.iter().position(|target| target.name == name);
     let mut seen = BTreeSet::new();
     let mut groups = Vec::new();

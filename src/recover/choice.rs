@@ -76,6 +76,18 @@ impl Fit {
             systems,
         }
     }
+
+    /// Solutions for other targets of the same inputs with the same ridge.
+    pub(super) fn solved_for(&self, problems: &[Problem], evidence: &Evidence) -> Vec<Solution> {
+        solved_by(&self.systems, problems, evidence)
+    }
+}
+
+/// Solutions for other targets of the same inputs, from the samples that are not held out.
+fn solved_by(systems: &[Damped], problems: &[Problem], evidence: &Evidence) -> Vec<Solution> {
+    let each = problems.iter().zip(systems).enumerate();
+    each.map(|(batch, (problem, system))| problem.solve(&evidence.fit, batch, system))
+        .collect()
 }
 
 /// Solutions for the ridge with the least error. The error has one minimum: ridges are followed from the second
@@ -286,9 +298,7 @@ impl Choice {
             let system = each.map(|(batch, problem)| problem.system(&evidence.fit, batch, *ridge));
             *systems = system.collect();
         }
-        let each = problems.iter().zip(&*systems).enumerate();
-        each.map(|(batch, (problem, system))| problem.solve(&evidence.fit, batch, system))
-            .collect()
+        solved_by(systems, problems, evidence)
     }
 
     /// The constants that slicing leaves, by matrix.

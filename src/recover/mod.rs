@@ -10,7 +10,9 @@
 //! (CORP) and the solutions for several ridges, the one with the least error on samples that were held out is
 //! taken.
 
+mod aims;
 mod choice;
+mod codes;
 mod fold;
 mod front;
 mod group;
@@ -55,9 +57,10 @@ use solver::Solver;
 use unit::Unit;
 use units::groups;
 
-pub(crate) use rounding::{LayerCodes, RoundContext, Rounded, round, round_alone};
+pub(crate) use codes::LayerCodes;
+pub(crate) use rounding::{RoundContext, Rounded, round, round_alone};
 
-pub use rounding::{RoundedLayer, RoundingError, RoundingWay};
+pub use codes::{RoundedLayer, RoundingError, RoundingWay};
 pub use solver::{Method, RecoveredLayer};
 
 /// How far recovery goes.

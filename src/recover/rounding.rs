@@ -5,20 +5,20 @@
 //! least error on samples that were held out is taken, and made once more from all samples.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use bytes::Bytes;
 use faer::Mat;
-use serde::Serialize;
 
+use super::aims::{Aim, moved};
 use super::choice::{error, judged, problems};
-use super::front;
+use super::codes::{LayerCodes, RoundedLayer, RoundingError, RoundingWay};
+use super::front::{self, Front};
 use super::group::Group;
 use super::ledger::Ledger;
 use super::solve::{ALPHAS, Problem, Solution, together};
-use super::unit::{Evidence, Moments};
+use super::unit::{Evidence, Moments, Unit};
 use super::{Recovered, Scene, Walk, walk};
-use crate::algebra::{Codes, InverseFactor, Steps};
+use crate::algebra::{InverseFactor, Steps};
 use crate::engine::Pass;
 use crate::error::Result;
 use crate::events::Events;
@@ -28,97 +28,11 @@ const LEAST_COUNT: f64 = 1e-6;
 /// Ridges that are tried, in mean diagonals.
 const RIDGES: &[f64] = ALPHAS.split_at(3).0;
 
-/// How the weights of a layer were rounded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum RoundingWay {
-    /// Each to what is nearest.
-    Nearest,
-    /// The same, with new constants in the bias.
-    Bias,
-    /// Column by column, the columns to come making up for errors.
-    Gptq,
-    /// The same, of the solution by least squares.
-    SolvedGptq,
-}
-
-impl fmt::Display for RoundingWay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            RoundingWay::Nearest => "nearest",
-            RoundingWay::Bias => "nearest, bias",
-            RoundingWay::Gptq => "GPTQ",
-            RoundingWay::SolvedGptq => "least squares, GPTQ",
-        })
-    }
-}
-
-/// The error of one way to round a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct RoundingError {
-    /// The way.
-    pub way: RoundingWay,
-    /// On the samples held out, as a share of what the target varies by.
-    pub error: f64,
-}
-
-/// What became of a layer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RoundedLayer {
-    /// The layer's initializer.
-    pub layer: String,
-    /// Layers that were rounded together with it.
-    pub with: Vec<String>,
-    /// What it got.
-    pub method: RoundingWay,
-    /// Ridge in mean diagonals, where it was solved.
-    pub ridge: Option<f64>,
-    /// The error of each way.
-    pub errors: Vec<RoundingError>,
-    /// Rows that it was rounded on.
-    pub rows: u64,
-    /// Inputs that it sums over.
-    pub columns: usize,
-}
-
 /// With what a model is rounded.
 pub(crate) struct RoundContext<'a> {
     pub(crate) pass: Pass<'a>,
     /// By layer that is rounded its codes.
     pub(crate) codes: &'a HashMap<String, LayerCodes>,
-}
-
-/// How the weights of a layer become codes.
-#[derive(Clone, Debug)]
-pub(crate) struct LayerCodes {
-    pub(crate) codes: Codes,
-    /// Columns that share a step; all of a row where it has fewer.
-    pub(crate) block: usize,
-    /// By column, batch by batch, what weights are divided by before they become codes.
-    pub(crate) divisors: Option<Vec<f32>>,
-}
-
-impl LayerCodes {
-    /// One step for each row.
-    pub(crate) fn by_row(codes: Codes) -> LayerCodes {
-        LayerCodes {
-            codes,
-            block: usize::MAX,
-            divisors: None,
-        }
-    }
-
-    /// By column of a batch what its weights are divided by.
-    fn divisors(&self, batch: usize, columns: usize) -> Vec<f64> {
-        match &self.divisors {
-            Some(all) => {
-                let own = all[batch * columns..][..columns].iter();
-                own.map(|&divisor| f64::from(divisor)).collect()
-            }
-            None => vec![1.0; columns],
-        }
-    }
 }
 
 /// A model whose weights are multiples of steps.
@@ -140,11 +54,15 @@ pub(crate) fn round(
     context: &RoundContext,
     events: &mut dyn Events,
 ) -> Result<Rounded> {
-    walk(scene, context.pass, false, |walk| {
+    // What is rounded for itself comes so near that nothing is gained.
+    let clamps = !scene.kept.is_empty();
+    walk(scene, context.pass, clamps, |walk| {
         let Walk { groups, units, .. } = walk;
-        let mut rounder = Rounder::new(context.codes, groups, walk.ledger);
-        let mut each =
-            |evidence: Vec<(usize, Evidence)>, _: &mut front::Front| rounder.round(&evidence);
+        let mut rounder = Rounder::new(context.codes, (groups, units), walk.ledger);
+        let mut each = |evidence, front: &mut Front| {
+            let aimed = rounder.aimed(evidence, front)?;
+            rounder.round(&aimed)
+        };
         front::run(walk.lockstep, units, &mut each, events)?;
         Ok(rounder.finish())
     })
@@ -162,9 +80,9 @@ pub(crate) fn round_alone(
 ) -> Result<Vec<Rounded>> {
     walk(scene, pass, false, |walk| {
         let Walk { groups, units, .. } = walk;
-        let rounder = |codes| Rounder::new(codes, groups, walk.ledger.clone());
+        let rounder = |codes| Rounder::new(codes, (groups, units), walk.ledger.clone());
         let mut rounders: Vec<Rounder> = codes.iter().map(rounder).collect();
-        let mut each = |evidence: Vec<(usize, Evidence)>, _: &mut front::Front| {
+        let mut each = |evidence: Vec<(usize, Evidence)>, _: &mut Front| {
             for rounder in &mut rounders {
                 rounder.round(&evidence)?;
             }
@@ -178,6 +96,7 @@ pub(crate) fn round_alone(
 struct Rounder<'a> {
     codes: &'a HashMap<String, LayerCodes>,
     groups: &'a [Group<'a>],
+    units: &'a [Unit<'a>],
     ledger: Ledger<'a>,
     steps: HashMap<String, Vec<f32>>,
     layers: Vec<RoundedLayer>,
@@ -224,12 +143,13 @@ struct Made {
 impl<'a> Rounder<'a> {
     fn new(
         codes: &'a HashMap<String, LayerCodes>,
-        groups: &'a [Group<'a>],
+        (groups, units): (&'a [Group<'a>], &'a [Unit<'a>]),
         ledger: Ledger<'a>,
     ) -> Rounder<'a> {
         Rounder {
             codes,
             groups,
+            units,
             ledger,
             steps: HashMap::new(),
             layers: Vec::new(),
@@ -248,11 +168,10 @@ impl<'a> Rounder<'a> {
     fn round(&mut self, evidence: &[(usize, Evidence)]) -> Result<Vec<(String, Bytes)>> {
         let mut changes = Vec::new();
         for &(place, ref evidence) in evidence {
-            let group = &self.groups[place];
-            let codes = |name: &str| self.codes.contains_key(name);
-            if !group.members.iter().any(|of| codes(&of.dense.name)) {
+            if !self.has_codes(place) {
                 continue;
             }
+            let group = &self.groups[place];
             let problems = problems(group);
             let (way, errors) = self.best(group, &problems, evidence);
             let all = together(evidence);
@@ -265,6 +184,36 @@ impl<'a> Rounder<'a> {
             self.note(place, &made, errors, &all);
         }
         Ok(changes)
+    }
+
+    fn has_codes(&self, place: usize) -> bool {
+        let mut members = self.groups[place].members.iter();
+        members.any(|of| self.codes.contains_key(&of.dense.name))
+    }
+
+    /// The evidence of a front's units; of those before an activation with the targets that it lets move.
+    fn aimed(
+        &self,
+        evidence: Vec<(usize, Evidence)>,
+        front: &mut Front,
+    ) -> Result<Vec<(usize, Evidence)>> {
+        let own = evidence
+            .into_iter()
+            .filter(|(place, _)| self.has_codes(*place));
+        let follows = |(place, evidence): &(usize, Evidence)| {
+            self.units[*place].clamp.is_some() && evidence.held.rows > 0.0
+        };
+        let (cut, mut rest): (Vec<_>, Vec<_>) = own.partition(follows);
+        let aims = cut.into_iter().map(|(place, evidence)| {
+            let problems = problems(&self.groups[place]);
+            Aim::new(place, problems, evidence)
+        });
+        let aims: Vec<Aim> = aims.collect();
+        if !aims.is_empty() {
+            rest.extend(moved(aims, front)?);
+            rest.sort_by_key(|(place, _)| *place);
+        }
+        Ok(rest)
     }
 
     /// The best way, and the error of each.
@@ -361,8 +310,9 @@ impl<'a> Rounder<'a> {
                 for (number, (numbers, counts)) in blocks.enumerate() {
                     let step = own.codes.step(numbers, counts) * scale.abs();
                     let start = number * block;
-                    for column in start..start + numbers.len() {
-                        out.steps[(row, from + column)] = step * divisors[column];
+                    let own = divisors.iter().enumerate().skip(start);
+                    for (column, divisor) in own.take(numbers.len()) {
+                        out.steps[(row, from + column)] = step * divisor;
                     }
                 }
             }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::aims::{ROUNDS, WORTHWHILE, trial};
 use super::choice::{Choice, choose, error, folded_solutions, judged, solved};
 use super::front::Front;
 use super::group::Group;
@@ -14,10 +15,6 @@ use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::ops::Operand;
 
-/// How often layers before an activation are solved again.
-const ROUNDS: usize = 5;
-/// A gain below this share of the error is worth no further round.
-const WORTHWHILE: f64 = 0.01;
 /// How often layers that read what they make themselves are solved again.
 const SIMULATIONS: usize = 5;
 /// What earlier runs count for when the next solution is sought: on the last run alone solutions swing.
@@ -293,13 +290,5 @@ impl<'a> Solver<'a> {
     /// What the dense model has to become.
     pub(super) fn finish(self) -> Recovered {
         self.ledger.finish(self.layers)
-    }
-}
-
-fn trial(unit: usize, solutions: &[Solution]) -> Trial {
-    Trial {
-        unit,
-        weights: solutions.iter().map(|s| s.weights.clone()).collect(),
-        constants: solutions.iter().map(|s| s.constants.clone()).collect(),
     }
 }

@@ -8,7 +8,7 @@ use super::stage::Stage;
 use super::table::{count, percent, table};
 use super::training::{TrainingRow, write_training};
 use super::validation::write_unread;
-use super::{BenchSetting, HolderRow, RecoveryRow};
+use super::{BenchSetting, HolderRow, Quantisation, RecoveryRow};
 use crate::dimensions::Totals;
 use crate::error::one_line;
 use crate::plan::Cost;
@@ -47,6 +47,8 @@ pub struct PruneReport {
     pub recovery: Option<RecoveryRow>,
     /// What training did; none without.
     pub training: Option<TrainingRow>,
+    /// What became of the products that are of codes now; none without quantising.
+    pub quantisation: Option<Quantisation>,
     /// What was proven; none without verification.
     pub verification: Option<Verification>,
     /// Version of the onnxruntime that measured and proved; none where none did.
@@ -160,6 +162,9 @@ impl fmt::Display for PruneReport {
         match &self.verification {
             Some(proof) => write_proof(proof, f)?,
             None => writeln!(f, "not verified")?,
+        }
+        if let Some(quantisation) = &self.quantisation {
+            write!(f, "{quantisation}")?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

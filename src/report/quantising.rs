@@ -21,26 +21,11 @@ pub struct QuantiseReport {
     pub model: String,
     /// How far the run went.
     pub outcome: Outcome,
-    /// What was asked for.
-    pub settings: QuantiseSettings,
     /// Bytes of the files before and after; 0 after a dry run.
     pub bytes: [u64; 2],
-    /// Weights that are codes.
-    pub layers: Vec<CodedRow>,
-    /// Weights that stay real, with why.
-    pub real: Vec<RealRow>,
-    /// Ranges of values that are rounded while the model runs.
-    pub rounded: usize,
-    /// Values whose channels were brought to one size first.
-    pub equalised: usize,
-    /// How far the outputs are from the model's on held-out samples, per sample, as planned where other kernels than
-    /// onnxruntime's run it; none without data.
-    pub divergence: Option<f64>,
-    /// The written model against the planned one, part by part on integers; none where only weights are codes.
-    pub proof: Option<IntegerProof>,
-    /// What onnxruntime makes of the written model; none where only weights are codes, where it is for other kernels, or where
-    /// it cannot be seen.
-    pub fused: Option<Fusion>,
+    /// What became of the model.
+    #[serde(flatten)]
+    pub quantisation: Quantisation,
     /// The model with stored codes against one with the numbers they stand for; none where products are of codes.
     pub verification: Option<Vec<OutputDeviation>>,
     /// Version of the onnxruntime that measured.
@@ -49,6 +34,29 @@ pub struct QuantiseReport {
     pub warnings: Vec<String>,
     /// How long each stage took.
     pub stages: Vec<Stage>,
+}
+
+/// What a quantisation did to a model.
+#[derive(Clone, Debug, Serialize)]
+pub struct Quantisation {
+    /// What was asked for.
+    pub settings: QuantiseSettings,
+    /// Weights that are codes.
+    pub layers: Vec<CodedRow>,
+    /// Weights that stay real, with why.
+    pub real: Vec<RealRow>,
+    /// Whether weights of a pruned model were rounded for what the original makes; else for what the model makes itself.
+    pub for_original: bool,
+    /// Ranges of values that are rounded while the model runs.
+    pub rounded: usize,
+    /// Values whose channels were brought to one size first.
+    pub equalised: usize,
+    /// How far the outputs are from the original's on held-out samples, per sample; none without data.
+    pub divergence: Option<f64>,
+    /// The written model against the planned one, part by part on integers; none where only weights are codes.
+    pub proof: Option<IntegerProof>,
+    /// What onnxruntime makes of the written model; none where only weights are codes, or where it cannot be seen.
+    pub fused: Option<Fusion>,
 }
 
 /// A weight that is stored as codes.
@@ -79,6 +87,29 @@ pub struct RealRow {
 
 impl fmt::Display for QuantiseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.quantisation)?;
+        if let Some(verification) = &self.verification {
+            let errors = verification.iter().map(|output| output.relative);
+            let worst = errors.fold(0.0, f64::max);
+            writeln!(
+                f,
+                "proven against the numbers that the codes stand for: within {worst:.0e}"
+            )?;
+        }
+        if self.bytes[1] > 0 {
+            let share = 100.0 * self.bytes[1] as f64 / self.bytes[0].max(1) as f64;
+            let [before, after] = self.bytes.map(count);
+            writeln!(f, "bytes: {before} before, {after} after ({share:.0} %)")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "note: {warning}")?;
+        }
+        super::pruning::write_end(&self.stages, &self.outcome, f)
+    }
+}
+
+impl fmt::Display for Quantisation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = ["weight", "count", "bits", "rounded by", "error", "nearest"];
         let mut rows = table(&head, 1);
         for row in &self.layers {
@@ -96,7 +127,11 @@ impl fmt::Display for QuantiseReport {
         if self.layers.iter().any(|row| row.rounding.is_some()) {
             writeln!(
                 f,
-                "errors on held-out samples, as shares of what a layer's outputs vary by"
+                "errors on held-out samples, as shares of what a layer's outputs vary by{}",
+                match self.for_original {
+                    true => " in the original",
+                    false => "",
+                }
             )?;
         }
         if self.equalised > 0 {
@@ -109,30 +144,6 @@ impl fmt::Display for QuantiseReport {
         for row in &self.real {
             writeln!(f, "'{}' stays real: {}", row.name, row.reason)?;
         }
-        self.write_proof(f)?;
-        if self.bytes[1] > 0 {
-            let share = 100.0 * self.bytes[1] as f64 / self.bytes[0].max(1) as f64;
-            let [before, after] = self.bytes.map(count);
-            writeln!(f, "bytes: {before} before, {after} after ({share:.0} %)")?;
-        }
-        for warning in &self.warnings {
-            writeln!(f, "note: {warning}")?;
-        }
-        super::pruning::write_end(&self.stages, &self.outcome, f)
-    }
-}
-
-impl CodedRow {
-    fn error(&self, way: RoundingWay) -> String {
-        let errors = self.rounding.iter().flat_map(|of| &of.errors);
-        let mut own = errors.filter(|of| of.way == way);
-        own.next()
-            .map_or("-".to_owned(), |of| format!("{:.1e}", of.error))
-    }
-}
-
-impl QuantiseReport {
-    fn write_proof(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(divergence) = self.divergence {
             writeln!(
                 f,
@@ -148,6 +159,13 @@ impl QuantiseReport {
                 proof.real
             )?;
         }
+        self.write_kernels(f)
+    }
+}
+
+impl Quantisation {
+    /// Whose kernels compute on codes.
+    fn write_kernels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(fused) = &self.fused {
             writeln!(
                 f,
@@ -161,14 +179,15 @@ impl QuantiseReport {
                 "codes stand where TensorRT's documentation asks for them; TensorRT itself was not run"
             )?;
         }
-        if let Some(verification) = &self.verification {
-            let errors = verification.iter().map(|output| output.relative);
-            let worst = errors.fold(0.0, f64::max);
-            writeln!(
-                f,
-                "proven against the numbers that the codes stand for: within {worst:.0e}"
-            )?;
-        }
         Ok(())
+    }
+}
+
+impl CodedRow {
+    fn error(&self, way: RoundingWay) -> String {
+        let errors = self.rounding.iter().flat_map(|of| &of.errors);
+        let mut own = errors.filter(|of| of.way == way);
+        own.next()
+            .map_or("-".to_owned(), |of| format!("{:.1e}", of.error))
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::codes::applied;
 use crate::error::Result;
-use crate::graph::{Graph, NodeId, Patch, Producer, declaration};
+use crate::graph::{Graph, NodeId, Patch, Producer, ValueId, declaration};
 use crate::onnx::{ElementType, Model};
 use crate::ops::{Form, find};
 
@@ -175,27 +175,11 @@ impl<'a> Rounding<'a> {
             return Vec::new();
         };
         let known = graph.value(value);
-        let patch = &mut self.patch;
-        let (source, target) = match known.producer {
-            Producer::Node(node, slot) if !known.is_output => {
-                let real = patch.fresh("r");
-                patch.rename_output(node, slot, &real);
-                patch.behind(node);
-                (real, Some(rounded.name.clone()))
-            }
-            producer => {
-                match producer {
-                    Producer::Node(node, _) => patch.behind(node),
-                    _ => patch.at_start(),
-                }
-                (rounded.name.clone(), None)
-            }
-        };
+        let (source, mut target) = ends(graph, value, &mut self.patch);
         let mut readers = vec![known.consumers.clone()];
         if rounded.apart && switch.is_none() {
             readers = apart(graph, &known.consumers);
         }
-        let mut target = target;
         let mut places = Vec::new();
         for (number, readers) in readers.iter().enumerate() {
             let named = target.take();
@@ -271,6 +255,25 @@ impl<'a> Rounding<'a> {
     fn applied(self, step: &str) -> Result<Model> {
         applied(self.graph, self.patch, &HashMap::new(), step)
     }
+}
+
+/// What is rounded of a value, and the name of what its readers read then, where they read it as they are. New nodes stand
+/// between them.
+fn ends(graph: &Graph, value: ValueId, patch: &mut Patch) -> (String, Option<String>) {
+    let known = graph.value(value);
+    if let Producer::Node(node, slot) = known.producer
+        && !known.is_output
+    {
+        let real = patch.fresh("r");
+        patch.rename_output(node, slot, &real);
+        patch.behind(node);
+        return (real, Some(known.name.clone()));
+    }
+    match known.producer {
+        Producer::Node(node, _) => patch.behind(node),
+        _ => patch.at_start(),
+    }
+    (known.name.clone(), None)
 }
 
 impl Factors {

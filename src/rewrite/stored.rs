@@ -9,7 +9,7 @@ use super::codes::{applied, constant};
 use crate::error::Result;
 use crate::graph::{Graph, Patch, ValueId, int};
 use crate::layers::Layer;
-use crate::onnx::proto::{NodeProto, TensorProto};
+use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, Model, from_raw, packed, to_f32};
 use crate::ops::{CONTRIB, Operand};
 
@@ -28,6 +28,8 @@ pub(crate) struct StoredWeight {
 pub(crate) enum StoredForm {
     /// Codes of 8 bits.
     Codes,
+    /// Codes of 8 bits of a table whose rows all its readers look up: only what is looked up becomes numbers.
+    Table,
     /// Codes from `-limit` to `limit`, several as the digits of one number.
     Digits { limit: i32 },
     /// Codes of 4 bits, with a step for each so many columns of a row of this layer, whose operator becomes one that
@@ -112,12 +114,14 @@ impl Storing<'_> {
                 self.real(name)
             }
             StoredForm::Codes => {
-                let codes = codes(&numbers, &weight.spread(&tensor.dims));
-                let bytes: Vec<u8> = codes.iter().map(|&code| code as i8 as u8).collect();
-                let codes = from_raw(name, ElementType::Int8, &dims, bytes);
-                self.stored.insert(name.to_owned(), codes);
+                self.bytes(weight, &numbers, &tensor.dims);
                 let real = self.real(name);
                 self.scaled(&real, weight)
+            }
+            StoredForm::Table => {
+                self.bytes(weight, &numbers, &tensor.dims);
+                self.looked_up(value, weight);
+                return Ok(());
             }
             StoredForm::Digits { limit } => {
                 let codes = codes(&numbers, &weight.spread(&tensor.dims));
@@ -131,6 +135,36 @@ impl Storing<'_> {
         };
         self.connect(value, &number);
         Ok(())
+    }
+
+    /// Stores codes of 8 bits.
+    fn bytes(&mut self, weight: &StoredWeight, numbers: &[f32], dims: &[i64]) {
+        let codes = codes(numbers, &weight.spread(dims));
+        let bytes: Vec<u8> = codes.iter().map(|&code| code as i8 as u8).collect();
+        let sizes: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
+        let codes = from_raw(&weight.name, ElementType::Int8, &sizes, bytes);
+        self.stored.insert(weight.name.clone(), codes);
+    }
+
+    /// Lets nodes look up codes, and the steps of these by the same positions.
+    fn looked_up(&mut self, table: ValueId, weight: &StoredWeight) {
+        let scale = self.numbers(&weight.steps, &weight.sizes);
+        for &(reader, _) in &self.graph.value(table).consumers {
+            self.patch.before(reader);
+            let node = self.graph.node_proto(reader);
+            let mut look = |table: &str| {
+                let mut own = node.clone();
+                own.input[0] = table.to_owned();
+                self.patch.copy("wg", &own).swap_remove(0)
+            };
+            let [codes, steps] = [weight.name.as_str(), &scale].map(&mut look);
+            let real = self.real(&codes);
+            let output = node.output.first().map_or("", String::as_str);
+            let inputs = [real.as_str(), &steps];
+            self.patch
+                .node_called("wn", output, "Mul", &inputs, Vec::new());
+            self.patch.remove(reader);
+        }
     }
 
     fn connect(&mut self, value: ValueId, number: &str) {
@@ -200,7 +234,7 @@ impl Storing<'_> {
         let digits = self.node("Mod", &[&shifted, &base]);
         let offset = self.integers(&[limit], true);
         let mut codes_of = self.node("Sub", &[&digits, &offset]);
-        if codes.len() % packing.digits > 0 {
+        if !codes.len().is_multiple_of(packing.digits) {
             let flat = self.patch.integers("wd", &[-1]);
             codes_of = self.node("Reshape", &[&codes_of, &flat]);
             let ends = [0, codes.len() as i64].map(|end| self.patch.integers("wd", &[end]));
@@ -249,22 +283,17 @@ impl Storing<'_> {
             Some(_) => self.patch.fresh("wp"),
             None => output.clone(),
         };
-        let product = NodeProto {
-            op_type: Some("MatMulNBits".to_owned()),
-            domain: Some(CONTRIB.to_owned()),
-            name: node.name.clone(),
-            input: vec![input(data), weight.name.clone(), scale],
-            output: vec![made.clone()],
-            attribute: vec![
-                int("K", columns as i64),
-                int("N", rows as i64),
-                int("bits", 4),
-                int("block_size", block as i64),
-            ],
-            ..NodeProto::default()
-        };
-        self.patch.before(linear.node);
-        self.patch.whole(product);
+        let attributes = vec![
+            int("K", columns as i64),
+            int("N", rows as i64),
+            int("bits", 4),
+            int("block_size", block as i64),
+        ];
+        let (patch, data) = (&mut self.patch, input(data));
+        patch.before(linear.node);
+        let inputs = [data.as_str(), &weight.name, &scale];
+        patch.node_called(node.name(), &made, "MatMulNBits", &inputs, attributes);
+        patch.of_domain(CONTRIB);
         if let Some(bias) = bias {
             self.patch
                 .node_called("wn", &output, "Add", &[&made, &bias], Vec::new());
@@ -316,7 +345,9 @@ impl Packing {
     }
 
     fn powers(&self) -> Vec<i32> {
-        (0..self.digits as u32).map(|n| self.base.pow(n)).collect()
+        std::iter::successors(Some(1), |power| Some(power * self.base))
+            .take(self.digits)
+            .collect()
     }
 
     fn words(&self, codes: &[i32]) -> Vec<u8> {
@@ -341,7 +372,7 @@ impl StoredForm {
     /// Bits that a number takes, without its step.
     pub(crate) fn bits(&self) -> f64 {
         match self {
-            StoredForm::Codes => 8.0,
+            StoredForm::Codes | StoredForm::Table => 8.0,
             StoredForm::Digits { limit } => {
                 let packing = Packing::of(*limit);
                 8.0 * packing.bytes() as f64 / packing.digits as f64

@@ -11,7 +11,7 @@ use crate::events::Silent;
 use crate::layers::Layer;
 use crate::onnx::ElementType::{Float, Int8, Uint8};
 use crate::onnx::{ElementType, Model, from_raw, to_f32};
-use crate::quantise::{QuantiseSettings, Quantised, WeightBits, quantise};
+use crate::quantise::{QuantiseSettings, Quantised, Subject, WeightBits, quantise};
 use crate::runtime::{IntegerSums, Optimisation, Provider, SessionOptions, Tensor};
 use crate::validate::{Fusion, fused};
 
@@ -239,7 +239,7 @@ fn quantised(analysis: &Analysis, settings: &QuantiseSettings) -> Quantised {
         provider: &Provider::Cpu,
         data: &data,
     };
-    quantise(analysis, settings, pass, &mut Silent).expect("a quantised model")
+    quantise(&Subject::alone(analysis), settings, pass, &mut Silent).expect("a quantised model")
 }
 
 fn fusion(found: &Quantised) -> Fusion {

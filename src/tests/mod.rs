@@ -22,6 +22,7 @@ mod linear_graphs;
 mod masks;
 mod proof;
 mod quantise;
+mod quantise_pruned;
 mod quantise_targets;
 mod recovery;
 mod rewrites;

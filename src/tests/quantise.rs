@@ -16,7 +16,8 @@ use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use crate::onnx::{Model, packed_bytes};
 use crate::patterns::Patterns;
 use crate::quantise::{
-    CodeSites, KernelTarget, QuantiseSettings, Quantised, WeightBits, folded, quantise, store,
+    CodeSites, KernelTarget, QuantiseSettings, Quantised, Subject, WeightBits, folded, quantise,
+    store,
 };
 use crate::runtime::Provider;
 use crate::validate::{PlacedFor, same_structure, verify_integers};
@@ -60,7 +61,7 @@ pub(super) fn quantised(analysis: &Analysis, settings: &QuantiseSettings) -> Qua
         provider: &Provider::Cpu,
         data: &data,
     };
-    quantise(analysis, settings, pass, &mut Silent).expect("a quantised model")
+    quantise(&Subject::alone(analysis), settings, pass, &mut Silent).expect("a quantised model")
 }
 
 /// The net, and what became of it.

@@ -179,10 +179,10 @@ fn eight_bits_are_the_default_where_nothing_overflows() {
         weight_only: true,
         ..settings(KernelTarget::Tensorrt)
     };
-    let refused = stored.check(17).expect_err("numbers have no kernels");
+    let refused = stored.check(17, "").expect_err("numbers have no kernels");
     assert!(refused.to_string().contains("tensorrt"), "{refused}");
-    assert!(settings(KernelTarget::Tensorrt).check(12).is_err());
-    assert!(settings(KernelTarget::Tensorrt).check(13).is_ok());
+    assert!(settings(KernelTarget::Tensorrt).check(12, "").is_err());
+    assert!(settings(KernelTarget::Tensorrt).check(13, "").is_ok());
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(super) struct CutModel {
     pub(super) whole: Option<Analysis>,
     /// What the plan leaves of it.
     pub(super) model: Model,
+    /// Whether training gave it weights.
+    pub(super) learnt: bool,
     pub(super) recovery: Option<RecoveryRow>,
     pub(super) training: Option<TrainingRow>,
     pub(super) warnings: Vec<String>,
@@ -66,6 +68,7 @@ impl Cutter<'_> {
         let mut cut = CutModel {
             whole: None,
             model: watch.stage("rewrite", || rewrite::prune(whole, plan))?,
+            learnt: false,
             recovery: None,
             training: None,
             warnings: Vec::new(),
@@ -110,6 +113,7 @@ impl Cutter<'_> {
         let done = watch.stage("tune", tune)?;
         if let Some((edited, better)) = done.better {
             (cut.whole, cut.model) = (Some(edited), better);
+            cut.learnt = true;
         }
         cut.training = Some(done.row);
         Ok(cut)

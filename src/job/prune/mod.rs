@@ -1,6 +1,7 @@
 //! Pruning a model: read, type, plan, rewrite, prove; and from file to file.
 
 mod calibrated;
+mod coded;
 mod cut;
 mod options;
 mod planned;
@@ -30,6 +31,7 @@ use crate::report::{BudgetRow, Outcome, PruneReport};
 use crate::search::forecast;
 
 use calibrated::Calibrated;
+use coded::Pruning;
 use planned::Planned;
 use proven::{Maker, Proven};
 use start::Remains;
@@ -177,7 +179,7 @@ fn planned<T>(
 /// The typed model, with shapes that no rule says from the onnxruntime that the job needs anyway, or from one that is
 /// there.
 fn typed(model: &Model, options: &PruneOptions, voice: &mut Voice) -> Result<Analysis> {
-    options.check()?;
+    options.check(model)?;
     let Voice { watch, events } = voice;
     let load = &mut || match options.needs_runtime() {
         true => options.runtime.load(*events).ok(),
@@ -245,6 +247,7 @@ impl Job<'_> {
             rounds: remains.as_ref().map_or(Vec::new(), |of| of.rows.clone()),
             recovery: None,
             training: None,
+            quantisation: None,
             verification: None,
             onnxruntime: self.calibrated.map(|of| of.onnxruntime().to_owned()),
             unread: unread_outputs(self.analysis),
@@ -275,17 +278,41 @@ impl Job<'_> {
             options: self.options,
             remains: remains.as_ref().filter(|_| trained),
         };
-        let proven = maker.make(&plan, voice)?;
+        let mut proven = maker.make(&plan, voice)?;
         report.note(self.analysis, &proven)?;
+        let quantise = self.options.quantise.as_ref();
+        if let (Some(settings), Some(data)) = (quantise, &self.options.calibration) {
+            let pruning = Pruning {
+                dense: self.analysis,
+                proven: &proven,
+                data,
+                runtime: &self.options.runtime,
+            };
+            let coded = pruning.coded(settings, voice)?;
+            report.quantisation = Some(coded.quantisation);
+            report.warnings.extend(coded.warnings);
+            proven.model = coded.model;
+        }
         report.outcome = Outcome::Made;
         let (plan, report) = self.finished(proven.plan, report)?;
         let mut model = proven.model;
-        stamp(&mut model, &plan, report.onnxruntime.as_deref());
+        self.stamp(&mut model, &plan, report.onnxruntime.as_deref());
         Ok(Pruned {
             model,
             plan,
             report,
         })
+    }
+
+    /// Writes into the model where it comes from.
+    fn stamp(&self, model: &mut Model, plan: &Plan, onnxruntime: Option<&str>) {
+        let plan_hash = blake3::hash(plan.to_json().as_bytes()).to_hex();
+        let mut command = plan.settings.command();
+        if let Some(settings) = &self.options.quantise {
+            command += &format!(" --quantise={}", settings.weight_bits());
+        }
+        super::stamp(model, &command, &plan.model_hash, onnxruntime);
+        model.set_metadata("secateur.plan_hash", plan_hash.as_str());
     }
 
     /// What only the final plan says.
@@ -297,7 +324,11 @@ impl Job<'_> {
         let budget = settings.and_then(|settings| settings.budget);
         report.budget = budget.map(|budget| met(budget, &report.before, &report.after));
         let kept = plan.kept(self.analysis)?;
-        report.forecast = forecast(self.analysis, &kept, target(&plan));
+        // Kernels for codes ask for no widths.
+        report.forecast = match self.options.quantise {
+            Some(_) => None,
+            None => forecast(self.analysis, &kept, target(&plan)),
+        };
         little::note(self.analysis, settings, &kept, &mut report);
         Ok((plan, report))
     }
@@ -342,14 +373,6 @@ impl PruneReport {
         }
         Ok(())
     }
-}
-
-/// Writes into the model where it comes from.
-fn stamp(model: &mut Model, plan: &Plan, onnxruntime: Option<&str>) {
-    let plan_hash = blake3::hash(plan.to_json().as_bytes()).to_hex();
-    let command = plan.settings.command();
-    super::stamp(model, &command, &plan.model_hash, onnxruntime);
-    model.set_metadata("secateur.plan_hash", plan_hash.as_str());
 }
 
 fn node_count(model: &Model, totals: Totals) -> usize {

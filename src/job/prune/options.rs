@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::data::DataSource;
 use crate::error::{Error, Result};
 use crate::job::options::{Calibration, Overwrite, Proof, RuntimeOptions, Shapes};
+use crate::onnx::Model;
 use crate::plan::{Cost, Plan, Settings};
+use crate::quantise::QuantiseSettings;
 use crate::recover::Recovery;
 use crate::train::Tuning;
 
@@ -68,6 +70,9 @@ pub struct PruneOptions {
     /// How the recovered model is trained on the calibration data, of which the last fifth is kept from recovery then; not
     /// at all without.
     pub tuning: Option<Tuning>,
+    /// Makes products of 8-bit codes of what is left, rounded on the calibration data for what the original makes; not at
+    /// all without.
+    pub quantise: Option<QuantiseSettings>,
     /// Whether the result is verified.
     pub proof: Proof,
     /// Whether a failed proof ends the run; else the dimensions at fault are left alone.
@@ -124,11 +129,14 @@ impl PruneOptions {
         self.tuning.is_some() && budget.is_some_and(|budget| budget.share <= FAR)
     }
 
-    /// That nothing is said about data where there is none.
+    /// That nothing is said about data where there is none, and that the model can become what is asked for.
     ///
     /// # Errors
-    /// Something is.
-    pub(super) fn check(&self) -> Result<()> {
+    /// Something is, or it cannot.
+    pub(super) fn check(&self, model: &Model) -> Result<()> {
+        if let Some(settings) = &self.quantise {
+            self.check_quantise(settings, model)?;
+        }
         if let Some(tuning) = &self.tuning {
             tuning.check()?;
             if self.calibration.is_none() {
@@ -143,6 +151,22 @@ impl PruneOptions {
             )),
             _ => Ok(()),
         }
+    }
+
+    fn check_quantise(&self, settings: &QuantiseSettings, model: &Model) -> Result<()> {
+        if settings.weight_only {
+            return Err(Error::Usage(
+                "`quantise` makes products of codes: store weights alone as codes with `secateur quantise` afterwards"
+                    .to_owned(),
+            ));
+        }
+        if self.calibration.is_none() {
+            return Err(Error::Usage(
+                "`quantise` takes the ranges of values from data: give some with `calibration`"
+                    .to_owned(),
+            ));
+        }
+        settings.check(model.opset(), "prune without `quantise`")
     }
 
     /// Whether the job runs a model at all.

@@ -29,6 +29,10 @@ pub(super) struct Maker<'a> {
 pub(super) struct Proven {
     /// The plan that it comes from: what was asked for, without what is at fault.
     pub(super) plan: Plan,
+    /// The whole model with the weights of this one, where it is going to be quantised; none where they are the original's.
+    pub(super) whole: Option<Analysis>,
+    /// Whether training gave it weights of its own: its layers need not make what the original's do.
+    pub(super) learnt: bool,
     pub(super) model: Model,
     pub(super) recovery: Option<RecoveryRow>,
     pub(super) training: Option<TrainingRow>,
@@ -192,6 +196,8 @@ impl Maker<'_> {
         };
         Ok(Proven {
             plan: plan.clone(),
+            learnt: cut.learnt || start.remains.is_some(),
+            whole: cut.whole.filter(|_| self.options.quantise.is_some()),
             model: cut.model,
             recovery: cut.recovery,
             training: cut.training,

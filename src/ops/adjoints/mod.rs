@@ -33,7 +33,7 @@ use crate::graph::{Array, Attributes, Emitter, Graph, NodeId, ValueId, ints};
 use crate::onnx::proto::{NodeProto, TensorProto};
 use crate::onnx::{ElementType, to_f32};
 
-use super::row::Viewing;
+use super::kinds::Viewing;
 use super::state::State;
 use super::typing::{Ruling, Unsupported};
 

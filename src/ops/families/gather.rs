@@ -16,7 +16,7 @@ fn gather(op: &mut Typing) -> Ruling {
     let (x, index) = (op.input(0)?, op.input(1)?);
     let axis = axis_of(op.int("axis", 0), x.len())?;
     op.pin(&x[axis], "is selected from by index");
-    op.looks_up(1, &x[axis]);
+    op.looks_up(1, axis, &x[axis]);
     let mut out = x[..axis].to_vec();
     out.extend(index);
     out.extend_from_slice(&x[axis + 1..]);
