@@ -197,7 +197,7 @@ impl PruneArgs {
                 recovery: self.recover,
                 tuning: self.tune.then(|| self.training.tuning()),
                 quantise: self.quantise.map(|weights| QuantiseSettings {
-                    weights,
+                    weights: Some(weights),
                     ..QuantiseSettings::default()
                 }),
                 proof: match self.no_verify {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use secateur::data::DataSource;
 use secateur::job::{Calibration, QuantiseOptions, quantise_file};
-use secateur::quantise::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
+use secateur::quantise::{
+    FileBudget, HalfType, KernelTarget, QuantiseSettings, StoredBits, WeightBits,
+};
 use secateur::report::Breakdown;
 use secateur::runtime::Provider;
 
@@ -46,11 +48,14 @@ pub struct QuantiseArgs {
     /// Use at most this many samples
     #[arg(long, value_name = "N", default_value_t = Calibration::SAMPLES)]
     samples: usize,
-    /// Bits of weights: 7 (safe on every CPU) or 8 (for x86 with VNNI, ARM, GPUs)
-    #[arg(long, value_name = "BITS", default_value_t = WeightBits::Seven, conflicts_with = "weight_only")]
-    weights: WeightBits,
+    /// Whose kernels the products are for: cpu (onnxruntime), tensorrt, or symmetric (codes with sign around 0 everywhere)
+    #[arg(long, value_name = "KERNELS", default_value_t = KernelTarget::Cpu, conflicts_with_all = ["weight_only", "store", "budget"])]
+    target: KernelTarget,
+    /// Bits of weights: 7 (safe on every CPU, the default) or 8 (for x86 with VNNI, ARM and GPUs; the default for tensorrt)
+    #[arg(long, value_name = "BITS", conflicts_with = "weight_only")]
+    weights: Option<WeightBits>,
     /// Decide what this plan says, on the same data to the same bytes
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["weights", "weight_only", "bits", "store", "budget", "max_kl", "keep"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "weights", "weight_only", "bits", "store", "budget", "max_kl", "keep"])]
     plan: Option<PathBuf>,
     /// Write what was decided: ranges, factors, bits, and what stays real
     #[arg(long, value_name = "FILE")]
@@ -90,6 +95,7 @@ impl QuantiseArgs {
                 provider: self.provider,
             }),
             settings: QuantiseSettings {
+                target: self.target,
                 weights: self.weights,
                 every_layer: self.every_layer,
                 weight_only: self.weight_only,

@@ -184,14 +184,14 @@ impl Job<'_> {
         let mut report = self.report(opened.runtime.version());
         let settings = self.settings;
         let Job { watch, events, .. } = self;
-        let (model, found, plan) = quantised(&subject, settings, &opened, watch, *events)?;
-        report.quantisation = found;
+        let found = quantised(&subject, settings, &opened, watch, *events)?;
         let pass = opened.pass();
-        let diverged = || held_out_divergences(pass, analysis.graph().model(), [&model]);
+        let diverged = || held_out_divergences(pass, analysis.graph().model(), [found.judged()]);
         let [divergence] = self.watch.stage("judge", diverged)?;
+        report.quantisation = found.quantisation;
         report.quantisation.divergence = Some(divergence);
         report.warn();
-        Ok((model, plan, report))
+        Ok((found.model, found.plan, report))
     }
 
     /// The model with weights that are stored as codes.
@@ -246,7 +246,7 @@ impl Job<'_> {
             outcome: Outcome::DryRun,
             bytes: [0; 2],
             quantisation: Quantisation {
-                settings: self.settings.clone(),
+                settings: self.settings.settled(),
                 layers: Vec::new(),
                 real: Vec::new(),
                 for_original: false,

@@ -13,7 +13,7 @@ use crate::quantise::{
 use crate::recover::RoundedLayer;
 use crate::report::{CodedRow, Quantisation, RealRow};
 use crate::rewrite::bias_behind;
-use crate::validate::{IntegerProof, same_structure, verify_equal, verify_integers};
+use crate::validate::{IntegerProof, PlacedFor, same_structure, verify_equal, verify_integers};
 
 /// Batches at least, where there are samples enough: the last ones are held out.
 pub(super) const BATCHES: usize = 10;
@@ -24,6 +24,22 @@ const SLOW: f64 = 0.95;
 /// Samples that the proof runs.
 const PROVEN: usize = 4;
 
+/// A model with products of codes that are proven.
+pub(super) struct ProvenCodes {
+    pub(super) model: Model,
+    /// What its outputs are judged by, where onnxruntime's kernels are not what it is for.
+    planned: Option<Model>,
+    pub(super) quantisation: Quantisation,
+    pub(super) plan: QuantisePlan,
+}
+
+impl ProvenCodes {
+    /// What its outputs are judged by.
+    pub(super) fn judged(&self) -> &Model {
+        self.planned.as_ref().unwrap_or(&self.model)
+    }
+}
+
 /// The subject with products of codes, proven, and what became of it; how far its outputs are off is not known yet.
 pub(super) fn quantised(
     subject: &Subject,
@@ -31,7 +47,7 @@ pub(super) fn quantised(
     opened: &Opened,
     watch: &mut Watch,
     events: &mut dyn Events,
-) -> Result<(Model, Quantisation, QuantisePlan)> {
+) -> Result<ProvenCodes> {
     let quantise = || quantise(subject, settings, opened.pass(), events);
     let found = watch.stage("quantise", quantise)?;
     let prove = || proven(subject.part, &found, settings, opened);
@@ -45,7 +61,7 @@ pub(super) fn quantised(
         real.retain(|row| rest.weights.iter().all(|of| of.name != row.name));
     }
     let quantisation = Quantisation {
-        settings: settings.clone(),
+        settings: settings.settled(),
         layers,
         real,
         for_original: false,
@@ -56,8 +72,13 @@ pub(super) fn quantised(
         speedup: found.speedup,
         fused: found.fused.clone(),
     };
-    let model = rest.map_or(found.model, |rest| rest.model);
-    Ok((model, quantisation, found.plan))
+    let planned = !settings.target.is_chained();
+    Ok(ProvenCodes {
+        planned: planned.then(|| found.judged().clone()),
+        model: rest.map_or(found.model, |rest| rest.model),
+        quantisation,
+        plan: found.plan,
+    })
 }
 
 /// The model with all other weights stored as codes, proven to be what it is with the numbers that these stand for.
@@ -68,6 +89,10 @@ fn stored_rest(
     opened: &Opened,
     events: &mut dyn Events,
 ) -> Result<Option<StoredModel>> {
+    // For others than onnxruntime only what their documentation says of codes, which are products.
+    if !settings.target.is_chained() {
+        return Ok(None);
+    }
     let Some(rest) = store_rest(part, found, settings, events)? else {
         return Ok(None);
     };
@@ -99,10 +124,9 @@ fn proven(
         let sum = bias_behind(analysis, linear).map(|(sum, _)| sum);
         graph.node(sum.unwrap_or(linear.node)).output(0)
     });
-    let products: Vec<String> = outputs
-        .map(|value| graph.value(value).name.clone())
-        .collect();
-    let limit = settings.weights.codes().limit;
+    let real = outputs.filter(|value| !found.placement.rounded.contains_key(value));
+    let products: Vec<String> = real.map(|value| graph.value(value).name.clone()).collect();
+    let limit = settings.weight_bits().codes().limit;
     same_structure(&found.planned, &found.model, &found.weights, limit)?;
     let batch = opened.data.start_of(0, PROVEN)?;
     verify_integers(
@@ -111,6 +135,10 @@ fn proven(
         &products,
         &batch,
         &opened.runtime,
+        match settings.target.is_chained() {
+            true => PlacedFor::Onnxruntime,
+            false => PlacedFor::Others,
+        },
     )
 }
 
@@ -164,7 +192,7 @@ impl Quantisation {
             )
         });
         let saturable = self.layers.iter().filter(|row| row.saturable > 0).count();
-        let overflow = (saturable > 0).then(|| {
+        let overflow = (saturable > 0 && self.settings.target.is_chained()).then(|| {
             format!(
                 "{saturable} layer(s) have rows whose products overflow 16 bits on x86 without VNNI: use 7 bits there"
             )

@@ -40,7 +40,9 @@ impl Equalised {
         pass: Pass,
     ) -> Result<Equalised> {
         let graph = analysis.graph();
-        let rounded = |value: &ValueId| placement.rounded.contains_key(value);
+        let rounded = |value: &ValueId| {
+            placement.rounded.contains_key(value) && !placement.uncut.contains(value)
+        };
         let values = streams.iter().flat_map(|of| of.values.iter());
         let axes = values.filter(|(value, _)| rounded(value));
         let axes: BTreeMap<ValueId, usize> = axes.map(|(&value, &axis)| (value, axis)).collect();

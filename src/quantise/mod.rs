@@ -6,6 +6,7 @@
 
 mod equalise;
 mod folded;
+mod kernels;
 mod looking;
 mod normalised;
 mod pace;
@@ -15,6 +16,7 @@ mod ranges;
 mod settings;
 mod sites;
 mod solve;
+mod spread;
 mod storage;
 mod streams;
 mod subject;
@@ -23,6 +25,7 @@ mod trial;
 mod widths;
 
 pub(crate) use folded::folded;
+pub use kernels::KernelTarget;
 pub use plan::{PlannedValue, PlannedWeight, QuantisePlan};
 pub(crate) use ranges::{CodeRange, ranges};
 pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};

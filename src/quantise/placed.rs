@@ -48,20 +48,23 @@ pub(super) struct Placer<'a> {
     every: bool,
     /// Layers that stay real, with why.
     dear: HashMap<String, String>,
+    target: super::KernelTarget,
     pass: Pass<'a>,
 }
 
 impl<'a> Placer<'a> {
     pub(super) fn new(
         analysis: &'a Analysis,
-        (kept, every): (&'a Patterns<'a>, bool),
+        kept: &'a Patterns<'a>,
+        settings: &QuantiseSettings,
         pass: Pass<'a>,
     ) -> Placer<'a> {
         Placer {
             analysis,
             kept,
-            every,
+            every: settings.takes_every_layer(),
             dear: HashMap::new(),
+            target: settings.target,
             pass,
         }
     }
@@ -71,6 +74,7 @@ impl<'a> Placer<'a> {
             kept: self.kept,
             dear,
             every: self.every,
+            target: self.target,
         }
     }
 
@@ -293,6 +297,7 @@ impl Placed {
             class,
             scale: self.ranges[class].scale,
             zero: self.ranges[class].zero,
+            apart: self.placement.target.is_apart(),
             factors: self.equalised.values.get(&value).cloned(),
         });
         rounded.collect()
@@ -304,7 +309,7 @@ impl Placed {
         plan.real.clone_from(&self.dear);
         for (&value, &class) in &self.placement.rounded {
             let CodeRange { scale, zero } = self.ranges[class];
-            let zero = i32::from(zero);
+            let zero = zero.code() as i32;
             let name = graph.value(value).name.clone();
             plan.values.insert(name, PlannedValue { scale, zero });
         }

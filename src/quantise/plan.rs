@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{CodeRange, QuantiseSettings, StoredBits};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::rewrite::ZeroPoint;
 
 /// Version of the document that this library writes and reads.
 const VERSION: u32 = 1;
@@ -115,7 +116,13 @@ impl QuantisePlan {
     /// The range of a value.
     pub(super) fn range(&self, value: &str) -> Option<CodeRange> {
         let planned = self.values.get(value)?;
-        let zero = u8::try_from(planned.zero).ok()?;
+        let zero = match self.settings.target.is_signed() {
+            true => ZeroPoint::Signed,
+            false => ZeroPoint::Unsigned(u8::try_from(planned.zero).ok()?),
+        };
+        if f64::from(planned.zero) != zero.code() {
+            return None;
+        }
         let usable = planned.scale.is_normal() && planned.scale > 0.0;
         usable.then_some(CodeRange {
             scale: planned.scale,

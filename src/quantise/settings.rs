@@ -6,17 +6,17 @@ use std::str::FromStr;
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 
+use super::KernelTarget;
 use crate::algebra::Codes;
 use crate::error::{Error, Result};
 use crate::onnx::ElementType;
 
 /// Bits of the weights' codes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum WeightBits {
     /// From -64 to 64: two products with an 8-bit number fit 16 bits, so that no kernel overflows.
-    #[default]
     Seven,
     /// From -127 to 127: for kernels that add products in 32 bits (x86 with VNNI, ARM, GPUs).
     Eight,
@@ -211,8 +211,10 @@ impl FileBudget {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct QuantiseSettings {
-    /// Bits of the weights.
-    pub weights: WeightBits,
+    /// Where products of codes run.
+    pub target: KernelTarget,
+    /// Bits of the weights; 7 without, or 8 for TensorRT.
+    pub weights: Option<WeightBits>,
     /// Layers that are faster in real numbers become products of codes as well.
     pub every_layer: bool,
     /// Only weights become codes, which are made real numbers again when the model is loaded.
@@ -231,9 +233,27 @@ pub struct QuantiseSettings {
 }
 
 impl QuantiseSettings {
+    /// These with the bits of weights that are taken.
+    pub(crate) fn settled(&self) -> QuantiseSettings {
+        QuantiseSettings {
+            weights: Some(self.weight_bits()),
+            ..self.clone()
+        }
+    }
+
+    /// Bits of the weights in products of codes.
+    pub(crate) fn weight_bits(&self) -> WeightBits {
+        self.weights.unwrap_or(self.target.weights())
+    }
+
     /// True if weights are only stored in fewer bytes, and no product becomes one of codes.
     pub(crate) fn stores(&self) -> bool {
         self.weight_only || self.store.is_some() || self.budget.is_some()
+    }
+
+    /// True if layers that are faster in real numbers on CPUs become products of codes as well.
+    pub(crate) fn takes_every_layer(&self) -> bool {
+        self.every_layer || self.target != KernelTarget::Cpu
     }
 
     /// True if the bits of weights follow from what is asked of the whole.
@@ -241,8 +261,15 @@ impl QuantiseSettings {
         self.stores() && (self.budget.is_some() || self.max_kl.is_some())
     }
 
-    /// Refuses what a model of this operator set cannot carry; `instead` of products of codes there is something else to do.
+    /// Refuses what a model of this operator set cannot carry, and what nothing would come of; `instead` of products of codes
+    /// there is something else to do.
     pub(crate) fn check(&self, opset: i64, instead: &str) -> Result<()> {
+        if self.stores() && self.target != KernelTarget::default() {
+            return Err(Error::Usage(format!(
+                "`target` {} is for products of codes, and stored weights are numbers again before any product: leave it out",
+                self.target
+            )));
+        }
         let (since, what, instead) = match (self.store, self.stores()) {
             (Some(HalfType::Bfloat16), _) => (13, "bfloat16 numbers", "use `store` float16"),
             (Some(HalfType::Float16), _) => (1, "", ""),

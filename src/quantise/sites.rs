@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::KernelTarget;
+use super::spread::{Spread, behind_cut, classes, is_real};
 use crate::dimensions::Analysis;
-use crate::graph::{Graph, NodeId, Producer, ValueId};
+use crate::graph::{Graph, NodeId, ValueId};
 use crate::layers::{Layer, Layers, constant_of};
 use crate::onnx::ElementType;
 use crate::ops::{Form, Linear, Operand, Role, find};
@@ -31,6 +33,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) dear: &'a HashMap<String, String>,
     /// Those that are faster in real numbers may as well.
     pub(crate) every: bool,
+    /// Whose kernels they are for.
+    pub(crate) target: KernelTarget,
 }
 
 impl Wanted<'_> {
@@ -49,6 +53,10 @@ impl Wanted<'_> {
 pub(crate) struct CodeSites {
     /// Rounded values; those with the same number share a scale.
     pub(crate) rounded: BTreeMap<ValueId, usize>,
+    /// Rounded values that are only read to be cut off: what they are beyond that needs no codes.
+    pub(crate) uncut: BTreeSet<ValueId>,
+    /// Whose kernels they are for.
+    pub(crate) target: KernelTarget,
     /// In the order in which they run.
     pub(crate) layers: Vec<CodedLayer>,
     /// Layers that stay real, with why.
@@ -60,9 +68,12 @@ pub(crate) struct CodeSites {
 impl CodeSites {
     /// Where to round a model.
     pub(crate) fn of(analysis: &Analysis, wanted: &Wanted) -> CodeSites {
-        let graph = analysis.graph();
+        let (graph, target) = (analysis.graph(), wanted.target);
         let fixed = graph.fixed_nodes();
-        let mut placement = CodeSites::default();
+        let mut placement = CodeSites {
+            target,
+            ..CodeSites::default()
+        };
         let found = Layers::of(analysis);
         let is_code = |value| graph.element(value).is_some_and(|of| !of.is_float());
         placement.coded = found.left.iter().filter(|of| is_code(of.value)).count();
@@ -70,7 +81,7 @@ impl CodeSites {
             let name = layer.name.clone();
             let coded = match wanted.stays_real(analysis, &layer) {
                 Some(why) => Err(why),
-                None => coded(analysis, layer, &fixed),
+                None => coded(analysis, layer, &fixed, target),
             };
             match coded {
                 Ok(coded) => placement.layers.push(coded),
@@ -80,14 +91,25 @@ impl CodeSites {
         let place: HashMap<NodeId, usize> = graph.order().iter().copied().zip(0..).collect();
         let first = |of: &CodedLayer| of.layer.nodes().map(|node| place[&node]).min();
         placement.layers.sort_by_key(first);
-        let rounded = Spread::from(analysis, &placement.layers).rounded();
-        placement.rounded = classes(graph, rounded);
+        let layers = placement.layers.iter();
+        let values = layers.clone().flat_map(|of| [Some(of.input), of.end]);
+        let products = layers.flat_map(|of| of.layer.nodes());
+        let values = values.flatten().collect();
+        let spread = Spread::from(analysis, values, products.collect(), target);
+        let rounded = spread.rounded();
+        placement.uncut = spread.uncut(&rounded);
+        placement.rounded = classes(graph, rounded, target);
         placement
     }
 }
 
 /// The layer as a product of codes, or why it is none.
-fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer, String> {
+fn coded(
+    analysis: &Analysis,
+    layer: Layer,
+    fixed: &[bool],
+    target: KernelTarget,
+) -> Result<CodedLayer, String> {
     let graph = analysis.graph();
     let [linear] = &layer.uses[..] else {
         return Err("several nodes read it".to_owned());
@@ -109,8 +131,34 @@ fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer
         return Err("has numbers of another type than float32".to_owned());
     }
     let axis = scale_axis(&layer).ok_or("its rows are no axis of the weight")?;
+    bias_fits(analysis, &layer, linear)?;
+    let input = match linear.data {
+        Some(Operand::Input(slot)) => node.input(slot),
+        _ => None,
+    };
+    let input = input.filter(|&value| !graph.is_fixed(value, fixed));
+    let input = input.filter(|&value| is_real(analysis, value));
+    let input = input.ok_or("what it reads depends on no data, or is not float32")?;
+    let end = match form {
+        Form::Chained if target.is_chained() => Some(chain_end(graph, linear.node, target)?),
+        _ if target.cuts() => cut_end(analysis, linear),
+        _ if target.is_chained() => uncut_end(analysis, linear),
+        _ => None,
+    };
+    Ok(CodedLayer {
+        input,
+        end,
+        axis,
+        layer,
+    })
+}
+
+/// Refuses a product whose bias cannot be one code for each row.
+fn bias_fits(analysis: &Analysis, layer: &Layer, linear: &Linear) -> Result<(), String> {
+    let graph = analysis.graph();
+    let bias = linear.bias;
+    let bias = bias.and_then(|bias| graph.node(linear.node).input(bias.slot));
     let unscaled = linear.scales == [1.0; 2];
-    let bias = linear.bias.and_then(|bias| node.input(bias.slot));
     if !unscaled || bias.is_some_and(|bias| constant_of(analysis, bias).is_none()) {
         return Err("its product is scaled, or its bias is computed".to_owned());
     }
@@ -126,23 +174,7 @@ fn coded(analysis: &Analysis, layer: Layer, fixed: &[bool]) -> Result<CodedLayer
     if bias.is_some_and(|bias| readers(bias) > 1 || graph.is_captured(bias)) {
         return Err("its bias is read by other nodes as well".to_owned());
     }
-    let input = match linear.data {
-        Some(Operand::Input(slot)) => node.input(slot),
-        _ => None,
-    };
-    let input = input.filter(|&value| !graph.is_fixed(value, fixed));
-    let input = input.filter(|&value| is_real(analysis, value));
-    let input = input.ok_or("what it reads depends on no data, or is not float32")?;
-    let end = match form {
-        Form::Chained => Some(chain_end(graph, linear.node)?),
-        _ => cut_end(analysis, linear),
-    };
-    Ok(CodedLayer {
-        input,
-        end,
-        axis,
-        layer,
-    })
+    Ok(())
 }
 
 /// Channels that a convolution sums over at least, and weights that a product has at least, for its kernel for codes to be
@@ -164,16 +196,15 @@ fn slower(analysis: &Analysis, layer: &Layer) -> Option<&'static str> {
 fn is_pooled(analysis: &Analysis, layer: &Layer) -> bool {
     let graph = analysis.graph();
     let made = layer.nodes().filter_map(|node| graph.node(node).output(0));
-    let mut readers = made.flat_map(|made| &graph.value(behind_cut(graph, made)).consumers);
+    let mut readers = made.flat_map(|made| {
+        &graph
+            .value(behind_cut(graph, made, KernelTarget::Cpu))
+            .consumers
+    });
     readers.any(|&(reader, _)| {
         let row = find(graph, reader);
         row.is_some_and(|row| row.form == Form::Through && !row.moves())
     })
-}
-
-fn is_real(analysis: &Analysis, value: ValueId) -> bool {
-    let element = analysis.state.elements[value.index()];
-    element.is_none_or(|element| element == ElementType::Float)
 }
 
 /// The one axis of a weight along which its rows, and the groups that they fall into, lie.
@@ -188,10 +219,10 @@ fn scale_axis(layer: &Layer) -> Option<usize> {
     alone.then_some(axis)
 }
 
-/// The value behind a product and the cut that is all that reads it, which is rounded.
-fn chain_end(graph: &Graph, node: NodeId) -> Result<ValueId, String> {
+/// The value behind a product, and behind the cut that is all that reads it where rounding does as much, which is rounded.
+fn chain_end(graph: &Graph, node: NodeId, target: KernelTarget) -> Result<ValueId, String> {
     let output = graph.node(node).output(0).ok_or("it makes nothing")?;
-    let end = behind_cut(graph, output);
+    let end = behind_cut(graph, output, target);
     let value = graph.value(end);
     if value.is_output {
         return Err("makes an output of the model, which stays real".to_owned());
@@ -212,128 +243,22 @@ fn cut_end(analysis: &Analysis, linear: &Linear) -> Option<ValueId> {
             .bias
             .and_then(|_| graph.node(linear.node).output(0))?,
     };
-    let end = behind_cut(graph, made);
+    let end = behind_cut(graph, made, KernelTarget::Cpu);
     let known = graph.value(end);
     let free = !known.is_output && !graph.is_captured(end) && !known.consumers.is_empty();
     (free && end != made).then_some(end)
 }
 
-/// What a cut that alone reads a value makes of it; the value itself without.
-fn behind_cut(graph: &Graph, value: ValueId) -> ValueId {
-    let known = graph.value(value);
+/// What a product makes that only a cut reads, which onnxruntime would put into a kernel for real numbers: it is rounded
+/// before that.
+fn uncut_end(analysis: &Analysis, linear: &Linear) -> Option<ValueId> {
+    let graph = analysis.graph();
+    let sum = bias_behind(analysis, linear).map(|(sum, _)| sum);
+    let end = graph.node(sum.unwrap_or(linear.node)).output(0)?;
+    let known = graph.value(end);
     let [(reader, 0)] = known.consumers[..] else {
-        return value;
+        return None;
     };
-    let cuts = find(graph, reader).is_some_and(|row| row.form == Form::Cut);
-    match graph.node(reader).output(0) {
-        Some(end) if cuts && !known.is_output && !graph.is_captured(value) => end,
-        _ => value,
-    }
-}
-
-/// The values that products of codes need rounded, and what lies between them.
-struct Spread<'a> {
-    analysis: &'a Analysis,
-    start: BTreeSet<ValueId>,
-}
-
-impl<'a> Spread<'a> {
-    fn from(analysis: &'a Analysis, layers: &[CodedLayer]) -> Spread<'a> {
-        let values = layers.iter().flat_map(|of| [Some(of.input), of.end]);
-        Spread {
-            analysis,
-            start: values.flatten().collect(),
-        }
-    }
-
-    /// All values that are rounded: the start, and what operators on codes make of rounded values for rounded values.
-    fn rounded(&self) -> BTreeSet<ValueId> {
-        let graph = self.analysis.graph();
-        let nodes: Vec<(Vec<ValueId>, Vec<ValueId>)> = graph
-            .order()
-            .iter()
-            .filter_map(|&node| self.between(node))
-            .collect();
-        let mut fed = self.start.clone();
-        for (inputs, outputs) in &nodes {
-            if inputs.iter().all(|value| fed.contains(value)) {
-                fed.extend(outputs);
-            }
-        }
-        let mut wanted = self.start.clone();
-        for (inputs, outputs) in nodes.iter().rev() {
-            let whole = inputs.iter().all(|value| fed.contains(value));
-            if whole && outputs.iter().any(|value| wanted.contains(value)) {
-                wanted.extend(inputs);
-                wanted.extend(outputs);
-            }
-        }
-        wanted
-    }
-
-    /// The real inputs of a node that passes codes on, and what is rounded behind it.
-    fn between(&self, node: NodeId) -> Option<(Vec<ValueId>, Vec<ValueId>)> {
-        let graph = self.analysis.graph();
-        let form = find(graph, node)?.form;
-        let known = graph.node(node);
-        let inputs: Vec<ValueId> = match form {
-            Form::Through => known.input(0).into_iter().collect(),
-            Form::Rescaled => known.reads().collect(),
-            _ => return None,
-        };
-        let outputs = known.outputs.iter().flatten();
-        let outputs: Vec<ValueId> = match form {
-            Form::Through => outputs.copied().collect(),
-            _ => outputs.map(|&value| behind_cut(graph, value)).collect(),
-        };
-        let free = |value: &ValueId| {
-            let known = graph.value(*value);
-            let real = is_real(self.analysis, *value);
-            real && !known.is_output && !graph.is_captured(*value)
-        };
-        let constant = |value: &ValueId| graph.constant(*value).is_some();
-        let usable = outputs.iter().all(free) && !inputs.iter().any(constant);
-        usable.then_some((inputs, outputs))
-    }
-}
-
-/// Numbers for rounded values, the same where codes pass from one to the other.
-fn classes(graph: &Graph, rounded: BTreeSet<ValueId>) -> BTreeMap<ValueId, usize> {
-    let mut class: BTreeMap<ValueId, usize> = BTreeMap::new();
-    let mut next = 0;
-    for &value in graph_order(graph, &rounded).iter() {
-        let from = match graph.value(value).producer {
-            Producer::Node(node, _) => {
-                let through = find(graph, node).is_some_and(|row| row.form == Form::Through);
-                let input = graph.node(node).input(0).filter(|_| through);
-                input.and_then(|input| class.get(&input).copied())
-            }
-            _ => None,
-        };
-        let own = from.unwrap_or_else(|| {
-            next += 1;
-            next - 1
-        });
-        class.insert(value, own);
-    }
-    class
-}
-
-/// Values in the order in which they are made.
-fn graph_order(graph: &Graph, values: &BTreeSet<ValueId>) -> Vec<ValueId> {
-    let made = graph
-        .order()
-        .iter()
-        .flat_map(|&node| &graph.node(node).outputs);
-    let made: Vec<ValueId> = made
-        .flatten()
-        .copied()
-        .filter(|v| values.contains(v))
-        .collect();
-    let known: BTreeSet<ValueId> = made.iter().copied().collect();
-    let given = values
-        .iter()
-        .copied()
-        .filter(|value| !known.contains(value));
-    given.chain(made).collect()
+    let cut = find(graph, reader).is_some_and(|row| row.form == Form::Cut);
+    (cut && !known.is_output && !graph.is_captured(end)).then_some(end)
 }

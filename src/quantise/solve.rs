@@ -49,6 +49,17 @@ pub(crate) struct Quantised {
     pub(crate) plan: QuantisePlan,
 }
 
+impl Quantised {
+    /// What its outputs are judged by: onnxruntime's kernels for codes may overflow where those of another target do not, so
+    /// that for these the planned model speaks.
+    pub(crate) fn judged(&self) -> &Model {
+        match self.placement.target.is_chained() {
+            true => &self.model,
+            false => &self.planned.model,
+        }
+    }
+}
+
 /// Quantises a model on data.
 ///
 /// # Errors
@@ -61,7 +72,7 @@ pub(crate) fn quantise(
     events: &mut dyn Events,
 ) -> Result<Quantised> {
     let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
-    let mut placer = Placer::new(subject.part, (&kept, settings.every_layer), pass);
+    let mut placer = Placer::new(subject.part, &kept, settings, pass);
     let mut placed = match subject.decided {
         Some(plan) => placer.planned(plan)?,
         None => placer.placed(events)?,
@@ -119,7 +130,11 @@ fn fault(
     found: &mut Quantised,
     pass: Pass,
 ) -> Result<Option<Fault>> {
-    if let Some(fused) = found.fused.as_ref().filter(|_| !settings.every_layer) {
+    if let Some(fused) = found
+        .fused
+        .as_ref()
+        .filter(|_| !settings.takes_every_layer())
+    {
         let rest = fused.rest.iter().map(|of| {
             let why = format!(
                 "onnxruntime makes no product of integers of it: {}",
@@ -133,14 +148,17 @@ fn fault(
         }
     }
     if let Some(most) = settings.max_kl {
-        let divergence = subject.trial(pass)?.of(&found.model)?;
+        let divergence = subject.trial(pass)?.of(found.judged())?;
         if divergence > most {
             return Ok(Some(Fault::Far(divergence, most)));
         }
     }
+    if !settings.target.is_chained() {
+        return Ok(None);
+    }
     let pace = pace(subject.part, &found.model, pass)?;
     found.speedup = Some(pace.speedup);
-    if settings.every_layer || !pace.is_slower {
+    if settings.takes_every_layer() || !pace.is_slower {
         return Ok(None);
     }
     let chained = found.placement.layers.iter();
@@ -180,8 +198,12 @@ fn hopeless(fault: Option<Fault>) -> Error {
     }
 }
 
-/// What onnxruntime makes of the model; none where it cannot be seen, which is no fault of the model.
+/// What onnxruntime makes of the model, if it is for its kernels; none where it cannot be seen, which is no fault of the
+/// model.
 fn seen(made: &Quantised, pass: Pass, events: &mut dyn Events) -> Option<Fusion> {
+    if !made.placement.target.is_chained() {
+        return None;
+    }
     let names = made.weights.iter().map(|of| of.name.as_str());
     match fused(&made.model, names, pass.runtime) {
         Ok(fused) => Some(fused),
@@ -202,7 +224,7 @@ fn made(
     pass: Pass,
     events: &mut dyn Events,
 ) -> Result<Quantised> {
-    let codes = settings.weights.codes();
+    let codes = settings.weight_bits().codes();
     let mut rounded = placed.rounded(subject.part.graph());
     let found = rounded_subject(subject, (placed, &rounded), codes, pass, events)?;
     let mut writer = Writer {
@@ -382,9 +404,13 @@ impl Writer<'_> {
     /// The bias of a layer's operator, or a constant that is added behind one, and its numbers.
     fn bias(&self, layer: &Layer) -> Result<Option<(ValueId, Vec<f32>)>> {
         let graph = self.solved.graph();
+        let coded = self.placed.placement.target.is_chained();
         let [linear] = &layer.uses[..] else {
             return Ok(None);
         };
+        if !coded {
+            return Ok(None);
+        }
         let node = graph.node(linear.node);
         let bias = match linear.bias {
             Some(bias) => node.input(bias.slot),

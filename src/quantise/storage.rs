@@ -124,8 +124,7 @@ pub(crate) fn store_rest(
     let graph = Graph::new(&found.model.clone().settled())?;
     let analysis = Analysis::of_edit(graph, part);
     let kept = Patterns::new(settings.keep.iter().map(String::as_str))?;
-    let (mut rest, _) = targets(&analysis, &kept, None)?;
-    rest.retain(|target| !found.plan.real.contains_key(&target.name));
+    let (rest, _) = targets(&analysis, &kept, None)?;
     if rest.is_empty() {
         return Ok(None);
     }

@@ -8,7 +8,7 @@ use super::pruning::Outcome;
 use super::stage::Stage;
 use super::table::{count, table};
 use crate::metrics::OutputDeviation;
-use crate::quantise::QuantiseSettings;
+use crate::quantise::{KernelTarget, QuantiseSettings};
 use crate::recover::{RoundedLayer, RoundingWay};
 use crate::validate::{Fusion, IntegerProof};
 
@@ -164,11 +164,24 @@ impl fmt::Display for Quantisation {
         if let Some(speedup) = self.speedup {
             writeln!(f, "speed here: {speedup:.2} times that of real numbers")?;
         }
+        self.write_kernels(f)
+    }
+}
+
+impl Quantisation {
+    /// Whose kernels compute on codes.
+    fn write_kernels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(fused) = &self.fused {
             writeln!(
                 f,
                 "onnxruntime computes {} of {} planned layers on integers",
                 fused.integer, fused.planned
+            )?;
+        }
+        if self.settings.target == KernelTarget::Tensorrt {
+            writeln!(
+                f,
+                "codes stand where TensorRT's documentation asks for them; TensorRT itself was not run"
             )?;
         }
         Ok(())

@@ -38,7 +38,7 @@ pub use prune::prune;
 pub(crate) use prune::{check, prune_to};
 pub(crate) use regrow::{has_origin, regrown};
 pub(crate) use rounding::{
-    CodePlace, Factors, RoundedModel, RoundedValue, with_rounding, with_switches,
+    CodePlace, Factors, RoundedModel, RoundedValue, ZeroPoint, with_rounding, with_switches,
 };
 pub(crate) use side::{Side, side_by_side};
 pub(crate) use slice::kept_elements;

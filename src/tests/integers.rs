@@ -300,7 +300,7 @@ fn a_layer_that_does_not_fuse_is_named_with_who_reads_it() {
         .node("Gemm", "f w3 b3 -> y", &[])
         .output("y");
     let settings = QuantiseSettings {
-        weights: WeightBits::Eight,
+        weights: Some(WeightBits::Eight),
         ..every()
     };
     let found = quantised(&analyse(&builder.model()), &settings);

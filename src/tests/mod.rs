@@ -23,6 +23,7 @@ mod masks;
 mod proof;
 mod quantise;
 mod quantise_pruned;
+mod quantise_targets;
 mod recovery;
 mod rewrites;
 mod rounds;

@@ -16,13 +16,14 @@ use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use crate::onnx::{Model, packed_bytes};
 use crate::patterns::Patterns;
 use crate::quantise::{
-    CodeSites, QuantiseSettings, Quantised, Subject, Wanted, WeightBits, folded, quantise, store,
+    CodeSites, KernelTarget, QuantiseSettings, Quantised, Subject, Wanted, WeightBits, folded,
+    quantise, store,
 };
 use crate::runtime::Provider;
-use crate::validate::{same_structure, verify_integers};
+use crate::validate::{PlacedFor, same_structure, verify_integers};
 
 /// Two convolutions with a residual sum between them, pooled, and a classifier.
-fn net() -> Analysis {
+pub(super) fn net() -> Analysis {
     let pads = &[("pads", Value::from([1, 1, 1, 1]))];
     let builder = Builder::new(17)
         .input("x", &[8, 3, 8, 8])
@@ -58,6 +59,7 @@ fn wanted<'a>(kept: &'a Patterns<'a>) -> Wanted<'a> {
         kept,
         dear: &NONE,
         every: true,
+        target: KernelTarget::Cpu,
     }
 }
 
@@ -70,7 +72,7 @@ fn data(analysis: &Analysis) -> DataSet<'_> {
     set.expect("data").in_batches(8)
 }
 
-fn quantised(analysis: &Analysis, settings: &QuantiseSettings) -> Quantised {
+pub(super) fn quantised(analysis: &Analysis, settings: &QuantiseSettings) -> Quantised {
     let data = data(analysis);
     let pass = Pass {
         runtime: &runtime(),
@@ -88,9 +90,28 @@ static WHOLE: LazyLock<(Analysis, Quantised)> = LazyLock::new(|| {
 });
 
 fn is_proven(analysis: &Analysis, found: &Quantised, written: &Model) -> bool {
+    is_proven_with(analysis, found, written, &["y"], PlacedFor::Onnxruntime)
+}
+
+/// True if the proof passes, with products that make these values as real numbers.
+pub(super) fn is_proven_with(
+    analysis: &Analysis,
+    found: &Quantised,
+    written: &Model,
+    products: &[&str],
+    kernels: PlacedFor,
+) -> bool {
     let batch = data(analysis).batch(0).expect("a batch");
-    let products = ["y".to_owned()];
-    verify_integers(&found.planned, written, &products, &batch, &runtime()).is_ok()
+    let products: Vec<String> = products.iter().map(|&name| name.to_owned()).collect();
+    verify_integers(
+        &found.planned,
+        written,
+        &products,
+        &batch,
+        &runtime(),
+        kernels,
+    )
+    .is_ok()
 }
 
 #[test]
@@ -158,7 +179,7 @@ fn seven_bits_cannot_overflow_and_eight_can() {
     assert!(found.saturable.values().all(|&rows| rows == 0));
     let analysis = net();
     let settings = QuantiseSettings {
-        weights: WeightBits::Eight,
+        weights: Some(WeightBits::Eight),
         ..every()
     };
     let found = quantised(&analysis, &settings);

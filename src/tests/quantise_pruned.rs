@@ -15,7 +15,7 @@ use crate::plan::{Plan, Settings};
 use crate::quantise::{QuantiseSettings, Quantised, Subject, quantise};
 use crate::rewrite;
 use crate::runtime::Provider;
-use crate::validate::{same_structure, verify_integers};
+use crate::validate::{PlacedFor, same_structure, verify_integers};
 use crate::{Class, PruneOptions};
 
 const SOURCE: DataSource = DataSource::Random {
@@ -70,7 +70,15 @@ fn is_proven(found: &Quantised, written: &Model, part: &Analysis) -> bool {
     let batch = set.expect("data").in_batches(20).batch(0).expect("a batch");
     let products = ["h".to_owned(), "m".to_owned()];
     let same = same_structure(&found.planned, written, &found.weights, 64);
-    let proof = verify_integers(&found.planned, written, &products, &batch, &runtime());
+    let kernels = PlacedFor::Onnxruntime;
+    let proof = verify_integers(
+        &found.planned,
+        written,
+        &products,
+        &batch,
+        &runtime(),
+        kernels,
+    );
     same.is_ok() && proof.is_ok()
 }
 

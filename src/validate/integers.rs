@@ -6,7 +6,7 @@
 //! the model as it was planned: with the original operators on real numbers, unoptimised, and weights that are what
 //! the plan's codes stand for. What both make has to agree, value by value; a kernel that overflows is found as well.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rand::RngExt;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::onnx::{ElementType, Model};
 use crate::ops::{Form, find};
 use crate::random::generator;
 use crate::rewrite::{CodePlace, RoundedModel};
-use crate::runtime::{Optimisation, Runtime, Session, SessionOptions, Tensor};
+use crate::runtime::{IntegerSums, Optimisation, Runtime, Session, SessionOptions, Tensor};
 
 /// What the reference is called.
 const PLANNED: &str = "the planned model on the same integers";
@@ -44,8 +44,17 @@ pub struct IntegerProof {
     pub real: f64,
 }
 
-/// Proves that `written` computes on `batch`, and on codes that are all 0 or 255, what was planned; `products` are the
-/// values that products of codes make as real numbers.
+/// Whose kernels a model is placed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlacedFor {
+    /// Onnxruntime's: they compute what was planned.
+    Onnxruntime,
+    /// Another runtime's: onnxruntime's may overflow, and round biases that were left real by themselves.
+    Others,
+}
+
+/// Proves that `written` computes on `batch`, and on codes that are all the least or the largest, what was planned; `products`
+/// are the values that products of codes make as real numbers, and `kernels` whose the model is placed for.
 ///
 /// # Errors
 /// [`Error::Verification`] with the value that differs, or onnxruntime's refusal of the planned model.
@@ -55,17 +64,23 @@ pub(crate) fn verify_integers(
     products: &[String],
     batch: &Batch,
     runtime: &Runtime,
+    kernels: PlacedFor,
 ) -> Result<IntegerProof> {
     let cuts = Cuts::of(planned, products)?;
     let given = cuts.given(planned, batch, runtime)?;
     let open = |model: &Model, what: &str, optimisation| {
         let options = SessionOptions {
             optimisation,
+            sums: match kernels {
+                PlacedFor::Onnxruntime => IntegerSums::Fast,
+                PlacedFor::Others => IntegerSums::Exact,
+            },
             ..SessionOptions::default()
         };
         runtime.session_with(model, what, &options)
     };
     let reals = planned.places.iter().map(|place| place.real.as_str());
+    let reals: BTreeSet<&str> = reals.collect();
     let reference = cuts.cut(&tapped(&planned.model, reals))?;
     let mut reference = open(&reference, "the planned model in parts", Optimisation::Off)?;
     let parts = cuts.cut(written).map_err(refused)?;
@@ -81,7 +96,8 @@ pub(crate) fn verify_integers(
             let inputs = cuts.inputs(&reference, batch, &given, extreme)?;
             let expected = reference.run(&inputs)?;
             let made = candidate.run(&inputs).map_err(refused)?;
-            cuts.compare(&expected, &made, &mut proof)?;
+            let by_themselves = optimisation == Optimisation::Full && kernels == PlacedFor::Others;
+            cuts.compare(&expected, &made, by_themselves, &mut proof)?;
         }
     }
     Ok(proof)
@@ -150,9 +166,9 @@ impl<'a> Cuts<'a> {
         }
         graph.value_info.clear();
         for (name, given) in &self.names {
-            let element = match self.codes.contains_key(name) {
-                true => ElementType::Uint8,
-                false => ElementType::Float,
+            let element = match self.codes.get(name) {
+                Some(place) => place.zero.element(),
+                None => ElementType::Float,
             };
             graph.input.push(declaration(given, Some(element), None));
             if graph.output.iter().all(|output| output.name() != *name) {
@@ -174,7 +190,7 @@ impl<'a> Cuts<'a> {
             .collect())
     }
 
-    /// What the parts get: the batch, real numbers and codes as they are in a run, or codes of 0 and 255 alone.
+    /// What the parts get: the batch, real numbers and codes as they are in a run, or the least and the largest codes alone.
     fn inputs(
         &self,
         session: &Session,
@@ -192,6 +208,11 @@ impl<'a> Cuts<'a> {
                     let codes = codes.map(|_| 255 * u8::from(random.random::<bool>()));
                     Tensor::Uint8(codes)
                 }
+                Tensor::Int8(codes) if extreme => {
+                    let mut random = generator(name, 0);
+                    let codes = codes.map(|_| if random.random() { i8::MAX } else { i8::MIN });
+                    Tensor::Int8(codes)
+                }
                 other => other.clone(),
             };
             inputs.push((self.names[name.as_str()].clone(), tensor));
@@ -200,7 +221,14 @@ impl<'a> Cuts<'a> {
         Ok(inputs)
     }
 
-    fn compare(&self, expected: &Tensors, made: &Tensors, proof: &mut IntegerProof) -> Result<()> {
+    /// Compares what parts made; where kernels round `by_themselves` codes may be a step off.
+    fn compare(
+        &self,
+        expected: &Tensors,
+        made: &Tensors,
+        by_themselves: bool,
+        proof: &mut IntegerProof,
+    ) -> Result<()> {
         let expected: HashMap<&str, &Tensor> = expected
             .iter()
             .map(|(name, tensor)| (name.as_str(), tensor))
@@ -211,7 +239,8 @@ impl<'a> Cuts<'a> {
                     let real = expected.get(place.real.as_str());
                     // A graph input is rounded itself.
                     if let Some(real) = real {
-                        self.compare_codes(place, real, made, proof)?;
+                        let by_themselves = by_themselves || self.rescaled.contains(name.as_str());
+                        compare_codes(place, real, made, by_themselves, proof)?;
                     }
                 }
                 None => {
@@ -228,35 +257,35 @@ impl<'a> Cuts<'a> {
         }
         Ok(())
     }
+}
 
-    fn compare_codes(
-        &self,
-        place: &CodePlace,
-        real: &Tensor,
-        made: &Tensor,
-        proof: &mut IntegerProof,
-    ) -> Result<()> {
-        let own_kernel = self.rescaled.contains(place.code.as_str());
-        let (real, made) = (real.to_f64(), made.to_f64());
-        let (mut steps, mut furthest) = (0_u64, 0.0_f64);
-        for (&real, &made) in real.iter().zip(&made) {
-            let exact = real / f64::from(place.scale) + f64::from(place.zero);
-            let distance = (made - exact.clamp(0.0, 255.0)).abs();
-            furthest = furthest.max(distance);
-            steps += u64::from(distance > 0.5 + EDGE);
-        }
-        proof.codes += made.len() as u64;
-        proof.steps += steps;
-        let many = steps as f64 > (FLIPPED * made.len() as f64).max(1.0) && !own_kernel;
-        if many || furthest > 1.5 + EDGE || real.len() != made.len() || furthest.is_nan() {
-            return Err(wrong(ProofFault::Codes {
-                value: place.value.clone(),
-                steps: furthest - 0.5,
-                share: steps as f64 / made.len().max(1) as f64,
-            }));
-        }
-        Ok(())
+fn compare_codes(
+    place: &CodePlace,
+    real: &Tensor,
+    made: &Tensor,
+    own_kernel: bool,
+    proof: &mut IntegerProof,
+) -> Result<()> {
+    let (real, made) = (real.to_f64(), made.to_f64());
+    let [least, most] = place.zero.ends();
+    let (mut steps, mut furthest) = (0_u64, 0.0_f64);
+    for (&real, &made) in real.iter().zip(&made) {
+        let exact = real / f64::from(place.scale) + place.zero.code();
+        let distance = (made - exact.clamp(least, most)).abs();
+        furthest = furthest.max(distance);
+        steps += u64::from(distance > 0.5 + EDGE);
     }
+    proof.codes += made.len() as u64;
+    proof.steps += steps;
+    let many = steps as f64 > (FLIPPED * made.len() as f64).max(1.0) && !own_kernel;
+    if many || furthest > 1.5 + EDGE || real.len() != made.len() || furthest.is_nan() {
+        return Err(wrong(ProofFault::Codes {
+            value: place.value.clone(),
+            steps: furthest - 0.5,
+            share: steps as f64 / made.len().max(1) as f64,
+        }));
+    }
+    Ok(())
 }
 
 /// True if an operator that makes codes of codes makes this value, perhaps with a cut behind it.

@@ -23,7 +23,7 @@ pub use proof::{Blame, Verification, blame, verify, verify_equal};
 
 pub(crate) use fused::fused;
 pub(crate) use gates::check_labels;
-pub(crate) use integers::verify_integers;
+pub(crate) use integers::{PlacedFor, verify_integers};
 pub(crate) use proof::is_of_the_plan;
 pub use refusal::Fallback;
 pub(crate) use refusal::{refused_fallback, unavailable_provider};

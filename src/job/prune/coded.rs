@@ -58,10 +58,11 @@ impl Pruning<'_> {
         let prepared = watch.stage("fold", prepare)?;
         let plan = &self.proven.plan;
         let subject = prepared.subject(plan);
-        let (model, mut quantisation, _) = quantised(&subject, settings, &opened, watch, *events)?;
-        let models = [&self.proven.model, &model];
+        let found = quantised(&subject, settings, &opened, watch, *events)?;
+        let models = [&self.proven.model, found.judged()];
         let judge = || held_out_divergences(opened.pass(), self.dense.graph().model(), models);
         let [before, after] = watch.stage("judge", judge)?;
+        let mut quantisation = found.quantisation;
         quantisation.divergence = Some(after);
         quantisation.for_original = prepared.whole.is_some();
         let mut warnings = prepared.warnings;
@@ -72,7 +73,7 @@ impl Pruning<'_> {
             ));
         }
         Ok(Coded {
-            model,
+            model: found.model,
             quantisation,
             warnings,
         })
@@ -217,13 +218,19 @@ mod tests {
         pruning.coded(&settings, &mut voice).expect("a model")
     }
 
+    /// That small layers are slow is no matter here.
+    fn is_warned(coded: &Coded) -> bool {
+        let mut warnings = coded.warnings.iter();
+        warnings.any(|warning| warning.contains("no known places"))
+    }
+
     /// The plan says where weights come from: one that keeps other channels than the proven model is not believed.
     #[test]
     fn a_plan_that_is_not_of_the_proven_model_is_found() {
         let dense = lenet();
         let mut proven = proven(&dense);
         let right = coded(&dense, &proven);
-        assert!(right.quantisation.for_original && right.warnings.is_empty());
+        assert!(right.quantisation.for_original && !is_warned(&right));
         for planned in &mut proven.plan.dimensions {
             let all = 0..planned.size as u32;
             let others = all.filter(|channel| !planned.kept.contains(channel));
@@ -243,6 +250,6 @@ mod tests {
             ..proven(&dense)
         };
         let found = coded(&dense, &learnt);
-        assert!(!found.quantisation.for_original && found.warnings.is_empty());
+        assert!(!found.quantisation.for_original && !is_warned(&found));
     }
 }

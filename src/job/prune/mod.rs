@@ -309,7 +309,7 @@ impl Job<'_> {
         let plan_hash = blake3::hash(plan.to_json().as_bytes()).to_hex();
         let mut command = plan.settings.command();
         if let Some(settings) = &self.options.quantise {
-            command += &format!(" --quantise={}", settings.weights);
+            command += &format!(" --quantise={}", settings.weight_bits());
         }
         super::stamp(model, &command, &plan.model_hash, onnxruntime);
         model.set_metadata("secateur.plan_hash", plan_hash.as_str());
