@@ -22,6 +22,7 @@ mod streams;
 mod subject;
 mod targets;
 mod trial;
+mod verdict;
 mod widths;
 
 pub(crate) use folded::folded;
@@ -29,7 +30,7 @@ pub use kernels::KernelTarget;
 pub use plan::{PlannedValue, PlannedWeight, QuantisePlan};
 pub(crate) use ranges::{CodeRange, ranges};
 pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
-pub(crate) use sites::{CodeSites, CodedLayer, Wanted};
+pub(crate) use sites::{CodeRules, CodeSites, CodedLayer};
 pub(crate) use solve::{Quantised, quantise};
 pub(crate) use storage::{StoredModel, store, store_planned, store_rest};
 pub(crate) use subject::Subject;

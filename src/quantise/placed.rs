@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::equalise::Equalised;
 use super::streams::{ChannelStream, streams};
 use super::trial::Switched;
-use super::{CodeRange, CodeSites, PlannedValue, QuantisePlan, QuantiseSettings, Wanted, ranges};
+use super::{
+    CodeRange, CodeRules, CodeSites, PlannedValue, QuantisePlan, QuantiseSettings, ranges,
+};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::{Error, Result};
@@ -69,8 +71,8 @@ impl<'a> Placer<'a> {
         }
     }
 
-    fn wanted<'b>(&'b self, dear: &'b HashMap<String, String>) -> Wanted<'b> {
-        Wanted {
+    fn wanted<'b>(&'b self, dear: &'b HashMap<String, String>) -> CodeRules<'b> {
+        CodeRules {
             kept: self.kept,
             dear,
             every: self.every,

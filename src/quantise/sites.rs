@@ -26,7 +26,7 @@ pub(crate) struct CodedLayer {
 
 /// Which layers may become products of codes.
 #[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct CodeRules<'a> {
     /// Those whose name matches stay real.
     pub(crate) kept: &'a Patterns<'a>,
     /// These stay real for the reason there.
@@ -37,7 +37,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) target: KernelTarget,
 }
 
-impl Wanted<'_> {
+impl CodeRules<'_> {
     fn stays_real(&self, analysis: &Analysis, layer: &Layer) -> Option<String> {
         if self.kept.matched(&[&layer.name]).is_some() {
             return Some("is kept, as asked".to_owned());
@@ -67,7 +67,7 @@ pub(crate) struct CodeSites {
 
 impl CodeSites {
     /// Where to round a model.
-    pub(crate) fn of(analysis: &Analysis, wanted: &Wanted) -> CodeSites {
+    pub(crate) fn of(analysis: &Analysis, wanted: &CodeRules) -> CodeSites {
         let (graph, target) = (analysis.graph(), wanted.target);
         let fixed = graph.fixed_nodes();
         let mut placement = CodeSites {

@@ -16,7 +16,7 @@ use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use crate::onnx::{Model, packed_bytes};
 use crate::patterns::Patterns;
 use crate::quantise::{
-    CodeSites, KernelTarget, QuantiseSettings, Quantised, Subject, Wanted, WeightBits, folded,
+    CodeRules, CodeSites, KernelTarget, QuantiseSettings, Quantised, Subject, WeightBits, folded,
     quantise, store,
 };
 use crate::runtime::Provider;
@@ -53,9 +53,9 @@ pub(super) fn every() -> QuantiseSettings {
     }
 }
 
-fn wanted<'a>(kept: &'a Patterns<'a>) -> Wanted<'a> {
+fn wanted<'a>(kept: &'a Patterns<'a>) -> CodeRules<'a> {
     static NONE: LazyLock<HashMap<String, String>> = LazyLock::new(HashMap::new);
-    Wanted {
+    CodeRules {
         kept,
         dear: &NONE,
         every: true,

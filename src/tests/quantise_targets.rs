@@ -9,7 +9,9 @@ use crate::dimensions::Analysis;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::onnx::{ElementType, Model, from_raw, packed, to_f32};
 use crate::patterns::Patterns;
-use crate::quantise::{CodeSites, KernelTarget, QuantiseSettings, Quantised, Wanted, WeightBits};
+use crate::quantise::{
+    CodeRules, CodeSites, KernelTarget, QuantiseSettings, Quantised, WeightBits,
+};
 use crate::validate::{PlacedFor, fused, same_structure};
 
 fn settings(target: KernelTarget) -> QuantiseSettings {
@@ -20,7 +22,7 @@ fn sites(analysis: &Analysis, target: KernelTarget) -> CodeSites {
     let none = Patterns::new(std::iter::empty()).expect("patterns");
     CodeSites::of(
         analysis,
-        &Wanted {
+        &CodeRules {
             kept: &none,
             dear: &HashMap::new(),
             every: true,
