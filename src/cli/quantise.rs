@@ -42,6 +42,10 @@ pub struct QuantiseArgs {
     /// as that leaves, without what costs too much stays real
     #[arg(long, value_name = "KL", value_parser = parse_divergence, conflicts_with_all = ["bits", "store"])]
     max_kl: Option<f64>,
+    /// Prune first, as far as that costs less than fewer bits: the smallest file at a divergence, or the smallest divergence
+    /// at a size
+    #[arg(long, requires = "calibration", conflicts_with_all = ["store", "plan", "plan_out", "weights", "every_layer"])]
+    prune: bool,
     /// Store weights as float16 or bfloat16, and compute as before; needs no samples
     #[arg(long, value_name = "TYPE", conflicts_with_all = ["weight_only", "weights", "calibration"])]
     store: Option<HalfType>,
@@ -105,6 +109,7 @@ impl QuantiseArgs {
                 max_kl: self.max_kl,
                 keep: self.keep,
             },
+            prune: self.prune,
             plan: self.plan,
             plan_out: self.plan_out,
             output: self.output.filter(|_| !self.dry_run),

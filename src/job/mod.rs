@@ -4,6 +4,7 @@ mod bench;
 mod clean;
 mod gains;
 mod inspect;
+mod joint;
 mod little;
 mod mask;
 mod options;

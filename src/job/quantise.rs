@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::analyse_whole;
+use super::joint::{Joint, in_bytes, less};
 use super::options::{Calibration, Opened, Overwrite, RuntimeOptions, Shapes};
 use super::outputs::Files;
 use super::prune::data_path;
@@ -18,7 +19,7 @@ use crate::onnx::Model;
 use crate::quantise::{
     QuantisePlan, QuantiseSettings, Subject, fitted, folded, store, store_planned,
 };
-use crate::report::{Outcome, Quantisation, QuantiseReport};
+use crate::report::{Outcome, PrunedFirst, Quantisation, QuantiseReport};
 use crate::rewrite::with_initializers;
 use crate::runtime::Provider;
 use crate::search::held_out_divergences;
@@ -34,6 +35,8 @@ pub struct QuantiseOptions {
     pub calibration: Option<Calibration>,
     /// What becomes codes.
     pub settings: QuantiseSettings,
+    /// Prunes the model first where that costs less than fewer bits; with a budget or a divergence.
+    pub prune: bool,
     /// Decides what a plan says, whose settings count instead of these.
     pub plan: Option<PathBuf>,
     /// Where the model goes; nothing is written without.
@@ -101,12 +104,24 @@ pub fn quantise_file(
             .as_ref()
             .map_or(&options.settings, |of| &of.settings),
         decided: decided.as_ref(),
+        original: None,
         watch,
         events,
     };
     job.settings.check(model.opset(), "use `weight_only`")?;
+    let pruned = job.pruned(&model)?;
+    let settings = match &pruned {
+        Some((_, first)) => {
+            let settings = in_bytes(job.settings, model.source_bytes());
+            less(&settings, first.divergence)
+        }
+        None => job.settings.clone(),
+    };
+    job.settings = &settings;
+    job.original = pruned.is_some().then_some(&model);
+    let start = pruned.as_ref().map_or(&model, |(model, _)| model);
     let analysis = job.watch.stage("type", || {
-        let model = with_initializers(&Graph::new(&model)?)?;
+        let model = with_initializers(&Graph::new(start)?)?;
         analyse_whole(&model, &options.shapes)
     })?;
     let analysis = job.folded(analysis)?;
@@ -116,6 +131,7 @@ pub fn quantise_file(
     };
     plan.model_hash = model.hash().to_owned();
     report.model = path.display().to_string();
+    report.pruned = pruned.as_ref().map(|(_, first)| *first);
     report.bytes[0] = model.source_bytes();
     report.compare(&plan, decided.as_ref());
     // The plan is on disk before the model appears, so that a full disk leaves neither.
@@ -144,6 +160,8 @@ struct Job<'a> {
     options: &'a QuantiseOptions,
     settings: &'a QuantiseSettings,
     decided: Option<&'a QuantisePlan>,
+    /// What the model was before it was pruned.
+    original: Option<&'a Model>,
     watch: Watch,
     events: &'a mut dyn Events,
 }
@@ -158,6 +176,34 @@ impl Job<'_> {
         let Job { watch, events, .. } = self;
         let open = || calibration.open(analysis, &layers, (BATCHES, false), runtime, *events);
         watch.stage("data", open).map(Some)
+    }
+
+    /// The model pruned as far as that costs less than fewer bits, where that is asked for and so.
+    fn pruned(&mut self, model: &Model) -> Result<Option<(Model, PrunedFirst)>> {
+        let options = self.options;
+        if !options.prune {
+            return Ok(None);
+        }
+        let (true, Some(data), None) = (
+            self.settings.is_fitted(),
+            &options.calibration,
+            self.decided,
+        ) else {
+            return Err(Error::Usage(
+                "`prune` needs `calibration`, and a `budget` or `max_kl` with `weight_only`, and no plan"
+                    .to_owned(),
+            ));
+        };
+        let settings = in_bytes(self.settings, model.source_bytes());
+        let joint = Joint {
+            model,
+            settings: &settings,
+            data,
+            shapes: &options.shapes,
+            runtime: &options.runtime,
+        };
+        let Job { watch, events, .. } = self;
+        watch.stage("prune", || joint.chosen(*events))
     }
 
     /// The model with weights that nodes rearrange as constants.
@@ -227,7 +273,8 @@ impl Job<'_> {
         let verification = watch.stage("verify", verify)?;
         let mut report = self.report(runtime.version());
         if let Some(pass) = pass {
-            let diverged = || held_out_divergences(pass, analysis.graph().model(), [&found.model]);
+            let original = self.original.unwrap_or(analysis.graph().model());
+            let diverged = || held_out_divergences(pass, original, [&found.model]);
             let [divergence] = self.watch.stage("judge", diverged)?;
             report.quantisation.divergence = Some(divergence);
         }
@@ -245,6 +292,7 @@ impl Job<'_> {
             model: String::new(),
             outcome: Outcome::DryRun,
             bytes: [0; 2],
+            pruned: None,
             quantisation: Quantisation {
                 settings: self.settings.settled(),
                 layers: Vec::new(),

@@ -34,4 +34,4 @@ pub(crate) use sites::{CodeRules, CodeSites, CodedLayer};
 pub(crate) use solve::{Quantised, quantise};
 pub(crate) use storage::{StoredModel, store, store_planned, store_rest};
 pub(crate) use subject::Subject;
-pub(crate) use widths::fitted;
+pub(crate) use widths::{WidthForecast, fitted, forecast};

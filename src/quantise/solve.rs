@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::placed::{Placed, Placer};
 use super::subject::{CodeContext, RoundedSubject};
-use super::verdict::{Fault, faster, fault, hopeless, seen};
+use super::verdict::{Shortfall, faster, fault, hopeless, seen};
 use super::{CodeRange, CodeSites, CodedLayer, QuantisePlan, QuantiseSettings, Subject};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
@@ -94,21 +94,21 @@ pub(crate) fn quantise(
         };
         let next = match &fault {
             None => return Ok(found),
-            Some(Fault::Unfused(rest)) => placer.without(rest.clone(), placed, events)?,
-            Some(Fault::Far(..)) => placer.without_dearest(placed, events)?,
-            Some(Fault::Slow(chained)) if slow.is_none() => {
+            Some(Shortfall::Unfused(rest)) => placer.without(rest.clone(), placed, events)?,
+            Some(Shortfall::Far(..)) => placer.without_dearest(placed, events)?,
+            Some(Shortfall::Slow(chained)) if slow.is_none() => {
                 placer.without(chained.clone(), placed, events)?
             }
-            Some(Fault::Slow(_)) => None,
+            Some(Shortfall::Slow(_)) => None,
         };
         placed = match (next, fault) {
-            (Some(next), Some(Fault::Slow(_))) => {
+            (Some(next), Some(Shortfall::Slow(_))) => {
                 slow = Some(found);
                 next
             }
             (Some(next), _) => next,
             // As slow as it is: the report says so.
-            (None, Some(Fault::Slow(_))) => return Ok(faster(found, slow)),
+            (None, Some(Shortfall::Slow(_))) => return Ok(faster(found, slow)),
             (None, fault) => return Err(hopeless(fault)),
         };
     }

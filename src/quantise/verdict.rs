@@ -8,7 +8,7 @@ use crate::events::Events;
 use crate::validate::{Fusion, fused};
 
 /// Why a quantised model is not good enough.
-pub(super) enum Fault {
+pub(super) enum Shortfall {
     /// Of these layers onnxruntime makes no products of integers, with why.
     Unfused(Vec<(String, String)>),
     /// The outputs diverge by this, where so much is allowed.
@@ -26,7 +26,7 @@ pub(super) fn fault(
     settings: &QuantiseSettings,
     found: &mut Quantised,
     pass: Pass,
-) -> Result<Option<Fault>> {
+) -> Result<Option<Shortfall>> {
     if let Some(fused) = found
         .fused
         .as_ref()
@@ -41,13 +41,13 @@ pub(super) fn fault(
         });
         let rest: Vec<(String, String)> = rest.collect();
         if !rest.is_empty() {
-            return Ok(Some(Fault::Unfused(rest)));
+            return Ok(Some(Shortfall::Unfused(rest)));
         }
     }
     if let Some(most) = settings.max_kl {
         let divergence = subject.trial(pass)?.of(found.judged())?;
         if divergence > most {
-            return Ok(Some(Fault::Far(divergence, most)));
+            return Ok(Some(Shortfall::Far(divergence, most)));
         }
     }
     if !settings.target.is_chained() {
@@ -66,7 +66,7 @@ pub(super) fn fault(
         );
         (of.layer.name.clone(), why)
     });
-    Ok(Some(Fault::Slow(chained.collect())))
+    Ok(Some(Shortfall::Slow(chained.collect())))
 }
 
 /// The faster of two slow models.
@@ -78,14 +78,14 @@ pub(super) fn faster(found: Quantised, other: Option<Quantised>) -> Quantised {
 }
 
 /// What is said where nothing helps.
-pub(super) fn hopeless(fault: Option<Fault>) -> Error {
+pub(super) fn hopeless(fault: Option<Shortfall>) -> Error {
     match fault {
-        Some(Fault::Far(divergence, most)) => Error::Gates {
+        Some(Shortfall::Far(divergence, most)) => Error::Gates {
             failed: vec![format!(
                 "the outputs diverge by {divergence:.6} on held-out samples, where {most} is allowed, and no more can stay real"
             )],
         },
-        Some(Fault::Unfused(rest)) => {
+        Some(Shortfall::Unfused(rest)) => {
             let first = rest.first();
             let why = first.map_or(String::new(), |(name, why)| format!(": '{name}': {why}"));
             Error::Usage(format!(

@@ -45,12 +45,7 @@ pub(crate) fn fitted(
 ) -> Result<StoredModel> {
     let (targets, real) = kept_targets(analysis, settings)?;
     let parts = parts(analysis, &targets, pass, events)?;
-    let goal = Goal {
-        bytes: settings
-            .budget
-            .map(|budget| budget.bytes(analysis.graph().model().source_bytes())),
-        divergence: settings.max_kl,
-    };
+    let goal = Goal::of(analysis, settings);
     let trial = HeldOutTrial::new(analysis.graph(), pass)?;
     let mut asked = goal;
     let mut chosen = vec![0; parts.len()];
@@ -89,6 +84,49 @@ pub(crate) fn fitted(
     })
 }
 
+/// What widths that reach a goal will cost, before weights are rounded for them together.
+pub(crate) struct WidthForecast {
+    /// Of the file.
+    pub(crate) bytes: u64,
+    /// Of the outputs.
+    pub(crate) divergence: f64,
+    /// Whether they reach it.
+    pub(crate) fits: bool,
+}
+
+/// Foretells what [`fitted`] makes.
+///
+/// # Errors
+/// As [`fitted`], but for a budget that cannot be met.
+pub(crate) fn forecast(
+    analysis: &Analysis,
+    settings: &QuantiseSettings,
+    pass: Pass,
+    events: &mut dyn Events,
+) -> Result<WidthForecast> {
+    let (targets, _) = kept_targets(analysis, settings)?;
+    let parts = parts(analysis, &targets, pass, events)?;
+    let mut chosen = vec![0; parts.len()];
+    let mut narrowing = Narrowing {
+        analysis,
+        targets: &targets,
+        parts: &parts,
+        asked: Goal::of(analysis, settings),
+        chosen: &mut chosen,
+    };
+    let fits = match narrowing.narrow(events) {
+        Ok(()) => true,
+        Err(Error::Usage(_)) => false,
+        Err(fault) => return Err(fault),
+    };
+    let divergence = narrowing.cost();
+    Ok(WidthForecast {
+        bytes: narrowing.bytes(events)?,
+        divergence,
+        fits: fits && settings.max_kl.is_none_or(|most| divergence <= most),
+    })
+}
+
 /// What widths have to reach.
 #[derive(Clone, Copy)]
 struct Goal {
@@ -96,6 +134,16 @@ struct Goal {
     bytes: Option<u64>,
     /// Divergence of the outputs at most.
     divergence: Option<f64>,
+}
+
+impl Goal {
+    fn of(analysis: &Analysis, settings: &QuantiseSettings) -> Goal {
+        let before = analysis.graph().model().source_bytes();
+        Goal {
+            bytes: settings.budget.map(|budget| budget.bytes(before)),
+            divergence: settings.max_kl,
+        }
+    }
 }
 
 struct Narrowing<'a> {

@@ -18,7 +18,7 @@ pub use benchmark::{BenchReport, BenchSetting, Timing};
 pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, IntegerRow, UnsupportedRow};
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
 pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, RoundRow};
-pub use quantising::{CodedRow, Quantisation, QuantiseReport, RealRow};
+pub use quantising::{CodedRow, PrunedFirst, Quantisation, QuantiseReport, RealRow};
 pub use recovery::RecoveryRow;
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
 pub use sparsity::{SparsityReport, SparsityRow};

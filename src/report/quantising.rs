@@ -23,6 +23,8 @@ pub struct QuantiseReport {
     pub outcome: Outcome,
     /// Bytes of the files before and after; 0 after a dry run.
     pub bytes: [u64; 2],
+    /// How it was pruned first; none where it was not.
+    pub pruned: Option<PrunedFirst>,
     /// What became of the model.
     #[serde(flatten)]
     pub quantisation: Quantisation,
@@ -61,6 +63,15 @@ pub struct Quantisation {
     pub fused: Option<Fusion>,
 }
 
+/// What was pruned before weights were stored in few bits.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PrunedFirst {
+    /// Parameters before and after.
+    pub parameters: [u64; 2],
+    /// How far the outputs are from the original's on held-out samples, per sample, before weights were rounded.
+    pub divergence: f64,
+}
+
 /// A weight that is stored as codes.
 #[derive(Clone, Debug, Serialize)]
 pub struct CodedRow {
@@ -90,6 +101,17 @@ pub struct RealRow {
 impl fmt::Display for QuantiseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.quantisation)?;
+        if let Some(PrunedFirst {
+            parameters,
+            divergence,
+        }) = self.pruned
+        {
+            let [before, after] = parameters.map(count);
+            writeln!(
+                f,
+                "pruned first: {after} of {before} parameters, at a divergence of {divergence:.6}"
+            )?;
+        }
         if let Some(verification) = &self.verification {
             let errors = verification.iter().map(|output| output.relative);
             let worst = errors.fold(0.0, f64::max);
