@@ -12,7 +12,7 @@ use common::{fixture, json};
 
 /// Documented fields that the runs below cannot show, or not all of them: they need a GPU, stored outputs, zeros, sums,
 /// slow widths, weights of integers, layers that do not fuse or that no kernel for codes takes, or a dry run.
-const ELSEWHERE: [&str; 16] = [
+const ELSEWHERE: [&str; 17] = [
     "verification.mixed_by[]",
     "warnings[]",
     "forecast.",
@@ -25,6 +25,7 @@ const ELSEWHERE: [&str; 16] = [
     "integers[]",
     "rest[]",
     "unread[]",
+    "pruned.",
     "unsupported[]",
     "with[]",
     "quantisation.real[]",

@@ -73,6 +73,28 @@ impl QuantiseOptions {
         Ok(Some(plan))
     }
 
+    /// Writes the model, and the plan where it is asked for.
+    fn write(
+        &self,
+        source: &Model,
+        (made, plan): (&mut Model, &QuantisePlan),
+        report: &mut QuantiseReport,
+        watch: &mut Watch,
+    ) -> Result<()> {
+        // The plan is on disk before the model appears, so that a full disk leaves neither.
+        let plan = self.plan_file(plan)?;
+        if let Some(output) = self.output.as_deref() {
+            let runtime = Some(report.onnxruntime.as_str());
+            super::stamp(made, "quantise", source.hash(), runtime);
+            report.bytes[1] = watch.stage("write", || made.save_counted(output))?;
+            report.outcome = Outcome::Written(output.display().to_string());
+        }
+        match plan {
+            Some((file, target)) => files::persist(file, target),
+            None => Ok(()),
+        }
+    }
+
     fn plan_file(&self, plan: &QuantisePlan) -> Result<Option<(files::Temporary, &Path)>> {
         let Some(target) = self.plan_out.as_deref() else {
             return Ok(None);
@@ -134,21 +156,7 @@ pub fn quantise_file(
     report.pruned = pruned.as_ref().map(|(_, first)| *first);
     report.bytes[0] = model.source_bytes();
     report.compare(&plan, decided.as_ref());
-    // The plan is on disk before the model appears, so that a full disk leaves neither.
-    let plan = options.plan_file(&plan)?;
-    if let Some(output) = options.output.as_deref() {
-        super::stamp(
-            &mut made,
-            "quantise",
-            model.hash(),
-            Some(&report.onnxruntime),
-        );
-        report.bytes[1] = job.watch.stage("write", || made.save_counted(output))?;
-        report.outcome = Outcome::Written(output.display().to_string());
-    }
-    if let Some((file, target)) = plan {
-        files::persist(file, target)?;
-    }
+    options.write(&model, (&mut made, &plan), &mut report, &mut job.watch)?;
     report.stages = job.watch.stages;
     Ok(report)
 }
