@@ -6,6 +6,7 @@ use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::layers::{Layer, Layers, LeftWeight};
+use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, packed, to_f32};
 use crate::ops::{Form, Operand, Role, find};
 use crate::patterns::Patterns;
@@ -89,9 +90,17 @@ pub(super) fn targets(
         decide(&name, value, Some(layer))?;
     }
     for LeftWeight { name, value, .. } in found.left {
-        decide(&name, value, None)?;
+        if graph.constant(value).is_some_and(is_large) {
+            decide(&name, value, None)?;
+        }
     }
     Ok((targets, real))
+}
+
+/// True for a table or more that is worth a scale for each row; others are no weights to speak of.
+fn is_large(tensor: &TensorProto) -> bool {
+    let count: i64 = tensor.dims.iter().product();
+    tensor.dims.len() >= 2 && count as usize >= LEAST
 }
 
 /// Why a constant is not stored as codes.
@@ -123,10 +132,6 @@ fn stays_real(
     }
     if layer.is_some() {
         return Ok(None);
-    }
-    let count: i64 = tensor.dims.iter().product();
-    if tensor.dims.len() < 2 || (count as usize) < LEAST {
-        return Ok(Some("is small"));
     }
     let masks = |number: &f32| number.is_nan() || number.abs() > MOST;
     Ok(to_f32(tensor)?
