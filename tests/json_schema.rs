@@ -112,7 +112,9 @@ fn every_document_is_as_documented() {
     check(&[&pruning[..], &[&both], &data_words, &tuning, &all].concat());
     let tuned = text(folder.path().join("tuned.onnx"));
     let training = ["tune", &pruned, "-o", &tuned, "--teacher", &model];
-    check(&[&training[..], &["--data", &data, "--steps", "10"]].concat());
+    let rounded = ["--data", &data, "--steps", "10", "--quantised"];
+    let steep = ["--lr", "0.3", "--augment", "none"];
+    check(&[&training[..], &rounded, &steep].concat());
     check(&["inspect", &model]);
     check(&["inspect", "--sparsity", &model]);
     let masked = text(folder.path().join("masked.onnx"));

@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
@@ -260,5 +260,99 @@ fn pruning_to_codes_needs_data_and_bits_that_there_are() {
     };
     run(&["--quantise"]).stderr(contains("--quantise").and(contains("--calibration")));
     run(&["--quantise=9"]).stderr(contains("7 or 8"));
+    assert!(!out.exists());
+}
+
+/// Trained and quantised as `words` say, from LeNet at a quarter of its operations.
+fn trained_as_codes(folder: &Path, words: &[&str]) -> (assert_cmd::assert::Assert, PathBuf) {
+    let (start, out) = (folder.join("start.onnx"), folder.join("out.onnx"));
+    let (model, data) = (lenet(), fixture("data/mnist_200.npz"));
+    let pruning = ["prune", text(&model), "-o", text(&start), "--macs", "0.25"];
+    let pruning = secateur().args(pruning).arg("--no-verify").assert();
+    pruning.success();
+    let tuning = [
+        "tune",
+        text(&start),
+        "-o",
+        text(&out),
+        "--data",
+        text(&data),
+    ];
+    let run = secateur().args(tuning).args(words).arg("--json").assert();
+    (run, out)
+}
+
+#[test]
+fn a_pruned_net_is_trained_as_the_codes_that_are_written() {
+    let folder = TempDir::new().expect("a folder");
+    let dense = lenet();
+    let words = ["--teacher", text(&dense), "--steps", "60", "--quantised"];
+    let (run, out) = trained_as_codes(folder.path(), &words);
+    let printed = run.success().get_output().stdout.clone();
+    let document: Value = serde_json::from_slice(&printed).expect("a document");
+    let found = &document["quantisation"];
+    let before = found["before"].as_f64().expect("a number");
+    let candidates = found["candidates"].as_array().expect("a list");
+    let loss = |of: &Value| of["loss"].as_f64().expect("a number");
+    let best = candidates.iter().map(loss).fold(f64::INFINITY, f64::min);
+    let taken = candidates.iter().find(|of| of["way"] == found["taken"]);
+    assert_eq!(taken.map(loss), Some(best));
+    assert_eq!(candidates.len(), 3);
+    assert_eq!(candidates[0]["way"], "untrained");
+    assert!(best < 0.8 * before && before < 1.1 * loss(&candidates[0]));
+    assert!(found["proof"]["codes"].as_u64() > Some(1000));
+    assert_eq!(found["fused"]["integer"], found["fused"]["planned"]);
+    let frozen = document["training"]["frozen"].as_array().expect("a list");
+    assert_eq!(frozen.len(), 0, "{frozen:?}");
+    let start = folder.path().join("start.onnx");
+    assert!(divergence(&out) < 0.8 * divergence(&start));
+    assert!(2 * bytes(&out) < bytes(&start));
+}
+
+#[test]
+fn where_training_as_codes_gains_nothing_codes_are_those_of_the_model_as_it_was() {
+    let folder = TempDir::new().expect("a folder");
+    let dense = lenet();
+    let words = ["--teacher", text(&dense), "--quantised=8"];
+    let steep = ["--steps", "10", "--lr", "1", "--augment", "none"];
+    let (run, out) = trained_as_codes(folder.path(), &[&words[..], &steep].concat());
+    // On x86 without VNNI the proof of 8 bits fails.
+    if run.get_output().status.code() == Some(1) {
+        return;
+    }
+    let printed = run.success().get_output().stdout.clone();
+    let document: Value = serde_json::from_slice(&printed).expect("a document");
+    let found = &document["quantisation"];
+    assert_eq!(found["taken"], "untrained");
+    assert_eq!(found["candidates"].as_array().map(Vec::len), Some(1));
+    let warnings = document["warnings"].to_string();
+    assert!(warnings.contains("no better"), "{warnings}");
+    let (start, data) = (
+        folder.path().join("start.onnx"),
+        fixture("data/mnist_200.npz"),
+    );
+    let plain = folder.path().join("plain.onnx");
+    let words = [
+        "quantise",
+        text(&start),
+        "-o",
+        text(&plain),
+        "--weights",
+        "8",
+    ];
+    json(&[&words[..], &["--calibration", text(&data)]].concat());
+    // Which layers are faster as codes is measured, and may differ.
+    assert!((divergence(&out) - divergence(&plain)).abs() < 0.01 * divergence(&plain));
+}
+
+#[test]
+fn what_cannot_be_trained_as_codes_is_said() {
+    let folder = TempDir::new().expect("a folder");
+    let head = ["--quantised", "--replace-head", "3"];
+    let (run, out) = trained_as_codes(folder.path(), &head);
+    run.code(2).stderr(contains("--replace-head"));
+    let dense = lenet();
+    let (run, _) = trained_as_codes(folder.path(), &["--quantised=4", "--teacher", text(&dense)]);
+    run.code(2).stderr(contains("7 or 8"));
     assert!(!out.exists());
 }

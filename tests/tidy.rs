@@ -54,7 +54,7 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 18] = [
+const EMITTERS: [&str; 19] = [
     "engine/taps.rs",
     "graph/arrange.rs",
     "graph/derived.rs",
@@ -66,6 +66,7 @@ const EMITTERS: [&str; 18] = [
     "recover/lockstep.rs",
     "rewrite/bias.rs",
     "rewrite/codes.rs",
+    "rewrite/rounded.rs",
     "rewrite/rounding.rs",
     "rewrite/emit.rs",
     "rewrite/gates.rs",

@@ -204,7 +204,7 @@ const PHRASES: [(&str, &str); 4] = [
 ];
 
 /// Settings of the library by the flags that say them.
-const FLAGS: [(&str, &str); 29] = [
+const FLAGS: [(&str, &str); 30] = [
     ("batches", "--batch"),
     ("budget", "--budget"),
     ("calibration", "--calibration"),
@@ -223,6 +223,7 @@ const FLAGS: [(&str, &str); 29] = [
     ("plan_out", "--plan-out"),
     ("provider", "--provider"),
     ("quantise", "--quantise"),
+    ("quantised", "--quantised"),
     ("recovery", "--recover"),
     ("round_to", "--round-to"),
     ("sample_axes", "--sample-axis"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use secateur::data::DataSource;
 use secateur::job::{Calibration, TuneOptions, tune};
+use secateur::quantise::{QuantiseSettings, WeightBits};
 use secateur::report::Breakdown;
 use secateur::runtime::Provider;
 use secateur::train::{Augment, Tuning};
@@ -27,6 +28,11 @@ pub struct TuneArgs {
     /// Make the head anew for this many classes, and train it alone on labels unless --only or --freeze name others
     #[arg(long, value_name = "CLASSES", conflicts_with = "teacher")]
     replace_head: Option<usize>,
+    /// Train it as it runs on 8-bit integers, with values and weights rounded, and quantise it as `secateur quantise` does,
+    /// with weights of 7 bits (safe on every CPU) or 8 (for x86 with VNNI, ARM, GPUs)
+    #[arg(long, value_name = "BITS", num_args = 0..=1, require_equals = true, default_missing_value = "7",
+        conflicts_with = "replace_head")]
+    quantised: Option<WeightBits>,
     /// Train only weights whose initializer matches this glob
     #[arg(long, value_name = "GLOB")]
     only: Vec<String>,
@@ -151,6 +157,10 @@ impl TuneArgs {
                 freeze: self.freeze,
                 ..self.training.tuning()
             },
+            quantised: self.quantised.map(|weights| QuantiseSettings {
+                weights: Some(weights),
+                ..QuantiseSettings::default()
+            }),
             output: self.output.filter(|_| !self.dry_run),
             shapes: self.shapes.shapes(),
             runtime: self.runtime.options(),

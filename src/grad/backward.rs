@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::graph::{Array, Emitter, NodeId, ValueId};
 use crate::onnx::ElementType;
-use crate::ops::{Settled, pull, stands_still};
+use crate::ops::{Settled, passes_codes, pull, rounds, stands_still};
 
 /// A node that no gradient goes through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) fn backward(
     gradients
 }
 
-/// By value: whether it is real and changes with a wanted one.
+/// By value: whether it changes with a wanted one, and is real or codes that a real one was rounded to.
 fn varying(settled: Settled, wanted: &[ValueId]) -> Vec<bool> {
     let graph = settled.graph;
     let mut varying = vec![false; graph.value_ids().count()];
@@ -67,16 +67,23 @@ fn varying(settled: Settled, wanted: &[ValueId]) -> Vec<bool> {
         .iter()
         .for_each(|value| varying[value.index()] = true);
     for &node in graph.order() {
-        let changes = graph.node(node).reads().any(|value| varying[value.index()]);
-        if !changes || stands_still(graph, node) {
+        let changed: Vec<ValueId> = (graph.node(node).reads())
+            .filter(|value| varying[value.index()])
+            .collect();
+        if changed.is_empty() || stands_still(graph, node) {
             continue;
         }
+        let codes = rounds(graph, node) || changed.iter().any(|&value| !is_real(settled, value));
         for &output in graph.node(node).outputs.iter().flatten() {
-            let element = settled.state.elements[output.index()];
-            varying[output.index()] |= element.is_none_or(ElementType::is_float);
+            varying[output.index()] |= codes || is_real(settled, output);
         }
     }
     varying
+}
+
+fn is_real(settled: Settled, value: ValueId) -> bool {
+    let element = settled.state.elements[value.index()];
+    element.is_none_or(ElementType::is_float)
 }
 
 struct Walk<'a> {
@@ -104,6 +111,13 @@ impl Walk<'_> {
         }
         if node.captured.iter().any(varies) {
             let why = "its bodies read what would be trained";
+            self.stops.push(Stop { node: id, why });
+            return;
+        }
+        let mut own = node.reads().chain(node.outputs.iter().flatten().copied());
+        let codes = own.any(|value| varies(&value) && !is_real(self.settled, value));
+        if codes && !passes_codes(graph, id) {
+            let why = "it computes on codes";
             self.stops.push(Stop { node: id, why });
             return;
         }

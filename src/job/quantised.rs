@@ -6,13 +6,15 @@ use super::watch::Watch;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
+use crate::graph::Graph;
 use crate::onnx::Model;
 use crate::quantise::{
-    QuantisePlan, QuantiseSettings, Quantised, StoredModel, Subject, quantise, store_rest,
+    QuantisePlan, QuantiseSettings, Quantised, StoredModel, Subject, folded, quantise, store_rest,
 };
 use crate::recover::RoundedLayer;
 use crate::report::{CodedRow, Quantisation, RealRow};
-use crate::rewrite::bias_behind;
+use crate::rewrite::{bias_behind, with_initializers};
+use crate::runtime::Runtime;
 use crate::validate::{IntegerProof, PlacedFor, same_structure, verify_equal, verify_integers};
 
 /// Batches at least, where there are samples enough: the last ones are held out.
@@ -50,9 +52,20 @@ pub(super) fn quantised(
 ) -> Result<ProvenCodes> {
     let quantise = || quantise(subject, settings, opened.pass(), events);
     let found = watch.stage("quantise", quantise)?;
-    let prove = || proven(subject.part, &found, settings, opened);
+    finished(subject.part, found, settings, opened, (watch, events))
+}
+
+/// What was found of `part`, proven, and what became of it.
+pub(super) fn finished(
+    part: &Analysis,
+    found: Quantised,
+    settings: &QuantiseSettings,
+    opened: &Opened,
+    (watch, events): (&mut Watch, &mut dyn Events),
+) -> Result<ProvenCodes> {
+    let prove = || proven(part, &found, settings, opened);
     let proof = watch.stage("verify", prove)?;
-    let rest = || stored_rest(subject.part, &found, settings, opened, events);
+    let rest = || stored_rest(part, &found, settings, opened, events);
     let rest = watch.stage("store", rest)?;
     let mut layers = coded_rows(&found);
     let mut real = real_rows(&found.placement.real);
@@ -107,6 +120,19 @@ fn stored_rest(
         runtime,
     )?;
     Ok(Some(rest))
+}
+
+/// The model with all weights as constants that are read as they are.
+pub(super) fn prepared(analysis: &Analysis, runtime: &Runtime) -> Result<Analysis> {
+    let analysed = |model: Model| -> Result<Analysis> {
+        let graph = Graph::new(&model.settled())?;
+        Ok(Analysis::of_rearranged(graph, analysis))
+    };
+    let whole = analysed(with_initializers(analysis.graph())?)?;
+    match folded(&whole, runtime)? {
+        Some(model) => analysed(model),
+        None => Ok(whole),
+    }
 }
 
 /// The proof of what was found, on the first samples.

@@ -24,7 +24,9 @@ mod window;
 
 #[cfg(test)]
 pub(crate) use adjoints::Adjoint;
-pub(crate) use adjoints::{Settled, measured_slots, pull, quicken, stands_still};
+pub(crate) use adjoints::{
+    Settled, measured_slots, passes_codes, pull, quicken, rounds, stands_still,
+};
 pub(crate) use facts::{
     Agreement, Bias, Contraction, Linear, Mirror, NumberPlace, Operand, Role, Unruled,
 };

@@ -246,6 +246,11 @@ impl Row {
         self.adjoint(Adjoint::Rule(rule))
     }
 
+    /// The gradients of all inputs that need one, codes taken for the real numbers that they were rounded from.
+    pub(super) const fn straight(self, rule: Gives) -> Row {
+        self.adjoint(Adjoint::Straight(rule))
+    }
+
     /// Why no gradient goes through.
     pub(super) const fn stops(self, why: &'static str) -> Row {
         self.adjoint(Adjoint::None(why))

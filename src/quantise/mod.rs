@@ -19,6 +19,7 @@ mod solve;
 mod spread;
 mod storage;
 mod streams;
+mod student;
 mod subject;
 mod targets;
 mod trial;
@@ -33,5 +34,6 @@ pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBit
 pub(crate) use sites::{CodeRules, CodeSites, CodedLayer};
 pub(crate) use solve::{Quantised, quantise};
 pub(crate) use storage::{StoredModel, store, store_planned, store_rest};
+pub(crate) use student::RoundedStudent;
 pub(crate) use subject::Subject;
 pub(crate) use widths::{WidthForecast, fitted, forecast};

@@ -28,6 +28,7 @@ const MOST: f64 = 0.02;
 const ROUNDS: usize = 4;
 
 /// What is rounded, and how.
+#[derive(Clone)]
 pub(super) struct Placed {
     pub(super) placement: CodeSites,
     /// By class of rounded values.

@@ -31,6 +31,7 @@ pub(crate) struct Quantised {
     pub(crate) model: Model,
     /// The same with weights as the numbers that codes stand for: what it has to equal.
     pub(crate) planned: RoundedModel,
+    pub(super) placed: Placed,
     pub(crate) placement: CodeSites,
     /// By number of a rounded value's range.
     pub(crate) ranges: Vec<CodeRange>,
@@ -123,8 +124,19 @@ fn made(
     events: &mut dyn Events,
 ) -> Result<Quantised> {
     let codes = settings.weight_bits().codes();
-    let mut rounded = placed.rounded(subject.part.graph());
+    let rounded = placed.rounded(subject.part.graph());
     let found = rounded_subject(subject, (placed, &rounded), codes, pass, events)?;
+    coded(subject.part, settings, placed, found)
+}
+
+/// The model with codes in the place of rounded weights.
+pub(super) fn coded(
+    part: &Analysis,
+    settings: &QuantiseSettings,
+    placed: &Placed,
+    found: RoundedSubject,
+) -> Result<Quantised> {
+    let codes = settings.weight_bits().codes();
     let mut writer = Writer {
         solved: &found.analysis,
         codes,
@@ -133,7 +145,7 @@ fn made(
     };
     let (weights, planned) = writer.weights(&placed.placement.layers, &found.steps)?;
     let saturable = writer.saturable;
-    rounded.iter_mut().for_each(|of| of.factors = None);
+    let rounded = rounded_as_equalised(placed, part.graph());
     let planned = with_rounding(&Graph::new(&planned.settled())?, &rounded)?;
     let planned = RoundedModel {
         model: planned.model.settled(),
@@ -141,7 +153,7 @@ fn made(
     };
     let graph = Graph::new(&planned.model)?;
     let model = with_codes(&graph, &weights)?;
-    let mut plan = placed.plan(subject.part.graph(), settings);
+    let mut plan = placed.plan(part.graph(), settings);
     for weight in &weights {
         let value = graph.find(&weight.name);
         if let Some(tensor) = value.and_then(|value| graph.constant(value)) {
@@ -151,6 +163,7 @@ fn made(
     Ok(Quantised {
         model,
         planned,
+        placed: placed.clone(),
         placement: placed.placement.clone(),
         ranges: placed.ranges.clone(),
         weights,
@@ -161,6 +174,13 @@ fn made(
         speedup: None,
         plan,
     })
+}
+
+/// The values that are rounded in a model whose channels have one size already.
+pub(super) fn rounded_as_equalised(placed: &Placed, graph: &Graph) -> Vec<RoundedValue> {
+    let mut rounded = placed.rounded(graph);
+    rounded.iter_mut().for_each(|of| of.factors = None);
+    rounded
 }
 
 /// The subject with rounded weights, its channels of one size where that is so placed.

@@ -24,5 +24,5 @@ pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
 pub use sparsity::{SparsityReport, SparsityRow};
 pub use stage::{Breakdown, Stage};
 pub use training::TrainingRow;
-pub use tuning::TuneReport;
+pub use tuning::{CodedCandidate, CodedTuning, CodedWay, TuneReport};
 pub use validation::ValidationReport;

@@ -142,7 +142,7 @@ impl fmt::Display for Quantisation {
                 row.name.clone(),
                 count(row.weights as u64),
                 row.bits.to_string(),
-                way.map_or("nearest, without data".to_owned(), |way| way.to_string()),
+                way.map_or("nearest".to_owned(), |way| way.to_string()),
                 way.map_or("-".to_owned(), |way| row.error(way)),
                 row.error(RoundingWay::Nearest),
             ]);

@@ -17,6 +17,7 @@ mod mask;
 mod polynomial;
 mod prune;
 mod regrow;
+mod rounded;
 mod rounding;
 mod shapes;
 mod side;
@@ -37,6 +38,7 @@ pub(crate) use mask::{Edit, with_weights};
 pub use prune::prune;
 pub(crate) use prune::{check, prune_to};
 pub(crate) use regrow::{has_origin, regrown};
+pub(crate) use rounded::{RoundedWeight, with_rounded_weights};
 pub(crate) use rounding::{
     CodePlace, Factors, RoundedModel, RoundedValue, ZeroPoint, with_rounding, with_switches,
 };

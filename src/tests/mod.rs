@@ -24,6 +24,7 @@ mod proof;
 mod quantise;
 mod quantise_pruned;
 mod quantise_targets;
+mod quantise_trained;
 mod recovery;
 mod rewrites;
 mod rounds;

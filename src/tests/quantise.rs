@@ -63,7 +63,7 @@ fn wanted<'a>(kept: &'a Patterns<'a>) -> CodeRules<'a> {
     }
 }
 
-fn data(analysis: &Analysis) -> DataSet<'_> {
+pub(super) fn data(analysis: &Analysis) -> DataSet<'_> {
     let source = DataSource::Random {
         samples: 40,
         seed: 1,

@@ -18,7 +18,7 @@ const COPIES: usize = 4;
 const SEED: u64 = 0x6a75_6467;
 
 /// Judges models on the samples that are held out.
-pub(super) struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     pub(super) pool: &'a Pool<'a>,
     pub(super) augmentation: Augmentation,
     /// Items that are augmented together.
@@ -71,7 +71,7 @@ impl Judge<'_> {
     }
 
     /// The loss of a model per sample; none where it is no number.
-    pub(super) fn judge(&self, model: &Model) -> Result<Option<f64>> {
+    pub(crate) fn judge(&self, model: &Model) -> Result<Option<f64>> {
         let what = "the model that is trained";
         let mut session = self.runtime.session_with(model, what, &self.options)?;
         let (mut sum, mut samples) = (0.0, 0);

@@ -28,11 +28,12 @@ mod update;
 
 pub(crate) use answers::answer_rows;
 pub(crate) use classroom::Classroom;
+pub(crate) use judge::Judge;
 pub(crate) use loss::Comparison;
 pub(crate) use options::TrainOptions;
 pub(crate) use pool::Pool;
 pub use record::{FrozenRow, Judgement, LossPoint, PartsFor, Stopped, TrainingRecord};
-pub(crate) use run::{Trained, train};
+pub(crate) use run::{Trained, train, train_with_judge};
 pub use settings::{Augment, Tuning};
 #[cfg(test)]
 pub(crate) use {

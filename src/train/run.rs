@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::best::Best;
 use super::checkpoint::Checkpoint;
 use super::classroom::Classroom;
+use super::judge::Judge;
 use super::lesson::Lesson;
 use super::options::TrainOptions;
 use super::record::{Stopped, TrainingRecord};
@@ -39,12 +40,24 @@ pub(crate) fn train(
     options: &TrainOptions,
     events: &mut dyn Events,
 ) -> Result<Trained> {
+    Ok(train_with_judge(class, options, events)?.0)
+}
+
+/// Trains, and gives who judged it, for models of the same inputs and outputs.
+///
+/// # Errors
+/// As [`train`].
+pub(crate) fn train_with_judge<'a>(
+    class: &'a Classroom<'a>,
+    options: &'a TrainOptions,
+    events: &mut dyn Events,
+) -> Result<(Trained, Judge<'a>)> {
     let mut lesson = Lesson::prepare(class, options)?;
     let steps = lesson.affordable(options)?;
     lesson.run(steps, events)
 }
 
-impl Lesson<'_> {
+impl<'a> Lesson<'a> {
     /// The number of steps that there is time for.
     fn affordable(&mut self, options: &TrainOptions) -> Result<usize> {
         let Some(time) = options.time_budget else {
@@ -67,7 +80,7 @@ impl Lesson<'_> {
         Ok(steps.clamp(JUDGEMENTS.min(options.steps), options.steps))
     }
 
-    fn run(mut self, steps: usize, events: &mut dyn Events) -> Result<Trained> {
+    fn run(mut self, steps: usize, events: &mut dyn Events) -> Result<(Trained, Judge<'a>)> {
         let schedule = self.schedule(steps);
         let start = self.made.parameters.flat(self.class.student)?;
         let mut best = Best::new(start);
@@ -121,7 +134,7 @@ impl Lesson<'_> {
             0 => BTreeMap::new(),
             _ => self.made.parameters.edits(&best.weights),
         };
-        Ok(Trained { edits, record })
+        Ok((Trained { edits, record }, self.judge))
     }
 
     /// That nothing can be learnt from this data.

@@ -232,11 +232,16 @@ impl Builder<'_> {
         })
     }
 
-    /// Makes nodes over what is trained quicker, where their weight comes second.
+    /// Makes nodes over what is trained, or made of that alone, quicker, where their weight comes second.
     fn quicken(&mut self, parameters: &Parameters) {
-        let trained: HashSet<ValueId> = parameters.all.iter().map(|p| p.value).collect();
+        let mut trained: HashSet<ValueId> = parameters.all.iter().map(|p| p.value).collect();
         let graph = self.bound.graph();
+        let fixed = graph.fixed_nodes();
         for &node in graph.order() {
+            let known = graph.node(node);
+            if fixed[node.index()] && known.reads().any(|value| trained.contains(&value)) {
+                trained.extend(known.outputs.iter().flatten());
+            }
             let weight = graph.node(node).input(1);
             if weight.is_some_and(|value| trained.contains(&value)) {
                 quicken(self.bound.settled(), &mut self.emit, node);

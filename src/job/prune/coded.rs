@@ -7,13 +7,13 @@ use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::job::options::{Calibration, Opened, RuntimeOptions};
-use crate::job::quantised::{BATCHES, LARGE, quantised};
+use crate::job::quantised::{BATCHES, LARGE, prepared, quantised};
 use crate::layers::Layers;
 use crate::onnx::Model;
 use crate::plan::Plan;
-use crate::quantise::{QuantiseSettings, Subject, folded};
+use crate::quantise::{QuantiseSettings, Subject};
 use crate::report::Quantisation;
-use crate::rewrite::{self, with_initializers};
+use crate::rewrite;
 use crate::runtime::Runtime;
 use crate::search::held_out_divergences;
 use crate::validate::{is_of_the_plan, verify_equal};
@@ -140,19 +140,6 @@ impl Prepared {
             Some([teacher, whole]) => Subject::of_plan(teacher, whole, plan, &self.part),
             None => Subject::alone(&self.part),
         }
-    }
-}
-
-/// The model with all weights as constants that are read as they are.
-fn prepared(analysis: &Analysis, runtime: &Runtime) -> Result<Analysis> {
-    let analysed = |model: Model| -> Result<Analysis> {
-        let graph = Graph::new(&model.settled())?;
-        Ok(Analysis::of_rearranged(graph, analysis))
-    };
-    let whole = analysed(with_initializers(analysis.graph())?)?;
-    match folded(&whole, runtime)? {
-        Some(model) => analysed(model),
-        None => Ok(whole),
     }
 }
 

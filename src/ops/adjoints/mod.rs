@@ -63,6 +63,8 @@ pub(crate) enum Adjoint {
     Slope(Slope),
     /// By a function that gives the gradients of all inputs.
     Rule(Gives),
+    /// The same, from codes or to codes: their gradient is that of the real numbers that they were rounded from.
+    Straight(Gives),
 }
 
 /// What is known of the graph that gradients go through.
@@ -188,8 +190,11 @@ impl Backward<'_> {
     pub(super) fn give(&mut self, slot: usize, gradient: &Array) -> Ruling {
         if self.needs(slot) {
             let input = self.input(slot)?;
-            let gradient = self.emit.sum_to(gradient, &input.sizes);
-            let gradient = self.emit.cast(&gradient, input.element);
+            let mut gradient = self.emit.sum_to(gradient, &input.sizes);
+            // That of codes is real.
+            if input.element.is_float() {
+                gradient = self.emit.cast(&gradient, input.element);
+            }
             self.given.push((slot, gradient));
         }
         Ok(())
@@ -250,6 +255,17 @@ pub(crate) fn stands_still(graph: &Graph, node: NodeId) -> bool {
     super::find(graph, node).is_some_and(|row| matches!(row.adjoint, Adjoint::Zero))
 }
 
+/// True if gradients go through a node whose inputs or outputs are codes.
+pub(crate) fn passes_codes(graph: &Graph, node: NodeId) -> bool {
+    let row = super::find(graph, node);
+    row.is_some_and(|row| matches!(row.adjoint, Adjoint::Straight(_) | Adjoint::Viewed))
+}
+
+/// True if what a node makes are codes that numbers were rounded to.
+pub(crate) fn rounds(graph: &Graph, node: NodeId) -> bool {
+    super::find(graph, node).is_some_and(|row| matches!(row.adjoint, Adjoint::Straight(_)))
+}
+
 /// The inputs of a node that are measured on data, and not trained.
 pub(crate) fn measured_slots(graph: &Graph, node: NodeId) -> &'static [usize] {
     super::find(graph, node).map_or(&[], |row| row.measured)
@@ -295,7 +311,7 @@ pub(crate) fn pull(
             let x = slope(&mut backward, &d)?;
             backward.give(0, &x)?;
         }
-        Adjoint::Rule(rule) => rule(&mut backward)?,
+        Adjoint::Rule(rule) | Adjoint::Straight(rule) => rule(&mut backward)?,
     }
     Ok(backward.given)
 }
@@ -339,7 +355,10 @@ fn must(holds: bool, why: &'static str) -> Ruling {
 /// The elements of the output's gradient where the first input has them.
 fn viewed(b: &mut Backward, d: &Array, viewing: Option<Viewing>) -> Ruling<Array> {
     let x = b.input(0)?;
-    let d = b.emit.cast(d, x.element);
+    let d = match x.element.is_float() {
+        true => b.emit.cast(d, x.element),
+        false => d.clone(),
+    };
     if viewing != Some(Viewing::Permuted) {
         return Ok(b.emit.reshape(&d, &x.sizes));
     }

@@ -1,42 +1,117 @@
-//! Numbers from codes: codes themselves have no gradient.
+//! Numbers from codes, and codes from numbers. Rounding has no gradient of its own: one goes straight through, as if
+//! codes were real numbers, where they are not cut off (Bengio, Leonard and Courville 2013; the scale's is that of
+//! Esser et al. 2020).
 
 use super::{Backward, must};
 use crate::graph::Array;
+use crate::onnx::ElementType;
 use crate::ops::typing::{Ruling, Unsupported, axis_of};
 
 const UNUSUAL: &str = "an input has an unusual shape";
 
-/// `(code - zero point) scale`, for the scale.
+/// Scale and zero point of each element, broadcast.
+struct Steps {
+    scale: Array,
+    zero: Option<Array>,
+}
+
+impl Steps {
+    /// Those of a node that reads `x` first, as numbers of this type.
+    fn of(b: &mut Backward, x: &Array, element: ElementType) -> Ruling<Steps> {
+        let scale = b.input(1)?;
+        must(
+            b.int("block_size", 0) == 0,
+            "its scales are those of blocks",
+        )?;
+        let mut wide = vec![1; x.rank()];
+        if scale.count() > 1 {
+            let axis = axis_of(b.int("axis", 1), x.rank())?;
+            must(scale.rank() == 1 && x.sizes[axis] == scale.count(), UNUSUAL)?;
+            wide[axis] = scale.count();
+        }
+        let as_wide = |b: &mut Backward, of: &Array| {
+            let real = b.emit.cast(of, element);
+            b.emit.reshape(&real, &wide)
+        };
+        let zero = match b.has(2) {
+            false => None,
+            true => {
+                let zero = b.input(2)?;
+                must(zero.count() == scale.count(), UNUSUAL)?;
+                Some(as_wide(b, &zero))
+            }
+        };
+        Ok(Steps {
+            scale: as_wide(b, &scale),
+            zero,
+        })
+    }
+
+    /// Gives the scale a gradient, a part of it for each element.
+    fn give(&self, b: &mut Backward, parts: &Array) -> Ruling {
+        let sum = b.emit.sum_to(parts, &self.scale.sizes);
+        let sizes = b.input(1)?.sizes;
+        let given = b.emit.reshape(&sum, &sizes);
+        b.give(1, &given)
+    }
+
+    /// The number that a code stands for.
+    fn number(&self, b: &mut Backward, code: f64) -> Array {
+        let code = match &self.zero {
+            Some(zero) => b.emit.number_less(code, zero),
+            None => b.emit.number(code, self.scale.element),
+        };
+        b.emit.mul(&code, &self.scale)
+    }
+}
+
+/// `(code - zero point) scale`, for the codes and the scale.
 pub(in crate::ops) fn dequantize(b: &mut Backward) -> Ruling {
+    if !b.needs(0) && !b.needs(1) {
+        return Ok(());
+    }
+    let (d, codes) = (b.cotangent()?, b.input(0)?);
+    let steps = Steps::of(b, &codes, d.element)?;
+    if b.needs(0) {
+        let given = b.emit.mul(&d, &steps.scale);
+        b.give(0, &given)?;
+    }
     if !b.needs(1) {
         return Ok(());
     }
-    let (d, codes, scale) = (b.cotangent()?, b.input(0)?, b.input(1)?);
-    must(
-        b.int("block_size", 0) == 0,
-        "its scales are those of blocks",
-    )?;
-    let mut wide = vec![1; codes.rank()];
-    if scale.count() > 1 {
-        let axis = axis_of(b.int("axis", 1), codes.rank())?;
-        must(
-            scale.rank() == 1 && codes.sizes[axis] == scale.count(),
-            UNUSUAL,
-        )?;
-        wide[axis] = scale.count();
-    }
     let mut numbers = b.emit.cast(&codes, d.element);
-    if b.has(2) {
-        let zero = b.input(2)?;
-        must(zero.count() == scale.count(), UNUSUAL)?;
-        let zero = b.emit.cast(&zero, d.element);
-        let zero = b.emit.reshape(&zero, &wide);
-        numbers = b.emit.sub(&numbers, &zero);
+    if let Some(zero) = &steps.zero {
+        numbers = b.emit.sub(&numbers, zero);
     }
     let product = b.emit.mul(&d, &numbers);
-    let sum = b.emit.sum_to(&product, &wide);
-    let given = b.emit.reshape(&sum, &scale.sizes);
-    b.give(1, &given)
+    steps.give(b, &product)
+}
+
+/// `x / scale + zero point`, rounded and cut off at the ends of the codes' type, for the numbers and the scale.
+pub(in crate::ops) fn quantize(b: &mut Backward) -> Ruling {
+    let (d, x) = (b.cotangent()?, b.input(0)?);
+    let [low, high] = match b.output(0)?.element {
+        ElementType::Uint8 => [0.0, 255.0],
+        ElementType::Int8 => [-128.0, 127.0],
+        ElementType::Uint16 => [0.0, 65_535.0],
+        ElementType::Int16 => [-32_768.0, 32_767.0],
+        _ => return Err(Unsupported("its codes have neither 8 nor 16 bits")),
+    };
+    let steps = Steps::of(b, &x, x.element)?;
+    let ends = [low - 0.5, high + 0.5].map(|code| steps.number(b, code));
+    let (above, below) = (b.emit.greater(&x, &ends[0]), b.emit.less(&x, &ends[1]));
+    let inside = b.emit.and(&above, &below);
+    let d = b.emit.cast(&d, x.element);
+    let kept = b.kept(&inside, &d);
+    let given = b.emit.div(&kept, &steps.scale);
+    b.give(0, &given)?;
+    if !b.needs(1) {
+        return Ok(());
+    }
+    let ratio = b.emit.div(&x, &steps.scale);
+    let parts = b.emit.mul(&given, &ratio);
+    let parts = b.emit.neg(&parts);
+    steps.give(b, &parts)
 }
 
 /// A weight in blocks: numbers without their scale, and with it as `[rows, columns]`.

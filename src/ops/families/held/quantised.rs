@@ -22,15 +22,20 @@ const NUMBERS: &[Elements] = &[Elements::Attribute("output_dtype"), Elements::In
 const SUMS: &[Elements] = &[Elements::Always(Int32)];
 const FIRST: &[Elements] = &[Elements::Input(0)];
 
+/// Kernels for codes take the scales of a product for what they were when it was made.
+const SCALE: &[usize] = &[1];
+
 const ROUNDS: &str = "it rounds to codes: train the model before its quantisation";
 const CODES_ONLY: &str = "its factors are codes: train the model before its quantisation";
 
 pub(super) const ROWS: &[Row] = &[
     row("QuantizeLinear", |op| like(op, 0))
-        .stops(ROUNDS)
+        .straight(back::quantize)
+        .measured(SCALE)
         .of_elements(CODES),
     row("DequantizeLinear", |op| like(op, 0))
-        .gives(back::dequantize)
+        .straight(back::dequantize)
+        .measured(SCALE)
         .form(Form::Decoded)
         .of_elements(NUMBERS),
     row("DynamicQuantizeLinear", dynamic)
@@ -52,10 +57,12 @@ pub(super) const ROWS: &[Row] = &[
         .stops(ROUNDS)
         .of_elements(&[Elements::Input(7)]),
     contrib("QuantizeLinear", |op| like(op, 0))
-        .stops(ROUNDS)
+        .straight(back::quantize)
+        .measured(SCALE)
         .of_elements(CODES),
     contrib("DequantizeLinear", |op| like(op, 0))
-        .gives(back::dequantize)
+        .straight(back::dequantize)
+        .measured(SCALE)
         .form(Form::Decoded)
         .of_elements(NUMBERS),
     contrib("QLinearAdd", |op| pairwise(op, [0, 3]))

@@ -1,7 +1,10 @@
 //! Training a model inside its file: read, open the data, train, write.
 
+mod coded;
+
 use std::path::{Path, PathBuf};
 
+use self::coded::{Course, check};
 use super::analyse_whole;
 use super::options::{Calibration, ModelInput, Overwrite, RuntimeOptions, Shapes};
 use super::outputs::Files;
@@ -13,8 +16,10 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::Graph;
 use crate::onnx::Model;
-use crate::report::{Outcome, TrainingRow, TuneReport};
+use crate::quantise::QuantiseSettings;
+use crate::report::{CodedTuning, Outcome, TrainingRow, TuneReport};
 use crate::rewrite::{with_new_head, with_weights};
+use crate::runtime::Runtime;
 use crate::train::{Classroom, Pool, TrainOptions, Trained, Tuning, train};
 
 /// Version of the JSON document.
@@ -31,6 +36,9 @@ pub struct TuneOptions {
     pub replace_head: Option<usize>,
     /// How it is trained.
     pub tuning: Tuning,
+    /// Trains it as it runs on codes, with values and weights rounded, and quantises it: products become products of 8-bit
+    /// codes.
+    pub quantised: Option<QuantiseSettings>,
     /// Where the model goes; nothing is written without.
     pub output: Option<PathBuf>,
     /// Sizes and sample axes of inputs.
@@ -49,6 +57,7 @@ impl TuneOptions {
             teacher: Some(teacher.into()),
             replace_head: None,
             tuning: Tuning::default(),
+            quantised: None,
             output: None,
             shapes: Shapes::default(),
             runtime: RuntimeOptions::default(),
@@ -106,6 +115,7 @@ pub fn tune(path: &Path, options: &TuneOptions, events: &mut dyn Events) -> Resu
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     options.files().check(&model, options.overwrite)?;
+    check(options, &model)?;
     let teacher = options.teacher.as_ref();
     let teacher = watch.stage("read", || teacher.map(ModelInput::load).transpose())?;
     let mut analysis = watch.stage("type", || analyse_whole(&model, &options.shapes))?;
@@ -116,35 +126,92 @@ pub fn tune(path: &Path, options: &TuneOptions, events: &mut dyn Events) -> Resu
     let runtime = options
         .runtime
         .load_for(std::slice::from_ref(&options.data.provider), events)?;
-    let pool = watch.stage("data", || opened(&analysis, &options.data))?;
-    let class = Classroom {
-        student: analysis.graph(),
-        teacher: teacher.as_ref(),
-        pool: &pool,
-        runtime: &runtime,
-        provider: &options.data.provider,
+    let class = (&analysis, teacher.as_ref(), &runtime);
+    let by = (&mut watch, events);
+    let mut made = match &options.quantised {
+        Some(settings) => rounded(class, options, settings, by)?,
+        None => real(class, options, &tuning, by)?,
     };
-    let labels = tuning.labels || teacher.is_none();
-    let settings = tuning.resolved(&pool.batch(&[0])?, labels);
-    let trained = watch.stage("tune", || train(&class, &settings, events))?;
     let mut report = TuneReport {
         schema: SCHEMA,
         model: path.display().to_string(),
         teacher: options.teacher.as_ref().map(ModelInput::name),
         outcome: Outcome::DryRun,
-        training: TrainingRow(trained.record),
+        training: made.training,
+        quantisation: made.quantisation,
         onnxruntime: runtime.version().to_owned(),
-        warnings: Vec::new(),
+        warnings: made.warnings,
         stages: Vec::new(),
     };
     if let Some(output) = options.output.as_deref() {
-        let mut tuned = with_weights(analysis.graph(), &trained.edits)?;
-        super::stamp(&mut tuned, "tune", model.hash(), Some(runtime.version()));
-        watch.stage("write", || tuned.save_counted(output))?;
+        super::stamp(
+            &mut made.model,
+            "tune",
+            model.hash(),
+            Some(runtime.version()),
+        );
+        watch.stage("write", || made.model.save_counted(output))?;
         report.outcome = Outcome::Written(output.display().to_string());
     }
     report.stages = watch.stages;
     Ok(report)
+}
+
+/// A trained model, and what became of it.
+struct Made {
+    model: Model,
+    training: TrainingRow,
+    quantisation: Option<CodedTuning>,
+    warnings: Vec<String>,
+}
+
+/// The model trained as codes.
+fn rounded(
+    (student, teacher, runtime): (&Analysis, Option<&Model>, &Runtime),
+    options: &TuneOptions,
+    settings: &QuantiseSettings,
+    (watch, events): (&mut Watch, &mut dyn Events),
+) -> Result<Made> {
+    let course = Course {
+        student,
+        teacher,
+        options,
+        settings,
+        runtime,
+    };
+    let coded = course.coded(watch, events)?;
+    Ok(Made {
+        warnings: coded.warnings(),
+        model: coded.model,
+        training: TrainingRow(coded.training),
+        quantisation: Some(coded.quantisation),
+    })
+}
+
+/// The model trained in real numbers.
+fn real(
+    (analysis, teacher, runtime): (&Analysis, Option<&Model>, &Runtime),
+    options: &TuneOptions,
+    tuning: &Tuning,
+    (watch, events): (&mut Watch, &mut dyn Events),
+) -> Result<Made> {
+    let pool = watch.stage("data", || opened(analysis, &options.data))?;
+    let class = Classroom {
+        student: analysis.graph(),
+        teacher,
+        pool: &pool,
+        runtime,
+        provider: &options.data.provider,
+    };
+    let labels = tuning.labels || teacher.is_none();
+    let settings = tuning.resolved(&pool.batch(&[0])?, labels);
+    let trained = watch.stage("tune", || train(&class, &settings, events))?;
+    Ok(Made {
+        model: with_weights(analysis.graph(), &trained.edits)?,
+        training: TrainingRow(trained.record),
+        quantisation: None,
+        warnings: Vec::new(),
+    })
 }
 
 /// What a changed model learns from: the model that it was.
