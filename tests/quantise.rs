@@ -25,6 +25,13 @@ fn divergence(model: &Path) -> f64 {
     drift.as_f64().expect("a number")
 }
 
+/// Warnings but for that of a slow model, which depends on the machine.
+fn warnings(document: &Value) -> usize {
+    let all = document["warnings"].as_array().expect("a list");
+    let slow = |of: &&Value| of.as_str().is_some_and(|of| of.contains("times the speed"));
+    all.iter().filter(|of| !slow(of)).count()
+}
+
 fn bytes(path: &Path) -> u64 {
     fs::metadata(path).expect("a file").len()
 }
@@ -45,7 +52,7 @@ fn a_net_becomes_products_of_integers_that_are_proven() {
         (&fused["planned"], &fused["integer"]),
         (&4.into(), &4.into())
     );
-    assert_eq!(document["warnings"].as_array().map(Vec::len), Some(0));
+    assert_eq!(warnings(&document), 0);
     let error = |layer: &Value, way: &str| {
         let errors = layer["rounding"]["errors"].as_array().expect("a list");
         let found = errors.iter().find(|of| of["way"] == way).expect("a way");
@@ -85,7 +92,7 @@ fn codes_with_sign_reach_the_same_kernels() {
         (&fused["planned"], &fused["integer"]),
         (&4.into(), &4.into())
     );
-    assert_eq!(document["warnings"].as_array().map(Vec::len), Some(0));
+    assert_eq!(warnings(&document), 0);
     assert!(3 * bytes(&out) < bytes(&model));
     assert!(divergence(&out) < 1e-3);
 }
@@ -110,7 +117,7 @@ fn a_model_for_other_kernels_is_proven_without_them() {
     assert!(document["divergence"].as_f64() < Some(1e-3));
     // Onnxruntime's kernels are not what it is for.
     assert!(document["fused"].is_null());
-    assert_eq!(document["warnings"].as_array().map(Vec::len), Some(0));
+    assert_eq!(warnings(&document), 0);
     assert!(2 * bytes(&out) < bytes(&model));
 }
 
