@@ -1,6 +1,6 @@
 """Trains a small net of depthwise convolutions and quantises it: prints a table.
 
-    python benches/quantise/depthwise.py FOLDER --secateur target/release/secateur [--epochs 8] [--out NET.onnx]
+    python benches/quantise/depthwise.py FOLDER --secateur target/release/secateur [--epochs 4] [--out NET.onnx]
 
 FOLDER holds fashion_train.npz, fashion_calib.npz and fashion_test.npz with `input` (samples, 1, 28, 28) and `label`. The net has inverted
 residuals with Relu6 as EfficientNet-Lite has them, its normalisations folded by the exporter. Its twin has channels between two layers
@@ -117,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--secateur", default="secateur")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--out", type=Path, help="keep the net here")
     options = parser.parse_args()
     calibration, test = (options.folder / f"fashion_{part}.npz" for part in ("calib", "test"))

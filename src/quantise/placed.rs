@@ -91,7 +91,7 @@ impl<'a> Placer<'a> {
             return Ok(first);
         }
         let graph = self.analysis.graph();
-        let mut trial = Switched::new(graph, &first.rounded(graph), self.pass)?;
+        let mut trial = Switched::new(self.analysis, &first.rounded(graph), self.pass)?;
         let all = trial.all()?;
         if all <= GOOD {
             return Ok(first);
@@ -179,7 +179,7 @@ impl<'a> Placer<'a> {
 
     fn costs(&mut self, placed: &Placed, events: &mut dyn Events) -> Result<Costs> {
         let graph = self.analysis.graph();
-        let mut trial = Switched::new(graph, &placed.rounded(graph), self.pass)?;
+        let mut trial = Switched::new(self.analysis, &placed.rounded(graph), self.pass)?;
         Ok(Costs {
             all: trial.all()?,
             by_class: trial.each(events)?,

@@ -76,7 +76,7 @@ impl<'a> Subject<'a> {
 
     /// What its outputs are compared with.
     pub(super) fn trial<'b>(&self, pass: Pass<'b>) -> Result<HeldOutTrial<'b>> {
-        HeldOutTrial::new(self.teacher.graph(), pass)
+        HeldOutTrial::new(self.teacher, 1, pass)
     }
 
     /// Rounds the weights that have codes, for what the teacher makes; where that is not known of a layer, for what it

@@ -6,17 +6,19 @@ use std::collections::BTreeMap;
 use ndarray::ArrayD;
 
 use crate::data::{Batch, first_held_out};
+use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::Result;
 use crate::events::Events;
-use crate::graph::Graph;
 use crate::metrics::divergence;
 use crate::onnx::Model;
 use crate::rewrite::{RoundedValue, with_switches};
 use crate::runtime::{Session, Tensor};
 
-/// Samples that outputs are compared on.
-const SAMPLES: usize = 64;
+/// Samples that outputs are compared on, at least and at most.
+const SAMPLES: [usize; 2] = [8, 64];
+/// Multiply-accumulate operations of all runs together, where more samples than the least take part.
+const OPERATIONS: u64 = 200_000_000_000;
 
 type Tensors = Vec<(String, Tensor)>;
 
@@ -27,11 +29,24 @@ pub(super) struct HeldOutTrial<'a> {
 }
 
 impl<'a> HeldOutTrial<'a> {
-    pub(super) fn new(graph: &Graph, pass: Pass<'a>) -> Result<HeldOutTrial<'a>> {
+    /// On as many samples as so many runs can afford.
+    ///
+    /// # Errors
+    /// Data that cannot be read, or a provider that refuses the model.
+    pub(super) fn new(
+        analysis: &Analysis,
+        runs: usize,
+        pass: Pass<'a>,
+    ) -> Result<HeldOutTrial<'a>> {
+        let graph = analysis.graph();
+        let together = analysis.sizes().samples().fixed().unwrap_or(1).max(1) as u64;
+        let sample = (analysis.model_totals().macs / together).max(1);
+        let samples = OPERATIONS / sample.saturating_mul(runs.max(1) as u64).max(1);
         let mut plain = pass.session(graph.model(), "the model")?;
         let mut seen = Vec::new();
         let batches = pass.data.batches();
-        let (mut number, mut left) = (first_held_out(pass.data), SAMPLES);
+        let most = samples.clamp(SAMPLES[0] as u64, SAMPLES[1] as u64) as usize;
+        let (mut number, mut left) = (first_held_out(pass.data), most);
         number = number.min(batches.saturating_sub(1));
         while number < batches && left > 0 {
             let batch = pass.data.start_of(number, left)?;
@@ -69,13 +84,13 @@ pub(super) struct Switched<'a> {
 
 impl<'a> Switched<'a> {
     pub(super) fn new(
-        graph: &Graph,
+        analysis: &Analysis,
         rounded: &[RoundedValue],
         pass: Pass<'a>,
     ) -> Result<Switched<'a>> {
-        let (model, switches) = with_switches(graph, rounded)?;
+        let (model, switches) = with_switches(analysis.graph(), rounded)?;
         Ok(Switched {
-            trial: HeldOutTrial::new(graph, pass)?,
+            trial: HeldOutTrial::new(analysis, switches.len(), pass)?,
             session: pass.session(&model, "the model with values that may be rounded")?,
             switches,
         })

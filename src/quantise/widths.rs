@@ -46,7 +46,7 @@ pub(crate) fn fitted(
     let (targets, real) = kept_targets(analysis, settings)?;
     let parts = parts(analysis, &targets, pass, events)?;
     let goal = Goal::of(analysis, settings);
-    let trial = HeldOutTrial::new(analysis.graph(), pass)?;
+    let trial = HeldOutTrial::new(analysis, ROUNDS, pass)?;
     let mut asked = goal;
     let mut chosen = vec![0; parts.len()];
     for _ in 0..ROUNDS {
@@ -315,7 +315,8 @@ fn parts(
     let codes: Vec<HashMap<String, LayerCodes>> = codes.into();
     let rounded = round_alone(&scene, pass, &codes, events)?;
     let groups = together(targets, &rounded[0]);
-    let trial = HeldOutTrial::new(analysis.graph(), pass)?;
+    let runs = groups.len() * StoredBits::ALL.len();
+    let trial = HeldOutTrial::new(analysis, runs, pass)?;
     let mut parts = Vec::new();
     for (done, group) in groups.iter().enumerate() {
         events.progress("widths", done, groups.len());
