@@ -62,7 +62,7 @@ def times(models: list[Path], data: Path) -> list[float]:
     """Processor time of a pass over 1,000 samples by model, in that of the first."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    arrays = np.load(data)
+    arrays = dict(np.load(data))
     sessions = [ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"]) for model in models]
     names = [value.name for value in sessions[0].get_inputs()]
     seconds = [[] for _ in models]

@@ -38,12 +38,12 @@ pub(crate) struct CodeRules<'a> {
 }
 
 impl CodeRules<'_> {
-    fn stays_real(&self, analysis: &Analysis, layer: &Layer) -> Option<String> {
+    fn stays_real(&self, layer: &Layer) -> Option<String> {
         if self.kept.matched(&[&layer.name]).is_some() {
             return Some("is kept, as asked".to_owned());
         }
         let dear = self.dear.get(&layer.name).cloned();
-        let slow = || slower(analysis, layer).filter(|_| !self.every);
+        let slow = || slower(layer).filter(|_| !self.every);
         dear.or_else(|| slow().map(str::to_owned))
     }
 }
@@ -79,7 +79,7 @@ impl CodeSites {
         placement.coded = found.left.iter().filter(|of| is_code(of.value)).count();
         for layer in found.layers {
             let name = layer.name.clone();
-            let coded = match wanted.stays_real(analysis, &layer) {
+            let coded = match wanted.stays_real(&layer) {
                 Some(why) => Err(why),
                 None => coded(analysis, layer, &fixed, target),
             };
@@ -177,34 +177,15 @@ fn bias_fits(analysis: &Analysis, layer: &Layer, linear: &Linear) -> Result<(), 
     Ok(())
 }
 
-/// Channels that a convolution sums over at least, and weights that a product has at least, for its kernel for codes to be
-/// faster than the one for real numbers: measured by `benches/quantise/kernels.py`.
-const CHANNELS: usize = 8;
+/// Weights that a product which makes real numbers has at least for its kernel for codes to be faster than the one for real
+/// numbers: measured by `benches/quantise/kernels.py`. Convolutions are chains, of which one that is slower by itself may
+/// still be worth it.
 const WEIGHTS: usize = 4096;
 
 /// Why a layer is faster as it is.
-fn slower(analysis: &Analysis, layer: &Layer) -> Option<&'static str> {
-    let slow = match layer.reads_windows() {
-        true => layer.batches() == 1 && layer.reduction() < CHANNELS && !is_pooled(analysis, layer),
-        false => layer.len() < WEIGHTS,
-    };
+fn slower(layer: &Layer) -> Option<&'static str> {
+    let slow = !layer.reads_windows() && layer.len() < WEIGHTS;
     slow.then_some("it is small and faster in real numbers (`every_layer` makes it a product of codes all the same)")
-}
-
-/// True if codes are pooled behind a layer: onnxruntime rounds before the pool whatever the model says, and is slow there unless
-/// the codes come from a kernel.
-fn is_pooled(analysis: &Analysis, layer: &Layer) -> bool {
-    let graph = analysis.graph();
-    let made = layer.nodes().filter_map(|node| graph.node(node).output(0));
-    let mut readers = made.flat_map(|made| {
-        &graph
-            .value(behind_cut(graph, made, KernelTarget::Cpu))
-            .consumers
-    });
-    readers.any(|&(reader, _)| {
-        let row = find(graph, reader);
-        row.is_some_and(|row| row.form == Form::Through && !row.moves())
-    })
 }
 
 /// The one axis of a weight along which its rows, and the groups that they fall into, lie.
