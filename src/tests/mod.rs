@@ -23,6 +23,7 @@ mod masks;
 mod proof;
 mod quantise;
 mod quantise_pruned;
+mod quantise_stored;
 mod quantise_targets;
 mod quantise_trained;
 mod recovery;
