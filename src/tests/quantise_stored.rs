@@ -2,10 +2,7 @@
 
 use std::path::Path;
 
-use half::{bf16, f16};
-
 use super::builder::{Builder, Value, analyse, floats, noise};
-use super::quantise::net;
 use super::rules::runtime;
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::Analysis;
@@ -94,19 +91,19 @@ fn stored_in(analysis: &Analysis, bits: StoredBits) -> StoredModel {
 }
 
 /// The model as it is in a file.
-fn written(found: &StoredModel) -> Graph {
+pub(super) fn written(found: &StoredModel) -> Graph {
     let bytes = found.model.to_bytes().expect("bytes");
     Graph::new(&Model::from_bytes(bytes).expect("a model")).expect("a graph")
 }
 
 /// The bytes of a constant in a file.
-fn bytes_of(graph: &Graph, name: &str) -> Vec<u8> {
+pub(super) fn bytes_of(graph: &Graph, name: &str) -> Vec<u8> {
     let value = graph.find(name).expect("a value");
     let tensor = graph.constant(value).expect("a constant");
     packed_bytes(tensor).expect("bytes").to_vec()
 }
 
-fn numbers_of(model: &Model, name: &str) -> (Vec<usize>, Vec<f32>) {
+pub(super) fn numbers_of(model: &Model, name: &str) -> (Vec<usize>, Vec<f32>) {
     let graph = Graph::new(&model.clone().settled()).expect("a graph");
     let value = graph.find(name).expect("a value");
     let tensor = graph.constant(value).expect("a constant");
@@ -213,7 +210,7 @@ fn is_stored_in_every_width(analysis: &Analysis, transposed: &str) {
 }
 
 /// How each weight is stored: codes (c), a table (t), digits (d) or blocks (b).
-fn forms(found: &StoredModel) -> String {
+pub(super) fn forms(found: &StoredModel) -> String {
     let form = |of: &StoredWeight| match of.form {
         StoredForm::Codes => 'c',
         StoredForm::Table => 't',
@@ -389,82 +386,4 @@ fn samples_say_better_what_four_bits_are_rounded_to() {
         2.0 * solved < nearest,
         "{solved} where nearest has {nearest}"
     );
-}
-
-#[test]
-fn halves_are_what_numbers_are_rounded_to() {
-    let analysis = net();
-    let rounded: [(HalfType, fn(f32) -> f32); 2] = [
-        (HalfType::Float16, |x| f16::from_f32(x).to_f32()),
-        (HalfType::Bfloat16, |x| bf16::from_f32(x).to_f32()),
-    ];
-    for (half, rounded) in rounded {
-        let settings = QuantiseSettings {
-            store: Some(half),
-            ..QuantiseSettings::default()
-        };
-        let found = store(&analysis, &settings, None, &mut Silent).expect("a model");
-        assert_eq!(forms(&found), "hhh");
-        for weight in &found.weights {
-            let (_, before) = numbers_of(analysis.graph().model(), &weight.name);
-            let (_, planned) = numbers_of(&found.planned, &weight.name);
-            assert!(before.iter().map(|&x| rounded(x)).eq(planned));
-            let graph = written(&found);
-            assert_eq!(bytes_of(&graph, &weight.name).len(), 2 * before.len());
-        }
-        let what = "the rounded numbers";
-        verify_equal(
-            &analysis,
-            &found.planned,
-            &found.model,
-            what,
-            1e-6,
-            &runtime(),
-        )
-        .expect("equal");
-    }
-}
-
-#[test]
-fn what_halves_do_not_hold_stays_real() {
-    let scaled = |name: &str, factor: f32| {
-        let noise = to_f32(&noise(name, &[8, 8])).expect("noise");
-        let numbers: Vec<f32> = noise.iter().map(|x| x * factor).collect();
-        floats(name, &[8, 8], &numbers)
-    };
-    let builder = Builder::new(17)
-        .input("x", &[4, 8])
-        .weight("plain", &[8, 8])
-        .tensor(scaled("large", 1e6))
-        .tensor(scaled("tiny", 1e-9))
-        .node("MatMul", "x plain -> m1", &[])
-        .node("MatMul", "m1 large -> m2", &[])
-        .node("MatMul", "m2 tiny -> y", &[])
-        .output("y");
-    let analysis = analyse(&builder.model());
-    let with = |half| {
-        let settings = QuantiseSettings {
-            store: Some(half),
-            ..QuantiseSettings::default()
-        };
-        store(&analysis, &settings, None, &mut Silent).expect("a model")
-    };
-    let found = with(HalfType::Float16);
-    let real: Vec<&str> = found.real.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(real, ["large", "tiny"]);
-    assert!(
-        found
-            .real
-            .iter()
-            .all(|(_, why)| why.contains("16 bits do not hold"))
-    );
-    assert_eq!(forms(&found), "h");
-    for name in real {
-        assert_eq!(
-            numbers_of(&found.model, name),
-            numbers_of(analysis.graph().model(), name)
-        );
-    }
-    // Bfloat16 has the range of float32.
-    assert_eq!(forms(&with(HalfType::Bfloat16)), "hhh");
 }
