@@ -87,7 +87,16 @@ impl Equalised {
             }
             equalised.enter(analysis, &stream, &placement.layers, factors);
         }
-        Ok(equalised)
+        let known = |name: &&String| {
+            let value = analysis.graph().find(name);
+            value.is_some_and(|value| equalised.values.contains_key(&value))
+        };
+        match plan.factors.keys().find(|name| !known(name)) {
+            Some(name) => Err(Error::plan(format!(
+                "it has factors of '{name}', whose channels cannot have any"
+            ))),
+            None => Ok(equalised),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::events::Silent;
 use crate::metrics::Gap;
-use crate::onnx::to_f32;
+use crate::onnx::{Model, to_f32};
 use crate::patterns::Patterns;
 use crate::quantise::{
     CodeSites, Equalised, PlannedValue, QuantisePlan, Quantised, Subject, quantise, ranges, streams,
@@ -52,7 +52,7 @@ fn small_bias(builder: Builder, name: &str, channels: usize) -> Builder {
 
 /// A block of an image net: a product of each pixel, one of each channel, another of each pixel, and a sum. Channels of
 /// all values between are uneven, and the layers behind make up for it.
-fn depthwise() -> Analysis {
+pub(super) fn depthwise_model() -> Model {
     let mut builder = Builder::new(17)
         .input("x", &[8, 3, 8, 8])
         .tensor(floats("low", &[], &[0.0]))
@@ -84,7 +84,12 @@ fn depthwise() -> Analysis {
         .node("Flatten", "p -> f", &[])
         .node("Gemm", "f v5 b5 -> y", &[("transB", Value::from(1))])
         .output("y");
-    let analysis = analyse(&builder.model());
+    builder.model()
+}
+
+/// The same with its last weight as a constant.
+fn depthwise() -> Analysis {
+    let analysis = analyse(&depthwise_model());
     let folded = crate::quantise::folded(&analysis, &runtime()).expect("folded");
     analyse(&folded.expect("a weight to fold").settled())
 }
