@@ -103,7 +103,7 @@ fn budgets_are_kept_or_refused_with_what_can_be_had() {
     fs::write(&plan, "{").expect("a file");
     replay(&newer)
         .code(3)
-        .stderr(contains("is no plan of `quantise`"));
+        .stderr(contains("is no plan of a quantisation"));
     fs::remove_file(&plan).expect("a file");
     replay(&newer).code(3).stderr(contains("plan.json"));
     assert!(!again.exists());

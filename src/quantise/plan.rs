@@ -84,7 +84,7 @@ impl QuantisePlan {
         let bytes = files::map_file(path)?;
         let plan: QuantisePlan = serde_json::from_slice(&bytes).map_err(|fault| {
             Error::plan(format!(
-                "'{}' is no plan of `quantise`: {fault}",
+                "'{}' is no plan of a quantisation: {fault}",
                 path.display()
             ))
         })?;

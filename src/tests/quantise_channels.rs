@@ -214,6 +214,9 @@ fn sums_pools_and_cuts_keep_factors() {
     stays_the_same(&analysis);
 }
 
+/// What lies between two convolutions: from `c` to `m`.
+type Middle = fn(Builder) -> Builder;
+
 /// A convolution, what lies behind it, and another convolution of so many channels that reads `m`.
 fn between(middle: impl Fn(Builder) -> Builder, channels: usize) -> Analysis {
     let builder = Builder::new(17)
@@ -231,7 +234,7 @@ fn between(middle: impl Fn(Builder) -> Builder, channels: usize) -> Analysis {
 
 #[test]
 fn streams_end_where_factors_would_be_seen() {
-    let cases: [(&str, fn(Builder) -> Builder); 10] = [
+    let cases: [(&str, Middle); 10] = [
         ("an output", |b| b.node("Relu", "c -> m", &[]).output("m")),
         ("an output before", |b| {
             b.node("Relu", "c -> m", &[]).output("c")

@@ -210,10 +210,12 @@ fn small_tables_and_masks_stay_real() {
     assert_eq!(why("small"), None);
 }
 
+type Rounding = fn(f32) -> f32;
+
 #[test]
 fn halves_are_what_numbers_are_rounded_to() {
     let analysis = net();
-    let rounded: [(HalfType, fn(f32) -> f32); 2] = [
+    let rounded: [(HalfType, Rounding); 2] = [
         (HalfType::Float16, |x| f16::from_f32(x).to_f32()),
         (HalfType::Bfloat16, |x| bf16::from_f32(x).to_f32()),
     ];
