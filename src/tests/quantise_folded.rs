@@ -7,7 +7,7 @@ use crate::dimensions::Analysis;
 use crate::metrics::Gap;
 use crate::onnx::{Model, to_f32};
 use crate::patterns::Patterns;
-use crate::quantise::{CodeSites, KernelTarget, QuantiseSettings, CodeRules, folded};
+use crate::quantise::{CodeRules, CodeSites, KernelTarget, QuantiseSettings, folded};
 
 /// A normalisation of so many channels.
 fn normalised(builder: Builder, number: usize, channels: usize, wiring: &str) -> Builder {

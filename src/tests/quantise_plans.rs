@@ -230,7 +230,7 @@ fn plans_that_do_not_fit_are_refused() {
     let fault = replayed(&place, |_| {}).expect_err("refused");
     assert_eq!(fault.class(), Class::Input);
     assert!(
-        fault.to_string().contains("no plan of `quantise`"),
+        fault.to_string().contains("no plan of a quantisation"),
         "{fault}"
     );
 }
