@@ -234,10 +234,18 @@ fn between(middle: impl Fn(Builder) -> Builder, channels: usize) -> Analysis {
 
 #[test]
 fn streams_end_where_factors_would_be_seen() {
-    let cases: [(&str, Middle); 10] = [
+    let cases: [(&str, Middle); 11] = [
         ("an output", |b| b.node("Relu", "c -> m", &[]).output("m")),
         ("an output before", |b| {
             b.node("Relu", "c -> m", &[]).output("c")
+        }),
+        ("an output behind a pool", |b| {
+            b.node(
+                "AveragePool",
+                "c -> m",
+                &[("kernel_shape", Value::from([2, 2]))],
+            )
+            .output("m")
         }),
         ("bent", |b| b.node("Sigmoid", "c -> m", &[])),
         ("scaled by itself", |b| b.node("Mul", "c c -> m", &[])),
