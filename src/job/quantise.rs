@@ -1,5 +1,6 @@
 //! Quantising a model: read, open the data, place, round, prove, write.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::analyse_whole;
@@ -325,12 +326,13 @@ impl QuantiseReport {
     /// Says where weights are not what a plan says of them.
     fn compare(&mut self, made: &QuantisePlan, decided: Option<&QuantisePlan>) {
         const SHOWN: usize = 3;
-        let differing = decided.map_or(Vec::new(), |decided| made.differing(decided));
+        let differing = decided.map_or(BTreeSet::new(), |decided| made.differing(decided));
+        let shown: Vec<&str> = differing.iter().copied().take(SHOWN).collect();
         if !differing.is_empty() {
             self.warnings.push(format!(
                 "{} weight(s) were rounded otherwise than when the plan was made, on other data or by another version: {}",
                 differing.len(),
-                differing[..differing.len().min(SHOWN)].join(", ")
+                shown.join(", ")
             ));
         }
     }

@@ -24,8 +24,8 @@ const ROOM: f32 = 1.05;
 
 /// Factors of channels, as values, rows and columns have them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Equalised {
-    pub(super) values: BTreeMap<ValueId, Factors>,
+pub(crate) struct Equalised {
+    pub(crate) values: BTreeMap<ValueId, Factors>,
     /// By layer, batch by batch.
     rows: HashMap<String, Vec<f32>>,
     columns: HashMap<String, Vec<f32>>,
@@ -33,7 +33,7 @@ pub(super) struct Equalised {
 
 impl Equalised {
     /// Brings the channels of these streams to the size of their tensors' largest numbers.
-    pub(super) fn of(
+    pub(crate) fn of(
         analysis: &Analysis,
         placement: &CodeSites,
         streams: &[&ChannelStream],
@@ -87,10 +87,19 @@ impl Equalised {
             }
             equalised.enter(analysis, &stream, &placement.layers, factors);
         }
-        Ok(equalised)
+        let known = |name: &&String| {
+            let value = analysis.graph().find(name);
+            value.is_some_and(|value| equalised.values.contains_key(&value))
+        };
+        match plan.factors.keys().find(|name| !known(name)) {
+            Some(name) => Err(Error::plan(format!(
+                "it has factors of '{name}', whose channels cannot have any"
+            ))),
+            None => Ok(equalised),
+        }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
@@ -136,7 +145,7 @@ impl Equalised {
     ///
     /// # Errors
     /// A tensor that cannot be read.
-    pub(super) fn applied(&self, analysis: &Analysis) -> Result<Model> {
+    pub(crate) fn applied(&self, analysis: &Analysis) -> Result<Model> {
         let graph = analysis.graph();
         let mut edits: BTreeMap<ValueId, Edit> = BTreeMap::new();
         let mut edit = |value: ValueId, numbers: &[f32]| {

@@ -26,6 +26,8 @@ mod trial;
 mod verdict;
 mod widths;
 
+#[cfg(test)]
+pub(crate) use equalise::Equalised;
 pub(crate) use folded::folded;
 pub use kernels::KernelTarget;
 pub use plan::{PlannedValue, PlannedWeight, QuantisePlan};
@@ -34,6 +36,8 @@ pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBit
 pub(crate) use sites::{CodeRules, CodeSites, CodedLayer};
 pub(crate) use solve::{Quantised, quantise};
 pub(crate) use storage::{StoredModel, store, store_planned, store_rest};
+#[cfg(test)]
+pub(crate) use streams::streams;
 pub(crate) use student::RoundedStudent;
 pub(crate) use subject::Subject;
 pub(crate) use widths::{WidthForecast, fitted, forecast};

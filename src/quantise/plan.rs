@@ -3,15 +3,19 @@
 //! Weights are rounded anew when a plan is replayed, on the same data to the same codes: their hashes say whether
 //! they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::{CodeRange, QuantiseSettings, StoredBits};
+use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::rewrite::ZeroPoint;
+use crate::graph::Graph;
+use crate::layers::Layers;
+use crate::onnx::packed_bytes;
+use crate::rewrite::{ZeroPoint, bias_behind};
 
 /// Version of the document that this library writes and reads.
 const VERSION: u32 = 1;
@@ -54,7 +58,7 @@ pub struct PlannedValue {
 pub struct PlannedWeight {
     /// Bits of its codes, where it is only stored as these; none where its products are of codes.
     pub bits: Option<StoredBits>,
-    /// BLAKE3 hash of the numbers that the codes stand for.
+    /// BLAKE3 hash of the numbers that the codes stand for, and of those that are added to their product.
     pub hash: String,
 }
 
@@ -80,7 +84,7 @@ impl QuantisePlan {
         let bytes = files::map_file(path)?;
         let plan: QuantisePlan = serde_json::from_slice(&bytes).map_err(|fault| {
             Error::plan(format!(
-                "'{}' is no plan of `quantise`: {fault}",
+                "'{}' is no plan of a quantisation: {fault}",
                 path.display()
             ))
         })?;
@@ -130,16 +134,48 @@ impl QuantisePlan {
         })
     }
 
-    pub(super) fn note(&mut self, weight: &str, bits: Option<StoredBits>, numbers: &[u8]) {
-        let hash = blake3::hash(numbers).to_hex().to_string();
+    /// Notes a weight of a model, and the constant that is added to its product.
+    ///
+    /// # Errors
+    /// A tensor that cannot be read.
+    pub(super) fn note(
+        &mut self,
+        graph: &Graph,
+        (weight, bias): (&str, Option<&String>),
+        bits: Option<StoredBits>,
+    ) -> Result<()> {
+        let mut hasher = blake3::Hasher::new();
+        for name in [weight].into_iter().chain(bias.map(String::as_str)) {
+            let value = graph.find(name);
+            if let Some(tensor) = value.and_then(|value| graph.constant(value)) {
+                hasher.update(&packed_bytes(tensor)?);
+            }
+        }
+        let hash = hasher.finalize().to_hex().to_string();
         self.weights
             .insert(weight.to_owned(), PlannedWeight { bits, hash });
+        Ok(())
     }
 
     /// Weights that are not what another plan says they are.
-    pub(crate) fn differing<'a>(&'a self, other: &'a QuantisePlan) -> Vec<&'a str> {
-        let weights = other.weights.iter();
-        let differ = weights.filter(|(name, of)| self.weights.get(*name) != Some(of));
-        differ.map(|(name, _)| name.as_str()).collect()
+    pub(crate) fn differing<'a>(&'a self, other: &'a QuantisePlan) -> BTreeSet<&'a str> {
+        let names = self.weights.keys().chain(other.weights.keys());
+        let differ = names.filter(|name| self.weights.get(*name) != other.weights.get(*name));
+        differ.map(String::as_str).collect()
     }
+}
+
+/// By weight of a layer the name of what is added to its product.
+pub(super) fn biases(analysis: &Analysis) -> HashMap<String, String> {
+    let graph = analysis.graph();
+    let layers = Layers::of(analysis).layers;
+    let each = layers.into_iter().filter_map(|layer| {
+        let linear = layer.uses.first()?;
+        let own = linear.bias;
+        let own = own.and_then(|bias| graph.node(linear.node).input(bias.slot));
+        let added = || bias_behind(analysis, linear).map(|(_, value)| value);
+        let bias = own.or_else(added)?;
+        Some((layer.name, graph.value(bias).name.clone()))
+    });
+    each.collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::placed::{Placed, Placer};
+use super::plan::biases;
 use super::subject::{CodeContext, RoundedSubject};
 use super::verdict::{Shortfall, faster, fault, hopeless, seen};
 use super::{CodeRange, CodeSites, CodedLayer, QuantisePlan, QuantiseSettings, Subject};
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId};
 use crate::layers::{Layer, Layers};
-use crate::onnx::{ElementType, Model, packed, packed_bytes, to_f32};
+use crate::onnx::{ElementType, Model, packed, to_f32};
 use crate::patterns::Patterns;
 use crate::recover::{LayerCodes, RoundedLayer};
 use crate::rewrite::{
@@ -154,11 +155,9 @@ pub(super) fn coded(
     let graph = Graph::new(&planned.model)?;
     let model = with_codes(&graph, &weights)?;
     let mut plan = placed.plan(part.graph(), settings);
-    for weight in &weights {
-        let value = graph.find(&weight.name);
-        if let Some(tensor) = value.and_then(|value| graph.constant(value)) {
-            plan.note(&weight.name, None, &packed_bytes(tensor)?);
-        }
+    let biases = biases(&found.analysis);
+    for CodedWeight { name, .. } in &weights {
+        plan.note(&graph, (name, biases.get(name)), None)?;
     }
     Ok(Quantised {
         model,

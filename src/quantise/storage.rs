@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::plan::biases;
 use super::targets::{Reasons, StorageTarget, StoredWidth, targets};
 use super::{QuantisePlan, QuantiseSettings, Quantised, StoredBits};
 use crate::dimensions::Analysis;
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId};
 use crate::layers::Layers;
-use crate::onnx::{ElementType, Model, packed, packed_bytes};
+use crate::onnx::{ElementType, Model, packed};
 use crate::patterns::Patterns;
 use crate::recover::{LayerCodes, RoundContext, RoundedLayer, Scene, round};
 use crate::rewrite::{Edit, StoredForm, StoredWeight, with_stored, with_weights};
@@ -28,6 +29,8 @@ pub(crate) struct StoredModel {
     pub(crate) weights: Vec<StoredWeight>,
     /// By constant the bits of its codes; none of numbers of 16 bits.
     bits: HashMap<String, StoredBits>,
+    /// By weight what is added to its product.
+    biases: HashMap<String, String>,
     /// By constant the number of its elements.
     pub(crate) counts: HashMap<String, usize>,
     /// How layers were rounded on data; the others each to what is nearest.
@@ -100,12 +103,9 @@ impl StoredModel {
     ) -> Result<QuantisePlan> {
         let mut plan = QuantisePlan::new(model_hash, settings);
         let graph = Graph::new(&self.planned)?;
-        for weight in &self.weights {
-            let value = graph.find(&weight.name);
-            if let Some(tensor) = value.and_then(|value| graph.constant(value)) {
-                let bits = self.bits.get(&weight.name).copied();
-                plan.note(&weight.name, bits, &packed_bytes(tensor)?);
-            }
+        for StoredWeight { name, .. } in &self.weights {
+            let bits = self.bits.get(name).copied();
+            plan.note(&graph, (name, self.biases.get(name)), bits)?;
         }
         Ok(plan)
     }
@@ -223,6 +223,7 @@ pub(super) fn stored(
         planned,
         weights,
         bits,
+        biases: biases(solved),
         counts,
         layers,
         real,

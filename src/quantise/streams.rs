@@ -12,21 +12,21 @@ use crate::ops::{Operand, Pointwise, Role, find};
 
 /// Values between layers, whose channels have one factor each.
 #[derive(Clone, Debug)]
-pub(super) struct ChannelStream {
+pub(crate) struct ChannelStream {
     /// By value the axis of its channels.
-    pub(super) values: BTreeMap<ValueId, usize>,
+    pub(crate) values: BTreeMap<ValueId, usize>,
     /// Layers, by number, whose rows make them.
-    pub(super) writers: BTreeSet<usize>,
+    pub(crate) writers: BTreeSet<usize>,
     /// Layers, by number, whose columns read them.
-    pub(super) readers: BTreeSet<usize>,
+    pub(crate) readers: BTreeSet<usize>,
     /// Number of channels.
-    pub(super) channels: usize,
+    pub(crate) channels: usize,
     /// The least number, zero aside, at which they are cut off.
-    pub(super) bound: f64,
+    pub(crate) bound: f64,
 }
 
 /// The streams of a model.
-pub(super) fn streams(analysis: &Analysis, layers: &[CodedLayer]) -> Vec<ChannelStream> {
+pub(crate) fn streams(analysis: &Analysis, layers: &[CodedLayer]) -> Vec<ChannelStream> {
     let finder = Finder {
         analysis,
         follower: Follower::new(analysis),

@@ -53,7 +53,7 @@ pub(super) fn every() -> QuantiseSettings {
     }
 }
 
-fn wanted<'a>(kept: &'a Patterns<'a>) -> CodeRules<'a> {
+pub(super) fn wanted<'a>(kept: &'a Patterns<'a>) -> CodeRules<'a> {
     static NONE: LazyLock<HashMap<String, String>> = LazyLock::new(HashMap::new);
     CodeRules {
         kept,
