@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::data::{DataSet, DataSource, HELD_OUT, declared_inputs};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::layers::Layer;
 use crate::onnx::Model;
@@ -178,6 +178,9 @@ impl Calibration {
         events: &mut dyn Events,
     ) -> Result<Opened<'a>> {
         let data = DataSet::open(&self.data, &declared_inputs(analysis), analysis, 1)?;
+        if self.samples == 0 {
+            return Err(Error::Usage("`samples` is 1 at least".to_owned()));
+        }
         let mut data = data.first(self.samples);
         if reserved {
             let samples = data.samples();

@@ -235,7 +235,7 @@ impl Job<'_> {
                     .to_owned(),
             ));
         };
-        let subject = Subject::alone(analysis).by(self.decided);
+        let subject = Subject::alone(analysis).by(self.decided).timed();
         let mut report = self.report(opened.runtime.version());
         let settings = self.settings;
         let Job { watch, events, .. } = self;

@@ -71,7 +71,9 @@ pub(super) fn finished(
     let mut real = real_rows(&found.placement.real);
     if let Some(rest) = &rest {
         layers.extend(stored_rows(rest));
-        real.retain(|row| rest.weights.iter().all(|of| of.name != row.name));
+        // Why products are not of codes is worth a word even where weights are stored as such.
+        let stored = |name: &str| rest.weights.iter().any(|of| of.name == name);
+        real.retain(|row| found.plan.real.contains_key(&row.name) || !stored(&row.name));
     }
     let quantisation = Quantisation {
         settings: settings.settled(),

@@ -33,7 +33,7 @@ impl Typing<'_> {
         let node = self.node;
         let scales = ["alpha", "beta"].map(|name| {
             let attribute = self.proto().attribute(name).and_then(|a| a.f);
-            attribute.filter(|_| bias.is_some()).unwrap_or(1.0)
+            attribute.unwrap_or(1.0)
         });
         self.state.linears.state(Linear {
             node,

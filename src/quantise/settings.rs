@@ -233,6 +233,9 @@ pub struct QuantiseSettings {
 }
 
 impl QuantiseSettings {
+    /// The first operator set whose codes with sign onnxruntime (1.32) makes codes without sign of another declared type.
+    const UNSIGNED: i64 = 21;
+
     /// These with the bits of weights that are taken.
     pub(crate) fn settled(&self) -> QuantiseSettings {
         QuantiseSettings {
@@ -267,6 +270,13 @@ impl QuantiseSettings {
         if self.stores() && self.target != KernelTarget::default() {
             return Err(Error::Usage(format!(
                 "`target` {} is for products of codes, and stored weights are numbers again before any product: leave it out",
+                self.target
+            )));
+        }
+        if self.target.is_signed() && opset >= Self::UNSIGNED {
+            return Err(Error::Usage(format!(
+                "the model has operator set {opset}: from {} on onnxruntime takes the sign from codes and not from their declared type, and refuses what `target` {} needs; export it with operator set 20",
+                Self::UNSIGNED,
                 self.target
             )));
         }

@@ -118,6 +118,11 @@ fn coded(
     if !matches!(form, Form::Chained | Form::Summed) {
         return Err(format!("{} has no kernel for codes", layer.operator));
     }
+    if form == Form::Summed && linear.slot == 0 {
+        return Err(
+            "is the first factor of its product, which has one scale in kernels".to_owned(),
+        );
+    }
     let node = graph.node(linear.node);
     if node.input(linear.slot) != Some(layer.value) {
         return Err("is read through another node: export with constant folding".to_owned());

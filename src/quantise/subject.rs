@@ -25,6 +25,8 @@ pub(crate) struct Subject<'a> {
     cut: Option<(&'a Analysis, &'a Plan)>,
     /// What was decided before; none where it is found on the data.
     pub(super) decided: Option<&'a QuantisePlan>,
+    /// Whether layers stay real that make it slower here: that is measured, and so not the same on every run.
+    pub(super) timed: bool,
 }
 
 /// A subject with rounded weights.
@@ -51,6 +53,7 @@ impl<'a> Subject<'a> {
             part: analysis,
             cut: None,
             decided: None,
+            timed: false,
         }
     }
 
@@ -66,12 +69,21 @@ impl<'a> Subject<'a> {
             part,
             cut: Some((whole, plan)),
             decided: None,
+            timed: false,
         }
     }
 
     /// The same as a plan says, where there is one.
     pub(crate) fn by(self, decided: Option<&'a QuantisePlan>) -> Subject<'a> {
         Subject { decided, ..self }
+    }
+
+    /// The same, with layers real that make it slower here.
+    pub(crate) fn timed(self) -> Subject<'a> {
+        Subject {
+            timed: true,
+            ..self
+        }
     }
 
     /// What its outputs are compared with.

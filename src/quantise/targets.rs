@@ -123,6 +123,11 @@ fn stays_real(
             "is an input or output as well, or read inside another graph",
         ));
     }
+    if to_f32(tensor)?.iter().any(|number| !number.is_finite()) {
+        return Ok(Some(
+            "has numbers that are NaN or infinite: repair the model",
+        ));
+    }
     if let Some(half) = half
         && !half.holds(&to_f32(tensor)?)
     {
@@ -163,7 +168,12 @@ fn is_blocked(analysis: &Analysis, layer: &Layer) -> bool {
     let (Some(Operand::Input(data)), 2) = (linear.data, layer.dims.len()) else {
         return false;
     };
-    let read = rank(graph.node(linear.node).input(data));
+    let data = graph.node(linear.node).input(data);
+    let fixed = graph.fixed_nodes();
+    if data.is_none_or(|data| graph.is_fixed(data, &fixed)) {
+        return false;
+    }
+    let read = rank(data);
     let made = rank(graph.node(linear.node).output(0));
     let fits = |role: &Role| match *role {
         Role::Reduction(axis) => read == Some(axis + 1),

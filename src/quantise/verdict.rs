@@ -55,7 +55,7 @@ pub(super) fn fault(
     }
     let pace = pace(subject.part, &found.model, pass)?;
     found.speedup = Some(pace.speedup);
-    if settings.takes_every_layer() || !pace.is_slower {
+    if settings.takes_every_layer() || !subject.timed || !pace.is_slower {
         return Ok(None);
     }
     let chained = found.placement.layers.iter();

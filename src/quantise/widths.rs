@@ -48,8 +48,8 @@ pub(crate) fn fitted(
     let goal = Goal::of(analysis, settings);
     let trial = HeldOutTrial::new(analysis, ROUNDS, pass)?;
     let mut asked = goal;
-    let mut chosen = vec![0; parts.len()];
     for _ in 0..ROUNDS {
+        let mut chosen = vec![0; parts.len()];
         let mut narrowing = Narrowing {
             analysis,
             targets: &targets,
@@ -57,30 +57,34 @@ pub(crate) fn fitted(
             asked,
             chosen: &mut chosen,
         };
-        narrowing.narrow(events)?;
+        let narrowest = !narrowing.narrow(events)?;
         let widths = widths(&targets, &parts, &chosen);
-        let made = stored(
-            analysis,
-            (&targets, real.clone()),
-            &widths,
-            Some(pass),
-            events,
-        )?;
+        let targets = (&targets[..], real.clone());
+        let made = stored(analysis, targets, &widths, Some(pass), events)?;
+        // Biases that rounding adds were not counted.
+        let size = made.model.to_bytes()?.len() as u64 + STAMP;
+        match goal.bytes.filter(|&most| size > most) {
+            Some(most) if narrowest => return Err(goal.too_small(most, size)),
+            Some(most) => {
+                asked.bytes = asked.bytes.map(|asked| asked.saturating_sub(size - most));
+                continue;
+            }
+            None => {}
+        }
         let divergence = trial.of(&made.model)?;
         match goal.divergence {
             Some(most) if divergence > most => {
                 let share = (most / divergence).min(0.9);
                 asked.divergence = asked.divergence.map(|asked| asked * share);
-                chosen.fill(0);
             }
             _ => return Ok(made),
         }
     }
     Err(Error::Gates {
-        failed: vec![format!(
-            "the outputs diverge by more than {} on held-out samples whatever widths were tried: allow more",
-            goal.divergence.unwrap_or_default()
-        )],
+        failed: vec![
+            "no widths were found for the size and the divergence that are allowed: allow more"
+                .to_owned(),
+        ],
     })
 }
 
@@ -114,11 +118,7 @@ pub(crate) fn forecast(
         asked: Goal::of(analysis, settings),
         chosen: &mut chosen,
     };
-    let fits = match narrowing.narrow(events) {
-        Ok(()) => true,
-        Err(Error::Usage(_)) => false,
-        Err(fault) => return Err(fault),
-    };
+    let fits = narrowing.narrow(events)?;
     let divergence = narrowing.cost();
     Ok(WidthForecast {
         bytes: narrowing.bytes(events)?,
@@ -137,6 +137,16 @@ struct Goal {
 }
 
 impl Goal {
+    fn too_small(&self, bytes: u64, made: u64) -> Error {
+        let why = match self.divergence {
+            Some(_) => "with the divergence that is allowed",
+            None => "with the fewest bits for all weights",
+        };
+        Error::Usage(format!(
+            "the file cannot have {bytes} bytes: {why} it has {made}; prune more of the model first, or ask for more"
+        ))
+    }
+
     fn of(analysis: &Analysis, settings: &QuantiseSettings) -> Goal {
         let before = analysis.graph().model().source_bytes();
         Goal {
@@ -156,46 +166,36 @@ struct Narrowing<'a> {
 }
 
 impl Narrowing<'_> {
-    /// Chooses widths.
-    fn narrow(&mut self, events: &mut dyn Events) -> Result<()> {
+    /// Chooses widths; false where the file is too large with the narrowest that are allowed.
+    fn narrow(&mut self, events: &mut dyn Events) -> Result<bool> {
         let Some(bytes) = self.asked.bytes else {
             while let Some(step) = self.next() {
                 self.take(step);
             }
-            return Ok(());
+            return Ok(true);
         };
         loop {
             let made = self.bytes(events)?;
             if made <= bytes {
                 self.give_back(8.0 * (bytes - made) as f64);
                 // What bits are counted as is not quite what they take.
-                return match self.bytes(events)? <= bytes {
-                    true => Ok(()),
-                    false => self.shrink(bytes, events),
-                };
+                return self.shrink(bytes, events);
             }
             if !self.save(8.0 * (made - bytes) as f64) {
-                let least = self.bytes(events)?;
-                return match least <= bytes {
-                    true => Ok(()),
-                    false => Err(self.too_small(bytes, least)),
-                };
+                return Ok(self.bytes(events)? <= bytes);
             }
         }
     }
 
-    /// Takes steps one by one until the file is small enough.
-    fn shrink(&mut self, bytes: u64, events: &mut dyn Events) -> Result<()> {
-        loop {
-            let made = self.bytes(events)?;
-            if made <= bytes {
-                return Ok(());
-            }
+    /// Takes steps one by one until the file is small enough; false where there are too few.
+    fn shrink(&mut self, bytes: u64, events: &mut dyn Events) -> Result<bool> {
+        while self.bytes(events)? > bytes {
             match self.next() {
                 Some(step) => self.take(step),
-                None => return Err(self.too_small(bytes, made)),
+                None => return Ok(false),
             };
         }
+        Ok(true)
     }
 
     /// Saves so many bits, or as many as there are; false where that is less.
@@ -228,16 +228,6 @@ impl Narrowing<'_> {
             left -= bits;
             self.take(step);
         }
-    }
-
-    fn too_small(&self, bytes: u64, made: u64) -> Error {
-        let why = match self.asked.divergence {
-            Some(_) => "with the divergence that is allowed",
-            None => "with the fewest bits for all weights",
-        };
-        Error::Usage(format!(
-            "the file cannot have {bytes} bytes: {why} it has {made}; prune the model first, or ask for more"
-        ))
     }
 
     /// Bytes of the file with the chosen widths.
@@ -313,7 +303,10 @@ fn parts(
         targets.iter().filter_map(|of| of.codes(width)).collect()
     });
     let codes: Vec<HashMap<String, LayerCodes>> = codes.into();
-    let rounded = round_alone(&scene, pass, &codes, events)?;
+    let rounded = match codes.iter().all(HashMap::is_empty) {
+        true => codes.iter().map(|_| Rounded::default()).collect(),
+        false => round_alone(&scene, pass, &codes, events)?,
+    };
     let groups = together(targets, &rounded[0]);
     let runs = groups.len() * StoredBits::ALL.len();
     let trial = HeldOutTrial::new(analysis, runs, pass)?;

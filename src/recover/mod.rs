@@ -116,6 +116,7 @@ pub(crate) struct Context<'a> {
 }
 
 /// What the dense model has to become so that pruning it gives the recovered one.
+#[derive(Default)]
 pub(crate) struct Recovered {
     /// New weights.
     pub(crate) edits: BTreeMap<ValueId, Edit>,

@@ -36,6 +36,7 @@ pub(crate) struct RoundContext<'a> {
 }
 
 /// A model whose weights are multiples of steps.
+#[derive(Default)]
 pub(crate) struct Rounded {
     /// The new weights, as numbers.
     pub(crate) weights: Recovered,

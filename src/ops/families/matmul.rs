@@ -116,7 +116,8 @@ fn gemm(op: &mut Typing) -> Ruling {
         Some(Operand::Input(1)),
         roles(summed, read, 0),
         1,
-        Some(Bias::whole(2)),
+        // The third input has a number for each column of what it makes, which are no rows of this one.
+        None,
     );
     op.linear_with(
         1,
