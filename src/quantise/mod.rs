@@ -6,6 +6,7 @@
 
 mod equalise;
 mod folded;
+mod grids;
 mod kernels;
 mod looking;
 mod normalised;

@@ -1,5 +1,6 @@
 //! The constants that can be stored in fewer bytes, and what each becomes.
 
+use super::grids::{BLOCK, Rows, nearest_blocks};
 use super::{HalfType, StoredBits};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
@@ -11,10 +12,8 @@ use crate::onnx::{ElementType, packed, to_f32};
 use crate::ops::{Form, Operand, Role, find};
 use crate::patterns::Patterns;
 use crate::recover::LayerCodes;
-use crate::rewrite::{Edit, StoredForm, StoredWeight, by_column, places_in};
+use crate::rewrite::{Edit, StoredForm, StoredWeight, by_column};
 
-/// Columns that share a step where an operator reads codes of 4 bits.
-const BLOCK: usize = 32;
 /// Tables of fewer numbers are left as they are.
 const LEAST: usize = 1024;
 /// A constant with a larger number masks something, and is no weight.
@@ -327,82 +326,5 @@ impl StoredBits {
                 limit: self.codes().limit,
             },
         }
-    }
-}
-
-/// Steps for blocks of columns that no data was looked at for, row by row.
-fn nearest_blocks(matrix: &[f32], columns: usize, codes: Codes) -> Vec<f32> {
-    let rows = matrix.chunks(columns.max(1));
-    let blocks = rows.flat_map(|row| row.chunks(BLOCK));
-    let step = |block: &[f32]| {
-        let block: Vec<f64> = block.iter().map(|&w| f64::from(w)).collect();
-        codes.step(&block, &vec![1.0; block.len()]) as f32
-    };
-    blocks.map(step).collect()
-}
-
-/// The rows of a constant, each with a scale: sizes of the scales' axes, and by element its row.
-struct Rows {
-    sizes: Vec<usize>,
-    row: Vec<usize>,
-}
-
-impl Rows {
-    fn of(layer: Option<&Layer>, dims: &[usize]) -> Rows {
-        let mut sizes = dims.to_vec();
-        match layer {
-            Some(layer) => {
-                let count = layer.rows() * layer.batches();
-                let rows = (0..count).flat_map(|row| vec![row; layer.columns()]);
-                let own = layer.scatter(&rows.collect::<Vec<usize>>());
-                for axis in 0..dims.len() {
-                    let step: usize = dims[axis + 1..].iter().product();
-                    if dims[axis] > 1 && own[0] == own[step] {
-                        sizes[axis] = 1;
-                    }
-                }
-            }
-            None => {
-                if let Some(last) = sizes.last_mut() {
-                    *last = 1;
-                }
-            }
-        }
-        let row = places_in(&sizes, dims);
-        Rows { sizes, row }
-    }
-
-    /// Steps in the order of the scales from those in the order of a layer's rows.
-    fn steps_of(&self, layer: &Layer, steps: &[f32]) -> Vec<f32> {
-        let by_element: Vec<f32> = steps
-            .iter()
-            .flat_map(|&step| vec![step; layer.columns()])
-            .collect();
-        let mut out = vec![1.0; self.sizes.iter().product()];
-        for (&row, step) in self.row.iter().zip(layer.scatter(&by_element)) {
-            out[row] = step;
-        }
-        out
-    }
-
-    fn nearest(&self, numbers: &[f32], codes: Codes) -> Vec<f32> {
-        let mut rows = vec![Vec::new(); self.sizes.iter().product()];
-        for (&row, &number) in self.row.iter().zip(numbers) {
-            rows[row].push(f64::from(number));
-        }
-        let step = |row: &Vec<f64>| codes.step(row, &vec![1.0; row.len()]) as f32;
-        rows.iter().map(step).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_has_a_scale_for_all_that_its_last_axis_holds() {
-        let rows = Rows::of(None, &[2, 3, 2]);
-        assert_eq!(rows.sizes, [2, 3, 1]);
-        assert_eq!(rows.row, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
     }
 }
