@@ -19,13 +19,13 @@ pub(super) fn nearest_blocks(matrix: &[f32], columns: usize, codes: Codes) -> Ve
 }
 
 /// The rows of a constant, each with a scale: sizes of the scales' axes, and by element its row.
-pub(super) struct Rows {
+pub(super) struct GridRows {
     pub(super) sizes: Vec<usize>,
     pub(super) row: Vec<usize>,
 }
 
-impl Rows {
-    pub(super) fn of(layer: Option<&Layer>, dims: &[usize]) -> Rows {
+impl GridRows {
+    pub(super) fn of(layer: Option<&Layer>, dims: &[usize]) -> GridRows {
         let mut sizes = dims.to_vec();
         match layer {
             Some(layer) => {
@@ -46,7 +46,7 @@ impl Rows {
             }
         }
         let row = places_in(&sizes, dims);
-        Rows { sizes, row }
+        GridRows { sizes, row }
     }
 
     /// Steps in the order of the scales from those in the order of a layer's rows.
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_table_has_a_scale_for_all_that_its_last_axis_holds() {
-        let rows = Rows::of(None, &[2, 3, 2]);
+        let rows = GridRows::of(None, &[2, 3, 2]);
         assert_eq!(rows.sizes, [2, 3, 1]);
         assert_eq!(rows.row, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
     }

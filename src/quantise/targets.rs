@@ -1,6 +1,6 @@
 //! The constants that can be stored in fewer bytes, and what each becomes.
 
-use super::grids::{BLOCK, Rows, nearest_blocks};
+use super::grids::{BLOCK, GridRows, nearest_blocks};
 use super::{HalfType, StoredBits};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
@@ -289,7 +289,7 @@ impl StorageTarget {
         (numbers, steps): (Vec<f32>, Option<&Vec<f32>>),
         codes: Codes,
     ) -> (Vec<f32>, Vec<usize>, Vec<f32>) {
-        let rows = Rows::of(self.layer.as_ref(), dims);
+        let rows = GridRows::of(self.layer.as_ref(), dims);
         let steps = match (steps, &self.layer) {
             (Some(steps), Some(layer)) => rows.steps_of(layer, steps),
             _ => rows.nearest(&numbers, codes),
