@@ -67,7 +67,7 @@ def draw(lines: dict, model: str, out: Path) -> None:
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "front"
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     for name, points in lines.items():
@@ -76,6 +76,9 @@ def draw(lines: dict, model: str, out: Path) -> None:
             axes.plot(sizes, divergences, marker="o", markersize=4, linewidth=1.2, label=name)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ticker.ScalarFormatter())
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set_xlabel("kilobytes of the file")
     axes.set_ylabel("KL(dense || smaller), test split")
     axes.set_title(model)
