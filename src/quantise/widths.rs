@@ -58,6 +58,7 @@ pub(crate) fn fitted(
             chosen: &mut chosen,
         };
         let narrowest = !narrowing.narrow(events)?;
+        let counted = narrowing.bytes(events)?;
         let widths = widths(&targets, &parts, &chosen);
         let targets = (&targets[..], real.clone());
         let made = stored(analysis, targets, &widths, Some(pass), events)?;
@@ -66,7 +67,8 @@ pub(crate) fn fitted(
         match goal.bytes.filter(|&most| size > most) {
             Some(most) if narrowest => return Err(goal.too_small(most, size)),
             Some(most) => {
-                asked.bytes = asked.bytes.map(|asked| asked.saturating_sub(size - most));
+                let biases = size.saturating_sub(counted);
+                asked.bytes = Some(most.saturating_sub(biases).min(counted.saturating_sub(1)));
                 continue;
             }
             None => {}
@@ -79,6 +81,11 @@ pub(crate) fn fitted(
             }
             _ => return Ok(made),
         }
+    }
+    if let Some(bytes) = goal.bytes.filter(|_| goal.divergence.is_none()) {
+        return Err(Error::Usage(format!(
+            "no widths were found for a file of {bytes} bytes: ask for more"
+        )));
     }
     Err(Error::Gates {
         failed: vec![
