@@ -6,6 +6,7 @@ use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::Result;
 use crate::onnx::Model;
+use crate::runtime::SessionOptions;
 
 /// Multiply-accumulate operations of a run at most, unless a single sample has more.
 const OPERATIONS: u64 = 1 << 30;
@@ -28,7 +29,7 @@ pub(super) struct Pace {
     pub(super) is_slower: bool,
 }
 
-/// Runs a model and a changed one in turn where the data is run.
+/// Runs a model and a changed one in turn where the data is run, with one thread.
 ///
 /// # Errors
 /// Data that cannot be read, or a provider that refuses a model.
@@ -37,9 +38,15 @@ pub(super) fn pace(analysis: &Analysis, changed: &Model, pass: Pass) -> Result<P
     let sample = analysis.model_totals().macs / together;
     let samples = (OPERATIONS / sample.max(1)).clamp(1, SAMPLES as u64) as usize;
     let inputs = pass.data.start_of(0, samples)?.inputs;
+    // How well kernels share their work between threads differs from machine to machine.
+    let options = SessionOptions {
+        provider: pass.provider.clone(),
+        threads: Some(1),
+        ..SessionOptions::default()
+    };
     let mut models = Vec::new();
     for model in [analysis.graph().model(), changed] {
-        let session = pass.session(model, "the model")?;
+        let session = pass.runtime.session_with(model, "the model", &options)?;
         let declared = session.inputs();
         let wanted = |name: &str| declared.iter().any(|input| input.name == name);
         let own = inputs.iter().filter(|(name, _)| wanted(name)).cloned();

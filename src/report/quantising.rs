@@ -184,7 +184,10 @@ impl fmt::Display for Quantisation {
             )?;
         }
         if let Some(speedup) = self.speedup {
-            writeln!(f, "speed here: {speedup:.2} times that of real numbers")?;
+            writeln!(
+                f,
+                "speed here with one thread: {speedup:.2} times that of real numbers"
+            )?;
         }
         self.write_kernels(f)
     }
