@@ -51,6 +51,12 @@ impl Codes {
         (0..count).map(move |i| 1.0 - (1.0 - least) * f64::from(i) / f64::from(count - 1))
     }
 
+    /// The step of a row whose columns count the same.
+    pub(crate) fn even_step(self, row: &[f32]) -> f32 {
+        let row: Vec<f64> = row.iter().map(|&w| f64::from(w)).collect();
+        self.step(&row, &vec![1.0; row.len()]) as f32
+    }
+
     /// The step, a 32-bit number, with the least squared error of a row whose columns count this much. A row of zeros has
     /// 1.
     pub(crate) fn step(self, row: &[f64], counts: &[f64]) -> f64 {

@@ -29,6 +29,12 @@ impl Analysis {
         self.totals(&self.everything())
     }
 
+    /// Multiply-accumulate operations of the model for one sample.
+    pub(crate) fn macs_of_sample(&self) -> u64 {
+        let together = self.sizes().samples().fixed().unwrap_or(1).max(1);
+        self.model_totals().macs / together as u64
+    }
+
     /// By dimension the channels that stay.
     pub(crate) fn channels(&self, kept: &Kept) -> Vec<usize> {
         let dimensions = self.dimensions().iter();

@@ -10,6 +10,22 @@ use crate::onnx::Model;
 /// Links that are followed to a file that is not there yet.
 const LINKS: usize = 16;
 
+/// A text on disk beside the file that it is to be, where one is asked for: a full disk is known before anything appears.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn text_beside(
+    target: Option<&Path>,
+    text: impl FnOnce() -> String,
+) -> Result<Option<(files::Temporary, &Path)>> {
+    let Some(target) = target else {
+        return Ok(None);
+    };
+    let text = text();
+    let file = files::write_temporary(target, |file| file.write_all(text.as_bytes()))?;
+    Ok(Some((file, target)))
+}
+
 /// The files of a command beside those of the model that it reads.
 #[derive(Default)]
 pub(super) struct Files<'a> {

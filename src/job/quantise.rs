@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::analyse_whole;
 use super::joint::{Joint, in_bytes, less};
 use super::options::{Calibration, Opened, Overwrite, RuntimeOptions, Shapes};
-use super::outputs::Files;
+use super::outputs::{Files, text_beside};
 use super::prune::data_path;
 use super::quantised::{BATCHES, LARGE, quantised, real_rows, stored_rows};
 use super::watch::Watch;
@@ -83,7 +83,7 @@ impl QuantiseOptions {
         watch: &mut Watch,
     ) -> Result<()> {
         // The plan is on disk before the model appears, so that a full disk leaves neither.
-        let plan = self.plan_file(plan)?;
+        let plan = text_beside(self.plan_out.as_deref(), || plan.to_json())?;
         if let Some(output) = self.output.as_deref() {
             let runtime = Some(report.onnxruntime.as_str());
             super::stamp(made, "quantise", source.hash(), runtime);
@@ -94,15 +94,6 @@ impl QuantiseOptions {
             Some((file, target)) => files::persist(file, target),
             None => Ok(()),
         }
-    }
-
-    fn plan_file(&self, plan: &QuantisePlan) -> Result<Option<(files::Temporary, &Path)>> {
-        let Some(target) = self.plan_out.as_deref() else {
-            return Ok(None);
-        };
-        let text = plan.to_json();
-        let file = files::write_temporary(target, |file| file.write_all(text.as_bytes()))?;
-        Ok(Some((file, target)))
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) fn finished(
     let rest = || stored_rest(part, &found, settings, opened, events);
     let rest = watch.stage("store", rest)?;
     let mut layers = coded_rows(&found);
-    let mut real = real_rows(&found.placement.real);
+    let mut real = real_rows(&found.placement().real);
     if let Some(rest) = &rest {
         layers.extend(stored_rows(rest));
         // Why products are not of codes is worth a word even where weights are stored as such.
@@ -80,8 +80,8 @@ pub(super) fn finished(
         layers,
         real,
         for_original: false,
-        rounded: found.ranges.len(),
-        equalised: found.equalised,
+        rounded: found.ranges(),
+        equalised: found.equalised(),
         divergence: None,
         proof: Some(proof),
         speedup: found.speedup,
@@ -145,14 +145,14 @@ fn proven(
     opened: &Opened,
 ) -> Result<IntegerProof> {
     let graph = analysis.graph();
-    let layers = found.placement.layers.iter();
+    let layers = found.placement().layers.iter();
     let products = layers.filter(|of| of.end.is_none());
     let outputs = products.flat_map(|of| &of.layer.uses);
     let outputs = outputs.filter_map(|linear| {
         let sum = bias_behind(analysis, linear).map(|(sum, _)| sum);
         graph.node(sum.unwrap_or(linear.node)).output(0)
     });
-    let real = outputs.filter(|value| !found.placement.rounded.contains_key(value));
+    let real = outputs.filter(|value| !found.placement().rounded.contains_key(value));
     let products: Vec<String> = real.map(|value| graph.value(value).name.clone()).collect();
     let limit = settings.weight_bits().codes().limit;
     same_structure(&found.planned, &found.model, &found.weights, limit)?;
@@ -176,7 +176,7 @@ fn rounding_of(layers: &[RoundedLayer], name: &str) -> Option<RoundedLayer> {
 }
 
 fn coded_rows(found: &Quantised) -> Vec<CodedRow> {
-    let layers = found.placement.layers.iter();
+    let layers = found.placement().layers.iter();
     let rows = layers.zip(&found.weights).map(|(of, weight)| CodedRow {
         name: weight.name.clone(),
         operator: of.layer.operator.clone(),

@@ -11,11 +11,7 @@ pub(super) const BLOCK: usize = 32;
 pub(super) fn nearest_blocks(matrix: &[f32], columns: usize, codes: Codes) -> Vec<f32> {
     let rows = matrix.chunks(columns.max(1));
     let blocks = rows.flat_map(|row| row.chunks(BLOCK));
-    let step = |block: &[f32]| {
-        let block: Vec<f64> = block.iter().map(|&w| f64::from(w)).collect();
-        codes.step(&block, &vec![1.0; block.len()]) as f32
-    };
-    blocks.map(step).collect()
+    blocks.map(|block| codes.even_step(block)).collect()
 }
 
 /// The rows of a constant, each with a scale: sizes of the scales' axes, and by element its row.
@@ -65,10 +61,9 @@ impl GridRows {
     pub(super) fn nearest(&self, numbers: &[f32], codes: Codes) -> Vec<f32> {
         let mut rows = vec![Vec::new(); self.sizes.iter().product()];
         for (&row, &number) in self.row.iter().zip(numbers) {
-            rows[row].push(f64::from(number));
+            rows[row].push(number);
         }
-        let step = |row: &Vec<f64>| codes.step(row, &vec![1.0; row.len()]) as f32;
-        rows.iter().map(step).collect()
+        rows.iter().map(|row| codes.even_step(row)).collect()
     }
 }
 

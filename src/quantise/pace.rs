@@ -34,9 +34,7 @@ pub(super) struct Pace {
 /// # Errors
 /// Data that cannot be read, or a provider that refuses a model.
 pub(super) fn pace(analysis: &Analysis, changed: &Model, pass: Pass) -> Result<Pace> {
-    let together = analysis.sizes().samples().fixed().unwrap_or(1).max(1) as u64;
-    let sample = analysis.model_totals().macs / together;
-    let samples = (OPERATIONS / sample.max(1)).clamp(1, SAMPLES as u64) as usize;
+    let samples = (OPERATIONS / analysis.macs_of_sample().max(1)).clamp(1, SAMPLES as u64) as usize;
     let inputs = pass.data.start_of(0, samples)?.inputs;
     // How well kernels share their work between threads differs from machine to machine.
     let options = SessionOptions {

@@ -6,7 +6,7 @@ use super::placed::{Placed, Placer};
 use super::plan::biases;
 use super::subject::{CodeContext, RoundedSubject};
 use super::verdict::{Shortfall, faster, fault, hopeless, seen};
-use super::{CodeRange, CodeSites, CodedLayer, QuantisePlan, QuantiseSettings, Subject};
+use super::{CodeSites, CodedLayer, QuantisePlan, QuantiseSettings, Subject};
 use crate::algebra::Codes;
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -33,16 +33,11 @@ pub(crate) struct Quantised {
     /// The same with weights as the numbers that codes stand for: what it has to equal.
     pub(crate) planned: RoundedModel,
     pub(super) placed: Placed,
-    pub(crate) placement: CodeSites,
-    /// By number of a rounded value's range.
-    pub(crate) ranges: Vec<CodeRange>,
     pub(crate) weights: Vec<CodedWeight>,
     /// By layer the rows whose products can overflow 16 bits.
     pub(crate) saturable: HashMap<String, usize>,
     /// How layers were rounded on data; the others each to what is nearest.
     pub(crate) layers: Vec<RoundedLayer>,
-    /// Values whose channels were brought to one size.
-    pub(crate) equalised: usize,
     /// What onnxruntime makes of the model; none where it cannot be seen.
     pub(crate) fused: Option<Fusion>,
     /// Time of the model in that of the quantised one; none where it was not measured.
@@ -52,10 +47,25 @@ pub(crate) struct Quantised {
 }
 
 impl Quantised {
+    /// What is of codes.
+    pub(crate) fn placement(&self) -> &CodeSites {
+        &self.placed.placement
+    }
+
+    /// The number of ranges of rounded values.
+    pub(crate) fn ranges(&self) -> usize {
+        self.placed.ranges.len()
+    }
+
+    /// The number of values whose channels were brought to one size.
+    pub(crate) fn equalised(&self) -> usize {
+        self.placed.equalised.values.len()
+    }
+
     /// What its outputs are judged by: onnxruntime's kernels for codes may overflow where those of another target do not, so
     /// that for these the planned model speaks.
     pub(crate) fn judged(&self) -> &Model {
-        match self.placement.target.is_chained() {
+        match self.placement().target.is_chained() {
             true => &self.model,
             false => &self.planned.model,
         }
@@ -163,12 +173,9 @@ pub(super) fn coded(
         model,
         planned,
         placed: placed.clone(),
-        placement: placed.placement.clone(),
-        ranges: placed.ranges.clone(),
         weights,
         saturable,
         layers: found.layers,
-        equalised: placed.equalised.values.len(),
         fused: None,
         speedup: None,
         plan,
@@ -301,11 +308,8 @@ impl Writer<'_> {
 
     /// Steps for rows that no data was looked at for.
     fn nearest(&self, matrix: &[f32], columns: usize) -> Vec<f32> {
-        let counts = vec![1.0; columns];
         let rows = matrix.chunks_exact(columns.max(1));
-        let rows = rows.map(|row| row.iter().map(|&w| f64::from(w)).collect::<Vec<f64>>());
-        rows.map(|row| self.codes.step(&row, &counts) as f32)
-            .collect()
+        rows.map(|row| self.codes.even_step(row)).collect()
     }
 
     /// What codes stand for, as the operator that makes numbers of them computes it.

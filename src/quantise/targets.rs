@@ -60,6 +60,7 @@ pub(super) fn targets(
     half: Option<HalfType>,
 ) -> Result<(Vec<StorageTarget>, Reasons)> {
     let graph = analysis.graph();
+    let fixed = graph.fixed_nodes();
     let found = Layers::of(analysis);
     let (mut targets, mut real) = (Vec::new(), Vec::new());
     let mut decide = |name: &str, value, layer: Option<Layer>| -> Result<()> {
@@ -78,7 +79,9 @@ pub(super) fn targets(
             name,
             count: sizes.iter().product::<i64>() as usize,
             last: sizes.last().map_or(1, |&size| size as usize),
-            blocked: layer.as_ref().is_some_and(|of| is_blocked(analysis, of)),
+            blocked: layer
+                .as_ref()
+                .is_some_and(|of| is_blocked(analysis, of, &fixed)),
             is_table: is_table(analysis, value),
             layer,
         });
@@ -122,13 +125,14 @@ fn stays_real(
             "is an input or output as well, or read inside another graph",
         ));
     }
-    if to_f32(tensor)?.iter().any(|number| !number.is_finite()) {
+    let numbers = to_f32(tensor)?;
+    if numbers.iter().any(|number| !number.is_finite()) {
         return Ok(Some(
             "has numbers that are NaN or infinite: repair the model",
         ));
     }
     if let Some(half) = half
-        && !half.holds(&to_f32(tensor)?)
+        && !half.holds(&numbers)
     {
         return Ok(Some(
             "has numbers that 16 bits do not hold: too large or too small",
@@ -137,11 +141,8 @@ fn stays_real(
     if layer.is_some() {
         return Ok(None);
     }
-    let masks = |number: &f32| number.is_nan() || number.abs() > MOST;
-    Ok(to_f32(tensor)?
-        .iter()
-        .any(masks)
-        .then_some("has numbers that are no weights"))
+    let masks = numbers.iter().any(|number| number.abs() > MOST);
+    Ok(masks.then_some("has numbers that are no weights"))
 }
 
 /// True if all that reads a constant selects positions of its first axis.
@@ -155,7 +156,7 @@ fn is_table(analysis: &Analysis, table: ValueId) -> bool {
 }
 
 /// True if an operator that reads blocks of codes can take the place of a layer's.
-fn is_blocked(analysis: &Analysis, layer: &Layer) -> bool {
+fn is_blocked(analysis: &Analysis, layer: &Layer, fixed: &[bool]) -> bool {
     let [linear] = &layer.uses[..] else {
         return false;
     };
@@ -168,8 +169,7 @@ fn is_blocked(analysis: &Analysis, layer: &Layer) -> bool {
         return false;
     };
     let data = graph.node(linear.node).input(data);
-    let fixed = graph.fixed_nodes();
-    if data.is_none_or(|data| graph.is_fixed(data, &fixed)) {
+    if data.is_none_or(|data| graph.is_fixed(data, fixed)) {
         return false;
     }
     let read = rank(data);

@@ -39,8 +39,7 @@ impl<'a> HeldOutTrial<'a> {
         pass: Pass<'a>,
     ) -> Result<HeldOutTrial<'a>> {
         let graph = analysis.graph();
-        let together = analysis.sizes().samples().fixed().unwrap_or(1).max(1) as u64;
-        let sample = (analysis.model_totals().macs / together).max(1);
+        let sample = analysis.macs_of_sample().max(1);
         let samples = OPERATIONS / sample.saturating_mul(runs.max(1) as u64).max(1);
         let mut plain = pass.session(graph.model(), "the model")?;
         let mut seen = Vec::new();

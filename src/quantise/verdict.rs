@@ -58,7 +58,7 @@ pub(super) fn fault(
     if settings.takes_every_layer() || !subject.timed || !pace.is_slower {
         return Ok(None);
     }
-    let chained = found.placement.layers.iter();
+    let chained = found.placement().layers.iter();
     let chained = chained.filter(|of| of.layer.reads_windows()).map(|of| {
         let why = format!(
             "integers were slower here: the model ran at {:.2} times the speed",
@@ -99,7 +99,7 @@ pub(super) fn hopeless(fault: Option<Shortfall>) -> Error {
 /// What onnxruntime makes of the model, if it is for its kernels; none where it cannot be seen, which is no fault of the
 /// model.
 pub(super) fn seen(made: &Quantised, pass: Pass, events: &mut dyn Events) -> Option<Fusion> {
-    if !made.placement.target.is_chained() {
+    if !made.placement().target.is_chained() {
         return None;
     }
     let names = made.weights.iter().map(|of| of.name.as_str());

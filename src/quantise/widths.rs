@@ -4,7 +4,7 @@
 //! Every layer is rounded alone in every width and the divergence of the outputs measured. Divergences add up well, so
 //! that always the step with the least divergence per bit is taken next, from 8 bits for all.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::storage::{StoredModel, kept_targets, stored};
 use super::targets::{StorageTarget, StoredWidth};
@@ -345,11 +345,7 @@ fn alone<'a>(
     rounded: &Recovered,
 ) -> Result<Model> {
     let graph = analysis.graph();
-    let mut own = Recovered {
-        edits: BTreeMap::new(),
-        constants: Vec::new(),
-        layers: Vec::new(),
-    };
+    let mut own = Recovered::default();
     for target in targets {
         let Some(value) = graph.find(&target.name) else {
             continue;

@@ -169,7 +169,7 @@ fn what_is_kept_stays_real() {
     };
     let found = quantised(&analysis, &settings);
     assert_eq!(found.weights.len(), 2);
-    assert_eq!(found.placement.real.len(), 1);
+    assert_eq!(found.placement().real.len(), 1);
     assert!(is_proven(&analysis, &found, &found.model));
 }
 

@@ -186,13 +186,13 @@ fn without_factors(analysis: &Analysis) -> Quantised {
 fn uneven_channels_are_quantised_as_well_as_even_ones() {
     let analysis = depthwise();
     let found = quantised(&analysis, &every());
-    assert!(found.equalised > 0 && found.plan.factors.len() == found.equalised);
+    assert!(found.equalised() > 0 && found.plan.factors.len() == found.equalised());
     assert!(found.plan.real.is_empty(), "{:?}", found.plan.real);
     let factors = found.plan.factors.values().flatten();
     assert!(factors.clone().all(|factor| (1.0..=64.0).contains(factor)));
     assert!(factors.clone().any(|&factor| factor > 8.0));
     let plain = without_factors(&analysis);
-    assert_eq!(plain.equalised, 0);
+    assert_eq!(plain.equalised(), 0);
     let models = [&found.model, &plain.model];
     let [even, uneven] = on_data(&analysis, |pass| {
         let before = analysis.graph().model();

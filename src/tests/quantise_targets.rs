@@ -318,7 +318,7 @@ fn channels_are_brought_to_one_size_around_zero_as_well() {
         KernelTarget::Tensorrt,
     ] {
         let found = quantised(&analysis, &settings(target));
-        assert!(found.equalised > 0, "{target}");
+        assert!(found.equalised() > 0, "{target}");
         let kernels = PlacedFor::Others;
         let proven = is_proven_with(&analysis, &found, &found.model, &["y"], kernels);
         assert!(proven, "{target}");

@@ -56,8 +56,7 @@ pub(super) fn tuned(
     let (trained, _) = distilled(&school, &student, events, |settings| {
         settings.choice.held = held;
         if tuning.steps.is_none() {
-            let together = pupil.dense.sizes().samples().fixed().unwrap_or(1).max(1) as u64;
-            let patience = round.patience(pupil.dense.model_totals().macs / together);
+            let patience = round.patience(pupil.dense.macs_of_sample());
             settings.steps = (settings.steps as f64 * patience).round() as usize;
         }
         round.take_part(settings);

@@ -7,7 +7,7 @@ use super::options::{PlanInput, PruneFileOptions, data_path};
 use super::voice::Voice;
 use crate::error::Result;
 use crate::files;
-use crate::job::outputs::Files;
+use crate::job::outputs::{Files, text_beside};
 use crate::plan::Plan;
 use crate::report::PruneReport;
 
@@ -56,11 +56,6 @@ impl PruneFileOptions {
     }
 
     fn plan_file(&self, plan: &Plan) -> Result<Option<(files::Temporary, &Path)>> {
-        let Some(target) = self.plan_out.as_deref() else {
-            return Ok(None);
-        };
-        let text = plan.to_json();
-        let file = files::write_temporary(target, |file| file.write_all(text.as_bytes()))?;
-        Ok(Some((file, target)))
+        text_beside(self.plan_out.as_deref(), || plan.to_json())
     }
 }

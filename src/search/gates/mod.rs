@@ -98,10 +98,7 @@ pub(crate) fn gate_scores(
 /// The data in batches that fit in memory, with the number of answers that are drawn for each sample.
 fn affordable<'a>(runs: &Outputs<'a>) -> (DataSet<'a>, usize) {
     let analysis = runs.analysis;
-    let together = analysis.sizes().samples().fixed().unwrap_or(1).max(1) as u64;
-    let one = (analysis.model_totals().macs / together)
-        .max(1)
-        .saturating_mul(PASSES);
+    let one = analysis.macs_of_sample().max(1).saturating_mul(PASSES);
     let passes = usize::try_from(OPERATIONS / one).unwrap_or(usize::MAX);
     let samples = runs.data.samples();
     let draws = (passes / samples.max(1)).clamp(1, DRAWS);
