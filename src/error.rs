@@ -123,6 +123,9 @@ pub enum Error {
     /// Data does not fit the model. All misfits are listed.
     #[error("{} does not fit the model:{}", one_line(what), list(misfits))]
     Data { what: String, misfits: Vec<String> },
+    /// A folder of evaluations cannot be used for this run.
+    #[error("the folder {} cannot be used: {reason}", folder.display())]
+    Results { folder: PathBuf, reason: String },
     /// Two models cannot be compared. All differences are listed.
     #[error("the models cannot be compared:{}", list(differences))]
     Signatures { differences: Vec<String> },
@@ -159,6 +162,7 @@ impl Error {
             | Error::NothingToPrune { .. }
             | Error::Budget { .. }
             | Error::Data { .. }
+            | Error::Results { .. }
             | Error::Signatures { .. }
             | Error::Plan { .. } => Class::Input,
         }

@@ -32,7 +32,7 @@
 //! ```
 //!
 //! The modules are floors: each imports only from those before it in this list. `error`, `events`, `files`, `patterns`,
-//! `random`, `algebra`, [`onnx`] (files), `axes` (types), [`graph`], [`runtime`] (onnxruntime), `ops` (rules),
+//! `random`, [`results`], `algebra`, [`onnx`] (files), `axes` (types), [`graph`], [`runtime`] (onnxruntime), `ops` (rules),
 //! [`dimensions`], [`layers`] (weights as matrices), [`data`], [`benchmark`], `engine` (a model run in pieces),
 //! `grad` (gradients), [`metrics`], `statistics`, [`dead`], [`masks`], [`criteria`], [`plan`], [`rewrite`], [`validate`],
 //! [`recover`], [`quantise`] (codes of 8 bits), [`train`] (distillation), [`search`], [`report`], [`job`] (the commands as calls).
@@ -64,6 +64,7 @@ pub mod quantise;
 mod random;
 pub mod recover;
 pub mod report;
+pub mod results;
 pub mod rewrite;
 pub mod runtime;
 pub mod search;

@@ -15,3 +15,12 @@ pub(crate) fn normal(generator: &mut ChaCha8Rng) -> f64 {
     let radius = (-2.0 * (1.0 - generator.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * generator.random::<f64>()).cos()
 }
+/// Fisher and Yates' shuffle of the first numbers.
+pub(crate) fn permutation(count: usize, name: &str, seed: u64) -> Vec<usize> {
+    let mut generator = generator(name, seed);
+    let mut out: Vec<usize> = (0..count).collect();
+    for last in (1..count).rev() {
+        out.swap(last, generator.random_range(0..=last));
+    }
+    out
+}

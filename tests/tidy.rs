@@ -18,6 +18,7 @@ const FLOORS: [&str; 33] = [
     "files",
     "patterns",
     "random",
+    "results",
     "algebra",
     "onnx",
     "axes",

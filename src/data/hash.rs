@@ -28,6 +28,11 @@ impl DataSet<'_> {
         parts.add("samples", &(samples as u64).to_le_bytes());
         // Which rows of a batch are looked at depends on its size.
         parts.add("batch", &(self.batch as u64).to_le_bytes());
+        if let Some(chosen) = &self.chosen {
+            let items = chosen.items.iter().map(|&item| item as u64);
+            let bytes: Vec<u8> = items.flat_map(u64::to_le_bytes).collect();
+            parts.add("chosen", &bytes);
+        }
         match &*self.kind {
             Kind::Arrays(arrays) => arrays.hash(&mut parts),
             Kind::Images(images) => images.hash(samples, &mut parts)?,

@@ -8,6 +8,7 @@ mod arrays;
 mod hash;
 mod images;
 mod inputs;
+mod joined;
 mod npy;
 mod stored;
 
@@ -23,6 +24,7 @@ use crate::runtime::{Session, Signature, Tensor, UnreadOutput};
 
 use arrays::Arrays;
 use images::Images;
+use joined::Chosen;
 use stored::StoredCases;
 
 pub use images::{ImageOptions, Layout};
@@ -94,6 +96,8 @@ pub struct DataSet<'a> {
     fixed: bool,
     /// No more samples than these are given.
     most: usize,
+    /// Only these samples; all of them in their order without.
+    chosen: Option<Chosen>,
 }
 
 #[derive(Debug)]
@@ -143,6 +147,7 @@ impl<'a> DataSet<'a> {
             batch,
             fixed,
             most,
+            chosen: None,
         };
         if data.batches() == 0 {
             let what = data.describe();
@@ -171,6 +176,9 @@ impl<'a> DataSet<'a> {
 
     /// Number of samples that are given: a model that takes whole batches only gets no others.
     pub fn samples(&self) -> usize {
+        if let Some(chosen) = &self.chosen {
+            return (chosen.items.len() * self.samples_per_item()).min(self.most);
+        }
         let there = match &*self.kind {
             Kind::Stored(cases) => return cases.len().min(self.most),
             Kind::Arrays(arrays) => arrays.len(),
@@ -212,6 +220,11 @@ impl<'a> DataSet<'a> {
             true => self.batch,
             false => samples.min(self.batch),
         };
+        if let Some(chosen) = &self.chosen {
+            let stored = matches!(&*self.kind, Kind::Stored(_));
+            let (from, most) = if stored { (number, 1) } else { (from, most) };
+            return self.gathered(chosen, from, most);
+        }
         match &*self.kind {
             Kind::Stored(cases) => cases.case(number),
             Kind::Arrays(arrays) => arrays.rows(from..(from + most).min(self.samples())),
@@ -237,7 +250,7 @@ impl<'a> DataSet<'a> {
     /// What the data is, for people.
     pub fn describe(&self) -> String {
         match &*self.kind {
-            Kind::Stored(cases) => format!("{} stored test case(s)", cases.len()),
+            Kind::Stored(_) => format!("{} stored test case(s)", self.samples()),
             Kind::Arrays(arrays) => {
                 format!("{} sample(s) of {}", self.samples(), arrays.path.display())
             }

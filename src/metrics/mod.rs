@@ -3,6 +3,7 @@
 mod compare;
 mod deviation;
 mod divergence;
+mod judged;
 mod scores;
 mod task;
 
@@ -14,4 +15,5 @@ pub use task::{Metric, TaskReport};
 pub(crate) use compare::{Gap, same_form, spread};
 pub(crate) use deviation::{Deviations, counterpart};
 pub(crate) use divergence::{LARGEST, Logs, divergence};
+pub(crate) use judged::{agreements, divergences, interval_of_mean, mean};
 pub(crate) use task::Task;

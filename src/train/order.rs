@@ -1,9 +1,7 @@
 //! In which order samples are trained on: every epoch in a new one, batch after batch.
 
-use rand::RngExt;
-
 use crate::error::{Error, Result};
-use crate::random::generator;
+use crate::random::permutation;
 
 /// Sample numbers by batch. All epochs follow each other, so that every batch is full: one that an epoch does not
 /// fill goes on with the next epoch. A batch depends on its number and the seed alone.
@@ -63,16 +61,6 @@ impl SampleOrder {
         };
         &self.latest.insert((epoch, permutation)).1
     }
-}
-
-/// Fisher and Yates' shuffle of the first numbers.
-fn permutation(count: usize, name: &str, seed: u64) -> Vec<usize> {
-    let mut generator = generator(name, seed);
-    let mut out: Vec<usize> = (0..count).collect();
-    for last in (1..count).rev() {
-        out.swap(last, generator.random_range(0..=last));
-    }
-    out
 }
 
 #[cfg(test)]

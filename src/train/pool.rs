@@ -1,9 +1,8 @@
 //! Samples that batches are put together from, in any order.
 
-use crate::data::{Batch, DataSet, HELD_OUT, Labels};
+use crate::data::{Batch, DataSet, HELD_OUT};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
-use crate::runtime::Tensor;
 
 /// Bytes of samples that are held; more are read again for every batch.
 const HELD: usize = 512 << 20;
@@ -99,47 +98,6 @@ impl<'a> Pool<'a> {
                 read.iter().collect()
             }
         };
-        self.joined(&parts)
+        Batch::joined(&parts, &|input| self.axis(input))
     }
-
-    fn joined(&self, parts: &[&Batch]) -> Result<Batch> {
-        let Some(first) = parts.first() else {
-            return Err(Error::Usage("a batch has no sample".to_owned()));
-        };
-        let mut inputs = Vec::with_capacity(first.inputs.len());
-        for (place, (name, tensor)) in first.inputs.iter().enumerate() {
-            let joined = match self.axis(name) {
-                None => tensor.clone(),
-                Some(axis) => {
-                    let all = parts.iter().filter_map(|part| part.inputs.get(place));
-                    let all: Vec<&Tensor> = all.map(|(_, tensor)| tensor).collect();
-                    Tensor::joined(&all, axis)?
-                }
-            };
-            inputs.push((name.clone(), joined));
-        }
-        Ok(Batch {
-            inputs,
-            labels: joined_labels(parts),
-            expected: None,
-            samples: parts.iter().map(|part| part.samples).sum(),
-        })
-    }
-}
-
-/// The right answers of all parts, if all have some.
-fn joined_labels(parts: &[&Batch]) -> Option<Labels> {
-    let mut all = parts.iter().map(|part| part.labels.clone());
-    let first = all.next()??;
-    all.try_fold(first, |joined, next| match (joined, next?) {
-        (Labels::Classes(mut joined), Labels::Classes(next)) => {
-            joined.extend(next);
-            Some(Labels::Classes(joined))
-        }
-        (Labels::Values(mut joined), Labels::Values(next)) => {
-            joined.extend(next);
-            Some(Labels::Values(joined))
-        }
-        _ => None,
-    })
 }
