@@ -1,7 +1,9 @@
 //! Which channels of a dimension the rows and columns of a layer belong to.
 
+use std::collections::HashSet;
+
 use super::Layer;
-use crate::axes::{Type, Types, VarId};
+use crate::axes::{Kept, Type, Types, VarId};
 use crate::dimensions::Analysis;
 
 /// By position of an axis the channel it belongs to; per block for the weights of grouped convolutions.
@@ -39,6 +41,35 @@ impl Layer {
     pub(crate) fn column_channels(&self, analysis: &Analysis, var: VarId) -> Vec<Vec<Option<u32>>> {
         let offsets = vec![self.column_offsets(); self.batches()];
         self.labelled(analysis, var, &offsets)
+    }
+
+    /// By batch the columns, ascending, of which every channel stays that they read.
+    pub(crate) fn kept_columns(&self, analysis: &Analysis, kept: &Kept) -> Vec<Vec<usize>> {
+        let mut stays = vec![vec![true; self.columns()]; self.batches()];
+        let axes = analysis.state.axes(self.value).unwrap_or_default();
+        let vars: HashSet<VarId> = axes
+            .iter()
+            .flat_map(|ty| analysis.state.types.vars(ty))
+            .collect();
+        for dimension in analysis.dimensions() {
+            let positions = analysis.positions(kept, dimension);
+            let (true, Some(positions)) = (vars.contains(&dimension.var), positions) else {
+                continue;
+            };
+            let labels = self.column_channels(analysis, dimension.var);
+            for (stays, labels) in stays.iter_mut().zip(labels) {
+                for (stays, label) in stays.iter_mut().zip(labels) {
+                    *stays &= label.is_none_or(|channel| positions.binary_search(&channel).is_ok());
+                }
+            }
+        }
+        let numbers = |stays: Vec<bool>| {
+            let numbered = stays.into_iter().enumerate();
+            numbered
+                .filter_map(|(at, stays)| stays.then_some(at))
+                .collect()
+        };
+        stays.into_iter().map(numbers).collect()
     }
 
     /// By batch and row the channel of `var` that the row makes.

@@ -127,13 +127,22 @@ impl Task {
 
     /// The metrics so far; none without labels.
     pub(crate) fn finish(&self, seed: u64) -> Option<TaskReport> {
-        if !self.answers.is_empty() {
-            return Some(self.classification(seed));
-        }
-        (!self.estimates.is_empty()).then(|| self.regression(seed))
+        self.report((seed, RESAMPLINGS))
     }
 
-    fn classification(&self, seed: u64) -> TaskReport {
+    /// As [`Task::finish`], with intervals of no width: they cost most of the time.
+    pub(crate) fn points(&self) -> Option<TaskReport> {
+        self.report((0, 0))
+    }
+
+    fn report(&self, resampled: (u64, usize)) -> Option<TaskReport> {
+        if !self.answers.is_empty() {
+            return Some(self.classification(resampled));
+        }
+        (!self.estimates.is_empty()).then(|| self.regression(resampled))
+    }
+
+    fn classification(&self, resampled: (u64, usize)) -> TaskReport {
         let names: &[&'static str] = match self.classes > TOP {
             true => &["accuracy", "top5", "precision", "recall", "f1"],
             false => &["accuracy", "precision", "recall", "f1"],
@@ -159,14 +168,14 @@ impl Task {
         let classes = class_rows(&counts(&self.answers, self.classes, 1));
         TaskReport {
             samples: self.answers.len(),
-            metrics: metrics(names, &self.answers, compute, |_| 1.0, seed),
+            metrics: metrics(names, &self.answers, compute, |_| 1.0, resampled),
             mcnemar_p: Some(self.mcnemar()),
             classes,
             confusion,
         }
     }
 
-    fn regression(&self, seed: u64) -> TaskReport {
+    fn regression(&self, resampled: (u64, usize)) -> TaskReport {
         let names = ["mse", "mae", "r2"];
         let compute = |estimates: &[Estimate]| -> [Vec<f64>; 2] {
             let count = estimates.len() as f64;
@@ -182,7 +191,7 @@ impl Task {
         let direction = |name: &str| if name == "r2" { 1.0 } else { -1.0 };
         TaskReport {
             samples: self.estimates.len(),
-            metrics: metrics(&names, &self.estimates, compute, direction, seed),
+            metrics: metrics(&names, &self.estimates, compute, direction, resampled),
             classes: Vec::new(),
             confusion: Vec::new(),
             mcnemar_p: None,
@@ -215,16 +224,17 @@ fn misfit(reason: String) -> Error {
     }
 }
 
-/// Both models' metrics with the drop and its interval. `direction` is 1 where more is better, else -1.
+/// Both models' metrics with the drop and its interval from so many resamplings of a seed. `direction` is 1 where more is
+/// better, else -1.
 fn metrics<T: Copy + Sync>(
     names: &[&'static str],
     samples: &[T],
     compute: impl Fn(&[T]) -> [Vec<f64>; 2] + Sync,
     direction: impl Fn(&str) -> f64,
-    seed: u64,
+    (seed, resamplings): (u64, usize),
 ) -> Vec<Metric> {
     let [reference, candidate] = compute(samples);
-    let resampled: Vec<[Vec<f64>; 2]> = (0..RESAMPLINGS as u64)
+    let resampled: Vec<[Vec<f64>; 2]> = (0..resamplings as u64)
         .into_par_iter()
         .map(|number| {
             // A stream of its own for each: the same numbers at any thread count.
@@ -240,6 +250,10 @@ fn metrics<T: Copy + Sync>(
     });
     let rows = names.iter().zip(drops).enumerate();
     rows.map(|(place, (&name, mut drops))| {
+        let whole = direction(name) * (reference[place] - candidate[place]);
+        if drops.is_empty() {
+            drops.push(whole);
+        }
         drops.sort_by(f64::total_cmp);
         let at = |share: f64| drops[((drops.len() - 1) as f64 * share).round() as usize];
         let interval = [at(LEFT_OUT / 2.0), at(1.0 - LEFT_OUT / 2.0)];
@@ -247,7 +261,7 @@ fn metrics<T: Copy + Sync>(
             name,
             reference: reference[place],
             candidate: candidate[place],
-            drop: direction(name) * (reference[place] - candidate[place]),
+            drop: whole,
             interval,
             within_noise: interval[0] <= 0.0 && interval[1] >= 0.0,
         }

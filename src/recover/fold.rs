@@ -174,6 +174,39 @@ impl<'a> Folds<'a> {
     }
 }
 
+/// What a layer becomes where, of each of its matrices, these columns stay, ascending: what goes is folded into them.
+///
+/// # Errors
+/// Statistics of another layer, or weights that are no numbers.
+pub(crate) fn fold_to(
+    analysis: &Analysis,
+    layer: &Layer,
+    stats: &Stats,
+    kept: &[Vec<usize>],
+) -> Result<Recovered> {
+    let mut recovered = Recovered::default();
+    let mut weights = layer.matrices(analysis.graph())?;
+    let means = stats.layer(layer)?.mean;
+    let mut added = Vec::with_capacity(layer.batches() * layer.rows());
+    for (batch, (whole, kept)) in weights.iter_mut().zip(kept).enumerate() {
+        if kept.len() == whole.ncols() || kept.is_empty() {
+            added.extend(vec![0.0; layer.rows()]);
+            continue;
+        }
+        let covariance = stats.covariance(layer, batch)?;
+        let new = folded(whole, &covariance, kept);
+        let mean: Vec<f64> = kept.iter().map(|&column| means[batch][column]).collect();
+        let before = &*whole * column(&means[batch]);
+        let after = &new * column(&mean);
+        added.extend((0..before.nrows()).map(|row| (before[row] - after[row]) as f32));
+        for (at, &column) in kept.iter().enumerate() {
+            whole.col_mut(column).copy_from(new.col(at));
+        }
+    }
+    enter(analysis, layer, &weights, added, &mut recovered);
+    Ok(recovered)
+}
+
 fn column(numbers: &[f64]) -> ColRef<'_, f64> {
     ColRef::from_slice(numbers)
 }

@@ -48,7 +48,7 @@ use crate::rewrite::{Edit, Side, add_to_rows, side_by_side, with_weights};
 use crate::runtime::{Provider, Runtime};
 use crate::statistics::Stats;
 
-pub(crate) use fold::Folds;
+pub(crate) use fold::{Folds, fold_to};
 
 use group::{Group, Unrecovered, is_shared};
 use ledger::{Biases, Ledger};

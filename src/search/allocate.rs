@@ -21,11 +21,11 @@ const EXCHANGES: usize = 8;
 pub(crate) type Curve = Vec<(usize, f64)>;
 
 /// A dimension whose size is sought.
-struct Free {
-    place: usize,
+pub(super) struct Free {
+    pub(super) place: usize,
     blocks: usize,
     /// Sizes per block, the largest first, with their divergences.
-    sizes: Vec<(usize, f64)>,
+    pub(super) sizes: Vec<(usize, f64)>,
 }
 
 /// A curve that never falls as channels go, from none at the whole size.
@@ -52,16 +52,16 @@ fn at(curve: &[(usize, f64)], count: usize) -> f64 {
 }
 
 /// The search.
-struct Search<'a> {
+pub(super) struct Search<'a> {
     /// The costs at the channels that stay.
-    meter: Meter<'a>,
+    pub(super) meter: Meter<'a>,
     cost: Cost,
-    target: u64,
-    free: Vec<Free>,
+    pub(super) target: u64,
+    pub(super) free: Vec<Free>,
     curves: Vec<Vec<(usize, f64)>>,
     ranked: &'a [Option<Ranked>],
     /// By free dimension the place in its sizes.
-    at: Vec<usize>,
+    pub(super) at: Vec<usize>,
 }
 
 /// Channels per block that stay of every dimension.
@@ -81,16 +81,11 @@ pub(super) fn allocated(
     }
     search.exchange();
     search.regrow();
-    let pairs = ranked.iter().zip(search.meter.channels());
-    let counts = pairs.map(|(ranked, &channels)| {
-        let blocks = ranked.as_ref().map_or(1, |ranked| ranked.blocks);
-        channels / blocks
-    });
-    Ok(counts.collect())
+    Ok(search.counts())
 }
 
 impl<'a> Search<'a> {
-    fn new(
+    pub(super) fn new(
         analysis: &'a Analysis,
         ranked: &'a [Option<Ranked>],
         curves: &[Curve],
@@ -132,8 +127,23 @@ impl<'a> Search<'a> {
         self.cost.of(&self.meter.totals())
     }
 
+    /// Channels per block that stay of every dimension.
+    pub(super) fn counts(&self) -> Vec<usize> {
+        let pairs = self.ranked.iter().zip(self.meter.channels());
+        let counts = pairs.map(|(ranked, &channels)| {
+            let blocks = ranked.as_ref().map_or(1, |ranked| ranked.blocks);
+            channels / blocks
+        });
+        counts.collect()
+    }
+
+    /// The divergence of a dimension at a size.
+    pub(super) fn at_count(&self, place: usize, count: usize) -> f64 {
+        at(&self.curves[place], count)
+    }
+
     /// Sets a free dimension to one of its sizes.
-    fn set(&mut self, number: usize, level: usize) {
+    pub(super) fn set(&mut self, number: usize, level: usize) {
         let free = &self.free[number];
         self.at[number] = level;
         let channels = free.sizes[level].0 * free.blocks;
@@ -141,7 +151,7 @@ impl<'a> Search<'a> {
     }
 
     /// The cost if a free dimension had another of its sizes.
-    fn cost_with(&mut self, number: usize, level: usize) -> u64 {
+    pub(super) fn cost_with(&mut self, number: usize, level: usize) -> u64 {
         let now = self.at[number];
         self.set(number, level);
         let cost = self.cost_now();
@@ -149,7 +159,7 @@ impl<'a> Search<'a> {
         cost
     }
 
-    fn divergence(&self, number: usize, level: usize) -> f64 {
+    pub(super) fn divergence(&self, number: usize, level: usize) -> f64 {
         self.free[number].sizes[level].1
     }
 
@@ -239,7 +249,7 @@ impl<'a> Search<'a> {
     }
 
     /// Gives channels back, those that lower the divergence most first, while they fit.
-    fn regrow(&mut self) {
+    pub(super) fn regrow(&mut self) {
         loop {
             let mut steps: Vec<(f64, usize, usize)> = Vec::new();
             for free in &self.free {

@@ -4,22 +4,33 @@
 mod allocate;
 mod counts;
 mod curves;
+mod eligible;
+mod exchange;
 mod gates;
+mod goal;
+mod judge;
+mod library;
 mod outputs;
 mod priced;
 mod ranked;
 mod select;
 mod sensitivity;
+mod sized;
 mod sizes;
 mod speed;
 mod widths;
 
+pub use goal::{Goal, GoalRow};
+pub use judge::{Estimate, JudgedMetric, Judgement};
 pub use select::select;
 pub use speed::{Forecast, SlowLayer};
 
-pub(crate) use curves::{curve_operations, curves};
+pub(crate) use curves::{Shared, curve_operations, curves, originals};
 pub(crate) use gates::{AnswerSource, GateScores, gate_scores};
+pub(crate) use judge::{Judge, Tally};
+pub(crate) use library::Library;
 pub(crate) use outputs::{Outputs, held_out_divergences};
 pub(crate) use select::{Effects, Ranking, places};
 pub(crate) use sensitivity::loss_scores;
+pub(crate) use sized::{Sized, at_sizes};
 pub(crate) use speed::forecast;

@@ -19,7 +19,7 @@ const PASSES: [u64; 2] = [3, 10];
 /// Multiply-accumulate operations of all runs together.
 const OPERATIONS: u64 = 100_000_000_000;
 /// Numbers in the dense model's outputs that are held at a time.
-const MOST_OUTPUTS: usize = 32 << 20;
+pub(super) const MOST_OUTPUTS: usize = 32 << 20;
 
 /// With what models are measured.
 pub(crate) struct Outputs<'a> {

@@ -1,16 +1,16 @@
 //! Selection: which dimensions are pruned, by how much, and why the others are not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::allocate::{Curve, allocated};
+use super::allocate::{Curve, Search, allocated};
 use super::counts::{CostTarget, channels, counts};
+use super::eligible::{eligibility, one_factor, own_ratios};
 use super::priced::priced;
 use super::ranked::Ranked;
 use super::widths::multiples;
-use crate::dimensions::{Analysis, Dimension, DimensionId};
+use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
-use crate::patterns::Patterns;
 use crate::plan::{Decision, Left, RoundTo, Scope, Selection, Settings};
 use crate::rewrite::stale;
 
@@ -123,18 +123,85 @@ impl<'a> Ranking<'a> {
     /// A budget that cannot be met, a scope that needs effects and has none, or a weight that cannot be sliced.
     pub(crate) fn select(mut self, effects: &Effects) -> Result<Selection> {
         loop {
-            let selection = self.decided(effects)?;
+            let counts = self.decided(effects)?;
+            let selection = self.decisions(&counts);
             if !self.leave_stale(&selection)? {
                 return Ok(selection);
             }
         }
     }
+
+    /// As [`Ranking::select`] with curves, improved by exchanges: of each plan that is looked at, at most `tries`, `divergence`
+    /// says what the outputs say; none where it cannot be made.
+    ///
+    /// # Errors
+    /// Those of [`Ranking::select`] and of `divergence`.
+    pub(crate) fn select_tried(
+        mut self,
+        effects: &Effects,
+        tries: usize,
+        divergence: &mut dyn FnMut(&Selection) -> Result<Option<f64>>,
+    ) -> Result<Selection> {
+        let mut counts = loop {
+            let counts = self.decided(effects)?;
+            if !self.leave_stale(&self.decisions(&counts))? {
+                break counts;
+            }
+        };
+        let target = CostTarget::of(self.analysis, &self.ranked, self.settings);
+        let mut search = Search::new(self.analysis, &self.ranked, &effects.curves, target);
+        let Some(mut least) = divergence(&self.decisions(&counts))? else {
+            return Ok(self.decisions(&counts));
+        };
+        let mut seen = HashSet::from([counts.clone()]);
+        'rounds: while seen.len() < tries {
+            for next in search.neighbours(&counts) {
+                if seen.len() >= tries || !seen.insert(next.clone()) {
+                    continue;
+                }
+                let found = divergence(&self.decisions(&next))?;
+                if let Some(found) = found.filter(|found| *found < least) {
+                    (least, counts) = (found, next);
+                    continue 'rounds;
+                }
+            }
+            break;
+        }
+        Ok(self.decisions(&counts))
+    }
+
+    /// What stays of a dimension where these shares of it go, at least one channel, each among those of the one before; `of` as
+    /// for [`Ranking::levels`].
+    pub(crate) fn without(&self, of: &Dimension, shares: &[f64]) -> Vec<(usize, Vec<u32>)> {
+        let mut dimensions = self.analysis.dimensions().iter();
+        let place = dimensions.position(|dimension| dimension.name == of.name);
+        let Some(ranked) = place.and_then(|place| self.ranked[place].as_ref()) else {
+            return Vec::new();
+        };
+        let mut sizes: Vec<usize> = shares
+            .iter()
+            .map(|share| ((ranked.size as f64 * (1.0 - share)).round() as usize).max(1))
+            .collect();
+        sizes.retain(|&keep| keep < ranked.size);
+        sizes.dedup();
+        let level = |keep: usize| match ranked.decide(keep, self.settings) {
+            Decision::Prune(kept) => Some((keep * ranked.blocks, kept)),
+            Decision::Leave(_) => None,
+        };
+        sizes.into_iter().filter_map(level).collect()
+    }
+
+    /// Why a dimension may not be pruned; none where it may.
+    pub(crate) fn reason(&self, place: usize) -> Option<&str> {
+        self.reasons[place].as_ref().map(|left| left.why.as_str())
+    }
 }
 
 impl Ranking<'_> {
-    fn decided(&mut self, effects: &Effects) -> Result<Selection> {
+    /// Channels per block that stay of every dimension.
+    fn decided(&mut self, effects: &Effects) -> Result<Vec<usize>> {
         // A budget that good widths do not reach, or leave unused, is met by less good ones.
-        let kept = loop {
+        loop {
             match self.counts(effects) {
                 Err(fault @ Error::Budget { .. }) => {
                     if !self.halve(usize::MAX) {
@@ -142,18 +209,22 @@ impl Ranking<'_> {
                     }
                 }
                 Ok(kept) if self.unused(&kept) > UNUSED && self.halve(CHEAP) => {}
-                found => break found?,
+                found => return found,
             }
-        };
-        let decisions = self.reasons.iter().zip(&self.ranked).zip(kept);
-        let decisions = decisions.map(|((reason, ranked), kept)| match (reason, ranked) {
+        }
+    }
+
+    /// What happens to every dimension at these channels per block.
+    fn decisions(&self, counts: &[usize]) -> Selection {
+        let decisions = self.reasons.iter().zip(&self.ranked).zip(counts);
+        let decisions = decisions.map(|((reason, ranked), &kept)| match (reason, ranked) {
             (Some(reason), _) => Decision::Leave(reason.clone()),
             (None, Some(ranked)) => ranked.decide(kept, self.settings),
             (None, None) => Decision::Leave(Left::forced("it was not ranked")),
         });
-        Ok(Selection {
+        Selection {
             decisions: decisions.collect(),
-        })
+        }
     }
 
     /// Halves the multiples that widths are rounded to, where they are at most `most`; false where there are none.
@@ -226,100 +297,4 @@ pub(crate) fn places(positions: &[u32], among: &[u32]) -> Vec<u32> {
     let numbered = (0..).zip(among);
     let found = numbered.filter(|(_, position)| positions.binary_search(position).is_ok());
     found.map(|(place, _)| place).collect()
-}
-
-/// The ratio that `ratio_for` gives each dimension; of several patterns that match the last counts.
-fn own_ratios(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<f64>>> {
-    let patterns = Patterns::new(settings.ratio_for.iter().map(|(glob, _)| glob.as_str()))?;
-    let own = analysis.dimensions().iter().map(|dimension| {
-        let place = patterns.matched(&labels(analysis, dimension));
-        place.map(|place| settings.ratio_for[place].1)
-    });
-    let own = own.collect();
-    patterns.all_used("dimension", "secateur inspect")?;
-    Ok(own)
-}
-
-/// Why each dimension may not be pruned; `None` where it may.
-fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<Left>>> {
-    let skip = Patterns::new(settings.skip.iter().map(String::as_str))?;
-    let only = Patterns::new(settings.only.iter().map(String::as_str))?;
-    let mut out = Vec::new();
-    for dimension in analysis.dimensions() {
-        let labels = labels(analysis, dimension);
-        let (skipped, chosen) = (skip.matched(&labels), only.matched(&labels));
-        out.push(if let Some(place) = skipped {
-            Some(Left::chosen(format!(
-                "skipped by `skip` '{}'",
-                skip.text(place)
-            )))
-        } else if !only.is_empty() && chosen.is_none() {
-            Some(Left::chosen("not named by `only`"))
-        } else {
-            match &dimension.mixing {
-                Some(reason) if settings.exact => Some(Left::chosen(format!(
-                    "`exact` leaves it alone, as it mixes: {reason}"
-                ))),
-                _ => None,
-            }
-        });
-    }
-    skip.all_used("dimension", "secateur inspect")?;
-    only.all_used("dimension", "secateur inspect")?;
-    Ok(out)
-}
-
-/// What a pattern may match: the dimension's name, the weight that it is named after, and the nodes that produce
-/// it.
-fn labels(analysis: &Analysis, dimension: &Dimension) -> Vec<String> {
-    let nodes = dimension.producers.iter();
-    let names = nodes.map(|&node| analysis.graph().node_proto(node).name().to_owned());
-    [dimension.name.clone(), dimension.weight.clone()]
-        .into_iter()
-        .chain(names)
-        .collect()
-}
-
-/// Of dimensions that multiply each other only one is pruned, or a ratio of one half would remove three
-/// quarters: the outermost, which is the heads of an attention.
-fn one_factor(analysis: &Analysis, reasons: &mut [Option<Left>]) {
-    let names: Vec<&str> = analysis
-        .dimensions()
-        .iter()
-        .map(|d| d.name.as_str())
-        .collect();
-    let mut chosen = vec![false; reasons.len()];
-    for product in analysis.products() {
-        let free = |factor: &Vec<DimensionId>, chosen: &[bool], settled: bool| {
-            let eligible = |id: &DimensionId| reasons[id.0].is_none();
-            factor
-                .iter()
-                .any(|id| eligible(id) && (!settled || chosen[id.0]))
-        };
-        let settled = product
-            .iter()
-            .position(|factor| free(factor, &chosen, true));
-        let place = settled.or_else(|| {
-            product
-                .iter()
-                .position(|factor| free(factor, &chosen, false))
-        });
-        let Some(place) = place else { continue };
-        let winner = product[place]
-            .iter()
-            .map(|id| names[id.0])
-            .next()
-            .unwrap_or("");
-        for (other, factor) in product.iter().enumerate() {
-            for id in factor {
-                if other == place {
-                    chosen[id.0] = reasons[id.0].is_none();
-                } else if reasons[id.0].is_none() && !product[place].contains(id) {
-                    chosen[id.0] = false;
-                    let why = format!("multiplies '{winner}', which is pruned instead");
-                    reasons[id.0] = Some(Left::forced(why));
-                }
-            }
-        }
-    }
 }

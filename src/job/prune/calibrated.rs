@@ -19,8 +19,8 @@ use crate::recover::{Context, Recovered, Recovery, recover};
 use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::rewrite;
 use crate::search::{
-    AnswerSource, Effects, GateScores, Outputs, Ranking, curve_operations, curves, gate_scores,
-    loss_scores,
+    AnswerSource, Effects, GateScores, Outputs, Ranking, Shared, curve_operations, curves,
+    gate_scores, loss_scores,
 };
 use crate::statistics::{MeasuredOn, Stats};
 
@@ -65,6 +65,17 @@ impl<'a> Calibrated<'a> {
         layers.retain(|layer| layer.is_measurable(analysis, &fixed));
         let batches = (BATCHES, options.tuning.is_some());
         let opened = calibration.open(analysis, &layers, batches, &options.runtime, events)?;
+        Calibrated::on(analysis, (opened, layers), options.recovery, stats, events)
+    }
+
+    /// As [`Calibrated::open`], on data that is open.
+    pub(in crate::job) fn on(
+        analysis: &'a Analysis,
+        (opened, layers): (Opened<'a>, Vec<Layer>),
+        recovery: Recovery,
+        stats: Option<&Path>,
+        events: &mut dyn Events,
+    ) -> Result<Calibrated<'a>> {
         let known = stats.filter(|path| path.exists());
         let origin = || MeasuredOn::new(analysis, &opened.data, &opened.runtime);
         let measured = match known {
@@ -79,7 +90,7 @@ impl<'a> Calibrated<'a> {
             }
         };
         Ok(Calibrated {
-            recovery: options.recovery,
+            recovery,
             opened,
             layers,
             stats: measured,
@@ -239,13 +250,14 @@ impl<'a> Calibrated<'a> {
         measured: &Analysis,
         ranking: &Ranking,
         settings: &Settings,
+        shared: Shared,
         events: &mut dyn Events,
     ) -> Result<Effects> {
         let ranked = ranking.analysis();
         let mut effects = Effects::default();
         match settings.scope() {
             Scope::Allocated => {
-                let curves = curves(&self.outputs(measured), ranking, events)?;
+                let curves = curves(&self.outputs(measured), ranking, shared, events)?;
                 effects.curves = by_name(measured, curves, ranked);
             }
             Scope::Fisher => {

@@ -13,7 +13,8 @@ use crate::criteria::scores;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::plan::{Plan, Scope, Selection, Settings};
-use crate::search::{Effects, Ranking};
+use crate::results::{Results, Shard};
+use crate::search::{Effects, Ranking, Shared};
 
 /// What planning needs beside the model and the settings.
 pub(super) struct Planner<'a> {
@@ -158,7 +159,11 @@ impl Planner<'_> {
         let effects = match (stage, bench.calibrated) {
             (Some(stage), Some(calibrated)) => {
                 let Voice { watch, events } = voice;
-                let effects = || calibrated.effects(part, &ranking, &settings, *events);
+                let shared = Shared {
+                    results: &Results::in_memory(),
+                    shard: Shard::ALONE,
+                };
+                let effects = || calibrated.effects(part, &ranking, &settings, shared, *events);
                 watch.stage(stage, effects)?
             }
             _ => Effects::default(),

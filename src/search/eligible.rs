@@ -1,0 +1,102 @@
+//! Which dimensions may be pruned, and by what ratio of their own.
+
+use crate::dimensions::{Analysis, Dimension, DimensionId};
+use crate::error::Result;
+use crate::patterns::Patterns;
+use crate::plan::{Left, Settings};
+
+/// The ratio that `ratio_for` gives each dimension; of several patterns that match the last counts.
+pub(super) fn own_ratios(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<f64>>> {
+    let patterns = Patterns::new(settings.ratio_for.iter().map(|(glob, _)| glob.as_str()))?;
+    let own = analysis.dimensions().iter().map(|dimension| {
+        let place = patterns.matched(&labels(analysis, dimension));
+        place.map(|place| settings.ratio_for[place].1)
+    });
+    let own = own.collect();
+    patterns.all_used("dimension", "secateur inspect")?;
+    Ok(own)
+}
+
+/// Why each dimension may not be pruned; `None` where it may.
+pub(super) fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<Left>>> {
+    let skip = Patterns::new(settings.skip.iter().map(String::as_str))?;
+    let only = Patterns::new(settings.only.iter().map(String::as_str))?;
+    let mut out = Vec::new();
+    for dimension in analysis.dimensions() {
+        let labels = labels(analysis, dimension);
+        let (skipped, chosen) = (skip.matched(&labels), only.matched(&labels));
+        out.push(if let Some(place) = skipped {
+            Some(Left::chosen(format!(
+                "skipped by `skip` '{}'",
+                skip.text(place)
+            )))
+        } else if !only.is_empty() && chosen.is_none() {
+            Some(Left::chosen("not named by `only`"))
+        } else {
+            match &dimension.mixing {
+                Some(reason) if settings.exact => Some(Left::chosen(format!(
+                    "`exact` leaves it alone, as it mixes: {reason}"
+                ))),
+                _ => None,
+            }
+        });
+    }
+    skip.all_used("dimension", "secateur inspect")?;
+    only.all_used("dimension", "secateur inspect")?;
+    Ok(out)
+}
+
+/// What a pattern may match: the dimension's name, the weight that it is named after, and the nodes that produce
+/// it.
+fn labels(analysis: &Analysis, dimension: &Dimension) -> Vec<String> {
+    let nodes = dimension.producers.iter();
+    let names = nodes.map(|&node| analysis.graph().node_proto(node).name().to_owned());
+    [dimension.name.clone(), dimension.weight.clone()]
+        .into_iter()
+        .chain(names)
+        .collect()
+}
+
+/// Of dimensions that multiply each other only one is pruned, or a ratio of one half would remove three
+/// quarters: the outermost, which is the heads of an attention.
+pub(super) fn one_factor(analysis: &Analysis, reasons: &mut [Option<Left>]) {
+    let names: Vec<&str> = analysis
+        .dimensions()
+        .iter()
+        .map(|d| d.name.as_str())
+        .collect();
+    let mut chosen = vec![false; reasons.len()];
+    for product in analysis.products() {
+        let free = |factor: &Vec<DimensionId>, chosen: &[bool], settled: bool| {
+            let eligible = |id: &DimensionId| reasons[id.0].is_none();
+            factor
+                .iter()
+                .any(|id| eligible(id) && (!settled || chosen[id.0]))
+        };
+        let settled = product
+            .iter()
+            .position(|factor| free(factor, &chosen, true));
+        let place = settled.or_else(|| {
+            product
+                .iter()
+                .position(|factor| free(factor, &chosen, false))
+        });
+        let Some(place) = place else { continue };
+        let winner = product[place]
+            .iter()
+            .map(|id| names[id.0])
+            .next()
+            .unwrap_or("");
+        for (other, factor) in product.iter().enumerate() {
+            for id in factor {
+                if other == place {
+                    chosen[id.0] = reasons[id.0].is_none();
+                } else if reasons[id.0].is_none() && !product[place].contains(id) {
+                    chosen[id.0] = false;
+                    let why = format!("multiplies '{winner}', which is pruned instead");
+                    reasons[id.0] = Some(Left::forced(why));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What is asked of a model besides being small.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::judge::{Estimate, Judgement};
+use crate::error::{Error, Result};
+
+/// Metrics of which less is better.
+const ERRORS: [&str; 2] = ["mse", "mae"];
+
+/// A demand that every model must meet.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Goal {
+    /// A metric is this at least, or at most where less is better. It is judged by the drop from the original's metric on the
+    /// same samples, which varies far less from sample to sample than the metric itself.
+    Floor(String, f64),
+    /// A metric drops by this at most.
+    MaxDrop(String, f64),
+    /// The outputs diverge by this at most, per sample.
+    MaxDivergence(f64),
+    /// At least this share of rows has the same largest element.
+    MinAgreement(f64),
+}
+
+impl Goal {
+    /// A floor, as METRIC=NUMBER.
+    ///
+    /// # Errors
+    /// Another form.
+    pub fn floor(text: &str) -> Result<Goal> {
+        let (metric, bound) = parsed(text)?;
+        Ok(Goal::Floor(metric, bound))
+    }
+
+    /// Whether it needs labels.
+    pub(crate) fn metric(&self) -> Option<&str> {
+        match self {
+            Goal::Floor(name, _) | Goal::MaxDrop(name, _) => Some(name),
+            Goal::MaxDivergence(_) | Goal::MinAgreement(_) => None,
+        }
+    }
+
+    /// The same as a drop from what the original has; `original` is its judgement against itself.
+    ///
+    /// # Errors
+    /// No such metric, a floor that the original does not reach, or outputs without rows of classes.
+    pub(crate) fn resolved(&self, original: &Judgement) -> Result<Goal> {
+        if let (Goal::MinAgreement(_), None) = (self, original.agreement) {
+            return Err(Error::Usage(
+                "no output has rows of classes, so that there is no agreement to ask for; use `max_kl`"
+                    .to_owned(),
+            ));
+        }
+        let Some(name) = self.metric() else {
+            return Ok(self.clone());
+        };
+        let Some(metric) = original.metric(name) else {
+            return Err(unknown(name, original));
+        };
+        let Goal::Floor(name, bound) = self else {
+            return Ok(self.clone());
+        };
+        let direction = if ERRORS.contains(&name.as_str()) {
+            -1.0
+        } else {
+            1.0
+        };
+        let allowed = direction * (metric.original - bound);
+        match allowed < 0.0 {
+            true => Err(Error::Gates {
+                failed: vec![format!(
+                    "{self}: the original itself has {name} {:.4} on the {} samples that judge; ask for less, or give the model's own data",
+                    metric.original, original.samples
+                )],
+            }),
+            false => Ok(Goal::MaxDrop(name.clone(), allowed)),
+        }
+    }
+
+    /// What a judgement says of it.
+    pub(crate) fn verdict(&self, judgement: &Judgement) -> GoalRow {
+        let none = Estimate {
+            value: f64::NAN,
+            interval: [f64::NAN; 2],
+        };
+        let (found, bound) = match self {
+            Goal::Floor(name, bound) | Goal::MaxDrop(name, bound) => {
+                (judgement.metric(name).map(|metric| metric.drop), *bound)
+            }
+            Goal::MaxDivergence(bound) => (Some(judgement.divergence), *bound),
+            Goal::MinAgreement(bound) => (judgement.agreement, *bound),
+        };
+        let found = found.unwrap_or(none);
+        let at_least = matches!(self, Goal::MinAgreement(_));
+        let within = |found: f64| {
+            if at_least {
+                found >= bound
+            } else {
+                found <= bound
+            }
+        };
+        let best = if at_least {
+            found.interval[1]
+        } else {
+            found.interval[0]
+        };
+        GoalRow {
+            goal: self.to_string(),
+            found: found.value,
+            interval: found.interval,
+            bound,
+            samples: judgement.samples,
+            holds: within(found.value),
+            refuted: !within(best),
+        }
+    }
+}
+
+/// A demand and what was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GoalRow {
+    /// The demand.
+    pub goal: String,
+    /// What was found.
+    pub found: f64,
+    /// Its 95 % interval.
+    pub interval: [f64; 2],
+    /// The bound.
+    pub bound: f64,
+    /// Samples that it was found on.
+    pub samples: usize,
+    /// Whether what was found is within the bound.
+    pub holds: bool,
+    /// Whether all of the interval is beyond the bound.
+    pub refuted: bool,
+}
+
+fn unknown(name: &str, original: &Judgement) -> Error {
+    match original.metrics.is_empty() {
+        true => Error::data(
+            "the data",
+            format!(
+                "{name} needs labels; add an array 'label', or ask for `max_kl` or `min_agreement`, which need none"
+            ),
+        ),
+        false => {
+            let names: Vec<&str> = original.metrics.iter().map(|m| m.name.as_str()).collect();
+            Error::Usage(format!(
+                "there is no metric '{name}' on this data; choose one of {}",
+                names.join(", ")
+            ))
+        }
+    }
+}
+
+fn parsed(text: &str) -> Result<(String, f64)> {
+    let parts = text.split_once('=');
+    match parts.map(|(metric, bound)| (metric, bound.parse::<f64>())) {
+        Some((metric, Ok(bound))) if bound.is_finite() => Ok((metric.to_owned(), bound)),
+        _ => Err(Error::Usage(format!(
+            "'{text}' is no bound; write METRIC=NUMBER, as in accuracy=0.97"
+        ))),
+    }
+}
+
+/// A drop, as METRIC=NUMBER.
+impl FromStr for Goal {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Goal> {
+        let (metric, bound) = parsed(text)?;
+        match bound >= 0.0 {
+            true => Ok(Goal::MaxDrop(metric, bound)),
+            false => Err(Error::Usage(format!(
+                "'{text}': a drop is 0 at least; to ask for more than the original has is to train"
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Goal::Floor(metric, bound) if ERRORS.contains(&metric.as_str()) => {
+                write!(f, "{metric} <= {bound}")
+            }
+            Goal::Floor(metric, bound) => write!(f, "{metric} >= {bound}"),
+            Goal::MaxDrop(metric, bound) => write!(f, "drop of {metric} <= {}", rounded(*bound)),
+            Goal::MaxDivergence(bound) => write!(f, "divergence <= {bound}"),
+            Goal::MinAgreement(bound) => write!(f, "agreement >= {bound}"),
+        }
+    }
+}
+
+/// A number without the digits that a difference of two has left.
+fn rounded(number: f64) -> f64 {
+    (number * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::JudgedMetric;
+
+    fn judged(name: &str, original: f64, drop: f64, interval: [f64; 2]) -> Judgement {
+        let estimate = |value| Estimate { value, interval };
+        Judgement {
+            samples: 100,
+            divergence: estimate(0.0),
+            agreement: Some(estimate(drop)),
+            metrics: vec![JudgedMetric {
+                name: name.to_owned(),
+                original,
+                value: original - drop,
+                drop: estimate(drop),
+            }],
+        }
+    }
+
+    #[test]
+    fn floors_are_drops_from_the_original() {
+        let original = judged("accuracy", 0.9, 0.0, [0.0; 2]);
+        let floor = Goal::floor("accuracy=0.88").expect("a floor");
+        let Goal::MaxDrop(_, allowed) = floor.resolved(&original).expect("reachable") else {
+            panic!("no drop");
+        };
+        assert!((allowed - 0.02).abs() < 1e-12);
+        let fault = Goal::floor("accuracy=0.91").expect("a floor");
+        let fault = fault.resolved(&original).expect_err("unreachable");
+        assert!(fault.to_string().contains("has accuracy 0.9000"), "{fault}");
+        let errors = judged("mse", 0.5, 0.0, [0.0; 2]);
+        let floor = Goal::floor("mse=0.6").expect("a floor");
+        assert_eq!(
+            floor.resolved(&errors).expect("reachable").to_string(),
+            "drop of mse <= 0.1"
+        );
+        assert!(
+            Goal::floor("recal=1")
+                .expect("a floor")
+                .resolved(&original)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_goal_is_refuted_where_all_of_the_interval_is_beyond() {
+        let goal: Goal = "accuracy=0.01".parse().expect("a drop");
+        let verdict = |drop, interval| {
+            let row = goal.verdict(&judged("accuracy", 0.9, drop, interval));
+            (row.holds, row.refuted)
+        };
+        assert_eq!(verdict(0.005, [0.0, 0.02]), (true, false));
+        assert_eq!(verdict(0.015, [0.005, 0.02]), (false, false));
+        assert_eq!(verdict(0.02, [0.015, 0.03]), (false, true));
+        let agreement = Goal::MinAgreement(0.9);
+        let row = agreement.verdict(&judged("accuracy", 0.9, 0.8, [0.7, 0.85]));
+        assert!(!row.holds && row.refuted);
+        let nothing =
+            Goal::MaxDrop("f1".to_owned(), 1.0).verdict(&judged("mse", 1.0, 0.0, [0.0; 2]));
+        assert!(!nothing.holds && nothing.refuted);
+    }
+
+    #[test]
+    fn bounds_are_written_with_their_metric() {
+        for text in ["accuracy", "accuracy=x", "=", "accuracy=nan"] {
+            assert!(text.parse::<Goal>().is_err(), "{text}");
+        }
+        assert!("accuracy=-0.1".parse::<Goal>().is_err());
+    }
+}
