@@ -8,6 +8,7 @@ mod mask;
 mod prune;
 mod quantise;
 mod runtime;
+mod sensitivity;
 mod tune;
 mod twin;
 mod validate;
@@ -46,6 +47,7 @@ enum Command {
     Quantise(Box<quantise::QuantiseArgs>),
     Clean(clean::CleanArgs),
     Inspect(inspect::InspectArgs),
+    Sensitivity(Box<sensitivity::SensitivityArgs>),
     Validate(Box<validate::ValidateArgs>),
     Bench(bench::BenchArgs),
     Twin(twin::TwinArgs),
@@ -81,6 +83,7 @@ impl Cli {
             Command::Quantise(args) => args.run(&printer),
             Command::Clean(args) => args.run(&printer),
             Command::Inspect(args) => args.run(&printer),
+            Command::Sensitivity(args) => args.run(&printer),
             Command::Validate(args) => args.run(&printer),
             Command::Bench(args) => args.run(&printer),
             Command::Twin(args) => args.run(&printer),

@@ -94,7 +94,7 @@ impl StoredBits {
         }
     }
 
-    fn number(self) -> u32 {
+    pub(crate) fn number(self) -> u32 {
         match self {
             StoredBits::Two => 2,
             StoredBits::Three => 3,

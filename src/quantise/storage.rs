@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bytes::Bytes;
+
 use super::plan::biases;
 use super::targets::{Reasons, StorageTarget, StoredWidth, targets};
 use super::{QuantisePlan, QuantiseSettings, Quantised, StoredBits};
@@ -49,6 +51,16 @@ impl StoredModel {
             false => 1e-6,
         }
     }
+}
+
+/// A weight in ever fewer bits, each number rounded to the nearest.
+pub(crate) struct NearestCodes {
+    pub(crate) name: String,
+    /// Number of its elements.
+    pub(crate) count: usize,
+    pub(crate) weight: ValueId,
+    /// The numbers that codes of so many bits stand for, packed as the weight is.
+    pub(crate) forms: Vec<(StoredBits, Bytes)>,
 }
 
 /// Stores the weights of a model as codes; on data, where there is a pass over some.
@@ -146,6 +158,34 @@ pub(super) fn kept_targets(
         )),
         false => Ok((targets, real)),
     }
+}
+
+/// What every weight becomes that can be stored as codes, rounded to the nearest, in each number of bits, the most first.
+///
+/// # Errors
+/// Weights that are no numbers, or nothing to store.
+pub(crate) fn nearest_codes(analysis: &Analysis) -> Result<Vec<NearestCodes>> {
+    let (targets, _) = kept_targets(analysis, &QuantiseSettings::default())?;
+    let graph = analysis.graph();
+    let coded = |target: &StorageTarget| {
+        let edits = StoredBits::ALL.map(|bits| target.nearest(graph, bits));
+        let mut forms = Vec::new();
+        let mut weight = None;
+        for (bits, edit) in StoredBits::ALL.into_iter().zip(edits) {
+            if let Some((value, Edit::Bytes(numbers))) = edit? {
+                weight = Some(value);
+                forms.push((bits, numbers));
+            }
+        }
+        Ok(weight.map(|weight| NearestCodes {
+            name: target.name.clone(),
+            count: target.count,
+            weight,
+            forms,
+        }))
+    };
+    let all: Result<Vec<Option<NearestCodes>>> = targets.iter().map(coded).collect();
+    Ok(all?.into_iter().flatten().collect())
 }
 
 /// How every target is stored that does not become codes of 8 bits.

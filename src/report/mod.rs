@@ -1,12 +1,14 @@
 //! What a run found, as plain data: serde structs that print as tables. Nothing here computes.
 
 mod benchmark;
+mod chart;
 mod inspection;
 mod masking;
 mod pruning;
 mod quantising;
 mod recovery;
 mod runtime;
+mod sensitivity;
 mod sparsity;
 mod stage;
 mod table;
@@ -15,12 +17,14 @@ mod tuning;
 mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
+pub use chart::{Chart, Line, Panel};
 pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, IntegerRow, UnsupportedRow};
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
 pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, RoundRow};
 pub use quantising::{CodedRow, PrunedFirst, Quantisation, QuantiseReport, RealRow};
 pub use recovery::RecoveryRow;
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
+pub use sensitivity::{SensitivityPoint, SensitivityReport, SensitivityRow};
 pub use sparsity::{SparsityReport, SparsityRow};
 pub use stage::{Breakdown, Stage};
 pub use training::TrainingRow;

@@ -209,7 +209,11 @@ fn constants(
 }
 
 /// The first batches, and what the first part makes of each.
-fn before(runs: &Outputs, split: &Split, samples: usize) -> Result<(Vec<Batch>, Vec<Tensors>)> {
+pub(super) fn before(
+    runs: &Outputs,
+    split: &Split,
+    samples: usize,
+) -> Result<(Vec<Batch>, Vec<Tensors>)> {
     let (mut inputs, mut border) = (Vec::new(), Vec::new());
     if split.border.is_empty() {
         runs.batches(samples, &mut |batch| {
@@ -229,7 +233,7 @@ fn before(runs: &Outputs, split: &Split, samples: usize) -> Result<(Vec<Batch>, 
 }
 
 /// The border as it is declared; none if a part of it is no tensor of numbers.
-fn waiting(split: &Split, first: Option<&Tensors>) -> Option<Vec<Waiting>> {
+pub(super) fn waiting(split: &Split, first: Option<&Tensors>) -> Option<Vec<Waiting>> {
     let known: HashMap<&str, &Tensor> = first?.iter().map(|(name, t)| (name.as_str(), t)).collect();
     let all = split.border.iter().map(|name| {
         let tensor = known.get(name.as_str())?;

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::options::PruneOptions;
 use super::start::Start;
 use crate::criteria::{Criterion, Needs, calibrated_scores, scores};
+use crate::data::DataSet;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
@@ -30,7 +31,7 @@ const LONG: u64 = 1_000_000_000_000;
 const BATCHES: usize = 10;
 
 /// Calibration data, opened, with the statistics of all layers on it.
-pub(super) struct Calibrated<'a> {
+pub(in crate::job) struct Calibrated<'a> {
     recovery: Recovery,
     opened: Opened<'a>,
     /// Those whose data can be measured.
@@ -143,7 +144,7 @@ impl<'a> Calibrated<'a> {
     }
 
     /// Scores of every dimension; by weight for those that no layer reads.
-    pub(super) fn scores(
+    pub(in crate::job) fn scores(
         &self,
         analysis: &Analysis,
         settings: &Settings,
@@ -271,13 +272,22 @@ impl<'a> Calibrated<'a> {
     }
 
     fn outputs<'b>(&'b self, analysis: &'b Analysis) -> Outputs<'b> {
+        self.outputs_on(analysis, &self.opened.data)
+    }
+
+    /// With what a model is measured on other data.
+    pub(in crate::job) fn outputs_on<'b>(
+        &'b self,
+        analysis: &'b Analysis,
+        data: &'b DataSet<'b>,
+    ) -> Outputs<'b> {
         Outputs {
             analysis,
             layers: &self.layers,
             stats: &self.stats,
             runtime: &self.opened.runtime,
             provider: &self.opened.provider,
-            data: &self.opened.data,
+            data,
         }
     }
 

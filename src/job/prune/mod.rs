@@ -30,7 +30,7 @@ use crate::plan::{CostBudget, Plan, Platform, RoundTo};
 use crate::report::{BudgetRow, Outcome, PruneReport};
 use crate::search::forecast;
 
-use calibrated::Calibrated;
+pub(super) use calibrated::Calibrated;
 use coded::Pruning;
 use planned::Planned;
 use proven::{Maker, Proven};
