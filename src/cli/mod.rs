@@ -8,6 +8,7 @@ mod mask;
 mod prune;
 mod quantise;
 mod runtime;
+mod search;
 mod sensitivity;
 mod tune;
 mod twin;
@@ -47,6 +48,7 @@ enum Command {
     Quantise(Box<quantise::QuantiseArgs>),
     Clean(clean::CleanArgs),
     Inspect(inspect::InspectArgs),
+    Search(Box<search::SearchArgs>),
     Sensitivity(Box<sensitivity::SensitivityArgs>),
     Validate(Box<validate::ValidateArgs>),
     Bench(bench::BenchArgs),
@@ -83,6 +85,7 @@ impl Cli {
             Command::Quantise(args) => args.run(&printer),
             Command::Clean(args) => args.run(&printer),
             Command::Inspect(args) => args.run(&printer),
+            Command::Search(args) => args.run(&printer),
             Command::Sensitivity(args) => args.run(&printer),
             Command::Validate(args) => args.run(&printer),
             Command::Bench(args) => args.run(&printer),
@@ -143,8 +146,8 @@ fn say(line: &str) {
     let _ = writeln!(io::stderr(), "secateur: {}", shown(line));
 }
 
-/// The step that an interruption ends early, with the best that there is.
-const TRAINING: &str = "tune";
+/// The steps that an interruption ends early, with the best that there is.
+const ENDED_EARLY: [&str; 2] = ["tune", "cut"];
 
 /// Shows a run to the person at the terminal: a spinner, from the first step that is counted on a bar.
 struct Console {
@@ -193,9 +196,9 @@ impl Events for Console {
 
     fn progress(&mut self, step: &'static str, done: usize, total: usize) {
         if self.step != step {
-            match step {
-                TRAINING => end_early(),
-                _ => end_at_once(),
+            match ENDED_EARLY.contains(&step) {
+                true => end_early(),
+                false => end_at_once(),
             }
             self.step = step;
             let template = "{msg:10} {bar:40} {pos}/{len}, {per_sec}, {eta} left";

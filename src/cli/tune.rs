@@ -108,7 +108,7 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     parse_number(text, f64::MIN_POSITIVE..=1.0, what)
 }
 
-fn parse_seconds(text: &str) -> Result<f64, String> {
+pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
     parse_number(text, 0.001..=1e9, "this is a number of seconds above 0")
 }
 

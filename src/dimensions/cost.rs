@@ -1,12 +1,12 @@
 //! What a model costs, and the sizes of its inputs at which that is counted.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Analysis, InputSizes};
 use crate::axes::{Extent, Kept};
 
 /// What a model costs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Numbers in weights that something reads.
     pub params: u64,

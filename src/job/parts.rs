@@ -21,6 +21,8 @@ pub(super) struct Parts<'a> {
     pub(super) judged: DataSet<'a>,
     /// What the result is checked on; none where no part was asked for.
     pub(super) checked: Option<DataSet<'a>>,
+    /// All but what recovery gets.
+    pub(super) rest: DataSet<'a>,
     /// All of it.
     pub(super) whole: DataSet<'a>,
 }
@@ -63,6 +65,7 @@ impl Calibration {
         };
         let first = next(recovery / BATCHES);
         let (judged, last) = (next(rest), next(rest));
+        let both = whole.dealt(analysis, seed, &[recovery, rest]).into_iter();
         let provider = self.provider.clone();
         Ok(Parts {
             opened: Opened {
@@ -71,6 +74,10 @@ impl Calibration {
                 provider,
             },
             judged,
+            rest: both
+                .last()
+                .unwrap_or_else(|| whole.clone())
+                .in_batches(batch),
             checked: with_check.then_some(last),
             whole,
         })

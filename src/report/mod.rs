@@ -8,6 +8,7 @@ mod pruning;
 mod quantising;
 mod recovery;
 mod runtime;
+mod searching;
 mod sensitivity;
 mod sparsity;
 mod stage;
@@ -24,6 +25,7 @@ pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneRepo
 pub use quantising::{CodedRow, PrunedFirst, Quantisation, QuantiseReport, RealRow};
 pub use recovery::RecoveryRow;
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
+pub use searching::{SearchPoint, SearchReport, SearchSamples};
 pub use sensitivity::{SensitivityPoint, SensitivityReport, SensitivityRow};
 pub use sparsity::{SparsityReport, SparsityRow};
 pub use stage::{Breakdown, Stage};

@@ -100,6 +100,11 @@ impl<'a> Calibrated<'a> {
         })
     }
 
+    /// The data, and what runs on it.
+    pub(in crate::job) fn opened(&self) -> &Opened<'a> {
+        &self.opened
+    }
+
     pub(super) fn recovers(&self) -> bool {
         self.recovery != Recovery::None
     }
@@ -246,7 +251,7 @@ impl<'a> Calibrated<'a> {
 
     /// What the scope wants to know of what removing channels does to the outputs, measured on the ranked model or on
     /// what is left of it.
-    pub(super) fn effects(
+    pub(in crate::job) fn effects(
         &self,
         measured: &Analysis,
         ranking: &Ranking,
@@ -271,7 +276,7 @@ impl<'a> Calibrated<'a> {
         Ok(effects)
     }
 
-    fn outputs<'b>(&'b self, analysis: &'b Analysis) -> Outputs<'b> {
+    pub(in crate::job) fn outputs<'b>(&'b self, analysis: &'b Analysis) -> Outputs<'b> {
         self.outputs_on(analysis, &self.opened.data)
     }
 

@@ -6,9 +6,8 @@ use super::voice::Voice;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::job::options::{Calibration, Opened, RuntimeOptions};
-use crate::job::quantised::{BATCHES, LARGE, prepared, quantised};
-use crate::layers::Layers;
+use crate::job::options::Opened;
+use crate::job::quantised::{LARGE, prepared, quantised};
 use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::quantise::{QuantiseSettings, Subject};
@@ -22,20 +21,20 @@ use crate::validate::{is_of_the_plan, verify_equal};
 const SAME: f64 = 1e-6;
 
 /// A model with products of codes.
-pub(super) struct Coded {
-    pub(super) model: Model,
+pub(in crate::job) struct Coded {
+    pub(in crate::job) model: Model,
     pub(super) quantisation: Quantisation,
     pub(super) warnings: Vec<String>,
 }
 
 /// What is quantised.
-pub(super) struct Pruning<'a> {
+pub(in crate::job) struct Pruning<'a> {
     /// The original.
-    pub(super) dense: &'a Analysis,
+    pub(in crate::job) dense: &'a Analysis,
     /// What is left of it.
-    pub(super) proven: &'a Proven,
-    pub(super) data: &'a Calibration,
-    pub(super) runtime: &'a RuntimeOptions,
+    pub(in crate::job) proven: &'a Proven,
+    /// What it is rounded and judged on.
+    pub(in crate::job) opened: &'a Opened<'a>,
 }
 
 /// Models in which all weights are constants that are read as they are.
@@ -51,14 +50,18 @@ impl Pruning<'_> {
     ///
     /// # Errors
     /// Data that cannot be read, nothing to quantise, or a result that is not proven.
-    pub(super) fn coded(&self, settings: &QuantiseSettings, voice: &mut Voice) -> Result<Coded> {
-        let opened = self.opened(voice)?;
+    pub(in crate::job) fn coded(
+        &self,
+        settings: &QuantiseSettings,
+        voice: &mut Voice,
+    ) -> Result<Coded> {
+        let opened = self.opened;
         let Voice { watch, events } = voice;
         let prepare = || self.prepared(&opened.runtime);
         let prepared = watch.stage("fold", prepare)?;
         let plan = &self.proven.plan;
         let subject = prepared.subject(plan);
-        let found = quantised(&subject, settings, &opened, watch, *events)?;
+        let found = quantised(&subject, settings, opened, watch, *events)?;
         let models = [&self.proven.model, found.judged()];
         let judge = || held_out_divergences(opened.pass(), self.dense.graph().model(), models);
         let [before, after] = watch.stage("judge", judge)?;
@@ -77,15 +80,6 @@ impl Pruning<'_> {
             quantisation,
             warnings,
         })
-    }
-
-    fn opened(&self, voice: &mut Voice) -> Result<Opened<'_>> {
-        let layers = Layers::of(self.dense).layers;
-        let Voice { watch, events } = voice;
-        // What training is judged on, roundings are as well.
-        let batches = (BATCHES, false);
-        let open = || (self.data).open(self.dense, &layers, batches, self.runtime, *events);
-        watch.stage("data", open)
     }
 
     fn prepared(&self, runtime: &Runtime) -> Result<Prepared> {
@@ -150,7 +144,10 @@ mod tests {
     use crate::data::DataSource;
     use crate::dimensions::InputSizes;
     use crate::events::Silent;
+    use crate::job::options::{Calibration, RuntimeOptions};
+    use crate::job::quantised::BATCHES;
     use crate::job::watch::Watch;
+    use crate::layers::Layers;
     use crate::plan::Settings;
     use crate::search::select;
 
@@ -182,17 +179,17 @@ mod tests {
     }
 
     fn coded(dense: &Analysis, proven: &Proven) -> Coded {
+        let data = Calibration::new(DataSource::Random {
+            samples: 40,
+            seed: 1,
+        });
+        let layers = Layers::of(dense).layers;
+        let runtime = RuntimeOptions::default();
+        let opened = data.open(dense, &layers, (BATCHES, false), &runtime, &mut Silent);
         let pruning = Pruning {
             dense,
             proven,
-            data: &Calibration {
-                samples: 40,
-                ..Calibration::new(DataSource::Random {
-                    samples: 40,
-                    seed: 1,
-                })
-            },
-            runtime: &RuntimeOptions::default(),
+            opened: &opened.expect("data"),
         };
         let mut voice = Voice {
             watch: &mut Watch::default(),

@@ -17,25 +17,27 @@ use std::path::Path;
 
 use super::bench::compare;
 use super::little;
-use super::options::ModelInput;
+use super::options::{Calibration, ModelInput, Opened};
 use super::outputs::Files;
+use super::quantised::BATCHES;
 use super::watch::Watch;
 use super::{Overwrite, analyse_in, installed};
 use crate::data::unread_outputs;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::Result;
 use crate::events::{Events, Silent};
+use crate::layers::Layers;
 use crate::onnx::Model;
 use crate::plan::{CostBudget, Plan, Platform, RoundTo};
 use crate::report::{BudgetRow, Outcome, PruneReport};
 use crate::search::forecast;
 
 pub(super) use calibrated::Calibrated;
-use coded::Pruning;
+pub(super) use coded::Pruning;
 use planned::Planned;
-use proven::{Maker, Proven};
+pub(super) use proven::{Maker, Proven};
 use start::Remains;
-use voice::Voice;
+pub(super) use voice::Voice;
 
 pub(super) use options::data_path;
 pub use options::{PlanInput, PruneFileOptions, PruneOptions};
@@ -282,11 +284,11 @@ impl Job<'_> {
         report.note(self.analysis, &proven)?;
         let quantise = self.options.quantise.as_ref();
         if let (Some(settings), Some(data)) = (quantise, &self.options.calibration) {
+            let opened = self.opened_for_codes(data, voice)?;
             let pruning = Pruning {
                 dense: self.analysis,
                 proven: &proven,
-                data,
-                runtime: &self.options.runtime,
+                opened: &opened,
             };
             let coded = pruning.coded(settings, voice)?;
             report.quantisation = Some(coded.quantisation);
@@ -302,6 +304,15 @@ impl Job<'_> {
             plan,
             report,
         })
+    }
+
+    fn opened_for_codes(&self, data: &Calibration, voice: &mut Voice) -> Result<Opened<'_>> {
+        let layers = Layers::of(self.analysis).layers;
+        let Voice { watch, events } = voice;
+        // What training is judged on, roundings are as well.
+        let (batches, runtime) = ((BATCHES, false), &self.options.runtime);
+        let open = || data.open(self.analysis, &layers, batches, runtime, *events);
+        watch.stage("data", open)
     }
 
     /// Writes into the model where it comes from.

@@ -17,31 +17,31 @@ use crate::runtime::Runtime;
 use crate::validate::{Verification, blame, is_of_the_plan, verify};
 
 /// What makes models of plans.
-pub(super) struct Maker<'a> {
-    pub(super) analysis: &'a Analysis,
-    pub(super) calibrated: Option<&'a Calibrated<'a>>,
-    pub(super) options: &'a PruneOptions,
+pub(in crate::job) struct Maker<'a> {
+    pub(in crate::job) analysis: &'a Analysis,
+    pub(in crate::job) calibrated: Option<&'a Calibrated<'a>>,
+    pub(in crate::job) options: &'a PruneOptions,
     /// What trained rounds have left, from which the plan is cut.
-    pub(super) remains: Option<&'a Remains>,
+    pub(in crate::job) remains: Option<&'a Remains>,
 }
 
 /// A model and what is known of it.
-pub(super) struct Proven {
+pub(in crate::job) struct Proven {
     /// The plan that it comes from: what was asked for, without what is at fault.
-    pub(super) plan: Plan,
+    pub(in crate::job) plan: Plan,
     /// The whole model with the weights of this one, where it is going to be quantised; none where they are the original's.
-    pub(super) whole: Option<Analysis>,
+    pub(in crate::job) whole: Option<Analysis>,
     /// Whether training gave it weights of its own: its layers need not make what the original's do.
-    pub(super) learnt: bool,
-    pub(super) model: Model,
-    pub(super) recovery: Option<RecoveryRow>,
-    pub(super) training: Option<TrainingRow>,
-    pub(super) verification: Option<Verification>,
+    pub(in crate::job) learnt: bool,
+    pub(in crate::job) model: Model,
+    pub(in crate::job) recovery: Option<RecoveryRow>,
+    pub(in crate::job) training: Option<TrainingRow>,
+    pub(in crate::job) verification: Option<Verification>,
     /// Version of the onnxruntime that proved it.
-    pub(super) onnxruntime: Option<&'static str>,
+    pub(in crate::job) onnxruntime: Option<&'static str>,
     /// Dimensions by name that were left alone, with why.
-    pub(super) faulty: Vec<(String, String)>,
-    pub(super) warnings: Vec<String>,
+    pub(in crate::job) faulty: Vec<(String, String)>,
+    pub(in crate::job) warnings: Vec<String>,
 }
 
 impl Maker<'_> {
@@ -50,7 +50,7 @@ impl Maker<'_> {
     /// # Errors
     /// A failed proof where nothing is left without what is at fault, or where the run is strict; recovery that
     /// cannot read its data; no onnxruntime.
-    pub(super) fn make(&self, plan: &Plan, voice: &mut Voice) -> Result<Proven> {
+    pub(in crate::job) fn make(&self, plan: &Plan, voice: &mut Voice) -> Result<Proven> {
         // An onnxruntime that cannot be had is no fault of the plan.
         let judge = match self.options.proof {
             Proof::Required => Some(self.options.runtime.load(voice.events)?),

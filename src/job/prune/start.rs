@@ -6,7 +6,7 @@ use crate::report::RoundRow;
 use crate::search::places;
 
 /// What the rounds so far have left of a model.
-pub(super) struct Remains {
+pub(in crate::job) struct Remains {
     /// All that they removed.
     pub(super) plan: Plan,
     /// The whole model with the weights that they recovered and trained.

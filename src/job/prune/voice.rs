@@ -4,7 +4,7 @@ use crate::events::Events;
 use crate::job::watch::Watch;
 
 /// What a run tells while it works.
-pub(super) struct Voice<'a> {
-    pub(super) watch: &'a mut Watch,
-    pub(super) events: &'a mut dyn Events,
+pub(in crate::job) struct Voice<'a> {
+    pub(in crate::job) watch: &'a mut Watch,
+    pub(in crate::job) events: &'a mut dyn Events,
 }

@@ -1,0 +1,52 @@
+//! What evaluations depend on: two runs that agree in all of it find the same.
+
+use crate::data::{DataSet, Labels};
+use crate::error::Result;
+use crate::onnx::Model;
+use crate::results::Identity;
+use crate::runtime::Runtime;
+
+use super::SearchOptions;
+
+/// The identity of a search of `model` on `data`.
+///
+/// # Errors
+/// Data that cannot be read.
+pub(super) fn identity(
+    model: &Model,
+    data: &DataSet,
+    runtime: &Runtime,
+    options: &SearchOptions,
+) -> Result<Identity> {
+    let settings = format!(
+        "{:?} {:?} {:?} {:?}",
+        options.settings, options.recovery, options.quantise, options.shapes
+    );
+    let hash = |text: &str| blake3::hash(text.as_bytes()).to_hex()[..32].to_owned();
+    Ok(Identity::new([
+        ("model", model.hash().to_owned()),
+        ("data", format!("{} {}", data.hash()?, labels(data)?)),
+        ("setting", hash(&settings)),
+        ("onnxruntime", runtime.version().to_owned()),
+        ("provider", options.data.provider.to_string()),
+        ("version of secateur", env!("CARGO_PKG_VERSION").to_owned()),
+    ]))
+}
+
+/// Hash of the right answers.
+fn labels(data: &DataSet) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let batches = data.clone().in_batches(256);
+    for number in 0..batches.batches() {
+        match batches.batch(number)?.labels {
+            Some(Labels::Classes(classes)) => classes.iter().for_each(|&class| {
+                hasher.update(&(class as u64).to_le_bytes());
+            }),
+            Some(Labels::Values(values)) => values.iter().for_each(|value| {
+                hasher.update(&value.to_le_bytes());
+            }),
+            None => break,
+        }
+    }
+    Ok(hasher.finalize().to_hex()[..16].to_owned())
+}

@@ -1,0 +1,243 @@
+//! Where models of a search are made: everything that is found once and serves every share.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::SearchOptions;
+use super::inner::Inner;
+use crate::axes::Kept;
+use crate::dimensions::{Analysis, Totals};
+use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::job::Proof;
+use crate::job::prune::{Calibrated, Maker, Proven, PruneOptions, Pruning, Voice};
+use crate::job::watch::Watch;
+use crate::onnx::Model;
+use crate::plan::{Cost, CostBudget, Plan, Scope, Selection, Settings};
+use crate::report::SearchPoint;
+use crate::results::{Results, Shard};
+use crate::search::{Effects, Goal, Judge, Judgement, Library, Ranking, Shared};
+
+/// Whole plans that are tried for an exchange.
+const TRIES: usize = 40;
+
+/// What is made: how much of the cost stays, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Attempt {
+    pub(super) cost: Cost,
+    pub(super) share: f64,
+    /// With sizes exchanged where outputs of whole plans say so.
+    pub(super) exchanged: bool,
+}
+
+/// A model that was made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Made {
+    pub(super) point: SearchPoint,
+    /// What was found on the samples that the search does not look at.
+    pub(super) checked: Judgement,
+}
+
+/// What became of an attempt; no plan where the model cannot be made so.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Outcome {
+    pub(super) plan: Option<Plan>,
+    /// As it is, and with products of codes where that was asked for.
+    pub(super) made: Vec<Made>,
+}
+
+/// All that attempts share.
+pub(super) struct Workshop<'a> {
+    pub(super) analysis: &'a Analysis,
+    pub(super) options: &'a SearchOptions,
+    pub(super) calibrated: &'a Calibrated<'a>,
+    pub(super) goals: &'a [Goal],
+    /// On the samples that the search looks at, and on the others.
+    pub(super) judges: &'a [Judge<'a>; 2],
+    pub(super) results: &'a Results,
+    pub(super) shard: Shard,
+    pub(super) before: Totals,
+    pub(super) scores: OnceCell<Vec<Vec<f64>>>,
+    pub(super) effects: OnceCell<Effects>,
+}
+
+impl Workshop<'_> {
+    /// Scores and curves, which all plans are made from.
+    ///
+    /// # Errors
+    /// Data that cannot be read, or a provider that refuses the model.
+    pub(super) fn prepare(&self, watch: &mut Watch, events: &mut dyn Events) -> Result<()> {
+        let settings = self.settings(1.0);
+        let score = || self.calibrated.scores(self.analysis, &settings, events);
+        let scores = watch.stage("score", score)?;
+        let scores = self.scores.get_or_init(|| scores);
+        let ranking = Ranking::new(self.analysis, scores, &settings)?;
+        let shared = Shared {
+            results: self.results,
+            shard: self.shard,
+        };
+        let curves = || {
+            let (analysis, calibrated) = (self.analysis, self.calibrated);
+            calibrated.effects(analysis, &ranking, &settings, shared, events)
+        };
+        let effects = watch.stage("curves", curves)?;
+        self.effects.get_or_init(|| effects);
+        Ok(())
+    }
+
+    /// What an attempt gives: from the results where it is known, else made and kept there.
+    ///
+    /// # Errors
+    /// Data that cannot be read, or a provider that refuses a model.
+    pub(super) fn attempt(
+        &self,
+        attempt: Attempt,
+        watch: &mut Watch,
+        events: &mut dyn Events,
+    ) -> Result<Outcome> {
+        if let Some(mut known) = self.results.get::<_, Outcome>("cut", &attempt) {
+            // Goals are no part of what was found.
+            for made in &mut known.made {
+                made.point.holds = self.holds(&made.point.judged);
+            }
+            return Ok(known);
+        }
+        let mut inner = Inner(events);
+        let mut voice = Voice {
+            watch,
+            events: &mut inner,
+        };
+        let plan = self.plan(attempt, &mut voice)?;
+        let mut made = Vec::new();
+        if let Some(plan) = &plan {
+            let proven = self.make(plan, Proof::Skipped, &mut voice)?;
+            made.push(self.judged(attempt, (plan, &proven.model, false), &mut voice)?);
+            if let Some(settings) = &self.options.quantise {
+                let pruning = Pruning {
+                    dense: self.analysis,
+                    proven: &proven,
+                    opened: self.calibrated.opened(),
+                };
+                let coded = pruning.coded(settings, &mut voice)?;
+                made.push(self.judged(attempt, (plan, &coded.model, true), &mut voice)?);
+            }
+        }
+        let outcome = Outcome { plan, made };
+        self.results.put("cut", &attempt, &outcome);
+        Ok(outcome)
+    }
+
+    fn judged(
+        &self,
+        attempt: Attempt,
+        (plan, model, coded): (&Plan, &Model, bool),
+        voice: &mut Voice,
+    ) -> Result<Made> {
+        let [judge, check] = self.judges;
+        let both = || Ok([judge.of(model)?, check.of(model)?]);
+        let [judged, checked] = voice.watch.stage("judge", both)?;
+        let after = self.analysis.totals(&plan.kept(self.analysis)?);
+        let bytes = match model.to_bytes() {
+            Ok(bytes) => bytes.len() as u64,
+            // What is too large for one message is nearly all weights.
+            Err(_) => after.bytes,
+        };
+        let holds = self.holds(&judged);
+        let cost = attempt.cost;
+        Ok(Made {
+            point: SearchPoint {
+                asked: attempt.share,
+                got: cost.of(&after) as f64 / cost.of(&self.before).max(1) as f64,
+                exchanged: attempt.exchanged,
+                coded,
+                after,
+                bytes,
+                judged,
+                holds,
+                on_front: false,
+            },
+            checked,
+        })
+    }
+
+    fn holds(&self, judged: &Judgement) -> bool {
+        self.goals.iter().all(|goal| goal.verdict(judged).holds)
+    }
+
+    /// The model that a plan leaves.
+    ///
+    /// # Errors
+    /// A failed proof, or data that cannot be read.
+    pub(super) fn make(&self, plan: &Plan, proof: Proof, voice: &mut Voice) -> Result<Proven> {
+        let options = PruneOptions {
+            settings: plan.settings.clone(),
+            calibration: Some(self.options.data.clone()),
+            recovery: self.options.recovery,
+            quantise: self.options.quantise.clone(),
+            proof,
+            shapes: self.options.shapes.clone(),
+            runtime: self.options.runtime.clone(),
+            ..PruneOptions::default()
+        };
+        let maker = Maker {
+            analysis: self.analysis,
+            calibrated: Some(self.calibrated),
+            options: &options,
+            remains: None,
+        };
+        maker.make(plan, voice)
+    }
+
+    fn plan(&self, attempt: Attempt, voice: &mut Voice) -> Result<Option<Plan>> {
+        let settings = self.settings(attempt.share);
+        let none = Vec::new();
+        let scores = self.scores.get().unwrap_or(&none);
+        let effects = self.effects.get().cloned().unwrap_or_default();
+        let ranking = Ranking::new(self.analysis, scores, &settings)?;
+        let selection = match attempt.exchanged {
+            false => ranking.select(&effects),
+            true => {
+                let outputs = self.calibrated.outputs(self.analysis);
+                let library = Library::new(outputs, TRIES)?;
+                let mut tried = |selection: &Selection| {
+                    let kept = self.kept(selection);
+                    library.divergence(&kept)
+                };
+                let select = || ranking.select_tried(&effects, TRIES, &mut tried);
+                voice.watch.stage("exchange", select)
+            }
+        };
+        match selection {
+            Err(Error::Budget { .. }) => Ok(None),
+            Err(fault) => Err(fault),
+            Ok(selection) if selection.pruned().next().is_none() => Ok(None),
+            Ok(selection) => Ok(Some(Plan::new(
+                self.analysis,
+                &selection,
+                scores,
+                &settings,
+            ))),
+        }
+    }
+
+    fn kept(&self, selection: &Selection) -> Kept {
+        let mut kept = self.analysis.everything();
+        for (id, positions) in selection.pruned() {
+            let dimension = &self.analysis.dimensions()[id.0];
+            kept.insert(dimension.var, Arc::from(positions));
+        }
+        kept
+    }
+
+    fn settings(&self, share: f64) -> Settings {
+        let cost = self.options.minimise;
+        Settings {
+            budget: (share < 1.0).then_some(CostBudget { cost, share }),
+            scope: Some(Scope::Allocated),
+            iterations: Some(1),
+            ..self.options.settings.resolved(true)
+        }
+    }
+}

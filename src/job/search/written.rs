@@ -1,0 +1,152 @@
+//! The files of a search: the chosen model, and beside it its plan, the record, the table and the picture.
+
+use std::path::{Path, PathBuf};
+
+use super::choice::{Candidate, Findings};
+use super::options::SearchFileOptions;
+use super::workshop::Workshop;
+use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::files;
+use crate::job::outputs::{Files, text_beside};
+use crate::job::prune::{Pruning, Voice, data_path};
+use crate::job::watch::Watch;
+use crate::job::{Proof, stamp};
+use crate::onnx::Model;
+use crate::report::{Outcome, SearchReport};
+use crate::validate::Verification;
+
+/// Ends of the names of what is written beside a model.
+const PLAN: &str = "plan.json";
+const RECORD: &str = "search.json";
+const TABLE: &str = "search.csv";
+const PICTURE: &str = "search.svg";
+
+impl SearchFileOptions {
+    /// Refuses outputs that are read or that are one file.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub(super) fn check(&self, model: &Model) -> Result<()> {
+        let beside: Vec<PathBuf> = match &self.output {
+            Some(output) => [PLAN, RECORD, TABLE, PICTURE]
+                .iter()
+                .map(|end| output.with_extension(end))
+                .collect(),
+            None => Vec::new(),
+        };
+        let files = Files {
+            output: self.output.as_deref(),
+            others: beside.iter().map(PathBuf::as_path).collect(),
+            inputs: data_path(&self.search.data.data).into_iter().collect(),
+        };
+        files.check(model, self.overwrite)
+    }
+
+    /// Chooses, proves and writes.
+    ///
+    /// # Errors
+    /// No model that holds, a failed proof, or files that cannot be written.
+    pub(super) fn finished(
+        &self,
+        (workshop, findings): (&Workshop, &Findings),
+        mut report: SearchReport,
+        (mut watch, events): (Watch, &mut dyn Events),
+    ) -> Result<SearchReport> {
+        let mut voice = Voice {
+            watch: &mut watch,
+            events,
+        };
+        if let Some(candidate) = findings.candidate() {
+            let (mut model, proof) = made(workshop, candidate, &mut voice)?;
+            report.verification = proof;
+            report.outcome = Outcome::Made;
+            if let Some(output) = &self.output {
+                self.write(output, (&mut model, candidate), &mut report)?;
+            }
+        }
+        if let Some(folder) = &self.keep_front {
+            keep(folder, workshop, findings, &mut voice)?;
+        }
+        if let (Some(output), Some(_)) = (&self.output, findings.candidate()) {
+            write_beside(output, &report)?;
+        }
+        report.stages = watch.stages;
+        Ok(report)
+    }
+
+    fn write(
+        &self,
+        output: &Path,
+        (model, candidate): (&mut Model, &Candidate),
+        report: &mut SearchReport,
+    ) -> Result<()> {
+        let plan_path = output.with_extension(PLAN);
+        // The plan is on disk before the model appears, so that a full disk leaves neither.
+        let plan = text_beside(Some(&plan_path), || candidate.plan.to_json())?;
+        report.file_bytes_after = Some(model.save_counted(output)?);
+        if let Some((file, target)) = plan {
+            files::persist(file, target)?;
+        }
+        report.outcome = Outcome::Written(output.display().to_string());
+        Ok(())
+    }
+}
+
+fn write_beside(output: &Path, report: &SearchReport) -> Result<()> {
+    let json = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
+    let chart = report.chart().svg();
+    for (end, text) in [(RECORD, json), (TABLE, report.csv()), (PICTURE, chart)] {
+        files::replace(&output.with_extension(end), |file| {
+            file.write_all(text.as_bytes())
+        })?;
+    }
+    Ok(())
+}
+
+/// The model of a candidate, proven.
+fn made(
+    workshop: &Workshop,
+    candidate: &Candidate,
+    voice: &mut Voice,
+) -> Result<(Model, Option<Verification>)> {
+    let plan = candidate.plan.clone().checked(workshop.analysis)?;
+    let proven = workshop.make(&plan, Proof::Required, voice)?;
+    let settings = workshop.options.quantise.as_ref();
+    let mut command = plan.settings.command();
+    let mut model = match settings.filter(|_| candidate.made.point.coded) {
+        Some(settings) => {
+            command += &format!(" --quantise={}", settings.weight_bits());
+            let pruning = Pruning {
+                dense: workshop.analysis,
+                proven: &proven,
+                opened: workshop.calibrated.opened(),
+            };
+            pruning.coded(settings, voice)?.model
+        }
+        None => proven.model.clone(),
+    };
+    stamp(&mut model, &command, &plan.model_hash, proven.onnxruntime);
+    Ok((model, proven.verification))
+}
+
+/// Writes every model of the front, with its plan.
+fn keep(folder: &Path, workshop: &Workshop, findings: &Findings, voice: &mut Voice) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::Write {
+        path: folder.to_owned(),
+        source,
+    })?;
+    for candidate in findings.front() {
+        let point = &candidate.made.point;
+        let form = if point.coded { "-8bit" } else { "" };
+        let exchanged = if point.exchanged { "-exchanged" } else { "" };
+        let name = format!("{:.4}{exchanged}{form}.onnx", point.asked);
+        let (model, _) = made(workshop, candidate, voice)?;
+        let path = folder.join(name);
+        model.save_counted(&path)?;
+        files::replace(&path.with_extension(PLAN), |file| {
+            file.write_all(candidate.plan.to_json().as_bytes())
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! What `search` found.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::chart::{Chart, Line, Panel};
+use super::pruning::Outcome;
+use super::stage::Stage;
+use super::table::{count, table};
+use crate::dimensions::Totals;
+use crate::plan::Cost;
+use crate::search::{GoalRow, Judgement};
+use crate::validate::Verification;
+
+/// A run of `search`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SearchReport {
+    /// Version of this document.
+    pub schema: &'static str,
+    /// The model that was read.
+    pub model: String,
+    /// How far the run went.
+    pub outcome: Outcome,
+    /// What was minimised.
+    pub minimised: Cost,
+    /// What was asked for.
+    pub goals: Vec<String>,
+    /// The data.
+    pub data: String,
+    /// Samples by what they were for.
+    pub samples: SearchSamples,
+    /// What the original has on the samples that judge.
+    pub original: Judgement,
+    /// Costs before.
+    pub before: Totals,
+    /// Bytes of the model's files before.
+    pub file_bytes_before: u64,
+    /// Every model that was made, in the order of what it costs.
+    pub points: Vec<SearchPoint>,
+    /// The place of the chosen one among these; none where none holds.
+    pub chosen: Option<usize>,
+    /// The demands on the samples that nothing has looked at before, for the chosen one.
+    pub verdict: Vec<GoalRow>,
+    /// What was proven of it.
+    pub verification: Option<Verification>,
+    /// Why the search ended.
+    pub ended: String,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// Version of the onnxruntime that measured.
+    pub onnxruntime: String,
+    /// Bytes of the written files; none where nothing was written.
+    pub file_bytes_after: Option<u64>,
+    /// How long each stage took.
+    pub stages: Vec<Stage>,
+}
+
+/// Samples by what they were for; none is in two parts.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SearchSamples {
+    /// Channels were chosen and weights recovered on these.
+    pub recovery: usize,
+    /// Models were judged on these while the search went on.
+    pub judged: usize,
+    /// The chosen model was checked on these.
+    pub checked: usize,
+}
+
+/// A model that was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchPoint {
+    /// Share of the cost that was asked for.
+    pub asked: f64,
+    /// Share that it has.
+    pub got: f64,
+    /// Whether sizes were exchanged where the outputs of whole plans said that it was better.
+    pub exchanged: bool,
+    /// Whether its products are of 8-bit codes.
+    pub coded: bool,
+    /// Costs.
+    pub after: Totals,
+    /// Bytes of the model.
+    pub bytes: u64,
+    /// What was found while the search went on.
+    pub judged: Judgement,
+    /// Whether all demands hold by that.
+    pub holds: bool,
+    /// Whether no other model is both smaller and better.
+    pub on_front: bool,
+}
+
+impl SearchReport {
+    /// A line for every model.
+    pub fn csv(&self) -> String {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let mut heading = vec![
+            "asked",
+            "got",
+            "exchanged",
+            "coded",
+            "params",
+            "macs",
+            "bytes",
+            "divergence",
+            "agreement",
+        ];
+        let metrics: Vec<&str> = self
+            .original
+            .metrics
+            .iter()
+            .map(|m| m.name.as_str())
+            .collect();
+        heading.extend(&metrics);
+        heading.extend(["holds", "front", "chosen"]);
+        // Writing into memory does not fail.
+        let _ = writer.write_record(&heading);
+        for (place, point) in self.points.iter().enumerate() {
+            let agreement = point.judged.agreement.map(|of| of.value.to_string());
+            let mut cells = vec![
+                point.asked.to_string(),
+                point.got.to_string(),
+                point.exchanged.to_string(),
+                point.coded.to_string(),
+                point.after.params.to_string(),
+                point.after.macs.to_string(),
+                point.bytes.to_string(),
+                point.judged.divergence.value.to_string(),
+                agreement.unwrap_or_default(),
+            ];
+            let value = |name: &&str| {
+                let metric = point.judged.metric(name);
+                metric.map_or(String::new(), |metric| metric.value.to_string())
+            };
+            cells.extend(metrics.iter().map(value));
+            cells.extend([
+                point.holds.to_string(),
+                point.on_front.to_string(),
+                (self.chosen == Some(place)).to_string(),
+            ]);
+            let _ = writer.write_record(&cells);
+        }
+        String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The trade-off: what models cost against what they lose.
+    pub fn chart(&self) -> Chart {
+        let metric = self.original.metrics.first().map(|m| m.name.as_str());
+        let y = |point: &SearchPoint| match metric.and_then(|name| point.judged.metric(name)) {
+            Some(metric) => metric.drop,
+            None => point.judged.divergence,
+        };
+        let line = |coded: bool| {
+            let own = self.points.iter().enumerate();
+            let own: Vec<_> = own.filter(|(_, point)| point.coded == coded).collect();
+            Line {
+                name: if coded { "8-bit" } else { "as it is" }.to_owned(),
+                points: own.iter().map(|(_, of)| (of.got, y(of).value)).collect(),
+                intervals: own.iter().map(|(_, of)| y(of).interval).collect(),
+                marked: own.iter().position(|(at, _)| self.chosen == Some(*at)),
+            }
+        };
+        let lines = [line(false), line(true)];
+        let what = metric.map_or("divergence".to_owned(), |name| format!("drop of {name}"));
+        let chosen = self.chosen.and_then(|at| self.points.get(at));
+        let chosen = chosen.map_or("none was chosen".to_owned(), |point| {
+            format!(
+                "the chosen one has {:.3} of the {} at {:.4}",
+                point.got,
+                self.minimised,
+                y(point).value
+            )
+        });
+        Chart {
+            title: format!("{what} by share of the {} that is left", self.minimised),
+            description: format!(
+                "{} models of {}, with 95 % intervals on {} samples; {chosen}.",
+                self.points.len(),
+                self.model,
+                self.samples.judged
+            ),
+            x: format!("share of the {} left", self.minimised),
+            y: what,
+            logarithmic: metric.is_none(),
+            panels: vec![Panel {
+                title: String::new(),
+                lines: lines
+                    .into_iter()
+                    .filter(|of| !of.points.is_empty())
+                    .collect(),
+                bound: self.verdict.first().map(|row| row.bound).filter(|_| {
+                    metric.is_some_and(|name| self.goals.iter().any(|goal| goal.contains(name)))
+                        || metric.is_none()
+                }),
+            }],
+        }
+    }
+}
+
+impl fmt::Display for SearchReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let metric = self.original.metrics.first().map(|m| m.name.as_str());
+        let cost = format!("{} left", self.minimised);
+        let mut headings = vec![cost.as_str(), "params", "MACs", "bytes"];
+        headings.extend(metric);
+        headings.extend(["divergence", "agreement", ""]);
+        let mut rows = table(&headings, 0);
+        for (place, point) in self.points.iter().enumerate() {
+            let mut cells = vec![
+                format!("{:.1} %", 100.0 * point.got),
+                count(point.after.params),
+                count(point.after.macs),
+                count(point.bytes),
+            ];
+            if let Some(name) = metric {
+                cells.push(match point.judged.metric(name) {
+                    Some(metric) => format!("{:.4}", metric.value),
+                    None => "-".to_owned(),
+                });
+            }
+            cells.push(format!("{:.5}", point.judged.divergence.value));
+            let agreement = point.judged.agreement;
+            cells.push(agreement.map_or("-".to_owned(), |of| format!("{:.4}", of.value)));
+            cells.push(self.remarks(place, point));
+            rows.add_row(cells);
+        }
+        writeln!(f, "{rows}")?;
+        let SearchSamples {
+            recovery,
+            judged,
+            checked,
+        } = self.samples;
+        writeln!(
+            f,
+            "{}: {recovery} samples for recovery, {judged} to judge on, {checked} to check the result on",
+            self.data
+        )?;
+        if let (Some(name), Some(metric)) = (metric, self.original.metrics.first()) {
+            writeln!(f, "the original has {name} {:.4}", metric.original)?;
+        }
+        for row in &self.verdict {
+            let verdict = match (row.holds, row.refuted) {
+                (true, _) => "holds",
+                (false, false) => "holds within the noise",
+                (false, true) => "FAILS",
+            };
+            writeln!(
+                f,
+                "{}: {verdict}, {:.4} (95 % interval {:.4} to {:.4}) on {} samples that nothing has looked at before",
+                row.goal, row.found, row.interval[0], row.interval[1], row.samples
+            )?;
+        }
+        writeln!(f, "{}", self.ended)?;
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        match (&self.outcome, self.chosen) {
+            (Outcome::Written(path), _) => writeln!(f, "wrote {path}"),
+            (_, None) => writeln!(f, "nothing was written: no model holds what was asked for"),
+            _ => writeln!(f, "nothing was written"),
+        }
+    }
+}
+
+impl SearchReport {
+    fn remarks(&self, place: usize, point: &SearchPoint) -> String {
+        let mut words = Vec::new();
+        if self.chosen == Some(place) {
+            words.push("chosen");
+        } else if !point.holds {
+            words.push("fails");
+        }
+        if point.coded {
+            words.push("8-bit");
+        }
+        if point.exchanged {
+            words.push("exchanged");
+        }
+        words.join(", ")
+    }
+}
