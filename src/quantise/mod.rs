@@ -36,9 +36,7 @@ pub(crate) use ranges::{CodeRange, ranges};
 pub use settings::{FileBudget, HalfType, QuantiseSettings, StoredBits, WeightBits};
 pub(crate) use sites::{CodeRules, CodeSites, CodedLayer};
 pub(crate) use solve::{Quantised, quantise};
-pub(crate) use storage::{
-    NearestCodes, StoredModel, nearest_codes, store, store_planned, store_rest,
-};
+pub(crate) use storage::{StoredModel, nearest_codes, store, store_planned, store_rest};
 #[cfg(test)]
 pub(crate) use streams::streams;
 pub(crate) use student::RoundedStudent;

@@ -3,21 +3,27 @@
 use std::cmp::Ordering;
 
 use super::descent::{Ended, Found};
-use super::workshop::{Made, Outcome};
+use super::workshop::{Attempt, Made, Outcome};
+use crate::dimensions::Totals;
 use crate::plan::Plan;
 use crate::report::SearchPoint;
 use crate::search::{Goal, GoalRow};
 
 /// A model with its plan.
-#[derive(Clone)]
 pub(super) struct Candidate {
+    pub(super) attempt: Attempt,
     pub(super) plan: Plan,
     pub(super) made: Made,
+    /// The share of the cost that it has.
+    got: f64,
+    /// Whether all goals hold by what the search has looked at.
+    holds: bool,
 }
 
 /// All models so far, in the order of what they cost.
-#[derive(Default)]
 pub(super) struct Findings {
+    goals: Vec<Goal>,
+    before: Totals,
     candidates: Vec<Candidate>,
     looked: usize,
     ended: Option<Ended>,
@@ -26,22 +32,47 @@ pub(super) struct Findings {
 }
 
 impl Findings {
+    /// Nothing so far; `before` is what the original costs.
+    pub(super) fn new(goals: Vec<Goal>, before: Totals) -> Findings {
+        Findings {
+            goals,
+            before,
+            candidates: Vec::new(),
+            looked: 0,
+            ended: None,
+            chosen: None,
+        }
+    }
+
     /// Adds what became of an attempt.
-    pub(super) fn add(&mut self, outcome: Outcome) -> Found {
+    pub(super) fn add(&mut self, attempt: Attempt, outcome: Outcome) -> Found {
         self.looked += 1;
         let Some(plan) = outcome.plan else {
             return Found::Unreachable;
         };
-        let holds = outcome.made.iter().any(|made| made.point.holds);
+        let mut found = Found::Fails;
         for made in outcome.made {
-            let plan = plan.clone();
-            self.candidates.push(Candidate { plan, made });
+            let mut goals = self.goals.iter();
+            let holds = goals.all(|goal| goal.verdict(&made.judged).holds);
+            if holds {
+                found = Found::Holds;
+            }
+            let same = |of: &Candidate| {
+                of.made.coded == made.coded && of.plan.dimensions == plan.dimensions
+            };
+            if !self.candidates.iter().any(same) {
+                let cost = attempt.cost;
+                self.candidates.push(Candidate {
+                    got: cost.of(&made.after) as f64 / cost.of(&self.before).max(1) as f64,
+                    attempt,
+                    plan: plan.clone(),
+                    made,
+                    holds,
+                });
+            }
         }
-        self.candidates.sort_by(|a, b| by_cost(a, b));
-        match holds {
-            true => Found::Holds,
-            false => Found::Fails,
-        }
+        self.candidates.sort_by(by_cost);
+        found
     }
 
     /// Shares that were looked at.
@@ -55,14 +86,14 @@ impl Findings {
 
     /// Chooses the smallest model that holds on the samples that were looked at and on those that were not, and where none does
     /// on the latter, the one whose interval there reaches furthest into the bounds.
-    pub(super) fn choose(&mut self, goals: &[Goal]) {
+    pub(super) fn choose(&mut self) {
         let checked = |of: &Candidate| -> Vec<GoalRow> {
-            let rows = goals.iter().map(|goal| goal.verdict(&of.made.checked));
+            let rows = self.goals.iter().map(|goal| goal.verdict(&of.made.checked));
             rows.collect()
         };
         let holding = || {
             let all = self.candidates.iter().enumerate();
-            all.filter(|(_, of)| of.made.point.holds)
+            all.filter(|(_, of)| of.holds)
         };
         let sure = holding().find(|(_, of)| checked(of).iter().all(|row| row.holds));
         let unsure = || holding().filter(|(_, of)| checked(of).iter().all(|row| !row.refuted));
@@ -79,21 +110,27 @@ impl Findings {
     }
 
     /// Demands on the samples that nothing has looked at, for the chosen model.
-    pub(super) fn verdict(&self, goals: &[Goal]) -> Vec<GoalRow> {
+    pub(super) fn verdict(&self) -> Vec<GoalRow> {
         let chosen = self.candidate().into_iter();
         chosen
-            .flat_map(|of| goals.iter().map(|goal| goal.verdict(&of.made.checked)))
+            .flat_map(|of| self.goals.iter().map(|goal| goal.verdict(&of.made.checked)))
             .collect()
     }
 
-    /// The models for the record; those on the front are marked.
+    /// The models for the record.
     pub(super) fn points(&self) -> Vec<SearchPoint> {
-        let points = self.candidates.iter().map(|of| &of.made.point);
-        let point = |(place, point): (usize, &SearchPoint)| SearchPoint {
+        let point = |(place, of): (usize, &Candidate)| SearchPoint {
+            asked: of.attempt.share,
+            got: of.got,
+            exchanged: of.attempt.exchanged,
+            coded: of.made.coded,
+            after: of.made.after,
+            bytes: of.made.bytes,
+            judged: of.made.judged.clone(),
+            holds: of.holds,
             on_front: self.is_on_front(place),
-            ..point.clone()
         };
-        points.enumerate().map(point).collect()
+        self.candidates.iter().enumerate().map(point).collect()
     }
 
     /// Models that no other one is both smaller and better than.
@@ -104,14 +141,15 @@ impl Findings {
     }
 
     fn is_on_front(&self, place: usize) -> bool {
-        let own = &self.candidates[place].made.point;
+        let own = &self.candidates[place];
+        let divergence = |of: &Candidate| of.made.judged.divergence.value;
         let mut others = self.candidates.iter().enumerate();
         !others.any(|(other, of)| {
-            let of = &of.made.point;
-            let better = of.judged.divergence.value < own.judged.divergence.value;
-            let equal = of.judged.divergence.value == own.judged.divergence.value;
+            let better = divergence(of) < divergence(own);
+            let equal = divergence(of) == divergence(own);
             other != place
-                && (of.got, of.bytes) <= (own.got, own.bytes)
+                && of.got <= own.got
+                && of.made.bytes <= own.made.bytes
                 && (better || (equal && other < place))
         })
     }
@@ -134,7 +172,9 @@ impl Findings {
 }
 
 fn by_cost(a: &Candidate, b: &Candidate) -> Ordering {
-    let (a, b) = (&a.made.point, &b.made.point);
-    let costs = a.got.total_cmp(&b.got).then(a.bytes.cmp(&b.bytes));
-    costs.then(a.asked.total_cmp(&b.asked))
+    let costs = a
+        .got
+        .total_cmp(&b.got)
+        .then(a.made.bytes.cmp(&b.made.bytes));
+    costs.then(a.attempt.share.total_cmp(&b.attempt.share))
 }

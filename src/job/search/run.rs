@@ -85,14 +85,14 @@ pub fn search_file(
         start,
         watch: &mut watch,
         events,
-        findings: Findings::default(),
+        findings: Findings::new(desk.goals.clone(), analysis.model_totals()),
     };
     let mut findings = match search.shard {
         None => run.search()?,
         Some(shard) => run.share(shard)?,
     };
     if search.shard.is_none() {
-        findings.choose(&desk.goals);
+        findings.choose();
     }
     let report = desk.report(path, &findings);
     options.finished((&workshop, &findings), report, (watch, events))
@@ -165,11 +165,9 @@ impl<'a> Desk<'a> {
             analysis: self.analysis,
             options: self.options,
             calibrated,
-            goals: &self.goals,
             judges: &self.judges,
             results: &self.results,
             shard: self.options.shard.unwrap_or(Shard::ALONE),
-            before: self.analysis.model_totals(),
             scores: OnceCell::new(),
             effects: OnceCell::new(),
         }
@@ -193,7 +191,7 @@ impl<'a> Desk<'a> {
             file_bytes_before: self.analysis.graph().model().source_bytes(),
             points: findings.points(),
             chosen: findings.chosen(),
-            verdict: findings.verdict(&self.goals),
+            verdict: findings.verdict(),
             verification: None,
             ended: findings.ended(),
             warnings,
@@ -270,7 +268,7 @@ impl Run<'_, '_> {
             exchanged,
         };
         let outcome = self.workshop.attempt(attempt, self.watch, self.events)?;
-        let found = self.findings.add(outcome);
+        let found = self.findings.add(attempt, outcome);
         let total = ladder().len();
         let done = self.findings.looked().min(total);
         self.events.progress(STEP, done, total);

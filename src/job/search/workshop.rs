@@ -16,9 +16,8 @@ use crate::job::prune::{Calibrated, Maker, Proven, PruneOptions, Pruning, Voice}
 use crate::job::watch::Watch;
 use crate::onnx::Model;
 use crate::plan::{Cost, CostBudget, Plan, Scope, Selection, Settings};
-use crate::report::SearchPoint;
 use crate::results::{Results, Shard};
-use crate::search::{Effects, Goal, Judge, Judgement, Library, Ranking, Shared};
+use crate::search::{Effects, Judge, Judgement, Library, Ranking, Shared};
 
 /// Whole plans that are tried for an exchange.
 const TRIES: usize = 40;
@@ -35,14 +34,19 @@ pub(super) struct Attempt {
 /// A model that was made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Made {
-    pub(super) point: SearchPoint,
-    /// What was found on the samples that the search does not look at.
+    /// Whether its products are of 8-bit codes.
+    pub(super) coded: bool,
+    pub(super) after: Totals,
+    pub(super) bytes: u64,
+    /// What was found on the samples that the search looks at.
+    pub(super) judged: Judgement,
+    /// The same on the samples that it does not look at.
     pub(super) checked: Judgement,
 }
 
-/// What became of an attempt; no plan where the model cannot be made so.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What became of an attempt.
 pub(super) struct Outcome {
+    /// None where the model cannot be made so.
     pub(super) plan: Option<Plan>,
     /// As it is, and with products of codes where that was asked for.
     pub(super) made: Vec<Made>,
@@ -53,12 +57,10 @@ pub(super) struct Workshop<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) options: &'a SearchOptions,
     pub(super) calibrated: &'a Calibrated<'a>,
-    pub(super) goals: &'a [Goal],
     /// On the samples that the search looks at, and on the others.
     pub(super) judges: &'a [Judge<'a>; 2],
     pub(super) results: &'a Results,
     pub(super) shard: Shard,
-    pub(super) before: Totals,
     pub(super) scores: OnceCell<Vec<Vec<f64>>>,
     pub(super) effects: OnceCell<Effects>,
 }
@@ -97,41 +99,50 @@ impl Workshop<'_> {
         watch: &mut Watch,
         events: &mut dyn Events,
     ) -> Result<Outcome> {
-        if let Some(mut known) = self.results.get::<_, Outcome>("cut", &attempt) {
-            // Goals are no part of what was found.
-            for made in &mut known.made {
-                made.point.holds = self.holds(&made.point.judged);
-            }
-            return Ok(known);
-        }
         let mut inner = Inner(events);
         let mut voice = Voice {
             watch,
             events: &mut inner,
         };
-        let plan = self.plan(attempt, &mut voice)?;
-        let mut made = Vec::new();
-        if let Some(plan) = &plan {
-            let proven = self.make(plan, Proof::Skipped, &mut voice)?;
-            made.push(self.judged(attempt, (plan, &proven.model, false), &mut voice)?);
-            if let Some(settings) = &self.options.quantise {
-                let pruning = Pruning {
-                    dense: self.analysis,
-                    proven: &proven,
-                    opened: self.calibrated.opened(),
-                };
-                let coded = pruning.coded(settings, &mut voice)?;
-                made.push(self.judged(attempt, (plan, &coded.model, true), &mut voice)?);
+        let plan = match self.results.get::<_, Option<Plan>>("plan", &attempt) {
+            Some(known) => known,
+            None => {
+                let plan = self.plan(attempt, &mut voice)?;
+                self.results.put("plan", &attempt, &plan);
+                plan
             }
+        };
+        let made = match &plan {
+            Some(plan) => self.made(plan, &mut voice)?,
+            None => Vec::new(),
+        };
+        Ok(Outcome { plan, made })
+    }
+
+    /// What a plan leaves, judged; plans of several shares may be the same.
+    fn made(&self, plan: &Plan, voice: &mut Voice) -> Result<Vec<Made>> {
+        let kept = plan.dimensions.iter().map(|of| (&of.name, &of.kept));
+        let key: Vec<_> = kept.collect();
+        if let Some(known) = self.results.get("cut", &key) {
+            return Ok(known);
         }
-        let outcome = Outcome { plan, made };
-        self.results.put("cut", &attempt, &outcome);
-        Ok(outcome)
+        let proven = self.make(plan, Proof::Skipped, voice)?;
+        let mut made = vec![self.judged((plan, &proven.model, false), voice)?];
+        if let Some(settings) = &self.options.quantise {
+            let pruning = Pruning {
+                dense: self.analysis,
+                proven: &proven,
+                opened: self.calibrated.opened(),
+            };
+            let coded = pruning.coded(settings, voice)?;
+            made.push(self.judged((plan, &coded.model, true), voice)?);
+        }
+        self.results.put("cut", &key, &made);
+        Ok(made)
     }
 
     fn judged(
         &self,
-        attempt: Attempt,
         (plan, model, coded): (&Plan, &Model, bool),
         voice: &mut Voice,
     ) -> Result<Made> {
@@ -144,26 +155,13 @@ impl Workshop<'_> {
             // What is too large for one message is nearly all weights.
             Err(_) => after.bytes,
         };
-        let holds = self.holds(&judged);
-        let cost = attempt.cost;
         Ok(Made {
-            point: SearchPoint {
-                asked: attempt.share,
-                got: cost.of(&after) as f64 / cost.of(&self.before).max(1) as f64,
-                exchanged: attempt.exchanged,
-                coded,
-                after,
-                bytes,
-                judged,
-                holds,
-                on_front: false,
-            },
+            coded,
+            after,
+            bytes,
+            judged,
             checked,
         })
-    }
-
-    fn holds(&self, judged: &Judgement) -> bool {
-        self.goals.iter().all(|goal| goal.verdict(judged).holds)
     }
 
     /// The model that a plan leaves.

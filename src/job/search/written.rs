@@ -114,7 +114,7 @@ fn made(
     let proven = workshop.make(&plan, Proof::Required, voice)?;
     let settings = workshop.options.quantise.as_ref();
     let mut command = plan.settings.command();
-    let mut model = match settings.filter(|_| candidate.made.point.coded) {
+    let mut model = match settings.filter(|_| candidate.made.coded) {
         Some(settings) => {
             command += &format!(" --quantise={}", settings.weight_bits());
             let pruning = Pruning {
@@ -137,10 +137,10 @@ fn keep(folder: &Path, workshop: &Workshop, findings: &Findings, voice: &mut Voi
         source,
     })?;
     for candidate in findings.front() {
-        let point = &candidate.made.point;
-        let form = if point.coded { "-8bit" } else { "" };
-        let exchanged = if point.exchanged { "-exchanged" } else { "" };
-        let name = format!("{:.4}{exchanged}{form}.onnx", point.asked);
+        let attempt = &candidate.attempt;
+        let form = if candidate.made.coded { "-8bit" } else { "" };
+        let exchanged = if attempt.exchanged { "-exchanged" } else { "" };
+        let name = format!("{:.4}{exchanged}{form}.onnx", attempt.share);
         let (model, _) = made(workshop, candidate, voice)?;
         let path = folder.join(name);
         model.save_counted(&path)?;
