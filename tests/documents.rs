@@ -60,7 +60,17 @@ fn options_are_documented_no_more_and_no_fewer() {
     let text = read("docs/options.md");
     let common = documented(&text, "All commands");
     for command in [
-        "prune", "mask", "tune", "quantise", "clean", "inspect", "validate", "bench", "twin",
+        "prune",
+        "mask",
+        "tune",
+        "quantise",
+        "search",
+        "sensitivity",
+        "clean",
+        "inspect",
+        "validate",
+        "bench",
+        "twin",
     ] {
         let offered = offered(command);
         assert!(offered.len() > 4, "{command}: {offered:?}");
@@ -77,7 +87,17 @@ fn the_readme_is_short_and_names_options_that_there_are() {
     assert!(lines <= README, "README.md has {lines} lines");
     let mut known = flags("--release --example --no-default-features --open");
     for command in [
-        "prune", "mask", "tune", "quantise", "clean", "inspect", "validate", "bench", "twin",
+        "prune",
+        "mask",
+        "tune",
+        "quantise",
+        "search",
+        "sensitivity",
+        "clean",
+        "inspect",
+        "validate",
+        "bench",
+        "twin",
     ] {
         known.extend(offered(command));
     }

@@ -142,6 +142,19 @@ fn every_document_is_as_documented() {
     check(&[&quantising[..], &data_words].concat());
     check(&["inspect", &coded]);
     check(&["runtime", "status"]);
+    let found = text(folder.path().join("found.onnx"));
+    let searching = ["search", &model, "--data", &data, "-o", &found];
+    let asked = [
+        "--max-drop",
+        "accuracy=0.2",
+        "--recover",
+        "bias",
+        "--time-budget",
+        "3",
+    ];
+    check(&[&searching[..], &asked].concat());
+    let tried = ["sensitivity", &model, "--data", &data, "--samples", "40"];
+    check(&[&tried[..], &["--only", "/conv2/*"]].concat());
     check(&[
         "validate",
         &model,

@@ -204,18 +204,23 @@ const PHRASES: [(&str, &str); 4] = [
 ];
 
 /// Settings of the library by the flags that say them.
-const FLAGS: [(&str, &str); 30] = [
+const FLAGS: [(&str, &str); 37] = [
     ("batches", "--batch"),
     ("budget", "--budget"),
     ("calibration", "--calibration"),
     ("criterion", "--criterion"),
     ("exact", "--exact"),
+    ("floor", "--floor"),
     ("image_size", "--image-size"),
     ("include", "--include"),
     ("library", "--onnxruntime"),
     ("max_ratio", "--max-ratio"),
+    ("max_drop", "--max-drop"),
+    ("max_kl", "--max-kl"),
     ("mean", "--mean"),
     ("memory", "--memory"),
+    ("merge", "--merge"),
+    ("min_agreement", "--min-agreement"),
     ("min_channels", "--min-channels"),
     ("offline", "--offline"),
     ("only", "--only"),
@@ -225,9 +230,11 @@ const FLAGS: [(&str, &str); 30] = [
     ("quantise", "--quantise"),
     ("quantised", "--quantised"),
     ("recovery", "--recover"),
+    ("results", "--results"),
     ("round_to", "--round-to"),
     ("sample_axes", "--sample-axis"),
     ("scope", "--scope"),
+    ("seed", "--seed"),
     ("sequential", "--sequential"),
     ("sizes", "--dim"),
     ("skip", "--skip"),
