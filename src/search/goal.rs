@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::judge::{Estimate, Judgement};
 use crate::error::{Error, Result};
 
+/// Standard errors in a 95 % interval of a normal distribution.
+const INTERVAL: f64 = 3.92;
 /// Metrics of which less is better.
 const ERRORS: [&str; 2] = ["mse", "mae"];
 
@@ -114,8 +116,27 @@ impl Goal {
             interval: found.interval,
             bound,
             samples: judgement.samples,
+            at_least,
             holds: within(found.value),
             refuted: !within(best),
+        }
+    }
+}
+
+impl GoalRow {
+    /// Whether what was found in both of two judgements of other samples, taken together, is within the bound by a standard error:
+    /// of many models that are tried, those look best that were lucky.
+    pub(crate) fn is_safe_with(&self, other: &GoalRow) -> bool {
+        let parts = [self, other].map(|row| {
+            let share = row.samples as f64 / (self.samples + other.samples).max(1) as f64;
+            let error = (row.interval[1] - row.interval[0]) / INTERVAL;
+            (share * row.found, share * error)
+        });
+        let found: f64 = parts.iter().map(|part| part.0).sum();
+        let error = parts.iter().map(|part| part.1 * part.1).sum::<f64>().sqrt();
+        match self.at_least {
+            true => found - error >= self.bound,
+            false => found + error <= self.bound,
         }
     }
 }
@@ -133,6 +154,9 @@ pub struct GoalRow {
     pub bound: f64,
     /// Samples that it was found on.
     pub samples: usize,
+    /// Whether it may be no less than the bound, else no more.
+    #[serde(skip)]
+    pub(crate) at_least: bool,
     /// Whether what was found is within the bound.
     pub holds: bool,
     /// Whether all of the interval is beyond the bound.
@@ -262,6 +286,16 @@ mod tests {
         let nothing =
             Goal::MaxDrop("f1".to_owned(), 1.0).verdict(&judged("mse", 1.0, 0.0, [0.0; 2]));
         assert!(!nothing.holds && nothing.refuted);
+    }
+
+    #[test]
+    fn two_judgements_are_safe_together_where_one_is_not() {
+        let goal: Goal = "accuracy=0.01".parse().expect("a drop");
+        let row = |drop, interval| goal.verdict(&judged("accuracy", 0.9, drop, interval));
+        let lucky = row(0.005, [-0.01, 0.02]);
+        assert!(!lucky.is_safe_with(&lucky));
+        assert!(lucky.is_safe_with(&row(0.0, [-0.01, 0.01])));
+        assert!(!lucky.is_safe_with(&row(0.03, [0.02, 0.04])));
     }
 
     #[test]

@@ -84,21 +84,34 @@ impl Findings {
         self.ended = Some(ended);
     }
 
-    /// Chooses the smallest model that holds on the samples that were looked at and on those that were not, and where none does
-    /// on the latter, the one whose interval there reaches furthest into the bounds.
-    pub(super) fn choose(&mut self) {
-        let checked = |of: &Candidate| -> Vec<GoalRow> {
-            let rows = self.goals.iter().map(|goal| goal.verdict(&of.made.checked));
-            rows.collect()
+    /// Chooses the smallest model that holds on the samples that were looked at and on those that were not, and by a standard error
+    /// on both together; where none does, the largest that the latter do not refute. Says what is to be known of it.
+    pub(super) fn choose(&mut self) -> Option<String> {
+        let pairs = |of: &Candidate| -> Vec<[GoalRow; 2]> {
+            let both = |goal: &Goal| [&of.made.judged, &of.made.checked].map(|by| goal.verdict(by));
+            self.goals.iter().map(both).collect()
         };
         let holding = || {
             let all = self.candidates.iter().enumerate();
             all.filter(|(_, of)| of.holds)
         };
-        let sure = holding().find(|(_, of)| checked(of).iter().all(|row| row.holds));
-        let unsure = || holding().filter(|(_, of)| checked(of).iter().all(|row| !row.refuted));
-        // Of those that the noise leaves open the largest is the safest.
-        self.chosen = sure.or_else(|| unsure().last()).map(|(place, _)| place);
+        let is_safe =
+            |[judged, checked]: &[GoalRow; 2]| checked.holds && checked.is_safe_with(judged);
+        let safe = holding().find(|(_, of)| pairs(of).iter().all(is_safe));
+        let open = || {
+            let all = holding().filter(|(_, of)| pairs(of).iter().all(|[_, row]| !row.refuted));
+            all.last()
+        };
+        let (chosen, note) = match (safe, open()) {
+            (Some((place, _)), _) => (Some(place), None),
+            (None, Some((place, _))) => (
+                Some(place),
+                Some("no model holds for sure: of those that the noise leaves open the largest was chosen; more samples tell".to_owned()),
+            ),
+            (None, None) => (None, None),
+        };
+        self.chosen = chosen;
+        note
     }
 
     pub(super) fn candidate(&self) -> Option<&Candidate> {

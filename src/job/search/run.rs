@@ -91,10 +91,12 @@ pub fn search_file(
         None => run.search()?,
         Some(shard) => run.share(shard)?,
     };
-    if search.shard.is_none() {
-        findings.choose();
-    }
-    let report = desk.report(path, &findings);
+    let note = match search.shard {
+        None => findings.choose(),
+        Some(_) => None,
+    };
+    let mut report = desk.report(path, &findings);
+    report.warnings.extend(note);
     options.finished((&workshop, &findings), report, (watch, events))
 }
 
