@@ -15,9 +15,13 @@ mod tuning;
 mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
-pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, IntegerRow, UnsupportedRow};
+pub use inspection::{
+    BlockRow, BlockedRow, DimensionRow, HolderRow, Inspection, IntegerRow, UnsupportedRow,
+};
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
-pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, RoundRow};
+pub use pruning::{
+    BudgetRow, DroppedRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, RoundRow,
+};
 pub use quantising::{CodedRow, PrunedFirst, Quantisation, QuantiseReport, RealRow};
 pub use recovery::RecoveryRow;
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};

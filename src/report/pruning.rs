@@ -35,6 +35,8 @@ pub struct PruneReport {
     pub file_bytes_after: Option<u64>,
     /// What was asked for as a budget and what became of it; none where a ratio or a plan decided.
     pub budget: Option<BudgetRow>,
+    /// The residual branches that were dropped.
+    pub dropped_blocks: Vec<DroppedRow>,
     /// Every dimension and what became of it.
     pub dimensions: Vec<PlannedRow>,
     /// What holds the weights that lost nothing, most first.
@@ -113,6 +115,22 @@ pub enum Outcome {
     Written(String),
 }
 
+/// A residual branch that was dropped.
+#[derive(Clone, Debug, Serialize)]
+pub struct DroppedRow {
+    /// Its name.
+    pub name: String,
+    /// Nodes in it.
+    pub nodes: usize,
+    /// Parameters that go with it, were it the only one.
+    pub params: u64,
+    /// Multiply-accumulate operations that go with it.
+    pub macs: u64,
+    /// Divergence of the outputs from the original's with it and those dropped before it off, without recovery; none where
+    /// it was named.
+    pub divergence: Option<f64>,
+}
+
 /// A dimension and what became of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlannedRow {
@@ -132,6 +150,7 @@ pub struct PlannedRow {
 
 impl fmt::Display for PruneReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_dropped(f)?;
         self.write_dimensions(f)?;
         self.write_totals(f)?;
         if let Some(BudgetRow { cost, asked, got }) = &self.budget {
@@ -242,6 +261,25 @@ pub(super) fn write_end(
 }
 
 impl PruneReport {
+    fn write_dropped(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.dropped_blocks.is_empty() {
+            return Ok(());
+        }
+        let headings = ["dropped block", "nodes", "params", "MACs", "divergence"];
+        let mut rows = table(&headings, 1);
+        for row in &self.dropped_blocks {
+            let divergence = row.divergence;
+            rows.add_row([
+                row.name.clone(),
+                row.nodes.to_string(),
+                percent(row.params, self.before.params),
+                percent(row.macs, self.before.macs),
+                divergence.map_or("named".to_owned(), |of| format!("{of:.5}")),
+            ]);
+        }
+        writeln!(f, "{rows}")
+    }
+
     fn write_dimensions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows = table(&["dimension", "what happens", "before", "after"], 2);
         for row in &self.dimensions {
@@ -328,10 +366,14 @@ fn write_proof(proof: &Verification, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     writeln!(
         f,
-        "verified: equal to the masked original within {:.1e} (allowed {:.0e}), {} dimension(s) proven in onnxruntime",
+        "verified: equal to the masked original within {:.1e} (allowed {:.0e}), {} dimension(s){} proven in onnxruntime",
         proof.worst(),
         proof.allowed,
-        proof.proven
+        proof.proven,
+        match proof.dropped_blocks {
+            0 => String::new(),
+            count => format!(" and {count} dropped block(s)"),
+        }
     )?;
     if proof.left_out > 0 {
         writeln!(

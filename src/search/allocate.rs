@@ -9,7 +9,7 @@ use super::counts::{CostTarget, channels_left};
 use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Meter};
 use crate::error::Result;
-use crate::plan::{Cost, Settings};
+use crate::plan::Cost;
 
 /// Steps between the sizes that are looked at, per dimension.
 const STEPS: usize = 16;
@@ -71,10 +71,9 @@ struct Search<'a> {
 pub(super) fn allocated(
     analysis: &Analysis,
     ranked: &[Option<Ranked>],
-    settings: &Settings,
+    target: CostTarget,
     curves: &[Curve],
 ) -> Result<Vec<usize>> {
-    let target = CostTarget::of(analysis, ranked, settings);
     let mut search = Search::new(analysis, ranked, curves, target);
     if !search.descend() {
         return Err(target.missed(search.cost_now()));
@@ -118,7 +117,7 @@ impl<'a> Search<'a> {
             all[place] = curve;
         }
         Search {
-            meter: Meter::new(analysis.costs(), channels),
+            meter: target.meter(analysis, channels),
             cost: target.cost,
             target: target.most,
             at: vec![0; free.len()],

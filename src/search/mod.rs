@@ -2,6 +2,7 @@
 //! outputs, measured by running the model on data.
 
 mod allocate;
+mod blocks;
 mod counts;
 mod curves;
 mod gates;
@@ -17,6 +18,7 @@ mod widths;
 pub use select::select;
 pub use speed::{Forecast, SlowLayer};
 
+pub(crate) use blocks::least_blocks;
 pub(crate) use curves::{curve_operations, curves};
 pub(crate) use gates::{AnswerSource, GateScores, gate_scores};
 pub(crate) use outputs::{Outputs, held_out_divergences};

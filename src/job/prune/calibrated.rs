@@ -20,7 +20,7 @@ use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::rewrite;
 use crate::search::{
     AnswerSource, Effects, GateScores, Outputs, Ranking, curve_operations, curves, gate_scores,
-    loss_scores,
+    least_blocks, loss_scores,
 };
 use crate::statistics::{MeasuredOn, Stats};
 
@@ -256,6 +256,16 @@ impl<'a> Calibrated<'a> {
             Scope::Uniform | Scope::Global | Scope::Isomorphic => (),
         }
         Ok(effects)
+    }
+
+    /// The blocks that the outputs need least, so many, each with the divergence of the outputs from then on.
+    pub(super) fn least_blocks(
+        &self,
+        analysis: &Analysis,
+        count: usize,
+        events: &mut dyn Events,
+    ) -> Result<Vec<(usize, f64)>> {
+        least_blocks(&self.outputs(analysis), count, events)
     }
 
     fn outputs<'b>(&'b self, analysis: &'b Analysis) -> Outputs<'b> {

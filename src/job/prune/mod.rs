@@ -3,6 +3,7 @@
 mod calibrated;
 mod coded;
 mod cut;
+mod dropped;
 mod options;
 mod planned;
 mod proven;
@@ -225,6 +226,7 @@ impl Job<'_> {
         let Planned {
             plan,
             rows,
+            dropped,
             remains,
         } = planned::planned(self.analysis, self.options, self.calibrated, voice)?;
         let kept = plan.kept(self.analysis)?;
@@ -241,6 +243,7 @@ impl Job<'_> {
             file_bytes_before: self.model.source_bytes(),
             file_bytes_after: None,
             budget: None,
+            dropped_blocks: dropped,
             dimensions: rows,
             held: Vec::new(),
             calibration,

@@ -1,7 +1,7 @@
 //! Pruning in rounds: each starts from what the rounds before left, recovered and trained, with scores made anew on it.
 //! What is gone does not come back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::calibrated::Calibrated;
 use super::cut::Cutter;
@@ -12,13 +12,15 @@ use super::voice::Voice;
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::plan::{Plan, Scope, Selection, Settings};
+use crate::plan::{Decision, Left, Plan, Scope, Selection, Settings};
 use crate::search::{Effects, Ranking};
 
 /// What planning needs beside the model and the settings.
 pub(super) struct Planner<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) settings: Settings,
+    /// Names of the residual branches that go, before any channel does.
+    pub(super) dropped: Vec<String>,
     pub(super) calibrated: Option<&'a Calibrated<'a>>,
     pub(super) options: &'a PruneOptions,
 }
@@ -43,6 +45,9 @@ struct Bench<'a> {
 impl Planner<'_> {
     /// The plan after all rounds; those before the last are cut, recovered and trained for it.
     pub(super) fn plan(mut self, voice: &mut Voice) -> Result<FinalPlan> {
+        if !self.settings.cuts_channels() && !self.dropped.is_empty() {
+            return Ok(self.only_blocks());
+        }
         let rounds = self.settings.rounds();
         let mut known = Some(self.scores(self.analysis, self.calibrated, voice)?);
         if self.is_too_large_for_curves(known.as_deref().unwrap_or_default(), voice)? {
@@ -71,6 +76,28 @@ impl Planner<'_> {
             selection,
             remains,
         })
+    }
+
+    /// The plan that drops blocks and leaves all channels alone.
+    fn only_blocks(&self) -> FinalPlan {
+        let dimensions = self.analysis.dimensions();
+        let leave = || Decision::Leave(Left::chosen("no channels are to be removed"));
+        let selection = Selection {
+            decisions: dimensions.iter().map(|_| leave()).collect(),
+        };
+        let plan = Plan::new(self.analysis, &selection, &[], &self.settings);
+        FinalPlan {
+            plan: plan.dropping(self.analysis, self.dropped.clone()),
+            selection,
+            remains: None,
+        }
+    }
+
+    /// The places of the blocks that go.
+    fn dropped_places(&self) -> BTreeSet<usize> {
+        let blocks = self.analysis.blocks().iter().enumerate();
+        let dropped = blocks.filter(|(_, block)| self.dropped.contains(&block.name));
+        dropped.map(|(place, _)| place).collect()
     }
 
     fn start<'b>(&'b self, remains: Option<&'b Remains>) -> Start<'b> {
@@ -121,7 +148,8 @@ impl Planner<'_> {
         let Some(calibrated) = self.calibrated.filter(|_| open) else {
             return Ok(false);
         };
-        let ranking = Ranking::new(self.analysis, scores, &self.settings)?;
+        let ranking = Ranking::new(self.analysis, scores, &self.settings)?
+            .without_blocks(&self.dropped_places());
         if !calibrated.takes_long(&ranking) {
             return Ok(false);
         }
@@ -149,7 +177,8 @@ impl Planner<'_> {
         let left: HashMap<&str, &[u32]> = left
             .map(|planned| (planned.name.as_str(), planned.kept.as_slice()))
             .collect();
-        let ranking = Ranking::among(self.analysis, &scores, &settings, &left)?;
+        let ranking = Ranking::among(self.analysis, &scores, &settings, &left)?
+            .without_blocks(&self.dropped_places());
         let stage = match settings.scope() {
             Scope::Allocated => Some("curves"),
             Scope::Fisher => Some("gradients"),
@@ -165,6 +194,7 @@ impl Planner<'_> {
         };
         let selection = voice.watch.stage("plan", || ranking.select(&effects))?;
         let plan = Plan::new(self.analysis, &selection, &scores, &self.settings);
+        let plan = plan.dropping(self.analysis, self.dropped.clone());
         Ok((plan, selection))
     }
 
@@ -287,6 +317,7 @@ mod tests {
         let planner = Planner {
             analysis,
             settings: options.resolved(),
+            dropped: Vec::new(),
             calibrated: opened.as_ref(),
             options,
         };

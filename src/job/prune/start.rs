@@ -58,6 +58,9 @@ impl<'a> Start<'a> {
             decisions: decisions.collect(),
         };
         let scores: Vec<Vec<f64>> = vec![Vec::new(); part.dimensions().len()];
+        let dropped = plan.dropped_blocks.iter();
+        let dropped = dropped.filter(|&name| !remains.plan.dropped_blocks.contains(name));
         Plan::new(part, &selection, &scores, &plan.settings)
+            .dropping(part, dropped.cloned().collect())
     }
 }

@@ -1,0 +1,72 @@
+//! Which residual branches are dropped: named, or those that the outputs need least.
+
+use super::calibrated::Calibrated;
+use super::voice::Voice;
+use crate::axes::Kept;
+use crate::dimensions::{Analysis, Block};
+use crate::error::{Error, Result};
+use crate::patterns::Patterns;
+use crate::plan::{DropBlocks, Settings};
+use crate::report::DroppedRow;
+
+/// The blocks that the settings drop, in the order of the graph.
+///
+/// # Errors
+/// A pattern that is no glob or matches nothing; more blocks than there are; data that is not there or cannot be read.
+pub(super) fn chosen(
+    analysis: &Analysis,
+    settings: &Settings,
+    calibrated: Option<&Calibrated>,
+    voice: &mut Voice,
+) -> Result<Vec<DroppedRow>> {
+    settings.check()?;
+    match &settings.drop_blocks {
+        None => Ok(Vec::new()),
+        Some(DropBlocks::Named(globs)) => named(analysis, globs),
+        Some(DropBlocks::Least(count)) => {
+            let calibrated = calibrated.ok_or_else(|| {
+                Error::Usage(format!(
+                    "`drop_blocks` {count} drops the blocks that change the outputs least on data: give some with `calibration`, or name the blocks with globs"
+                ))
+            })?;
+            let Voice { watch, events } = voice;
+            let least = || calibrated.least_blocks(analysis, *count, *events);
+            let mut least = watch.stage("blocks", least)?;
+            least.sort_by_key(|(place, _)| *place);
+            let rows = least.into_iter().map(|(place, divergence)| {
+                let block = &analysis.blocks()[place];
+                row(block, Some(divergence))
+            });
+            Ok(rows.collect())
+        }
+    }
+}
+
+/// The blocks that `kept` drops.
+pub(super) fn replayed(analysis: &Analysis, kept: &Kept) -> Vec<DroppedRow> {
+    let dropped = analysis.dropped_blocks(kept);
+    dropped.map(|block| row(block, None)).collect()
+}
+
+fn named(analysis: &Analysis, globs: &[String]) -> Result<Vec<DroppedRow>> {
+    let patterns = Patterns::new(globs.iter().map(String::as_str))?;
+    let labels = |block: &Block| {
+        let sum = analysis.graph().node_proto(block.sum).name().to_owned();
+        [block.name.clone(), sum]
+    };
+    let blocks = analysis.blocks().iter();
+    let found = blocks.filter(|block| patterns.matched(&labels(block)).is_some());
+    let found = found.map(|block| row(block, None)).collect();
+    patterns.all_used("residual block", "secateur inspect")?;
+    Ok(found)
+}
+
+fn row(block: &Block, divergence: Option<f64>) -> DroppedRow {
+    DroppedRow {
+        name: block.name.clone(),
+        nodes: block.nodes.len(),
+        params: block.costs.params,
+        macs: block.costs.macs,
+        divergence,
+    }
+}
