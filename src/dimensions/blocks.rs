@@ -198,6 +198,27 @@ impl Finder<'_> {
         seen.into_iter().collect()
     }
 
+    /// The weight of a block's first layer, or of its last, and all constants that are read there and behind, or before,
+    /// each with its reader.
+    fn constants(&self, block: &Block, last: bool) -> Vec<(ValueId, Option<NodeId>)> {
+        let graph = self.analysis.graph();
+        let mut nodes = block.nodes.clone();
+        if last {
+            nodes.reverse();
+        }
+        let first = nodes.iter().position(|&node| self.layer(node).is_some());
+        let nodes = nodes.split_off(first.unwrap_or(0));
+        let weight = nodes.first().and_then(|&node| self.layer(node));
+        let weight = weight.into_iter().map(|weight| (weight, nodes[0]));
+        let read = nodes.iter().flat_map(|&node| {
+            let reads = graph.node(node).reads();
+            reads.map(move |value| (value, node))
+        });
+        let constants = read.filter(|&(value, _)| graph.constant(value).is_some());
+        let all = weight.chain(constants);
+        all.map(|(value, node)| (value, Some(node))).collect()
+    }
+
     /// The weight that a node multiplies data with.
     fn layer(&self, node: NodeId) -> Option<ValueId> {
         let graph = self.analysis.graph();
@@ -222,12 +243,10 @@ fn name(finder: &Finder, blocks: &mut [Block]) {
     let scopes = Scopes::of(finder.analysis);
     let mut taken = HashSet::new();
     for block in blocks {
-        let layer = |&node: &NodeId| Some((finder.layer(node)?, Some(node)));
-        let mut layers: Vec<_> = block.nodes.iter().filter_map(layer).collect();
-        let mut name = scopes.base(&layers);
+        let mut name = scopes.base(&finder.constants(block, false));
         if taken.contains(&name) {
-            layers.reverse();
-            name = format!("{name}..{}", scopes.base(&layers));
+            let last = scopes.base(&finder.constants(block, true));
+            name = format!("{name}..{last}");
         }
         block.name = unique(name, &mut taken);
     }

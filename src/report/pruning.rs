@@ -35,7 +35,7 @@ pub struct PruneReport {
     pub file_bytes_after: Option<u64>,
     /// What was asked for as a budget and what became of it; none where a ratio or a plan decided.
     pub budget: Option<BudgetRow>,
-    /// The residual branches that were dropped.
+    /// The residual branches that were dropped, in the order in which they went.
     pub dropped_blocks: Vec<DroppedRow>,
     /// Every dimension and what became of it.
     pub dimensions: Vec<PlannedRow>,

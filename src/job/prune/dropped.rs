@@ -9,7 +9,7 @@ use crate::patterns::Patterns;
 use crate::plan::{DropBlocks, Settings};
 use crate::report::DroppedRow;
 
-/// The blocks that the settings drop, in the order of the graph.
+/// The blocks that the settings drop, in the order in which they go.
 ///
 /// # Errors
 /// A pattern that is no glob or matches nothing; more blocks than there are; data that is not there or cannot be read.
@@ -31,12 +31,13 @@ pub(super) fn chosen(
             })?;
             let Voice { watch, events } = voice;
             let least = || calibrated.least_blocks(analysis, *count, *events);
-            let mut least = watch.stage("blocks", least)?;
-            least.sort_by_key(|(place, _)| *place);
-            let rows = least.into_iter().map(|(place, divergence)| {
-                let block = &analysis.blocks()[place];
-                row(block, Some(divergence))
-            });
+            let rows = watch
+                .stage("blocks", least)?
+                .into_iter()
+                .map(|(place, divergence)| {
+                    let block = &analysis.blocks()[place];
+                    row(block, Some(divergence))
+                });
             Ok(rows.collect())
         }
     }
