@@ -157,12 +157,14 @@ impl Finder<'_> {
         before.sort_by_key(|node| self.places[node]);
         let mut branch = HashSet::new();
         for &node in &before {
+            let of_branch = |value| match maker(self.analysis, value) {
+                Some(maker) => branch.contains(&maker),
+                None => false,
+            };
             let mut reads = graph.node(node).reads();
-            let depends = reads.any(|value| {
-                let of_branch = |maker: NodeId| branch.contains(&maker);
-                value == x || maker(self.analysis, value).is_some_and(of_branch)
-            });
-            if depends {
+            // Sizes of x are those of the sum as well, whoever reads them.
+            let reads_x = graph.node(node).reads().any(|value| value == x);
+            if reads.any(of_branch) || (reads_x && !self.makes_sizes(node)) {
                 branch.insert(node);
             }
         }
@@ -175,6 +177,13 @@ impl Finder<'_> {
         };
         let layered = || before.iter().any(|&node| self.layer(node).is_some());
         (ends_in_z && before.iter().all(alone) && layered()).then_some(before)
+    }
+
+    /// Whether all that a node makes follows from sizes.
+    fn makes_sizes(&self, node: NodeId) -> bool {
+        let made = &self.analysis.graph().node(node).outputs;
+        let known = |value: &ValueId| self.analysis.state.integers[value.index()].is_some();
+        made.iter().flatten().all(known)
     }
 
     /// The place of the node that makes a value; 0 for inputs of the graph.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Analysis;
-use crate::graph::{NodeId, Producer, ValueId};
+use crate::graph::{Producer, ValueId};
 
 /// Which nodes the outputs of a graph need, by the blocks that are dropped.
 #[derive(Debug, Default)]
@@ -33,8 +33,10 @@ impl Reach {
             Producer::Node(node, _) => Some(node.index()),
             _ => None,
         };
-        let nodes = (0..graph.node_count() as u32).map(NodeId);
-        let sources = nodes.map(|node| graph.node(node).reads().filter_map(maker).collect());
+        let mut sources = vec![Vec::new(); graph.node_count()];
+        for &node in graph.order() {
+            sources[node.index()] = graph.node(node).reads().filter_map(maker).collect();
+        }
         let live = graph.live_nodes();
         let outputs = graph.value_ids().filter(|&id| graph.value(id).is_output);
         let dead = (0..live.len()).filter(|&node| !live[node]);
@@ -44,7 +46,7 @@ impl Reach {
             stays: graph.value(block.makes).is_output || graph.is_captured(block.makes),
         });
         Reach {
-            sources: sources.collect(),
+            sources,
             roots: outputs.filter_map(maker).chain(dead).collect(),
             joints: joints.collect(),
         }

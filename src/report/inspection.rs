@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::blocks::{BlockRow, write_blocks};
 use super::table::{count, percent, table};
 use crate::dimensions::Totals;
 use crate::error::one_line;
@@ -86,23 +87,6 @@ pub struct DimensionRow {
     pub macs: u64,
 }
 
-/// A residual branch that can be dropped whole.
-#[derive(Clone, Debug, Serialize)]
-pub struct BlockRow {
-    /// Stable name, for `--drop-blocks`.
-    pub name: String,
-    /// The node that adds it.
-    pub sum: String,
-    /// Nodes in it.
-    pub nodes: usize,
-    /// Parameters that go with it.
-    pub params: u64,
-    /// Multiply-accumulate operations that go with it.
-    pub macs: u64,
-    /// Bytes of weights that go with it.
-    pub bytes: u64,
-}
-
 /// A weight axis that keeps all its positions.
 #[derive(Clone, Debug, Serialize)]
 pub struct BlockedRow {
@@ -146,7 +130,7 @@ impl fmt::Display for Inspection {
         } else {
             self.write_dimensions(f)?;
         }
-        self.write_blocks(f)?;
+        write_blocks(&self.blocks, totals, f)?;
         if !self.blocked.is_empty() {
             self.write_blocked(f)?;
         }
@@ -251,26 +235,6 @@ impl Inspection {
                 short(&row.producers),
                 short(&row.consumers),
                 row.size.to_string(),
-                percent(row.params, self.totals.params),
-                percent(row.macs, self.totals.macs),
-            ]);
-        }
-        writeln!(f, "{rows}")
-    }
-
-    fn write_blocks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.blocks.is_empty() {
-            return Ok(());
-        }
-        let mut rows = table(
-            &["residual block", "added by", "nodes", "params", "MACs"],
-            2,
-        );
-        for row in &self.blocks {
-            rows.add_row([
-                row.name.clone(),
-                row.sum.clone(),
-                row.nodes.to_string(),
                 percent(row.params, self.totals.params),
                 percent(row.macs, self.totals.macs),
             ]);

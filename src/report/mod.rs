@@ -1,6 +1,7 @@
 //! What a run found, as plain data: serde structs that print as tables. Nothing here computes.
 
 mod benchmark;
+mod blocks;
 mod inspection;
 mod masking;
 mod pruning;
@@ -15,13 +16,10 @@ mod tuning;
 mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
-pub use inspection::{
-    BlockRow, BlockedRow, DimensionRow, HolderRow, Inspection, IntegerRow, UnsupportedRow,
-};
+pub use blocks::{BlockRow, DroppedRow};
+pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, IntegerRow, UnsupportedRow};
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
-pub use pruning::{
-    BudgetRow, DroppedRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, RoundRow,
-};
+pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, RoundRow};
 pub use quantising::{CodedRow, PrunedFirst, Quantisation, QuantiseReport, RealRow};
 pub use recovery::RecoveryRow;
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};

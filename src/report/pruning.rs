@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::blocks::{DroppedRow, write_dropped};
 use super::stage::Stage;
 use super::table::{count, percent, table};
 use super::training::{TrainingRow, write_training};
@@ -115,22 +116,6 @@ pub enum Outcome {
     Written(String),
 }
 
-/// A residual branch that was dropped.
-#[derive(Clone, Debug, Serialize)]
-pub struct DroppedRow {
-    /// Its name.
-    pub name: String,
-    /// Nodes in it.
-    pub nodes: usize,
-    /// Parameters that go with it, were it the only one.
-    pub params: u64,
-    /// Multiply-accumulate operations that go with it.
-    pub macs: u64,
-    /// Divergence of the outputs from the original's with it and those dropped before it off, without recovery; none where
-    /// it was named.
-    pub divergence: Option<f64>,
-}
-
 /// A dimension and what became of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlannedRow {
@@ -150,7 +135,7 @@ pub struct PlannedRow {
 
 impl fmt::Display for PruneReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_dropped(f)?;
+        write_dropped(&self.dropped_blocks, &self.before, f)?;
         self.write_dimensions(f)?;
         self.write_totals(f)?;
         if let Some(BudgetRow { cost, asked, got }) = &self.budget {
@@ -261,25 +246,6 @@ pub(super) fn write_end(
 }
 
 impl PruneReport {
-    fn write_dropped(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.dropped_blocks.is_empty() {
-            return Ok(());
-        }
-        let headings = ["dropped block", "nodes", "params", "MACs", "divergence"];
-        let mut rows = table(&headings, 1);
-        for row in &self.dropped_blocks {
-            let divergence = row.divergence;
-            rows.add_row([
-                row.name.clone(),
-                row.nodes.to_string(),
-                percent(row.params, self.before.params),
-                percent(row.macs, self.before.macs),
-                divergence.map_or("named".to_owned(), |of| format!("{of:.5}")),
-            ]);
-        }
-        writeln!(f, "{rows}")
-    }
-
     fn write_dimensions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows = table(&["dimension", "what happens", "before", "after"], 2);
         for row in &self.dimensions {

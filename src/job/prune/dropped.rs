@@ -1,12 +1,14 @@
 //! Which residual branches are dropped: named, or those that the outputs need least.
 
+use std::collections::BTreeSet;
+
 use super::calibrated::Calibrated;
 use super::voice::Voice;
 use crate::axes::Kept;
 use crate::dimensions::{Analysis, Block};
 use crate::error::{Error, Result};
 use crate::patterns::Patterns;
-use crate::plan::{DropBlocks, Settings};
+use crate::plan::{Decision, DropBlocks, Left, Plan, Selection, Settings};
 use crate::report::DroppedRow;
 
 /// The blocks that the settings drop, in the order in which they go.
@@ -47,6 +49,28 @@ pub(super) fn chosen(
 pub(super) fn replayed(analysis: &Analysis, kept: &Kept) -> Vec<DroppedRow> {
     let dropped = analysis.dropped_blocks(kept);
     dropped.map(|block| row(block, None)).collect()
+}
+
+/// The plan that drops blocks and leaves all channels alone.
+pub(super) fn alone(
+    analysis: &Analysis,
+    settings: &Settings,
+    names: Vec<String>,
+) -> (Plan, Selection) {
+    let dimensions = analysis.dimensions().iter();
+    let leave = || Decision::Leave(Left::chosen("no channels are to be removed"));
+    let selection = Selection {
+        decisions: dimensions.map(|_| leave()).collect(),
+    };
+    let plan = Plan::new(analysis, &selection, &[], settings).dropping(analysis, names);
+    (plan, selection)
+}
+
+/// The places of blocks among all.
+pub(super) fn places(analysis: &Analysis, names: &[String]) -> BTreeSet<usize> {
+    let blocks = analysis.blocks().iter().enumerate();
+    let named = blocks.filter(|(_, block)| names.contains(&block.name));
+    named.map(|(place, _)| place).collect()
 }
 
 fn named(analysis: &Analysis, globs: &[String]) -> Result<Vec<DroppedRow>> {

@@ -1,18 +1,19 @@
 //! Pruning in rounds: each starts from what the rounds before left, recovered and trained, with scores made anew on it.
 //! What is gone does not come back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::calibrated::Calibrated;
 use super::cut::Cutter;
+use super::dropped;
 use super::options::PruneOptions;
 use super::round::Round;
-use super::start::{Remains, Start};
+use super::start::{Remains, Start, merged};
 use super::voice::Voice;
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::plan::{Decision, Left, Plan, Scope, Selection, Settings};
+use crate::plan::{Plan, Scope, Selection, Settings};
 use crate::search::{Effects, Ranking};
 
 /// What planning needs beside the model and the settings.
@@ -46,7 +47,12 @@ impl Planner<'_> {
     /// The plan after all rounds; those before the last are cut, recovered and trained for it.
     pub(super) fn plan(mut self, voice: &mut Voice) -> Result<FinalPlan> {
         if !self.settings.cuts_channels() && !self.dropped.is_empty() {
-            return Ok(self.only_blocks());
+            let (plan, selection) = dropped::alone(self.analysis, &self.settings, self.dropped);
+            return Ok(FinalPlan {
+                plan,
+                selection,
+                remains: None,
+            });
         }
         let rounds = self.settings.rounds();
         let mut known = Some(self.scores(self.analysis, self.calibrated, voice)?);
@@ -76,28 +82,6 @@ impl Planner<'_> {
             selection,
             remains,
         })
-    }
-
-    /// The plan that drops blocks and leaves all channels alone.
-    fn only_blocks(&self) -> FinalPlan {
-        let dimensions = self.analysis.dimensions();
-        let leave = || Decision::Leave(Left::chosen("no channels are to be removed"));
-        let selection = Selection {
-            decisions: dimensions.iter().map(|_| leave()).collect(),
-        };
-        let plan = Plan::new(self.analysis, &selection, &[], &self.settings);
-        FinalPlan {
-            plan: plan.dropping(self.analysis, self.dropped.clone()),
-            selection,
-            remains: None,
-        }
-    }
-
-    /// The places of the blocks that go.
-    fn dropped_places(&self) -> BTreeSet<usize> {
-        let blocks = self.analysis.blocks().iter().enumerate();
-        let dropped = blocks.filter(|(_, block)| self.dropped.contains(&block.name));
-        dropped.map(|(place, _)| place).collect()
     }
 
     fn start<'b>(&'b self, remains: Option<&'b Remains>) -> Start<'b> {
@@ -149,7 +133,7 @@ impl Planner<'_> {
             return Ok(false);
         };
         let ranking = Ranking::new(self.analysis, scores, &self.settings)?
-            .without_blocks(&self.dropped_places());
+            .without_blocks(&dropped::places(self.analysis, &self.dropped));
         if !calibrated.takes_long(&ranking) {
             return Ok(false);
         }
@@ -178,7 +162,7 @@ impl Planner<'_> {
             .map(|planned| (planned.name.as_str(), planned.kept.as_slice()))
             .collect();
         let ranking = Ranking::among(self.analysis, &scores, &settings, &left)?
-            .without_blocks(&self.dropped_places());
+            .without_blocks(&dropped::places(self.analysis, &self.dropped));
         let stage = match settings.scope() {
             Scope::Allocated => Some("curves"),
             Scope::Fisher => Some("gradients"),
@@ -232,20 +216,6 @@ impl Planner<'_> {
         });
         merged.collect()
     }
-}
-
-/// Scores of all channels from those of the kept ones: removed channels lie below all others. A dimension that
-/// is none any more has one channel left, which stays.
-fn merged(size: usize, kept: &[u32], new: Option<&[f64]>) -> Vec<f64> {
-    let ones = vec![1.0; kept.len()];
-    let new = new.filter(|new| new.len() == kept.len()).unwrap_or(&ones);
-    let least = new.iter().copied().fold(0.0, f64::min);
-    let scale = new.iter().map(|score| score.abs()).fold(1e-12, f64::max);
-    let mut out = vec![least - 1e-9 * scale; size];
-    for (&channel, &score) in kept.iter().zip(new) {
-        out[channel as usize] = score;
-    }
-    out
 }
 
 #[cfg(test)]
@@ -414,12 +384,5 @@ mod tests {
             assert!(deviation < 1e-6, "{name}: {deviation}");
             assert!(moved > 100.0 * deviation, "{name}: nothing was solved");
         }
-    }
-
-    #[test]
-    fn removed_channels_come_last() {
-        let scores = merged(4, &[1, 3], Some(&[0.0, 2.0]));
-        assert!(scores[0] < scores[1] && scores[2] < scores[1] && scores[3] == 2.0);
-        assert_eq!(merged(2, &[1], None)[1], 1.0);
     }
 }
