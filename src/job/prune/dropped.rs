@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::calibrated::Calibrated;
 use super::voice::Voice;
-use crate::axes::Kept;
 use crate::dimensions::{Analysis, Block};
 use crate::error::{Error, Result};
 use crate::patterns::Patterns;
@@ -45,10 +44,14 @@ pub(super) fn chosen(
     }
 }
 
-/// The blocks that `kept` drops.
-pub(super) fn replayed(analysis: &Analysis, kept: &Kept) -> Vec<DroppedRow> {
-    let dropped = analysis.dropped_blocks(kept);
-    dropped.map(|block| row(block, None)).collect()
+/// The blocks that a plan drops.
+pub(super) fn replayed(analysis: &Analysis, plan: &Plan) -> Vec<DroppedRow> {
+    let names = plan.dropped_blocks.iter();
+    let blocks = names.filter_map(|name| {
+        let mut blocks = analysis.blocks().iter();
+        blocks.find(|block| block.name == *name)
+    });
+    blocks.map(|block| row(block, None)).collect()
 }
 
 /// The plan that drops blocks and leaves all channels alone.

@@ -39,7 +39,7 @@ pub(super) fn planned(
         rewrite::check(analysis, &kept)?;
         return Ok(Planned {
             rows: replayed_rows(analysis, &kept),
-            dropped: dropped::replayed(analysis, &kept),
+            dropped: dropped::replayed(analysis, &plan),
             plan,
             remains: None,
         });
