@@ -56,6 +56,7 @@ fn the_blocks_that_matter_least_go_and_the_rest_is_refitted() {
     assert!(2.0 * recovered < sliced, "{recovered} of {sliced}");
     let layers = report["recovery"]["layers"].as_array().expect("a list");
     assert!(layers.iter().any(|layer| layer["method"] == "solve"));
+    assert_eq!(layers.len(), 14);
     assert!(layers.iter().all(|layer| layer["left"].is_null()));
     // The same plan and what was solved give the same totals once more.
     let again = at("b.onnx");

@@ -21,18 +21,6 @@ pub struct Totals {
     pub nodes: usize,
 }
 
-impl Totals {
-    /// What is missing of these costs in others.
-    pub(super) fn less(&self, others: &Totals) -> Totals {
-        Totals {
-            params: self.params.saturating_sub(others.params),
-            macs: self.macs.saturating_sub(others.macs),
-            bytes: self.bytes.saturating_sub(others.bytes),
-            nodes: self.nodes.saturating_sub(others.nodes),
-        }
-    }
-}
-
 impl Analysis {
     /// The model's costs when `kept` is all that stays. Nodes are counted as they are, but for those that go with blocks.
     pub(crate) fn totals(&self, kept: &Kept) -> Totals {

@@ -150,12 +150,9 @@ impl Analysis {
         for (dimension, macs) in self.dimensions.iter_mut().zip(operations) {
             dimension.macs = macs;
         }
-        let mut meter = Meter::new(&self.costs, whole);
-        let before = meter.totals();
-        for (place, block) in self.blocks.iter_mut().enumerate() {
-            meter.drop_block(place);
-            block.costs = before.less(&meter.totals());
-            meter.restore_block(place);
+        let costs = self.costs.of_blocks(&whole);
+        for (block, costs) in self.blocks.iter_mut().zip(costs) {
+            block.costs = costs;
         }
     }
 

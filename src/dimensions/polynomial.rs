@@ -168,6 +168,30 @@ impl CostPolynomial {
         out
     }
 
+    /// By block what goes where it is dropped alone.
+    pub(super) fn of_blocks(&self, channels: &[usize]) -> Vec<Totals> {
+        let mut by_node: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (number, term) in self.terms.iter().enumerate() {
+            for &node in term.of.iter().flatten() {
+                by_node.entry(node).or_default().push(number);
+            }
+        }
+        let totals = |gone: HashSet<usize>| {
+            let touched = gone.iter().filter_map(|node| by_node.get(node)).flatten();
+            let touched: BTreeSet<usize> = touched.copied().collect();
+            let mut sums = [0; 3];
+            for term in touched.into_iter().map(|number| &self.terms[number]) {
+                let all_gone = term.of.iter().flatten().all(|node| gone.contains(node));
+                if all_gone {
+                    let costs = term.costs(term.expression.value(channels));
+                    (0..3).for_each(|of| sums[of] += costs[of]);
+                }
+            }
+            totals_of(sums, gone.len())
+        };
+        self.reach.gone_alone().map(totals).collect()
+    }
+
     /// Multiply-accumulate operations of the nodes in which each dimension occurs.
     pub(super) fn operations_by_dimension(&self, channels: &[usize]) -> Vec<u64> {
         let operations = self.terms.iter().map(|term| match term.counts {
@@ -223,10 +247,7 @@ impl<'a> Meter<'a> {
 
     /// The same without these blocks as well.
     pub(crate) fn without(mut self, blocks: &BTreeSet<usize>) -> Meter<'a> {
-        if !blocks.is_empty() {
-            self.dropped.extend(blocks);
-            self.count_what_is_left();
-        }
+        blocks.iter().for_each(|&block| self.drop_block(block));
         self
     }
 
@@ -238,6 +259,7 @@ impl<'a> Meter<'a> {
     }
 
     /// A block is there again.
+    #[cfg(test)]
     pub(crate) fn restore_block(&mut self, block: usize) {
         if self.dropped.remove(&block) {
             self.count_what_is_left();
@@ -285,13 +307,17 @@ impl<'a> Meter<'a> {
 
     /// The costs now.
     pub(crate) fn totals(&self) -> Totals {
-        let [params, macs, bytes] = self.sums.map(|n| u64::try_from(n).unwrap_or(u64::MAX));
-        Totals {
-            params,
-            macs,
-            bytes,
-            nodes: self.nodes,
-        }
+        totals_of(self.sums, self.nodes)
+    }
+}
+
+fn totals_of(sums: [u128; 3], nodes: usize) -> Totals {
+    let [params, macs, bytes] = sums.map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+    Totals {
+        params,
+        macs,
+        bytes,
+        nodes,
     }
 }
 

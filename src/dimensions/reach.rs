@@ -1,6 +1,6 @@
 //! What of a graph is left where blocks are dropped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Analysis;
 use crate::graph::{Producer, ValueId};
@@ -10,6 +10,8 @@ use crate::graph::{Producer, ValueId};
 pub(super) struct Reach {
     /// By node the nodes that make what it reads.
     sources: Vec<Vec<usize>>,
+    /// By node how often others read what it makes.
+    uses: Vec<usize>,
     /// What outputs need, and what nothing needed before either: that is not ours to judge.
     roots: Vec<usize>,
     /// By block.
@@ -20,8 +22,9 @@ pub(super) struct Reach {
 #[derive(Debug)]
 struct Joint {
     sum: usize,
-    /// Who makes what the block reads.
+    /// Who makes what the block reads, and the last of its nodes.
     before: Option<usize>,
+    last: Option<usize>,
     /// Whether a node has to stand in the place of the sum, because its value is known outside the graph's nodes.
     stays: bool,
 }
@@ -43,13 +46,37 @@ impl Reach {
         let joints = analysis.blocks().iter().map(|block| Joint {
             sum: block.sum.index(),
             before: maker(block.reads),
+            last: block.nodes.last().map(|node| node.index()),
             stays: graph.value(block.makes).is_output || graph.is_captured(block.makes),
         });
+        let mut uses = vec![0; sources.len()];
+        let read = sources.iter().flatten();
+        read.for_each(|&source: &usize| uses[source] += 1);
         Reach {
             sources,
+            uses,
             roots: outputs.filter_map(maker).chain(dead).collect(),
             joints: joints.collect(),
         }
+    }
+
+    /// By block the nodes that go where it is dropped alone.
+    pub(super) fn gone_alone(&self) -> impl Iterator<Item = HashSet<usize>> {
+        let roots: HashSet<usize> = self.roots.iter().copied().collect();
+        self.joints.iter().map(move |joint| {
+            let mut gone: HashSet<usize> =
+                (!joint.stays).then_some(joint.sum).into_iter().collect();
+            let mut lost: HashMap<usize, usize> = HashMap::new();
+            let mut unread: Vec<usize> = joint.last.into_iter().collect();
+            while let Some(node) = unread.pop() {
+                let lost = lost.entry(node).or_default();
+                *lost += 1;
+                if *lost == self.uses[node] && !roots.contains(&node) && gone.insert(node) {
+                    unread.extend(&self.sources[node]);
+                }
+            }
+            gone
+        })
     }
 
     /// By node whether it is left.

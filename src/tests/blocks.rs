@@ -1,40 +1,18 @@
 //! Residual branches: which are found, and that what is left without them is the original with them turned off.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
 use super::builder::{Builder, analyse, info};
 use super::rules::runtime;
-use super::zoo;
 use crate::criteria::{Criterion, scores};
 use crate::dimensions::{Analysis, Meter, Totals};
-use crate::error::Error;
 use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto};
 use crate::onnx::{ElementType, Model};
 use crate::plan::{Plan, RoundTo, Settings};
-use crate::rewrite::{Masks, prune, twin, with_block_switches};
+use crate::rewrite::prune;
 use crate::search::select;
 use crate::validate::{Verification, verify};
 
-/// Exported nets with the number of residual branches that they have. The first attention of t5 makes position biases
-/// that the others read as well.
-const ZOO: [(&str, usize); 12] = [
-    ("bert_small", 8),
-    ("bert_small__dynamo", 8),
-    ("distilbert_small", 6),
-    ("gpt2_small__dynamo", 6),
-    ("llama_gqa__dynamo", 6),
-    ("t5_encoder", 5),
-    ("whisper_encoder", 6),
-    ("yolov8n", 6),
-    ("tcn1d", 3),
-    ("unet_tconv", 0),
-    ("multihead_featout", 0),
-    ("se_block", 0),
-];
-
 /// A layer before and one behind; between them what `branch` adds, from `h` to `y`.
-fn around(opset: i64, branch: impl FnOnce(Builder) -> Builder) -> Builder {
+pub(super) fn around(opset: i64, branch: impl FnOnce(Builder) -> Builder) -> Builder {
     let before = Builder::new(opset)
         .input("x", &[2, 6])
         .weight("w0", &[6, 8])
@@ -46,7 +24,7 @@ fn around(opset: i64, branch: impl FnOnce(Builder) -> Builder) -> Builder {
 }
 
 /// Two layers with a Relu between, from `from` to `to`.
-fn two_layers(builder: Builder, from: &str, to: &str) -> Builder {
+pub(super) fn two_layers(builder: Builder, from: &str, to: &str) -> Builder {
     let name = |part: &str| format!("{to}.{part}");
     builder
         .weight(&name("w1"), &[8, 16])
@@ -56,14 +34,14 @@ fn two_layers(builder: Builder, from: &str, to: &str) -> Builder {
         .node("MatMul", &format!("{to}.r {to}.w2 -> {to}"), &[])
 }
 
-fn names(model: &Model) -> Vec<String> {
+pub(super) fn names(model: &Model) -> Vec<String> {
     let analysis = analyse(model);
     let blocks = analysis.blocks().iter();
     blocks.map(|block| block.name.clone()).collect()
 }
 
 /// The plan that drops these blocks and, by half, channels where asked for.
-fn plan(analysis: &Analysis, blocks: &[&str], ratio: f64) -> Plan {
+pub(super) fn plan(analysis: &Analysis, blocks: &[&str], ratio: f64) -> Plan {
     let settings = Settings {
         ratio,
         round_to: RoundTo::Multiple(1),
@@ -76,7 +54,7 @@ fn plan(analysis: &Analysis, blocks: &[&str], ratio: f64) -> Plan {
 }
 
 /// That what is left without blocks is proven and costs what was foretold.
-fn proven(analysis: &Analysis, plan: &Plan) -> (Model, Verification) {
+pub(super) fn proven(analysis: &Analysis, plan: &Plan) -> (Model, Verification) {
     let pruned = prune(analysis, plan).expect("a pruned model");
     let proof = verify(analysis, plan, &pruned, &runtime()).expect("equal to the twin");
     assert!(proof.outputs.iter().all(|output| output.informative));
@@ -87,7 +65,7 @@ fn proven(analysis: &Analysis, plan: &Plan) -> (Model, Verification) {
 }
 
 /// Drops each block alone, all together, and all with half of the channels.
-fn all_proven(model: &Model) {
+pub(super) fn all_proven(model: &Model) {
     let analysis = analyse(model);
     let names: Vec<&str> = analysis.blocks().iter().map(|b| b.name.as_str()).collect();
     assert!(!names.is_empty());
@@ -290,6 +268,16 @@ fn chains_and_nests_are_left_out_in_any_choice() {
         chosen.iter().for_each(|&place| meter.restore_block(place));
         assert_eq!(meter.totals(), analysis.model_totals());
     }
+    for (place, block) in analysis.blocks().iter().enumerate() {
+        let before = meter.totals();
+        meter.drop_block(place);
+        let after = meter.totals();
+        meter.restore_block(place);
+        let gone = [before.params - after.params, before.macs - after.macs];
+        assert_eq!(gone, [block.costs.params, block.costs.macs]);
+        let gone = (before.bytes - after.bytes, before.nodes - after.nodes);
+        assert_eq!(gone, (block.costs.bytes, block.costs.nodes));
+    }
 }
 
 #[test]
@@ -313,117 +301,4 @@ fn masks_and_sizes_may_enter_from_outside() {
     assert_eq!(names(&model), ["w1"]);
     let analysis = analyse(&model);
     proven(&analysis, &plan(&analysis, &["w1"], 0.0));
-}
-
-#[test]
-fn infinite_numbers_of_a_dropped_branch_stay_out() {
-    let model = around(17, |net| {
-        let net = two_layers(net, "h", "f").node("Sub", "h h -> zero", &[]);
-        let net = net.node("Div", "f zero -> wild", &[]);
-        net.node("Add", "h wild -> y", &[])
-    });
-    let analysis = analyse(&model.model());
-    proven(&analysis, &plan(&analysis, &["f.w1"], 0.0));
-}
-
-#[test]
-fn a_model_with_another_branch_gone_is_refused() {
-    let model = around(17, |net| {
-        let net = two_layers(net, "h", "f").node("Add", "h f -> m", &[]);
-        two_layers(net, "m", "g").node("Add", "g m -> y", &[])
-    });
-    let analysis = analyse(&model.model());
-    let choices: [&[&str]; 4] = [&[], &["f.w1"], &["g.w1"], &["f.w1", "g.w1"]];
-    let plans = choices.map(|blocks| plan(&analysis, blocks, 0.0));
-    for (place, right) in plans.iter().enumerate() {
-        for (other, wrong) in plans.iter().enumerate() {
-            let made = prune(&analysis, wrong).expect("a model");
-            let verdict = verify(&analysis, right, &made, &runtime());
-            match place == other {
-                true => drop(verdict.expect("the right one")),
-                false => assert!(
-                    matches!(verdict, Err(Error::Verification { .. })),
-                    "{place} {other}: {verdict:?}"
-                ),
-            }
-        }
-    }
-}
-
-#[test]
-fn plans_with_wrong_blocks_are_refused() {
-    let model = around(17, |net| {
-        two_layers(net, "h", "f").node("Add", "h f -> y", &[])
-    });
-    let analysis = analyse(&model.model());
-    for (blocks, why) in [
-        (&["g.w1"][..], "no residual block 'g.w1'"),
-        (&["f.w1", "f.w1"][..], "block 'f.w1' is there twice"),
-    ] {
-        let wrong = plan(&analysis, blocks, 0.0).checked(&analysis);
-        let fault = wrong.expect_err("a wrong plan").to_string();
-        assert!(fault.contains(why), "{fault}");
-    }
-    assert!(plan(&analysis, &["f.w1"], 0.0).checked(&analysis).is_ok());
-    let nothing = plan(&analysis, &[], 0.0).checked(&analysis);
-    assert!(nothing.is_err());
-}
-
-/// What switches turn off is what plans drop.
-#[test]
-fn switches_do_what_plans_do() {
-    for opset in [8, 17] {
-        let model = around(opset, |net| {
-            let net = two_layers(net, "h", "f").node("Add", "h f -> m", &[]);
-            two_layers(net, "m", "g").node("Add", "g m -> y", &[])
-        });
-        let analysis = analyse(&model.model());
-        let switched = with_block_switches(&analysis).expect("switches");
-        let runtime = runtime();
-        let mut session = runtime.session(&switched.model, "it").expect("a session");
-        for off in [vec![], vec![0], vec![1], vec![0, 1]] {
-            let names: Vec<&str> = off.iter().map(|&at| ["f.w1", "g.w1"][at]).collect();
-            let twin = twin(&analysis, &plan(&analysis, &names, 0.0), Masks::Inputs);
-            let mut other = runtime.session(&twin.expect("a twin"), "it").expect("one");
-            let inputs = crate::data::random_inputs(&analysis, &other.inputs(), 1);
-            let mut inputs = inputs.expect("inputs");
-            let expected = other.run(&inputs).expect("outputs");
-            inputs.extend(switched.inputs(&BTreeSet::from_iter(off)).expect("tensors"));
-            assert_eq!(session.run(&inputs).expect("outputs"), expected);
-        }
-    }
-}
-
-#[test]
-fn trained_nets_are_proven_without_any_of_their_branches() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/trained");
-    for (name, count) in [
-        ("vit_fashion", 8),
-        ("resnet8_fashion.bn", 1),
-        ("bert_spam", 4),
-    ] {
-        let path = folder.join(format!("{name}.onnx"));
-        if name == "bert_spam" && !path.exists() {
-            continue;
-        }
-        let model = Model::load(path).expect("a model");
-        assert_eq!(names(&model).len(), count, "{name}");
-        all_proven(&model);
-    }
-}
-
-#[test]
-fn exported_nets_have_so_many_branches() {
-    for (name, count) in ZOO {
-        let model = zoo::load(name);
-        assert_eq!(names(&model).len(), count, "{name}");
-    }
-    for name in ["bert_small", "gpt2_small__dynamo"] {
-        let analysis = analyse(&zoo::load(name));
-        let blocks: Vec<&str> = analysis.blocks()[1..4]
-            .iter()
-            .map(|b| &b.name[..])
-            .collect();
-        proven(&analysis, &plan(&analysis, &blocks, 0.0));
-    }
 }

@@ -2,6 +2,7 @@
 
 mod adjoints;
 mod blocks;
+mod blocks_left;
 mod budgets;
 mod builder;
 mod calibrated;
