@@ -12,7 +12,7 @@ use common::{fixture, json};
 
 /// Documented fields that the runs below cannot show, or not all of them: they need a GPU, stored outputs, zeros, sums,
 /// slow widths, weights of integers, layers that do not fuse or that no kernel for codes takes, or a dry run.
-const ELSEWHERE: [&str; 17] = [
+const ELSEWHERE: [&str; 19] = [
     "verification.mixed_by[]",
     "warnings[]",
     "forecast.",
@@ -24,10 +24,12 @@ const ELSEWHERE: [&str; 17] = [
     "frozen[]",
     "integers[]",
     "rest[]",
+    "blocks[]",
     "unread[]",
     "pruned.",
     "unsupported[]",
     "with[]",
+    "points[].dropped[]",
     "quantisation.real[]",
     "quantisation.settings.keep[]",
 ];
@@ -80,7 +82,8 @@ fn paths(value: &Value, path: &str, leaves: &mut BTreeSet<String>, all: &mut BTr
     }
 }
 
-fn check(arguments: &[&str]) {
+/// That a document has no field without a line; returns its schema, and all paths of it and of the lines.
+fn check_fields(arguments: &[&str]) -> (String, [BTreeSet<String>; 2]) {
     let document = json(arguments);
     let schema = document["schema"].as_str().expect("a schema").to_owned();
     let documented = documented(&schema);
@@ -88,6 +91,11 @@ fn check(arguments: &[&str]) {
     paths(&document, "", &mut leaves, &mut all);
     let missing: Vec<&String> = leaves.difference(&documented).collect();
     assert!(missing.is_empty(), "{schema}: not documented: {missing:?}");
+    (schema, [all, documented])
+}
+
+fn check(arguments: &[&str]) {
+    let (schema, [all, documented]) = check_fields(arguments);
     let elsewhere = |path: &&String| !ELSEWHERE.iter().any(|part| path.contains(part));
     let gone: Vec<&String> = documented.difference(&all).filter(elsewhere).collect();
     assert!(
@@ -116,6 +124,10 @@ fn every_document_is_as_documented() {
     let steep = ["--lr", "0.3", "--augment", "none"];
     check(&[&training[..], &rounded, &steep].concat());
     check(&["inspect", &model]);
+    let residual = text(fixture("trained/resnet8_fashion.bn.onnx"));
+    let shallow = text(folder.path().join("shallow.onnx"));
+    check(&["inspect", &residual]);
+    check_fields(&["prune", &residual, "-o", &shallow, "--drop-blocks", "*"]);
     check(&["inspect", "--sparsity", &model]);
     let masked = text(folder.path().join("masked.onnx"));
     let masking = [

@@ -228,7 +228,11 @@ fn evaluations_of_another_run_are_refused() {
         "0.001",
         "--dry-run",
     ];
-    secateur().args(search(&words, &model, &data)).assert();
+    secateur()
+        .args(search(&words, &model, &data))
+        .assert()
+        .code(1)
+        .stderr(contains("the time was over"));
     let refused = |words: &[&str], says: &str| {
         let words = [words, &["--resume", text(&results), "--dry-run"]].concat();
         secateur()

@@ -55,7 +55,7 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 19] = [
+const EMITTERS: [&str; 21] = [
     "engine/taps.rs",
     "graph/arrange.rs",
     "graph/derived.rs",
@@ -67,12 +67,14 @@ const EMITTERS: [&str; 19] = [
     "recover/lockstep.rs",
     "rewrite/bias.rs",
     "rewrite/codes.rs",
+    "rewrite/drop.rs",
     "rewrite/rounded.rs",
     "rewrite/rounding.rs",
     "rewrite/emit.rs",
     "rewrite/gates.rs",
     "rewrite/polynomial.rs",
     "rewrite/stored.rs",
+    "rewrite/switch.rs",
     "rewrite/twin.rs",
     "statistics/statistic.rs",
 ];

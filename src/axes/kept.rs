@@ -1,17 +1,18 @@
 //! Kept positions: what a choice for every variable means for an axis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::extent::Extent;
 use super::types::{TOO_LARGE, TableId, Type, Types, VarId};
 
-/// For pruned variables of one table of types the positions that stay, ascending; all others keep everything.
-/// It is of no meaning for any other table.
+/// For pruned variables of one table of types the positions that stay, ascending; all others keep everything. And which
+/// parts of the graph go whole, by numbers that whoever made the choice knows. It is of no meaning for any other table.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Kept {
     of: TableId,
     positions: BTreeMap<VarId, Arc<[u32]>>,
+    dropped: BTreeSet<usize>,
 }
 
 impl Kept {
@@ -26,7 +27,17 @@ impl Kept {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.positions.is_empty()
+        self.positions.is_empty() && self.dropped.is_empty()
+    }
+
+    /// Lets a part of the graph go whole.
+    pub(crate) fn drop_part(&mut self, part: usize) {
+        self.dropped.insert(part);
+    }
+
+    /// The parts that go whole.
+    pub(crate) fn dropped(&self) -> &BTreeSet<usize> {
+        &self.dropped
     }
 
     /// The variables that lose positions.
@@ -41,6 +52,7 @@ impl Types {
         Kept {
             of: self.id(),
             positions: BTreeMap::new(),
+            dropped: BTreeSet::new(),
         }
     }
 

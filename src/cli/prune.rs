@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use secateur::criteria::Criterion;
 use secateur::job::{PlanInput, Proof, PruneFileOptions, PruneOptions, prune_file};
-use secateur::plan::{Cost, CostBudget, RoundTo, Scope, Settings};
+use secateur::plan::{Cost, CostBudget, DropBlocks, RoundTo, Scope, Settings};
 use secateur::quantise::{QuantiseSettings, WeightBits};
 use secateur::recover::Recovery;
 use secateur::report::Breakdown;
@@ -22,10 +22,9 @@ pub struct PruneArgs {
     /// Where the pruned model goes
     #[arg(short, long, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
-    /// Share of the channels of every dimension to remove, from 0 to below 1
-    #[arg(long, value_name = "R", default_value_t = Settings::default().ratio, value_parser = parse_ratio,
-        conflicts_with_all = ["plan", "params", "macs", "bytes"])]
-    ratio: f64,
+    /// Share of the channels of every dimension to remove, from 0 to below 1 [default: 0.5; 0 with --drop-blocks]
+    #[arg(long, value_name = "R", value_parser = parse_ratio, conflicts_with_all = ["plan", "params", "macs", "bytes"])]
+    ratio: Option<f64>,
     /// Keep at most this share of the parameters, and as much of it as channels allow
     #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with_all = ["plan", "macs", "bytes"])]
     params: Option<f64>,
@@ -35,6 +34,10 @@ pub struct PruneArgs {
     /// Keep at most this share of the bytes of the weights
     #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with = "plan")]
     bytes: Option<f64>,
+    /// Drop residual blocks whole: so many, those that change the outputs least on the calibration data, or those whose
+    /// name, or whose adding node's name, matches a glob
+    #[arg(long, value_name = "N|GLOB", conflicts_with = "plan")]
+    drop_blocks: Vec<String>,
     /// Time the original and the result side by side, on one thread and on all
     #[arg(long, conflicts_with = "dry_run")]
     bench: bool,
@@ -184,10 +187,15 @@ impl PruneArgs {
             Some(CostBudget { cost, share })
         });
         let calibration = self.calibration.calibration_alone()?;
+        let start = match DropBlocks::of(&self.drop_blocks)? {
+            Some(blocks) => Settings::dropping(blocks),
+            None => Settings::default(),
+        };
         Ok(PruneFileOptions {
             prune: PruneOptions {
                 settings: Settings {
-                    ratio: self.ratio,
+                    ratio: self.ratio.unwrap_or(start.ratio),
+                    drop_blocks: start.drop_blocks,
                     budget,
                     ..self.choice.settings()
                 },

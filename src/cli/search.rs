@@ -11,7 +11,7 @@ use secateur::job::{Calibration, SearchFileOptions, SearchOptions, search_file};
 use secateur::plan::{Cost, RoundTo, Settings};
 use secateur::quantise::{QuantiseSettings, WeightBits};
 use secateur::recover::Recovery;
-use secateur::report::Breakdown;
+use secateur::report::{Breakdown, SearchReport};
 use secateur::results::Shard;
 use secateur::runtime::Provider;
 use secateur::search::Goal;
@@ -165,7 +165,7 @@ impl SearchArgs {
         tracing::info!("where the time went:\n{}", Breakdown(&report.stages));
         printer.print(&report)?;
         match report.chosen {
-            None if !is_shard => Err(nothing_holds(&report.goals).into()),
+            None if !is_shard => Err(nothing_holds(&report).into()),
             _ => Ok(()),
         }
     }
@@ -216,11 +216,12 @@ impl SearchArgs {
 }
 
 /// A gate that no model passes.
-fn nothing_holds(goals: &[String]) -> Error {
+fn nothing_holds(report: &SearchReport) -> Error {
     Error::Gates {
         failed: vec![format!(
-            "no smaller model holds {}: allow more, give more samples, or train what is left with `secateur prune --tune`",
-            goals.join(" and ")
+            "no smaller model was found that holds {} ({}): allow more, give more samples, or train what is left with `secateur prune --tune`",
+            report.goals.join(" and "),
+            report.ended
         )],
     }
 }

@@ -1,9 +1,12 @@
 //! What a model costs, and the sizes of its inputs at which that is counted.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Analysis, InputSizes};
+use super::{Analysis, InputSizes, Meter};
 use crate::axes::{Extent, Kept};
+use crate::graph::NodeId;
 
 /// What a model costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +22,16 @@ pub struct Totals {
 }
 
 impl Analysis {
-    /// The model's costs when `kept` is all that stays. Nodes are counted as they are.
+    /// The model's costs when `kept` is all that stays. Nodes are counted as they are, but for those that go with blocks.
     pub(crate) fn totals(&self, kept: &Kept) -> Totals {
-        self.costs().at(&self.channels(kept))
+        let meter = Meter::new(self.costs(), self.channels(kept));
+        meter.without(kept.dropped()).totals()
+    }
+
+    /// Multiply-accumulate operations by node when `kept` is all that stays.
+    pub(crate) fn operations(&self, kept: &Kept) -> BTreeMap<NodeId, u64> {
+        let channels = self.channels(kept);
+        self.costs().operations(&channels, kept.dropped())
     }
 
     /// The model's costs as it is.

@@ -32,6 +32,7 @@ impl Analysis {
                 }
             }
         }
+        edited.name_blocks_as(original);
         edited
     }
 
@@ -48,6 +49,7 @@ impl Analysis {
                 found.name.clone_from(&dimension.name);
             }
         }
+        rearranged.name_blocks_as(original);
         rearranged
     }
 
@@ -153,6 +155,13 @@ impl Analysis {
                 && target.size == dimension.size
             {
                 carried.insert(target.var, positions.clone());
+            }
+        }
+        for &place in kept.dropped() {
+            let name = original.blocks().get(place).map(|block| &block.name);
+            let mut own = self.blocks().iter();
+            if let Some(found) = own.position(|block| Some(&block.name) == name) {
+                carried.drop_part(found);
             }
         }
         carried

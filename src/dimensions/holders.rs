@@ -40,8 +40,9 @@ impl Analysis {
                 first.entry(site.value).or_insert(place);
             }
         }
+        let nodes = self.nodes_left(kept.dropped());
         for (value, params) in self.own_weights() {
-            if self.is_pruned(value, kept) {
+            if self.is_pruned(value, kept) || !self.is_left(value, &nodes) {
                 continue;
             }
             let by = match first.get(&value) {

@@ -3,6 +3,7 @@
 //! An [`Analysis`] is the one place that the floors above ask: which dimensions there are, what they are
 //! called, where they occur, what they cost, and for everything else which node holds it and why.
 
+mod blocks;
 mod cost;
 mod edits;
 mod find;
@@ -10,6 +11,7 @@ mod holders;
 mod names;
 mod polynomial;
 mod products;
+mod reach;
 mod samples;
 mod settle;
 mod sizes;
@@ -22,6 +24,7 @@ use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::ElementType;
 use crate::ops::{Observed, State, Unruled, type_graph};
 
+pub use blocks::Block;
 pub use cost::Totals;
 pub use holders::Holder;
 pub(crate) use polynomial::{CostPolynomial, Meter};
@@ -101,6 +104,7 @@ pub struct Analysis {
     /// Weights in the order in which the graph reads them.
     weights: Vec<ValueId>,
     costs: CostPolynomial,
+    blocks: Vec<Block>,
     observed: Observed,
     /// Dimensions that were found and are held now, with the reason.
     held: Vec<(Dimension, &'static str)>,
@@ -126,11 +130,13 @@ impl Analysis {
             sizes,
             weights: Vec::new(),
             costs: CostPolynomial::default(),
+            blocks: Vec::new(),
             observed,
             held: Vec::new(),
             fitting: Mutex::default(),
         };
         analysis.weights = analysis.weights_in_order();
+        analysis.blocks = blocks::blocks(&analysis);
         analysis.collect();
         analysis
     }
@@ -143,6 +149,10 @@ impl Analysis {
         let operations = self.costs.operations_by_dimension(&whole);
         for (dimension, macs) in self.dimensions.iter_mut().zip(operations) {
             dimension.macs = macs;
+        }
+        let costs = self.costs.of_blocks(&whole);
+        for (block, costs) in self.blocks.iter_mut().zip(costs) {
+            block.costs = costs;
         }
     }
 

@@ -34,14 +34,14 @@ fn is_numbered(word: &str) -> bool {
 }
 
 /// What the names of nodes say of places in the network.
-struct Scopes<'a> {
+pub(super) struct Scopes<'a> {
     graph: &'a Graph,
     /// Scopes with the number of nodes in them that multiply weights.
     counts: HashMap<String, usize>,
 }
 
 impl<'a> Scopes<'a> {
-    fn of(analysis: &'a Analysis) -> Scopes<'a> {
+    pub(super) fn of(analysis: &'a Analysis) -> Scopes<'a> {
         let graph = analysis.graph();
         let mut seen = HashSet::new();
         let mut counts = HashMap::new();
@@ -53,6 +53,23 @@ impl<'a> Scopes<'a> {
             }
         }
         Scopes { graph, counts }
+    }
+
+    /// A name after the first of some weights, which are given with the nodes that read them; there has to be one.
+    pub(super) fn base(&self, weights: &[(ValueId, Option<NodeId>)]) -> String {
+        let own = |value: ValueId| self.graph.value(value).name.as_str();
+        let Some(&(first, reader)) = weights.first() else {
+            return String::new();
+        };
+        if !is_made_up(own(first)) {
+            return own(first).to_owned();
+        }
+        let scope = reader.and_then(|reader| self.label(reader));
+        scope.unwrap_or_else(|| {
+            let mut names = weights.iter().map(|&(value, _)| own(value));
+            let known = names.find(|name| !is_made_up(name));
+            known.unwrap_or(own(first)).to_owned()
+        })
     }
 
     /// The scope of a node where it is the only one in it that multiplies weights, else its own name; none where
@@ -121,24 +138,9 @@ pub(super) fn names(
     parts: &Parts,
 ) -> Vec<String> {
     let scopes = Scopes::of(analysis);
-    let graph = analysis.graph();
-    let own = |site: &Site| graph.value(site.value).name.as_str();
     let base = |sites: &Vec<(Site, Option<NodeId>)>| {
-        let (first, reader) = &sites[0];
-        let scope = || scopes.label((*reader)?);
-        let known = |(site, _): &&(Site, Option<NodeId>)| !is_made_up(own(site));
-        let other = || {
-            sites
-                .iter()
-                .find(known)
-                .map(|(site, _)| own(site).to_owned())
-        };
-        match is_made_up(own(first)) {
-            false => own(first).to_owned(),
-            true => scope()
-                .or_else(other)
-                .unwrap_or_else(|| own(first).to_owned()),
-        }
+        let weights = sites.iter().map(|(site, reader)| (site.value, *reader));
+        scopes.base(&weights.collect::<Vec<_>>())
     };
     let bases: Vec<String> = firsts.iter().map(base).collect();
     let (mut by_base, mut by_site) = (HashMap::new(), HashMap::new());

@@ -1,10 +1,12 @@
 //! Costs as polynomials in the numbers of channels that stay: the only way in which costs are counted.
 //!
 //! A polynomial is made once for a model. [`Meter`] holds it at a choice of channels and, when one dimension
-//! changes, counts anew only the terms in which it occurs.
+//! changes, counts anew only the terms in which it occurs. Where blocks are dropped, terms of what goes with them count
+//! nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::reach::Reach;
 use super::{Analysis, Totals};
 use crate::axes::{Type, VarId};
 use crate::graph::{NodeId, ValueId};
@@ -66,9 +68,17 @@ enum Counts {
 struct Term {
     expression: Expression,
     counts: Counts,
+    /// The nodes of which one has to be left; none where it counts in any case.
+    of: Option<Vec<usize>>,
 }
 
 impl Term {
+    /// Whether it counts where these nodes are left.
+    fn is_left(&self, nodes: &[bool]) -> bool {
+        let of = self.of.as_ref();
+        of.is_none_or(|of| of.iter().any(|&node| nodes[node]))
+    }
+
     /// Params, multiply-accumulate operations and bytes of a count.
     fn costs(&self, count: u64) -> [u128; 3] {
         match self.counts {
@@ -88,7 +98,7 @@ pub(crate) struct CostPolynomial {
     terms: Vec<Term>,
     /// By dimension the terms in which it occurs.
     of: Vec<Vec<usize>>,
-    nodes: usize,
+    reach: Reach,
 }
 
 impl CostPolynomial {
@@ -100,7 +110,7 @@ impl CostPolynomial {
             Expression::Product(types.map(|ty| expression(analysis, &places, ty)).collect())
         };
         let mut terms = Vec::new();
-        for id in read_values(analysis) {
+        for (id, of) in read_values(analysis) {
             let Some(tensor) = analysis.graph().constant(id) else {
                 continue;
             };
@@ -113,12 +123,17 @@ impl CostPolynomial {
                 bits: element.map_or(0, ElementType::bits),
                 parameters: element.is_some_and(|e| !e.is_index()),
             };
-            terms.push(Term { expression, counts });
+            terms.push(Term {
+                expression,
+                counts,
+                of,
+            });
         }
         for cost in analysis.state.costs() {
             terms.push(Term {
                 expression: product(&mut cost.produced.iter().chain(&cost.contracted)),
                 counts: Counts::Operations(cost.node),
+                of: Some(vec![cost.node.index()]),
             });
         }
         let mut of = vec![Vec::new(); analysis.dimensions().len()];
@@ -127,25 +142,54 @@ impl CostPolynomial {
             term.expression.collect(&mut dimensions);
             dimensions.into_iter().for_each(|at| of[at].push(number));
         }
-        let nodes = analysis.graph().node_count();
-        CostPolynomial { terms, of, nodes }
+        let reach = Reach::of(analysis);
+        CostPolynomial { terms, of, reach }
     }
 
-    /// The costs when these numbers of channels stay, by dimension. Nodes are counted as they are.
-    pub(crate) fn at(&self, channels: &[usize]) -> Totals {
-        Meter::new(self, channels.to_vec()).totals()
+    /// By node whether it is left where blocks are dropped.
+    pub(super) fn nodes_left(&self, dropped: &BTreeSet<usize>) -> Vec<bool> {
+        self.reach.left(dropped)
     }
 
-    /// Multiply-accumulate operations by node.
-    pub(crate) fn operations(&self, channels: &[usize]) -> BTreeMap<NodeId, u64> {
+    /// Multiply-accumulate operations by node that is left.
+    pub(super) fn operations(
+        &self,
+        channels: &[usize],
+        dropped: &BTreeSet<usize>,
+    ) -> BTreeMap<NodeId, u64> {
+        let left = self.nodes_left(dropped);
         let mut out = BTreeMap::new();
-        for term in &self.terms {
+        for term in self.terms.iter().filter(|term| term.is_left(&left)) {
             if let Counts::Operations(node) = term.counts {
                 let sum = out.entry(node).or_insert(0_u64);
                 *sum = sum.saturating_add(term.expression.value(channels));
             }
         }
         out
+    }
+
+    /// By block what goes where it is dropped alone.
+    pub(super) fn of_blocks(&self, channels: &[usize]) -> Vec<Totals> {
+        let mut by_node: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (number, term) in self.terms.iter().enumerate() {
+            for &node in term.of.iter().flatten() {
+                by_node.entry(node).or_default().push(number);
+            }
+        }
+        let totals = |gone: HashSet<usize>| {
+            let touched = gone.iter().filter_map(|node| by_node.get(node)).flatten();
+            let touched: BTreeSet<usize> = touched.copied().collect();
+            let mut sums = [0; 3];
+            for term in touched.into_iter().map(|number| &self.terms[number]) {
+                let all_gone = term.of.iter().flatten().all(|node| gone.contains(node));
+                if all_gone {
+                    let costs = term.costs(term.expression.value(channels));
+                    (0..3).for_each(|of| sums[of] += costs[of]);
+                }
+            }
+            totals_of(sums, gone.len())
+        };
+        self.reach.gone_alone().map(totals).collect()
     }
 
     /// Multiply-accumulate operations of the nodes in which each dimension occurs.
@@ -163,12 +207,17 @@ impl CostPolynomial {
     }
 }
 
-/// The costs at a choice of channels that changes dimension by dimension.
+/// The costs at a choice of channels and blocks that changes one by one.
 pub(crate) struct Meter<'a> {
     polynomial: &'a CostPolynomial,
     channels: Vec<usize>,
+    dropped: BTreeSet<usize>,
     /// By term.
     counts: Vec<u64>,
+    /// By term whether it counts.
+    left: Vec<bool>,
+    /// Nodes that are left.
+    nodes: usize,
     /// Params, multiply-accumulate operations, bytes.
     sums: [u128; 3],
 }
@@ -188,8 +237,48 @@ impl<'a> Meter<'a> {
         Meter {
             polynomial,
             channels,
+            dropped: BTreeSet::new(),
             counts,
+            left: vec![true; polynomial.terms.len()],
+            nodes: polynomial.nodes_left(&BTreeSet::new()).len(),
             sums,
+        }
+    }
+
+    /// The same without these blocks as well.
+    pub(crate) fn without(mut self, blocks: &BTreeSet<usize>) -> Meter<'a> {
+        blocks.iter().for_each(|&block| self.drop_block(block));
+        self
+    }
+
+    /// A block is dropped.
+    pub(crate) fn drop_block(&mut self, block: usize) {
+        if self.dropped.insert(block) {
+            self.count_what_is_left();
+        }
+    }
+
+    /// A block is there again.
+    #[cfg(test)]
+    pub(crate) fn restore_block(&mut self, block: usize) {
+        if self.dropped.remove(&block) {
+            self.count_what_is_left();
+        }
+    }
+
+    fn count_what_is_left(&mut self) {
+        let nodes = self.polynomial.nodes_left(&self.dropped);
+        self.nodes = nodes.iter().filter(|&&left| left).count();
+        for (number, term) in self.polynomial.terms.iter().enumerate() {
+            let left = term.is_left(&nodes);
+            if left == std::mem::replace(&mut self.left[number], left) {
+                continue;
+            }
+            let costs = term.costs(self.counts[number]);
+            (0..3).for_each(|of| match left {
+                true => self.sums[of] += costs[of],
+                false => self.sums[of] -= costs[of],
+            });
         }
     }
 
@@ -209,34 +298,47 @@ impl<'a> Meter<'a> {
             let before = term.costs(self.counts[number]);
             self.counts[number] = term.expression.value(&self.channels);
             let now = term.costs(self.counts[number]);
+            if !self.left[number] {
+                continue;
+            }
             (0..3).for_each(|of| self.sums[of] = self.sums[of] + now[of] - before[of]);
         }
     }
 
     /// The costs now.
     pub(crate) fn totals(&self) -> Totals {
-        let [params, macs, bytes] = self.sums.map(|n| u64::try_from(n).unwrap_or(u64::MAX));
-        Totals {
-            params,
-            macs,
-            bytes,
-            nodes: self.polynomial.nodes,
-        }
+        totals_of(self.sums, self.nodes)
     }
 }
 
-/// The values that a node, a body or the graph's outputs read.
-fn read_values(analysis: &Analysis) -> Vec<ValueId> {
+fn totals_of(sums: [u128; 3], nodes: usize) -> Totals {
+    let [params, macs, bytes] = sums.map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+    Totals {
+        params,
+        macs,
+        bytes,
+        nodes,
+    }
+}
+
+/// The values that a node, a body or the graph's outputs read, with the nodes that do; none of these where it is read in
+/// any case.
+fn read_values(analysis: &Analysis) -> Vec<(ValueId, Option<Vec<usize>>)> {
     let graph = analysis.graph();
-    let nodes = graph.order().iter();
-    let captured: HashSet<ValueId> = nodes
-        .flat_map(|&node| graph.node(node).captured.iter().copied())
-        .collect();
-    let is_read = |&id: &ValueId| {
-        let value = graph.value(id);
-        value.is_output || !value.consumers.is_empty() || captured.contains(&id)
-    };
-    graph.value_ids().filter(is_read).collect()
+    let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
+    for &node in graph.order() {
+        for value in graph.node(node).reads() {
+            readers.entry(value).or_default().push(node.index());
+        }
+    }
+    let read = graph.value_ids().filter_map(|id| {
+        let readers = readers.remove(&id);
+        match graph.value(id).is_output {
+            true => Some((id, None)),
+            false => readers.map(|readers| (id, Some(readers))),
+        }
+    });
+    read.collect()
 }
 
 fn expression(analysis: &Analysis, places: &HashMap<VarId, usize>, ty: &Type) -> Expression {

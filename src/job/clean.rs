@@ -191,6 +191,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         file_bytes_before: model.source_bytes(),
         file_bytes_after: None,
         budget: None,
+        dropped_blocks: Vec::new(),
         dimensions: cleared.rows,
         held: Vec::new(),
         calibration: None,
@@ -232,6 +233,7 @@ fn verify(original: &Analysis, cleared: &WithoutDead, runtime: &Runtime) -> Resu
             .iter()
             .filter(|row| row.kept < row.size)
             .count(),
+        dropped_blocks: 0,
         left_out: 0,
         mixed_by: Vec::new(),
         outputs,

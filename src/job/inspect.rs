@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::{Shapes, analyse, little};
-use crate::dimensions::{Analysis, Dimension};
+use crate::dimensions::{Analysis, Block, Dimension};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::layers::Layer;
 use crate::onnx::{Model, to_f32};
-use crate::report::{BlockedRow, DimensionRow, Inspection, IntegerRow, UnsupportedRow};
+use crate::report::{BlockRow, BlockedRow, DimensionRow, Inspection, IntegerRow, UnsupportedRow};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.inspection/1";
@@ -34,6 +34,14 @@ pub fn inspect(path: &Path, shapes: &Shapes) -> Result<Inspection> {
         reason: reason.to_owned(),
         nodes,
     });
+    let block = |block: &Block| BlockRow {
+        name: block.name.clone(),
+        sum: analysis.graph().describe(block.sum),
+        nodes: block.nodes.len(),
+        params: block.costs.params,
+        macs: block.costs.macs,
+        bytes: block.costs.bytes,
+    };
     Ok(Inspection {
         schema: SCHEMA,
         model: path.display().to_string(),
@@ -42,6 +50,7 @@ pub fn inspect(path: &Path, shapes: &Shapes) -> Result<Inspection> {
         ir_version: model.ir_version(),
         totals: analysis.model_totals(),
         dimensions: dimensions.map(|d| row(&analysis, d)).collect(),
+        blocks: analysis.blocks().iter().map(block).collect(),
         blocked: blocked.collect(),
         unsupported: unsupported.collect(),
         held: little::rows(

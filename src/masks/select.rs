@@ -100,13 +100,18 @@ pub(super) fn clear_group<K: PartialOrd>(
 }
 
 /// A block of weights: its mean key, and its elements.
-pub(super) struct Block {
+pub(super) struct WeightBlock {
     pub(super) score: f64,
     pub(super) places: Vec<usize>,
 }
 
 /// The blocks of a layer; those at the rims are smaller.
-pub(super) fn blocks(layer: &Layer, keyed: &Keyed, rows: usize, columns: usize) -> Vec<Block> {
+pub(super) fn blocks(
+    layer: &Layer,
+    keyed: &Keyed,
+    rows: usize,
+    columns: usize,
+) -> Vec<WeightBlock> {
     let lanes = layer.lanes();
     let per_batch = layer.rows();
     let mut out = Vec::new();
@@ -120,7 +125,7 @@ pub(super) fn blocks(layer: &Layer, keyed: &Keyed, rows: usize, columns: usize) 
                     .flat_map(|row| group.iter().map(move |column| start(row) + column))
                     .collect();
                 let sum: f64 = places.iter().map(|&p| score(keyed.keys[p])).sum();
-                out.push(Block {
+                out.push(WeightBlock {
                     score: sum / places.len() as f64,
                     places,
                 });
@@ -139,8 +144,12 @@ fn score(key: u32) -> f64 {
 }
 
 /// Clears the lowest blocks of several layers while they bring the number of zeros nearer to `zeros`.
-pub(super) fn in_blocks(layers: &[Vec<Block>], sizes: &[usize], zeros: usize) -> Vec<Vec<bool>> {
-    let mut order: Vec<(usize, &Block)> = layers
+pub(super) fn in_blocks(
+    layers: &[Vec<WeightBlock>],
+    sizes: &[usize],
+    zeros: usize,
+) -> Vec<Vec<bool>> {
+    let mut order: Vec<(usize, &WeightBlock)> = layers
         .iter()
         .enumerate()
         .flat_map(|(layer, blocks)| blocks.iter().map(move |block| (layer, block)))

@@ -61,6 +61,8 @@ pub(crate) struct Row {
     pub(crate) pointwise: Option<Pointwise>,
     /// True where a list that the operator makes is its inputs, one after the other.
     pub(crate) joins: bool,
+    /// True where the output is the sum of the inputs and of nothing else.
+    pub(crate) adds: bool,
     /// True where every number that the operator makes of sizes is one of its first input's.
     pub(crate) picks: bool,
     /// How a gradient goes through.
@@ -89,6 +91,7 @@ pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
         pointwise: None,
         joins: false,
         picks: false,
+        adds: false,
         adjoint: Adjoint::Unstated,
         measured: &[],
     }
@@ -224,6 +227,11 @@ impl Row {
             carried: Some(Carried::First),
             ..self
         }
+    }
+
+    /// The output is the sum of the inputs.
+    pub(super) const fn adds(self) -> Row {
+        Row { adds: true, ..self }
     }
 
     /// How a gradient goes through.

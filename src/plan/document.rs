@@ -29,6 +29,9 @@ pub struct Plan {
     pub model_hash: String,
     /// How it was made.
     pub settings: Settings,
+    /// The residual branches that are dropped, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped_blocks: Vec<String>,
     /// The pruned dimensions.
     pub dimensions: Vec<PlannedDimension>,
     /// What that means for every initializer touched: a keep map for checkpoints. Follows from
@@ -104,14 +107,25 @@ impl Plan {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             model_hash: analysis.graph().model().hash().to_owned(),
             settings: settings.clone(),
+            dropped_blocks: Vec::new(),
             dimensions: dimensions.collect(),
             initializers: Vec::new(),
         };
-        let kept = plan
-            .positions(analysis)
-            .unwrap_or_else(|_| analysis.everything());
-        plan.initializers = initializers(analysis, &kept);
+        plan.find_initializers(analysis);
         plan
+    }
+
+    /// The plan that drops these residual branches, by name, as well.
+    pub(crate) fn dropping(mut self, analysis: &Analysis, blocks: Vec<String>) -> Plan {
+        self.dropped_blocks = blocks;
+        self.find_initializers(analysis);
+        self
+    }
+
+    fn find_initializers(&mut self, analysis: &Analysis) {
+        let kept = self.positions(analysis);
+        let found = kept.map(|kept| initializers(analysis, &kept));
+        self.initializers = found.unwrap_or_default();
     }
 
     /// Reads a plan.
@@ -179,15 +193,14 @@ impl Plan {
         Ok(self)
     }
 
-    /// The plan of the dimensions at these places of its list alone.
+    /// The plan of the dimensions at these places of its list alone, and of the blocks that it drops.
     pub(crate) fn only(&self, analysis: &Analysis, places: &[usize]) -> Plan {
         let mut plan = self.clone();
         let chosen = places
             .iter()
             .filter_map(|&place| self.dimensions.get(place));
         plan.dimensions = chosen.cloned().collect();
-        let kept = plan.positions(analysis);
-        plan.initializers = kept.map_or_else(|_| Vec::new(), |kept| initializers(analysis, &kept));
+        plan.find_initializers(analysis);
         plan
     }
 
@@ -223,7 +236,26 @@ impl Plan {
                 kept.insert(dimension.var, Arc::from(planned.kept.as_slice()));
             }
         }
+        self.drop_blocks(analysis, &mut kept)?;
         Ok(kept)
+    }
+
+    fn drop_blocks(&self, analysis: &Analysis, kept: &mut Kept) -> Result<()> {
+        let mut named = HashSet::new();
+        for name in &self.dropped_blocks {
+            let mut blocks = analysis.blocks().iter();
+            let place = blocks.position(|block| block.name == *name);
+            let place = place.ok_or_else(|| {
+                Error::plan(format!(
+                    "the model has no residual block '{name}' that could be dropped; `secateur inspect` lists them"
+                ))
+            })?;
+            if !named.insert(name.as_str()) {
+                return Err(Error::plan(format!("block '{name}' is there twice")));
+            }
+            kept.drop_part(place);
+        }
+        Ok(())
     }
 }
 
@@ -272,8 +304,10 @@ fn check(planned: &PlannedDimension, dimension: &Dimension) -> Result<()> {
 
 fn initializers(analysis: &Analysis, kept: &Kept) -> Vec<PlannedInitializer> {
     let types = &analysis.state.types;
+    let nodes = analysis.nodes_left(kept.dropped());
     let mut out = Vec::new();
-    for (value, axes) in analysis.weights() {
+    let weights = analysis.weights();
+    for (value, axes) in weights.filter(|(value, _)| analysis.is_left(*value, &nodes)) {
         let mut touched = Vec::new();
         for (axis, ty) in axes.iter().enumerate() {
             if !types.is_pruned(ty, kept) {

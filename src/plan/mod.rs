@@ -3,11 +3,13 @@
 //! A [`Plan`] is a document: it is written, reviewed, edited and replayed, and checked against the model before
 //! it is applied.
 
+mod blocks;
 mod decision;
 mod document;
 mod rounding;
 mod settings;
 
+pub use blocks::DropBlocks;
 pub use decision::{Decision, Left, Selection};
 pub use document::{AxisKept, Plan, PlannedDimension, PlannedInitializer};
 pub use rounding::{Platform, RoundTo};

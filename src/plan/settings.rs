@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::RoundTo;
+use super::{DropBlocks, RoundTo};
 use crate::criteria::Criterion;
 use crate::dimensions::Totals;
 use crate::error::{Error, Result};
@@ -105,6 +105,9 @@ pub struct Settings {
     /// where training follows and a budget asks for a fifth or less. 0 is one.
     #[serde(default)]
     pub iterations: Option<usize>,
+    /// Residual branches that are dropped whole before channels are removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_blocks: Option<DropBlocks>,
 }
 
 impl Default for Settings {
@@ -123,6 +126,7 @@ impl Default for Settings {
             ratio_for: Vec::new(),
             max_ratio: None,
             iterations: None,
+            drop_blocks: None,
         }
     }
 }
@@ -134,6 +138,21 @@ impl Settings {
             budget: Some(CostBudget { cost, share }),
             ..Settings::default()
         }
+    }
+
+    /// These residual branches are dropped, and no channels are removed; all else has its default.
+    pub fn dropping(blocks: DropBlocks) -> Settings {
+        Settings {
+            ratio: 0.0,
+            drop_blocks: Some(blocks),
+            ..Settings::default()
+        }
+    }
+
+    /// Whether channels are to be removed at all.
+    pub(crate) fn cuts_channels(&self) -> bool {
+        let own = self.ratio_for.iter().map(|(_, ratio)| *ratio);
+        self.budget.is_some() || own.chain([self.ratio]).any(|ratio| ratio != 0.0)
     }
 
     /// These settings with everything said that depends on whether there is calibration data.
@@ -193,6 +212,12 @@ impl Settings {
                 self.max_ratio()
             )));
         }
+        if self.drop_blocks == Some(DropBlocks::Least(0)) {
+            return Err(Error::Usage(
+                "`drop_blocks` 0 drops nothing: leave it out, or give a positive number or globs"
+                    .to_owned(),
+            ));
+        }
         match self.budget {
             Some(CostBudget { share, .. }) if !(share > 0.0 && share < 1.0) => {
                 Err(Error::Usage(format!(
@@ -211,6 +236,13 @@ impl Settings {
             None => format!("prune --ratio {}", self.ratio),
             Some(CostBudget { cost, share }) => format!("prune --{} {share}", cost.flag()),
         };
+        match &self.drop_blocks {
+            None => {}
+            Some(DropBlocks::Least(count)) => words += &format!(" --drop-blocks {count}"),
+            Some(DropBlocks::Named(globs)) => globs
+                .iter()
+                .for_each(|glob| words += &format!(" --drop-blocks '{glob}'")),
+        }
         words += &format!(" --criterion {}", self.criterion());
         if self.criterion() == Criterion::Random || self.seed != default.seed {
             words += &format!(" --seed {}", self.seed);

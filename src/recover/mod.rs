@@ -214,6 +214,7 @@ fn walk<T>(
     let (found, left) = groups(scene, &both, &dense_layers, &of_pruned)?;
     let stand = Stand {
         analysis,
+        kept: scene.kept,
         both: &both,
         by_name: &by_name,
         prefix: &prefix,
@@ -235,6 +236,7 @@ fn walk<T>(
 /// Where the dense model stands in the graph that has both.
 struct Stand<'a, 'b> {
     analysis: &'a Analysis,
+    kept: &'a Kept,
     both: &'a Analysis,
     by_name: &'a HashMap<&'b str, &'b Layer>,
     prefix: &'a str,
@@ -243,13 +245,15 @@ struct Stand<'a, 'b> {
 impl<'b> Stand<'_, 'b> {
     /// A value of the dense model and what the pruned one has in its place.
     fn find(&self, value: ValueId) -> Option<(ValueId, ValueId)> {
-        let name = &self.analysis.graph().value(value).name;
+        let name = |value| &self.analysis.graph().value(value).name;
         let graph = self.both.graph();
-        let dense = graph.find(name)?;
-        match is_shared(self.analysis, value) {
-            true => Some((dense, dense)),
-            false => Some((dense, graph.find(&format!("{}{name}", self.prefix))?)),
-        }
+        let dense = graph.find(name(value))?;
+        let there = self.analysis.stand_in(value, self.kept);
+        let pruned = match is_shared(self.analysis, there) {
+            true => graph.find(name(there))?,
+            false => graph.find(&format!("{}{}", self.prefix, name(there)))?,
+        };
+        Some((dense, pruned))
     }
 
     /// The groups that can be solved, each with what that means in the graph.

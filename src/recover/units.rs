@@ -29,6 +29,8 @@ pub(super) fn groups<'a>(
     let place: HashMap<NodeId, usize> = order.zip(0..).collect();
     let mut layers: Vec<&Layer> = dense.iter().collect();
     // A normalisation that belongs to a layer comes after it.
+    let left_nodes = analysis.nodes_left(kept.dropped());
+    layers.retain(|layer| layer.nodes().any(|node| left_nodes[node.index()]));
     layers.sort_by_key(|layer| layer.nodes().map(|node| place[&node]).max());
     let mut grouping = Grouping {
         analysis,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::blocks::{BlockRow, write_blocks};
 use super::table::{count, percent, table};
 use crate::dimensions::Totals;
 use crate::error::one_line;
@@ -25,6 +26,8 @@ pub struct Inspection {
     pub totals: Totals,
     /// What can be pruned.
     pub dimensions: Vec<DimensionRow>,
+    /// Residual branches that can be dropped whole.
+    pub blocks: Vec<BlockRow>,
     /// Weight axes that cannot, and why.
     pub blocked: Vec<BlockedRow>,
     /// Operators that hold what they touch.
@@ -127,6 +130,7 @@ impl fmt::Display for Inspection {
         } else {
             self.write_dimensions(f)?;
         }
+        write_blocks(&self.blocks, totals, f)?;
         if !self.blocked.is_empty() {
             self.write_blocked(f)?;
         }

@@ -1,6 +1,7 @@
 //! What a run found, as plain data: serde structs that print as tables. Nothing here computes.
 
 mod benchmark;
+mod blocks;
 mod chart;
 mod inspection;
 mod masking;
@@ -18,6 +19,7 @@ mod tuning;
 mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
+pub use blocks::{BlockRow, DroppedRow};
 pub use chart::{Chart, Line, Panel};
 pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, IntegerRow, UnsupportedRow};
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};

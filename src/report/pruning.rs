@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::blocks::{DroppedRow, write_dropped};
 use super::stage::Stage;
 use super::table::{count, percent, table};
 use super::training::{TrainingRow, write_training};
@@ -35,6 +36,8 @@ pub struct PruneReport {
     pub file_bytes_after: Option<u64>,
     /// What was asked for as a budget and what became of it; none where a ratio or a plan decided.
     pub budget: Option<BudgetRow>,
+    /// The residual branches that were dropped, in the order in which they went.
+    pub dropped_blocks: Vec<DroppedRow>,
     /// Every dimension and what became of it.
     pub dimensions: Vec<PlannedRow>,
     /// What holds the weights that lost nothing, most first.
@@ -132,6 +135,7 @@ pub struct PlannedRow {
 
 impl fmt::Display for PruneReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_dropped(&self.dropped_blocks, &self.before, f)?;
         self.write_dimensions(f)?;
         self.write_totals(f)?;
         if let Some(BudgetRow { cost, asked, got }) = &self.budget {
@@ -328,10 +332,14 @@ fn write_proof(proof: &Verification, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     writeln!(
         f,
-        "verified: equal to the masked original within {:.1e} (allowed {:.0e}), {} dimension(s) proven in onnxruntime",
+        "verified: equal to the masked original within {:.1e} (allowed {:.0e}), {} dimension(s){} proven in onnxruntime",
         proof.worst(),
         proof.allowed,
-        proof.proven
+        proof.proven,
+        match proof.dropped_blocks {
+            0 => String::new(),
+            count => format!(" and {count} dropped block(s)"),
+        }
     )?;
     if proof.left_out > 0 {
         writeln!(

@@ -76,6 +76,8 @@ pub struct SearchPoint {
     pub got: f64,
     /// Whether sizes were exchanged where the outputs of whole plans said that it was better.
     pub exchanged: bool,
+    /// Residual branches that it lacks.
+    pub dropped: Vec<String>,
     /// Whether its products are of 8-bit codes.
     pub coded: bool,
     /// Costs.
@@ -98,6 +100,7 @@ impl SearchReport {
             "asked",
             "got",
             "exchanged",
+            "dropped",
             "coded",
             "params",
             "macs",
@@ -121,6 +124,7 @@ impl SearchReport {
                 point.asked.to_string(),
                 point.got.to_string(),
                 point.exchanged.to_string(),
+                point.dropped.join(" "),
                 point.coded.to_string(),
                 point.after.params.to_string(),
                 point.after.macs.to_string(),
@@ -276,6 +280,11 @@ impl SearchReport {
         if point.exchanged {
             words.push("exchanged");
         }
+        let without = match point.dropped.len() {
+            0 => String::new(),
+            count => format!("without {count} block(s)"),
+        };
+        words.extend((!without.is_empty()).then_some(without.as_str()));
         words.join(", ")
     }
 }

@@ -1,6 +1,7 @@
 //! The structural rewrite.
 
 use super::cleanup::without_newly_dead;
+use super::drop::without_blocks;
 use super::stale::attempt;
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
@@ -39,6 +40,7 @@ fn fitting(analysis: &Analysis, kept: &Kept) -> Result<Graph> {
 /// # Errors
 /// What is left does not fit together, or is no valid graph.
 pub(crate) fn prune_to(analysis: &Analysis, kept: &Kept) -> Result<Model> {
-    let clean = without_newly_dead(analysis.graph(), fitting(analysis, kept)?);
+    let after = without_blocks(analysis, kept, fitting(analysis, kept)?)?;
+    let clean = without_newly_dead(analysis.graph(), after);
     Ok(Graph::verified(clean, "the cleaned model")?.into_model())
 }

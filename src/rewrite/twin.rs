@@ -1,11 +1,13 @@
 //! The masked twin: the original with 0/1 masks multiplied into what is read of pruned dimensions.
 //!
 //! For dimensions that are not mixing the twin computes what the pruned model must compute, by
-//! construction: a masked channel adds nothing wherever it is summed over, and channels meet nowhere else.
+//! construction: a masked channel adds nothing wherever it is summed over, and channels meet nowhere else. A residual
+//! branch that is dropped is turned off where it is added (`switch`): what is left of the sum is what the branch reads.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::switch::turn_off;
 use crate::axes::{Kept, Type};
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
@@ -93,6 +95,9 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
         {
             builder.mask_at(contraction, value, axes)?;
         }
+    }
+    for block in analysis.dropped_blocks(kept) {
+        turn_off(analysis, block, &mut builder.patch)?;
     }
     let TwinBuilder {
         mut patch,

@@ -9,7 +9,7 @@ use super::counts::{CostTarget, channels_left};
 use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Meter};
 use crate::error::Result;
-use crate::plan::{Cost, Settings};
+use crate::plan::Cost;
 
 /// Steps between the sizes that are looked at, per dimension.
 const STEPS: usize = 16;
@@ -71,10 +71,9 @@ pub(super) struct Search<'a> {
 pub(super) fn allocated(
     analysis: &Analysis,
     ranked: &[Option<Ranked>],
-    settings: &Settings,
+    target: CostTarget,
     curves: &[Curve],
 ) -> Result<Vec<usize>> {
-    let target = CostTarget::of(analysis, ranked, settings);
     let mut search = Search::new(analysis, ranked, curves, target);
     if !search.descend() {
         return Err(target.missed(search.cost_now()));
@@ -82,6 +81,16 @@ pub(super) fn allocated(
     search.exchange();
     search.regrow();
     Ok(search.counts())
+}
+
+/// The sum of what curves say of these channels per block.
+pub(super) fn promised(ranked: &[Option<Ranked>], curves: &[Curve], counts: &[usize]) -> f64 {
+    let all = ranked.iter().zip(curves).zip(counts);
+    let own = all.filter_map(|((ranked, curve), &count)| {
+        let size = ranked.as_ref()?.size;
+        (!curve.is_empty()).then(|| at(&rising(curve, size), count))
+    });
+    own.sum()
 }
 
 impl<'a> Search<'a> {
@@ -113,7 +122,7 @@ impl<'a> Search<'a> {
             all[place] = curve;
         }
         Search {
-            meter: Meter::new(analysis.costs(), channels),
+            meter: target.meter(analysis, channels),
             cost: target.cost,
             target: target.most,
             at: vec![0; free.len()],

@@ -4,7 +4,7 @@
 //! bisecting it on the cost of what would be left, and by giving back single channels, the most important
 //! first, as long as they fit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Dimension, Meter};
@@ -23,21 +23,21 @@ pub(super) fn counts(
     analysis: &Analysis,
     ranked: &[Option<Ranked>],
     settings: &Settings,
+    target: CostTarget,
 ) -> Result<Vec<usize>> {
     let pools = pools(analysis, ranked, settings.scope());
     let at = |ratio: f64| at_ratio(ranked, &pools, ratio);
     match settings.budget {
         None => Ok(at(settings.ratio)),
-        Some(_) => {
-            let target = CostTarget::of(analysis, ranked, settings);
-            within(analysis, ranked, target, &at)
-        }
+        Some(_) => within(analysis, ranked, target, &at),
     }
 }
 
 /// How much of a cost may stay.
 #[derive(Clone, Copy)]
-pub(super) struct CostTarget {
+pub(super) struct CostTarget<'a> {
+    /// Blocks that are dropped, and cost nothing.
+    dropped: &'a BTreeSet<usize>,
     pub(super) cost: Cost,
     pub(super) before: u64,
     pub(super) most: u64,
@@ -45,19 +45,21 @@ pub(super) struct CostTarget {
     asked: f64,
 }
 
-impl CostTarget {
+impl<'a> CostTarget<'a> {
     /// What the settings ask for: a ratio asks for what it would leave of the operations if all dimensions had it.
     pub(super) fn of(
         analysis: &Analysis,
         ranked: &[Option<Ranked>],
         settings: &Settings,
-    ) -> CostTarget {
+        dropped: &'a BTreeSet<usize>,
+    ) -> CostTarget<'a> {
         let totals = analysis.model_totals();
         match settings.budget {
             Some(CostBudget { cost, share }) => {
                 let before = cost.of(&totals);
                 let most = (before as f64 * share).floor() as u64;
                 CostTarget {
+                    dropped,
                     cost,
                     before,
                     most,
@@ -67,8 +69,10 @@ impl CostTarget {
             None => {
                 let counts = at_ratio(ranked, &[], settings.ratio);
                 let left = channels(analysis, ranked, &counts);
-                let most = analysis.costs().at(&left).macs;
+                let meter = Meter::new(analysis.costs(), left).without(dropped);
+                let most = meter.totals().macs;
                 CostTarget {
+                    dropped,
                     cost: Cost::Macs,
                     before: totals.macs,
                     most,
@@ -76,6 +80,11 @@ impl CostTarget {
                 }
             }
         }
+    }
+
+    /// The costs where these channels stay, by dimension.
+    pub(super) fn meter<'b>(&self, analysis: &'b Analysis, channels: Vec<usize>) -> Meter<'b> {
+        Meter::new(analysis.costs(), channels).without(self.dropped)
     }
 
     /// That no less than this can stay.
@@ -195,7 +204,7 @@ fn within(
     at: &dyn Fn(f64) -> Vec<usize>,
 ) -> Result<Vec<usize>> {
     let whole = channels(analysis, ranked, &at(0.0));
-    let mut meter = Meter::new(analysis.costs(), whole);
+    let mut meter = target.meter(analysis, whole);
     let mut cost = |counts: &[usize]| {
         let channels = channels(analysis, ranked, counts);
         let changes = channels.into_iter().enumerate();
@@ -215,7 +224,7 @@ fn within(
         }
     }
     let mut counts = at(high);
-    let mut meter = Meter::new(analysis.costs(), channels(analysis, ranked, &counts));
+    let mut meter = target.meter(analysis, channels(analysis, ranked, &counts));
     let fits = |meter: &Meter| target.cost.of(&meter.totals()) <= target.most;
     while grow(ranked, &mut counts, &mut meter, &fits) {}
     Ok(counts)

@@ -2,6 +2,7 @@
 //! outputs, measured by running the model on data.
 
 mod allocate;
+mod blocks;
 mod counts;
 mod curves;
 mod eligible;
@@ -26,6 +27,7 @@ pub use judge::{Estimate, JudgedMetric, Judgement};
 pub use select::select;
 pub use speed::{Forecast, SlowLayer};
 
+pub(crate) use blocks::least_blocks;
 pub(crate) use curves::{Shared, curve_operations, curves, originals};
 pub(crate) use gates::{AnswerSource, GateScores, gate_scores};
 pub(crate) use judge::{Judge, Tally};

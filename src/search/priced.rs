@@ -8,9 +8,8 @@
 use super::allocate::{Curve, allocated};
 use super::counts::{CostTarget, channels_left};
 use super::ranked::Ranked;
-use crate::dimensions::{Analysis, Meter};
+use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::plan::{Cost, Settings};
 
 /// Points of a curve.
 const POINTS: usize = 64;
@@ -23,16 +22,10 @@ const POINTS: usize = 64;
 pub(super) fn priced(
     analysis: &Analysis,
     ranked: &[Option<Ranked>],
-    settings: &Settings,
+    target: CostTarget,
     fisher: &[Option<Vec<f64>>],
 ) -> Result<Vec<usize>> {
-    let target = CostTarget::of(analysis, ranked, settings);
-    let costs = channel_costs(
-        analysis,
-        ranked,
-        target.cost,
-        &channels_left(analysis, ranked),
-    );
+    let costs = channel_costs(analysis, ranked, target, &channels_left(analysis, ranked));
     let price = median_price(ranked, fisher, &costs);
     let each = ranked.iter().zip(fisher).zip(&costs);
     let steps = each.map(|((ranked, fisher), cost)| {
@@ -48,10 +41,10 @@ pub(super) fn priced(
     let steps: Vec<Vec<f64>> = steps.collect();
     let left = ranking(analysis, ranked, target, (&steps, &costs));
     // Where the ranking ends, information for what a channel costs there is to be the same everywhere.
-    let costs_there = channel_costs(analysis, ranked, target.cost, &left);
+    let costs_there = channel_costs(analysis, ranked, target, &left);
     let curves = steps.iter().zip(costs.iter().zip(&costs_there));
     let curves = curves.map(|(steps, (cost, there))| curve(steps, there.max(1.0) / cost.max(1.0)));
-    allocated(analysis, ranked, settings, &curves.collect::<Vec<_>>())
+    allocated(analysis, ranked, target, &curves.collect::<Vec<_>>())
 }
 
 /// The median over dimensions of information by cost.
@@ -89,7 +82,7 @@ fn ranking(
         }
         None => dimension.size,
     });
-    let mut meter = Meter::new(analysis.costs(), start.collect());
+    let mut meter = target.meter(analysis, start.collect());
     for (_, place) in prices {
         if target.cost.of(&meter.totals()) <= target.most {
             break;
@@ -109,10 +102,11 @@ fn ranking(
 fn channel_costs(
     analysis: &Analysis,
     ranked: &[Option<Ranked>],
-    cost: Cost,
+    target: CostTarget,
     channels: &[usize],
 ) -> Vec<f64> {
-    let mut meter = Meter::new(analysis.costs(), channels.to_vec());
+    let cost = target.cost;
+    let mut meter = target.meter(analysis, channels.to_vec());
     let before = cost.of(&meter.totals());
     let costs = ranked.iter().enumerate().map(|(place, ranked)| {
         let blocks = ranked.as_ref().map_or(1, |ranked| ranked.blocks);

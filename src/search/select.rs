@@ -1,9 +1,9 @@
 //! Selection: which dimensions are pruned, by how much, and why the others are not.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::allocate::{Curve, Search, allocated};
+use super::allocate::{Curve, Search, allocated, promised};
 use super::counts::{CostTarget, channels, counts};
 use super::eligible::{eligibility, one_factor, own_ratios};
 use super::priced::priced;
@@ -46,6 +46,8 @@ pub(crate) struct Ranking<'a> {
     reasons: Vec<Option<Left>>,
     /// By dimension; none where it may not be pruned.
     ranked: Vec<Option<Ranked>>,
+    /// Blocks that are dropped.
+    dropped: BTreeSet<usize>,
 }
 
 impl<'a> Ranking<'a> {
@@ -90,7 +92,22 @@ impl<'a> Ranking<'a> {
             analysis,
             settings,
             reasons,
+            dropped: BTreeSet::new(),
         })
+    }
+
+    /// The same where these blocks are dropped: what occurs in them alone goes with them.
+    pub(crate) fn without_blocks(mut self, blocks: &BTreeSet<usize>) -> Ranking<'a> {
+        let nodes = self.analysis.nodes_left(blocks);
+        for (place, dimension) in self.analysis.dimensions().iter().enumerate() {
+            let mut sites = dimension.sites.iter();
+            if !sites.any(|site| self.analysis.is_left(site.value, &nodes)) {
+                self.ranked[place] = None;
+                self.reasons[place] = Some(Left::chosen("goes with a block that is dropped"));
+            }
+        }
+        self.dropped.clone_from(blocks);
+        self
     }
 
     /// The model.
@@ -131,6 +148,20 @@ impl<'a> Ranking<'a> {
         }
     }
 
+    /// As [`Ranking::select`] with curves, with the divergence that they promise.
+    ///
+    /// # Errors
+    /// Those of [`Ranking::select`].
+    pub(crate) fn select_foretold(mut self, effects: &Effects) -> Result<(Selection, f64)> {
+        loop {
+            let counts = self.decided(effects)?;
+            let selection = self.decisions(&counts);
+            if !self.leave_stale(&selection)? {
+                return Ok((selection, promised(&self.ranked, &effects.curves, &counts)));
+            }
+        }
+    }
+
     /// As [`Ranking::select`] with curves, improved by exchanges: of each plan that is looked at, at most `tries`, `divergence`
     /// says what the outputs say; none where it cannot be made.
     ///
@@ -148,7 +179,7 @@ impl<'a> Ranking<'a> {
                 break counts;
             }
         };
-        let target = CostTarget::of(self.analysis, &self.ranked, self.settings);
+        let target = self.target();
         let mut search = Search::new(self.analysis, &self.ranked, &effects.curves, target);
         let Some(mut least) = divergence(&self.decisions(&counts))? else {
             return Ok(self.decisions(&counts));
@@ -238,10 +269,14 @@ impl Ranking<'_> {
         if self.settings.budget.is_none() {
             return 0.0;
         }
-        let target = CostTarget::of(self.analysis, &self.ranked, self.settings);
+        let target = self.target();
         let left = channels(self.analysis, &self.ranked, kept);
-        let used = target.cost.of(&self.analysis.costs().at(&left));
+        let used = target.cost.of(&target.meter(self.analysis, left).totals());
         1.0 - used as f64 / target.most.max(1) as f64
+    }
+
+    fn target(&self) -> CostTarget<'_> {
+        CostTarget::of(self.analysis, &self.ranked, self.settings, &self.dropped)
     }
 
     /// Leaves alone what of a selection cannot be made right in the model; false where all can.
@@ -251,6 +286,7 @@ impl Ranking<'_> {
         for (id, positions) in selection.pruned() {
             kept.insert(dimensions[id.0].var, Arc::from(positions));
         }
+        self.dropped.iter().for_each(|&block| kept.drop_part(block));
         let mut changed = false;
         for found in stale(self.analysis, &kept)? {
             let reason = self.analysis.explain(found.reason);
@@ -278,16 +314,16 @@ impl Ranking<'_> {
             return Ok(vec![0; self.ranked.len()]);
         }
         let Effects { curves, fisher } = effects;
-        let scope = self.settings.scope();
+        let (scope, target) = (self.settings.scope(), self.target());
         match scope {
             Scope::Allocated | Scope::Fisher if curves.is_empty() && fisher.is_empty() => {
                 Err(Error::Usage(format!(
                     "the {scope} scope spreads a budget by what is measured on data: give some with `calibration`, or use another scope"
                 )))
             }
-            Scope::Allocated => allocated(self.analysis, &self.ranked, self.settings, curves),
-            Scope::Fisher => priced(self.analysis, &self.ranked, self.settings, fisher),
-            _ => counts(self.analysis, &self.ranked, self.settings),
+            Scope::Allocated => allocated(self.analysis, &self.ranked, target, curves),
+            Scope::Fisher => priced(self.analysis, &self.ranked, target, fisher),
+            _ => counts(self.analysis, &self.ranked, self.settings, target),
         }
     }
 }

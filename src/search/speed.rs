@@ -96,10 +96,11 @@ pub(crate) fn forecast(analysis: &Analysis, kept: &Kept, target: Platform) -> Op
 }
 
 fn kernels(analysis: &Analysis, widths: &[Width], kept: &Kept) -> BTreeMap<NodeId, Kernel> {
-    let operations = analysis.costs().operations(&analysis.channels(kept));
+    let operations = analysis.operations(kept);
+    let left = analysis.nodes_left(kept.dropped());
     let mut out: BTreeMap<NodeId, Kernel> = BTreeMap::new();
     let mut seen = HashSet::new();
-    for width in widths {
+    for width in widths.iter().filter(|width| left[width.node.index()]) {
         let extent = analysis.state.types.kept_extent(&width.channels, kept);
         let size = analysis.number(&extent) / width.parts as u64;
         let class = (size.trailing_zeros() as usize).min(width.kernels.slower.len() - 1);

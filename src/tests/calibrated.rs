@@ -315,12 +315,12 @@ fn allocation_meets_the_budget_and_spares_what_is_dear() {
         })
         .collect();
     let budget = analysis.model_totals().macs / 2;
-    assert!(analysis.costs().at(&counts).macs <= budget);
+    assert!(Meter::new(analysis.costs(), counts.clone()).totals().macs <= budget);
     for place in (0..counts.len()).filter(|&place| counts[place] < dimensions[place].size) {
         let mut more = counts.clone();
         more[place] += 1;
         assert!(
-            analysis.costs().at(&more).macs > budget,
+            Meter::new(analysis.costs(), more).totals().macs > budget,
             "one channel more fits: {counts:?}"
         );
     }

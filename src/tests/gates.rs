@@ -8,7 +8,7 @@ use ndarray_npy::NpzWriter;
 use super::builder::{Builder, Size, analyse, floats, noise};
 use super::rules::runtime;
 use crate::data::{DataSet, DataSource, declared_inputs};
-use crate::dimensions::Analysis;
+use crate::dimensions::{Analysis, Meter};
 use crate::events::Silent;
 use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model, to_f32};
@@ -374,7 +374,7 @@ fn the_fisher_scope_spares_what_is_dear_and_meets_the_budget() {
         .map(|place| kept(place).len())
         .collect();
     let budget = analysis.model_totals().macs / 2;
-    assert!(analysis.costs().at(&counts).macs <= budget);
+    assert!(Meter::new(analysis.costs(), counts.clone()).totals().macs <= budget);
     assert!(counts[0] > 9 * dimensions[0].size / 10, "{counts:?}");
     for (place, dimension) in dimensions.iter().enumerate() {
         assert!(10 * counts[place] >= dimension.size, "{counts:?}");

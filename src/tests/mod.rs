@@ -1,6 +1,8 @@
 //! Tests that look inside: every operator's rule, judged by onnxruntime on models made for it.
 
 mod adjoints;
+mod blocks;
+mod blocks_left;
 mod budgets;
 mod builder;
 mod calibrated;

@@ -1,9 +1,9 @@
 //! What pruning does with calibration data: statistics, scores, recovery.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::path::Path;
 
+use super::known::{by_name, no_gradients, product};
 use super::options::PruneOptions;
 use super::start::Start;
 use crate::criteria::{Criterion, Needs, calibrated_scores, scores};
@@ -21,7 +21,7 @@ use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::rewrite;
 use crate::search::{
     AnswerSource, Effects, GateScores, Outputs, Ranking, Shared, curve_operations, curves,
-    gate_scores, loss_scores,
+    gate_scores, least_blocks, loss_scores,
 };
 use crate::statistics::{MeasuredOn, Stats};
 
@@ -276,6 +276,16 @@ impl<'a> Calibrated<'a> {
         Ok(effects)
     }
 
+    /// The blocks that the outputs need least, so many, each with the divergence of the outputs from then on.
+    pub(in crate::job) fn least_blocks(
+        &self,
+        analysis: &Analysis,
+        count: usize,
+        events: &mut dyn Events,
+    ) -> Result<Vec<(usize, f64)>> {
+        least_blocks(&self.outputs(analysis), count, events)
+    }
+
     pub(in crate::job) fn outputs<'b>(&'b self, analysis: &'b Analysis) -> Outputs<'b> {
         self.outputs_on(analysis, &self.opened.data)
     }
@@ -355,41 +365,6 @@ impl<'a> Calibrated<'a> {
         };
         recover(part, &start.rest(plan), &pruned, &context, events)
     }
-}
-
-/// What is known by dimension of one model, by dimension of another in which they have the same names.
-fn by_name<T: Clone + Default>(of: &Analysis, known: Vec<T>, wanted: &Analysis) -> Vec<T> {
-    let names = of.dimensions().iter().map(|of| of.name.as_str());
-    let known: HashMap<&str, T> = names.zip(known).collect();
-    let found = wanted.dimensions().iter();
-    let found = found.map(|of| known.get(of.name.as_str()).cloned().unwrap_or_default());
-    found.collect()
-}
-
-/// Channel by channel the product of both scores, or what is known of them.
-fn product(obs: Option<Vec<f64>>, fisher: Option<&[f64]>) -> Option<Vec<f64>> {
-    match (obs, fisher) {
-        (Some(obs), Some(fisher)) => Some(obs.iter().zip(fisher).map(|(a, b)| a * b).collect()),
-        (Some(one), None) => Some(one),
-        (None, other) => other.map(<[f64]>::to_vec),
-    }
-}
-
-/// That gradients do not arrive at some dimensions.
-fn no_gradients(analysis: &Analysis, gates: &GateScores) -> Option<String> {
-    const SHOWN: usize = 3;
-    let pairs = analysis.dimensions().iter().zip(&gates.fisher);
-    let without: Vec<&str> = pairs
-        .filter(|(_, known)| known.is_none())
-        .map(|(dimension, _)| dimension.name.as_str())
-        .collect();
-    let first = without.first().filter(|_| !gates.stops.is_empty())?;
-    let stops: Vec<&str> = gates.stops.iter().take(SHOWN).map(String::as_str).collect();
-    Some(format!(
-        "no gradients arrive at {} dimension(s), the first '{first}', which are ranked without them: they stop at {}",
-        without.len(),
-        stops.join("; ")
-    ))
 }
 
 #[cfg(test)]

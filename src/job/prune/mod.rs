@@ -3,6 +3,8 @@
 mod calibrated;
 mod coded;
 mod cut;
+mod dropped;
+mod known;
 mod options;
 mod planned;
 mod proven;
@@ -227,6 +229,7 @@ impl Job<'_> {
         let Planned {
             plan,
             rows,
+            dropped,
             remains,
         } = planned::planned(self.analysis, self.options, self.calibrated, voice)?;
         let kept = plan.kept(self.analysis)?;
@@ -243,6 +246,7 @@ impl Job<'_> {
             file_bytes_before: self.model.source_bytes(),
             file_bytes_after: None,
             budget: None,
+            dropped_blocks: dropped,
             dimensions: rows,
             held: Vec::new(),
             calibration,

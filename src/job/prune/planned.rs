@@ -1,6 +1,7 @@
 //! What is to be pruned: the plan, made or replayed, with a row for every dimension.
 
 use super::calibrated::Calibrated;
+use super::dropped;
 use super::options::PruneOptions;
 use super::rounds::Planner;
 use super::start::Remains;
@@ -9,13 +10,15 @@ use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::plan::{Decision, Left, Plan, Selection};
-use crate::report::PlannedRow;
+use crate::report::{DroppedRow, PlannedRow};
 use crate::rewrite;
 
 /// A plan, with what happens to every dimension.
 pub(super) struct Planned {
     pub(super) plan: Plan,
     pub(super) rows: Vec<PlannedRow>,
+    /// The residual branches that go.
+    pub(super) dropped: Vec<DroppedRow>,
     /// What rounds before the last have left.
     pub(super) remains: Option<Remains>,
 }
@@ -36,23 +39,28 @@ pub(super) fn planned(
         rewrite::check(analysis, &kept)?;
         return Ok(Planned {
             rows: replayed_rows(analysis, &kept),
+            dropped: dropped::replayed(analysis, &plan),
             plan,
             remains: None,
         });
     }
+    let settings = options.resolved();
+    let dropped = dropped::chosen(analysis, &settings, calibrated, voice)?;
     let planner = Planner {
         analysis,
-        settings: options.resolved(),
+        settings,
+        dropped: dropped.iter().map(|row| row.name.clone()).collect(),
         calibrated,
         options,
     };
     let chosen = planner.plan(voice)?;
-    if chosen.selection.pruned().next().is_none() {
+    if chosen.selection.pruned().next().is_none() && dropped.is_empty() {
         let blocked = obstacles(analysis, &chosen.selection);
         return Err(Error::NothingToPrune { blocked });
     }
     Ok(Planned {
         rows: selected_rows(analysis, &chosen.selection),
+        dropped,
         plan: chosen.plan,
         remains: chosen.remains,
     })

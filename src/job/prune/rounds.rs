@@ -5,9 +5,10 @@ use std::collections::HashMap;
 
 use super::calibrated::Calibrated;
 use super::cut::Cutter;
+use super::dropped;
 use super::options::PruneOptions;
 use super::round::Round;
-use super::start::{Remains, Start};
+use super::start::{Remains, Start, merged};
 use super::voice::Voice;
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
@@ -20,6 +21,8 @@ use crate::search::{Effects, Ranking, Shared};
 pub(super) struct Planner<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) settings: Settings,
+    /// Names of the residual branches that go, before any channel does.
+    pub(super) dropped: Vec<String>,
     pub(super) calibrated: Option<&'a Calibrated<'a>>,
     pub(super) options: &'a PruneOptions,
 }
@@ -44,6 +47,14 @@ struct Bench<'a> {
 impl Planner<'_> {
     /// The plan after all rounds; those before the last are cut, recovered and trained for it.
     pub(super) fn plan(mut self, voice: &mut Voice) -> Result<FinalPlan> {
+        if !self.settings.cuts_channels() && !self.dropped.is_empty() {
+            let (plan, selection) = dropped::alone(self.analysis, &self.settings, self.dropped);
+            return Ok(FinalPlan {
+                plan,
+                selection,
+                remains: None,
+            });
+        }
         let rounds = self.settings.rounds();
         let mut known = Some(self.scores(self.analysis, self.calibrated, voice)?);
         if self.is_too_large_for_curves(known.as_deref().unwrap_or_default(), voice)? {
@@ -122,7 +133,8 @@ impl Planner<'_> {
         let Some(calibrated) = self.calibrated.filter(|_| open) else {
             return Ok(false);
         };
-        let ranking = Ranking::new(self.analysis, scores, &self.settings)?;
+        let ranking = Ranking::new(self.analysis, scores, &self.settings)?
+            .without_blocks(&dropped::places(self.analysis, &self.dropped));
         if !calibrated.takes_long(&ranking) {
             return Ok(false);
         }
@@ -150,7 +162,8 @@ impl Planner<'_> {
         let left: HashMap<&str, &[u32]> = left
             .map(|planned| (planned.name.as_str(), planned.kept.as_slice()))
             .collect();
-        let ranking = Ranking::among(self.analysis, &scores, &settings, &left)?;
+        let ranking = Ranking::among(self.analysis, &scores, &settings, &left)?
+            .without_blocks(&dropped::places(self.analysis, &self.dropped));
         let stage = match settings.scope() {
             Scope::Allocated => Some("curves"),
             Scope::Fisher => Some("gradients"),
@@ -170,6 +183,7 @@ impl Planner<'_> {
         };
         let selection = voice.watch.stage("plan", || ranking.select(&effects))?;
         let plan = Plan::new(self.analysis, &selection, &scores, &self.settings);
+        let plan = plan.dropping(self.analysis, self.dropped.clone());
         Ok((plan, selection))
     }
 
@@ -207,20 +221,6 @@ impl Planner<'_> {
         });
         merged.collect()
     }
-}
-
-/// Scores of all channels from those of the kept ones: removed channels lie below all others. A dimension that
-/// is none any more has one channel left, which stays.
-fn merged(size: usize, kept: &[u32], new: Option<&[f64]>) -> Vec<f64> {
-    let ones = vec![1.0; kept.len()];
-    let new = new.filter(|new| new.len() == kept.len()).unwrap_or(&ones);
-    let least = new.iter().copied().fold(0.0, f64::min);
-    let scale = new.iter().map(|score| score.abs()).fold(1e-12, f64::max);
-    let mut out = vec![least - 1e-9 * scale; size];
-    for (&channel, &score) in kept.iter().zip(new) {
-        out[channel as usize] = score;
-    }
-    out
 }
 
 #[cfg(test)]
@@ -292,6 +292,7 @@ mod tests {
         let planner = Planner {
             analysis,
             settings: options.resolved(),
+            dropped: Vec::new(),
             calibrated: opened.as_ref(),
             options,
         };
@@ -388,12 +389,5 @@ mod tests {
             assert!(deviation < 1e-6, "{name}: {deviation}");
             assert!(moved > 100.0 * deviation, "{name}: nothing was solved");
         }
-    }
-
-    #[test]
-    fn removed_channels_come_last() {
-        let scores = merged(4, &[1, 3], Some(&[0.0, 2.0]));
-        assert!(scores[0] < scores[1] && scores[2] < scores[1] && scores[3] == 2.0);
-        assert_eq!(merged(2, &[1], None)[1], 1.0);
     }
 }

@@ -58,6 +58,35 @@ impl<'a> Start<'a> {
             decisions: decisions.collect(),
         };
         let scores: Vec<Vec<f64>> = vec![Vec::new(); part.dimensions().len()];
+        let dropped = plan.dropped_blocks.iter();
+        let dropped = dropped.filter(|&name| !remains.plan.dropped_blocks.contains(name));
         Plan::new(part, &selection, &scores, &plan.settings)
+            .dropping(part, dropped.cloned().collect())
+    }
+}
+
+/// Scores of all channels from those of the kept ones: removed channels lie below all others. A dimension that
+/// is none any more has one channel left, which stays.
+pub(super) fn merged(size: usize, kept: &[u32], new: Option<&[f64]>) -> Vec<f64> {
+    let ones = vec![1.0; kept.len()];
+    let new = new.filter(|new| new.len() == kept.len()).unwrap_or(&ones);
+    let least = new.iter().copied().fold(0.0, f64::min);
+    let scale = new.iter().map(|score| score.abs()).fold(1e-12, f64::max);
+    let mut out = vec![least - 1e-9 * scale; size];
+    for (&channel, &score) in kept.iter().zip(new) {
+        out[channel as usize] = score;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merged;
+
+    #[test]
+    fn removed_channels_come_last() {
+        let scores = merged(4, &[1, 3], Some(&[0.0, 2.0]));
+        assert!(scores[0] < scores[1] && scores[2] < scores[1] && scores[3] == 2.0);
+        assert_eq!(merged(2, &[1], None)[1], 1.0);
     }
 }

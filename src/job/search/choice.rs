@@ -58,7 +58,9 @@ impl Findings {
                 found = Found::Holds;
             }
             let same = |of: &Candidate| {
-                of.made.coded == made.coded && of.plan.dimensions == plan.dimensions
+                of.made.coded == made.coded
+                    && of.plan.dimensions == plan.dimensions
+                    && of.plan.dropped_blocks == plan.dropped_blocks
             };
             if !self.candidates.iter().any(same) {
                 let cost = attempt.cost;
@@ -136,6 +138,7 @@ impl Findings {
             asked: of.attempt.share,
             got: of.got,
             exchanged: of.attempt.exchanged,
+            dropped: of.plan.dropped_blocks.clone(),
             coded: of.made.coded,
             after: of.made.after,
             bytes: of.made.bytes,

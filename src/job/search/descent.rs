@@ -25,6 +25,17 @@ pub(super) enum Found {
     Unreachable,
 }
 
+impl Found {
+    /// The better of two.
+    pub(super) fn or(self, other: Found) -> Found {
+        match (self, other) {
+            (Found::Holds, _) | (_, Found::Holds) => Found::Holds,
+            (Found::Fails, _) | (_, Found::Fails) => Found::Fails,
+            _ => Found::Unreachable,
+        }
+    }
+}
+
 /// Why a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {

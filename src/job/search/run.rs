@@ -172,6 +172,7 @@ impl<'a> Desk<'a> {
             shard: self.options.shard.unwrap_or(Shard::ALONE),
             scores: OnceCell::new(),
             effects: OnceCell::new(),
+            blocks: OnceCell::new(),
         }
     }
 
@@ -249,7 +250,11 @@ struct Run<'a, 'b> {
 
 impl Explorer for Run<'_, '_> {
     fn look(&mut self, share: f64) -> Result<Found> {
-        self.attempt(share, false)
+        let found = self.attempt(share, (false, 0))?;
+        let Some(dropped) = self.workshop.dropped_best(share)? else {
+            return Ok(found);
+        };
+        Ok(found.or(self.attempt(share, (false, dropped))?))
     }
 
     fn stop(&mut self) -> Option<Ended> {
@@ -263,11 +268,12 @@ impl Explorer for Run<'_, '_> {
 }
 
 impl Run<'_, '_> {
-    fn attempt(&mut self, share: f64, exchanged: bool) -> Result<Found> {
+    fn attempt(&mut self, share: f64, (exchanged, dropped): (bool, usize)) -> Result<Found> {
         let attempt = Attempt {
             cost: self.desk.options.minimise,
             share,
             exchanged,
+            dropped,
         };
         let outcome = self.workshop.attempt(attempt, self.watch, self.events)?;
         let found = self.findings.add(attempt, outcome);
@@ -290,7 +296,7 @@ impl Run<'_, '_> {
                 self.findings.end(ended);
                 break;
             }
-            if self.attempt(next, true)? != Found::Holds {
+            if self.attempt(next, (true, 0))? != Found::Holds {
                 break;
             }
             share = Some(rounded(next * FURTHER));
@@ -307,7 +313,7 @@ impl Run<'_, '_> {
                 self.findings.end(ended);
                 return Ok(self.findings);
             }
-            self.attempt(shares[place], false)?;
+            self.look(shares[place])?;
             // Whoever shares evaluations has nothing else to show for them.
             if let Some(fault) = self.desk.results.unwritten() {
                 return Err(fault);

@@ -19,6 +19,10 @@ use crate::plan::{Cost, CostBudget, Plan, Scope, Selection, Settings};
 use crate::results::{Results, Shard};
 use crate::search::{Effects, Judge, Judgement, Library, Ranking, Shared};
 
+/// Residual branches that may be dropped at most.
+const BLOCKS: usize = 12;
+/// Branches are not looked at further where they alone cost so many times what channels would.
+const WORTH: f64 = 4.0;
 /// Whole plans that are tried for an exchange.
 const TRIES: usize = 40;
 
@@ -29,6 +33,8 @@ pub(super) struct Attempt {
     pub(super) share: f64,
     /// With sizes exchanged where outputs of whole plans say so.
     pub(super) exchanged: bool,
+    /// Without so many residual branches, those that the outputs need least.
+    pub(super) dropped: usize,
 }
 
 /// A model that was made.
@@ -63,6 +69,8 @@ pub(super) struct Workshop<'a> {
     pub(super) shard: Shard,
     pub(super) scores: OnceCell<Vec<Vec<f64>>>,
     pub(super) effects: OnceCell<Effects>,
+    /// Residual branches in the order in which they are dropped, with the divergence of the outputs from then on.
+    pub(super) blocks: OnceCell<Vec<(usize, f64)>>,
 }
 
 impl Workshop<'_> {
@@ -86,7 +94,79 @@ impl Workshop<'_> {
         };
         let effects = watch.stage("curves", curves)?;
         self.effects.get_or_init(|| effects);
+        let blocks = watch.stage("blocks", || self.least_blocks(events))?;
+        self.blocks.get_or_init(|| blocks);
         Ok(())
+    }
+
+    fn least_blocks(&self, events: &mut dyn Events) -> Result<Vec<(usize, f64)>> {
+        let most = self.analysis.blocks().len().min(BLOCKS);
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        if let Some(known) = self.results.get("blocks", &most) {
+            return Ok(known);
+        }
+        let found = self.calibrated.least_blocks(self.analysis, most, events)?;
+        self.results.put("blocks", &most, &found);
+        Ok(found)
+    }
+
+    /// How many residual branches are dropped best at a share, by what was measured of them and of dimensions, one by one; none
+    /// where leaving all of them alone promises far more.
+    ///
+    /// # Errors
+    /// A weight that cannot be sliced.
+    pub(super) fn dropped_best(&self, share: f64) -> Result<Option<usize>> {
+        let none = Vec::new();
+        let blocks = self.blocks.get().unwrap_or(&none);
+        let mut promised = Vec::new();
+        for dropped in 0..=blocks.len() {
+            let own = match dropped.checked_sub(1) {
+                Some(last) => blocks[last].1,
+                None => 0.0,
+            };
+            // What costs too much with channels as they are costs no less without.
+            if promised.first().is_some_and(|least| own > WORTH * least) {
+                break;
+            }
+            let settings = self.settings(share);
+            let effects = self.effects.get().cloned().unwrap_or_default();
+            let found = self.ranking(&settings, dropped)?.select_foretold(&effects);
+            promised.push(match found {
+                Ok((_, divergence)) => own + divergence,
+                Err(Error::Budget { .. }) => f64::INFINITY,
+                Err(fault) => return Err(fault),
+            });
+        }
+        let with = promised.iter().enumerate().skip(1);
+        let best = with.min_by(|a, b| a.1.total_cmp(b.1));
+        let best = best.filter(|(_, promise)| promise.is_finite());
+        Ok(best.map(|(dropped, _)| dropped))
+    }
+
+    /// The channels at some settings, without so many residual branches.
+    fn ranking<'b>(&'b self, settings: &'b Settings, dropped: usize) -> Result<Ranking<'b>> {
+        let (none, first) = (Vec::new(), Vec::new());
+        let scores = self.scores.get().unwrap_or(&none);
+        let blocks = self.blocks.get().unwrap_or(&first);
+        let blocks = blocks.iter().take(dropped).map(|(place, _)| *place);
+        let ranking = Ranking::new(self.analysis, scores, settings)?;
+        Ok(ranking.without_blocks(&blocks.collect()))
+    }
+
+    /// The names of what an attempt drops.
+    fn dropped(&self, attempt: Attempt) -> Vec<String> {
+        let blocks = self
+            .blocks
+            .get()
+            .into_iter()
+            .flatten()
+            .take(attempt.dropped);
+        let known = self.analysis.blocks();
+        blocks
+            .map(|(place, _)| known[*place].name.clone())
+            .collect()
     }
 
     /// What an attempt gives: from the results where it is known, else made and kept there.
@@ -122,7 +202,7 @@ impl Workshop<'_> {
     /// What a plan leaves, judged; plans of several shares may be the same.
     fn made(&self, plan: &Plan, voice: &mut Voice) -> Result<Vec<Made>> {
         let kept = plan.dimensions.iter().map(|of| (&of.name, &of.kept));
-        let key: Vec<_> = kept.collect();
+        let key: (Vec<_>, _) = (kept.collect(), &plan.dropped_blocks);
         if let Some(known) = self.results.get("cut", &key) {
             return Ok(known);
         }
@@ -193,7 +273,8 @@ impl Workshop<'_> {
         let none = Vec::new();
         let scores = self.scores.get().unwrap_or(&none);
         let effects = self.effects.get().cloned().unwrap_or_default();
-        let ranking = Ranking::new(self.analysis, scores, &settings)?;
+        let ranking = self.ranking(&settings, attempt.dropped)?;
+        let dropped = self.dropped(attempt);
         let selection = match attempt.exchanged {
             false => ranking.select(&effects),
             true => {
@@ -210,13 +291,11 @@ impl Workshop<'_> {
         match selection {
             Err(Error::Budget { .. }) => Ok(None),
             Err(fault) => Err(fault),
-            Ok(selection) if selection.pruned().next().is_none() => Ok(None),
-            Ok(selection) => Ok(Some(Plan::new(
-                self.analysis,
-                &selection,
-                scores,
-                &settings,
-            ))),
+            Ok(selection) if selection.pruned().next().is_none() && dropped.is_empty() => Ok(None),
+            Ok(selection) => {
+                let plan = Plan::new(self.analysis, &selection, scores, &settings);
+                Ok(Some(plan.dropping(self.analysis, dropped)))
+            }
         }
     }
 

@@ -139,8 +139,12 @@ fn keep(folder: &Path, workshop: &Workshop, findings: &Findings, voice: &mut Voi
     for candidate in findings.front() {
         let attempt = &candidate.attempt;
         let form = if candidate.made.coded { "-8bit" } else { "" };
-        let exchanged = if attempt.exchanged { "-exchanged" } else { "" };
-        let name = format!("{:.4}{exchanged}{form}.onnx", attempt.share);
+        let way = match (attempt.exchanged, attempt.dropped) {
+            (true, _) => "-exchanged".to_owned(),
+            (false, 0) => String::new(),
+            (false, dropped) => format!("-dropped{dropped}"),
+        };
+        let name = format!("{:.4}{way}{form}.onnx", attempt.share);
         let (model, _) = made(workshop, candidate, voice)?;
         let path = folder.join(name);
         model.save_counted(&path)?;

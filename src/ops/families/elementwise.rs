@@ -96,12 +96,16 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .gives(several::add)
         .form(Form::Rescaled)
         .evaluated(ev::add)
+        .adds()
         .pointwise(Pointwise::Sum),
     row("Sub", additive)
         .gives(several::sub)
         .evaluated(ev::sub)
         .pointwise(Pointwise::Difference),
-    row("Sum", additive).gives(several::add).evaluated(ev::add),
+    row("Sum", additive)
+        .gives(several::add)
+        .evaluated(ev::add)
+        .adds(),
     row("Mean", additive).gives(several::mean),
     row("Mul", scaling)
         .gives(several::mul)

@@ -50,6 +50,16 @@ fn entering(analysis: &Analysis, kept: &Kept, output: ValueId) -> Entering {
             let Producer::Node(node, _) = graph.value(value).producer else {
                 continue;
             };
+            let stand_in = analysis.stand_in(value, kept);
+            if stand_in != value {
+                // Without the branch the sum is what it reads, and nodes behind are the same.
+                found.depends = true;
+                let named = comparable(analysis, kept, stand_in) && found.values.len() < MOST;
+                if named {
+                    found.values.push(graph.value(stand_in).name.clone());
+                }
+                continue;
+            }
             if touched(analysis, kept, node) {
                 found.depends = true;
                 if value != output && comparable(analysis, kept, value) && found.values.len() < MOST

@@ -5,7 +5,8 @@
 //! inputs, and every output of the pruned model is held against the twin's.
 //!
 //! **Why that decides.** Where channels do not influence each other, a masked channel adds 0 wherever it is
-//! summed over, and a removed one adds nothing; channels meet nowhere else. So both models are the same
+//! summed over, and a removed one adds nothing; channels meet nowhere else. A dropped residual branch is turned off
+//! where the twin adds it, which leaves what the branch reads, as in the pruned model. So both models are the same
 //! function, and whatever they differ by is rounding, or the rewrite is wrong.
 //!
 //! **How they run.** At the same time, each on half of the cores, with those optimisations of onnxruntime that leave
@@ -79,6 +80,8 @@ const MASKED_TWIN: &str = "the masked twin";
 pub struct Verification {
     /// Pruned dimensions that the twin proves.
     pub proven: usize,
+    /// Dropped residual branches, which the twin proves as well.
+    pub dropped_blocks: usize,
     /// Mixing dimensions: left out of the comparison, the model was run with them.
     pub left_out: usize,
     /// What lets the channels of those dimensions influence each other: node and reason, each once.
@@ -131,6 +134,7 @@ pub fn verify(
     Ok(Verification {
         outputs: judge(&pair)?,
         proven: exact.dimensions.len(),
+        dropped_blocks: exact.dropped_blocks.len(),
         left_out,
         mixed_by: mixed_by(analysis, plan),
         allowed,
