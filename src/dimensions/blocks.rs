@@ -14,8 +14,10 @@ use crate::ops::find;
 
 /// Blocks at most: no net is as deep.
 const MOST_BLOCKS: usize = 1024;
+/// Constants of a block that may name it.
+const NAMING: usize = 16;
 /// Values that are looked at for all sums together, so that no graph takes long.
-const MOST_STEPS: usize = 1 << 22;
+const MOST_STEPS: usize = 1 << 20;
 
 /// A residual branch with the sum that it ends in.
 #[derive(Clone, Debug)]
@@ -80,10 +82,13 @@ impl Analysis {
 /// The residual branches of a typed graph, without costs.
 pub(super) fn blocks(analysis: &Analysis) -> Vec<Block> {
     let graph = analysis.graph();
-    let order = graph.order().iter().copied();
+    let mut places = vec![0; graph.node_count()];
+    for (place, node) in (1..).zip(graph.order()) {
+        places[node.index()] = place;
+    }
     let mut finder = Finder {
         analysis,
-        places: order.zip(1..).collect(),
+        places,
         fixed: graph.fixed_nodes(),
         steps: 0,
     };
@@ -101,7 +106,7 @@ pub(super) fn blocks(analysis: &Analysis) -> Vec<Block> {
 struct Finder<'a> {
     analysis: &'a Analysis,
     /// By node its place in the order of the graph, from 1.
-    places: HashMap<NodeId, usize>,
+    places: Vec<usize>,
     fixed: Vec<bool>,
     /// Values looked at so far.
     steps: usize,
@@ -154,7 +159,7 @@ impl Finder<'_> {
             return None;
         }
         let mut before = self.makers_behind(z, self.place(x));
-        before.sort_by_key(|node| self.places[node]);
+        before.sort_by_key(|node| self.places[node.index()]);
         let mut branch = HashSet::new();
         for &node in &before {
             let of_branch = |value| match maker(self.analysis, value) {
@@ -188,7 +193,7 @@ impl Finder<'_> {
 
     /// The place of the node that makes a value; 0 for inputs of the graph.
     fn place(&self, value: ValueId) -> usize {
-        maker(self.analysis, value).map_or(0, |node| self.places[&node])
+        maker(self.analysis, value).map_or(0, |node| self.places[node.index()])
     }
 
     /// The nodes that a value depends on and that come after a place in the order of the graph.
@@ -200,15 +205,15 @@ impl Finder<'_> {
             let Some(node) = maker(self.analysis, value) else {
                 continue;
             };
-            if self.places[&node] > place && self.steps < MOST_STEPS && seen.insert(node) {
+            if self.places[node.index()] > place && self.steps < MOST_STEPS && seen.insert(node) {
                 values.extend(self.analysis.graph().node(node).reads());
             }
         }
         seen.into_iter().collect()
     }
 
-    /// The weight of a block's first layer, or of its last, and all constants that are read there and behind, or before,
-    /// each with its reader.
+    /// The weight of a block's first layer, or of its last, and the first constants that are read there and behind, or
+    /// before, each with its reader.
     fn constants(&self, block: &Block, last: bool) -> Vec<(ValueId, Option<NodeId>)> {
         let graph = self.analysis.graph();
         let mut nodes = block.nodes.clone();
@@ -224,7 +229,7 @@ impl Finder<'_> {
             reads.map(move |value| (value, node))
         });
         let constants = read.filter(|&(value, _)| graph.constant(value).is_some());
-        let all = weight.chain(constants);
+        let all = weight.chain(constants.take(NAMING));
         all.map(|(value, node)| (value, Some(node))).collect()
     }
 

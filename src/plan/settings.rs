@@ -105,7 +105,7 @@ pub struct Settings {
     /// where training follows and a budget asks for a fifth or less. 0 is one.
     #[serde(default)]
     pub iterations: Option<usize>,
-    /// Residual branches that are dropped whole before channels are removed.
+    /// Residual branches that are dropped whole, before channels are removed; [`Settings::dropping`] removes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drop_blocks: Option<DropBlocks>,
 }

@@ -97,7 +97,7 @@ impl Maker<'_> {
         let found = voice
             .watch
             .stage("bisect", || blame(all.len(), &mut { prove }))?;
-        if found.proven.is_empty() {
+        if found.proven.is_empty() && plan.dropped_blocks.is_empty() {
             return Err(fault);
         }
         let rest = plan.only(self.analysis, &found.proven);
