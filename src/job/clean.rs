@@ -191,6 +191,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         file_bytes_before: model.source_bytes(),
         file_bytes_after: None,
         budget: None,
+        latency: None,
         dimensions: cleared.rows,
         held: Vec::new(),
         calibration: None,

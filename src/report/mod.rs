@@ -2,6 +2,7 @@
 
 mod benchmark;
 mod inspection;
+mod latency;
 mod masking;
 mod pruning;
 mod quantising;
@@ -16,6 +17,7 @@ mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
 pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, IntegerRow, UnsupportedRow};
+pub use latency::LatencyRow;
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
 pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, RoundRow};
 pub use quantising::{CodedRow, PrunedFirst, Quantisation, QuantiseReport, RealRow};

@@ -8,7 +8,7 @@ use super::stage::Stage;
 use super::table::{count, percent, table};
 use super::training::{TrainingRow, write_training};
 use super::validation::write_unread;
-use super::{BenchSetting, HolderRow, Quantisation, RecoveryRow};
+use super::{BenchSetting, HolderRow, LatencyRow, Quantisation, RecoveryRow};
 use crate::dimensions::Totals;
 use crate::error::one_line;
 use crate::plan::Cost;
@@ -35,6 +35,8 @@ pub struct PruneReport {
     pub file_bytes_after: Option<u64>,
     /// What was asked for as a budget and what became of it; none where a ratio or a plan decided.
     pub budget: Option<BudgetRow>,
+    /// What was expected and measured of times; none where no time was asked for.
+    pub latency: Option<LatencyRow>,
     /// Every dimension and what became of it.
     pub dimensions: Vec<PlannedRow>,
     /// What holds the weights that lost nothing, most first.
@@ -134,7 +136,9 @@ impl fmt::Display for PruneReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_dimensions(f)?;
         self.write_totals(f)?;
-        if let Some(BudgetRow { cost, asked, got }) = &self.budget {
+        if let Some(latency) = &self.latency {
+            write!(f, "{latency}")?;
+        } else if let Some(BudgetRow { cost, asked, got }) = &self.budget {
             writeln!(
                 f,
                 "asked for at most {asked:.4} of the {cost}, got {got:.4}"

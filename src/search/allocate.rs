@@ -6,10 +6,12 @@
 //! and single channels are given back while they fit.
 
 use super::counts::{CostTarget, channels_left};
+use super::gauge::Gauge;
 use super::ranked::Ranked;
-use crate::dimensions::{Analysis, Meter};
+use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::plan::{Cost, Settings};
+use crate::latency::LatencyModel;
+use crate::plan::Settings;
 
 /// Steps between the sizes that are looked at, per dimension.
 const STEPS: usize = 16;
@@ -54,8 +56,7 @@ fn at(curve: &[(usize, f64)], count: usize) -> f64 {
 /// The search.
 struct Search<'a> {
     /// The costs at the channels that stay.
-    meter: Meter<'a>,
-    cost: Cost,
+    gauge: Gauge<'a>,
     target: u64,
     free: Vec<Free>,
     curves: Vec<Vec<(usize, f64)>>,
@@ -73,15 +74,16 @@ pub(super) fn allocated(
     ranked: &[Option<Ranked>],
     settings: &Settings,
     curves: &[Curve],
+    latency: Option<&LatencyModel>,
 ) -> Result<Vec<usize>> {
-    let target = CostTarget::of(analysis, ranked, settings);
+    let target = CostTarget::of(analysis, ranked, settings, latency)?;
     let mut search = Search::new(analysis, ranked, curves, target);
     if !search.descend() {
         return Err(target.missed(search.cost_now()));
     }
     search.exchange();
     search.regrow();
-    let pairs = ranked.iter().zip(search.meter.channels());
+    let pairs = ranked.iter().zip(search.gauge.channels());
     let counts = pairs.map(|(ranked, &channels)| {
         let blocks = ranked.as_ref().map_or(1, |ranked| ranked.blocks);
         channels / blocks
@@ -91,10 +93,10 @@ pub(super) fn allocated(
 
 impl<'a> Search<'a> {
     fn new(
-        analysis: &'a Analysis,
+        analysis: &Analysis,
         ranked: &'a [Option<Ranked>],
         curves: &[Curve],
-        target: CostTarget,
+        target: CostTarget<'a>,
     ) -> Search<'a> {
         let mut channels = channels_left(analysis, ranked);
         let mut free = Vec::new();
@@ -118,8 +120,7 @@ impl<'a> Search<'a> {
             all[place] = curve;
         }
         Search {
-            meter: Meter::new(analysis.costs(), channels),
-            cost: target.cost,
+            gauge: target.gauge(channels),
             target: target.most,
             at: vec![0; free.len()],
             free,
@@ -129,7 +130,7 @@ impl<'a> Search<'a> {
     }
 
     fn cost_now(&self) -> u64 {
-        self.cost.of(&self.meter.totals())
+        self.gauge.cost()
     }
 
     /// Sets a free dimension to one of its sizes.
@@ -137,7 +138,7 @@ impl<'a> Search<'a> {
         let free = &self.free[number];
         self.at[number] = level;
         let channels = free.sizes[level].0 * free.blocks;
-        self.meter.set(free.place, channels);
+        self.gauge.set(free.place, channels);
     }
 
     /// The cost if a free dimension had another of its sizes.
@@ -246,7 +247,7 @@ impl<'a> Search<'a> {
                 let Some(ranked) = &self.ranked[free.place] else {
                     continue;
                 };
-                let count = self.meter.channels()[free.place] / free.blocks;
+                let count = self.gauge.channels()[free.place] / free.blocks;
                 if count < ranked.size {
                     let next = ranked.next(count);
                     let curve = &self.curves[free.place];
@@ -257,11 +258,11 @@ impl<'a> Search<'a> {
             steps.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             let mut grown = false;
             for (_, place, next) in steps {
-                let before = self.meter.channels()[place];
-                self.meter.set(place, next);
+                let before = self.gauge.channels()[place];
+                self.gauge.set(place, next);
                 match self.cost_now() <= self.target {
                     true => grown = true,
-                    false => self.meter.set(place, before),
+                    false => self.gauge.set(place, before),
                 }
             }
             if !grown {

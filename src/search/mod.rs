@@ -5,6 +5,7 @@ mod allocate;
 mod counts;
 mod curves;
 mod gates;
+mod gauge;
 mod outputs;
 mod priced;
 mod ranked;

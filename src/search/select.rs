@@ -10,6 +10,7 @@ use super::ranked::Ranked;
 use super::widths::multiples;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::{Error, Result};
+use crate::latency::LatencyModel;
 use crate::patterns::Patterns;
 use crate::plan::{Decision, Left, RoundTo, Scope, Selection, Settings};
 use crate::rewrite::stale;
@@ -29,13 +30,15 @@ pub fn select(analysis: &Analysis, scores: &[Vec<f64>], settings: &Settings) -> 
     Ranking::new(analysis, scores, settings)?.select(&Effects::default())
 }
 
-/// What was measured on data of what removing channels does to the outputs.
+/// What was measured of what removing channels does: to the outputs, on data, and to the time of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Effects {
     /// By dimension what sizes cost at the outputs, as the allocated scope needs it.
     pub(crate) curves: Vec<Curve>,
     /// By dimension and channel that is not gone Fisher information, as the scope of that name needs it.
     pub(crate) fisher: Vec<Option<Vec<f64>>>,
+    /// Times of the ranked model, as a budget of time needs them.
+    pub(crate) latency: Option<LatencyModel>,
 }
 
 /// The channels of every dimension in the order of their scores, with what may happen to them.
@@ -141,7 +144,7 @@ impl Ranking<'_> {
                         return Err(fault);
                     }
                 }
-                Ok(kept) if self.unused(&kept) > UNUSED && self.halve(CHEAP) => {}
+                Ok(kept) if self.unused(&kept, effects)? > UNUSED && self.halve(CHEAP) => {}
                 found => break found?,
             }
         };
@@ -163,14 +166,15 @@ impl Ranking<'_> {
     }
 
     /// The share of a budget that these channels per block leave unused.
-    fn unused(&self, kept: &[usize]) -> f64 {
+    fn unused(&self, kept: &[usize], effects: &Effects) -> Result<f64> {
         if self.settings.budget.is_none() {
-            return 0.0;
+            return Ok(0.0);
         }
-        let target = CostTarget::of(self.analysis, &self.ranked, self.settings);
+        let latency = effects.latency.as_ref();
+        let target = CostTarget::of(self.analysis, &self.ranked, self.settings, latency)?;
         let left = channels(self.analysis, &self.ranked, kept);
-        let used = target.cost.of(&self.analysis.costs().at(&left));
-        1.0 - used as f64 / target.most.max(1) as f64
+        let used = target.gauge(left).cost();
+        Ok(1.0 - used as f64 / target.most.max(1) as f64)
     }
 
     /// Leaves alone what of a selection cannot be made right in the model; false where all can.
@@ -206,7 +210,12 @@ impl Ranking<'_> {
         if self.ranked.iter().all(Option::is_none) {
             return Ok(vec![0; self.ranked.len()]);
         }
-        let Effects { curves, fisher } = effects;
+        let Effects {
+            curves,
+            fisher,
+            latency,
+        } = effects;
+        let latency = latency.as_ref();
         let scope = self.settings.scope();
         match scope {
             Scope::Allocated | Scope::Fisher if curves.is_empty() && fisher.is_empty() => {
@@ -214,9 +223,11 @@ impl Ranking<'_> {
                     "the {scope} scope spreads a budget by what is measured on data: give some with `calibration`, or use another scope"
                 )))
             }
-            Scope::Allocated => allocated(self.analysis, &self.ranked, self.settings, curves),
-            Scope::Fisher => priced(self.analysis, &self.ranked, self.settings, fisher),
-            _ => counts(self.analysis, &self.ranked, self.settings),
+            Scope::Allocated => {
+                allocated(self.analysis, &self.ranked, self.settings, curves, latency)
+            }
+            Scope::Fisher => priced(self.analysis, &self.ranked, self.settings, fisher, latency),
+            _ => counts(self.analysis, &self.ranked, self.settings, latency),
         }
     }
 }

@@ -4,12 +4,13 @@ use super::calibrated::Calibrated;
 use super::options::PruneOptions;
 use super::rounds::Planner;
 use super::start::Remains;
+use super::timed::TimedModel;
 use super::voice::Voice;
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::plan::{Decision, Left, Plan, Selection};
-use crate::report::PlannedRow;
+use crate::report::{LatencyRow, PlannedRow};
 use crate::rewrite;
 
 /// A plan, with what happens to every dimension.
@@ -18,6 +19,8 @@ pub(super) struct Planned {
     pub(super) rows: Vec<PlannedRow>,
     /// What rounds before the last have left.
     pub(super) remains: Option<Remains>,
+    /// What became of a budget of time.
+    pub(super) latency: Option<LatencyRow>,
 }
 
 /// The plan that the options ask for.
@@ -28,6 +31,7 @@ pub(super) fn planned(
     analysis: &Analysis,
     options: &PruneOptions,
     calibrated: Option<&Calibrated>,
+    timed: Option<&TimedModel>,
     voice: &mut Voice,
 ) -> Result<Planned> {
     if let Some(input) = &options.plan {
@@ -38,12 +42,14 @@ pub(super) fn planned(
             rows: replayed_rows(analysis, &kept),
             plan,
             remains: None,
+            latency: None,
         });
     }
     let planner = Planner {
         analysis,
         settings: options.resolved(),
         calibrated,
+        timed,
         options,
     };
     let chosen = planner.plan(voice)?;
@@ -55,6 +61,7 @@ pub(super) fn planned(
         rows: selected_rows(analysis, &chosen.selection),
         plan: chosen.plan,
         remains: chosen.remains,
+        latency: chosen.latency,
     })
 }
 

@@ -8,11 +8,13 @@ use super::cut::Cutter;
 use super::options::PruneOptions;
 use super::round::Round;
 use super::start::{Remains, Start};
+use super::timed::TimedModel;
 use super::voice::Voice;
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::plan::{Plan, Scope, Selection, Settings};
+use crate::report::LatencyRow;
 use crate::search::{Effects, Ranking};
 
 /// What planning needs beside the model and the settings.
@@ -20,6 +22,8 @@ pub(super) struct Planner<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) settings: Settings,
     pub(super) calibrated: Option<&'a Calibrated<'a>>,
+    /// What is known of times, where they are asked for.
+    pub(super) timed: Option<&'a TimedModel<'a>>,
     pub(super) options: &'a PruneOptions,
 }
 
@@ -30,6 +34,15 @@ pub(super) struct FinalPlan {
     pub(super) selection: Selection,
     /// What the rounds before left; none where there were none.
     pub(super) remains: Option<Remains>,
+    /// What became of a budget of time.
+    pub(super) latency: Option<LatencyRow>,
+}
+
+/// The plan of a round.
+struct RoundPlan {
+    plan: Plan,
+    selection: Selection,
+    latency: Option<LatencyRow>,
 }
 
 /// What a round plans with.
@@ -64,11 +77,12 @@ impl Planner<'_> {
             calibrated: opened.as_ref().or(self.calibrated),
             round: Round::last(rounds),
         };
-        let (plan, selection) = self.round(&bench, known, voice)?;
+        let planned = self.round(&bench, known, voice)?;
         drop(opened);
         Ok(FinalPlan {
-            plan,
-            selection,
+            plan: planned.plan,
+            selection: planned.selection,
+            latency: planned.latency,
             remains,
         })
     }
@@ -96,7 +110,9 @@ impl Planner<'_> {
                 calibrated: opened.as_ref().or(self.calibrated),
                 round,
             };
-            let (plan, selection) = self.round(&bench, known, voice)?;
+            let RoundPlan {
+                plan, selection, ..
+            } = self.round(&bench, known, voice)?;
             let any = selection.pruned().next().is_some();
             // Where nothing is trained, recovery is best from the dense model.
             let (start, calibrated) = match self.options.tuning {
@@ -136,26 +152,27 @@ impl Planner<'_> {
         bench: &Bench,
         known: Option<Vec<Vec<f64>>>,
         voice: &mut Voice,
-    ) -> Result<(Plan, Selection)> {
+    ) -> Result<RoundPlan> {
         let part = bench.start.part();
         let known = match known {
             Some(known) => known,
             None => self.scores(part, bench.calibrated, voice)?,
         };
-        let scores = self.merged(bench.start, known);
+        let scores = bench.start.merged(known);
         let settings = bench.round.settings(&self.settings);
         let left = bench.start.remains.map(|remains| &remains.plan.dimensions);
         let left = left.into_iter().flatten();
         let left: HashMap<&str, &[u32]> = left
             .map(|planned| (planned.name.as_str(), planned.kept.as_slice()))
             .collect();
-        let ranking = Ranking::among(self.analysis, &scores, &settings, &left)?;
+        let rank = || Ranking::among(self.analysis, &scores, &settings, &left);
+        let ranking = rank()?;
         let stage = match settings.scope() {
             Scope::Allocated => Some("curves"),
             Scope::Fisher => Some("gradients"),
             Scope::Uniform | Scope::Global | Scope::Isomorphic => None,
         };
-        let effects = match (stage, bench.calibrated) {
+        let mut effects = match (stage, bench.calibrated) {
             (Some(stage), Some(calibrated)) => {
                 let Voice { watch, events } = voice;
                 let effects = || calibrated.effects(part, &ranking, &settings, *events);
@@ -163,9 +180,19 @@ impl Planner<'_> {
             }
             _ => Effects::default(),
         };
-        let selection = voice.watch.stage("plan", || ranking.select(&effects))?;
-        let plan = Plan::new(self.analysis, &selection, &scores, &self.settings);
-        Ok((plan, selection))
+        let select = || match (self.timed, settings.budget) {
+            (Some(timed), Some(budget)) => {
+                let selected = timed.selected(budget.share, &rank, &mut effects);
+                selected.map(|(selection, row)| (selection, Some(row)))
+            }
+            _ => Ok((ranking.select(&effects)?, None)),
+        };
+        let (selection, latency) = voice.watch.stage("plan", select)?;
+        Ok(RoundPlan {
+            plan: Plan::new(self.analysis, &selection, &scores, &self.settings),
+            selection,
+            latency,
+        })
     }
 
     fn scores(
@@ -180,42 +207,6 @@ impl Planner<'_> {
             None => scores(analysis, self.settings.criterion(), self.settings.seed),
         })
     }
-
-    /// Scores of all channels of the whole model; those that are gone come last.
-    fn merged(&self, start: Start, known: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
-        let Some(remains) = start.remains else {
-            return known;
-        };
-        let by_name: HashMap<&str, &Vec<f64>> = (remains.part.dimensions().iter())
-            .zip(&known)
-            .map(|(dimension, scores)| (dimension.name.as_str(), scores))
-            .collect();
-        let kept: HashMap<&str, &Vec<u32>> = (remains.plan.dimensions.iter())
-            .map(|planned| (planned.name.as_str(), &planned.kept))
-            .collect();
-        let dimensions = self.analysis.dimensions().iter();
-        let merged = dimensions.map(|dimension| {
-            let name = dimension.name.as_str();
-            let all = dimension.channels();
-            let kept = kept.get(name).map_or(&all, |kept| *kept);
-            merged(dimension.size, kept, by_name.get(name).map(|new| &new[..]))
-        });
-        merged.collect()
-    }
-}
-
-/// Scores of all channels from those of the kept ones: removed channels lie below all others. A dimension that
-/// is none any more has one channel left, which stays.
-fn merged(size: usize, kept: &[u32], new: Option<&[f64]>) -> Vec<f64> {
-    let ones = vec![1.0; kept.len()];
-    let new = new.filter(|new| new.len() == kept.len()).unwrap_or(&ones);
-    let least = new.iter().copied().fold(0.0, f64::min);
-    let scale = new.iter().map(|score| score.abs()).fold(1e-12, f64::max);
-    let mut out = vec![least - 1e-9 * scale; size];
-    for (&channel, &score) in kept.iter().zip(new) {
-        out[channel as usize] = score;
-    }
-    out
 }
 
 #[cfg(test)]
@@ -287,6 +278,7 @@ mod tests {
         let planner = Planner {
             analysis,
             settings: options.resolved(),
+            timed: None,
             calibrated: opened.as_ref(),
             options,
         };
@@ -383,12 +375,5 @@ mod tests {
             assert!(deviation < 1e-6, "{name}: {deviation}");
             assert!(moved > 100.0 * deviation, "{name}: nothing was solved");
         }
-    }
-
-    #[test]
-    fn removed_channels_come_last() {
-        let scores = merged(4, &[1, 3], Some(&[0.0, 2.0]));
-        assert!(scores[0] < scores[1] && scores[2] < scores[1] && scores[3] == 2.0);
-        assert_eq!(merged(2, &[1], None)[1], 1.0);
     }
 }

@@ -1,5 +1,7 @@
 //! Where cuts start: from the dense model, or from what rounds have left of it.
 
+use std::collections::HashMap;
+
 use crate::dimensions::Analysis;
 use crate::plan::{Decision, Left, Plan, Selection};
 use crate::report::RoundRow;
@@ -59,5 +61,53 @@ impl<'a> Start<'a> {
         };
         let scores: Vec<Vec<f64>> = vec![Vec::new(); part.dimensions().len()];
         Plan::new(part, &selection, &scores, &plan.settings)
+    }
+
+    /// Scores of all channels of the whole model; those that are gone come last.
+    pub(super) fn merged(self, known: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        let Some(remains) = self.remains else {
+            return known;
+        };
+        let by_name: HashMap<&str, &Vec<f64>> = (remains.part.dimensions().iter())
+            .zip(&known)
+            .map(|(dimension, scores)| (dimension.name.as_str(), scores))
+            .collect();
+        let kept: HashMap<&str, &Vec<u32>> = (remains.plan.dimensions.iter())
+            .map(|planned| (planned.name.as_str(), &planned.kept))
+            .collect();
+        let dimensions = self.dense.dimensions().iter();
+        let merged = dimensions.map(|dimension| {
+            let name = dimension.name.as_str();
+            let all = dimension.channels();
+            let kept = kept.get(name).map_or(&all, |kept| *kept);
+            merged(dimension.size, kept, by_name.get(name).map(|new| &new[..]))
+        });
+        merged.collect()
+    }
+}
+
+/// Scores of all channels from those of the kept ones: removed channels lie below all others. A dimension that
+/// is none any more has one channel left, which stays.
+fn merged(size: usize, kept: &[u32], new: Option<&[f64]>) -> Vec<f64> {
+    let ones = vec![1.0; kept.len()];
+    let new = new.filter(|new| new.len() == kept.len()).unwrap_or(&ones);
+    let least = new.iter().copied().fold(0.0, f64::min);
+    let scale = new.iter().map(|score| score.abs()).fold(1e-12, f64::max);
+    let mut out = vec![least - 1e-9 * scale; size];
+    for (&channel, &score) in kept.iter().zip(new) {
+        out[channel as usize] = score;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merged;
+
+    #[test]
+    fn removed_channels_come_last() {
+        let scores = merged(4, &[1, 3], Some(&[0.0, 2.0]));
+        assert!(scores[0] < scores[1] && scores[2] < scores[1] && scores[3] == 2.0);
+        assert_eq!(merged(2, &[1], None)[1], 1.0);
     }
 }

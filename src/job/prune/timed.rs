@@ -1,0 +1,187 @@
+//! A budget of time: channels chosen by the times that are expected, and what is left of the model timed, until it takes as
+//! long as was asked for.
+
+use super::options::PruneOptions;
+use super::voice::Voice;
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::job::options::RuntimeOptions;
+use crate::latency::{Clock, LatencyModel, MeasuredShare};
+use crate::onnx::Model;
+use crate::plan::{Decision, Selection};
+use crate::report::LatencyRow;
+use crate::rewrite::prune_to;
+use crate::runtime::{Provider, Runtime};
+use crate::search::{Effects, Ranking};
+
+/// Choices of channels that are made and timed at most.
+const ATTEMPTS: usize = 4;
+/// A result may take this much longer than was asked for, as a share of that: runs of the same model differ by as much.
+const ABOVE: f64 = 0.02;
+/// A result that takes this much less leaves time unused.
+const BELOW: f64 = 0.04;
+
+/// What is known of a model's times, once for all budgets.
+pub(in crate::job) struct TimedModel<'a> {
+    analysis: &'a Analysis,
+    runtime: Runtime,
+    provider: Provider,
+    model: LatencyModel,
+}
+
+/// A choice of channels that was timed.
+struct Attempt {
+    selection: Selection,
+    predicted: f64,
+    got: MeasuredShare,
+}
+
+impl<'a> TimedModel<'a> {
+    /// Times the model on a provider, with one thread, unless that is known on this machine.
+    ///
+    /// # Errors
+    /// No onnxruntime, or a provider that refuses the model.
+    pub(in crate::job) fn of(
+        analysis: &'a Analysis,
+        runtime: &RuntimeOptions,
+        provider: &Provider,
+        events: &mut dyn Events,
+    ) -> Result<TimedModel<'a>> {
+        let runtime = runtime.load_for(std::slice::from_ref(provider), events)?;
+        let clock = Clock {
+            runtime: &runtime,
+            provider,
+        };
+        Ok(TimedModel {
+            model: LatencyModel::of(analysis, clock, events)?,
+            analysis,
+            runtime,
+            provider: provider.clone(),
+        })
+    }
+
+    /// What `options` need; none where they ask for no time.
+    pub(super) fn asked_for(
+        analysis: &'a Analysis,
+        options: &PruneOptions,
+        voice: &mut Voice,
+    ) -> Result<Option<TimedModel<'a>>> {
+        if options.plan.is_some() || !options.settings.asks_for_time() {
+            return Ok(None);
+        }
+        let calibration = options.calibration.as_ref();
+        let provider = calibration.map_or(Provider::Cpu, |of| of.provider.clone());
+        let Voice { watch, events } = voice;
+        let timing = || TimedModel::of(analysis, &options.runtime, &provider, *events);
+        watch.stage("latency", timing).map(Some)
+    }
+
+    /// What is expected of times, for a search of its own.
+    pub(in crate::job) fn model(&self) -> &LatencyModel {
+        &self.model
+    }
+
+    /// The channels that stay where about `asked` of the time may be taken. Where what is left takes another time than
+    /// was expected, expectations are corrected and it is chosen anew.
+    ///
+    /// # Errors
+    /// Those of a selection, or what is left does not run.
+    pub(super) fn selected(
+        &self,
+        asked: f64,
+        ranking: &dyn Fn() -> Result<Ranking<'a>>,
+        effects: &mut Effects,
+    ) -> Result<(Selection, LatencyRow)> {
+        let mut model = self.model().clone();
+        let mut attempts: Vec<Attempt> = Vec::new();
+        while attempts.len() < ATTEMPTS {
+            effects.latency = Some(model.clone());
+            let selection = match ranking()?.select(effects) {
+                Err(Error::Budget { .. }) if !attempts.is_empty() => break,
+                selection => selection?,
+            };
+            let same = |attempt: &Attempt| attempt.selection.decisions == selection.decisions;
+            if attempts.iter().any(same) {
+                break;
+            }
+            let channels = self.channels(&selection);
+            let got = self.measured(&self.left(&selection)?)?;
+            let share = got.share;
+            attempts.push(Attempt {
+                predicted: model.share(&channels),
+                selection,
+                got,
+            });
+            if (1.0 - BELOW..=1.0 + ABOVE).contains(&(share / asked)) {
+                break;
+            }
+            model = model.corrected(&channels, share);
+        }
+        let tried = attempts.len();
+        let fits = |of: &Attempt| of.got.share <= (1.0 + ABOVE) * asked;
+        // The one that takes most of what was asked for, else the fastest.
+        let rank = |of: &Attempt| match fits(of) {
+            true => (1, of.got.share),
+            false => (0, -of.got.share),
+        };
+        let best = attempts.into_iter().max_by(|a, b| {
+            let (a, b) = (rank(a), rank(b));
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+        });
+        let best = best.ok_or_else(|| Error::Usage("nothing was chosen".to_owned()))?;
+        let row = self.row(asked, &best, tried);
+        Ok((best.selection, row))
+    }
+
+    fn row(&self, asked: f64, of: &Attempt, tried: usize) -> LatencyRow {
+        LatencyRow {
+            provider: self.provider.to_string(),
+            threads: LatencyModel::THREADS,
+            original_ms: of.got.whole_ms,
+            asked,
+            predicted: of.predicted,
+            got: of.got.share,
+            interval: of.got.interval,
+            timed: self.model.choices(),
+            known: self.model.is_known(),
+            attempts: tried,
+        }
+    }
+
+    /// Times the result that was made.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub(super) fn confirm(&self, row: &mut LatencyRow, result: &Model) -> Result<()> {
+        let got = self.measured(result)?;
+        (row.got, row.interval, row.original_ms) = (got.share, got.interval, got.whole_ms);
+        Ok(())
+    }
+
+    fn measured(&self, model: &Model) -> Result<MeasuredShare> {
+        let clock = Clock {
+            runtime: &self.runtime,
+            provider: &self.provider,
+        };
+        self.model.measured(self.analysis, model, clock)
+    }
+
+    fn channels(&self, selection: &Selection) -> Vec<usize> {
+        let pairs = self.analysis.dimensions().iter().zip(&selection.decisions);
+        let count = pairs.map(|(dimension, decision)| match decision {
+            Decision::Prune(kept) => kept.len(),
+            Decision::Leave(_) => dimension.size,
+        });
+        count.collect()
+    }
+
+    /// What a selection leaves of the model, as it is.
+    fn left(&self, selection: &Selection) -> Result<Model> {
+        let mut kept = self.analysis.everything();
+        for (id, positions) in selection.pruned() {
+            kept.insert(self.analysis.dimensions()[id.0].var, positions.into());
+        }
+        prune_to(self.analysis, &kept)
+    }
+}

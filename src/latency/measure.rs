@@ -1,0 +1,253 @@
+//! Timing what is left of a model at chosen numbers of channels: whole runs in turn, and once more with the profiler, which
+//! says how long each kernel took.
+
+use super::observations::{GroupTimes, NodeTimes, Observations};
+use super::subjects::{TimedChoice, node_of, subjects};
+use crate::benchmark::{Ratio, Repetitions, interleaved, median};
+use crate::data::random_inputs;
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::events::Events;
+use crate::graph::Graph;
+use crate::onnx::Model;
+use crate::runtime::{
+    Kernel, Profiling, Provider, Purpose, Runtime, Session, SessionOptions, Tensor,
+};
+
+/// Where models are timed.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock<'a> {
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) provider: &'a Provider,
+}
+
+/// Threads that models are timed with: how well kernels share their work differs from machine to machine, and from run to
+/// run where others want the processors as well.
+pub(super) const THREADS: usize = 1;
+/// Choices that are timed, at most and at least.
+const CHOICES: [usize; 2] = [64, 16];
+/// Seconds that all runs may take; large models take more, of which few are timed few times.
+const SECONDS: f64 = 8.0;
+/// A model that is timed is about this much faster than the whole one.
+const FASTER: f64 = 0.5;
+const WARM_UP: usize = 3;
+/// Runs that count, at most and at least.
+const RUNS: [usize; 2] = [60, 3];
+/// Runs with the profiler for each without.
+const PROFILED: f64 = 0.5;
+/// Bytes of the weights of models that are timed in turn.
+const TOGETHER: u64 = 1 << 30;
+
+/// Seconds that a comparison may take, and runs of each model, at most and at least.
+const COMPARING: f64 = 2.0;
+const COMPARED: [usize; 2] = [301, 11];
+
+/// The time of a model as a share of that of the whole one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MeasuredShare {
+    /// By medians.
+    pub(crate) share: f64,
+    /// 95 % interval by bootstrap over rounds.
+    pub(crate) interval: [f64; 2],
+    /// Median time of the whole one in milliseconds.
+    pub(crate) whole_ms: f64,
+}
+
+type Inputs = Vec<(String, Tensor)>;
+
+/// How much is measured.
+struct Effort {
+    choices: usize,
+    runs: usize,
+}
+
+impl Clock<'_> {
+    /// A session on a model, with inputs of the sizes that costs are counted at.
+    fn open(
+        &self,
+        analysis: &Analysis,
+        model: &Model,
+        profiling: Profiling,
+    ) -> Result<(Session, Inputs)> {
+        let options = SessionOptions {
+            provider: self.provider.clone(),
+            purpose: Purpose::Latency,
+            threads: Some(THREADS),
+            profiling,
+            ..SessionOptions::default()
+        };
+        self.runtime.prepare(self.provider)?;
+        let session = self
+            .runtime
+            .session_with(model, "the model that is timed", &options)?;
+        let inputs = random_inputs(analysis, &session.inputs(), 0)?;
+        Ok((session, inputs))
+    }
+
+    /// Seconds of every run of each model, in turn.
+    ///
+    /// # Errors
+    /// A model that does not run.
+    pub(super) fn in_turn<'m>(
+        &self,
+        analysis: &Analysis,
+        models: impl IntoIterator<Item = &'m Model>,
+        repetitions: Repetitions,
+    ) -> Result<Vec<Vec<f64>>> {
+        let models = models.into_iter();
+        let sessions = models.map(|model| self.open(analysis, model, Profiling::Off));
+        let mut sessions: Vec<(Session, Inputs)> = sessions.collect::<Result<_>>()?;
+        interleaved(&mut sessions, repetitions)
+    }
+
+    /// How long runs of a model take, as a share of those of the whole one, which takes these seconds.
+    ///
+    /// # Errors
+    /// A model that does not run.
+    pub(super) fn share(
+        &self,
+        analysis: &Analysis,
+        model: &Model,
+        seconds: f64,
+    ) -> Result<MeasuredShare> {
+        let repetitions = Repetitions {
+            warm_up: WARM_UP,
+            runs: ((COMPARING / (2.0 * seconds.max(1e-7))) as usize)
+                .clamp(COMPARED[1], COMPARED[0]),
+        };
+        let models = [analysis.graph().model(), model];
+        let times = self.in_turn(analysis, models, repetitions)?;
+        let Ratio { speedup, interval } = Ratio::of(&times[0], &times[1], 0);
+        Ok(MeasuredShare {
+            share: 1.0 / speedup,
+            interval: [1.0 / interval[1], 1.0 / interval[0]],
+            whole_ms: 1e3 * median(&times[0]),
+        })
+    }
+
+    fn effort(&self, analysis: &Analysis) -> Result<Effort> {
+        const FEW: Repetitions = Repetitions {
+            warm_up: 2,
+            runs: 5,
+        };
+        let times = self.in_turn(analysis, [analysis.graph().model()], FEW)?;
+        let one = FASTER * times.iter().map(|times| median(times)).sum::<f64>();
+        let seconds = |choices: usize| (SECONDS / one.max(1e-7)) / choices as f64;
+        // Runs with and without profiler, each warmed up.
+        let runs = |choices: usize| {
+            let runs = (seconds(choices) - 2.0 * WARM_UP as f64) / (1.0 + PROFILED);
+            (runs.max(0.0) as usize).min(RUNS[0])
+        };
+        let choices = match runs(CHOICES[0]) {
+            few if few < RUNS[0] / 2 => CHOICES[1],
+            _ => CHOICES[0],
+        };
+        Ok(Effort {
+            choices,
+            runs: runs(choices).max(RUNS[1]),
+        })
+    }
+}
+
+/// Times the model at a designed set of choices.
+///
+/// # Errors
+/// A provider that refuses the model, or inputs that cannot be made.
+pub(super) fn measure(
+    analysis: &Analysis,
+    clock: Clock,
+    events: &mut dyn Events,
+) -> Result<Observations> {
+    let effort = clock.effort(analysis)?;
+    let choices = super::design::choices(analysis, effort.choices);
+    let subjects = subjects(analysis, choices)?;
+    let mut observed = Observations::default();
+    let Some((whole, others)) = subjects.split_first() else {
+        return Ok(observed);
+    };
+    let mut start = 0;
+    loop {
+        let mut bytes = 0;
+        let fits = |subject: &&TimedChoice| {
+            bytes += subject.model.weight_bytes() as u64;
+            bytes <= TOGETHER
+        };
+        let count = others[start..].iter().take_while(fits).count();
+        let count = count.max(1).min(others.len() - start);
+        let group = &others[start..start + count];
+        let models: Vec<&TimedChoice> = std::iter::once(whole).chain(group).collect();
+        let times = clock.group(analysis, &models, effort.runs)?;
+        let choices: Vec<&[usize]> = models.iter().map(|of| &of.channels[..]).collect();
+        observed.add(&choices, &times);
+        start += count;
+        events.progress("latency", start, others.len());
+        if start == others.len() {
+            return Ok(observed);
+        }
+    }
+}
+
+impl Clock<'_> {
+    fn group(
+        &self,
+        analysis: &Analysis,
+        models: &[&TimedChoice],
+        runs: usize,
+    ) -> Result<GroupTimes> {
+        let warm_up = WARM_UP;
+        let graphs = models.iter().map(|of| &of.model);
+        let times = self.in_turn(analysis, graphs, Repetitions { warm_up, runs })?;
+        let whole = times.iter().map(|times| median(times)).collect();
+        let runs = ((runs as f64 * PROFILED) as usize).max(2);
+        let mut sessions = Vec::new();
+        for of in models {
+            sessions.push(self.open(analysis, &of.model, Profiling::On)?);
+        }
+        interleaved(&mut sessions, Repetitions { warm_up, runs })?;
+        let mut kernels = Vec::new();
+        for (session, _) in sessions {
+            let all = session.kernels()?;
+            let times = kernel_times(&all, warm_up, runs);
+            kernels.push(node_times(analysis.graph(), &times));
+        }
+        Ok(GroupTimes { whole, kernels })
+    }
+}
+
+/// The kernels of a run with their microseconds; runs before the first that counts are left out.
+fn kernel_times(kernels: &[Kernel], warm_up: usize, runs: usize) -> Vec<(&str, f64)> {
+    let each = kernels.len() / (warm_up + runs).max(1);
+    let counted = kernels.get(each * warm_up..).unwrap_or_default();
+    let time = |place: usize| {
+        let of = counted.iter().skip(place).step_by(each);
+        middle(of.map(|kernel| kernel.microseconds as f64).collect())
+    };
+    let first = counted.iter().take(each).enumerate();
+    first
+        .map(|(place, kernel)| (&kernel.node[..], time(place)))
+        .collect()
+}
+
+/// Microseconds that tell a kernel that ran from none.
+const RAN: f64 = 0.01;
+
+/// Microseconds by node. The profiler itself takes as long as the shortest kernel at least.
+fn node_times(graph: &Graph, kernels: &[(&str, f64)]) -> NodeTimes {
+    let shortest = kernels
+        .iter()
+        .map(|(_, time)| *time)
+        .fold(f64::INFINITY, f64::min);
+    let mut found = NodeTimes::new();
+    for (kernel, time) in kernels {
+        *found.entry(node_of(graph, kernel)).or_default() += time - shortest + RAN;
+    }
+    found
+}
+
+/// The mean of the middle half.
+fn middle(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    let quarter = times.len() / 4;
+    let middle = &times[quarter..times.len() - quarter];
+    middle.iter().sum::<f64>() / middle.len().max(1) as f64
+}

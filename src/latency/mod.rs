@@ -1,0 +1,164 @@
+//! How long runs of what is left of a model take in onnxruntime, by the channels that stay: a law that is fitted to runs of
+//! the model itself, cut to many choices of channels, where it is going to run.
+//!
+//! Models are timed with one thread and inputs of the sizes that costs are counted at: single samples unless the user says
+//! another size of that axis. Weights are of no matter, so that the first channels stay.
+
+mod cache;
+mod design;
+mod law;
+mod measure;
+mod observations;
+mod subjects;
+mod touched;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::onnx::Model;
+
+use cache::Entry;
+use law::{Law, LawMeter};
+pub(crate) use measure::{Clock, MeasuredShare};
+use observations::Observations;
+
+/// Picoseconds of a nanosecond.
+const NANOSECOND: u64 = 1000;
+
+/// Times of a model by the channels that stay.
+#[derive(Clone, Debug)]
+pub(crate) struct LatencyModel {
+    law: Arc<Law>,
+    /// Nanoseconds of a run of the whole model, as it was timed.
+    whole: u64,
+    /// What times are to be multiplied with after a result was timed.
+    correction: f64,
+    /// Choices of channels that were timed.
+    choices: usize,
+    /// Whether they were timed by a run before.
+    known: bool,
+}
+
+impl LatencyModel {
+    /// Threads that models are timed with.
+    pub(crate) const THREADS: usize = measure::THREADS;
+
+    /// The law of a model, from what is known of it on this machine or from timing it now.
+    ///
+    /// # Errors
+    /// A provider that refuses the model, or inputs that cannot be made.
+    pub(crate) fn of(
+        analysis: &Analysis,
+        clock: Clock,
+        events: &mut dyn Events,
+    ) -> Result<LatencyModel> {
+        let entry = Entry::of(analysis, clock)?;
+        if let Some(observed) = entry.as_ref().and_then(|entry| entry.load(analysis)) {
+            return LatencyModel::fitted(analysis, &observed, true);
+        }
+        let start = Instant::now();
+        let observed = measure::measure(analysis, clock, events)?;
+        let model = LatencyModel::fitted(analysis, &observed, false)?;
+        events.say(&format!(
+            "timed {} choices of channels in {:.1} s",
+            model.choices,
+            start.elapsed().as_secs_f64()
+        ));
+        if let Some(Err(fault)) = entry.map(|entry| entry.save(&observed)) {
+            events.say(&format!("these times are not kept for later runs: {fault}"));
+        }
+        Ok(model)
+    }
+
+    fn fitted(analysis: &Analysis, observed: &Observations, known: bool) -> Result<LatencyModel> {
+        let seconds = observed.seconds.first().copied().filter(|s| *s > 0.0);
+        let whole = seconds.ok_or_else(|| Error::Runtime {
+            reason: "the model takes no time that could be measured".to_owned(),
+            remedy: "ask for a share of its operations instead".to_owned(),
+        })?;
+        Ok(LatencyModel {
+            law: Arc::new(Law::fitted(analysis, observed)),
+            whole: (1e9 * whole) as u64,
+            correction: 1.0,
+            choices: observed.seconds.len(),
+            known,
+        })
+    }
+
+    /// Nanoseconds of a run of the whole model.
+    pub(crate) fn whole(&self) -> u64 {
+        self.whole.max(1)
+    }
+
+    /// Choices of channels that were timed.
+    pub(crate) fn choices(&self) -> usize {
+        self.choices
+    }
+
+    /// Whether the times are those of a run before.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// The share of the whole model's time that is expected where these numbers of channels stay, by dimension.
+    pub(crate) fn share(&self, channels: &[usize]) -> f64 {
+        let time = LatencyMeter::new(self, channels.to_vec()).nanoseconds();
+        time as f64 / self.whole() as f64
+    }
+
+    /// The same law, corrected by what was measured where these numbers of channels stay.
+    pub(crate) fn corrected(&self, channels: &[usize], share: f64) -> LatencyModel {
+        let expected = self.share(channels).max(f64::MIN_POSITIVE);
+        LatencyModel {
+            correction: self.correction * share / expected,
+            ..self.clone()
+        }
+    }
+
+    /// How long runs of `model` take, as a share of those of the whole one, timed in turn.
+    ///
+    /// # Errors
+    /// A provider that refuses a model.
+    pub(crate) fn measured(
+        &self,
+        analysis: &Analysis,
+        model: &Model,
+        clock: Clock,
+    ) -> Result<MeasuredShare> {
+        clock.share(analysis, model, 1e-9 * self.whole() as f64)
+    }
+}
+
+/// The time at a choice of channels that changes dimension by dimension.
+pub(crate) struct LatencyMeter<'a> {
+    meter: LawMeter<'a>,
+    correction: f64,
+}
+
+impl<'a> LatencyMeter<'a> {
+    pub(crate) fn new(model: &'a LatencyModel, channels: Vec<usize>) -> LatencyMeter<'a> {
+        LatencyMeter {
+            meter: LawMeter::new(&model.law, channels),
+            correction: model.correction,
+        }
+    }
+
+    /// Channels that stay, by dimension.
+    pub(crate) fn channels(&self) -> &[usize] {
+        self.meter.channels()
+    }
+
+    /// Another number of channels stays of one dimension.
+    pub(crate) fn set(&mut self, dimension: usize, channels: usize) {
+        self.meter.set(dimension, channels);
+    }
+
+    /// Nanoseconds of a run.
+    pub(crate) fn nanoseconds(&self) -> u64 {
+        let time = self.meter.time() as f64 * self.correction;
+        time as u64 / NANOSECOND
+    }
+}
