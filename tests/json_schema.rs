@@ -109,7 +109,8 @@ fn every_document_is_as_documented() {
     let pruning = ["prune", &model, "--macs", "0.3", "-o"];
     json(&[&pruning[..], &[&pruned], &data_words].concat());
     let all = ["--iterations", "2", "--bench", "--quantise"];
-    check(&[&pruning[..], &[&both], &data_words, &tuning, &all].concat());
+    let timing = ["prune", &model, "--latency", "0.5", "-o"];
+    check(&[&timing[..], &[&both], &data_words, &tuning, &all].concat());
     let tuned = text(folder.path().join("tuned.onnx"));
     let training = ["tune", &pruned, "-o", &tuned, "--teacher", &model];
     let rounded = ["--data", &data, "--steps", "10", "--quantised"];

@@ -14,7 +14,7 @@ use crate::files;
 use crate::runtime::{Provider, cache_folder};
 
 /// Version of the file, and of how models are timed.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes of a file at most.
 const LARGEST: usize = 64 << 20;
 
@@ -161,4 +161,109 @@ fn structure(analysis: &Analysis) -> String {
         });
     }
     hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dimensions::InputSizes;
+    use crate::graph::Graph;
+    use crate::latency::observations::KernelTimes;
+    use crate::onnx::Model;
+
+    fn lenet() -> Analysis {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures/trained/lenet_mnist.onnx");
+        let graph = Graph::new(&Model::load(&path).expect("a model")).expect("a graph");
+        let sizes = InputSizes::for_graph(&graph, &[]).expect("sizes");
+        Analysis::new(graph, sizes)
+    }
+
+    fn entry(folder: &std::path::Path, machine: &str, version: &str) -> Entry {
+        let key = Key {
+            secateur_latency: VERSION,
+            machine: vec![machine.to_owned()],
+            cores: 2,
+            onnxruntime: version.to_owned(),
+            provider: "cpu".to_owned(),
+            threads: THREADS,
+            model: "a model".to_owned(),
+        };
+        let path = folder.join("latency").join("times.json");
+        Entry { path, key }
+    }
+
+    fn times(analysis: &Analysis) -> Observations {
+        let whole = analysis.channels(&analysis.everything());
+        let half: Vec<usize> = whole.iter().map(|n| n / 2).collect();
+        Observations {
+            channels: vec![whole, half],
+            seconds: vec![2e-3, 1e-3],
+            kernels: vec![KernelTimes {
+                node: Some(0),
+                microseconds: vec![4.0, 2.0],
+            }],
+        }
+    }
+
+    #[test]
+    fn times_of_another_machine_or_library_are_not_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let analysis = lenet();
+        let own = entry(folder.path(), "this one", "1.32.0");
+        assert_eq!(own.load(&analysis), None);
+        own.save(&times(&analysis)).expect("a file");
+        assert_eq!(own.load(&analysis), Some(times(&analysis)));
+        let others = [
+            entry(folder.path(), "another", "1.32.0"),
+            entry(folder.path(), "this one", "1.31.0"),
+        ];
+        assert!(others.iter().all(|other| other.load(&analysis).is_none()));
+    }
+
+    #[test]
+    fn damaged_times_are_not_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let analysis = lenet();
+        let own = entry(folder.path(), "this one", "1.32.0");
+        own.save(&times(&analysis)).expect("a file");
+        let text = std::fs::read_to_string(&own.path).expect("text");
+        for damaged in [
+            text[..text.len() / 2].to_owned(),
+            String::new(),
+            text.replace("0.002", "-0.002"),
+            text.replace("[32,64,100]", "[32,64]"),
+            text.replace("[16,32,50]", "[16,0,50]"),
+            text.replace("\"node\":0", "\"node\":99"),
+            text.replace("[4.0,2.0]", "[4.0]"),
+        ] {
+            assert_ne!(damaged, text);
+            std::fs::write(&own.path, damaged).expect("a file");
+            assert_eq!(own.load(&analysis), None);
+        }
+    }
+
+    #[test]
+    fn what_changes_times_changes_the_name() {
+        let analysis = lenet();
+        let sizes = |batch| {
+            let graph = analysis.graph().clone();
+            let input = [("batch".to_owned(), batch)];
+            let sizes = InputSizes::for_graph(&graph, &input).expect("sizes");
+            structure(&Analysis::new(graph, sizes))
+        };
+        assert_eq!(sizes(1), structure(&analysis));
+        assert_ne!(sizes(2), sizes(1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn where_nothing_can_be_written_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let analysis = lenet();
+        let own = entry(folder.path(), "this one", "1.32.0");
+        std::fs::write(folder.path().join("latency"), "a file").expect("a file");
+        assert!(own.save(&times(&analysis)).is_err());
+        assert_eq!(own.load(&analysis), None);
+    }
 }

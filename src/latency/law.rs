@@ -271,3 +271,82 @@ impl<'a> LawMeter<'a> {
         self.sum
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dimensions::InputSizes;
+    use crate::latency::design::choices;
+    use crate::latency::observations::KernelTimes;
+    use crate::onnx::Model;
+
+    fn resnet() -> Analysis {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures/trained/resnet8_fashion.bn.onnx");
+        let graph = Graph::new(&Model::load(&path).expect("a model")).expect("a graph");
+        let sizes = InputSizes::for_graph(&graph, &[]).expect("sizes");
+        Analysis::new(graph, sizes)
+    }
+
+    /// Microseconds by node: blocks are filled up, values cost something, and each kernel takes a moment.
+    fn truth(touched: &BTreeMap<NodeId, Touched>, channels: &[usize]) -> BTreeMap<usize, f64> {
+        let time = |node: &NodeId, features: [f64; FEATURES]| {
+            let pace = 1.0 + 0.1 * (node.index() % 3) as f64;
+            0.4 + pace * (2e-5 * features[8] + 1e-6 * features[5] + 3e-4 * features[0])
+        };
+        let all = touched.iter();
+        all.map(|(node, of)| (node.index(), time(node, of.features(channels))))
+            .collect()
+    }
+
+    #[test]
+    fn a_law_is_found_again() {
+        let analysis = resnet();
+        let touched = Touched::by_node(&analysis);
+        let all = choices(&analysis, 64);
+        let (known, asked) = all.split_at(48);
+        let whole = |channels: &Vec<usize>| 7.0 + truth(&touched, channels).values().sum::<f64>();
+        let kernels = touched.keys().map(|node| KernelTimes {
+            node: Some(node.index()),
+            microseconds: (known.iter())
+                .map(|channels| truth(&touched, channels)[&node.index()])
+                .collect(),
+        });
+        let observed = Observations {
+            channels: known.to_vec(),
+            seconds: known
+                .iter()
+                .map(|channels| 1e-6 * whole(channels))
+                .collect(),
+            kernels: kernels.collect(),
+        };
+        let law = Law::fitted(&analysis, &observed);
+        for channels in asked {
+            let time = LawMeter::new(&law, channels.clone()).time() as f64 * 1e-6;
+            let error = time / whole(channels) - 1.0;
+            assert!(error.abs() < 0.01, "{channels:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn times_change_dimension_by_dimension() {
+        let analysis = resnet();
+        let touched = Touched::by_node(&analysis);
+        let known = choices(&analysis, 20);
+        let seconds = |channels: &Vec<usize>| truth(&touched, channels).values().sum::<f64>();
+        let observed = Observations {
+            seconds: known.iter().map(|of| 1e-6 * seconds(of)).collect(),
+            channels: known.clone(),
+            kernels: Vec::new(),
+        };
+        let law = Law::fitted(&analysis, &observed);
+        let mut meter = LawMeter::new(&law, known[0].clone());
+        for channels in &known {
+            let pairs = channels.iter().enumerate();
+            pairs.for_each(|(dimension, &count)| meter.set(dimension, count));
+            let anew = LawMeter::new(&law, channels.clone());
+            assert_eq!(meter.time(), anew.time());
+            assert_eq!(meter.channels(), anew.channels());
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 use super::observations::{GroupTimes, NodeTimes, Observations};
 use super::subjects::{TimedChoice, node_of, subjects};
-use crate::benchmark::{Ratio, Repetitions, interleaved, median};
+use crate::benchmark::{Ratio, Repetitions, in_bursts, median};
 use crate::data::random_inputs;
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -24,23 +24,35 @@ pub(crate) struct Clock<'a> {
 /// Threads that models are timed with: how well kernels share their work differs from machine to machine, and from run to
 /// run where others want the processors as well.
 pub(super) const THREADS: usize = 1;
-/// Choices that are timed, at most and at least.
-const CHOICES: [usize; 2] = [64, 16];
 /// Seconds that all runs may take; large models take more, of which few are timed few times.
 const SECONDS: f64 = 8.0;
 /// A model that is timed is about this much faster than the whole one.
 const FASTER: f64 = 0.5;
-const WARM_UP: usize = 3;
-/// Runs that count, at most and at least.
-const RUNS: [usize; 2] = [60, 3];
 /// Runs with the profiler for each without.
 const PROFILED: f64 = 0.5;
+/// How much is measured: the first that takes no longer, else the last.
+const EFFORTS: [Effort; 4] = [
+    Effort::new(64, 10, BURST),
+    Effort::new(48, 5, BURST),
+    Effort::new(32, 5, PAIR),
+    Effort::new(16, 3, PAIR),
+];
+/// Runs of a model one after the other, where they are short.
+const BURST: Repetitions = Repetitions {
+    warm_up: 2,
+    runs: 5,
+};
+/// Where they are long.
+const PAIR: Repetitions = Repetitions {
+    warm_up: 1,
+    runs: 1,
+};
 /// Bytes of the weights of models that are timed in turn.
 const TOGETHER: u64 = 1 << 30;
 
-/// Seconds that a comparison may take, and runs of each model, at most and at least.
+/// Seconds that a comparison may take, and rounds of it, at most and at least.
 const COMPARING: f64 = 2.0;
-const COMPARED: [usize; 2] = [301, 11];
+const COMPARED: [usize; 2] = [400, 5];
 
 /// The time of a model as a share of that of the whole one.
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +68,27 @@ pub(crate) struct MeasuredShare {
 type Inputs = Vec<(String, Tensor)>;
 
 /// How much is measured.
+#[derive(Clone, Copy)]
 struct Effort {
     choices: usize,
-    runs: usize,
+    rounds: usize,
+    burst: Repetitions,
+}
+
+impl Effort {
+    const fn new(choices: usize, rounds: usize, burst: Repetitions) -> Effort {
+        Effort {
+            choices,
+            rounds,
+            burst,
+        }
+    }
+
+    /// Seconds that runs of this many take each.
+    fn seconds(&self, one: f64) -> f64 {
+        let runs = self.choices * self.rounds * (self.burst.warm_up + self.burst.runs);
+        one * runs as f64 * (1.0 + PROFILED)
+    }
 }
 
 impl Clock<'_> {
@@ -92,12 +122,12 @@ impl Clock<'_> {
         &self,
         analysis: &Analysis,
         models: impl IntoIterator<Item = &'m Model>,
-        repetitions: Repetitions,
+        (rounds, burst): (usize, Repetitions),
     ) -> Result<Vec<Vec<f64>>> {
         let models = models.into_iter();
         let sessions = models.map(|model| self.open(analysis, model, Profiling::Off));
         let mut sessions: Vec<(Session, Inputs)> = sessions.collect::<Result<_>>()?;
-        interleaved(&mut sessions, repetitions)
+        in_bursts(&mut sessions, rounds, burst)
     }
 
     /// How long runs of a model take, as a share of those of the whole one, which takes these seconds.
@@ -110,13 +140,19 @@ impl Clock<'_> {
         model: &Model,
         seconds: f64,
     ) -> Result<MeasuredShare> {
-        let repetitions = Repetitions {
-            warm_up: WARM_UP,
-            runs: ((COMPARING / (2.0 * seconds.max(1e-7))) as usize)
-                .clamp(COMPARED[1], COMPARED[0]),
+        let round = 2.0 * seconds * (BURST.warm_up + BURST.runs) as f64;
+        let rounds = (COMPARING / round.max(1e-6)) as usize;
+        let rounds = rounds.clamp(COMPARED[1], COMPARED[0]);
+        let burst = match rounds {
+            few if few < 4 * COMPARED[1] => PAIR,
+            _ => BURST,
         };
         let models = [analysis.graph().model(), model];
-        let times = self.in_turn(analysis, models, repetitions)?;
+        let times = self.in_turn(analysis, models, (rounds, burst))?;
+        // A burst is one sample: what slows the machine down lasts longer.
+        let rounds =
+            |times: &Vec<f64>| -> Vec<f64> { times.chunks(burst.runs).map(median).collect() };
+        let times: Vec<Vec<f64>> = times.iter().map(rounds).collect();
         let Ratio { speedup, interval } = Ratio::of(&times[0], &times[1], 0);
         Ok(MeasuredShare {
             share: 1.0 / speedup,
@@ -126,26 +162,11 @@ impl Clock<'_> {
     }
 
     fn effort(&self, analysis: &Analysis) -> Result<Effort> {
-        const FEW: Repetitions = Repetitions {
-            warm_up: 2,
-            runs: 5,
-        };
-        let times = self.in_turn(analysis, [analysis.graph().model()], FEW)?;
+        let times = self.in_turn(analysis, [analysis.graph().model()], (1, BURST))?;
         let one = FASTER * times.iter().map(|times| median(times)).sum::<f64>();
-        let seconds = |choices: usize| (SECONDS / one.max(1e-7)) / choices as f64;
-        // Runs with and without profiler, each warmed up.
-        let runs = |choices: usize| {
-            let runs = (seconds(choices) - 2.0 * WARM_UP as f64) / (1.0 + PROFILED);
-            (runs.max(0.0) as usize).min(RUNS[0])
-        };
-        let choices = match runs(CHOICES[0]) {
-            few if few < RUNS[0] / 2 => CHOICES[1],
-            _ => CHOICES[0],
-        };
-        Ok(Effort {
-            choices,
-            runs: runs(choices).max(RUNS[1]),
-        })
+        let mut efforts = EFFORTS.into_iter();
+        let fits = efforts.find(|effort| effort.seconds(one) <= SECONDS);
+        Ok(fits.unwrap_or(EFFORTS[EFFORTS.len() - 1]))
     }
 }
 
@@ -176,7 +197,7 @@ pub(super) fn measure(
         let count = count.max(1).min(others.len() - start);
         let group = &others[start..start + count];
         let models: Vec<&TimedChoice> = std::iter::once(whole).chain(group).collect();
-        let times = clock.group(analysis, &models, effort.runs)?;
+        let times = clock.group(analysis, &models, effort)?;
         let choices: Vec<&[usize]> = models.iter().map(|of| &of.channels[..]).collect();
         observed.add(&choices, &times);
         start += count;
@@ -192,37 +213,51 @@ impl Clock<'_> {
         &self,
         analysis: &Analysis,
         models: &[&TimedChoice],
-        runs: usize,
+        effort: Effort,
     ) -> Result<GroupTimes> {
-        let warm_up = WARM_UP;
+        let Effort { rounds, burst, .. } = effort;
         let graphs = models.iter().map(|of| &of.model);
-        let times = self.in_turn(analysis, graphs, Repetitions { warm_up, runs })?;
+        let times = self.in_turn(analysis, graphs, (rounds, burst))?;
         let whole = times.iter().map(|times| median(times)).collect();
-        let runs = ((runs as f64 * PROFILED) as usize).max(2);
+        let rounds = ((rounds as f64 * PROFILED) as usize).max(1);
         let mut sessions = Vec::new();
         for of in models {
             sessions.push(self.open(analysis, &of.model, Profiling::On)?);
         }
-        interleaved(&mut sessions, Repetitions { warm_up, runs })?;
+        in_bursts(&mut sessions, rounds, burst)?;
         let mut kernels = Vec::new();
         for (session, _) in sessions {
             let all = session.kernels()?;
-            let times = kernel_times(&all, warm_up, runs);
+            let times = kernel_times(&all, rounds, burst);
             kernels.push(node_times(analysis.graph(), &times));
         }
         Ok(GroupTimes { whole, kernels })
     }
 }
 
-/// The kernels of a run with their microseconds; runs before the first that counts are left out.
-fn kernel_times(kernels: &[Kernel], warm_up: usize, runs: usize) -> Vec<(&str, f64)> {
-    let each = kernels.len() / (warm_up + runs).max(1);
-    let counted = kernels.get(each * warm_up..).unwrap_or_default();
-    let time = |place: usize| {
-        let of = counted.iter().skip(place).step_by(each);
-        middle(of.map(|kernel| kernel.microseconds as f64).collect())
+/// The kernels of a run with their microseconds; runs that do not count are left out.
+fn kernel_times(kernels: &[Kernel], rounds: usize, burst: Repetitions) -> Vec<(&str, f64)> {
+    let length = burst.warm_up + burst.runs;
+    let each = kernels.len() / (rounds * length).max(1);
+    let runs = || kernels.chunks(each.max(1)).enumerate();
+    let named = |run: &[Kernel]| {
+        let pairs = run.iter().zip(kernels);
+        run.len() == each && pairs.clone().all(|(a, b)| a.node == b.node)
     };
-    let first = counted.iter().take(each).enumerate();
+    // Where not every run has the same kernels, which is whose cannot be told.
+    if each == 0 || !runs().all(|(_, run)| named(run)) {
+        let share = 1.0 / (rounds * length).max(1) as f64;
+        let all = kernels.iter();
+        let time = |of: &Kernel| share * of.microseconds as f64;
+        return all.map(|of| (&of.node[..], time(of))).collect();
+    }
+    let counted = runs().filter(|(run, _)| run % length >= burst.warm_up);
+    let counted: Vec<&[Kernel]> = counted.map(|(_, run)| run).collect();
+    let time = |place: usize| {
+        let of = counted.iter().map(|run| run[place].microseconds as f64);
+        middle(of.collect())
+    };
+    let first = kernels.iter().take(each).enumerate();
     first
         .map(|(place, kernel)| (&kernel.node[..], time(place)))
         .collect()

@@ -162,3 +162,36 @@ impl<'a> LatencyMeter<'a> {
         time as u64 / NANOSECOND
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl LatencyModel {
+        /// Times that follow from a node's operations alone, as many picoseconds for each as `each` says of its name.
+        pub(crate) fn imagined(analysis: &Analysis, each: impl Fn(&str) -> f64) -> LatencyModel {
+            let choices = design::choices(analysis, 64);
+            let graph = analysis.graph();
+            let times = |channels: &Vec<usize>| -> Vec<(usize, f64)> {
+                let operations = analysis.costs().operations(channels).into_iter();
+                let time = |node, macs| 1e-6 * macs as f64 * each(graph.node_proto(node).name());
+                operations
+                    .map(|(node, macs)| (node.index(), time(node, macs)))
+                    .collect()
+            };
+            let by_choice: Vec<Vec<(usize, f64)>> = choices.iter().map(times).collect();
+            let sum = |times: &Vec<(usize, f64)>| times.iter().map(|(_, time)| time).sum::<f64>();
+            let seconds = by_choice.iter().map(|times| 1e-6 * (sum(times) + 1.0));
+            let kernels = (0..by_choice[0].len()).map(|place| observations::KernelTimes {
+                node: Some(by_choice[0][place].0),
+                microseconds: by_choice.iter().map(|times| times[place].1).collect(),
+            });
+            let observed = Observations {
+                seconds: seconds.collect(),
+                kernels: kernels.collect(),
+                channels: choices,
+            };
+            LatencyModel::fitted(analysis, &observed, true).expect("a law")
+        }
+    }
+}

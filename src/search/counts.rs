@@ -14,6 +14,8 @@ use crate::graph::NodeId;
 use crate::latency::{LatencyMeter, LatencyModel};
 use crate::plan::{Cost, CostBudget, Scope, Settings};
 
+/// What to do where a run takes long whatever its channels are.
+const SMALL_RUNS: &str = "; each node takes some time however few channels it has, which counts less in runs of more samples: say with `sizes` how many there are";
 /// Halvings of the ratio: more than channels can tell apart.
 const HALVINGS: usize = 40;
 
@@ -109,6 +111,10 @@ impl<'a> CostTarget<'a> {
             what: self.cost.to_string(),
             asked: self.asked,
             reachable: reachable as f64 / self.before.max(1) as f64,
+            hint: match self.latency {
+                Some(_) => SMALL_RUNS,
+                None => "",
+            },
         }
     }
 }

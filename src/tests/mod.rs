@@ -17,6 +17,7 @@ mod graphs;
 mod held;
 mod inputs;
 mod integers;
+mod latency;
 mod layers;
 mod linear_graphs;
 mod masks;

@@ -107,9 +107,10 @@ impl<'a> TimedModel<'a> {
             }
             let channels = self.channels(&selection);
             let got = self.measured(&self.left(&selection)?)?;
-            let share = got.share;
+            let (predicted, share) = (model.share(&channels), got.share);
+            tracing::debug!("latency: asked {asked:.3}, predicted {predicted:.3}, got {share:.3}");
             attempts.push(Attempt {
-                predicted: model.share(&channels),
+                predicted,
                 selection,
                 got,
             });
