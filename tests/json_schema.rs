@@ -11,8 +11,9 @@ use tempfile::TempDir;
 use common::{fixture, json};
 
 /// Documented fields that the runs below cannot show, or not all of them: they need a GPU, stored outputs, zeros, sums,
-/// slow widths, weights of integers, layers that do not fuse or that no kernel for codes takes, or a dry run.
-const ELSEWHERE: [&str; 17] = [
+/// slow widths, budgets of time, weights of integers, layers that do not fuse or that no kernel for codes takes, or a dry run.
+const ELSEWHERE: [&str; 18] = [
+    "latency.",
     "verification.mixed_by[]",
     "warnings[]",
     "forecast.",
@@ -109,8 +110,7 @@ fn every_document_is_as_documented() {
     let pruning = ["prune", &model, "--macs", "0.3", "-o"];
     json(&[&pruning[..], &[&pruned], &data_words].concat());
     let all = ["--iterations", "2", "--bench", "--quantise"];
-    let timing = ["prune", &model, "--latency", "0.5", "-o"];
-    check(&[&timing[..], &[&both], &data_words, &tuning, &all].concat());
+    check(&[&pruning[..], &[&both], &data_words, &tuning, &all].concat());
     let tuned = text(folder.path().join("tuned.onnx"));
     let training = ["tune", &pruned, "-o", &tuned, "--teacher", &model];
     let rounded = ["--data", &data, "--steps", "10", "--quantised"];
@@ -153,4 +153,19 @@ fn every_document_is_as_documented() {
         &data,
     ]);
     check(&["bench", &model, &pruned, "--runs", "3", "--profile"]);
+}
+
+#[test]
+fn budgets_of_time_are_as_documented() {
+    let model = fixture("trained/lenet_mnist.onnx").display().to_string();
+    let document = json(&["prune", &model, "--latency", "0.9", "--dry-run"]);
+    let (mut leaves, mut all) = (BTreeSet::new(), BTreeSet::new());
+    paths(&document, "", &mut leaves, &mut all);
+    let documented = documented("secateur.prune/1");
+    let timed = |paths: &BTreeSet<String>| -> BTreeSet<String> {
+        let paths = paths.iter().filter(|path| path.starts_with("latency."));
+        paths.cloned().collect()
+    };
+    assert_eq!(timed(&leaves), timed(&documented));
+    assert!(!timed(&leaves).is_empty());
 }

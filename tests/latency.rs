@@ -73,13 +73,13 @@ fn times_are_asked_predicted_got_and_kept() {
     let plan = folder.path().join("plan.json");
     let asked = || {
         let mut command = prune(cache.path());
-        command.args(["--latency", "0.6", "--force", "-o"]);
+        command.args(["--latency", "0.8", "--force", "-o"]);
         command.arg(&first).arg("--plan-out").arg(&plan);
         command
     };
     let found = report(&mut asked());
     let row = &found["latency"];
-    assert_eq!((&row["asked"], &row["known"]), (&0.6.into(), &false.into()));
+    assert_eq!((&row["asked"], &row["known"]), (&0.8.into(), &false.into()));
     assert_eq!(
         (&row["provider"], &row["threads"]),
         (&"cpu".into(), &1.into())
@@ -114,7 +114,7 @@ fn times_that_are_damaged_or_of_another_machine_are_measured_anew() {
     let cache = TempDir::new().expect("a folder");
     let known = |words: &[&str]| {
         let mut command = prune(cache.path());
-        command.args(["--latency", "0.6", "--dry-run"]).args(words);
+        command.args(["--latency", "0.8", "--dry-run"]).args(words);
         let found = report(&mut command);
         found["latency"]["known"].as_bool().expect("a word")
     };
@@ -139,7 +139,7 @@ fn a_cache_that_cannot_be_written_is_no_fault() {
     let file = folder.path().join("file");
     fs::write(&file, "no folder").expect("a file");
     let mut command = prune(&file);
-    command.args(["--latency", "0.6", "--dry-run"]);
+    command.args(["--latency", "0.8", "--dry-run"]);
     let output = command.assert().success();
     output.stderr(contains("not kept for later runs"));
     assert_eq!(fs::read(&file).expect("a file"), b"no folder");

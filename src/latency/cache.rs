@@ -14,7 +14,7 @@ use crate::files;
 use crate::runtime::{Provider, cache_folder};
 
 /// Version of the file, and of how models are timed.
-const VERSION: u32 = 2;
+const VERSION: u32 = 1;
 /// Bytes of a file at most.
 const LARGEST: usize = 64 << 20;
 
@@ -29,6 +29,8 @@ struct Key {
     onnxruntime: String,
     provider: String,
     threads: usize,
+    /// The form that is timed; none for models as they are.
+    form: Option<String>,
     /// Hash of all that times depend on in the model: nodes, sizes, dimensions.
     model: String,
 }
@@ -64,6 +66,7 @@ impl Entry {
             onnxruntime: clock.runtime.version().to_owned(),
             provider: clock.provider.to_string(),
             threads: THREADS,
+            form: clock.form.map(|form| form.name.clone()),
             model: structure(analysis),
         };
         let name = blake3::hash(&serde_json::to_vec(&key).unwrap_or_default());
@@ -187,6 +190,7 @@ mod tests {
             onnxruntime: version.to_owned(),
             provider: "cpu".to_owned(),
             threads: THREADS,
+            form: None,
             model: "a model".to_owned(),
         };
         let path = folder.join("latency").join("times.json");
@@ -197,6 +201,7 @@ mod tests {
         let whole = analysis.channels(&analysis.everything());
         let half: Vec<usize> = whole.iter().map(|n| n / 2).collect();
         Observations {
+            original: 1.0,
             channels: vec![whole, half],
             seconds: vec![2e-3, 1e-3],
             kernels: vec![KernelTimes {

@@ -313,6 +313,7 @@ mod tests {
                 .collect(),
         });
         let observed = Observations {
+            original: 1.0,
             channels: known.to_vec(),
             seconds: known
                 .iter()
@@ -335,6 +336,7 @@ mod tests {
         let known = choices(&analysis, 20);
         let seconds = |channels: &Vec<usize>| truth(&touched, channels).values().sum::<f64>();
         let observed = Observations {
+            original: 1.0,
             seconds: known.iter().map(|of| 1e-6 * seconds(of)).collect(),
             channels: known.clone(),
             kernels: Vec::new(),

@@ -14,11 +14,21 @@ use crate::runtime::{
     Kernel, Profiling, Provider, Purpose, Runtime, Session, SessionOptions, Tensor,
 };
 
-/// Where models are timed.
+/// Where models are timed, and in which form.
 #[derive(Clone, Copy)]
 pub(crate) struct Clock<'a> {
     pub(crate) runtime: &'a Runtime,
     pub(crate) provider: &'a Provider,
+    /// What is left of the model gets this form; none where it stays as it is.
+    pub(crate) form: Option<&'a TimedForm<'a>>,
+}
+
+/// Another form of models.
+pub(crate) struct TimedForm<'a> {
+    /// What it is, in words.
+    pub(crate) name: String,
+    /// What is left of the model in this form.
+    pub(crate) make: &'a dyn Fn(Model) -> Result<Model>,
 }
 
 /// Threads that models are timed with: how well kernels share their work differs from machine to machine, and from run to
@@ -114,6 +124,14 @@ impl Clock<'_> {
         Ok((session, inputs))
     }
 
+    /// A model in the form that is timed.
+    fn formed(&self, model: Model) -> Result<Model> {
+        match self.form {
+            Some(form) => (form.make)(model),
+            None => Ok(model),
+        }
+    }
+
     /// Seconds of every run of each model, in turn.
     ///
     /// # Errors
@@ -181,10 +199,18 @@ pub(super) fn measure(
 ) -> Result<Observations> {
     let effort = clock.effort(analysis)?;
     let choices = super::design::choices(analysis, effort.choices);
-    let subjects = subjects(analysis, choices)?;
+    let subjects = subjects(analysis, choices, &|model| clock.formed(model))?;
     let mut observed = Observations::default();
     let Some((whole, others)) = subjects.split_first() else {
         return Ok(observed);
+    };
+    observed.original = match clock.form {
+        None => 1.0,
+        Some(_) => {
+            let pair = [analysis.graph().model(), &whole.model];
+            let times = clock.in_turn(analysis, pair, (effort.rounds, effort.burst))?;
+            median(&times[0]) / median(&times[1])
+        }
     };
     let mut start = 0;
     loop {

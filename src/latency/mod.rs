@@ -22,7 +22,7 @@ use crate::onnx::Model;
 
 use cache::Entry;
 use law::{Law, LawMeter};
-pub(crate) use measure::{Clock, MeasuredShare};
+pub(crate) use measure::{Clock, MeasuredShare, TimedForm};
 use observations::Observations;
 
 /// Picoseconds of a nanosecond.
@@ -32,7 +32,7 @@ const NANOSECOND: u64 = 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct LatencyModel {
     law: Arc<Law>,
-    /// Nanoseconds of a run of the whole model, as it was timed.
+    /// Nanoseconds of a run of the original.
     whole: u64,
     /// What times are to be multiplied with after a result was timed.
     correction: f64,
@@ -81,14 +81,14 @@ impl LatencyModel {
         })?;
         Ok(LatencyModel {
             law: Arc::new(Law::fitted(analysis, observed)),
-            whole: (1e9 * whole) as u64,
+            whole: (1e9 * whole * observed.original) as u64,
             correction: 1.0,
             choices: observed.seconds.len(),
             known,
         })
     }
 
-    /// Nanoseconds of a run of the whole model.
+    /// Nanoseconds of a run of the original.
     pub(crate) fn whole(&self) -> u64 {
         self.whole.max(1)
     }
@@ -103,7 +103,7 @@ impl LatencyModel {
         self.known
     }
 
-    /// The share of the whole model's time that is expected where these numbers of channels stay, by dimension.
+    /// The share of the original's time that is expected where these numbers of channels stay, by dimension.
     pub(crate) fn share(&self, channels: &[usize]) -> f64 {
         let time = LatencyMeter::new(self, channels.to_vec()).nanoseconds();
         time as f64 / self.whole() as f64
@@ -187,6 +187,7 @@ mod tests {
                 microseconds: by_choice.iter().map(|times| times[place].1).collect(),
             });
             let observed = Observations {
+                original: 1.0,
                 seconds: seconds.collect(),
                 kernels: kernels.collect(),
                 channels: choices,

@@ -19,6 +19,8 @@ pub(super) struct GroupTimes {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Observations {
+    /// Time of the original in that of the whole model in the form that is timed.
+    pub(super) original: f64,
     /// By choice the channels of each dimension.
     pub(super) channels: Vec<Vec<usize>>,
     /// By choice the seconds of a run.
@@ -84,6 +86,8 @@ impl Observations {
             times.len() == count && times.iter().all(|time| time.is_finite() && *time >= least)
         };
         count > 0
+            && self.original.is_normal()
+            && self.original > 0.0
             && self.channels[0] == sizes
             && self.channels.iter().all(within)
             && sound(&self.seconds, f64::MIN_POSITIVE)

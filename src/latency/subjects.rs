@@ -22,10 +22,14 @@ pub(super) struct TimedChoice {
 ///
 /// # Errors
 /// The model cannot be cut at all.
-pub(super) fn subjects(analysis: &Analysis, choices: Vec<Vec<usize>>) -> Result<Vec<TimedChoice>> {
+pub(super) fn subjects(
+    analysis: &Analysis,
+    choices: Vec<Vec<usize>>,
+    form: &dyn Fn(Model) -> Result<Model>,
+) -> Result<Vec<TimedChoice>> {
     let mut out: Vec<TimedChoice> = Vec::new();
     for channels in choices {
-        let new = subject(analysis, &channels)?;
+        let new = subject(analysis, &channels, form)?;
         let new = new.filter(|new| out.iter().all(|of| of.channels != new.channels));
         out.extend(new);
     }
@@ -33,7 +37,11 @@ pub(super) fn subjects(analysis: &Analysis, choices: Vec<Vec<usize>>) -> Result<
 }
 
 /// What is left at these numbers of channels, as near as the model allows; none where it cannot be cut so.
-fn subject(analysis: &Analysis, channels: &[usize]) -> Result<Option<TimedChoice>> {
+fn subject(
+    analysis: &Analysis,
+    channels: &[usize],
+    form: &dyn Fn(Model) -> Result<Model>,
+) -> Result<Option<TimedChoice>> {
     let mut kept = first(analysis, channels);
     match stale(analysis, &kept) {
         Ok(found) => {
@@ -45,7 +53,7 @@ fn subject(analysis: &Analysis, channels: &[usize]) -> Result<Option<TimedChoice
         Err(fault) => return Err(fault),
     }
     let mut model = match prune_to(analysis, &kept) {
-        Ok(model) => model,
+        Ok(model) => form(model)?,
         Err(Error::Plan { .. }) => return Ok(None),
         Err(fault) => return Err(fault),
     };

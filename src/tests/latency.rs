@@ -1,12 +1,14 @@
 //! Budgets of time, with times that are made up.
 
 use super::builder::analyse;
+use super::rules::runtime;
 use crate::criteria::{Criterion, scores};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::latency::LatencyModel;
 use crate::onnx::Model;
 use crate::plan::{Cost, Decision, Scope, Selection, Settings};
+use crate::quantise::{QuantiseSettings, without_data};
 use crate::search::{Effects, Ranking, select};
 
 fn load(name: &str) -> Analysis {
@@ -113,4 +115,21 @@ fn a_budget_of_time_needs_times_and_has_to_be_possible() {
     };
     let impossible = chosen(&analysis, &asking(1e-6, Scope::Uniform), &effects);
     assert!(matches!(impossible, Err(Error::Budget { .. })));
+}
+
+/// What is timed for results with products of codes has them where a quantised model has them, and runs.
+#[test]
+fn a_form_without_data_has_codes() {
+    let analysis = load("lenet_mnist.onnx");
+    let model = without_data(&analysis, &QuantiseSettings::default()).expect("a model");
+    let graph = model.proto.graph.as_ref().expect("a graph");
+    let count = |operator: &str| {
+        let nodes = graph.node.iter();
+        nodes.filter(|node| node.op_type() == operator).count()
+    };
+    // The input and what follows each of three layers; their weights and biases besides.
+    assert!(count("QuantizeLinear") >= 4);
+    assert!(count("DequantizeLinear") >= 4 + 6);
+    let session = runtime().session(&model, "the form");
+    assert_eq!(session.expect("a session").outputs().len(), 1);
 }

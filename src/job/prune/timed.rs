@@ -6,10 +6,13 @@ use super::voice::Voice;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::graph::Graph;
 use crate::job::options::RuntimeOptions;
-use crate::latency::{Clock, LatencyModel, MeasuredShare};
+use crate::job::quantised::prepared;
+use crate::latency::{Clock, LatencyModel, MeasuredShare, TimedForm};
 use crate::onnx::Model;
 use crate::plan::{Decision, Selection};
+use crate::quantise::{QuantiseSettings, without_data};
 use crate::report::LatencyRow;
 use crate::rewrite::prune_to;
 use crate::runtime::{Provider, Runtime};
@@ -27,6 +30,8 @@ pub(in crate::job) struct TimedModel<'a> {
     analysis: &'a Analysis,
     runtime: Runtime,
     provider: Provider,
+    /// Whether results are going to have products of codes.
+    coded: Option<&'a QuantiseSettings>,
     model: LatencyModel,
 }
 
@@ -38,7 +43,8 @@ struct Attempt {
 }
 
 impl<'a> TimedModel<'a> {
-    /// Times the model on a provider, with one thread, unless that is known on this machine.
+    /// Times the model on a provider, with one thread, unless that is known on this machine; with products of codes where
+    /// results are going to be `coded`.
     ///
     /// # Errors
     /// No onnxruntime, or a provider that refuses the model.
@@ -46,25 +52,33 @@ impl<'a> TimedModel<'a> {
         analysis: &'a Analysis,
         runtime: &RuntimeOptions,
         provider: &Provider,
+        coded: Option<&'a QuantiseSettings>,
         events: &mut dyn Events,
     ) -> Result<TimedModel<'a>> {
         let runtime = runtime.load_for(std::slice::from_ref(provider), events)?;
+        let make = |model| formed(analysis, model, coded, &runtime);
+        let form = coded.map(|settings| TimedForm {
+            name: format!("{:?}", settings.settled()),
+            make: &make,
+        });
         let clock = Clock {
             runtime: &runtime,
             provider,
+            form: form.as_ref(),
         };
         Ok(TimedModel {
             model: LatencyModel::of(analysis, clock, events)?,
             analysis,
             runtime,
             provider: provider.clone(),
+            coded,
         })
     }
 
     /// What `options` need; none where they ask for no time.
     pub(super) fn asked_for(
         analysis: &'a Analysis,
-        options: &PruneOptions,
+        options: &'a PruneOptions,
         voice: &mut Voice,
     ) -> Result<Option<TimedModel<'a>>> {
         if options.plan.is_some() || !options.settings.asks_for_time() {
@@ -73,7 +87,8 @@ impl<'a> TimedModel<'a> {
         let calibration = options.calibration.as_ref();
         let provider = calibration.map_or(Provider::Cpu, |of| of.provider.clone());
         let Voice { watch, events } = voice;
-        let timing = || TimedModel::of(analysis, &options.runtime, &provider, *events);
+        let coded = options.quantise.as_ref();
+        let timing = || TimedModel::of(analysis, &options.runtime, &provider, coded, *events);
         watch.stage("latency", timing).map(Some)
     }
 
@@ -164,6 +179,7 @@ impl<'a> TimedModel<'a> {
         let clock = Clock {
             runtime: &self.runtime,
             provider: &self.provider,
+            form: None,
         };
         self.model.measured(self.analysis, model, clock)
     }
@@ -177,12 +193,27 @@ impl<'a> TimedModel<'a> {
         count.collect()
     }
 
-    /// What a selection leaves of the model, as it is.
+    /// What a selection leaves of the model, in the form of a result.
     fn left(&self, selection: &Selection) -> Result<Model> {
         let mut kept = self.analysis.everything();
         for (id, positions) in selection.pruned() {
             kept.insert(self.analysis.dimensions()[id.0].var, positions.into());
         }
-        prune_to(self.analysis, &kept)
+        let model = prune_to(self.analysis, &kept)?;
+        formed(self.analysis, model, self.coded, &self.runtime)
     }
+}
+
+/// What is left of a model in the form of a result.
+fn formed(
+    analysis: &Analysis,
+    left: Model,
+    coded: Option<&QuantiseSettings>,
+    runtime: &Runtime,
+) -> Result<Model> {
+    let Some(settings) = coded else {
+        return Ok(left);
+    };
+    let part = Analysis::of_edit(Graph::new(&left.settled())?, analysis);
+    without_data(&prepared(&part, runtime)?, settings)
 }
