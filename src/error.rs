@@ -92,7 +92,7 @@ pub enum Error {
     NothingToPrune { blocked: Vec<String> },
     /// A budget is below what the settings can reach.
     #[error(
-        "at most {:.4} of the {what} were asked for, but the dimensions that may be pruned leave {:.4} at least: allow more with `max_ratio`, `min_channels`, `round_to` or without `exact`, `skip` and `only`; `secateur inspect` says what holds the rest",
+        "at most {:.4} of the {what} were asked for, but the dimensions that may be pruned leave {:.4} at least: allow more with `max_ratio`, `min_channels`, `round_to` or without `exact`, `skip` and `only`; `secateur inspect` says what holds the rest{hint}",
         asked,
         rounded_up(*reachable)
     )]
@@ -100,6 +100,8 @@ pub enum Error {
         what: String,
         asked: f64,
         reachable: f64,
+        /// What else can be done, as the end of a sentence.
+        hint: &'static str,
     },
     /// A plan does not fit the model or itself.
     #[error("the plan does not fit: {}", one_line(reason))]

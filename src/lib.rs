@@ -35,7 +35,7 @@
 //! `random`, [`results`], `algebra`, [`onnx`] (files), `axes` (types), [`graph`], [`runtime`] (onnxruntime), `ops` (rules),
 //! [`dimensions`], [`layers`] (weights as matrices), [`data`], [`benchmark`], `engine` (a model run in pieces),
 //! `grad` (gradients), [`metrics`], `statistics`, [`dead`], [`masks`], [`criteria`], [`plan`], [`rewrite`], [`validate`],
-//! [`recover`], [`quantise`] (codes of 8 bits), [`train`] (distillation), [`search`], [`report`], [`job`] (the commands as calls).
+//! [`recover`], [`quantise`] (codes of 8 bits), [`train`] (distillation), `latency` (times of a model), [`search`], [`report`], [`job`] (the commands as calls).
 
 #![warn(missing_docs)]
 
@@ -53,6 +53,7 @@ mod files;
 mod grad;
 pub mod graph;
 pub mod job;
+mod latency;
 pub mod layers;
 pub mod masks;
 pub mod metrics;

@@ -11,8 +11,9 @@ use tempfile::TempDir;
 use common::{fixture, json};
 
 /// Documented fields that the runs below cannot show, or not all of them: they need a GPU, stored outputs, zeros, sums,
-/// slow widths, weights of integers, layers that do not fuse or that no kernel for codes takes, or a dry run.
-const ELSEWHERE: [&str; 19] = [
+/// slow widths, budgets of time, weights of integers, layers that do not fuse or that no kernel for codes takes, or a dry run.
+const ELSEWHERE: [&str; 20] = [
+    "latency.",
     "verification.mixed_by[]",
     "warnings[]",
     "forecast.",
@@ -177,4 +178,19 @@ fn every_document_is_as_documented() {
         &data,
     ]);
     check(&["bench", &model, &pruned, "--runs", "3", "--profile"]);
+}
+
+#[test]
+fn budgets_of_time_are_as_documented() {
+    let model = fixture("trained/lenet_mnist.onnx").display().to_string();
+    let document = json(&["prune", &model, "--latency", "0.9", "--dry-run"]);
+    let (mut leaves, mut all) = (BTreeSet::new(), BTreeSet::new());
+    paths(&document, "", &mut leaves, &mut all);
+    let documented = documented("secateur.prune/1");
+    let timed = |paths: &BTreeSet<String>| -> BTreeSet<String> {
+        let paths = paths.iter().filter(|path| path.starts_with("latency."));
+        paths.cloned().collect()
+    };
+    assert_eq!(timed(&leaves), timed(&documented));
+    assert!(!timed(&leaves).is_empty());
 }

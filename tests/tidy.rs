@@ -12,7 +12,7 @@ use std::path::Path;
 use tidy::sources::{Source, functions, sources};
 
 /// The rooms of the library, from the ground up. A room imports from rooms before it only.
-const FLOORS: [&str; 34] = [
+const FLOORS: [&str; 35] = [
     "error",
     "events",
     "files",
@@ -42,6 +42,7 @@ const FLOORS: [&str; 34] = [
     "recover",
     "quantise",
     "train",
+    "latency",
     "search",
     "report",
     "job",

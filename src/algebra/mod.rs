@@ -5,6 +5,7 @@
 
 mod damped;
 mod inverse;
+mod nonnegative;
 mod panels;
 mod products;
 mod rounding;
@@ -14,6 +15,7 @@ use faer::{ColRef, Mat, MatRef};
 
 pub(crate) use damped::Damped;
 pub(crate) use inverse::{DAMPING, InverseFactor};
+pub(crate) use nonnegative::nonnegative;
 pub(crate) use panels::{add_lower_product, add_product, energy, product};
 pub(crate) use products::{Products, add_columns, folded, transformed};
 pub(crate) use rounding::{Codes, Steps};

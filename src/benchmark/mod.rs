@@ -2,13 +2,12 @@
 
 mod statistics;
 
-use std::time::Instant;
-
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::runtime::{Kernel, Session, Tensor};
 
+pub(crate) use statistics::median;
 pub use statistics::{Latency, Ratio};
 
 /// How often a model runs.
@@ -29,7 +28,7 @@ impl Default for Repetitions {
     }
 }
 
-/// Seconds of every run of every model, in rounds: each round runs each model once, and every other round
+/// Seconds inside onnxruntime of every run of every model, in rounds: each round runs each model once, and every other round
 /// in the opposite order.
 ///
 /// # Errors
@@ -38,8 +37,30 @@ pub fn interleaved(
     models: &mut [(Session, Vec<(String, Tensor)>)],
     repetitions: Repetitions,
 ) -> Result<Vec<Vec<f64>>> {
-    let mut times = vec![Vec::with_capacity(repetitions.runs); models.len()];
-    for round in 0..repetitions.warm_up + repetitions.runs {
+    const ONCE: Repetitions = Repetitions {
+        warm_up: 0,
+        runs: 1,
+    };
+    let Repetitions { warm_up, runs } = repetitions;
+    let mut times = in_bursts(models, warm_up + runs, ONCE)?;
+    times
+        .iter_mut()
+        .for_each(|times| drop(times.drain(..warm_up)));
+    Ok(times)
+}
+
+/// As [`interleaved`]; each round runs each model several times. Of many models each finds what it needs in no cache: the
+/// first runs of a burst do not count.
+///
+/// # Errors
+/// A model that does not run on its inputs.
+pub(crate) fn in_bursts(
+    models: &mut [(Session, Vec<(String, Tensor)>)],
+    rounds: usize,
+    burst: Repetitions,
+) -> Result<Vec<Vec<f64>>> {
+    let mut times = vec![Vec::with_capacity(rounds * burst.runs); models.len()];
+    for round in 0..rounds {
         for step in 0..models.len() {
             let place = if round % 2 == 0 {
                 step
@@ -47,11 +68,14 @@ pub fn interleaved(
                 models.len() - 1 - step
             };
             let (session, inputs) = &mut models[place];
-            let start = Instant::now();
-            session.run_only(inputs)?;
-            let seconds = start.elapsed().as_secs_f64();
-            if round >= repetitions.warm_up {
-                times[place].push(seconds);
+            for run in 0..burst.warm_up + burst.runs {
+                // Of a process of its own, the way there and back is no part of a run.
+                let before = session.busy();
+                session.run_only(inputs)?;
+                let seconds = (session.busy() - before).as_secs_f64();
+                if run >= burst.warm_up {
+                    times[place].push(seconds);
+                }
             }
         }
     }

@@ -70,6 +70,13 @@ impl Ratio {
     }
 }
 
+/// The median; NaN of none.
+pub(crate) fn median(times: &[f64]) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    quantile(&sorted, 0.5)
+}
+
 /// Linear interpolation between the order statistics of a sorted list; NaN of an empty one.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else {

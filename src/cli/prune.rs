@@ -23,17 +23,21 @@ pub struct PruneArgs {
     #[arg(short, long, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
     /// Share of the channels of every dimension to remove, from 0 to below 1 [default: 0.5; 0 with --drop-blocks]
-    #[arg(long, value_name = "R", value_parser = parse_ratio, conflicts_with_all = ["plan", "params", "macs", "bytes"])]
+    #[arg(long, value_name = "R", value_parser = parse_ratio, conflicts_with_all = ["plan", "params", "macs", "bytes", "latency"])]
     ratio: Option<f64>,
     /// Keep at most this share of the parameters, and as much of it as channels allow
-    #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with_all = ["plan", "macs", "bytes"])]
+    #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with_all = ["plan", "macs", "bytes", "latency"])]
     params: Option<f64>,
     /// Keep at most this share of the multiply-accumulate operations
-    #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with_all = ["plan", "bytes"])]
+    #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with_all = ["plan", "bytes", "latency"])]
     macs: Option<f64>,
     /// Keep at most this share of the bytes of the weights
-    #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with = "plan")]
+    #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with_all = ["plan", "latency"])]
     bytes: Option<f64>,
+    /// Keep at most this share of the time of a run, as it is measured here in onnxruntime, with one thread, where
+    /// calibration runs
+    #[arg(long, value_name = "S", value_parser = parse_kept, conflicts_with = "plan")]
+    latency: Option<f64>,
     /// Drop residual blocks whole: so many, those that change the outputs least on the calibration data, or those whose
     /// name, or whose adding node's name, matches a glob
     #[arg(long, value_name = "N|GLOB", conflicts_with = "plan")]
@@ -180,6 +184,7 @@ impl PruneArgs {
             (Cost::Params, self.params),
             (Cost::Macs, self.macs),
             (Cost::Bytes, self.bytes),
+            (Cost::Latency, self.latency),
         ];
         let mut budgets = budgets.into_iter();
         let budget = budgets.find_map(|(cost, share)| {

@@ -14,7 +14,7 @@ use secateur::recover::Recovery;
 use secateur::report::{Breakdown, SearchReport};
 use secateur::results::Shard;
 use secateur::runtime::Provider;
-use secateur::search::Goal;
+use secateur::search::SearchGoal;
 
 use super::flags::{ForceFlag, RuntimeFlags, ShapeFlags};
 use super::tune::parse_seconds;
@@ -32,18 +32,18 @@ pub struct SearchArgs {
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
     /// What a metric must be at least (of mse and mae at most), as in accuracy=0.97; repeatable
-    #[arg(long, value_name = "METRIC=NUMBER", value_parser = Goal::floor, help_heading = BOUNDS)]
-    floor: Vec<Goal>,
+    #[arg(long, value_name = "METRIC=NUMBER", value_parser = SearchGoal::floor, help_heading = BOUNDS)]
+    floor: Vec<SearchGoal>,
     /// By how much a metric may drop, as in accuracy=0.01; repeatable
     #[arg(long, value_name = "METRIC=NUMBER", help_heading = BOUNDS)]
-    max_drop: Vec<Goal>,
+    max_drop: Vec<SearchGoal>,
     /// How far the outputs may diverge, per sample; needs no labels
     #[arg(long, value_name = "KL", value_parser = parse_divergence, help_heading = BOUNDS)]
     max_kl: Option<f64>,
     /// Share of rows that must have the same largest element; needs no labels
     #[arg(long, value_name = "SHARE", value_parser = parse_share, help_heading = BOUNDS)]
     min_agreement: Option<f64>,
-    /// What is to be smallest
+    /// What is to be smallest; latency is the time of a run, measured here in onnxruntime with one thread
     #[arg(long, value_enum, default_value_t = Minimised::Macs)]
     minimize: Minimised,
     /// Weigh every model with products of 8-bit integers as well, with weights of 7 bits (safe on every CPU) or 8 (for x86 with
@@ -135,6 +135,7 @@ enum Minimised {
     Params,
     Macs,
     Bytes,
+    Latency,
 }
 
 impl From<Minimised> for Cost {
@@ -143,6 +144,7 @@ impl From<Minimised> for Cost {
             Minimised::Params => Cost::Params,
             Minimised::Macs => Cost::Macs,
             Minimised::Bytes => Cost::Bytes,
+            Minimised::Latency => Cost::Latency,
         }
     }
 }
@@ -178,8 +180,8 @@ impl SearchArgs {
         };
         let mut goals = self.floor;
         goals.extend(self.max_drop);
-        goals.extend(self.max_kl.map(Goal::MaxDivergence));
-        goals.extend(self.min_agreement.map(Goal::MinAgreement));
+        goals.extend(self.max_kl.map(SearchGoal::MaxDivergence));
+        goals.extend(self.min_agreement.map(SearchGoal::MinAgreement));
         let resume = self.many.merge.is_some();
         let search = SearchOptions {
             minimise: self.minimize.into(),

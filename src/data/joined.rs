@@ -11,7 +11,7 @@ use crate::runtime::Tensor;
 
 /// Which samples a data set gives, in which order.
 #[derive(Clone, Debug)]
-pub(super) struct Chosen {
+pub(super) struct ChosenSamples {
     /// Numbers of samples; of batches where the model fixes their size, of cases where they are stored.
     pub(super) items: Arc<[usize]>,
     /// By input the axis that counts samples.
@@ -86,7 +86,7 @@ impl<'a> DataSet<'a> {
             let items = order[from..to].into();
             from = to;
             DataSet {
-                chosen: Some(Chosen {
+                chosen: Some(ChosenSamples {
                     items,
                     axes: axes.clone(),
                 }),
@@ -106,7 +106,12 @@ impl<'a> DataSet<'a> {
     }
 
     /// At most `samples` of those that are chosen, from the one with this number.
-    pub(super) fn gathered(&self, chosen: &Chosen, from: usize, samples: usize) -> Result<Batch> {
+    pub(super) fn gathered(
+        &self,
+        chosen: &ChosenSamples,
+        from: usize,
+        samples: usize,
+    ) -> Result<Batch> {
         let unit = self.samples_per_item();
         let to = (from + samples).min(self.samples());
         let whole = DataSet {

@@ -24,7 +24,7 @@ use crate::runtime::{Session, Signature, Tensor, UnreadOutput};
 
 use arrays::Arrays;
 use images::Images;
-use joined::Chosen;
+use joined::ChosenSamples;
 use stored::StoredCases;
 
 pub use images::{ImageOptions, Layout};
@@ -97,7 +97,7 @@ pub struct DataSet<'a> {
     /// No more samples than these are given.
     most: usize,
     /// Only these samples; all of them in their order without.
-    chosen: Option<Chosen>,
+    chosen: Option<ChosenSamples>,
 }
 
 #[derive(Debug)]

@@ -34,6 +34,12 @@ impl Analysis {
         self.costs().operations(&channels, kept.dropped())
     }
 
+    /// The same when these numbers of channels stay, by dimension.
+    #[cfg(test)]
+    pub(crate) fn operations_at(&self, channels: &[usize]) -> BTreeMap<NodeId, u64> {
+        self.costs().operations(channels, &Default::default())
+    }
+
     /// The model's costs as it is.
     pub fn model_totals(&self) -> Totals {
         self.totals(&self.everything())

@@ -8,6 +8,7 @@ mod cost;
 mod edits;
 mod find;
 mod holders;
+mod kernel_widths;
 mod names;
 mod polynomial;
 mod products;
@@ -27,7 +28,8 @@ use crate::ops::{Observed, State, Unruled, type_graph};
 pub use blocks::Block;
 pub use cost::Totals;
 pub use holders::Holder;
-pub(crate) use polynomial::{CostPolynomial, Meter};
+pub(crate) use kernel_widths::{KernelWidth, kernel_widths};
+pub(crate) use polynomial::{CostPolynomial, Expression, Expressions, Meter};
 pub use samples::SampleAxes;
 pub use sizes::InputSizes;
 

@@ -14,7 +14,7 @@ use crate::onnx::{ElementType, element_count};
 
 /// A polynomial.
 #[derive(Debug)]
-enum Expression {
+pub(crate) enum Expression {
     Number(u64),
     /// The channels that stay of a dimension.
     Channels(usize),
@@ -26,7 +26,7 @@ enum Expression {
 
 impl Expression {
     /// The number at these channels, the largest there is where it overflows.
-    fn value(&self, channels: &[usize]) -> u64 {
+    pub(crate) fn value(&self, channels: &[usize]) -> u64 {
         match self {
             Expression::Number(number) => *number,
             Expression::Channels(dimension) => channels[*dimension] as u64,
@@ -41,7 +41,7 @@ impl Expression {
     }
 
     /// Adds the dimensions that it speaks of.
-    fn collect(&self, out: &mut HashSet<usize>) {
+    pub(crate) fn collect(&self, out: &mut HashSet<usize>) {
         match self {
             Expression::Number(_) => {}
             Expression::Channels(dimension) => {
@@ -104,11 +104,7 @@ pub(crate) struct CostPolynomial {
 impl CostPolynomial {
     /// Of what the analysed model holds and computes. A constant that nothing reads costs nothing.
     pub(super) fn new(analysis: &Analysis) -> CostPolynomial {
-        let dimensions = analysis.dimensions().iter().enumerate();
-        let places: HashMap<VarId, usize> = dimensions.map(|(at, d)| (d.var, at)).collect();
-        let product = |types: &mut dyn Iterator<Item = &Type>| {
-            Expression::Product(types.map(|ty| expression(analysis, &places, ty)).collect())
-        };
+        let sizes = Expressions::new(analysis);
         let mut terms = Vec::new();
         for (id, of) in read_values(analysis) {
             let Some(tensor) = analysis.graph().constant(id) else {
@@ -116,7 +112,7 @@ impl CostPolynomial {
             };
             let element = ElementType::of(tensor.data_type());
             let expression = match analysis.state.axes(id) {
-                Some(axes) => product(&mut axes.iter()),
+                Some(axes) => sizes.product(axes),
                 None => Expression::Number(element_count(tensor).unwrap_or(0) as u64),
             };
             let counts = Counts::Elements {
@@ -131,7 +127,7 @@ impl CostPolynomial {
         }
         for cost in analysis.state.costs() {
             terms.push(Term {
-                expression: product(&mut cost.produced.iter().chain(&cost.contracted)),
+                expression: sizes.product(cost.produced.iter().chain(&cost.contracted)),
                 counts: Counts::Operations(cost.node),
                 of: Some(vec![cost.node.index()]),
             });
@@ -341,18 +337,43 @@ fn read_values(analysis: &Analysis) -> Vec<(ValueId, Option<Vec<usize>>)> {
     read.collect()
 }
 
-fn expression(analysis: &Analysis, places: &HashMap<VarId, usize>, ty: &Type) -> Expression {
-    let types = &analysis.state.types;
-    let of = |ty: &Type| expression(analysis, places, ty);
-    match types.normal(ty) {
-        Type::Var(var) => match places.get(&var) {
-            Some(&place) => Expression::Channels(place),
-            None => Expression::Number(analysis.number(&types.extent(&Type::Var(var)))),
-        },
-        Type::Product(factors) => Expression::Product(factors.iter().map(of).collect()),
-        Type::Sum(parts) => Expression::Sum(parts.iter().map(of).collect()),
-        Type::Block { of: inner, blocks } => {
-            Expression::Block(Box::new(of(&inner)), blocks.max(1) as u64)
+/// Sizes of a model as polynomials.
+pub(crate) struct Expressions<'a> {
+    analysis: &'a Analysis,
+    /// Of the dimensions, by their variables.
+    places: HashMap<VarId, usize>,
+}
+
+impl<'a> Expressions<'a> {
+    pub(crate) fn new(analysis: &'a Analysis) -> Expressions<'a> {
+        let dimensions = analysis.dimensions().iter().enumerate();
+        Expressions {
+            analysis,
+            places: dimensions.map(|(at, of)| (of.var, at)).collect(),
+        }
+    }
+
+    /// The product of sizes.
+    pub(crate) fn product<'t>(&self, types: impl IntoIterator<Item = &'t Type>) -> Expression {
+        Expression::Product(types.into_iter().map(|ty| self.size(ty)).collect())
+    }
+
+    /// One size.
+    pub(crate) fn size(&self, ty: &Type) -> Expression {
+        let types = &self.analysis.state.types;
+        match types.normal(ty) {
+            Type::Var(var) => match self.places.get(&var) {
+                Some(&place) => Expression::Channels(place),
+                None => {
+                    let extent = types.extent(&Type::Var(var));
+                    Expression::Number(self.analysis.number(&extent))
+                }
+            },
+            Type::Product(factors) => self.product(&factors),
+            Type::Sum(parts) => Expression::Sum(parts.iter().map(|ty| self.size(ty)).collect()),
+            Type::Block { of: inner, blocks } => {
+                Expression::Block(Box::new(self.size(&inner)), blocks.max(1) as u64)
+            }
         }
     }
 }

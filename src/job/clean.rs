@@ -192,6 +192,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         file_bytes_after: None,
         budget: None,
         dropped_blocks: Vec::new(),
+        latency: None,
         dimensions: cleared.rows,
         held: Vec::new(),
         calibration: None,

@@ -33,14 +33,16 @@ pub(super) fn note(
         Some(budget) => (budget.cost, 1.0 - budget.share),
         None => (Cost::Params, settings.ratio),
     };
+    // Where time was asked for, what was got is measured.
+    let (Some(before), Some(after)) = (cost.of(&report.before), cost.of(&report.after)) else {
+        return;
+    };
+    let gone = before.saturating_sub(after);
     let before = match settings.budget {
         // A budget counts the whole model.
-        Some(_) => cost.of(&report.before),
-        None => cost.of(&report.before).saturating_sub(chosen),
+        Some(_) => before,
+        None => before.saturating_sub(chosen),
     };
-    let gone = cost
-        .of(&report.before)
-        .saturating_sub(cost.of(&report.after));
     let share = gone as f64 / before.max(1) as f64;
     if asked > 0.0 && share < LITTLE * asked {
         let named = report.held.iter().filter(|row| !row.chosen);

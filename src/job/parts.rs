@@ -14,7 +14,7 @@ const LEAST: usize = 20;
 const BATCHES: usize = 10;
 
 /// Data in parts.
-pub(super) struct Parts<'a> {
+pub(super) struct DealtData<'a> {
     /// What layers are measured and recovered on.
     pub(super) opened: Opened<'a>,
     /// What candidates are judged on.
@@ -39,7 +39,7 @@ impl Calibration {
         (seed, with_check): (u64, bool),
         runtime: &RuntimeOptions,
         events: &mut dyn Events,
-    ) -> Result<Parts<'a>> {
+    ) -> Result<DealtData<'a>> {
         let whole = DataSet::open(&self.data, &declared_inputs(analysis), analysis, 1)?;
         let whole = whole.first(self.samples);
         let items = whole.samples() / whole.samples_per_item();
@@ -67,7 +67,7 @@ impl Calibration {
         let (judged, last) = (next(rest), next(rest));
         let both = whole.dealt(analysis, seed, &[recovery, rest]).into_iter();
         let provider = self.provider.clone();
-        Ok(Parts {
+        Ok(DealtData {
             opened: Opened {
                 data: first,
                 runtime: runtime.load_for(std::slice::from_ref(&provider), events)?,

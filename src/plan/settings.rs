@@ -45,15 +45,18 @@ pub enum Cost {
     Macs,
     /// Bytes of weights.
     Bytes,
+    /// Time of a run, as it is measured.
+    Latency,
 }
 
 impl Cost {
-    /// This cost of a model.
-    pub fn of(self, totals: &Totals) -> u64 {
+    /// This cost of a model; none for times, which follow from no count.
+    pub fn of(self, totals: &Totals) -> Option<u64> {
         match self {
-            Cost::Params => totals.params,
-            Cost::Macs => totals.macs,
-            Cost::Bytes => totals.bytes,
+            Cost::Params => Some(totals.params),
+            Cost::Macs => Some(totals.macs),
+            Cost::Bytes => Some(totals.bytes),
+            Cost::Latency => None,
         }
     }
 }
@@ -229,6 +232,12 @@ impl Settings {
         }
     }
 
+    /// True if the budget is one of time.
+    pub(crate) fn asks_for_time(&self) -> bool {
+        self.budget
+            .is_some_and(|budget| budget.cost == Cost::Latency)
+    }
+
     /// The command that asks for these settings; what is not said has its default.
     pub fn command(&self) -> String {
         let default = Settings::default();
@@ -283,6 +292,7 @@ impl Cost {
             Cost::Params => "params",
             Cost::Macs => "macs",
             Cost::Bytes => "bytes",
+            Cost::Latency => "latency",
         }
     }
 }
@@ -293,6 +303,7 @@ impl fmt::Display for Cost {
             Cost::Params => "params",
             Cost::Macs => "MACs",
             Cost::Bytes => "weight bytes",
+            Cost::Latency => "latency",
         })
     }
 }

@@ -9,7 +9,7 @@ use super::stage::Stage;
 use super::table::{count, percent, table};
 use super::training::{TrainingRow, write_training};
 use super::validation::write_unread;
-use super::{BenchSetting, HolderRow, Quantisation, RecoveryRow};
+use super::{BenchSetting, HolderRow, LatencyRow, Quantisation, RecoveryRow};
 use crate::dimensions::Totals;
 use crate::error::one_line;
 use crate::plan::Cost;
@@ -38,6 +38,8 @@ pub struct PruneReport {
     pub budget: Option<BudgetRow>,
     /// The residual branches that were dropped, in the order in which they went.
     pub dropped_blocks: Vec<DroppedRow>,
+    /// What was expected and measured of times; none where no time was asked for.
+    pub latency: Option<LatencyRow>,
     /// Every dimension and what became of it.
     pub dimensions: Vec<PlannedRow>,
     /// What holds the weights that lost nothing, most first.
@@ -138,7 +140,9 @@ impl fmt::Display for PruneReport {
         write_dropped(&self.dropped_blocks, &self.before, f)?;
         self.write_dimensions(f)?;
         self.write_totals(f)?;
-        if let Some(BudgetRow { cost, asked, got }) = &self.budget {
+        if let Some(latency) = &self.latency {
+            write!(f, "{latency}")?;
+        } else if let Some(BudgetRow { cost, asked, got }) = &self.budget {
             writeln!(
                 f,
                 "asked for at most {asked:.4} of the {cost}, got {got:.4}"

@@ -10,7 +10,7 @@ use super::stage::Stage;
 use super::table::{count, table};
 use crate::dimensions::Totals;
 use crate::plan::Cost;
-use crate::search::{GoalRow, Judgement};
+use crate::search::{GoalRow, ModelJudgement};
 use crate::validate::Verification;
 
 /// A run of `search`.
@@ -31,7 +31,7 @@ pub struct SearchReport {
     /// Samples by what they were for.
     pub samples: SearchSamples,
     /// What the original has on the samples that judge.
-    pub original: Judgement,
+    pub original: ModelJudgement,
     /// Costs before.
     pub before: Totals,
     /// Bytes of the model's files before.
@@ -84,8 +84,10 @@ pub struct SearchPoint {
     pub after: Totals,
     /// Bytes of the model.
     pub bytes: u64,
+    /// Share of the original's time that a run takes, measured in turn; none where time was not minimised.
+    pub time: Option<f64>,
     /// What was found while the search went on.
-    pub judged: Judgement,
+    pub judged: ModelJudgement,
     /// Whether all demands hold by that.
     pub holds: bool,
     /// Whether no other model is both smaller and better.
@@ -105,6 +107,7 @@ impl SearchReport {
             "params",
             "macs",
             "bytes",
+            "time",
             "divergence",
             "agreement",
         ];
@@ -129,6 +132,7 @@ impl SearchReport {
                 point.after.params.to_string(),
                 point.after.macs.to_string(),
                 point.bytes.to_string(),
+                point.time.map_or(String::new(), |time| time.to_string()),
                 point.judged.divergence.value.to_string(),
                 agreement.unwrap_or_default(),
             ];
@@ -203,32 +207,8 @@ impl SearchReport {
 
 impl fmt::Display for SearchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let metric = self.original.metrics.first().map(|m| m.name.as_str());
-        let cost = format!("{} left", self.minimised);
-        let mut headings = vec![cost.as_str(), "params", "MACs", "bytes"];
-        headings.extend(metric);
-        headings.extend(["divergence", "agreement", ""]);
-        let mut rows = table(&headings, 0);
-        for (place, point) in self.points.iter().enumerate() {
-            let mut cells = vec![
-                format!("{:.1} %", 100.0 * point.got),
-                count(point.after.params),
-                count(point.after.macs),
-                count(point.bytes),
-            ];
-            if let Some(name) = metric {
-                cells.push(match point.judged.metric(name) {
-                    Some(metric) => format!("{:.4}", metric.value),
-                    None => "-".to_owned(),
-                });
-            }
-            cells.push(format!("{:.5}", point.judged.divergence.value));
-            let agreement = point.judged.agreement;
-            cells.push(agreement.map_or("-".to_owned(), |of| format!("{:.4}", of.value)));
-            cells.push(self.remarks(place, point));
-            rows.add_row(cells);
-        }
-        writeln!(f, "{rows}")?;
+        self.write_points(f)?;
+        let metric = self.original.metrics.first();
         let SearchSamples {
             recovery,
             judged,
@@ -239,8 +219,9 @@ impl fmt::Display for SearchReport {
             "{}: {recovery} samples for recovery, {judged} to judge on, {checked} to check the result on",
             self.data
         )?;
-        if let (Some(name), Some(metric)) = (metric, self.original.metrics.first()) {
-            writeln!(f, "the original has {name} {:.4}", metric.original)?;
+        if let Some(metric) = metric {
+            let (name, original) = (&metric.name, metric.original);
+            writeln!(f, "the original has {name} {original:.4}")?;
         }
         for row in &self.verdict {
             let verdict = match (row.holds, row.refuted) {
@@ -267,6 +248,35 @@ impl fmt::Display for SearchReport {
 }
 
 impl SearchReport {
+    fn write_points(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let metric = self.original.metrics.first().map(|m| m.name.as_str());
+        let cost = format!("{} left", self.minimised);
+        let mut headings = vec![cost.as_str(), "params", "MACs", "bytes"];
+        headings.extend(metric);
+        headings.extend(["divergence", "agreement", ""]);
+        let mut rows = table(&headings, 0);
+        for (place, point) in self.points.iter().enumerate() {
+            let mut cells = vec![
+                format!("{:.1} %", 100.0 * point.got),
+                count(point.after.params),
+                count(point.after.macs),
+                count(point.bytes),
+            ];
+            if let Some(name) = metric {
+                cells.push(match point.judged.metric(name) {
+                    Some(metric) => format!("{:.4}", metric.value),
+                    None => "-".to_owned(),
+                });
+            }
+            cells.push(format!("{:.5}", point.judged.divergence.value));
+            let agreement = point.judged.agreement;
+            cells.push(agreement.map_or("-".to_owned(), |of| format!("{:.4}", of.value)));
+            cells.push(self.remarks(place, point));
+            rows.add_row(cells);
+        }
+        writeln!(f, "{rows}")
+    }
+
     fn remarks(&self, place: usize, point: &SearchPoint) -> String {
         let mut words = Vec::new();
         if self.chosen == Some(place) {

@@ -8,7 +8,7 @@ use super::chart::{Chart, Line, Panel};
 use super::stage::Stage;
 use super::table::table;
 use crate::error::one_line;
-use crate::search::Judgement;
+use crate::search::ModelJudgement;
 
 /// Panels of a picture at most: those that suffer most.
 const SHOWN: usize = 60;
@@ -69,7 +69,7 @@ pub struct SensitivityPoint {
 impl SensitivityPoint {
     pub(crate) fn new(
         (removed, kept): (f64, usize),
-        judged: &Judgement,
+        judged: &ModelJudgement,
         metric: Option<&str>,
     ) -> SensitivityPoint {
         let metric = metric.and_then(|name| judged.metric(name));
@@ -190,6 +190,36 @@ fn shortened(name: &str) -> String {
 
 impl fmt::Display for SensitivityReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_rows(f)?;
+        write!(
+            f,
+            "{} of the outputs on {} of {}",
+            self.quantity(),
+            self.samples[1],
+            self.data
+        )?;
+        if let (Some(metric), Some(original)) = (&self.metric, self.original) {
+            write!(f, "; the original has {metric} {original:.4}")?;
+        }
+        match (self.of.as_str(), self.recovered) {
+            ("channels", true) => writeln!(
+                f,
+                "; what reads a part makes up for it, measured on {} others",
+                self.samples[0]
+            )?,
+            ("channels", false) => writeln!(f, "; nothing makes up for what went")?,
+            _ => writeln!(f)?,
+        }
+        for row in self.rows.iter().filter(|row| row.left.is_some()) {
+            let why = row.left.as_deref().unwrap_or_default();
+            writeln!(f, "not tried: {} ({})", one_line(&row.name), one_line(why))?;
+        }
+        Ok(())
+    }
+}
+
+impl SensitivityReport {
+    fn write_rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shares: Vec<f64> = self
             .rows
             .iter()
@@ -226,30 +256,6 @@ impl fmt::Display for SensitivityReport {
             cells.extend(shares.iter().map(at));
             rows.add_row(cells);
         }
-        writeln!(f, "{rows}")?;
-        write!(
-            f,
-            "{} of the outputs on {} of {}",
-            self.quantity(),
-            self.samples[1],
-            self.data
-        )?;
-        if let (Some(metric), Some(original)) = (&self.metric, self.original) {
-            write!(f, "; the original has {metric} {original:.4}")?;
-        }
-        match (self.of.as_str(), self.recovered) {
-            ("channels", true) => writeln!(
-                f,
-                "; what reads a part makes up for it, measured on {} others",
-                self.samples[0]
-            )?,
-            ("channels", false) => writeln!(f, "; nothing makes up for what went")?,
-            _ => writeln!(f)?,
-        }
-        for row in self.rows.iter().filter(|row| row.left.is_some()) {
-            let why = row.left.as_deref().unwrap_or_default();
-            writeln!(f, "not tried: {} ({})", one_line(&row.name), one_line(why))?;
-        }
-        Ok(())
+        writeln!(f, "{rows}")
     }
 }

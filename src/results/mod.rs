@@ -65,7 +65,7 @@ impl Identity {
 
 /// An evaluation as it stands in a file.
 #[derive(Serialize, Deserialize)]
-struct Entry<K, T> {
+struct StoredEvaluation<K, T> {
     schema: String,
     key: K,
     value: T,
@@ -101,18 +101,16 @@ impl Results {
             Ok(_) => Some(read_identity(&path)?),
             Err(_) => None,
         };
+        if let Some(difference) = known.as_ref().and_then(|known| identity.difference(known)) {
+            return Err(unusable(
+                folder,
+                format!(
+                    "it holds evaluations of another run: {IDENTITY} {difference}; name another folder, or run with what it is of"
+                ),
+            ));
+        }
         match known {
-            Some(known) => match identity.difference(&known) {
-                Some(difference) => {
-                    return Err(unusable(
-                        folder,
-                        format!(
-                            "it holds evaluations of another run: {IDENTITY} {difference}; name another folder, or run with what it is of"
-                        ),
-                    ));
-                }
-                None => {}
-            },
+            Some(_) => {}
             None if there => {
                 return Err(unusable(
                     folder,
@@ -145,7 +143,7 @@ impl Results {
                 std::fs::read_to_string(path).ok()
             }
         };
-        let entry: Entry<serde_json::Value, T> = serde_json::from_str(&text?).ok()?;
+        let entry: StoredEvaluation<serde_json::Value, T> = serde_json::from_str(&text?).ok()?;
         let same = serde_json::to_value(key).is_ok_and(|key| key == entry.key);
         (same && entry.schema == SCHEMA).then_some(entry.value)
     }
@@ -153,7 +151,7 @@ impl Results {
     /// Keeps a value under its key. Where the folder cannot be written it is kept in memory; [`Results::unwritten`] tells.
     pub(crate) fn put<K: Serialize, T: Serialize>(&self, kind: &str, key: &K, value: &T) {
         let name = file_name(kind, key);
-        let entry = Entry {
+        let entry = StoredEvaluation {
             schema: SCHEMA.to_owned(),
             key,
             value,

@@ -6,10 +6,10 @@
 //! and single channels are given back while they fit.
 
 use super::counts::{CostTarget, channels_left};
+use super::gauge::Gauge;
 use super::ranked::Ranked;
-use crate::dimensions::{Analysis, Meter};
+use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::plan::Cost;
 
 /// Steps between the sizes that are looked at, per dimension.
 const STEPS: usize = 16;
@@ -54,8 +54,7 @@ fn at(curve: &[(usize, f64)], count: usize) -> f64 {
 /// The search.
 pub(super) struct Search<'a> {
     /// The costs at the channels that stay.
-    pub(super) meter: Meter<'a>,
-    cost: Cost,
+    pub(super) gauge: Gauge<'a>,
     pub(super) target: u64,
     pub(super) free: Vec<Free>,
     curves: Vec<Vec<(usize, f64)>>,
@@ -95,10 +94,10 @@ pub(super) fn promised(ranked: &[Option<Ranked>], curves: &[Curve], counts: &[us
 
 impl<'a> Search<'a> {
     pub(super) fn new(
-        analysis: &'a Analysis,
+        analysis: &Analysis,
         ranked: &'a [Option<Ranked>],
         curves: &[Curve],
-        target: CostTarget,
+        target: CostTarget<'a>,
     ) -> Search<'a> {
         let mut channels = channels_left(analysis, ranked);
         let mut free = Vec::new();
@@ -122,8 +121,7 @@ impl<'a> Search<'a> {
             all[place] = curve;
         }
         Search {
-            meter: target.meter(analysis, channels),
-            cost: target.cost,
+            gauge: target.gauge(channels),
             target: target.most,
             at: vec![0; free.len()],
             free,
@@ -133,12 +131,12 @@ impl<'a> Search<'a> {
     }
 
     fn cost_now(&self) -> u64 {
-        self.cost.of(&self.meter.totals())
+        self.gauge.cost()
     }
 
     /// Channels per block that stay of every dimension.
     pub(super) fn counts(&self) -> Vec<usize> {
-        let pairs = self.ranked.iter().zip(self.meter.channels());
+        let pairs = self.ranked.iter().zip(self.gauge.channels());
         let counts = pairs.map(|(ranked, &channels)| {
             let blocks = ranked.as_ref().map_or(1, |ranked| ranked.blocks);
             channels / blocks
@@ -156,7 +154,7 @@ impl<'a> Search<'a> {
         let free = &self.free[number];
         self.at[number] = level;
         let channels = free.sizes[level].0 * free.blocks;
-        self.meter.set(free.place, channels);
+        self.gauge.set(free.place, channels);
     }
 
     /// The cost if a free dimension had another of its sizes.
@@ -265,7 +263,7 @@ impl<'a> Search<'a> {
                 let Some(ranked) = &self.ranked[free.place] else {
                     continue;
                 };
-                let count = self.meter.channels()[free.place] / free.blocks;
+                let count = self.gauge.channels()[free.place] / free.blocks;
                 if count < ranked.size {
                     let next = ranked.next(count);
                     let curve = &self.curves[free.place];
@@ -276,11 +274,11 @@ impl<'a> Search<'a> {
             steps.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             let mut grown = false;
             for (_, place, next) in steps {
-                let before = self.meter.channels()[place];
-                self.meter.set(place, next);
+                let before = self.gauge.channels()[place];
+                self.gauge.set(place, next);
                 match self.cost_now() <= self.target {
                     true => grown = true,
-                    false => self.meter.set(place, before),
+                    false => self.gauge.set(place, before),
                 }
             }
             if !grown {

@@ -6,12 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::gauge::Gauge;
 use super::ranked::Ranked;
 use crate::dimensions::{Analysis, Dimension, Meter};
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
+use crate::latency::{LatencyMeter, LatencyModel};
 use crate::plan::{Cost, CostBudget, Scope, Settings};
 
+/// What to do where a run takes long whatever its channels are.
+const SMALL_RUNS: &str = "; each node takes some time however few channels it has, which counts less in runs of more samples: say with `sizes` how many there are";
 /// Halvings of the ratio: more than channels can tell apart.
 const HALVINGS: usize = 40;
 
@@ -36,10 +40,13 @@ pub(super) fn counts(
 /// How much of a cost may stay.
 #[derive(Clone, Copy)]
 pub(super) struct CostTarget<'a> {
+    analysis: &'a Analysis,
     /// Blocks that are dropped, and cost nothing.
     dropped: &'a BTreeSet<usize>,
-    pub(super) cost: Cost,
-    pub(super) before: u64,
+    cost: Cost,
+    /// What is known of times, where they are the cost.
+    latency: Option<&'a LatencyModel>,
+    before: u64,
     pub(super) most: u64,
     /// The share that was asked for.
     asked: f64,
@@ -47,44 +54,63 @@ pub(super) struct CostTarget<'a> {
 
 impl<'a> CostTarget<'a> {
     /// What the settings ask for: a ratio asks for what it would leave of the operations if all dimensions had it.
+    ///
+    /// # Errors
+    /// A budget of time, and no times.
     pub(super) fn of(
-        analysis: &Analysis,
+        analysis: &'a Analysis,
         ranked: &[Option<Ranked>],
         settings: &Settings,
         dropped: &'a BTreeSet<usize>,
-    ) -> CostTarget<'a> {
+        latency: Option<&'a LatencyModel>,
+    ) -> Result<CostTarget<'a>> {
         let totals = analysis.model_totals();
-        match settings.budget {
-            Some(CostBudget { cost, share }) => {
-                let before = cost.of(&totals);
-                let most = (before as f64 * share).floor() as u64;
-                CostTarget {
-                    dropped,
-                    cost,
-                    before,
-                    most,
-                    asked: share,
-                }
+        let (cost, share) = match settings.budget {
+            Some(CostBudget { cost, share }) => (cost, Some(share)),
+            None => (Cost::Macs, None),
+        };
+        let (latency, before) = match (cost.of(&totals), latency) {
+            (Some(before), _) => (None, before),
+            (None, Some(model)) => (Some(model), model.whole()),
+            (None, None) => {
+                return Err(Error::Usage(format!(
+                    "a budget of {cost} follows from times of the model, which were not measured here: prune with `PruneOptions`, or give another budget"
+                )));
             }
+        };
+        let (most, asked) = match share {
+            Some(share) => ((before as f64 * share).floor() as u64, share),
             None => {
                 let counts = at_ratio(ranked, &[], settings.ratio);
                 let left = channels(analysis, ranked, &counts);
                 let meter = Meter::new(analysis.costs(), left).without(dropped);
                 let most = meter.totals().macs;
-                CostTarget {
-                    dropped,
-                    cost: Cost::Macs,
-                    before: totals.macs,
-                    most,
-                    asked: most as f64 / totals.macs.max(1) as f64,
-                }
+                (most, most as f64 / before.max(1) as f64)
             }
-        }
+        };
+        Ok(CostTarget {
+            analysis,
+            dropped,
+            cost,
+            latency,
+            before,
+            most,
+            asked,
+        })
     }
 
-    /// The costs where these channels stay, by dimension.
-    pub(super) fn meter<'b>(&self, analysis: &'b Analysis, channels: Vec<usize>) -> Meter<'b> {
-        Meter::new(analysis.costs(), channels).without(self.dropped)
+    /// The cost where these numbers of channels stay.
+    pub(super) fn gauge(&self, channels: Vec<usize>) -> Gauge<'a> {
+        match self.latency {
+            Some(model) => {
+                let left = self.analysis.nodes_left(self.dropped);
+                Gauge::Timed(LatencyMeter::new(model, channels, &left))
+            }
+            None => {
+                let meter = Meter::new(self.analysis.costs(), channels);
+                Gauge::Counted(meter.without(self.dropped), self.cost)
+            }
+        }
     }
 
     /// That no less than this can stay.
@@ -93,6 +119,10 @@ impl<'a> CostTarget<'a> {
             what: self.cost.to_string(),
             asked: self.asked,
             reachable: reachable as f64 / self.before.max(1) as f64,
+            hint: match self.latency {
+                Some(_) => SMALL_RUNS,
+                None => "",
+            },
         }
     }
 }
@@ -204,12 +234,12 @@ fn within(
     at: &dyn Fn(f64) -> Vec<usize>,
 ) -> Result<Vec<usize>> {
     let whole = channels(analysis, ranked, &at(0.0));
-    let mut meter = target.meter(analysis, whole);
+    let mut gauge = target.gauge(whole);
     let mut cost = |counts: &[usize]| {
         let channels = channels(analysis, ranked, counts);
         let changes = channels.into_iter().enumerate();
-        changes.for_each(|(place, count)| meter.set(place, count));
-        target.cost.of(&meter.totals())
+        changes.for_each(|(place, count)| gauge.set(place, count));
+        gauge.cost()
     };
     let (mut low, mut high) = (0.0, 1.0);
     let smallest = cost(&at(high));
@@ -224,19 +254,13 @@ fn within(
         }
     }
     let mut counts = at(high);
-    let mut meter = target.meter(analysis, channels(analysis, ranked, &counts));
-    let fits = |meter: &Meter| target.cost.of(&meter.totals()) <= target.most;
-    while grow(ranked, &mut counts, &mut meter, &fits) {}
+    let mut gauge = target.gauge(channels(analysis, ranked, &counts));
+    while grow(ranked, &mut counts, &mut gauge, target.most) {}
     Ok(counts)
 }
 
 /// Gives every dimension one step back if it fits, the most important first; true if any did.
-fn grow(
-    ranked: &[Option<Ranked>],
-    counts: &mut [usize],
-    meter: &mut Meter,
-    fits: &dyn Fn(&Meter) -> bool,
-) -> bool {
+fn grow(ranked: &[Option<Ranked>], counts: &mut [usize], gauge: &mut Gauge, most: u64) -> bool {
     let mut steps: Vec<(f64, usize, &Ranked)> = Vec::new();
     for (place, ranked) in ranked.iter().enumerate() {
         if let Some(ranked) = ranked.as_ref().filter(|ranked| ranked.own.is_none())
@@ -249,13 +273,13 @@ fn grow(
     let mut grown = false;
     for (_, place, ranked) in steps {
         let next = ranked.next(counts[place]);
-        meter.set(place, next * ranked.blocks);
-        match fits(meter) {
+        gauge.set(place, next * ranked.blocks);
+        match gauge.cost() <= most {
             true => {
                 counts[place] = next;
                 grown = true;
             }
-            false => meter.set(place, counts[place] * ranked.blocks),
+            false => gauge.set(place, counts[place] * ranked.blocks),
         }
     }
     grown

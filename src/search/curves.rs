@@ -20,9 +20,17 @@ const MOST_MODELS: usize = 160;
 
 /// What of a measurement is known already, and who makes the rest.
 #[derive(Clone, Copy)]
-pub(crate) struct Shared<'a> {
+pub(crate) struct SharedWork<'a> {
     pub(crate) results: &'a Results,
     pub(crate) shard: Shard,
+}
+
+impl SharedWork<'_> {
+    /// All of it is made here, and kept in `results`.
+    pub(crate) fn alone(results: &Results) -> SharedWork<'_> {
+        let shard = Shard::ALONE;
+        SharedWork { results, shard }
+    }
 }
 
 /// By dimension of the model that is run its curve; empty for one that may not be pruned. That model is the ranked one, or
@@ -33,7 +41,7 @@ pub(crate) struct Shared<'a> {
 pub(crate) fn curves(
     runs: &Outputs,
     ranking: &Ranking,
-    shared: Shared,
+    shared: SharedWork,
     events: &mut dyn Events,
 ) -> Result<Vec<Curve>> {
     let dimensions = runs.analysis.dimensions();

@@ -48,11 +48,11 @@ impl Search<'_> {
 
     /// The channels per block now, with what still fits given back; where the search stands stays as it is.
     fn grown(&mut self) -> Vec<usize> {
-        let before: Vec<usize> = self.meter.channels().to_vec();
+        let before: Vec<usize> = self.gauge.channels().to_vec();
         self.regrow();
         let counts = self.counts();
         for (place, channels) in before.into_iter().enumerate() {
-            self.meter.set(place, channels);
+            self.gauge.set(place, channels);
         }
         counts
     }

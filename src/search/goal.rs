@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::judge::{Estimate, Judgement};
+use super::judge::{Estimate, ModelJudgement};
 use crate::error::{Error, Result};
 
 /// Standard errors in a 95 % interval of a normal distribution.
@@ -16,7 +16,7 @@ const ERRORS: [&str; 2] = ["mse", "mae"];
 /// A demand that every model must meet.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Goal {
+pub enum SearchGoal {
     /// A metric is this at least, or at most where less is better. It is judged by the drop from the original's metric on the
     /// same samples, which varies far less from sample to sample than the metric itself.
     Floor(String, f64),
@@ -28,21 +28,21 @@ pub enum Goal {
     MinAgreement(f64),
 }
 
-impl Goal {
+impl SearchGoal {
     /// A floor, as METRIC=NUMBER.
     ///
     /// # Errors
     /// Another form.
-    pub fn floor(text: &str) -> Result<Goal> {
+    pub fn floor(text: &str) -> Result<SearchGoal> {
         let (metric, bound) = parsed(text)?;
-        Ok(Goal::Floor(metric, bound))
+        Ok(SearchGoal::Floor(metric, bound))
     }
 
     /// Whether it needs labels.
     pub(crate) fn metric(&self) -> Option<&str> {
         match self {
-            Goal::Floor(name, _) | Goal::MaxDrop(name, _) => Some(name),
-            Goal::MaxDivergence(_) | Goal::MinAgreement(_) => None,
+            SearchGoal::Floor(name, _) | SearchGoal::MaxDrop(name, _) => Some(name),
+            SearchGoal::MaxDivergence(_) | SearchGoal::MinAgreement(_) => None,
         }
     }
 
@@ -50,8 +50,8 @@ impl Goal {
     ///
     /// # Errors
     /// No such metric, a floor that the original does not reach, or outputs without rows of classes.
-    pub(crate) fn resolved(&self, original: &Judgement) -> Result<Goal> {
-        if let (Goal::MinAgreement(_), None) = (self, original.agreement) {
+    pub(crate) fn resolved(&self, original: &ModelJudgement) -> Result<SearchGoal> {
+        if let (SearchGoal::MinAgreement(_), None) = (self, original.agreement) {
             return Err(Error::Usage(
                 "no output has rows of classes, so that there is no agreement to ask for; use `max_kl`"
                     .to_owned(),
@@ -63,7 +63,7 @@ impl Goal {
         let Some(metric) = original.metric(name) else {
             return Err(unknown(name, original));
         };
-        let Goal::Floor(name, bound) = self else {
+        let SearchGoal::Floor(name, bound) = self else {
             return Ok(self.clone());
         };
         let direction = if ERRORS.contains(&name.as_str()) {
@@ -79,25 +79,25 @@ impl Goal {
                     metric.original, original.samples
                 )],
             }),
-            false => Ok(Goal::MaxDrop(name.clone(), allowed)),
+            false => Ok(SearchGoal::MaxDrop(name.clone(), allowed)),
         }
     }
 
     /// What a judgement says of it.
-    pub(crate) fn verdict(&self, judgement: &Judgement) -> GoalRow {
+    pub(crate) fn verdict(&self, judgement: &ModelJudgement) -> GoalRow {
         let none = Estimate {
             value: f64::NAN,
             interval: [f64::NAN; 2],
         };
         let (found, bound) = match self {
-            Goal::Floor(name, bound) | Goal::MaxDrop(name, bound) => {
+            SearchGoal::Floor(name, bound) | SearchGoal::MaxDrop(name, bound) => {
                 (judgement.metric(name).map(|metric| metric.drop), *bound)
             }
-            Goal::MaxDivergence(bound) => (Some(judgement.divergence), *bound),
-            Goal::MinAgreement(bound) => (judgement.agreement, *bound),
+            SearchGoal::MaxDivergence(bound) => (Some(judgement.divergence), *bound),
+            SearchGoal::MinAgreement(bound) => (judgement.agreement, *bound),
         };
         let found = found.unwrap_or(none);
-        let at_least = matches!(self, Goal::MinAgreement(_));
+        let at_least = matches!(self, SearchGoal::MinAgreement(_));
         let within = |found: f64| {
             if at_least {
                 found >= bound
@@ -163,7 +163,7 @@ pub struct GoalRow {
     pub refuted: bool,
 }
 
-fn unknown(name: &str, original: &Judgement) -> Error {
+fn unknown(name: &str, original: &ModelJudgement) -> Error {
     match original.metrics.is_empty() {
         true => Error::data(
             "the data",
@@ -192,13 +192,13 @@ fn parsed(text: &str) -> Result<(String, f64)> {
 }
 
 /// A drop, as METRIC=NUMBER.
-impl FromStr for Goal {
+impl FromStr for SearchGoal {
     type Err = Error;
 
-    fn from_str(text: &str) -> Result<Goal> {
+    fn from_str(text: &str) -> Result<SearchGoal> {
         let (metric, bound) = parsed(text)?;
         match bound >= 0.0 {
-            true => Ok(Goal::MaxDrop(metric, bound)),
+            true => Ok(SearchGoal::MaxDrop(metric, bound)),
             false => Err(Error::Usage(format!(
                 "'{text}': a drop is 0 at least; to ask for more than the original has is to train"
             ))),
@@ -206,16 +206,18 @@ impl FromStr for Goal {
     }
 }
 
-impl fmt::Display for Goal {
+impl fmt::Display for SearchGoal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Goal::Floor(metric, bound) if ERRORS.contains(&metric.as_str()) => {
+            SearchGoal::Floor(metric, bound) if ERRORS.contains(&metric.as_str()) => {
                 write!(f, "{metric} <= {bound}")
             }
-            Goal::Floor(metric, bound) => write!(f, "{metric} >= {bound}"),
-            Goal::MaxDrop(metric, bound) => write!(f, "drop of {metric} <= {}", rounded(*bound)),
-            Goal::MaxDivergence(bound) => write!(f, "divergence <= {bound}"),
-            Goal::MinAgreement(bound) => write!(f, "agreement >= {bound}"),
+            SearchGoal::Floor(metric, bound) => write!(f, "{metric} >= {bound}"),
+            SearchGoal::MaxDrop(metric, bound) => {
+                write!(f, "drop of {metric} <= {}", rounded(*bound))
+            }
+            SearchGoal::MaxDivergence(bound) => write!(f, "divergence <= {bound}"),
+            SearchGoal::MinAgreement(bound) => write!(f, "agreement >= {bound}"),
         }
     }
 }
@@ -230,9 +232,9 @@ mod tests {
     use super::*;
     use crate::search::JudgedMetric;
 
-    fn judged(name: &str, original: f64, drop: f64, interval: [f64; 2]) -> Judgement {
+    fn judged(name: &str, original: f64, drop: f64, interval: [f64; 2]) -> ModelJudgement {
         let estimate = |value| Estimate { value, interval };
-        Judgement {
+        ModelJudgement {
             samples: 100,
             divergence: estimate(0.0),
             agreement: Some(estimate(drop)),
@@ -248,22 +250,22 @@ mod tests {
     #[test]
     fn floors_are_drops_from_the_original() {
         let original = judged("accuracy", 0.9, 0.0, [0.0; 2]);
-        let floor = Goal::floor("accuracy=0.88").expect("a floor");
-        let Goal::MaxDrop(_, allowed) = floor.resolved(&original).expect("reachable") else {
+        let floor = SearchGoal::floor("accuracy=0.88").expect("a floor");
+        let SearchGoal::MaxDrop(_, allowed) = floor.resolved(&original).expect("reachable") else {
             panic!("no drop");
         };
         assert!((allowed - 0.02).abs() < 1e-12);
-        let fault = Goal::floor("accuracy=0.91").expect("a floor");
+        let fault = SearchGoal::floor("accuracy=0.91").expect("a floor");
         let fault = fault.resolved(&original).expect_err("unreachable");
         assert!(fault.to_string().contains("has accuracy 0.9000"), "{fault}");
         let errors = judged("mse", 0.5, 0.0, [0.0; 2]);
-        let floor = Goal::floor("mse=0.6").expect("a floor");
+        let floor = SearchGoal::floor("mse=0.6").expect("a floor");
         assert_eq!(
             floor.resolved(&errors).expect("reachable").to_string(),
             "drop of mse <= 0.1"
         );
         assert!(
-            Goal::floor("recal=1")
+            SearchGoal::floor("recal=1")
                 .expect("a floor")
                 .resolved(&original)
                 .is_err()
@@ -272,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_goal_is_refuted_where_all_of_the_interval_is_beyond() {
-        let goal: Goal = "accuracy=0.01".parse().expect("a drop");
+        let goal: SearchGoal = "accuracy=0.01".parse().expect("a drop");
         let verdict = |drop, interval| {
             let row = goal.verdict(&judged("accuracy", 0.9, drop, interval));
             (row.holds, row.refuted)
@@ -280,17 +282,17 @@ mod tests {
         assert_eq!(verdict(0.005, [0.0, 0.02]), (true, false));
         assert_eq!(verdict(0.015, [0.005, 0.02]), (false, false));
         assert_eq!(verdict(0.02, [0.015, 0.03]), (false, true));
-        let agreement = Goal::MinAgreement(0.9);
+        let agreement = SearchGoal::MinAgreement(0.9);
         let row = agreement.verdict(&judged("accuracy", 0.9, 0.8, [0.7, 0.85]));
         assert!(!row.holds && row.refuted);
         let nothing =
-            Goal::MaxDrop("f1".to_owned(), 1.0).verdict(&judged("mse", 1.0, 0.0, [0.0; 2]));
+            SearchGoal::MaxDrop("f1".to_owned(), 1.0).verdict(&judged("mse", 1.0, 0.0, [0.0; 2]));
         assert!(!nothing.holds && nothing.refuted);
     }
 
     #[test]
     fn two_judgements_are_safe_together_where_one_is_not() {
-        let goal: Goal = "accuracy=0.01".parse().expect("a drop");
+        let goal: SearchGoal = "accuracy=0.01".parse().expect("a drop");
         let row = |drop, interval| goal.verdict(&judged("accuracy", 0.9, drop, interval));
         let lucky = row(0.005, [-0.01, 0.02]);
         assert!(!lucky.is_safe_with(&lucky));
@@ -301,8 +303,8 @@ mod tests {
     #[test]
     fn bounds_are_written_with_their_metric() {
         for text in ["accuracy", "accuracy=x", "=", "accuracy=nan"] {
-            assert!(text.parse::<Goal>().is_err(), "{text}");
+            assert!(text.parse::<SearchGoal>().is_err(), "{text}");
         }
-        assert!("accuracy=-0.1".parse::<Goal>().is_err());
+        assert!("accuracy=-0.1".parse::<SearchGoal>().is_err());
     }
 }

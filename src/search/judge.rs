@@ -34,7 +34,7 @@ pub struct JudgedMetric {
 
 /// What was found of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Judgement {
+pub struct ModelJudgement {
     /// Samples.
     pub samples: usize,
     /// How far the outputs are from the original's, per sample: Kullback-Leibler divergence of rows of classes, else the squared
@@ -46,7 +46,7 @@ pub struct Judgement {
     pub metrics: Vec<JudgedMetric>,
 }
 
-impl Judgement {
+impl ModelJudgement {
     /// A metric by its name.
     pub fn metric(&self, name: &str) -> Option<&JudgedMetric> {
         self.metrics.iter().find(|metric| metric.name == name)
@@ -81,13 +81,13 @@ impl Tally {
     }
 
     /// With intervals that `seed` says.
-    pub(crate) fn judgement(&self, seed: u64) -> Judgement {
+    pub(crate) fn judgement(&self, seed: u64) -> ModelJudgement {
         let interval = |numbers: &[f64]| interval_of_mean(numbers, seed);
         self.finished(&interval, self.task.finish(seed))
     }
 
     /// Without intervals: they cost most of the time.
-    pub(crate) fn points(&self) -> Judgement {
+    pub(crate) fn points(&self) -> ModelJudgement {
         self.finished(&|numbers| [mean(numbers); 2], self.task.points())
     }
 
@@ -95,7 +95,7 @@ impl Tally {
         &self,
         interval: &dyn Fn(&[f64]) -> [f64; 2],
         task: Option<TaskReport>,
-    ) -> Judgement {
+    ) -> ModelJudgement {
         let estimate = |numbers: &[f64]| Estimate {
             value: mean(numbers),
             interval: interval(numbers),
@@ -110,7 +110,7 @@ impl Tally {
                 interval: metric.interval,
             },
         });
-        Judgement {
+        ModelJudgement {
             samples: self.divergences.len(),
             divergence: estimate(&self.divergences),
             agreement: (!self.agreements.is_empty()).then(|| estimate(&self.agreements)),
@@ -120,7 +120,7 @@ impl Tally {
 }
 
 /// Samples with what the original makes of them.
-pub(crate) struct Judge<'a> {
+pub(crate) struct ModelJudge<'a> {
     pass: Pass<'a>,
     original: &'a Model,
     /// By batch; none where they are too many to be held.
@@ -128,12 +128,12 @@ pub(crate) struct Judge<'a> {
     seed: u64,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> ModelJudge<'a> {
     /// On all of the data of `pass`.
     ///
     /// # Errors
     /// Data that cannot be read, or a provider that refuses the model.
-    pub(crate) fn new(original: &'a Model, pass: Pass<'a>, seed: u64) -> Result<Judge<'a>> {
+    pub(crate) fn new(original: &'a Model, pass: Pass<'a>, seed: u64) -> Result<ModelJudge<'a>> {
         let mut session = pass.session(original, "the model")?;
         let (mut dense, mut numbers) = (Vec::new(), 0);
         for number in 0..pass.data.batches() {
@@ -145,7 +145,7 @@ impl<'a> Judge<'a> {
             }
             dense.push(outputs);
         }
-        Ok(Judge {
+        Ok(ModelJudge {
             dense: (numbers <= MOST_OUTPUTS).then_some(dense),
             pass,
             original,
@@ -155,7 +155,7 @@ impl<'a> Judge<'a> {
 
     /// # Errors
     /// Data that cannot be read, labels that do not fit the outputs, or a provider that refuses the model.
-    pub(crate) fn of(&self, model: &Model) -> Result<Judgement> {
+    pub(crate) fn of(&self, model: &Model) -> Result<ModelJudgement> {
         let mut session = self.pass.session(model, "the changed model")?;
         let mut original = match &self.dense {
             Some(_) => None,

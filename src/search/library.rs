@@ -22,21 +22,21 @@ const MOST_KEPT: usize = 512 << 20;
 type Solved = HashMap<(usize, Vec<Vec<usize>>), Recovered>;
 
 /// Plans of one model, tried.
-pub(crate) struct Library<'a> {
+pub(crate) struct PlanLibrary<'a> {
     runs: Outputs<'a>,
     dense: Vec<Tensors>,
     samples: usize,
     solved: RefCell<(Solved, usize)>,
 }
 
-impl<'a> Library<'a> {
+impl<'a> PlanLibrary<'a> {
     /// For about so many plans.
     ///
     /// # Errors
     /// Data that cannot be read, or a provider that refuses the model.
-    pub(crate) fn new(runs: Outputs<'a>, plans: usize) -> Result<Library<'a>> {
+    pub(crate) fn new(runs: Outputs<'a>, plans: usize) -> Result<PlanLibrary<'a>> {
         let samples = runs.affordable(plans).min(SAMPLES);
-        Ok(Library {
+        Ok(PlanLibrary {
             dense: originals(&runs, samples)?,
             samples,
             solved: RefCell::default(),

@@ -25,7 +25,7 @@ pub(super) fn priced(
     target: CostTarget,
     fisher: &[Option<Vec<f64>>],
 ) -> Result<Vec<usize>> {
-    let costs = channel_costs(analysis, ranked, target, &channels_left(analysis, ranked));
+    let costs = channel_costs(ranked, target, &channels_left(analysis, ranked));
     let price = median_price(ranked, fisher, &costs);
     let each = ranked.iter().zip(fisher).zip(&costs);
     let steps = each.map(|((ranked, fisher), cost)| {
@@ -41,7 +41,7 @@ pub(super) fn priced(
     let steps: Vec<Vec<f64>> = steps.collect();
     let left = ranking(analysis, ranked, target, (&steps, &costs));
     // Where the ranking ends, information for what a channel costs there is to be the same everywhere.
-    let costs_there = channel_costs(analysis, ranked, target, &left);
+    let costs_there = channel_costs(ranked, target, &left);
     let curves = steps.iter().zip(costs.iter().zip(&costs_there));
     let curves = curves.map(|(steps, (cost, there))| curve(steps, there.max(1.0) / cost.max(1.0)));
     allocated(analysis, ranked, target, &curves.collect::<Vec<_>>())
@@ -82,37 +82,31 @@ fn ranking(
         }
         None => dimension.size,
     });
-    let mut meter = target.meter(analysis, start.collect());
+    let mut gauge = target.gauge(start.collect());
     for (_, place) in prices {
-        if target.cost.of(&meter.totals()) <= target.most {
+        if gauge.cost() <= target.most {
             break;
         }
         let Some(ranked) = &ranked[place] else {
             continue;
         };
-        let now = meter.channels()[place];
+        let now = gauge.channels()[place];
         if now > ranked.least() * ranked.blocks {
-            meter.set(place, now - ranked.blocks);
+            gauge.set(place, now - ranked.blocks);
         }
     }
-    meter.channels().to_vec()
+    gauge.channels().to_vec()
 }
 
 /// By dimension what one channel of every block costs where these numbers of channels are left.
-fn channel_costs(
-    analysis: &Analysis,
-    ranked: &[Option<Ranked>],
-    target: CostTarget,
-    channels: &[usize],
-) -> Vec<f64> {
-    let cost = target.cost;
-    let mut meter = target.meter(analysis, channels.to_vec());
-    let before = cost.of(&meter.totals());
+fn channel_costs(ranked: &[Option<Ranked>], target: CostTarget, channels: &[usize]) -> Vec<f64> {
+    let mut gauge = target.gauge(channels.to_vec());
+    let before = gauge.cost();
     let costs = ranked.iter().enumerate().map(|(place, ranked)| {
         let blocks = ranked.as_ref().map_or(1, |ranked| ranked.blocks);
-        meter.set(place, channels[place].saturating_sub(blocks));
-        let saved = before.saturating_sub(cost.of(&meter.totals()));
-        meter.set(place, channels[place]);
+        gauge.set(place, channels[place].saturating_sub(blocks));
+        let saved = before.saturating_sub(gauge.cost());
+        gauge.set(place, channels[place]);
         saved as f64
     });
     costs.collect()

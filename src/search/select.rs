@@ -11,6 +11,7 @@ use super::ranked::Ranked;
 use super::widths::multiples;
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
+use crate::latency::LatencyModel;
 use crate::plan::{Decision, Left, RoundTo, Scope, Selection, Settings};
 use crate::rewrite::stale;
 
@@ -29,13 +30,15 @@ pub fn select(analysis: &Analysis, scores: &[Vec<f64>], settings: &Settings) -> 
     Ranking::new(analysis, scores, settings)?.select(&Effects::default())
 }
 
-/// What was measured on data of what removing channels does to the outputs.
+/// What was measured of what removing channels does: to the outputs, on data, and to the time of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Effects {
     /// By dimension what sizes cost at the outputs, as the allocated scope needs it.
     pub(crate) curves: Vec<Curve>,
     /// By dimension and channel that is not gone Fisher information, as the scope of that name needs it.
     pub(crate) fisher: Vec<Option<Vec<f64>>>,
+    /// Times of the ranked model, as a budget of time needs them.
+    pub(crate) latency: Option<LatencyModel>,
 }
 
 /// The channels of every dimension in the order of their scores, with what may happen to them.
@@ -179,7 +182,7 @@ impl<'a> Ranking<'a> {
                 break counts;
             }
         };
-        let target = self.target();
+        let target = self.target(effects)?;
         let mut search = Search::new(self.analysis, &self.ranked, &effects.curves, target);
         let Some(mut least) = divergence(&self.decisions(&counts))? else {
             return Ok(self.decisions(&counts));
@@ -239,7 +242,7 @@ impl Ranking<'_> {
                         return Err(fault);
                     }
                 }
-                Ok(kept) if self.unused(&kept) > UNUSED && self.halve(CHEAP) => {}
+                Ok(kept) if self.unused(&kept, effects)? > UNUSED && self.halve(CHEAP) => {}
                 found => return found,
             }
         }
@@ -265,18 +268,20 @@ impl Ranking<'_> {
     }
 
     /// The share of a budget that these channels per block leave unused.
-    fn unused(&self, kept: &[usize]) -> f64 {
+    fn unused(&self, kept: &[usize], effects: &Effects) -> Result<f64> {
         if self.settings.budget.is_none() {
-            return 0.0;
+            return Ok(0.0);
         }
-        let target = self.target();
+        let target = self.target(effects)?;
         let left = channels(self.analysis, &self.ranked, kept);
-        let used = target.cost.of(&target.meter(self.analysis, left).totals());
-        1.0 - used as f64 / target.most.max(1) as f64
+        let used = target.gauge(left).cost();
+        Ok(1.0 - used as f64 / target.most.max(1) as f64)
     }
 
-    fn target(&self) -> CostTarget<'_> {
-        CostTarget::of(self.analysis, &self.ranked, self.settings, &self.dropped)
+    fn target<'b>(&'b self, effects: &'b Effects) -> Result<CostTarget<'b>> {
+        let latency = effects.latency.as_ref();
+        let (ranked, dropped) = (&self.ranked, &self.dropped);
+        CostTarget::of(self.analysis, ranked, self.settings, dropped, latency)
     }
 
     /// Leaves alone what of a selection cannot be made right in the model; false where all can.
@@ -313,8 +318,8 @@ impl Ranking<'_> {
         if self.ranked.iter().all(Option::is_none) {
             return Ok(vec![0; self.ranked.len()]);
         }
-        let Effects { curves, fisher } = effects;
-        let (scope, target) = (self.settings.scope(), self.target());
+        let Effects { curves, fisher, .. } = effects;
+        let (scope, target) = (self.settings.scope(), self.target(effects)?);
         match scope {
             Scope::Allocated | Scope::Fisher if curves.is_empty() && fisher.is_empty() => {
                 Err(Error::Usage(format!(

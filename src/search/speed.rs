@@ -100,21 +100,21 @@ fn kernels(analysis: &Analysis, widths: &[Width], kept: &Kept) -> BTreeMap<NodeI
     let left = analysis.nodes_left(kept.dropped());
     let mut out: BTreeMap<NodeId, Kernel> = BTreeMap::new();
     let mut seen = HashSet::new();
-    for width in widths.iter().filter(|width| left[width.node.index()]) {
-        let extent = analysis.state.types.kept_extent(&width.channels, kept);
-        let size = analysis.number(&extent) / width.parts as u64;
+    for width in widths.iter().filter(|width| left[width.of.node.index()]) {
+        let extent = analysis.state.types.kept_extent(&width.of.channels, kept);
+        let size = analysis.number(&extent) / width.of.parts as u64;
         let class = (size.trailing_zeros() as usize).min(width.kernels.slower.len() - 1);
         let slower = width.kernels.slower[class];
-        let macs = operations.get(&width.node).copied().unwrap_or(0);
+        let macs = operations.get(&width.of.node).copied().unwrap_or(0);
         let kernel = Kernel {
             time: macs as f64 * width.kernels.cost * slower,
             slower,
-            width: (size, width.kernels.multiple, width.read),
-            depthwise: width.depthwise,
+            width: (size, width.kernels.multiple, width.of.read),
+            depthwise: width.of.depthwise,
         };
-        let first = seen.insert(width.node);
-        if first || out.get(&width.node).is_some_and(|of| of.slower < slower) {
-            out.insert(width.node, kernel);
+        let first = seen.insert(width.of.node);
+        if first || out.get(&width.of.node).is_some_and(|of| of.slower < slower) {
+            out.insert(width.of.node, kernel);
         }
     }
     out

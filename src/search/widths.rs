@@ -12,9 +12,8 @@
 use std::collections::HashMap;
 
 use crate::axes::{Type, VarId};
-use crate::dimensions::Analysis;
-use crate::graph::NodeId;
-use crate::ops::{KernelFamily, Linear, Role, find};
+use crate::dimensions::{Analysis, KernelWidth, kernel_widths};
+use crate::ops::KernelFamily;
 use crate::plan::Platform;
 
 /// What kernels are like, by the width that they get.
@@ -46,67 +45,20 @@ const CPU_RECURRENT: Kernels = kernels(30.0, [1.0; 5], 4);
 const GPU: Kernels = kernels(1.0, [1.0; 5], 8);
 const GPU_DEPTHWISE: Kernels = kernels(1.0, [1.0; 5], 4);
 
-/// A width that a kernel gets.
+/// A width that a kernel gets, and what the table says of such kernels.
 pub(super) struct Width {
-    pub(super) node: NodeId,
-    /// The channels, of which each of `parts` equal parts is one width.
-    pub(super) channels: Type,
-    pub(super) parts: usize,
+    pub(super) of: KernelWidth,
     pub(super) kernels: &'static Kernels,
-    /// True for what the kernel reads, false for what it makes.
-    pub(super) read: bool,
-    pub(super) depthwise: bool,
 }
 
 /// The widths of all products that a model computes.
 pub(super) fn widths(analysis: &Analysis, target: Platform) -> Vec<Width> {
-    let linears = analysis.state.linears().iter();
-    linears
-        .flat_map(|of| widths_of(analysis, of, target))
-        .collect()
-}
-
-fn widths_of(analysis: &Analysis, linear: &Linear, target: Platform) -> Vec<Width> {
-    let graph = analysis.graph();
-    let family = find(graph, linear.node).and_then(|row| row.kernels);
-    let weight = graph.node(linear.node).inputs.get(linear.slot);
-    let axes = weight
-        .copied()
-        .flatten()
-        .and_then(|of| analysis.state.axes(of));
-    let (Some(family), Some(axes)) = (family, axes) else {
-        return Vec::new();
-    };
-    let single = |ty: &Type| analysis.state.types.extent(ty).is_one();
-    let reduces = |(role, ty): (&Role, &Type)| matches!(role, Role::Reduction(_)) && !single(ty);
-    let depthwise = linear.groups > 1 && !linear.roles.iter().zip(axes).any(reduces);
-    let kernels = table(target, family, linear.groups, depthwise);
-    let mut out = Vec::new();
-    for (axis, (role, ty)) in linear.roles.iter().zip(axes).enumerate() {
-        let read = match role {
-            Role::Row(_) => false,
-            Role::Reduction(_) => true,
-            Role::Kernel | Role::Batch(_) => continue,
-        };
-        if single(ty) {
-            continue;
-        }
-        // The first axis holds all groups; a depthwise kernel runs over all of them at once.
-        let parts = if axis == 0 && !depthwise {
-            linear.groups
-        } else {
-            1
-        };
-        out.push(Width {
-            node: linear.node,
-            channels: analysis.state.types.normal(ty),
-            parts: parts.max(1),
-            kernels,
-            read,
-            depthwise,
-        });
-    }
-    out
+    let all = kernel_widths(analysis).into_iter();
+    all.map(|of| Width {
+        kernels: table(target, of.family, of.groups, of.depthwise),
+        of,
+    })
+    .collect()
 }
 
 fn table(
@@ -140,9 +92,9 @@ pub(super) fn multiples(analysis: &Analysis, target: Platform) -> Vec<usize> {
             };
             let multiple = width.kernels.multiple;
             let step = analysis.dimensions()[place].blocks.max(1) * times;
-            out[place] = out[place].max(multiple / common(multiple, step, width.parts));
+            out[place] = out[place].max(multiple / common(multiple, step, width.of.parts));
         };
-        shares(analysis, &width.channels, 1, &mut note);
+        shares(analysis, &width.of.channels, 1, &mut note);
     }
     out
 }

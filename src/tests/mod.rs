@@ -19,6 +19,7 @@ mod graphs;
 mod held;
 mod inputs;
 mod integers;
+mod latency;
 mod layers;
 mod linear_graphs;
 mod masks;

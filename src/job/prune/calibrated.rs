@@ -20,7 +20,7 @@ use crate::recover::{Context, Recovered, Recovery, recover};
 use crate::report::{PruneCalibrationRow, RecoveryRow};
 use crate::rewrite;
 use crate::search::{
-    AnswerSource, Effects, GateScores, Outputs, Ranking, Shared, curve_operations, curves,
+    AnswerSource, Effects, GateScores, Outputs, Ranking, SharedWork, curve_operations, curves,
     gate_scores, least_blocks, loss_scores,
 };
 use crate::statistics::{MeasuredOn, Stats};
@@ -256,7 +256,7 @@ impl<'a> Calibrated<'a> {
         measured: &Analysis,
         ranking: &Ranking,
         settings: &Settings,
-        shared: Shared,
+        shared: SharedWork,
         events: &mut dyn Events,
     ) -> Result<Effects> {
         let ranked = ranking.analysis();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::calibrated::Calibrated;
+use super::round::FinalPlan;
 use super::voice::Voice;
 use crate::dimensions::{Analysis, Block};
 use crate::error::{Error, Result};
@@ -55,18 +56,19 @@ pub(super) fn replayed(analysis: &Analysis, plan: &Plan) -> Vec<DroppedRow> {
 }
 
 /// The plan that drops blocks and leaves all channels alone.
-pub(super) fn alone(
-    analysis: &Analysis,
-    settings: &Settings,
-    names: Vec<String>,
-) -> (Plan, Selection) {
+pub(super) fn alone(analysis: &Analysis, settings: &Settings, names: Vec<String>) -> FinalPlan {
     let dimensions = analysis.dimensions().iter();
     let leave = || Decision::Leave(Left::chosen("no channels are to be removed"));
     let selection = Selection {
         decisions: dimensions.map(|_| leave()).collect(),
     };
-    let plan = Plan::new(analysis, &selection, &[], settings).dropping(analysis, names);
-    (plan, selection)
+    let plan = Plan::new(analysis, &selection, &[], settings);
+    FinalPlan {
+        plan: plan.dropping(analysis, names),
+        selection,
+        remains: None,
+        latency: None,
+    }
 }
 
 /// The places of blocks among all.

@@ -8,9 +8,11 @@ mod known;
 mod options;
 mod planned;
 mod proven;
+mod reported;
 mod round;
 mod rounds;
 mod start;
+mod timed;
 mod tuned;
 mod voice;
 mod written;
@@ -25,20 +27,22 @@ use super::quantised::BATCHES;
 use super::watch::Watch;
 use super::{Overwrite, analyse_in, installed};
 use crate::data::unread_outputs;
-use crate::dimensions::{Analysis, Totals};
+use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::{Events, Silent};
 use crate::layers::Layers;
 use crate::onnx::Model;
-use crate::plan::{CostBudget, Plan, Platform, RoundTo};
-use crate::report::{BudgetRow, Outcome, PruneReport};
+use crate::plan::Plan;
+use crate::report::{Outcome, PruneReport};
 use crate::search::forecast;
 
 pub(super) use calibrated::Calibrated;
 pub(super) use coded::Pruning;
 use planned::Planned;
 pub(super) use proven::{Maker, Proven};
+use reported::{met, target};
 use start::Remains;
+pub(super) use timed::TimedModel;
 pub(super) use voice::Voice;
 
 pub(super) use options::data_path;
@@ -169,11 +173,13 @@ fn planned<T>(
 ) -> Result<T> {
     let analysis = typed(model, options, voice)?;
     let calibrated = calibrated(&analysis, options, voice)?;
+    let timed = TimedModel::asked_for(&analysis, options, voice)?;
     let job = Job {
         name,
         model,
         analysis: &analysis,
         calibrated: calibrated.as_ref(),
+        timed: timed.as_ref(),
         options,
     };
     let draft = job.draft(voice)?;
@@ -212,6 +218,7 @@ struct Job<'a> {
     model: &'a Model,
     analysis: &'a Analysis,
     calibrated: Option<&'a Calibrated<'a>>,
+    timed: Option<&'a TimedModel<'a>>,
     options: &'a PruneOptions,
 }
 
@@ -231,7 +238,14 @@ impl Job<'_> {
             rows,
             dropped,
             remains,
-        } = planned::planned(self.analysis, self.options, self.calibrated, voice)?;
+            latency,
+        } = planned::planned(
+            self.analysis,
+            self.options,
+            self.calibrated,
+            self.timed,
+            voice,
+        )?;
         let kept = plan.kept(self.analysis)?;
         let calibration = self
             .calibrated
@@ -247,6 +261,7 @@ impl Job<'_> {
             file_bytes_after: None,
             budget: None,
             dropped_blocks: dropped,
+            latency,
             dimensions: rows,
             held: Vec::new(),
             calibration,
@@ -299,6 +314,10 @@ impl Job<'_> {
             report.warnings.extend(coded.warnings);
             proven.model = coded.model;
         }
+        if let (Some(timed), Some(row)) = (self.timed, &mut report.latency) {
+            let confirm = || timed.confirm(row, &proven.model);
+            voice.watch.stage("time", confirm)?;
+        }
         report.outcome = Outcome::Made;
         let (plan, report) = self.finished(proven.plan, report)?;
         let mut model = proven.model;
@@ -337,7 +356,7 @@ impl Job<'_> {
             None => Some(&self.options.settings),
         };
         let budget = settings.and_then(|settings| settings.budget);
-        report.budget = budget.map(|budget| met(budget, &report.before, &report.after));
+        report.budget = budget.map(|budget| met(budget, &report));
         let kept = plan.kept(self.analysis)?;
         // Kernels for codes ask for no widths.
         report.forecast = match self.options.quantise {
@@ -347,50 +366,4 @@ impl Job<'_> {
         little::note(self.analysis, settings, &kept, &mut report);
         Ok((plan, report))
     }
-}
-
-/// Where the result is going to run, as far as the plan says so.
-fn target(plan: &Plan) -> Platform {
-    match plan.settings.round_to {
-        RoundTo::Auto(target) => target,
-        RoundTo::Multiple(_) => Platform::default(),
-    }
-}
-
-/// What a budget asked for and what it got.
-fn met(budget: CostBudget, before: &Totals, after: &Totals) -> BudgetRow {
-    let CostBudget { cost, share } = budget;
-    BudgetRow {
-        cost,
-        asked: share,
-        got: cost.of(after) as f64 / cost.of(before).max(1) as f64,
-    }
-}
-
-impl PruneReport {
-    /// What became of the plan.
-    fn note(&mut self, analysis: &Analysis, proven: &Proven) -> Result<()> {
-        self.after = analysis.totals(&proven.plan.kept(analysis)?);
-        self.after.nodes = node_count(&proven.model, self.after);
-        self.recovery.clone_from(&proven.recovery);
-        self.training.clone_from(&proven.training);
-        self.verification.clone_from(&proven.verification);
-        if proven.onnxruntime.is_some() {
-            self.onnxruntime = proven.onnxruntime.map(str::to_owned);
-        }
-        self.warnings.extend(proven.warnings.iter().cloned());
-        for row in &mut self.dimensions {
-            let mut faulty = proven.faulty.iter();
-            if let Some((_, why)) = faulty.find(|(name, _)| *name == row.name) {
-                row.kept = row.size;
-                row.left = Some(why.clone());
-            }
-        }
-        Ok(())
-    }
-}
-
-fn node_count(model: &Model, totals: Totals) -> usize {
-    let graph = model.proto.graph.as_ref();
-    graph.map_or(totals.nodes, |graph| graph.node.len())
 }

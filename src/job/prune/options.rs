@@ -171,7 +171,8 @@ impl PruneOptions {
 
     /// Whether the job runs a model at all.
     pub(super) fn needs_runtime(&self) -> bool {
-        self.proof == Proof::Required || self.calibration.is_some()
+        let timed = self.plan.is_none() && self.settings.asks_for_time();
+        self.proof == Proof::Required || self.calibration.is_some() || timed
     }
 }
 

@@ -5,12 +5,13 @@ use super::dropped;
 use super::options::PruneOptions;
 use super::rounds::Planner;
 use super::start::Remains;
+use super::timed::TimedModel;
 use super::voice::Voice;
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::plan::{Decision, Left, Plan, Selection};
-use crate::report::{DroppedRow, PlannedRow};
+use crate::report::{DroppedRow, LatencyRow, PlannedRow};
 use crate::rewrite;
 
 /// A plan, with what happens to every dimension.
@@ -21,6 +22,8 @@ pub(super) struct Planned {
     pub(super) dropped: Vec<DroppedRow>,
     /// What rounds before the last have left.
     pub(super) remains: Option<Remains>,
+    /// What became of a budget of time.
+    pub(super) latency: Option<LatencyRow>,
 }
 
 /// The plan that the options ask for.
@@ -31,6 +34,7 @@ pub(super) fn planned(
     analysis: &Analysis,
     options: &PruneOptions,
     calibrated: Option<&Calibrated>,
+    timed: Option<&TimedModel>,
     voice: &mut Voice,
 ) -> Result<Planned> {
     if let Some(input) = &options.plan {
@@ -42,6 +46,7 @@ pub(super) fn planned(
             dropped: dropped::replayed(analysis, &plan),
             plan,
             remains: None,
+            latency: None,
         });
     }
     let settings = options.resolved();
@@ -51,6 +56,7 @@ pub(super) fn planned(
         settings,
         dropped: dropped.iter().map(|row| row.name.clone()).collect(),
         calibrated,
+        timed,
         options,
     };
     let chosen = planner.plan(voice)?;
@@ -63,6 +69,7 @@ pub(super) fn planned(
         dropped,
         plan: chosen.plan,
         remains: chosen.remains,
+        latency: chosen.latency,
     })
 }
 

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use super::start::Remains;
 use crate::events::Events;
-use crate::plan::{CostBudget, Settings};
+use crate::plan::{CostBudget, Plan, Selection, Settings};
+use crate::report::LatencyRow;
 use crate::train::TrainOptions;
 
 /// Steps of a round that others follow, as a share of those of the last.
@@ -18,6 +20,17 @@ const LONGER: f64 = 2.0;
 pub(super) struct Round {
     pub(super) number: usize,
     pub(super) of: usize,
+}
+
+/// The plan after all rounds.
+pub(super) struct FinalPlan {
+    pub(super) plan: Plan,
+    /// What it comes from.
+    pub(super) selection: Selection,
+    /// What the rounds before left; none where there were none.
+    pub(super) remains: Option<Remains>,
+    /// What became of a budget of time.
+    pub(super) latency: Option<LatencyRow>,
 }
 
 impl Round {

@@ -7,15 +7,17 @@ use super::calibrated::Calibrated;
 use super::cut::Cutter;
 use super::dropped;
 use super::options::PruneOptions;
-use super::round::Round;
-use super::start::{Remains, Start, merged};
+use super::round::{FinalPlan, Round};
+use super::start::{Remains, Start};
+use super::timed::TimedModel;
 use super::voice::Voice;
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::plan::{Plan, Scope, Selection, Settings};
-use crate::results::{Results, Shard};
-use crate::search::{Effects, Ranking, Shared};
+use crate::report::LatencyRow;
+use crate::results::Results;
+use crate::search::{Effects, Ranking, SharedWork};
 
 /// What planning needs beside the model and the settings.
 pub(super) struct Planner<'a> {
@@ -24,16 +26,16 @@ pub(super) struct Planner<'a> {
     /// Names of the residual branches that go, before any channel does.
     pub(super) dropped: Vec<String>,
     pub(super) calibrated: Option<&'a Calibrated<'a>>,
+    /// What is known of times, where they are asked for.
+    pub(super) timed: Option<&'a TimedModel<'a>>,
     pub(super) options: &'a PruneOptions,
 }
 
-/// The plan after all rounds.
-pub(super) struct FinalPlan {
-    pub(super) plan: Plan,
-    /// What it comes from.
-    pub(super) selection: Selection,
-    /// What the rounds before left; none where there were none.
-    pub(super) remains: Option<Remains>,
+/// The plan of a round.
+struct RoundPlan {
+    plan: Plan,
+    selection: Selection,
+    latency: Option<LatencyRow>,
 }
 
 /// What a round plans with.
@@ -48,12 +50,7 @@ impl Planner<'_> {
     /// The plan after all rounds; those before the last are cut, recovered and trained for it.
     pub(super) fn plan(mut self, voice: &mut Voice) -> Result<FinalPlan> {
         if !self.settings.cuts_channels() && !self.dropped.is_empty() {
-            let (plan, selection) = dropped::alone(self.analysis, &self.settings, self.dropped);
-            return Ok(FinalPlan {
-                plan,
-                selection,
-                remains: None,
-            });
+            return Ok(dropped::alone(self.analysis, &self.settings, self.dropped));
         }
         let rounds = self.settings.rounds();
         let mut known = Some(self.scores(self.analysis, self.calibrated, voice)?);
@@ -76,11 +73,12 @@ impl Planner<'_> {
             calibrated: opened.as_ref().or(self.calibrated),
             round: Round::last(rounds),
         };
-        let (plan, selection) = self.round(&bench, known, voice)?;
+        let planned = self.round(&bench, known, voice)?;
         drop(opened);
         Ok(FinalPlan {
-            plan,
-            selection,
+            plan: planned.plan,
+            selection: planned.selection,
+            latency: planned.latency,
             remains,
         })
     }
@@ -108,7 +106,9 @@ impl Planner<'_> {
                 calibrated: opened.as_ref().or(self.calibrated),
                 round,
             };
-            let (plan, selection) = self.round(&bench, known, voice)?;
+            let RoundPlan {
+                plan, selection, ..
+            } = self.round(&bench, known, voice)?;
             let any = selection.pruned().next().is_some();
             // Where nothing is trained, recovery is best from the dense model.
             let (start, calibrated) = match self.options.tuning {
@@ -149,42 +149,54 @@ impl Planner<'_> {
         bench: &Bench,
         known: Option<Vec<Vec<f64>>>,
         voice: &mut Voice,
-    ) -> Result<(Plan, Selection)> {
+    ) -> Result<RoundPlan> {
         let part = bench.start.part();
         let known = match known {
             Some(known) => known,
             None => self.scores(part, bench.calibrated, voice)?,
         };
-        let scores = self.merged(bench.start, known);
+        let scores = bench.start.merged(known);
         let settings = bench.round.settings(&self.settings);
         let left = bench.start.remains.map(|remains| &remains.plan.dimensions);
         let left = left.into_iter().flatten();
         let left: HashMap<&str, &[u32]> = left
             .map(|planned| (planned.name.as_str(), planned.kept.as_slice()))
             .collect();
-        let ranking = Ranking::among(self.analysis, &scores, &settings, &left)?
-            .without_blocks(&dropped::places(self.analysis, &self.dropped));
+        let blocks = dropped::places(self.analysis, &self.dropped);
+        let rank = || -> Result<Ranking> {
+            let ranking = Ranking::among(self.analysis, &scores, &settings, &left)?;
+            Ok(ranking.without_blocks(&blocks))
+        };
+        let ranking = rank()?;
         let stage = match settings.scope() {
             Scope::Allocated => Some("curves"),
             Scope::Fisher => Some("gradients"),
             Scope::Uniform | Scope::Global | Scope::Isomorphic => None,
         };
-        let effects = match (stage, bench.calibrated) {
+        let mut effects = match (stage, bench.calibrated) {
             (Some(stage), Some(calibrated)) => {
                 let Voice { watch, events } = voice;
-                let shared = Shared {
-                    results: &Results::in_memory(),
-                    shard: Shard::ALONE,
-                };
+                let results = Results::in_memory();
+                let shared = SharedWork::alone(&results);
                 let effects = || calibrated.effects(part, &ranking, &settings, shared, *events);
                 watch.stage(stage, effects)?
             }
             _ => Effects::default(),
         };
-        let selection = voice.watch.stage("plan", || ranking.select(&effects))?;
+        let select = || match (self.timed, settings.budget) {
+            (Some(timed), Some(budget)) => {
+                let selected = timed.selected((budget.share, &blocks), &rank, &mut effects);
+                selected.map(|(selection, row)| (selection, Some(row)))
+            }
+            _ => Ok((ranking.select(&effects)?, None)),
+        };
+        let (selection, latency) = voice.watch.stage("plan", select)?;
         let plan = Plan::new(self.analysis, &selection, &scores, &self.settings);
-        let plan = plan.dropping(self.analysis, self.dropped.clone());
-        Ok((plan, selection))
+        Ok(RoundPlan {
+            plan: plan.dropping(self.analysis, self.dropped.clone()),
+            selection,
+            latency,
+        })
     }
 
     fn scores(
@@ -198,28 +210,6 @@ impl Planner<'_> {
             Some(calibrated) => calibrated.scores(analysis, &self.settings, *events),
             None => scores(analysis, self.settings.criterion(), self.settings.seed),
         })
-    }
-
-    /// Scores of all channels of the whole model; those that are gone come last.
-    fn merged(&self, start: Start, known: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
-        let Some(remains) = start.remains else {
-            return known;
-        };
-        let by_name: HashMap<&str, &Vec<f64>> = (remains.part.dimensions().iter())
-            .zip(&known)
-            .map(|(dimension, scores)| (dimension.name.as_str(), scores))
-            .collect();
-        let kept: HashMap<&str, &Vec<u32>> = (remains.plan.dimensions.iter())
-            .map(|planned| (planned.name.as_str(), &planned.kept))
-            .collect();
-        let dimensions = self.analysis.dimensions().iter();
-        let merged = dimensions.map(|dimension| {
-            let name = dimension.name.as_str();
-            let all = dimension.channels();
-            let kept = kept.get(name).map_or(&all, |kept| *kept);
-            merged(dimension.size, kept, by_name.get(name).map(|new| &new[..]))
-        });
-        merged.collect()
     }
 }
 
@@ -293,6 +283,7 @@ mod tests {
             analysis,
             settings: options.resolved(),
             dropped: Vec::new(),
+            timed: None,
             calibrated: opened.as_ref(),
             options,
         };

@@ -1,5 +1,7 @@
 //! Where cuts start: from the dense model, or from what rounds have left of it.
 
+use std::collections::HashMap;
+
 use crate::dimensions::Analysis;
 use crate::plan::{Decision, Left, Plan, Selection};
 use crate::report::RoundRow;
@@ -63,11 +65,33 @@ impl<'a> Start<'a> {
         Plan::new(part, &selection, &scores, &plan.settings)
             .dropping(part, dropped.cloned().collect())
     }
+
+    /// Scores of all channels of the whole model; those that are gone come last.
+    pub(super) fn merged(self, known: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        let Some(remains) = self.remains else {
+            return known;
+        };
+        let by_name: HashMap<&str, &Vec<f64>> = (remains.part.dimensions().iter())
+            .zip(&known)
+            .map(|(dimension, scores)| (dimension.name.as_str(), scores))
+            .collect();
+        let kept: HashMap<&str, &Vec<u32>> = (remains.plan.dimensions.iter())
+            .map(|planned| (planned.name.as_str(), &planned.kept))
+            .collect();
+        let dimensions = self.dense.dimensions().iter();
+        let merged = dimensions.map(|dimension| {
+            let name = dimension.name.as_str();
+            let all = dimension.channels();
+            let kept = kept.get(name).map_or(&all, |kept| *kept);
+            merged(dimension.size, kept, by_name.get(name).map(|new| &new[..]))
+        });
+        merged.collect()
+    }
 }
 
 /// Scores of all channels from those of the kept ones: removed channels lie below all others. A dimension that
 /// is none any more has one channel left, which stays.
-pub(super) fn merged(size: usize, kept: &[u32], new: Option<&[f64]>) -> Vec<f64> {
+fn merged(size: usize, kept: &[u32], new: Option<&[f64]>) -> Vec<f64> {
     let ones = vec![1.0; kept.len()];
     let new = new.filter(|new| new.len() == kept.len()).unwrap_or(&ones);
     let least = new.iter().copied().fold(0.0, f64::min);

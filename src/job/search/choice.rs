@@ -2,18 +2,18 @@
 
 use std::cmp::Ordering;
 
-use super::descent::{Ended, Found};
-use super::workshop::{Attempt, Made, Outcome};
+use super::descent::{Ended, ShareVerdict};
+use super::workshop::{MadeModel, SearchStep, StepResult};
 use crate::dimensions::Totals;
-use crate::plan::Plan;
+use crate::plan::{Cost, Plan};
 use crate::report::SearchPoint;
-use crate::search::{Goal, GoalRow};
+use crate::search::{GoalRow, SearchGoal};
 
 /// A model with its plan.
 pub(super) struct Candidate {
-    pub(super) attempt: Attempt,
+    pub(super) attempt: SearchStep,
     pub(super) plan: Plan,
-    pub(super) made: Made,
+    pub(super) made: MadeModel,
     /// The share of the cost that it has.
     got: f64,
     /// Whether all goals hold by what the search has looked at.
@@ -22,7 +22,7 @@ pub(super) struct Candidate {
 
 /// All models so far, in the order of what they cost.
 pub(super) struct Findings {
-    goals: Vec<Goal>,
+    goals: Vec<SearchGoal>,
     before: Totals,
     candidates: Vec<Candidate>,
     looked: usize,
@@ -33,7 +33,7 @@ pub(super) struct Findings {
 
 impl Findings {
     /// Nothing so far; `before` is what the original costs.
-    pub(super) fn new(goals: Vec<Goal>, before: Totals) -> Findings {
+    pub(super) fn new(goals: Vec<SearchGoal>, before: Totals) -> Findings {
         Findings {
             goals,
             before,
@@ -45,17 +45,17 @@ impl Findings {
     }
 
     /// Adds what became of an attempt.
-    pub(super) fn add(&mut self, attempt: Attempt, outcome: Outcome) -> Found {
+    pub(super) fn add(&mut self, attempt: SearchStep, outcome: StepResult) -> ShareVerdict {
         self.looked += 1;
         let Some(plan) = outcome.plan else {
-            return Found::Unreachable;
+            return ShareVerdict::Unreachable;
         };
-        let mut found = Found::Fails;
+        let mut found = ShareVerdict::Fails;
         for made in outcome.made {
             let mut goals = self.goals.iter();
             let holds = goals.all(|goal| goal.verdict(&made.judged).holds);
             if holds {
-                found = Found::Holds;
+                found = ShareVerdict::Holds;
             }
             let same = |of: &Candidate| {
                 of.made.coded == made.coded
@@ -63,9 +63,8 @@ impl Findings {
                     && of.plan.dropped_blocks == plan.dropped_blocks
             };
             if !self.candidates.iter().any(same) {
-                let cost = attempt.cost;
                 self.candidates.push(Candidate {
-                    got: cost.of(&made.after) as f64 / cost.of(&self.before).max(1) as f64,
+                    got: self.share(attempt.cost, &made),
                     attempt,
                     plan: plan.clone(),
                     made,
@@ -75,6 +74,13 @@ impl Findings {
         }
         self.candidates.sort_by(by_cost);
         found
+    }
+
+    /// The share of a cost that a model has.
+    fn share(&self, cost: Cost, made: &MadeModel) -> f64 {
+        let counted = cost.of(&made.after).zip(cost.of(&self.before));
+        let counted = counted.map(|(after, before)| after as f64 / before.max(1) as f64);
+        counted.or(made.time).unwrap_or(1.0)
     }
 
     /// Shares that were looked at.
@@ -90,7 +96,8 @@ impl Findings {
     /// on both together; where none does, the largest that the latter do not refute. Says what is to be known of it.
     pub(super) fn choose(&mut self) -> Option<String> {
         let pairs = |of: &Candidate| -> Vec<[GoalRow; 2]> {
-            let both = |goal: &Goal| [&of.made.judged, &of.made.checked].map(|by| goal.verdict(by));
+            let both =
+                |goal: &SearchGoal| [&of.made.judged, &of.made.checked].map(|by| goal.verdict(by));
             self.goals.iter().map(both).collect()
         };
         let holding = || {
@@ -101,8 +108,8 @@ impl Findings {
             |[judged, checked]: &[GoalRow; 2]| checked.holds && checked.is_safe_with(judged);
         let safe = holding().find(|(_, of)| pairs(of).iter().all(is_safe));
         let open = || {
-            let all = holding().filter(|(_, of)| pairs(of).iter().all(|[_, row]| !row.refuted));
-            all.last()
+            let mut all = holding().filter(|(_, of)| pairs(of).iter().all(|[_, row]| !row.refuted));
+            all.next_back()
         };
         let (chosen, note) = match (safe, open()) {
             (Some((place, _)), _) => (Some(place), None),
@@ -142,6 +149,7 @@ impl Findings {
             coded: of.made.coded,
             after: of.made.after,
             bytes: of.made.bytes,
+            time: of.made.time,
             judged: of.made.judged.clone(),
             holds: of.holds,
             on_front: self.is_on_front(place),

@@ -16,7 +16,7 @@ const HALVINGS: usize = 3;
 
 /// What became of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum ShareVerdict {
     /// All goals hold.
     Holds,
     /// One does not.
@@ -25,13 +25,13 @@ pub(super) enum Found {
     Unreachable,
 }
 
-impl Found {
+impl ShareVerdict {
     /// The better of two.
-    pub(super) fn or(self, other: Found) -> Found {
+    pub(super) fn or(self, other: ShareVerdict) -> ShareVerdict {
         match (self, other) {
-            (Found::Holds, _) | (_, Found::Holds) => Found::Holds,
-            (Found::Fails, _) | (_, Found::Fails) => Found::Fails,
-            _ => Found::Unreachable,
+            (ShareVerdict::Holds, _) | (_, ShareVerdict::Holds) => ShareVerdict::Holds,
+            (ShareVerdict::Fails, _) | (_, ShareVerdict::Fails) => ShareVerdict::Fails,
+            _ => ShareVerdict::Unreachable,
         }
     }
 }
@@ -73,7 +73,7 @@ pub(super) struct Descent {
 /// Makes models of shares.
 pub(super) trait Explorer {
     /// What becomes of a share.
-    fn look(&mut self, share: f64) -> Result<Found>;
+    fn look(&mut self, share: f64) -> Result<ShareVerdict>;
 
     /// Why no further one is to be tried; none while it may go on.
     fn stop(&mut self) -> Option<Ended>;
@@ -96,9 +96,9 @@ pub(super) fn descend(explorer: &mut dyn Explorer) -> Result<Descent> {
             return Ok(descent);
         }
         match explorer.look(share)? {
-            Found::Unreachable => break,
-            Found::Holds => (descent.holds, descent.fails, failed) = (share, None, 0),
-            Found::Fails => {
+            ShareVerdict::Unreachable => break,
+            ShareVerdict::Holds => (descent.holds, descent.fails, failed) = (share, None, 0),
+            ShareVerdict::Fails => {
                 descent.fails = descent.fails.or(Some(share));
                 failed += 1;
             }
@@ -117,8 +117,8 @@ pub(super) fn descend(explorer: &mut dyn Explorer) -> Result<Descent> {
         }
         let between = rounded((descent.holds * fails).sqrt());
         match explorer.look(between)? {
-            Found::Holds => descent.holds = between,
-            Found::Fails | Found::Unreachable => descent.fails = Some(between),
+            ShareVerdict::Holds => descent.holds = between,
+            ShareVerdict::Fails | ShareVerdict::Unreachable => descent.fails = Some(between),
         }
         descent.ended = Ended::Narrowed;
     }
@@ -130,14 +130,14 @@ mod tests {
     use super::*;
 
     /// Shares hold as a function says, up to a number of them.
-    struct Made<'a> {
-        holds: &'a dyn Fn(f64) -> Found,
+    struct Shares<'a> {
+        holds: &'a dyn Fn(f64) -> ShareVerdict,
         tried: Vec<f64>,
         most: usize,
     }
 
-    impl Explorer for Made<'_> {
-        fn look(&mut self, share: f64) -> Result<Found> {
+    impl Explorer for Shares<'_> {
+        fn look(&mut self, share: f64) -> Result<ShareVerdict> {
             self.tried.push(share);
             Ok((self.holds)(share))
         }
@@ -147,8 +147,8 @@ mod tests {
         }
     }
 
-    fn searched(most: usize, holds: &dyn Fn(f64) -> Found) -> (Descent, Vec<f64>) {
-        let mut made = Made {
+    fn searched(most: usize, holds: &dyn Fn(f64) -> ShareVerdict) -> (Descent, Vec<f64>) {
+        let mut made = Shares {
             holds,
             tried: Vec::new(),
             most,
@@ -160,9 +160,9 @@ mod tests {
     /// What holds lies above a bound, what can be reached above another.
     fn bounded(bound: f64, reachable: f64) -> (Descent, Vec<f64>) {
         searched(usize::MAX, &|share| match share {
-            _ if share < reachable => Found::Unreachable,
-            _ if share >= bound => Found::Holds,
-            _ => Found::Fails,
+            _ if share < reachable => ShareVerdict::Unreachable,
+            _ if share >= bound => ShareVerdict::Holds,
+            _ => ShareVerdict::Fails,
         })
     }
 
@@ -192,16 +192,16 @@ mod tests {
     #[test]
     fn one_wrong_verdict_does_not_end_it() {
         let (found, _) = searched(usize::MAX, &|share| match share {
-            0.64 => Found::Fails,
-            _ if share >= 0.3 => Found::Holds,
-            _ => Found::Fails,
+            0.64 => ShareVerdict::Fails,
+            _ if share >= 0.3 => ShareVerdict::Holds,
+            _ => ShareVerdict::Fails,
         });
         assert!(found.holds < 0.34);
     }
 
     #[test]
     fn it_stops_when_it_is_told() {
-        let (found, _) = searched(2, &|_| Found::Holds);
+        let (found, _) = searched(2, &|_| ShareVerdict::Holds);
         assert_eq!((found.holds, found.ended), (0.64, Ended::OutOfTime));
     }
 }

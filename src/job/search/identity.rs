@@ -1,10 +1,12 @@
 //! What evaluations depend on: two runs that agree in all of it find the same.
 
 use crate::data::{DataSet, Labels};
+use crate::engine::Pass;
 use crate::error::Result;
+use crate::latency::{Clock, LatencyModel};
 use crate::onnx::Model;
+use crate::plan::Cost;
 use crate::results::Identity;
-use crate::runtime::Runtime;
 
 use super::SearchOptions;
 
@@ -15,19 +17,30 @@ use super::SearchOptions;
 pub(super) fn identity(
     model: &Model,
     data: &DataSet,
-    runtime: &Runtime,
+    pass: Pass,
     options: &SearchOptions,
 ) -> Result<Identity> {
     let settings = format!(
         "{:?} {:?} {:?} {:?}",
         options.settings, options.recovery, options.quantise, options.shapes
     );
+    let clock = Clock {
+        runtime: pass.runtime,
+        provider: pass.provider,
+        form: None,
+    };
+    // What is counted is the same everywhere.
+    let machine = match options.minimise {
+        Cost::Latency => LatencyModel::machine(clock)?.unwrap_or_default(),
+        _ => "any".to_owned(),
+    };
     let hash = |text: &str| blake3::hash(text.as_bytes()).to_hex()[..32].to_owned();
     Ok(Identity::new([
         ("model", model.hash().to_owned()),
         ("data", format!("{} {}", data.hash()?, labels(data)?)),
         ("setting", hash(&settings)),
-        ("onnxruntime", runtime.version().to_owned()),
+        ("onnxruntime", pass.runtime.version().to_owned()),
+        ("machine", machine),
         ("provider", options.data.provider.to_string()),
         ("version of secateur", env!("CARGO_PKG_VERSION").to_owned()),
     ]))

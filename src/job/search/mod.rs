@@ -3,6 +3,7 @@
 
 mod choice;
 mod descent;
+mod desk;
 mod identity;
 mod inner;
 mod options;

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::job::prune::TimedModel;
 use crate::job::{Calibration, Overwrite, RuntimeOptions, Shapes};
 use crate::plan::{Cost, Settings};
 use crate::quantise::QuantiseSettings;
 use crate::recover::Recovery;
 use crate::results::Shard;
-use crate::search::Goal;
+use crate::search::SearchGoal;
 
 /// How the smallest model is sought.
 #[derive(Clone, Debug)]
@@ -18,7 +21,7 @@ pub struct SearchOptions {
     /// result on.
     pub data: Calibration,
     /// What every model must meet; at least one.
-    pub goals: Vec<Goal>,
+    pub goals: Vec<SearchGoal>,
     /// What is to be smallest.
     pub minimise: Cost,
     /// Which dimensions, how channels are scored, and to which widths they are rounded; ratios and budgets are the search's.
@@ -43,7 +46,7 @@ pub struct SearchOptions {
 
 impl SearchOptions {
     /// For the fewest operations on this data; all else has its default.
-    pub fn new(data: impl Into<Calibration>, goals: Vec<Goal>) -> SearchOptions {
+    pub fn new(data: impl Into<Calibration>, goals: Vec<SearchGoal>) -> SearchOptions {
         SearchOptions {
             data: data.into(),
             goals,
@@ -58,6 +61,23 @@ impl SearchOptions {
             shapes: Shapes::default(),
             runtime: RuntimeOptions::default(),
         }
+    }
+
+    /// What is known of the model's times; none where they are no matter.
+    ///
+    /// # Errors
+    /// A provider that refuses the model.
+    pub(super) fn timed<'a>(
+        &'a self,
+        analysis: &'a Analysis,
+        events: &mut dyn Events,
+    ) -> Result<Option<TimedModel<'a>>> {
+        if self.minimise != Cost::Latency {
+            return Ok(None);
+        }
+        let (runtime, provider) = (&self.runtime, &self.data.provider);
+        let timed = TimedModel::of(analysis, runtime, provider, self.quantise.as_ref(), events);
+        timed.map(Some)
     }
 
     /// # Errors

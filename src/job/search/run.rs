@@ -1,30 +1,25 @@
 //! A search from file to file.
 
-use std::cell::OnceCell;
 use std::path::Path;
 use std::time::Instant;
 
 use super::choice::Findings;
-use super::descent::{Ended, Explorer, Found, descend, ladder, rounded};
-use super::identity::identity;
-use super::options::{SearchFileOptions, SearchOptions};
-use super::workshop::{Attempt, Workshop};
-use crate::data::DataSet;
+use super::descent::{Ended, Explorer, ShareVerdict, descend, ladder, rounded};
+use super::desk::Desk;
+use super::options::SearchFileOptions;
+use super::workshop::{SearchStep, Workshop};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::events::Events;
+use crate::job::analyse_in;
 use crate::job::prune::Calibrated;
 use crate::job::watch::Watch;
-use crate::job::{Calibration, analyse_in};
 use crate::layers::Layers;
 use crate::onnx::Model;
-use crate::report::{Outcome, SearchReport, SearchSamples};
-use crate::results::{Results, Shard};
-use crate::search::{Goal, Judge, Judgement};
+use crate::report::SearchReport;
+use crate::results::Shard;
 
-/// Version of the JSON document.
-const SCHEMA: &str = "secateur.search/1";
 /// The step whose interruption keeps the best so far.
 const STEP: &str = "cut";
 /// Statistics of layers, in the folder of results.
@@ -55,13 +50,23 @@ pub fn search_file(
     let mut load = || search.runtime.load(&mut crate::events::Silent).ok();
     let typed = || analyse_in(&model, &search.shapes, &mut load);
     let analysis = watch.stage("type", typed)?;
+    searched(&analysis, (path, options, start), (watch, events))
+}
+
+/// The search of a typed model that began at a time.
+fn searched(
+    analysis: &Analysis,
+    (path, options, start): (&Path, &SearchFileOptions, Instant),
+    (mut watch, events): (Watch, &mut dyn Events),
+) -> Result<SearchReport> {
+    let search = &options.search;
     let fixed = analysis.graph().fixed_nodes();
-    let mut layers = Layers::of(&analysis).layers;
-    layers.retain(|layer| layer.is_measurable(&analysis, &fixed));
+    let mut layers = Layers::of(analysis).layers;
+    layers.retain(|layer| layer.is_measurable(analysis, &fixed));
     let seed = (search.settings.seed, true);
     let parts = search
         .data
-        .dealt((&analysis, &layers), seed, &search.runtime, events)?;
+        .dealt((analysis, &layers), seed, &search.runtime, events)?;
     let (runtime, provider) = (parts.opened.runtime.clone(), parts.opened.provider.clone());
     let pass = |data| Pass {
         runtime: &runtime,
@@ -70,15 +75,17 @@ pub fn search_file(
     };
     let checked = parts.checked.as_ref().unwrap_or(&parts.judged);
     let passes = [&parts.judged, checked, &parts.rest].map(pass);
-    let mut desk = Desk::laid((&analysis, search), passes, &parts.whole, &mut watch)?;
+    let mut desk = Desk::laid((analysis, search), passes, &parts.whole, &mut watch)?;
     desk.samples.recovery = parts.opened.data.samples();
     let stats = desk.results.beside(STATISTICS);
     let measure = || {
         let data = (parts.opened, layers);
-        Calibrated::on(&analysis, data, search.recovery, stats.as_deref(), events)
+        Calibrated::on(analysis, data, search.recovery, stats.as_deref(), events)
     };
     let calibrated = watch.stage("calibrate", measure)?;
-    let workshop = desk.workshop(&calibrated);
+    let timing = || search.timed(analysis, events);
+    let timed = watch.stage("latency", timing)?;
+    let workshop = desk.workshop(&calibrated, timed.as_ref());
     let run = Run {
         workshop: &workshop,
         desk: &desk,
@@ -87,155 +94,13 @@ pub fn search_file(
         events,
         findings: Findings::new(desk.goals.clone(), analysis.model_totals()),
     };
-    let mut findings = match search.shard {
+    let (findings, note) = match search.shard {
         None => run.search()?,
-        Some(shard) => run.share(shard)?,
-    };
-    let note = match search.shard {
-        None => findings.choose(),
-        Some(_) => None,
+        Some(shard) => (run.share(shard)?, None),
     };
     let mut report = desk.report(path, &findings);
     report.warnings.extend(note);
     options.finished((&workshop, &findings), report, (watch, events))
-}
-
-/// What is known before anything is cut.
-pub(super) struct Desk<'a> {
-    analysis: &'a Analysis,
-    options: &'a SearchOptions,
-    goals: Vec<Goal>,
-    original: Judgement,
-    samples: SearchSamples,
-    data: String,
-    results: Results,
-    judges: [Judge<'a>; 2],
-    onnxruntime: String,
-    warnings: Vec<String>,
-}
-
-impl<'a> Desk<'a> {
-    /// Opens what there is of earlier runs and judges the original; `passes` are over the samples to judge on, those to check on,
-    /// and both.
-    ///
-    /// # Errors
-    /// A floor that the original does not reach, too few samples, or evaluations of another run.
-    fn laid(
-        (analysis, options): (&'a Analysis, &'a SearchOptions),
-        [judged, checked, rest]: [Pass<'a>; 3],
-        whole: &DataSet,
-        watch: &mut Watch,
-    ) -> Result<Desk<'a>> {
-        let model = analysis.graph().model();
-        let seed = options.settings.seed;
-        let original = watch.stage("judge", || Judge::new(model, rest, seed)?.of(model))?;
-        let goals = options.goals.iter().map(|goal| goal.resolved(&original));
-        let goals = goals.collect::<Result<Vec<Goal>>>()?;
-        let samples = SearchSamples {
-            recovery: 0,
-            judged: judged.data.samples(),
-            checked: checked.data.samples(),
-        };
-        let warnings = goals.iter().map(|goal| enough(goal, &samples, whole));
-        let warnings = warnings.collect::<Result<Vec<Option<String>>>>()?;
-        let identity = || identity(model, whole, judged.runtime, options);
-        let results = match &options.results {
-            Some(folder) => Results::open(folder, &identity()?, options.resume)?,
-            None => Results::in_memory(),
-        };
-        let judges = || {
-            let judges = [judged, checked].map(|pass| Judge::new(model, pass, seed));
-            let [judged, checked] = judges;
-            Ok([judged?, checked?])
-        };
-        Ok(Desk {
-            judges: watch.stage("judge", judges)?,
-            onnxruntime: judged.runtime.version().to_owned(),
-            data: whole.describe(),
-            warnings: warnings.into_iter().flatten().collect(),
-            analysis,
-            options,
-            goals,
-            original,
-            samples,
-            results,
-        })
-    }
-
-    fn workshop<'b>(&'b self, calibrated: &'b Calibrated<'b>) -> Workshop<'b> {
-        Workshop {
-            analysis: self.analysis,
-            options: self.options,
-            calibrated,
-            judges: &self.judges,
-            results: &self.results,
-            shard: self.options.shard.unwrap_or(Shard::ALONE),
-            scores: OnceCell::new(),
-            effects: OnceCell::new(),
-            blocks: OnceCell::new(),
-        }
-    }
-
-    fn report(&self, path: &Path, findings: &Findings) -> SearchReport {
-        let mut warnings = self.warnings.clone();
-        if let Some(fault) = self.results.unwritten() {
-            warnings.push(format!("an evaluation was not kept: {fault}"));
-        }
-        SearchReport {
-            schema: SCHEMA,
-            model: path.display().to_string(),
-            outcome: Outcome::DryRun,
-            minimised: self.options.minimise,
-            goals: self.options.goals.iter().map(Goal::to_string).collect(),
-            data: self.data.clone(),
-            samples: self.samples,
-            original: self.original.clone(),
-            before: self.analysis.model_totals(),
-            file_bytes_before: self.analysis.graph().model().source_bytes(),
-            points: findings.points(),
-            chosen: findings.chosen(),
-            verdict: findings.verdict(),
-            verification: None,
-            ended: findings.ended(),
-            warnings,
-            onnxruntime: self.onnxruntime.clone(),
-            file_bytes_after: None,
-            stages: Vec::new(),
-        }
-    }
-}
-
-/// Samples for which the interval of a drop is about as wide as the drop: changed answers are about twice as many.
-fn needed(bound: f64) -> usize {
-    (7.7 / bound).ceil() as usize
-}
-
-/// Refuses bounds that the samples to check on cannot tell; says where their interval is wider than the bound.
-fn enough(goal: &Goal, samples: &SearchSamples, whole: &DataSet) -> Result<Option<String>> {
-    let bound = match goal {
-        Goal::MaxDrop(name, bound) if name != "mse" && name != "mae" && name != "r2" => *bound,
-        Goal::MinAgreement(least) => 1.0 - least,
-        _ => return Ok(None),
-    };
-    if bound <= 0.0 {
-        return Ok(None);
-    }
-    // Half of what recovery leaves is to check on.
-    let wanted = needed(bound);
-    let all = (4 * wanted).min(2 * wanted + Calibration::SAMPLES);
-    match samples.checked {
-        checked if (checked as f64) * bound < 1.0 => Err(Error::data(
-            whole.describe(),
-            format!(
-                "it is too little for {goal}: the result is checked on {checked} samples, of which one is {:.4} already; about {all} samples in all make an interval as narrow as the bound",
-                1.0 / checked.max(1) as f64
-            ),
-        )),
-        checked if checked < wanted => Ok(Some(format!(
-            "{checked} samples check {goal}: the interval is wider than the bound; about {all} samples in all make it as narrow"
-        ))),
-        _ => Ok(None),
-    }
 }
 
 /// A search that goes on.
@@ -249,7 +114,7 @@ struct Run<'a, 'b> {
 }
 
 impl Explorer for Run<'_, '_> {
-    fn look(&mut self, share: f64) -> Result<Found> {
+    fn look(&mut self, share: f64) -> Result<ShareVerdict> {
         let found = self.attempt(share, (false, 0))?;
         let Some(dropped) = self.workshop.dropped_best(share)? else {
             return Ok(found);
@@ -268,8 +133,8 @@ impl Explorer for Run<'_, '_> {
 }
 
 impl Run<'_, '_> {
-    fn attempt(&mut self, share: f64, (exchanged, dropped): (bool, usize)) -> Result<Found> {
-        let attempt = Attempt {
+    fn attempt(&mut self, share: f64, (exchanged, dropped): (bool, usize)) -> Result<ShareVerdict> {
+        let attempt = SearchStep {
             cost: self.desk.options.minimise,
             share,
             exchanged,
@@ -283,8 +148,8 @@ impl Run<'_, '_> {
         Ok(found)
     }
 
-    /// Tries ever smaller shares, then other sizes at those that just fail.
-    fn search(mut self) -> Result<Findings> {
+    /// Tries ever smaller shares, then other sizes at those that just fail, and chooses; with what is to be known of it.
+    fn search(mut self) -> Result<(Findings, Option<String>)> {
         self.workshop.prepare(self.watch, self.events)?;
         self.events.progress(STEP, 0, ladder().len());
         let descent = descend(&mut self)?;
@@ -296,12 +161,13 @@ impl Run<'_, '_> {
                 self.findings.end(ended);
                 break;
             }
-            if self.attempt(next, (true, 0))? != Found::Holds {
+            if self.attempt(next, (true, 0))? != ShareVerdict::Holds {
                 break;
             }
             share = Some(rounded(next * FURTHER));
         }
-        Ok(self.findings)
+        let note = self.findings.choose();
+        Ok((self.findings, note))
     }
 
     /// Makes a share of the evaluations, and what others have not made.

@@ -12,12 +12,12 @@ use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::job::Proof;
-use crate::job::prune::{Calibrated, Maker, Proven, PruneOptions, Pruning, Voice};
+use crate::job::prune::{Calibrated, Maker, Proven, PruneOptions, Pruning, TimedModel, Voice};
 use crate::job::watch::Watch;
 use crate::onnx::Model;
 use crate::plan::{Cost, CostBudget, Plan, Scope, Selection, Settings};
 use crate::results::{Results, Shard};
-use crate::search::{Effects, Judge, Judgement, Library, Ranking, Shared};
+use crate::search::{Effects, ModelJudge, ModelJudgement, PlanLibrary, Ranking, SharedWork};
 
 /// Residual branches that may be dropped at most.
 const BLOCKS: usize = 12;
@@ -28,7 +28,7 @@ const TRIES: usize = 40;
 
 /// What is made: how much of the cost stays, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Attempt {
+pub(super) struct SearchStep {
     pub(super) cost: Cost,
     pub(super) share: f64,
     /// With sizes exchanged where outputs of whole plans say so.
@@ -39,23 +39,25 @@ pub(super) struct Attempt {
 
 /// A model that was made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Made {
+pub(super) struct MadeModel {
     /// Whether its products are of 8-bit codes.
     pub(super) coded: bool,
     pub(super) after: Totals,
     pub(super) bytes: u64,
+    /// Share of the original's time that it takes, measured in turn; none where time is no matter.
+    pub(super) time: Option<f64>,
     /// What was found on the samples that the search looks at.
-    pub(super) judged: Judgement,
+    pub(super) judged: ModelJudgement,
     /// The same on the samples that it does not look at.
-    pub(super) checked: Judgement,
+    pub(super) checked: ModelJudgement,
 }
 
 /// What became of an attempt.
-pub(super) struct Outcome {
+pub(super) struct StepResult {
     /// None where the model cannot be made so.
     pub(super) plan: Option<Plan>,
     /// As it is, and with products of codes where that was asked for.
-    pub(super) made: Vec<Made>,
+    pub(super) made: Vec<MadeModel>,
 }
 
 /// All that attempts share.
@@ -64,7 +66,9 @@ pub(super) struct Workshop<'a> {
     pub(super) options: &'a SearchOptions,
     pub(super) calibrated: &'a Calibrated<'a>,
     /// On the samples that the search looks at, and on the others.
-    pub(super) judges: &'a [Judge<'a>; 2],
+    pub(super) judges: &'a [ModelJudge<'a>; 2],
+    /// Where time is minimised.
+    pub(super) timed: Option<&'a TimedModel<'a>>,
     pub(super) results: &'a Results,
     pub(super) shard: Shard,
     pub(super) scores: OnceCell<Vec<Vec<f64>>>,
@@ -84,7 +88,7 @@ impl Workshop<'_> {
         let scores = watch.stage("score", score)?;
         let scores = self.scores.get_or_init(|| scores);
         let ranking = Ranking::new(self.analysis, scores, &settings)?;
-        let shared = Shared {
+        let shared = SharedWork {
             results: self.results,
             shard: self.shard,
         };
@@ -92,7 +96,8 @@ impl Workshop<'_> {
             let (analysis, calibrated) = (self.analysis, self.calibrated);
             calibrated.effects(analysis, &ranking, &settings, shared, events)
         };
-        let effects = watch.stage("curves", curves)?;
+        let mut effects = watch.stage("curves", curves)?;
+        effects.latency = self.timed.map(|timed| timed.model().clone());
         self.effects.get_or_init(|| effects);
         let blocks = watch.stage("blocks", || self.least_blocks(events))?;
         self.blocks.get_or_init(|| blocks);
@@ -156,7 +161,7 @@ impl Workshop<'_> {
     }
 
     /// The names of what an attempt drops.
-    fn dropped(&self, attempt: Attempt) -> Vec<String> {
+    fn dropped(&self, attempt: SearchStep) -> Vec<String> {
         let blocks = self
             .blocks
             .get()
@@ -175,10 +180,10 @@ impl Workshop<'_> {
     /// Data that cannot be read, or a provider that refuses a model.
     pub(super) fn attempt(
         &self,
-        attempt: Attempt,
+        attempt: SearchStep,
         watch: &mut Watch,
         events: &mut dyn Events,
-    ) -> Result<Outcome> {
+    ) -> Result<StepResult> {
         let mut inner = Inner(events);
         let mut voice = Voice {
             watch,
@@ -196,13 +201,13 @@ impl Workshop<'_> {
             Some(plan) => self.made(plan, &mut voice)?,
             None => Vec::new(),
         };
-        Ok(Outcome { plan, made })
+        Ok(StepResult { plan, made })
     }
 
     /// What a plan leaves, judged; plans of several shares may be the same.
-    fn made(&self, plan: &Plan, voice: &mut Voice) -> Result<Vec<Made>> {
+    fn made(&self, plan: &Plan, voice: &mut Voice) -> Result<Vec<MadeModel>> {
         let kept = plan.dimensions.iter().map(|of| (&of.name, &of.kept));
-        let key: (Vec<_>, _) = (kept.collect(), &plan.dropped_blocks);
+        let key: (Vec<_>, _, _) = (kept.collect(), &plan.dropped_blocks, self.timed.is_some());
         if let Some(known) = self.results.get("cut", &key) {
             return Ok(known);
         }
@@ -225,7 +230,7 @@ impl Workshop<'_> {
         &self,
         (plan, model, coded): (&Plan, &Model, bool),
         voice: &mut Voice,
-    ) -> Result<Made> {
+    ) -> Result<MadeModel> {
         let [judge, check] = self.judges;
         let both = || Ok([judge.of(model)?, check.of(model)?]);
         let [judged, checked] = voice.watch.stage("judge", both)?;
@@ -235,10 +240,16 @@ impl Workshop<'_> {
             // What is too large for one message is nearly all weights.
             Err(_) => after.bytes,
         };
-        Ok(Made {
+        let timed = || {
+            let measured = self.timed.map(|timed| timed.measured(model));
+            Ok(measured.transpose()?.map(|measured| measured.share))
+        };
+        let time = voice.watch.stage("time", timed)?;
+        Ok(MadeModel {
             coded,
             after,
             bytes,
+            time,
             judged,
             checked,
         })
@@ -268,7 +279,7 @@ impl Workshop<'_> {
         maker.make(plan, voice)
     }
 
-    fn plan(&self, attempt: Attempt, voice: &mut Voice) -> Result<Option<Plan>> {
+    fn plan(&self, attempt: SearchStep, voice: &mut Voice) -> Result<Option<Plan>> {
         let settings = self.settings(attempt.share);
         let none = Vec::new();
         let scores = self.scores.get().unwrap_or(&none);
@@ -279,7 +290,7 @@ impl Workshop<'_> {
             false => ranking.select(&effects),
             true => {
                 let outputs = self.calibrated.outputs(self.analysis);
-                let library = Library::new(outputs, TRIES)?;
+                let library = PlanLibrary::new(outputs, TRIES)?;
                 let mut tried = |selection: &Selection| {
                     let kept = self.kept(selection);
                     library.divergence(&kept)

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use super::options::{Calibration, Overwrite, RuntimeOptions, Shapes};
 use super::outputs::{Files, text_beside};
-use super::parts::Parts;
+use super::parts::DealtData;
 use super::prune::{Calibrated, data_path};
 use super::watch::Watch;
 use super::{analyse_in, analyse_whole};
@@ -22,7 +22,7 @@ use crate::plan::{RoundTo, Scope, Settings};
 use crate::recover::Recovery;
 use crate::report::{SensitivityPoint, SensitivityReport, SensitivityRow};
 use crate::runtime::Tensor;
-use crate::search::{Judgement, Outputs, Ranking, Sized, Tally, at_sizes, originals};
+use crate::search::{ModelJudgement, Outputs, Ranking, Sized, Tally, at_sizes, originals};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.sensitivity/1";
@@ -170,7 +170,7 @@ fn measured(
     let parts = options
         .data
         .dealt((analysis, &layers), (seed, false), &options.runtime, events)?;
-    let Parts {
+    let DealtData {
         opened,
         judged,
         whole,
@@ -181,7 +181,7 @@ fn measured(
     let calibrated = watch.stage("calibrate", measure)?;
     let runs = calibrated.outputs_on(analysis, &judged);
     let dense = watch.stage("run", || originals(&runs, judged.samples()))?;
-    let trial = Trial {
+    let trial = SensitivityTrial {
         runs: &runs,
         dense: &dense,
         metric: metric(&runs, &dense, options)?,
@@ -219,7 +219,7 @@ fn metric(
     let original = tally.points();
     let name = match &options.metric {
         Some(name) => {
-            let goal = crate::search::Goal::MaxDrop(name.clone(), 0.0);
+            let goal = crate::search::SearchGoal::MaxDrop(name.clone(), 0.0);
             goal.resolved(&original)?;
             Some(name.clone())
         }
@@ -231,7 +231,7 @@ fn metric(
 type Tensors = Vec<(String, Tensor)>;
 
 /// The model, ready to be tried.
-struct Trial<'a> {
+struct SensitivityTrial<'a> {
     runs: &'a Outputs<'a>,
     /// By batch what the original makes.
     dense: &'a [Tensors],
@@ -239,7 +239,7 @@ struct Trial<'a> {
     metric: Option<(String, f64)>,
 }
 
-impl Trial<'_> {
+impl SensitivityTrial<'_> {
     fn channels(
         &self,
         calibrated: &Calibrated,
@@ -298,7 +298,7 @@ impl Trial<'_> {
         }
     }
 
-    fn point(&self, strength: (f64, usize), judged: &Judgement) -> SensitivityPoint {
+    fn point(&self, strength: (f64, usize), judged: &ModelJudgement) -> SensitivityPoint {
         let metric = self.metric.as_ref().map(|(name, _)| name.as_str());
         SensitivityPoint::new(strength, judged, metric)
     }

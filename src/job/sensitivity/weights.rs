@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{SHARES, Trial};
+use super::{SHARES, SensitivityTrial};
 use crate::error::Result;
 use crate::events::Events;
 use crate::graph::ValueId;
@@ -14,7 +14,7 @@ use crate::search::{Replaceable, Tally};
 /// Other numbers of a weight: the share that went, what is left, and the numbers, packed.
 type Form = ((f64, usize), Bytes);
 
-impl Trial<'_> {
+impl SensitivityTrial<'_> {
     /// Weights masked, those of the smallest magnitude first.
     pub(super) fn weights(&self, events: &mut dyn Events) -> Result<Vec<SensitivityRow>> {
         let masked = |share: f64| MaskSettings {

@@ -1,0 +1,57 @@
+//! What the report says of a plan and of what was made of it.
+
+use super::proven::Proven;
+use crate::dimensions::{Analysis, Totals};
+use crate::error::Result;
+use crate::onnx::Model;
+use crate::plan::{CostBudget, Plan, Platform, RoundTo};
+use crate::report::{BudgetRow, PruneReport};
+
+/// Where the result is going to run, as far as the plan says so.
+pub(super) fn target(plan: &Plan) -> Platform {
+    match plan.settings.round_to {
+        RoundTo::Auto(target) => target,
+        RoundTo::Multiple(_) => Platform::default(),
+    }
+}
+
+/// What a budget asked for and what it got.
+pub(super) fn met(budget: CostBudget, report: &PruneReport) -> BudgetRow {
+    let CostBudget { cost, share } = budget;
+    let counted = cost.of(&report.after).zip(cost.of(&report.before));
+    let counted = counted.map(|(after, before)| after as f64 / before.max(1) as f64);
+    let timed = report.latency.as_ref().map(|row| row.got);
+    BudgetRow {
+        cost,
+        asked: share,
+        got: counted.or(timed).unwrap_or(1.0),
+    }
+}
+
+impl PruneReport {
+    /// What became of the plan.
+    pub(super) fn note(&mut self, analysis: &Analysis, proven: &Proven) -> Result<()> {
+        self.after = analysis.totals(&proven.plan.kept(analysis)?);
+        self.after.nodes = node_count(&proven.model, self.after);
+        self.recovery.clone_from(&proven.recovery);
+        self.training.clone_from(&proven.training);
+        self.verification.clone_from(&proven.verification);
+        if proven.onnxruntime.is_some() {
+            self.onnxruntime = proven.onnxruntime.map(str::to_owned);
+        }
+        self.warnings.extend(proven.warnings.iter().cloned());
+        for row in &mut self.dimensions {
+            let mut faulty = proven.faulty.iter();
+            if let Some((_, why)) = faulty.find(|(name, _)| *name == row.name) {
+                row.kept = row.size;
+                row.left = Some(why.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn node_count(model: &Model, totals: Totals) -> usize {
+    let graph = model.proto.graph.as_ref();
+    graph.map_or(totals.nodes, |graph| graph.node.len())
+}

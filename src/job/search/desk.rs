@@ -1,0 +1,173 @@
+//! What a search knows before anything is cut: what the original does on the samples, what earlier runs have found, and
+//! whether there are samples enough.
+
+use std::cell::OnceCell;
+use std::path::Path;
+
+use super::choice::Findings;
+use super::identity::identity;
+use super::options::SearchOptions;
+use super::workshop::Workshop;
+use crate::data::DataSet;
+use crate::dimensions::Analysis;
+use crate::engine::Pass;
+use crate::error::{Error, Result};
+use crate::job::Calibration;
+use crate::job::prune::{Calibrated, TimedModel};
+use crate::job::watch::Watch;
+use crate::report::{Outcome, SearchReport, SearchSamples};
+use crate::results::{Results, Shard};
+use crate::search::{ModelJudge, ModelJudgement, SearchGoal};
+
+/// Version of the JSON document.
+const SCHEMA: &str = "secateur.search/1";
+
+/// What is known before anything is cut.
+pub(super) struct Desk<'a> {
+    analysis: &'a Analysis,
+    pub(super) options: &'a SearchOptions,
+    pub(super) goals: Vec<SearchGoal>,
+    original: ModelJudgement,
+    pub(super) samples: SearchSamples,
+    data: String,
+    pub(super) results: Results,
+    judges: [ModelJudge<'a>; 2],
+    onnxruntime: String,
+    warnings: Vec<String>,
+}
+
+impl<'a> Desk<'a> {
+    /// Opens what there is of earlier runs and judges the original; `passes` are over the samples to judge on, those to check on,
+    /// and both.
+    ///
+    /// # Errors
+    /// A floor that the original does not reach, too few samples, or evaluations of another run.
+    pub(super) fn laid(
+        (analysis, options): (&'a Analysis, &'a SearchOptions),
+        [judged, checked, rest]: [Pass<'a>; 3],
+        whole: &DataSet,
+        watch: &mut Watch,
+    ) -> Result<Desk<'a>> {
+        let model = analysis.graph().model();
+        let seed = options.settings.seed;
+        let original = watch.stage("judge", || ModelJudge::new(model, rest, seed)?.of(model))?;
+        let goals = options.goals.iter().map(|goal| goal.resolved(&original));
+        let goals = goals.collect::<Result<Vec<SearchGoal>>>()?;
+        let samples = SearchSamples {
+            recovery: 0,
+            judged: judged.data.samples(),
+            checked: checked.data.samples(),
+        };
+        let warnings = goals.iter().map(|goal| enough(goal, &samples, whole));
+        let warnings = warnings.collect::<Result<Vec<Option<String>>>>()?;
+        let identity = || identity(model, whole, judged, options);
+        let results = match &options.results {
+            Some(folder) => Results::open(folder, &identity()?, options.resume)?,
+            None => Results::in_memory(),
+        };
+        let judges = || {
+            let judges = [judged, checked].map(|pass| ModelJudge::new(model, pass, seed));
+            let [judged, checked] = judges;
+            Ok([judged?, checked?])
+        };
+        Ok(Desk {
+            judges: watch.stage("judge", judges)?,
+            onnxruntime: judged.runtime.version().to_owned(),
+            data: whole.describe(),
+            warnings: warnings.into_iter().flatten().collect(),
+            analysis,
+            options,
+            goals,
+            original,
+            samples,
+            results,
+        })
+    }
+
+    pub(super) fn workshop<'b>(
+        &'b self,
+        calibrated: &'b Calibrated<'b>,
+        timed: Option<&'b TimedModel<'b>>,
+    ) -> Workshop<'b> {
+        Workshop {
+            analysis: self.analysis,
+            options: self.options,
+            calibrated,
+            judges: &self.judges,
+            timed,
+            results: &self.results,
+            shard: self.options.shard.unwrap_or(Shard::ALONE),
+            scores: OnceCell::new(),
+            effects: OnceCell::new(),
+            blocks: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn report(&self, path: &Path, findings: &Findings) -> SearchReport {
+        let mut warnings = self.warnings.clone();
+        if let Some(fault) = self.results.unwritten() {
+            warnings.push(format!("an evaluation was not kept: {fault}"));
+        }
+        SearchReport {
+            schema: SCHEMA,
+            model: path.display().to_string(),
+            outcome: Outcome::DryRun,
+            minimised: self.options.minimise,
+            goals: self
+                .options
+                .goals
+                .iter()
+                .map(SearchGoal::to_string)
+                .collect(),
+            data: self.data.clone(),
+            samples: self.samples,
+            original: self.original.clone(),
+            before: self.analysis.model_totals(),
+            file_bytes_before: self.analysis.graph().model().source_bytes(),
+            points: findings.points(),
+            chosen: findings.chosen(),
+            verdict: findings.verdict(),
+            verification: None,
+            ended: findings.ended(),
+            warnings,
+            onnxruntime: self.onnxruntime.clone(),
+            file_bytes_after: None,
+            stages: Vec::new(),
+        }
+    }
+}
+
+/// Samples for which the interval of a drop is about as wide as the drop: changed answers are about twice as many.
+fn needed(bound: f64) -> usize {
+    (7.7 / bound).ceil() as usize
+}
+
+/// Refuses bounds that the samples to check on cannot tell; says where their interval is wider than the bound.
+fn enough(goal: &SearchGoal, samples: &SearchSamples, whole: &DataSet) -> Result<Option<String>> {
+    let bound = match goal {
+        SearchGoal::MaxDrop(name, bound) if name != "mse" && name != "mae" && name != "r2" => {
+            *bound
+        }
+        SearchGoal::MinAgreement(least) => 1.0 - least,
+        _ => return Ok(None),
+    };
+    if bound <= 0.0 {
+        return Ok(None);
+    }
+    // Half of what recovery leaves is to check on.
+    let wanted = needed(bound);
+    let all = (4 * wanted).min(2 * wanted + Calibration::SAMPLES);
+    match samples.checked {
+        checked if (checked as f64) * bound < 1.0 => Err(Error::data(
+            whole.describe(),
+            format!(
+                "it is too little for {goal}: the result is checked on {checked} samples, of which one is {:.4} already; about {all} samples in all make an interval as narrow as the bound",
+                1.0 / checked.max(1) as f64
+            ),
+        )),
+        checked if checked < wanted => Ok(Some(format!(
+            "{checked} samples check {goal}: the interval is wider than the bound; about {all} samples in all make it as narrow"
+        ))),
+        _ => Ok(None),
+    }
+}
