@@ -8,7 +8,7 @@ use super::cut::Cutter;
 use super::options::PruneOptions;
 use super::round::Round;
 use super::start::{Remains, Start};
-use super::timed::TimedModel;
+use super::timed::{ATTEMPTS, TimedModel};
 use super::voice::Voice;
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
@@ -182,7 +182,9 @@ impl Planner<'_> {
         };
         let select = || match (self.timed, settings.budget) {
             (Some(timed), Some(budget)) => {
-                let selected = timed.selected(budget.share, &rank, &mut effects);
+                let Round { number, of } = bench.round;
+                let most = ATTEMPTS[usize::from(number < of)];
+                let selected = timed.selected(budget.share, &rank, &mut effects, most);
                 selected.map(|(selection, row)| (selection, Some(row)))
             }
             _ => Ok((ranking.select(&effects)?, None)),
