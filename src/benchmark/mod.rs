@@ -49,8 +49,8 @@ pub fn interleaved(
     Ok(times)
 }
 
-/// As [`interleaved`]; each round runs each model several times. Of many models each finds what it needs in no cache: the
-/// first runs of a burst do not count.
+/// As [`interleaved`]; each round runs each model several times, and what it says is their mean. Of many models each finds
+/// what it needs in no cache: the first runs of a burst do not count.
 ///
 /// # Errors
 /// A model that does not run on its inputs.
@@ -59,7 +59,7 @@ pub(crate) fn in_bursts(
     rounds: usize,
     burst: Repetitions,
 ) -> Result<Vec<Vec<f64>>> {
-    let mut times = vec![Vec::with_capacity(rounds * burst.runs); models.len()];
+    let mut times = vec![Vec::with_capacity(rounds); models.len()];
     for round in 0..rounds {
         for step in 0..models.len() {
             let place = if round % 2 == 0 {
@@ -68,15 +68,9 @@ pub(crate) fn in_bursts(
                 models.len() - 1 - step
             };
             let (session, inputs) = &mut models[place];
-            for run in 0..burst.warm_up + burst.runs {
-                // Of a process of its own, the way there and back is no part of a run.
-                let before = session.busy();
-                session.run_only(inputs)?;
-                let seconds = (session.busy() - before).as_secs_f64();
-                if run >= burst.warm_up {
-                    times[place].push(seconds);
-                }
-            }
+            // Of a process of its own, the way there and back is no part of a run.
+            let time = session.burst(inputs, burst.warm_up, burst.runs)?;
+            times[place].push(time.as_secs_f64() / burst.runs.max(1) as f64);
         }
     }
     Ok(times)

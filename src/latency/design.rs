@@ -21,17 +21,20 @@ const MULTIPLES: [usize; 8] = [16, 16, 8, 16, 4, 16, 1, 8];
 pub(super) fn choices(analysis: &Analysis, count: usize) -> Vec<Vec<usize>> {
     let dimensions = analysis.dimensions();
     let whole: Vec<usize> = dimensions.iter().map(|of| of.size).collect();
-    let even = EVEN.into_iter().take(count.saturating_sub(1) / 3);
+    let shares = EVEN.into_iter().take(count.saturating_sub(1) / 3);
     let mut out = vec![whole];
-    for share in even {
-        let sizes = dimensions.iter().map(|of| size(of, share, MULTIPLES[0]));
-        out.push(sizes.collect());
-    }
+    out.extend(shares.map(|share| even(analysis, share)));
     let mixed = count.saturating_sub(out.len());
     let columns: Vec<Vec<usize>> = dimensions.iter().map(|of| column(of, mixed)).collect();
     out.extend((0..mixed).map(|row| columns.iter().map(|column| column[row]).collect()));
     out.dedup();
     out
+}
+
+/// The same share of every dimension, at widths that kernels like.
+pub(super) fn even(analysis: &Analysis, share: f64) -> Vec<usize> {
+    let dimensions = analysis.dimensions().iter();
+    dimensions.map(|of| size(of, share, MULTIPLES[0])).collect()
 }
 
 /// Sizes of one dimension in the order in which they are timed.

@@ -1,6 +1,8 @@
 //! Timing what is left of a model at chosen numbers of channels: whole runs in turn, and once more with the profiler, which
 //! says how long each kernel took.
 
+use std::time::Instant;
+
 use super::observations::{GroupTimes, NodeTimes, Observations};
 use super::subjects::{TimedChoice, node_of, subjects};
 use crate::benchmark::{Ratio, Repetitions, in_bursts, median};
@@ -34,10 +36,8 @@ pub(crate) struct TimedForm<'a> {
 /// Threads that models are timed with: how well kernels share their work differs from machine to machine, and from run to
 /// run where others want the processors as well.
 pub(super) const THREADS: usize = 1;
-/// Seconds that all runs may take; large models take more, of which few are timed few times.
-const SECONDS: f64 = 8.0;
-/// A model that is timed is about this much faster than the whole one.
-const FASTER: f64 = 0.5;
+/// Seconds that all may take, cuts and sessions as well; large models take more, of which few are timed few times.
+const SECONDS: f64 = 12.0;
 /// Runs with the profiler for each without.
 const PROFILED: f64 = 0.5;
 /// How much is measured: the first that takes no longer, else the last.
@@ -94,10 +94,10 @@ impl Effort {
         }
     }
 
-    /// Seconds that runs of this many take each.
-    fn seconds(&self, one: f64) -> f64 {
-        let runs = self.choices * self.rounds * (self.burst.warm_up + self.burst.runs);
-        one * runs as f64 * (1.0 + PROFILED)
+    /// Seconds where a run takes `one`, and what a choice needs before that `ahead`.
+    fn seconds(&self, one: f64, ahead: f64) -> f64 {
+        let runs = self.rounds * (self.burst.warm_up + self.burst.runs);
+        self.choices as f64 * (ahead + one * runs as f64 * (1.0 + PROFILED))
     }
 }
 
@@ -167,10 +167,6 @@ impl Clock<'_> {
         };
         let models = [analysis.graph().model(), model];
         let times = self.in_turn(analysis, models, (rounds, burst))?;
-        // A burst is one sample: what slows the machine down lasts longer.
-        let rounds =
-            |times: &Vec<f64>| -> Vec<f64> { times.chunks(burst.runs).map(median).collect() };
-        let times: Vec<Vec<f64>> = times.iter().map(rounds).collect();
         let Ratio { speedup, interval } = Ratio::of(&times[0], &times[1], 0);
         Ok(MeasuredShare {
             share: 1.0 / speedup,
@@ -180,10 +176,18 @@ impl Clock<'_> {
     }
 
     fn effort(&self, analysis: &Analysis) -> Result<Effort> {
-        let times = self.in_turn(analysis, [analysis.graph().model()], (1, BURST))?;
-        let one = FASTER * times.iter().map(|times| median(times)).sum::<f64>();
+        let start = Instant::now();
+        let half = super::design::even(analysis, 0.5);
+        let half = subjects(analysis, vec![half], &|model| self.formed(model))?;
+        let cut = start.elapsed();
+        let start = Instant::now();
+        let models = half.iter().map(|of| &of.model);
+        let times = self.in_turn(analysis, models, (1, BURST))?;
+        // A session with the profiler is opened as well.
+        let ahead = (cut + 2 * start.elapsed()).as_secs_f64();
+        let one = times.iter().map(|times| median(times)).sum::<f64>();
         let mut efforts = EFFORTS.into_iter();
-        let fits = efforts.find(|effort| effort.seconds(one) <= SECONDS);
+        let fits = efforts.find(|effort| effort.seconds(one, ahead) <= SECONDS);
         Ok(fits.unwrap_or(EFFORTS[EFFORTS.len() - 1]))
     }
 }

@@ -75,6 +75,36 @@ impl Session {
         self.run_and_read(RunKind::Whole, inputs, &[]).map(drop)
     }
 
+    /// Runs the model on named inputs again and again where the session is, `before` times and then `runs` times; the time of
+    /// the latter. Outputs are not read.
+    ///
+    /// # Errors
+    /// As [`Session::run_only`].
+    pub(crate) fn burst(
+        &mut self,
+        inputs: &[(String, Tensor)],
+        before: usize,
+        runs: usize,
+    ) -> Result<Duration> {
+        if let Place::Apart(_) = &self.place {
+            let kind = RunKind::Burst {
+                before,
+                counted: runs,
+            };
+            let earlier = self.busy();
+            self.run_and_read(kind, inputs, &[])?;
+            return Ok(self.busy() - earlier);
+        }
+        for _ in 0..before {
+            self.run_only(inputs)?;
+        }
+        let earlier = self.busy();
+        for _ in 0..runs {
+            self.run_only(inputs)?;
+        }
+        Ok(self.busy() - earlier)
+    }
+
     /// Runs the model on named inputs; returns the outputs that are tensors, in the model's order.
     ///
     /// # Errors
@@ -110,7 +140,7 @@ impl Session {
                 let inputs = inputs.map(|(name, tensor)| Ok((name.as_str(), tensor.as_input()?)));
                 let inputs = inputs.collect::<Result<_>>()?;
                 match kind {
-                    RunKind::Whole => session.run(inputs, names, owned),
+                    RunKind::Whole | RunKind::Burst { .. } => session.run(inputs, names, owned),
                     RunKind::Step => session.step(inputs, names, owned),
                 }
             }

@@ -15,6 +15,8 @@ pub(super) enum RunKind {
     Whole,
     /// Some from the state, which the run moves on.
     Step,
+    /// All from the caller, this often one after the other; the time of the last ones counts.
+    Burst { before: usize, counted: usize },
 }
 
 /// What of a session's inputs and outputs is state.

@@ -316,7 +316,8 @@ impl Job<'_> {
         }
         if let (Some(timed), Some(row)) = (self.timed, &mut report.latency) {
             let confirm = || timed.confirm(row, &proven.model);
-            voice.watch.stage("time", confirm)?;
+            let missed = voice.watch.stage("time", confirm)?;
+            report.warnings.extend(missed);
         }
         report.outcome = Outcome::Made;
         let (plan, report) = self.finished(proven.plan, report)?;
@@ -358,10 +359,10 @@ impl Job<'_> {
         let budget = settings.and_then(|settings| settings.budget);
         report.budget = budget.map(|budget| met(budget, &report));
         let kept = plan.kept(self.analysis)?;
-        // Kernels for codes ask for no widths.
-        report.forecast = match self.options.quantise {
-            Some(_) => None,
-            None => forecast(self.analysis, &kept, target(&plan)),
+        // Kernels for codes ask for no widths, and what was timed needs no forecast.
+        report.forecast = match (&self.options.quantise, &report.latency) {
+            (None, None) => forecast(self.analysis, &kept, target(&plan)),
+            _ => None,
         };
         little::note(self.analysis, settings, &kept, &mut report);
         Ok((plan, report))

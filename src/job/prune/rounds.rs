@@ -9,7 +9,7 @@ use super::dropped;
 use super::options::PruneOptions;
 use super::round::{FinalPlan, Round};
 use super::start::{Remains, Start};
-use super::timed::TimedModel;
+use super::timed::{ATTEMPTS, TimedModel};
 use super::voice::Voice;
 use crate::criteria::scores;
 use crate::dimensions::Analysis;
@@ -185,7 +185,9 @@ impl Planner<'_> {
         };
         let select = || match (self.timed, settings.budget) {
             (Some(timed), Some(budget)) => {
-                let selected = timed.selected((budget.share, &blocks), &rank, &mut effects);
+                let most = ATTEMPTS[usize::from(bench.round.number < bench.round.of)];
+                let asked = (budget.share, &blocks, most);
+                let selected = timed.selected(asked, &rank, &mut effects);
                 selected.map(|(selection, row)| (selection, Some(row)))
             }
             _ => Ok((ranking.select(&effects)?, None)),

@@ -20,8 +20,8 @@ use crate::rewrite::prune_to;
 use crate::runtime::{Provider, Runtime};
 use crate::search::{Effects, Ranking};
 
-/// Choices of channels that are made and timed at most.
-const ATTEMPTS: usize = 4;
+/// Choices of channels that are made and timed at most for what is written, and for what other rounds follow.
+pub(super) const ATTEMPTS: [usize; 2] = [4, 1];
 /// A result may take this much longer than was asked for, as a share of that: runs of the same model differ by as much.
 const ABOVE: f64 = 0.02;
 /// A result that takes this much less leaves time unused.
@@ -100,19 +100,19 @@ impl<'a> TimedModel<'a> {
     }
 
     /// The channels that stay where about `asked` of the time may be taken. Where what is left takes another time than
-    /// was expected, expectations are corrected and it is chosen anew.
+    /// was expected, expectations are corrected and it is chosen anew, this often at most.
     ///
     /// # Errors
     /// Those of a selection, or what is left does not run.
     pub(super) fn selected(
         &self,
-        (asked, dropped): (f64, &BTreeSet<usize>),
+        (asked, dropped, most): (f64, &BTreeSet<usize>, usize),
         ranking: &dyn Fn() -> Result<Ranking<'a>>,
         effects: &mut Effects,
     ) -> Result<(Selection, LatencyRow)> {
         let mut model = self.model().clone();
         let mut attempts: Vec<Attempt> = Vec::new();
-        while attempts.len() < ATTEMPTS {
+        while attempts.len() < most {
             effects.latency = Some(model.clone());
             let selection = match ranking()?.select(effects) {
                 Err(Error::Budget { .. }) if !attempts.is_empty() => break,
@@ -168,14 +168,20 @@ impl<'a> TimedModel<'a> {
         }
     }
 
-    /// Times the result that was made.
+    /// Times the result that was made; says so where it takes longer than was asked for.
     ///
     /// # Errors
     /// It does not run.
-    pub(super) fn confirm(&self, row: &mut LatencyRow, result: &Model) -> Result<()> {
+    pub(super) fn confirm(&self, row: &mut LatencyRow, result: &Model) -> Result<Option<String>> {
         let got = self.measured(result)?;
         (row.got, row.interval, row.original_ms) = (got.share, got.interval, got.whole_ms);
-        Ok(())
+        let missed = got.interval[0] > (1.0 + ABOVE) * row.asked;
+        Ok(missed.then(|| {
+            format!(
+                "the result takes {:.3} of the original's time, where at most {:.3} was asked for: other programs may have slowed it down; if not, ask for less",
+                row.got, row.asked
+            )
+        }))
     }
 
     /// How long runs of a model take, as a share of those of the whole one, timed in turn.

@@ -237,22 +237,35 @@ impl Served {
     ) -> Result<Reply> {
         let session = self.sessions.get_mut(&session).ok_or_else(unasked)?;
         let whole = self.there.map().map_err(unread)?;
-        let mut values = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            let view = viewed(&whole, input)?;
-            values.push((input.name.as_str(), view.as_input()?));
-        }
+        let values = || -> Result<Vec<_>> {
+            let inputs = inputs.iter();
+            let value = |input: &PackedTensor| viewed(&whole, input)?.as_input();
+            inputs
+                .map(|input| Ok((input.name.as_str(), value(input)?)))
+                .collect()
+        };
         let back = &mut self.back;
         match kind {
-            RunKind::Whole => back.begin(),
+            RunKind::Whole | RunKind::Burst { .. } => back.begin(),
             // A state that was read before is larger than what steps are asked for.
             RunKind::Step => back.give_back(),
+        }
+        if let RunKind::Burst { before, .. } = kind {
+            for _ in 0..before {
+                session.run(values()?, &[], |_, _| Ok(()))?;
+            }
         }
         let before = session.busy();
         let push = |name: &str, view: PackedView<'_>| pushed(back, name, view);
         let outputs = match kind {
-            RunKind::Whole => session.run(values, read, push)?,
-            RunKind::Step => session.step(values, read, push)?,
+            RunKind::Whole => session.run(values()?, read, push)?,
+            RunKind::Step => session.step(values()?, read, push)?,
+            RunKind::Burst { counted, .. } => {
+                for _ in 0..counted {
+                    session.run(values()?, &[], |_, _| Ok(()))?;
+                }
+                Vec::new()
+            }
         };
         let busy = session.busy() - before;
         Ok(Reply::Ran {
