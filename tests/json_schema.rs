@@ -162,8 +162,8 @@ fn every_document_is_as_documented() {
         "accuracy=0.2",
         "--recover",
         "bias",
-        "--time-budget",
-        "3",
+        "--only",
+        "/conv2/*",
     ];
     check(&[&searching[..], &asked].concat());
     let tried = ["sensitivity", &model, "--data", &data, "--samples", "40"];
