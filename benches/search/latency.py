@@ -5,7 +5,8 @@
 
 Needs onnxruntime and numpy. Each model is pruned with `--latency SHARE` on its calibration data; then with `--macs`, once
 at the share of operations that this left, and once at the largest share that is as fast (found by halving). All are run
-in turn with the original, in bursts of which the first runs do not count, with one thread; `got` is what secateur says,
+in turn with the original, in bursts of which the first runs do not count, with one thread, whose own time is taken, so
+that other programs count little; `got` is what secateur says,
 `here` what is measured so. The divergences are those of the outputs on held-out samples, as secateur reports them.
 """
 import argparse
@@ -42,10 +43,10 @@ def shares(paths, data, batch):
     for number in range(ROUNDS):
         for place in range(len(paths)) if number % 2 == 0 else reversed(range(len(paths))):
             for run in range(WARM + RUNS):
-                start = time.perf_counter()
+                start = time.thread_time()
                 sessions[place].run(None, fed[place])
                 if run >= WARM:
-                    times[place].append(time.perf_counter() - start)
+                    times[place].append(time.thread_time() - start)
     medians = [statistics.median(of) for of in times]
     return [of / medians[0] for of in medians]
 

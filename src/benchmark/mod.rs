@@ -42,7 +42,7 @@ pub fn interleaved(
         runs: 1,
     };
     let Repetitions { warm_up, runs } = repetitions;
-    let mut times = in_bursts(models, warm_up + runs, ONCE)?;
+    let mut times = in_bursts(models, warm_up + runs, ONCE, false)?;
     times
         .iter_mut()
         .for_each(|times| drop(times.drain(..warm_up)));
@@ -50,7 +50,8 @@ pub fn interleaved(
 }
 
 /// As [`interleaved`]; each round runs each model several times, and what it says is their mean. Of many models each finds
-/// what it needs in no cache: the first runs of a burst do not count.
+/// what it needs in no cache: the first runs of a burst do not count. With `own`, time in which others had the processor is
+/// none: for models that run on the one thread that asks.
 ///
 /// # Errors
 /// A model that does not run on its inputs.
@@ -58,6 +59,7 @@ pub(crate) fn in_bursts(
     models: &mut [(Session, Vec<(String, Tensor)>)],
     rounds: usize,
     burst: Repetitions,
+    own: bool,
 ) -> Result<Vec<Vec<f64>>> {
     let mut times = vec![Vec::with_capacity(rounds); models.len()];
     for round in 0..rounds {
@@ -69,7 +71,7 @@ pub(crate) fn in_bursts(
             };
             let (session, inputs) = &mut models[place];
             // Of a process of its own, the way there and back is no part of a run.
-            let time = session.burst(inputs, burst.warm_up, burst.runs)?;
+            let time = session.burst(inputs, (burst.warm_up, burst.runs), own)?;
             times[place].push(time.as_secs_f64() / burst.runs.max(1) as f64);
         }
     }

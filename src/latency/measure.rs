@@ -124,6 +124,11 @@ impl Clock<'_> {
         Ok((session, inputs))
     }
 
+    /// Whether all that a run does is on the thread that asks.
+    fn is_own(&self) -> bool {
+        THREADS == 1 && *self.provider == Provider::Cpu
+    }
+
     /// A model in the form that is timed.
     fn formed(&self, model: Model) -> Result<Model> {
         match self.form {
@@ -145,7 +150,7 @@ impl Clock<'_> {
         let models = models.into_iter();
         let sessions = models.map(|model| self.open(analysis, model, Profiling::Off));
         let mut sessions: Vec<(Session, Inputs)> = sessions.collect::<Result<_>>()?;
-        in_bursts(&mut sessions, rounds, burst)
+        in_bursts(&mut sessions, rounds, burst, self.is_own())
     }
 
     /// How long runs of a model take, as a share of those of the whole one, which takes these seconds.
@@ -254,7 +259,7 @@ impl Clock<'_> {
         for of in models {
             sessions.push(self.open(analysis, &of.model, Profiling::On)?);
         }
-        in_bursts(&mut sessions, rounds, burst)?;
+        in_bursts(&mut sessions, rounds, burst, self.is_own())?;
         let mut kernels = Vec::new();
         for (session, _) in sessions {
             let all = session.kernels()?;

@@ -8,7 +8,7 @@ use crate::graph::NodeId;
 /// Kernels of convolutions run on blocks of this many channels.
 const BLOCK: u64 = 16;
 /// Numbers by which times are explained.
-pub(super) const FEATURES: usize = 10;
+pub(super) const FEATURES: usize = 11;
 /// Those that speak of the values between kernels: their elements, and the elements of values whose widths are no
 /// multiples, which other kernels take or which are laid out anew.
 pub(super) const OF_VALUES: std::ops::Range<usize> = 0..4;
@@ -120,20 +120,23 @@ impl Touched {
         out[4] = weights.sum();
         for macs in &self.macs {
             let count = macs.count.value(channels) as f64;
-            // What a block is filled up with is computed as well.
             let [read, made] = macs.widths.each_ref().map(|width| {
                 let width = width
                     .as_ref()
                     .map_or(BLOCK, |(of, parts)| of.value(channels) / parts);
-                let width = width.max(1);
-                width.next_multiple_of(BLOCK) as f64 / width as f64
+                width.max(1)
             });
-            let filled = [1.0, read, made, read * made];
-            for (feature, filled) in out[5..].iter_mut().zip(filled) {
-                *feature += count * filled;
+            // What a block is filled up with is computed as well.
+            let filled = |width: u64| width.next_multiple_of(BLOCK) as f64 / width as f64;
+            // What reads other widths than multiples of this leaves the kernels that run on blocks.
+            let plain = f64::from(u8::from(!read.is_multiple_of(BLOCK / 4)));
+            let (read, made) = (filled(read), filled(made));
+            let shares = [1.0, read, made, read * made, plain];
+            for (feature, share) in out[5..].iter_mut().zip(shares) {
+                *feature += count * share;
             }
         }
-        out[9] = 1.0;
+        out[10] = 1.0;
         out
     }
 }

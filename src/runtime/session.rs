@@ -76,33 +76,38 @@ impl Session {
     }
 
     /// Runs the model on named inputs again and again where the session is, `before` times and then `runs` times; the time of
-    /// the latter. Outputs are not read.
+    /// the latter, or of it what the one thread that runs had of a processor where `own` says so. Outputs are not read.
     ///
     /// # Errors
     /// As [`Session::run_only`].
     pub(crate) fn burst(
         &mut self,
         inputs: &[(String, Tensor)],
-        before: usize,
-        runs: usize,
+        (before, runs): (usize, usize),
+        own: bool,
     ) -> Result<Duration> {
         if let Place::Apart(_) = &self.place {
             let kind = RunKind::Burst {
                 before,
                 counted: runs,
+                own,
             };
             let earlier = self.busy();
             self.run_and_read(kind, inputs, &[])?;
             return Ok(self.busy() - earlier);
         }
+        let time = |session: &Session| match &session.place {
+            Place::Here(session) if own => session.own(),
+            _ => session.busy(),
+        };
         for _ in 0..before {
             self.run_only(inputs)?;
         }
-        let earlier = self.busy();
+        let earlier = time(self);
         for _ in 0..runs {
             self.run_only(inputs)?;
         }
-        Ok(self.busy() - earlier)
+        Ok(time(self) - earlier)
     }
 
     /// Runs the model on named inputs; returns the outputs that are tensors, in the model's order.

@@ -15,8 +15,13 @@ pub(super) enum RunKind {
     Whole,
     /// Some from the state, which the run moves on.
     Step,
-    /// All from the caller, this often one after the other; the time of the last ones counts.
-    Burst { before: usize, counted: usize },
+    /// All from the caller, this often one after the other; the time of the last ones counts, or of it what the thread
+    /// had of a processor.
+    Burst {
+        before: usize,
+        counted: usize,
+        own: bool,
+    },
 }
 
 /// What of a session's inputs and outputs is state.

@@ -255,7 +255,12 @@ impl Served {
                 session.run(values()?, &[], |_, _| Ok(()))?;
             }
         }
-        let before = session.busy();
+        let own = matches!(kind, RunKind::Burst { own: true, .. });
+        let time = |session: &LocalSession| match own {
+            true => session.own(),
+            false => session.busy(),
+        };
+        let before = time(session);
         let push = |name: &str, view: PackedView<'_>| pushed(back, name, view);
         let outputs = match kind {
             RunKind::Whole => session.run(values()?, read, push)?,
@@ -267,7 +272,7 @@ impl Served {
                 Vec::new()
             }
         };
-        let busy = session.busy() - before;
+        let busy = time(session) - before;
         Ok(Reply::Ran {
             outputs,
             busy_nanoseconds: u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX),

@@ -1,5 +1,6 @@
 //! onnxruntime in this process: the loaded library, its devices, its plugin providers, and the sessions that it opens.
 
+mod clock;
 mod guard;
 mod profile;
 mod session;

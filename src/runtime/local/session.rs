@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ort::session::{RunOptions, SessionInputValue, SessionInputs, SessionOutputs};
 use ort::value::{DynValue, Outlet, ValueType};
 
+use super::clock::own_time;
 use super::guard::guarded;
 use super::profile;
 use super::state::{DeviceState, StateMemory, read_here};
@@ -23,6 +24,8 @@ pub(in crate::runtime) struct LocalSession {
     inner: ort::session::Session,
     profile: Option<TemporaryFolder>,
     busy: Duration,
+    /// The part of it in which this thread had a processor.
+    own: Duration,
     /// Where a state is kept.
     memory: StateMemory,
     state: Option<DeviceState>,
@@ -40,6 +43,7 @@ impl LocalSession {
             inner,
             profile,
             busy: Duration::ZERO,
+            own: Duration::ZERO,
             memory,
             state: None,
         }
@@ -76,9 +80,12 @@ impl LocalSession {
     ) -> Result<Vec<T>> {
         let inputs = inputs.into_iter();
         let values = inputs.map(|(name, value)| (name.into(), value)).collect();
-        let start = Instant::now();
+        let (start, own) = (Instant::now(), own_time());
         let outputs = self.inner.run(SessionInputs::<0>::ValueMap(values));
-        self.busy += start.elapsed();
+        let taken = start.elapsed();
+        let own = own.and_then(|before| own_time()?.checked_sub(before));
+        self.own += own.unwrap_or(taken);
+        self.busy += taken;
         let outputs =
             outputs.map_err(|reason| fault(&format!("{} failed to run", self.what), reason))?;
         read_all(&self.what, &outputs, names, |name, value| {
@@ -157,6 +164,11 @@ impl LocalSession {
     /// Time that onnxruntime has taken for all runs so far.
     pub(in crate::runtime) fn busy(&self) -> Duration {
         self.busy
+    }
+
+    /// The part of it in which the thread that asked had a processor.
+    pub(in crate::runtime) fn own(&self) -> Duration {
+        self.own
     }
 
     /// Ends profiling and returns the kernels of all runs so far; empty without profiling.
