@@ -287,6 +287,18 @@ fn sensitivity_is_a_table_a_picture_and_a_document() {
         rows.iter().filter_map(last).sum()
     };
     assert!(last(&report) < 0.8 * last(&plain));
+    let vit = fixture("trained/vit_fashion.onnx");
+    let clothes = fixture("data/fashion_512.npz");
+    let words = [
+        "sensitivity",
+        text(&vit),
+        "--data",
+        text(&clothes),
+        "--of",
+        "blocks",
+    ];
+    let blocks = json(&[&words[..], &["--samples", "40"]].concat());
+    assert_eq!(blocks["rows"].as_array().map(Vec::len), Some(8));
     for of in ["weights", "bits"] {
         let report = json(&[&start[..], &["--of", of, "--samples", "40"]].concat());
         let first = &report["rows"][0]["points"];

@@ -21,8 +21,9 @@ pub struct SensitivityArgs {
     /// Samples, with labels where a metric is to be measured: an .npz file, a folder of .npy files, or onnx test data
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// What is tried: channels of each dimension cut, weights of each layer masked, or their bits taken away
-    #[arg(long, value_name = "channels|weights|bits", default_value_t)]
+    /// What is tried: channels of each dimension cut, weights of each layer masked, their bits taken
+    /// away, or residual blocks dropped
+    #[arg(long, value_name = "channels|weights|bits|blocks", default_value_t)]
     of: SensitivityOf,
     /// What makes up for cut channels: none, or fold (their readers, by statistics of half of the samples)
     #[arg(long, value_name = "none|fold", default_value_t = Recovery::Fold)]
@@ -64,7 +65,9 @@ impl SensitivityArgs {
         let model = self.model.clone();
         let what = format!("measuring {}", model.display());
         let options = self.options();
-        let report = Console::watch(what, |events| sensitivity(&model, &options, events))?;
+        let report = Console::watch(what, |events| {
+            sensitivity(model.as_path(), &options, events)
+        })?;
         tracing::info!("where the time went:\n{}", Breakdown(&report.stages));
         printer.print(&report)
     }

@@ -40,7 +40,7 @@ pub use options::{Calibration, ModelInput, Overwrite, Proof, RuntimeOptions, Sha
 pub use prune::{PlanInput, PruneFileOptions, PruneOptions, Pruned, prune, prune_file, prune_with};
 pub use quantise::{QuantiseOptions, quantise_file};
 pub use runtime::runtime_status;
-pub use search::{SearchFileOptions, SearchOptions, search_file};
+pub use search::{SearchFileOptions, SearchOptions, Searched, search, search_file};
 pub use sensitivity::{SensitivityOf, SensitivityOptions, sensitivity};
 pub use sparsity::sparsity;
 pub use tune::{TuneOptions, tune};

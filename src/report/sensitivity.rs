@@ -190,7 +190,11 @@ fn shortened(name: &str) -> String {
 
 impl fmt::Display for SensitivityReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_rows(f)?;
+        if self.tried().next().is_none() {
+            writeln!(f, "nothing of this kind is in the model, or nothing may go")?;
+        } else {
+            self.write_rows(f)?;
+        }
         write!(
             f,
             "{} of the outputs on {} of {}",

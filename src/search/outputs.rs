@@ -71,7 +71,7 @@ impl Outputs<'_> {
     }
 
     /// A session for a model.
-    pub(super) fn session(&self, model: &Model) -> Result<Session> {
+    pub(crate) fn session(&self, model: &Model) -> Result<Session> {
         self.pass().session(model, "the model")
     }
 

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::descent::{Ended, ShareVerdict};
 use super::workshop::{MadeModel, SearchStep, StepResult};
-use crate::dimensions::Totals;
+use crate::dimensions::{Analysis, Totals};
 use crate::plan::{Cost, Plan};
 use crate::report::SearchPoint;
 use crate::search::{GoalRow, SearchGoal};
@@ -24,6 +24,10 @@ pub(super) struct Candidate {
 pub(super) struct Findings {
     goals: Vec<SearchGoal>,
     before: Totals,
+    /// Bytes of the original's files.
+    bytes: u64,
+    /// What is minimised.
+    cost: Cost,
     candidates: Vec<Candidate>,
     looked: usize,
     ended: Option<Ended>,
@@ -32,11 +36,13 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Nothing so far; `before` is what the original costs.
-    pub(super) fn new(goals: Vec<SearchGoal>, before: Totals) -> Findings {
+    /// Nothing so far of this model.
+    pub(super) fn new(goals: Vec<SearchGoal>, original: &Analysis, cost: Cost) -> Findings {
         Findings {
             goals,
-            before,
+            before: original.model_totals(),
+            bytes: original.graph().model().source_bytes(),
+            cost,
             candidates: Vec::new(),
             looked: 0,
             ended: None,
@@ -64,7 +70,7 @@ impl Findings {
             };
             if !self.candidates.iter().any(same) {
                 self.candidates.push(Candidate {
-                    got: self.share(attempt.cost, &made),
+                    got: self.share(&made),
                     attempt,
                     plan: plan.clone(),
                     made,
@@ -76,9 +82,13 @@ impl Findings {
         found
     }
 
-    /// The share of a cost that a model has.
-    fn share(&self, cost: Cost, made: &MadeModel) -> f64 {
-        let counted = cost.of(&made.after).zip(cost.of(&self.before));
+    /// The share of what is minimised that a model has.
+    fn share(&self, made: &MadeModel) -> f64 {
+        let counted = match self.cost {
+            // What codes save is no matter of shapes.
+            Cost::Bytes => Some((made.bytes, self.bytes)),
+            cost => cost.of(&made.after).zip(cost.of(&self.before)),
+        };
         let counted = counted.map(|(after, before)| after as f64 / before.max(1) as f64);
         counted.or(made.time).unwrap_or(1.0)
     }

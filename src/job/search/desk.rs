@@ -2,7 +2,6 @@
 //! whether there are samples enough.
 
 use std::cell::OnceCell;
-use std::path::Path;
 
 use super::choice::Findings;
 use super::identity::identity;
@@ -103,14 +102,14 @@ impl<'a> Desk<'a> {
         }
     }
 
-    pub(super) fn report(&self, path: &Path, findings: &Findings) -> SearchReport {
+    pub(super) fn report(&self, model: String, findings: &Findings) -> SearchReport {
         let mut warnings = self.warnings.clone();
         if let Some(fault) = self.results.unwritten() {
             warnings.push(format!("an evaluation was not kept: {fault}"));
         }
         SearchReport {
             schema: SCHEMA,
-            model: path.display().to_string(),
+            model,
             outcome: Outcome::DryRun,
             minimised: self.options.minimise,
             goals: self

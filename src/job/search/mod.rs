@@ -12,4 +12,4 @@ mod workshop;
 mod written;
 
 pub use options::{SearchFileOptions, SearchOptions};
-pub use run::search_file;
+pub use run::{Searched, search, search_file};

@@ -1,4 +1,4 @@
-//! A search from file to file.
+//! A search, in memory and from file to file.
 
 use std::path::Path;
 use std::time::Instant;
@@ -6,17 +6,18 @@ use std::time::Instant;
 use super::choice::Findings;
 use super::descent::{Ended, Explorer, ShareVerdict, descend, ladder, rounded};
 use super::desk::Desk;
-use super::options::SearchFileOptions;
+use super::options::{SearchFileOptions, SearchOptions};
 use super::workshop::{SearchStep, Workshop};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::Result;
 use crate::events::Events;
-use crate::job::analyse_in;
-use crate::job::prune::Calibrated;
+use crate::job::prune::{Calibrated, Voice};
 use crate::job::watch::Watch;
+use crate::job::{ModelInput, analyse_in};
 use crate::layers::Layers;
 use crate::onnx::Model;
+use crate::plan::{Cost, Plan};
 use crate::report::SearchReport;
 use crate::results::Shard;
 
@@ -29,11 +30,71 @@ const EXCHANGES: usize = 3;
 /// Share of one that the next exchanged plan keeps.
 const FURTHER: f64 = 0.93;
 
-/// Searches for the smallest model that does as well as asked, from the one at `path`, and writes it with its plan, a record,
-/// a table and a picture of the trade-off.
+/// A model that was found, and what is known of it.
+#[derive(Debug)]
+pub struct Searched {
+    /// The model, in memory; none where none holds, or for a shard.
+    pub model: Option<Model>,
+    /// Its plan.
+    pub plan: Option<Plan>,
+    /// Every model that was made, and the verdict.
+    pub report: SearchReport,
+}
+
+/// Searches for the smallest model that does as well as asked, from a path or in memory. Nothing is written but results.
+///
+/// ```
+/// use secateur::job::{SearchOptions, search};
+/// use secateur::search::SearchGoal;
+///
+/// # fn main() -> secateur::Result<()> {
+/// let mut options = SearchOptions::new("fixtures/data/mnist_200.npz", vec![SearchGoal::MaxDivergence(0.05)]);
+/// options.settings.only = vec!["/conv2/*".to_owned()];
+/// let found = search("fixtures/trained/lenet_mnist.onnx", &options, &mut secateur::Silent)?;
+/// assert!(found.model.is_some() && found.report.verdict[0].holds);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
-/// A bad model, data or setting; a floor that the original does not reach; no model that holds; outputs that cannot be
+/// As [`search_file`], but for what is written.
+pub fn search(
+    model: impl Into<ModelInput>,
+    options: &SearchOptions,
+    events: &mut dyn Events,
+) -> Result<Searched> {
+    let start = Instant::now();
+    options.check()?;
+    let input = model.into();
+    let mut watch = Watch::default();
+    let model = watch.stage("read", || input.load())?;
+    let make =
+        |workshop: &Workshop, findings: &Findings, mut report: SearchReport, voice: Voice| {
+            let Voice { watch, events } = voice;
+            let mut voice = Voice { watch, events };
+            let made = findings.candidate();
+            let made = made.map(|candidate| candidate.made(workshop, &mut report, &mut voice));
+            let (model, plan) = made.transpose()?.unzip();
+            Ok(Searched {
+                model,
+                plan,
+                report,
+            })
+        };
+    let mut found = typed(
+        (&model, input.name(), start),
+        options,
+        (&mut watch, events),
+        make,
+    )?;
+    found.report.stages = watch.stages;
+    Ok(found)
+}
+
+/// As [`search`] for the file at `path`: the model is written, with its plan, a record, a table and a picture of the trade-off.
+///
+/// # Errors
+/// A bad model, data or setting; a floor that the original does not reach; a failed proof; outputs that cannot be
 /// written; evaluations of another run; no onnxruntime.
 pub fn search_file(
     path: &Path,
@@ -46,20 +107,41 @@ pub fn search_file(
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     options.check(&model)?;
+    let write = |workshop: &Workshop, findings: &Findings, report: SearchReport, voice: Voice| {
+        options.finished((workshop, findings), report, voice)
+    };
+    let name = path.display().to_string();
+    let mut report = typed((&model, name, start), search, (&mut watch, events), write)?;
+    report.stages = watch.stages;
+    Ok(report)
+}
+
+/// What is made of what was found.
+trait Finish<T>: FnOnce(&Workshop, &Findings, SearchReport, Voice) -> Result<T> {}
+
+impl<T, F: FnOnce(&Workshop, &Findings, SearchReport, Voice) -> Result<T>> Finish<T> for F {}
+
+/// Types the model and searches.
+fn typed<T>(
+    (model, name, start): (&Model, String, Instant),
+    options: &SearchOptions,
+    (watch, events): (&mut Watch, &mut dyn Events),
+    finish: impl Finish<T>,
+) -> Result<T> {
     model.hash_ahead();
-    let mut load = || search.runtime.load(&mut crate::events::Silent).ok();
-    let typed = || analyse_in(&model, &search.shapes, &mut load);
+    let mut load = || options.runtime.load(&mut crate::events::Silent).ok();
+    let typed = || analyse_in(model, &options.shapes, &mut load);
     let analysis = watch.stage("type", typed)?;
-    searched(&analysis, (path, options, start), (watch, events))
+    searched((&analysis, name, start), options, (watch, events), finish)
 }
 
 /// The search of a typed model that began at a time.
-fn searched(
-    analysis: &Analysis,
-    (path, options, start): (&Path, &SearchFileOptions, Instant),
-    (mut watch, events): (Watch, &mut dyn Events),
-) -> Result<SearchReport> {
-    let search = &options.search;
+fn searched<T>(
+    (analysis, name, start): (&Analysis, String, Instant),
+    search: &SearchOptions,
+    (watch, events): (&mut Watch, &mut dyn Events),
+    finish: impl Finish<T>,
+) -> Result<T> {
     let fixed = analysis.graph().fixed_nodes();
     let mut layers = Layers::of(analysis).layers;
     layers.retain(|layer| layer.is_measurable(analysis, &fixed));
@@ -75,7 +157,7 @@ fn searched(
     };
     let checked = parts.checked.as_ref().unwrap_or(&parts.judged);
     let passes = [&parts.judged, checked, &parts.rest].map(pass);
-    let mut desk = Desk::laid((analysis, search), passes, &parts.whole, &mut watch)?;
+    let mut desk = Desk::laid((analysis, search), passes, &parts.whole, watch)?;
     desk.samples.recovery = parts.opened.data.samples();
     let stats = desk.results.beside(STATISTICS);
     let measure = || {
@@ -90,17 +172,17 @@ fn searched(
         workshop: &workshop,
         desk: &desk,
         start,
-        watch: &mut watch,
+        watch,
         events,
-        findings: Findings::new(desk.goals.clone(), analysis.model_totals()),
+        findings: Findings::new(desk.goals.clone(), analysis, search.minimise),
     };
     let (findings, note) = match search.shard {
         None => run.search()?,
         Some(shard) => (run.share(shard)?, None),
     };
-    let mut report = desk.report(path, &findings);
+    let mut report = desk.report(name, &findings);
     report.warnings.extend(note);
-    options.finished((&workshop, &findings), report, (watch, events))
+    finish(&workshop, &findings, report, Voice { watch, events })
 }
 
 /// A search that goes on.
@@ -115,11 +197,23 @@ struct Run<'a, 'b> {
 
 impl Explorer for Run<'_, '_> {
     fn look(&mut self, share: f64) -> Result<ShareVerdict> {
-        let found = self.attempt(share, (false, 0))?;
-        let Some(dropped) = self.workshop.dropped_best(share)? else {
-            return Ok(found);
+        let cost = self.desk.options.minimise;
+        let plain = SearchStep {
+            cost,
+            share,
+            exchanged: false,
+            dropped: 0,
         };
-        Ok(found.or(self.attempt(share, (false, dropped))?))
+        let mut verdict = self.attempt(plain)?;
+        // What is expected of times is less sure than a count, and both are timed.
+        if cost == Cost::Latency {
+            let cost = Cost::Macs;
+            verdict = verdict.or(self.attempt(SearchStep { cost, ..plain })?);
+        }
+        if let Some(dropped) = self.workshop.dropped_best(share)? {
+            verdict = verdict.or(self.attempt(SearchStep { dropped, ..plain })?);
+        }
+        Ok(verdict)
     }
 
     fn stop(&mut self) -> Option<Ended> {
@@ -133,15 +227,9 @@ impl Explorer for Run<'_, '_> {
 }
 
 impl Run<'_, '_> {
-    fn attempt(&mut self, share: f64, (exchanged, dropped): (bool, usize)) -> Result<ShareVerdict> {
-        let attempt = SearchStep {
-            cost: self.desk.options.minimise,
-            share,
-            exchanged,
-            dropped,
-        };
-        let outcome = self.workshop.attempt(attempt, self.watch, self.events)?;
-        let found = self.findings.add(attempt, outcome);
+    fn attempt(&mut self, step: SearchStep) -> Result<ShareVerdict> {
+        let outcome = self.workshop.attempt(step, self.watch, self.events)?;
+        let found = self.findings.add(step, outcome);
         let total = ladder().len();
         let done = self.findings.looked().min(total);
         self.events.progress(STEP, done, total);
@@ -152,6 +240,14 @@ impl Run<'_, '_> {
     fn search(mut self) -> Result<(Findings, Option<String>)> {
         self.workshop.prepare(self.watch, self.events)?;
         self.events.progress(STEP, 0, ladder().len());
+        if self.desk.options.quantise.is_some() {
+            self.attempt(SearchStep {
+                cost: self.desk.options.minimise,
+                share: 1.0,
+                exchanged: false,
+                dropped: 0,
+            })?;
+        }
         let descent = descend(&mut self)?;
         self.findings.end(descent.ended);
         let mut share = descent.fails;
@@ -161,7 +257,13 @@ impl Run<'_, '_> {
                 self.findings.end(ended);
                 break;
             }
-            if self.attempt(next, (true, 0))? != ShareVerdict::Holds {
+            let step = SearchStep {
+                cost: self.desk.options.minimise,
+                share: next,
+                exchanged: true,
+                dropped: 0,
+            };
+            if self.attempt(step)? != ShareVerdict::Holds {
                 break;
             }
             share = Some(rounded(next * FURTHER));

@@ -15,7 +15,7 @@ use crate::job::Proof;
 use crate::job::prune::{Calibrated, Maker, Proven, PruneOptions, Pruning, TimedModel, Voice};
 use crate::job::watch::Watch;
 use crate::onnx::Model;
-use crate::plan::{Cost, CostBudget, Plan, Scope, Selection, Settings};
+use crate::plan::{Cost, CostBudget, Decision, Left, Plan, Scope, Selection, Settings};
 use crate::results::{Results, Shard};
 use crate::search::{Effects, ModelJudge, ModelJudgement, PlanLibrary, Ranking, SharedWork};
 
@@ -29,6 +29,7 @@ const TRIES: usize = 40;
 /// What is made: how much of the cost stays, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SearchStep {
+    /// What sizes are chosen by.
     pub(super) cost: Cost,
     pub(super) share: f64,
     /// With sizes exchanged where outputs of whole plans say so.
@@ -83,7 +84,7 @@ impl Workshop<'_> {
     /// # Errors
     /// Data that cannot be read, or a provider that refuses the model.
     pub(super) fn prepare(&self, watch: &mut Watch, events: &mut dyn Events) -> Result<()> {
-        let settings = self.settings(1.0);
+        let settings = self.settings(Cost::Macs, 1.0);
         let score = || self.calibrated.scores(self.analysis, &settings, events);
         let scores = watch.stage("score", score)?;
         let scores = self.scores.get_or_init(|| scores);
@@ -135,7 +136,7 @@ impl Workshop<'_> {
             if promised.first().is_some_and(|least| own > WORTH * least) {
                 break;
             }
-            let settings = self.settings(share);
+            let settings = self.settings(self.options.minimise, share);
             let effects = self.effects.get().cloned().unwrap_or_default();
             let found = self.ranking(&settings, dropped)?.select_foretold(&effects);
             promised.push(match found {
@@ -212,7 +213,10 @@ impl Workshop<'_> {
             return Ok(known);
         }
         let proven = self.make(plan, Proof::Skipped, voice)?;
-        let mut made = vec![self.judged((plan, &proven.model, false), voice)?];
+        let mut made = Vec::new();
+        if !is_whole(plan) {
+            made.push(self.judged((plan, &proven.model, false), voice)?);
+        }
         if let Some(settings) = &self.options.quantise {
             let pruning = Pruning {
                 dense: self.analysis,
@@ -264,6 +268,8 @@ impl Workshop<'_> {
             settings: plan.settings.clone(),
             calibration: Some(self.options.data.clone()),
             recovery: self.options.recovery,
+            // What was judged is what has to be proven.
+            strict: true,
             quantise: self.options.quantise.clone(),
             proof,
             shapes: self.options.shapes.clone(),
@@ -280,7 +286,10 @@ impl Workshop<'_> {
     }
 
     fn plan(&self, attempt: SearchStep, voice: &mut Voice) -> Result<Option<Plan>> {
-        let settings = self.settings(attempt.share);
+        let settings = self.settings(attempt.cost, attempt.share);
+        if attempt.share >= 1.0 {
+            return Ok(Some(self.whole(&settings)));
+        }
         let none = Vec::new();
         let scores = self.scores.get().unwrap_or(&none);
         let effects = self.effects.get().cloned().unwrap_or_default();
@@ -310,6 +319,15 @@ impl Workshop<'_> {
         }
     }
 
+    /// The plan that removes nothing.
+    fn whole(&self, settings: &Settings) -> Plan {
+        let leave = |_| Decision::Leave(Left::chosen("all of the model stays"));
+        let selection = Selection {
+            decisions: self.analysis.dimensions().iter().map(leave).collect(),
+        };
+        Plan::new(self.analysis, &selection, &[], settings)
+    }
+
     fn kept(&self, selection: &Selection) -> Kept {
         let mut kept = self.analysis.everything();
         for (id, positions) in selection.pruned() {
@@ -319,8 +337,7 @@ impl Workshop<'_> {
         kept
     }
 
-    fn settings(&self, share: f64) -> Settings {
-        let cost = self.options.minimise;
+    fn settings(&self, cost: Cost, share: f64) -> Settings {
         Settings {
             budget: (share < 1.0).then_some(CostBudget { cost, share }),
             scope: Some(Scope::Allocated),
@@ -328,4 +345,9 @@ impl Workshop<'_> {
             ..self.options.settings.resolved(true)
         }
     }
+}
+
+/// Whether a plan removes nothing.
+fn is_whole(plan: &Plan) -> bool {
+    plan.dimensions.is_empty() && plan.dropped_blocks.is_empty()
 }

@@ -6,13 +6,12 @@ use super::choice::{Candidate, Findings};
 use super::options::SearchFileOptions;
 use super::workshop::Workshop;
 use crate::error::{Error, Result};
-use crate::events::Events;
 use crate::files;
-use crate::job::outputs::{Files, text_beside};
+use crate::job::outputs::Files;
 use crate::job::prune::{Pruning, Voice, data_path};
-use crate::job::watch::Watch;
 use crate::job::{Proof, stamp};
 use crate::onnx::Model;
+use crate::plan::Plan;
 use crate::report::{Outcome, SearchReport};
 use crate::validate::Verification;
 
@@ -51,57 +50,67 @@ impl SearchFileOptions {
         &self,
         (workshop, findings): (&Workshop, &Findings),
         mut report: SearchReport,
-        (mut watch, events): (Watch, &mut dyn Events),
+        mut voice: Voice,
     ) -> Result<SearchReport> {
-        let mut voice = Voice {
-            watch: &mut watch,
-            events,
-        };
         if let Some(candidate) = findings.candidate() {
-            let (mut model, proof) = made(workshop, candidate, &mut voice)?;
-            report.verification = proof;
-            report.outcome = Outcome::Made;
+            let (mut model, plan) = candidate.made(workshop, &mut report, &mut voice)?;
             if let Some(output) = &self.output {
-                self.write(output, (&mut model, candidate), &mut report)?;
+                write(output, (&mut model, &plan), &mut report)?;
             }
         }
         if let Some(folder) = &self.keep_front {
             keep(folder, workshop, findings, &mut voice)?;
         }
-        if let (Some(output), Some(_)) = (&self.output, findings.candidate()) {
-            write_beside(output, &report)?;
-        }
-        report.stages = watch.stages;
         Ok(report)
-    }
-
-    fn write(
-        &self,
-        output: &Path,
-        (model, candidate): (&mut Model, &Candidate),
-        report: &mut SearchReport,
-    ) -> Result<()> {
-        let plan_path = output.with_extension(PLAN);
-        // The plan is on disk before the model appears, so that a full disk leaves neither.
-        let plan = text_beside(Some(&plan_path), || candidate.plan.to_json())?;
-        report.file_bytes_after = Some(model.save_counted(output)?);
-        if let Some((file, target)) = plan {
-            files::persist(file, target)?;
-        }
-        report.outcome = Outcome::Written(output.display().to_string());
-        Ok(())
     }
 }
 
-fn write_beside(output: &Path, report: &SearchReport) -> Result<()> {
+/// Writes the model and all that goes beside it. That is on disk before the model appears, so that a full disk leaves
+/// nothing.
+fn write(
+    output: &Path,
+    (model, plan): (&mut Model, &Plan),
+    report: &mut SearchReport,
+) -> Result<()> {
+    report.outcome = Outcome::Written(output.display().to_string());
+    // Of a model that is too large for one message it is known when it is written.
+    report.file_bytes_after = model.to_bytes().ok().map(|bytes| bytes.len() as u64);
     let json = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
-    let chart = report.chart().svg();
-    for (end, text) in [(RECORD, json), (TABLE, report.csv()), (PICTURE, chart)] {
-        files::replace(&output.with_extension(end), |file| {
-            file.write_all(text.as_bytes())
-        })?;
+    let texts = [
+        (PLAN, plan.to_json()),
+        (RECORD, json),
+        (TABLE, report.csv()),
+        (PICTURE, report.chart().svg()),
+    ];
+    let mut files = Vec::new();
+    for (end, text) in texts {
+        let target = output.with_extension(end);
+        let file = files::write_temporary(&target, |file| file.write_all(text.as_bytes()))?;
+        files.push((file, target));
+    }
+    report.file_bytes_after = Some(model.save_counted(output)?);
+    for (file, target) in files {
+        files::persist(file, &target)?;
     }
     Ok(())
+}
+
+impl Candidate {
+    /// The model, proven, with its plan; the report hears of it.
+    ///
+    /// # Errors
+    /// A failed proof, or data that cannot be read.
+    pub(super) fn made(
+        &self,
+        workshop: &Workshop,
+        report: &mut SearchReport,
+        voice: &mut Voice,
+    ) -> Result<(Model, Plan)> {
+        let (model, proof) = made(workshop, self, voice)?;
+        report.verification = proof;
+        report.outcome = Outcome::Made;
+        Ok((model, self.plan.clone().checked(workshop.analysis)?))
+    }
 }
 
 /// The model of a candidate, proven.

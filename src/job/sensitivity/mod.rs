@@ -1,12 +1,13 @@
 //! How much outputs suffer where one part of a model is cut, masked or rounded.
 
+mod blocks;
 mod weights;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::options::{Calibration, Overwrite, RuntimeOptions, Shapes};
+use super::options::{Calibration, ModelInput, Overwrite, RuntimeOptions, Shapes};
 use super::outputs::{Files, text_beside};
 use super::parts::DealtData;
 use super::prune::{Calibrated, data_path};
@@ -40,6 +41,8 @@ pub enum SensitivityOf {
     Weights,
     /// Weights of each layer are rounded to codes of fewer bits.
     Bits,
+    /// Residual branches are dropped.
+    Blocks,
 }
 
 impl FromStr for SensitivityOf {
@@ -50,8 +53,9 @@ impl FromStr for SensitivityOf {
             "channels" => Ok(SensitivityOf::Channels),
             "weights" => Ok(SensitivityOf::Weights),
             "bits" => Ok(SensitivityOf::Bits),
+            "blocks" => Ok(SensitivityOf::Blocks),
             _ => Err(Error::Usage(format!(
-                "there is no sensitivity of '{text}'; choose one of channels, weights, bits"
+                "there is no sensitivity of '{text}'; choose one of channels, weights, bits, blocks"
             ))),
         }
     }
@@ -63,6 +67,7 @@ impl fmt::Display for SensitivityOf {
             SensitivityOf::Channels => "channels",
             SensitivityOf::Weights => "weights",
             SensitivityOf::Bits => "bits",
+            SensitivityOf::Blocks => "blocks",
         })
     }
 }
@@ -126,25 +131,26 @@ impl SensitivityOptions {
     }
 }
 
-/// Measures how much the outputs of the model at `path` suffer where one part of it is cut, masked or rounded; no model is
+/// Measures how much the outputs of a model, from a path or in memory, suffer where one part of it is cut, masked or rounded; no model is
 /// written.
 ///
 /// # Errors
 /// A bad model, data or setting, an output that cannot be written, or no onnxruntime.
 pub fn sensitivity(
-    path: &Path,
+    model: impl Into<ModelInput>,
     options: &SensitivityOptions,
     events: &mut dyn Events,
 ) -> Result<SensitivityReport> {
     let mut watch = Watch::default();
-    let model = watch.stage("read", || Model::load(path))?;
+    let input = model.into();
+    let model = watch.stage("read", || input.load())?;
     options.check(&model)?;
     let mut load = || options.runtime.load(&mut crate::events::Silent).ok();
     let analysis = watch.stage("type", || match options.of {
         SensitivityOf::Channels => analyse_in(&model, &options.shapes, &mut load),
-        SensitivityOf::Weights | SensitivityOf::Bits => analyse_whole(&model, &options.shapes),
+        _ => analyse_whole(&model, &options.shapes),
     })?;
-    let report = measured(&analysis, path, options, (&mut watch, events))?;
+    let report = measured(&analysis, input.name(), options, (&mut watch, events))?;
     let report = SensitivityReport {
         stages: watch.stages,
         ..report
@@ -159,7 +165,7 @@ pub fn sensitivity(
 
 fn measured(
     analysis: &Analysis,
-    path: &Path,
+    name: String,
     options: &SensitivityOptions,
     (watch, events): (&mut Watch, &mut dyn Events),
 ) -> Result<SensitivityReport> {
@@ -190,10 +196,11 @@ fn measured(
         SensitivityOf::Channels => trial.channels(&calibrated, options, events),
         SensitivityOf::Weights => trial.weights(events),
         SensitivityOf::Bits => trial.bits(events),
+        SensitivityOf::Blocks => trial.blocks(events),
     })?;
     Ok(SensitivityReport {
         schema: SCHEMA,
-        model: path.display().to_string(),
+        model: name,
         of: options.of.to_string(),
         data: whole.describe(),
         samples,
