@@ -203,7 +203,11 @@ fn shards_share_a_folder_though_one_is_killed_and_find_what_one_process_finds() 
     json(&search(&words, &model, &data));
     // What a descent asks for beyond the shares is little.
     assert!(evaluations(&results) - made < 16);
-    json(&search(&["-o", text(&alone)], &model, &data));
+    secateur()
+        .args(search(&["-o", text(&alone)], &model, &data))
+        .env("RAYON_NUM_THREADS", "1")
+        .assert()
+        .success();
     assert_eq!(content(&merged), content(&alone));
     let record = |of: &Path| -> Value {
         serde_json::from_slice(&content(&of.with_extension("search.json"))).expect("JSON")
