@@ -66,35 +66,27 @@ fn joined_labels(parts: &[&Batch]) -> Option<Labels> {
 }
 
 impl<'a> DataSet<'a> {
-    /// The data set cut into parts of so many samples each, in an order that `seed` says: files are often sorted. A model that
-    /// fixes its batch gets whole batches, as many as fit.
+    /// Some of the data set, in an order that `seed` says: files are often sorted. What is counted are samples, whole batches
+    /// of a model that fixes them, and cases where they are stored.
     pub(crate) fn dealt(
         &self,
         analysis: &Analysis,
         seed: u64,
-        samples: &[usize],
-    ) -> Vec<DataSet<'a>> {
-        let unit = self.samples_per_item();
-        let order = permutation(self.samples() / unit, "parts of the data", seed);
+        items: std::ops::Range<usize>,
+    ) -> DataSet<'a> {
+        let all = self.samples() / self.samples_per_item();
+        let order = permutation(all, "parts of the data", seed);
         let names = analysis.sizes().samples();
         let inputs = super::declared_inputs(analysis).into_iter();
         let axes = inputs.filter_map(|input| Some((input.name.clone(), names.axis(&input.name)?)));
-        let axes: Arc<HashMap<String, usize>> = Arc::new(axes.collect());
-        let mut from = 0;
-        let part = |&samples: &usize| {
-            let to = (from + samples / unit).min(order.len());
-            let items = order[from..to].into();
-            from = to;
-            DataSet {
-                chosen: Some(ChosenSamples {
-                    items,
-                    axes: axes.clone(),
-                }),
-                most: usize::MAX,
-                ..self.clone()
-            }
-        };
-        samples.iter().map(part).collect()
+        DataSet {
+            chosen: Some(ChosenSamples {
+                items: order[items.start.min(all)..items.end.min(all)].into(),
+                axes: Arc::new(axes.collect()),
+            }),
+            most: usize::MAX,
+            ..self.clone()
+        }
     }
 
     /// Samples of what is chosen at once.

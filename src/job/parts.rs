@@ -10,6 +10,8 @@ use crate::statistics::batch_size;
 
 /// Samples at least.
 const LEAST: usize = 20;
+/// What recovery gets at least: whole batches of a model that fixes them.
+const FEWEST: usize = 5;
 /// Batches of the samples that recovery gets, where there are enough: it holds the last ones out.
 const BATCHES: usize = 10;
 
@@ -19,8 +21,8 @@ pub(super) struct DealtData<'a> {
     pub(super) opened: Opened<'a>,
     /// What candidates are judged on.
     pub(super) judged: DataSet<'a>,
-    /// What the result is checked on; none where no part was asked for.
-    pub(super) checked: Option<DataSet<'a>>,
+    /// What the result is checked on; nothing where no part was asked for.
+    pub(super) checked: DataSet<'a>,
     /// All but what recovery gets.
     pub(super) rest: DataSet<'a>,
     /// All of it.
@@ -29,14 +31,15 @@ pub(super) struct DealtData<'a> {
 
 impl Calibration {
     /// Opens the data and deals it in an order that `seed` says: at most [`Calibration::SAMPLES`] and at most half of it for
-    /// recovery, the rest to judge on, half of that to check the result on where that is asked for.
+    /// recovery, the rest to judge on, of which one in `checked` is to check the result on; none where that is 0. All are whole
+    /// batches where the model fixes them.
     ///
     /// # Errors
     /// Data that cannot be read or is too little, or no onnxruntime.
     pub(super) fn dealt<'a>(
         &self,
         (analysis, layers): (&'a Analysis, &[Layer]),
-        (seed, with_check): (u64, bool),
+        (seed, checked): (u64, usize),
         runtime: &RuntimeOptions,
         events: &mut dyn Events,
     ) -> Result<DealtData<'a>> {
@@ -51,34 +54,25 @@ impl Calibration {
                 ),
             ));
         }
-        let samples = whole.samples();
-        let recovery = Calibration::SAMPLES.min(samples / 2);
-        let rest = samples - recovery;
-        let checked = if with_check { rest / 2 } else { 0 };
+        let unit = whole.samples_per_item();
+        let recovery = (Calibration::SAMPLES / unit).clamp(FEWEST, items / 2);
+        let rest = items - recovery;
+        let last = rest.checked_div(checked).unwrap_or(0);
         let batch = batch_size(analysis, layers.iter());
-        let mut dealt = whole
-            .dealt(analysis, seed, &[recovery, rest - checked, checked])
-            .into_iter();
-        let mut next = |most: usize| {
-            let part = dealt.next().unwrap_or_else(|| whole.clone());
+        let part = |from: usize, count: usize, most: usize| {
+            let part = whole.dealt(analysis, seed, from..from + count);
             part.in_batches(batch.min(most.max(1)))
         };
-        let first = next(recovery / BATCHES);
-        let (judged, last) = (next(rest), next(rest));
-        let both = whole.dealt(analysis, seed, &[recovery, rest]).into_iter();
         let provider = self.provider.clone();
         Ok(DealtData {
             opened: Opened {
-                data: first,
+                data: part(0, recovery, recovery / BATCHES),
                 runtime: runtime.load_for(std::slice::from_ref(&provider), events)?,
                 provider,
             },
-            judged,
-            rest: both
-                .last()
-                .unwrap_or_else(|| whole.clone())
-                .in_batches(batch),
-            checked: with_check.then_some(last),
+            judged: part(recovery, rest - last, rest),
+            checked: part(items - last, last, rest),
+            rest: part(recovery, rest, rest),
             whole,
         })
     }

@@ -122,6 +122,11 @@ impl Plan {
         self
     }
 
+    /// Whether all of the model stays.
+    pub(crate) fn removes_nothing(&self) -> bool {
+        self.dimensions.is_empty() && self.dropped_blocks.is_empty()
+    }
+
     fn find_initializers(&mut self, analysis: &Analysis) {
         let kept = self.positions(analysis);
         let found = kept.map(|kept| initializers(analysis, &kept));

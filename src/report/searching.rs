@@ -40,8 +40,10 @@ pub struct SearchReport {
     pub points: Vec<SearchPoint>,
     /// The place of the chosen one among these; none where none holds.
     pub chosen: Option<usize>,
-    /// The demands on the samples that nothing has looked at before, for the chosen one.
+    /// The demands on the samples that nothing has looked at before, for the chosen one, or else the one looked at last.
     pub verdict: Vec<GoalRow>,
+    /// Models that were looked at on those samples, one after the other from the smallest, until one held.
+    pub looks: usize,
     /// What was proven of it.
     pub verification: Option<Verification>,
     /// Why the search ended.
@@ -224,15 +226,18 @@ impl fmt::Display for SearchReport {
             writeln!(f, "the original has {name} {original:.4}")?;
         }
         for row in &self.verdict {
-            let verdict = match (row.holds, row.refuted) {
-                (true, _) => "holds",
-                (false, false) => "holds within the noise",
-                (false, true) => "FAILS",
-            };
+            let verdict = if row.holds { "holds" } else { "FAILS" };
             writeln!(
                 f,
                 "{}: {verdict}, {:.4} (95 % interval {:.4} to {:.4}) on {} samples that nothing has looked at before",
                 row.goal, row.found, row.interval[0], row.interval[1], row.samples
+            )?;
+        }
+        if self.looks > 1 {
+            writeln!(
+                f,
+                "({} models were looked at there, from the smallest on, so that what was found of the last may be a little lucky)",
+                self.looks
             )?;
         }
         writeln!(f, "{}", self.ended)?;

@@ -8,6 +8,7 @@ mod shard;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -20,6 +21,8 @@ pub use shard::Shard;
 
 /// Version of the documents.
 const SCHEMA: &str = "secateur.results/1";
+/// Bytes of a document at most.
+const LARGEST: u64 = 256 << 20;
 /// What a folder is of.
 const IDENTITY: &str = "results.json";
 
@@ -67,7 +70,11 @@ impl Identity {
 #[derive(Serialize, Deserialize)]
 struct StoredEvaluation<K, T> {
     schema: String,
+    /// Hash of the identity.
+    of: String,
     key: K,
+    /// Hash of the value, so that what was edited is not believed.
+    hash: String,
     value: T,
 }
 
@@ -76,6 +83,8 @@ struct StoredEvaluation<K, T> {
 pub(crate) struct Results {
     /// Where they are kept; in memory alone without.
     folder: Option<PathBuf>,
+    /// Hash of the identity: evaluations of anything else are neither found nor believed.
+    of: String,
     memory: RefCell<BTreeMap<String, String>>,
     /// Why the last one could not be written.
     unwritten: RefCell<Option<Error>>,
@@ -86,6 +95,7 @@ impl Results {
     pub(crate) fn in_memory() -> Results {
         Results {
             folder: None,
+            of: String::new(),
             memory: RefCell::default(),
             unwritten: RefCell::default(),
         }
@@ -97,20 +107,9 @@ impl Results {
     /// The folder cannot be made or read, is not there, or holds evaluations of something else.
     pub(crate) fn open(folder: &Path, identity: &Identity, there: bool) -> Result<Results> {
         let path = folder.join(IDENTITY);
-        let known = match files::open(&path) {
-            Ok(_) => Some(read_identity(&path)?),
-            Err(_) => None,
-        };
-        if let Some(difference) = known.as_ref().and_then(|known| identity.difference(known)) {
-            return Err(unusable(
-                folder,
-                format!(
-                    "it holds evaluations of another run: {IDENTITY} {difference}; name another folder, or run with what it is of"
-                ),
-            ));
-        }
+        let known = read_identity(&path)?;
         match known {
-            Some(_) => {}
+            Some(known) => same(folder, identity, &known)?,
             None if there => {
                 return Err(unusable(
                     folder,
@@ -125,35 +124,46 @@ impl Results {
                     source,
                 })?;
                 write_json(&path, identity)?;
+                // Another process may have begun at the same time.
+                if let Some(known) = read_identity(&path)? {
+                    same(folder, identity, &known)?;
+                }
             }
         }
         Ok(Results {
             folder: Some(folder.to_owned()),
+            of: hash_of(identity),
             ..Results::in_memory()
         })
     }
 
     /// What is known under a key; what is no whole document of it counts as unknown.
     pub(crate) fn get<K: Serialize, T: DeserializeOwned>(&self, kind: &str, key: &K) -> Option<T> {
-        let name = file_name(kind, key);
+        let name = self.file_name(kind, key);
         let text = match self.memory.borrow().get(&name) {
             Some(text) => Some(text.clone()),
-            None => {
-                let path = self.folder.as_ref()?.join(&name);
-                std::fs::read_to_string(path).ok()
-            }
+            None => read_text(&self.folder.as_ref()?.join(&name)).ok().flatten(),
         };
-        let entry: StoredEvaluation<serde_json::Value, T> = serde_json::from_str(&text?).ok()?;
+        let entry: StoredEvaluation<serde_json::Value, serde_json::Value> =
+            serde_json::from_str(&text?).ok()?;
         let same = serde_json::to_value(key).is_ok_and(|key| key == entry.key);
-        (same && entry.schema == SCHEMA).then_some(entry.value)
+        let whole = entry.schema == SCHEMA && entry.of == self.of;
+        let sound = entry.hash == hash_of(&entry.value);
+        let value = (same && whole && sound).then_some(entry.value)?;
+        serde_json::from_value(value).ok()
     }
 
     /// Keeps a value under its key. Where the folder cannot be written it is kept in memory; [`Results::unwritten`] tells.
     pub(crate) fn put<K: Serialize, T: Serialize>(&self, kind: &str, key: &K, value: &T) {
-        let name = file_name(kind, key);
+        let name = self.file_name(kind, key);
+        let Ok(value) = serde_json::to_value(value) else {
+            return;
+        };
         let entry = StoredEvaluation {
             schema: SCHEMA.to_owned(),
+            of: self.of.clone(),
             key,
+            hash: hash_of(&value),
             value,
         };
         if let Some(folder) = &self.folder
@@ -171,27 +181,70 @@ impl Results {
         self.unwritten.borrow_mut().take()
     }
 
+    fn file_name<K: Serialize>(&self, kind: &str, key: &K) -> String {
+        format!("{kind}-{}.json", hash_of(&(&self.of, kind, key)))
+    }
+
     /// A file of the folder that is no evaluation; none in memory.
     pub(crate) fn beside(&self, name: &str) -> Option<PathBuf> {
         Some(self.folder.as_ref()?.join(name))
     }
 }
 
-fn file_name<K: Serialize>(kind: &str, key: &K) -> String {
-    let text = serde_json::to_string(key).unwrap_or_default();
-    let hash = blake3::hash(text.as_bytes()).to_hex();
-    format!("{kind}-{}.json", &hash[..32])
+/// Hash of a document, whatever the order of its fields.
+fn hash_of<T: Serialize>(of: &T) -> String {
+    let value = serde_json::to_value(of).unwrap_or_default();
+    blake3::hash(value.to_string().as_bytes()).to_hex()[..32].to_owned()
 }
 
-fn read_identity(path: &Path) -> Result<Identity> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+/// That a folder is of this.
+fn same(folder: &Path, identity: &Identity, known: &Identity) -> Result<()> {
+    match identity.difference(known) {
+        None => Ok(()),
+        Some(difference) => Err(unusable(
+            folder,
+            format!(
+                "it holds evaluations of another run: {IDENTITY} {difference}; name another folder, or run with what it is of"
+            ),
+        )),
+    }
+}
+
+/// The text of a regular file; none where there is no file.
+fn read_text(path: &Path) -> std::io::Result<Option<String>> {
+    let file = match files::open(path) {
+        Ok(file) => file,
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    let mut text = String::new();
+    file.take(LARGEST).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
+/// What a folder is of; none where it does not say so yet.
+fn read_identity(path: &Path) -> Result<Option<Identity>> {
+    let folder = path.parent().unwrap_or(path);
+    // A folder that cannot be made is the error of who writes to it.
+    if folder.exists() && !folder.is_dir() {
+        return Ok(None);
+    }
+    let text = read_text(path).map_err(|source| Error::Read {
         path: path.to_owned(),
         source,
     })?;
-    serde_json::from_str(&text).map_err(|fault| {
-        unusable(path.parent().unwrap_or(path), format!("it does not say what the folder's evaluations are of ({fault}); name another folder"),
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let known = serde_json::from_str(&text).map_err(|fault| {
+        unusable(
+            folder,
+            format!(
+                "{IDENTITY} does not say what its evaluations are of ({fault}); name another folder"
+            ),
         )
-    })
+    })?;
+    Ok(Some(known))
 }
 
 fn unusable(folder: &Path, reason: String) -> Error {
@@ -241,6 +294,26 @@ mod tests {
             "{fault}"
         );
         assert!(!nowhere.exists());
+    }
+
+    /// Of another run, or with another number, it is not believed, whatever it is called.
+    #[test]
+    fn an_evaluation_of_another_run_or_an_edited_one_is_not_believed() {
+        let folders = [0; 2].map(|_| tempfile::tempdir().expect("a folder"));
+        let open = |at: usize, model: &str| {
+            Results::open(folders[at].path(), &identity(model), false).expect("a folder")
+        };
+        open(0, "m").put("curve", &1, &2.0);
+        let name = open(0, "m").file_name("curve", &1);
+        let text = std::fs::read_to_string(folders[0].path().join(&name)).expect("a text");
+        let other = open(1, "n");
+        std::fs::write(folders[1].path().join(other.file_name("curve", &1)), &text)
+            .expect("written");
+        assert_eq!(other.get::<_, f64>("curve", &1), None);
+        let edited = text.replace("2.0", "3.0");
+        assert_ne!(edited, text);
+        std::fs::write(folders[0].path().join(&name), edited).expect("written");
+        assert_eq!(open(0, "m").get::<_, f64>("curve", &1), None);
     }
 
     #[test]

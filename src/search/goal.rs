@@ -46,6 +46,17 @@ impl SearchGoal {
         }
     }
 
+    /// Whether it is about a share of samples, of which one is the least that can be told.
+    pub(crate) fn counts(&self) -> bool {
+        match self {
+            SearchGoal::Floor(name, _) | SearchGoal::MaxDrop(name, _) => {
+                !ERRORS.contains(&name.as_str()) && name != "r2"
+            }
+            SearchGoal::MinAgreement(_) => true,
+            SearchGoal::MaxDivergence(_) => false,
+        }
+    }
+
     /// The same as a drop from what the original has; `original` is its judgement against itself.
     ///
     /// # Errors
@@ -117,6 +128,7 @@ impl SearchGoal {
             bound,
             samples: judgement.samples,
             at_least,
+            counts: self.counts(),
             holds: within(found.value),
             refuted: !within(best),
         }
@@ -124,19 +136,18 @@ impl SearchGoal {
 }
 
 impl GoalRow {
-    /// Whether what was found in both of two judgements of other samples, taken together, is within the bound by a standard error:
-    /// of many models that are tried, those look best that were lucky.
-    pub(crate) fn is_safe_with(&self, other: &GoalRow) -> bool {
-        let parts = [self, other].map(|row| {
-            let share = row.samples as f64 / (self.samples + other.samples).max(1) as f64;
-            let error = (row.interval[1] - row.interval[0]) / INTERVAL;
-            (share * row.found, share * error)
-        });
-        let found: f64 = parts.iter().map(|part| part.0).sum();
-        let error = parts.iter().map(|part| part.1 * part.1).sum::<f64>().sqrt();
+    /// Whether what was found is within the bound by a standard error, which for shares of samples is one sample at least: of many
+    /// models that are tried, those look best that were lucky.
+    pub(crate) fn is_safe(&self) -> bool {
+        let error = (self.interval[1] - self.interval[0]) / INTERVAL;
+        let least = match self.counts {
+            true => 1.0 / self.samples.max(1) as f64,
+            false => 0.0,
+        };
+        let error = error.max(least);
         match self.at_least {
-            true => found - error >= self.bound,
-            false => found + error <= self.bound,
+            true => self.found - error >= self.bound,
+            false => self.found + error <= self.bound,
         }
     }
 }
@@ -157,6 +168,9 @@ pub struct GoalRow {
     /// Whether it may be no less than the bound, else no more.
     #[serde(skip)]
     pub(crate) at_least: bool,
+    /// Whether it is a share of samples.
+    #[serde(skip)]
+    pub(crate) counts: bool,
     /// Whether what was found is within the bound.
     pub holds: bool,
     /// Whether all of the interval is beyond the bound.
@@ -291,13 +305,27 @@ mod tests {
     }
 
     #[test]
-    fn two_judgements_are_safe_together_where_one_is_not() {
-        let goal: SearchGoal = "accuracy=0.01".parse().expect("a drop");
-        let row = |drop, interval| goal.verdict(&judged("accuracy", 0.9, drop, interval));
-        let lucky = row(0.005, [-0.01, 0.02]);
-        assert!(!lucky.is_safe_with(&lucky));
-        assert!(lucky.is_safe_with(&row(0.0, [-0.01, 0.01])));
-        assert!(!lucky.is_safe_with(&row(0.03, [0.02, 0.04])));
+    fn a_lucky_judgement_is_not_safe() {
+        let goal: SearchGoal = "accuracy=0.02".parse().expect("a drop");
+        let is_safe = |drop, interval| {
+            goal.verdict(&judged("accuracy", 0.9, drop, interval))
+                .is_safe()
+        };
+        assert!(is_safe(0.005, [-0.01, 0.02]));
+        assert!(!is_safe(0.015, [-0.005, 0.03]));
+        // That no answer of 100 changed does not tell drops below one of 100.
+        let goal: SearchGoal = "accuracy=0.005".parse().expect("a drop");
+        assert!(
+            !goal
+                .verdict(&judged("accuracy", 0.9, 0.0, [0.0; 2]))
+                .is_safe()
+        );
+        let divergence = SearchGoal::MaxDivergence(0.005);
+        assert!(
+            divergence
+                .verdict(&judged("accuracy", 0.9, 0.0, [0.0; 2]))
+                .is_safe()
+        );
     }
 
     #[test]

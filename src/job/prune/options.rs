@@ -34,7 +34,7 @@ impl PlanInput {
             PlanInput::Path(path) => (Plan::load(path)?, path.display().to_string()),
             PlanInput::Plan(plan) => ((**plan).clone(), "it".to_owned()),
         };
-        match plan.dimensions.is_empty() && plan.dropped_blocks.is_empty() {
+        match plan.removes_nothing() {
             true => Err(Error::plan(format!("{name} prunes nothing"))),
             false => Ok(plan),
         }

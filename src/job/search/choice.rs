@@ -7,7 +7,7 @@ use super::workshop::{MadeModel, SearchStep, StepResult};
 use crate::dimensions::{Analysis, Totals};
 use crate::plan::{Cost, Plan};
 use crate::report::SearchPoint;
-use crate::search::{GoalRow, SearchGoal};
+use crate::search::SearchGoal;
 
 /// A model with its plan.
 pub(super) struct Candidate {
@@ -102,51 +102,39 @@ impl Findings {
         self.ended = Some(ended);
     }
 
-    /// Chooses the smallest model that holds on the samples that were looked at and on those that were not, and by a standard error
-    /// on both together; where none does, the largest that the latter do not refute. Says what is to be known of it.
-    pub(super) fn choose(&mut self) -> Option<String> {
-        let pairs = |of: &Candidate| -> Vec<[GoalRow; 2]> {
-            let both =
-                |goal: &SearchGoal| [&of.made.judged, &of.made.checked].map(|by| goal.verdict(by));
-            self.goals.iter().map(both).collect()
+    /// The places of models that hold by a standard error, the smallest first.
+    pub(super) fn safe(&self) -> Vec<usize> {
+        let all = self.candidates.iter().enumerate();
+        let is_safe = |of: &Candidate| {
+            let mut goals = self.goals.iter();
+            goals.all(|goal| goal.verdict(&of.made.judged).is_safe())
         };
-        let holding = || {
-            let all = self.candidates.iter().enumerate();
-            all.filter(|(_, of)| of.holds)
-        };
-        let is_safe =
-            |[judged, checked]: &[GoalRow; 2]| checked.holds && checked.is_safe_with(judged);
-        let safe = holding().find(|(_, of)| pairs(of).iter().all(is_safe));
-        let open = || {
-            let mut all = holding().filter(|(_, of)| pairs(of).iter().all(|[_, row]| !row.refuted));
-            all.next_back()
-        };
-        let (chosen, note) = match (safe, open()) {
-            (Some((place, _)), _) => (Some(place), None),
-            (None, Some((place, _))) => (
-                Some(place),
-                Some("no model holds for sure: of those that the noise leaves open the largest was chosen; more samples tell".to_owned()),
-            ),
-            (None, None) => (None, None),
-        };
-        self.chosen = chosen;
-        note
+        all.filter(|(_, of)| of.holds && is_safe(of))
+            .map(|(place, _)| place)
+            .collect()
     }
 
-    pub(super) fn candidate(&self) -> Option<&Candidate> {
-        self.candidates.get(self.chosen?)
+    /// Whether any model holds by what was judged.
+    pub(super) fn holds_any(&self) -> bool {
+        self.candidates.iter().any(|of| of.holds)
+    }
+
+    pub(super) fn candidate(&self, place: usize) -> &Candidate {
+        &self.candidates[place]
+    }
+
+    /// A model is chosen, with the time that it was found to take at last.
+    pub(super) fn choose(&mut self, place: usize, time: Option<f64>) {
+        self.chosen = Some(place);
+        let candidate = &mut self.candidates[place];
+        if let (Some(time), Cost::Latency) = (time, self.cost) {
+            candidate.made.time = Some(time);
+            candidate.got = time;
+        }
     }
 
     pub(super) fn chosen(&self) -> Option<usize> {
         self.chosen
-    }
-
-    /// Demands on the samples that nothing has looked at, for the chosen model.
-    pub(super) fn verdict(&self) -> Vec<GoalRow> {
-        let chosen = self.candidate().into_iter();
-        chosen
-            .flat_map(|of| self.goals.iter().map(|goal| goal.verdict(&of.made.checked)))
-            .collect()
     }
 
     /// The models for the record.

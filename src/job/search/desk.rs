@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 
+use super::checked::{Checked, checked};
 use super::choice::Findings;
 use super::identity::identity;
 use super::options::SearchOptions;
@@ -12,7 +13,7 @@ use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::{Error, Result};
 use crate::job::Calibration;
-use crate::job::prune::{Calibrated, TimedModel};
+use crate::job::prune::{Calibrated, TimedModel, Voice};
 use crate::job::watch::Watch;
 use crate::report::{Outcome, SearchReport, SearchSamples};
 use crate::results::{Results, Shard};
@@ -30,7 +31,9 @@ pub(super) struct Desk<'a> {
     pub(super) samples: SearchSamples,
     data: String,
     pub(super) results: Results,
-    judges: [ModelJudge<'a>; 2],
+    judge: ModelJudge<'a>,
+    /// On the samples to check on.
+    check: ModelJudge<'a>,
     onnxruntime: String,
     warnings: Vec<String>,
 }
@@ -64,13 +67,10 @@ impl<'a> Desk<'a> {
             Some(folder) => Results::open(folder, &identity()?, options.resume)?,
             None => Results::in_memory(),
         };
-        let judges = || {
-            let judges = [judged, checked].map(|pass| ModelJudge::new(model, pass, seed));
-            let [judged, checked] = judges;
-            Ok([judged?, checked?])
-        };
+        let mut judge = |pass| watch.stage("judge", || ModelJudge::new(model, pass, seed));
         Ok(Desk {
-            judges: watch.stage("judge", judges)?,
+            judge: judge(judged)?,
+            check: judge(checked)?,
             onnxruntime: judged.runtime.version().to_owned(),
             data: whole.describe(),
             warnings: warnings.into_iter().flatten().collect(),
@@ -92,7 +92,7 @@ impl<'a> Desk<'a> {
             analysis: self.analysis,
             options: self.options,
             calibrated,
-            judges: &self.judges,
+            judge: &self.judge,
             timed,
             results: &self.results,
             shard: self.options.shard.unwrap_or(Shard::ALONE),
@@ -102,15 +102,37 @@ impl<'a> Desk<'a> {
         }
     }
 
-    pub(super) fn report(&self, model: String, findings: &Findings) -> SearchReport {
+    /// Chooses from what was found.
+    ///
+    /// # Errors
+    /// A failed proof, or data that cannot be read.
+    pub(super) fn checked(
+        &self,
+        workshop: &Workshop,
+        findings: &mut Findings,
+        voice: &mut Voice,
+    ) -> Result<Checked> {
+        checked(workshop, findings, (&self.check, &self.goals), voice)
+    }
+
+    pub(super) fn report(
+        &self,
+        model: String,
+        findings: &Findings,
+        found: &Checked,
+    ) -> SearchReport {
         let mut warnings = self.warnings.clone();
         if let Some(fault) = self.results.unwritten() {
             warnings.push(format!("an evaluation was not kept: {fault}"));
         }
+        warnings.extend(found.note.clone());
         SearchReport {
             schema: SCHEMA,
             model,
-            outcome: Outcome::DryRun,
+            outcome: match found.model {
+                Some(_) => Outcome::Made,
+                None => Outcome::DryRun,
+            },
             minimised: self.options.minimise,
             goals: self
                 .options
@@ -125,8 +147,9 @@ impl<'a> Desk<'a> {
             file_bytes_before: self.analysis.graph().model().source_bytes(),
             points: findings.points(),
             chosen: findings.chosen(),
-            verdict: findings.verdict(),
-            verification: None,
+            verdict: found.verdict.clone(),
+            looks: found.looks,
+            verification: found.model.as_ref().and_then(|of| of.verification.clone()),
             ended: findings.ended(),
             warnings,
             onnxruntime: self.onnxruntime.clone(),
@@ -144,18 +167,19 @@ fn needed(bound: f64) -> usize {
 /// Refuses bounds that the samples to check on cannot tell; says where their interval is wider than the bound.
 fn enough(goal: &SearchGoal, samples: &SearchSamples, whole: &DataSet) -> Result<Option<String>> {
     let bound = match goal {
-        SearchGoal::MaxDrop(name, bound) if name != "mse" && name != "mae" && name != "r2" => {
-            *bound
-        }
+        SearchGoal::MaxDrop(_, bound) if goal.counts() => *bound,
         SearchGoal::MinAgreement(least) => 1.0 - least,
         _ => return Ok(None),
     };
     if bound <= 0.0 {
         return Ok(None);
     }
-    // Half of what recovery leaves is to check on.
+    // A third of what recovery leaves is to check on.
     let wanted = needed(bound);
-    let all = (4 * wanted).min(2 * wanted + Calibration::SAMPLES);
+    let rest = wanted.saturating_mul(3);
+    let all = rest
+        .saturating_mul(2)
+        .min(rest.saturating_add(Calibration::SAMPLES));
     match samples.checked {
         checked if (checked as f64) * bound < 1.0 => Err(Error::data(
             whole.describe(),

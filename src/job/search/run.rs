@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::checked::{Checked, MadeAnew};
 use super::choice::Findings;
 use super::descent::{Ended, Explorer, ShareVerdict, descend, ladder, rounded};
 use super::desk::Desk;
@@ -23,6 +24,8 @@ use crate::results::Shard;
 
 /// The step whose interruption keeps the best so far.
 const STEP: &str = "cut";
+/// One in so many samples that recovery leaves is to check on.
+const CHECKED: usize = 3;
 /// Statistics of layers, in the folder of results.
 const STATISTICS: &str = "statistics.safetensors";
 /// Exchanged plans that are made beyond the smallest share that holds, each a step further.
@@ -68,19 +71,14 @@ pub fn search(
     let input = model.into();
     let mut watch = Watch::default();
     let model = watch.stage("read", || input.load())?;
-    let make =
-        |workshop: &Workshop, findings: &Findings, mut report: SearchReport, voice: Voice| {
-            let Voice { watch, events } = voice;
-            let mut voice = Voice { watch, events };
-            let made = findings.candidate();
-            let made = made.map(|candidate| candidate.made(workshop, &mut report, &mut voice));
-            let (model, plan) = made.transpose()?.unzip();
-            Ok(Searched {
-                model,
-                plan,
-                report,
-            })
-        };
+    let make = |_: &Workshop, _: &Findings, chosen: Option<MadeAnew>, report, _: Voice| {
+        let (model, plan) = chosen.map(|made| (made.model, made.plan)).unzip();
+        Ok(Searched {
+            model,
+            plan,
+            report,
+        })
+    };
     let mut found = typed(
         (&model, input.name(), start),
         options,
@@ -107,8 +105,8 @@ pub fn search_file(
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     options.check(&model)?;
-    let write = |workshop: &Workshop, findings: &Findings, report: SearchReport, voice: Voice| {
-        options.finished((workshop, findings), report, voice)
+    let write = |workshop: &Workshop, findings: &Findings, chosen, report, voice: Voice| {
+        options.finished((workshop, findings), chosen, report, voice)
     };
     let name = path.display().to_string();
     let mut report = typed((&model, name, start), search, (&mut watch, events), write)?;
@@ -117,9 +115,15 @@ pub fn search_file(
 }
 
 /// What is made of what was found.
-trait Finish<T>: FnOnce(&Workshop, &Findings, SearchReport, Voice) -> Result<T> {}
+trait Finish<T>:
+    FnOnce(&Workshop, &Findings, Option<MadeAnew>, SearchReport, Voice) -> Result<T>
+{
+}
 
-impl<T, F: FnOnce(&Workshop, &Findings, SearchReport, Voice) -> Result<T>> Finish<T> for F {}
+impl<T, F> Finish<T> for F where
+    F: FnOnce(&Workshop, &Findings, Option<MadeAnew>, SearchReport, Voice) -> Result<T>
+{
+}
 
 /// Types the model and searches.
 fn typed<T>(
@@ -145,7 +149,7 @@ fn searched<T>(
     let fixed = analysis.graph().fixed_nodes();
     let mut layers = Layers::of(analysis).layers;
     layers.retain(|layer| layer.is_measurable(analysis, &fixed));
-    let seed = (search.settings.seed, true);
+    let seed = (search.settings.seed, CHECKED);
     let parts = search
         .data
         .dealt((analysis, &layers), seed, &search.runtime, events)?;
@@ -155,8 +159,7 @@ fn searched<T>(
         provider: &provider,
         data,
     };
-    let checked = parts.checked.as_ref().unwrap_or(&parts.judged);
-    let passes = [&parts.judged, checked, &parts.rest].map(pass);
+    let passes = [&parts.judged, &parts.checked, &parts.rest].map(pass);
     let mut desk = Desk::laid((analysis, search), passes, &parts.whole, watch)?;
     desk.samples.recovery = parts.opened.data.samples();
     let stats = desk.results.beside(STATISTICS);
@@ -176,13 +179,17 @@ fn searched<T>(
         events,
         findings: Findings::new(desk.goals.clone(), analysis, search.minimise),
     };
-    let (findings, note) = match search.shard {
+    let mut findings = match search.shard {
         None => run.search()?,
-        Some(shard) => (run.share(shard)?, None),
+        Some(shard) => run.make_share(shard)?,
     };
-    let mut report = desk.report(name, &findings);
-    report.warnings.extend(note);
-    finish(&workshop, &findings, report, Voice { watch, events })
+    let mut voice = Voice { watch, events };
+    let mut found = match search.shard {
+        None => desk.checked(&workshop, &mut findings, &mut voice)?,
+        Some(_) => Checked::default(),
+    };
+    let report = desk.report(name, &findings, &found);
+    finish(&workshop, &findings, found.model.take(), report, voice)
 }
 
 /// A search that goes on.
@@ -236,8 +243,8 @@ impl Run<'_, '_> {
         Ok(found)
     }
 
-    /// Tries ever smaller shares, then other sizes at those that just fail, and chooses; with what is to be known of it.
-    fn search(mut self) -> Result<(Findings, Option<String>)> {
+    /// Tries ever smaller shares, then other sizes at those that just fail.
+    fn search(mut self) -> Result<Findings> {
         self.workshop.prepare(self.watch, self.events)?;
         self.events.progress(STEP, 0, ladder().len());
         if self.desk.options.quantise.is_some() {
@@ -268,12 +275,11 @@ impl Run<'_, '_> {
             }
             share = Some(rounded(next * FURTHER));
         }
-        let note = self.findings.choose();
-        Ok((self.findings, note))
+        Ok(self.findings)
     }
 
     /// Makes a share of the evaluations, and what others have not made.
-    fn share(mut self, shard: Shard) -> Result<Findings> {
+    fn make_share(mut self, shard: Shard) -> Result<Findings> {
         self.workshop.prepare(self.watch, self.events)?;
         let shares = ladder();
         for place in shard.order(shares.len()) {

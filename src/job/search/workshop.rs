@@ -49,8 +49,6 @@ pub(super) struct MadeModel {
     pub(super) time: Option<f64>,
     /// What was found on the samples that the search looks at.
     pub(super) judged: ModelJudgement,
-    /// The same on the samples that it does not look at.
-    pub(super) checked: ModelJudgement,
 }
 
 /// What became of an attempt.
@@ -66,8 +64,8 @@ pub(super) struct Workshop<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) options: &'a SearchOptions,
     pub(super) calibrated: &'a Calibrated<'a>,
-    /// On the samples that the search looks at, and on the others.
-    pub(super) judges: &'a [ModelJudge<'a>; 2],
+    /// On the samples that the search looks at.
+    pub(super) judge: &'a ModelJudge<'a>,
     /// Where time is minimised.
     pub(super) timed: Option<&'a TimedModel<'a>>,
     pub(super) results: &'a Results,
@@ -208,13 +206,13 @@ impl Workshop<'_> {
     /// What a plan leaves, judged; plans of several shares may be the same.
     fn made(&self, plan: &Plan, voice: &mut Voice) -> Result<Vec<MadeModel>> {
         let kept = plan.dimensions.iter().map(|of| (&of.name, &of.kept));
-        let key: (Vec<_>, _, _) = (kept.collect(), &plan.dropped_blocks, self.timed.is_some());
+        let key: (Vec<_>, _) = (kept.collect(), &plan.dropped_blocks);
         if let Some(known) = self.results.get("cut", &key) {
             return Ok(known);
         }
         let proven = self.make(plan, Proof::Skipped, voice)?;
         let mut made = Vec::new();
-        if !is_whole(plan) {
+        if !plan.removes_nothing() {
             made.push(self.judged((plan, &proven.model, false), voice)?);
         }
         if let Some(settings) = &self.options.quantise {
@@ -235,9 +233,7 @@ impl Workshop<'_> {
         (plan, model, coded): (&Plan, &Model, bool),
         voice: &mut Voice,
     ) -> Result<MadeModel> {
-        let [judge, check] = self.judges;
-        let both = || Ok([judge.of(model)?, check.of(model)?]);
-        let [judged, checked] = voice.watch.stage("judge", both)?;
+        let judged = voice.watch.stage("judge", || self.judge.of(model))?;
         let after = self.analysis.totals(&plan.kept(self.analysis)?);
         let bytes = match model.to_bytes() {
             Ok(bytes) => bytes.len() as u64,
@@ -255,7 +251,6 @@ impl Workshop<'_> {
             bytes,
             time,
             judged,
-            checked,
         })
     }
 
@@ -345,9 +340,4 @@ impl Workshop<'_> {
             ..self.options.settings.resolved(true)
         }
     }
-}
-
-/// Whether a plan removes nothing.
-fn is_whole(plan: &Plan) -> bool {
-    plan.dimensions.is_empty() && plan.dropped_blocks.is_empty()
 }

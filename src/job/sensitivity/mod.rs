@@ -175,7 +175,7 @@ fn measured(
     let seed = options.settings.seed;
     let parts = options
         .data
-        .dealt((analysis, &layers), (seed, false), &options.runtime, events)?;
+        .dealt((analysis, &layers), (seed, 0), &options.runtime, events)?;
     let DealtData {
         opened,
         judged,
