@@ -139,6 +139,14 @@ pub(crate) fn check_replaceable(path: &Path) -> io::Result<()> {
     }
 }
 
+/// That a file at `path` can be made, before the work is done that it is for.
+///
+/// # Errors
+/// Its folder is not there or cannot be written.
+pub(crate) fn check_writable(path: &Path) -> Result<()> {
+    write_temporary(path, |_| Ok(())).map(drop)
+}
+
 /// The folder that a file is in.
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {

@@ -77,6 +77,10 @@ impl System {
             let pairs = free.iter().zip(&best);
             let gone = pairs.filter(|&(&of, best)| *best <= 0.0 && out[of] <= 1e-12);
             let gone: Vec<usize> = gone.map(|(&of, _)| of).collect();
+            // What is no number is neither, and would be tried for ever.
+            if gone.is_empty() {
+                return;
+            }
             gone.iter().for_each(|&of| out[of] = 0.0);
             free.retain(|of| !gone.contains(of));
         }

@@ -204,7 +204,7 @@ const PHRASES: [(&str, &str); 4] = [
 ];
 
 /// Settings of the library by the flags that say them.
-const FLAGS: [(&str, &str); 37] = [
+const FLAGS: [(&str, &str); 38] = [
     ("batches", "--batch"),
     ("budget", "--budget"),
     ("calibration", "--calibration"),
@@ -213,6 +213,7 @@ const FLAGS: [(&str, &str); 37] = [
     ("floor", "--floor"),
     ("image_size", "--image-size"),
     ("include", "--include"),
+    ("keep_front", "--keep-front"),
     ("library", "--onnxruntime"),
     ("max_ratio", "--max-ratio"),
     ("max_drop", "--max-drop"),

@@ -147,7 +147,7 @@ fn say(line: &str) {
 }
 
 /// The steps that an interruption ends early, with the best that there is.
-const ENDED_EARLY: [&str; 2] = ["tune", "cut"];
+const ENDED_EARLY: [&str; 3] = ["tune", "cut", "check"];
 
 /// Shows a run to the person at the terminal: a spinner, from the first step that is counted on a bar.
 struct Console {

@@ -51,7 +51,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "BITS", num_args = 0..=1, require_equals = true, default_missing_value = "7")]
     quantise: Option<WeightBits>,
     /// Write every model that no other one is both smaller and better than into this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "shard"])]
     keep_front: Option<PathBuf>,
     /// Begin no further model after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
@@ -175,7 +175,7 @@ impl SearchArgs {
     fn options(self) -> SearchFileOptions {
         let data = Calibration {
             data: DataSource::Path(self.data),
-            samples: self.samples.unwrap_or(usize::MAX),
+            samples: self.samples.unwrap_or(SearchOptions::SAMPLES),
             provider: self.provider,
         };
         let mut goals = self.floor;
@@ -206,6 +206,7 @@ impl SearchArgs {
             shard: self.many.shard,
             shapes: self.shapes.shapes(),
             runtime: self.runtime.options(),
+            data: data.clone(),
             ..SearchOptions::new(data, goals)
         };
         SearchFileOptions {

@@ -75,7 +75,7 @@ impl SensitivityArgs {
     fn options(self) -> SensitivityOptions {
         let data = Calibration {
             data: DataSource::Path(self.data),
-            samples: self.samples.unwrap_or(usize::MAX),
+            samples: self.samples.unwrap_or(SensitivityOptions::SAMPLES),
             provider: self.provider,
         };
         SensitivityOptions {
@@ -93,7 +93,7 @@ impl SensitivityArgs {
             shapes: self.shapes.shapes(),
             runtime: self.runtime.options(),
             overwrite: self.force.overwrite(),
-            ..SensitivityOptions::new(data)
+            data,
         }
     }
 }

@@ -147,6 +147,14 @@ pub(super) fn machine(clock: Clock) -> Result<Option<Vec<String>>> {
 fn structure(analysis: &Analysis) -> String {
     let mut hasher = blake3::Hasher::new();
     let whole = analysis.channels(&analysis.everything());
+    let graph = analysis.graph();
+    hasher.update(format!("{:?}", graph.model().opset()).as_bytes());
+    for value in graph.value_ids() {
+        let element = graph.element(value).map(|element| element.to_string());
+        hasher
+            .update(element.unwrap_or_default().as_bytes())
+            .update(b";");
+    }
     for (node, touched) in Touched::by_node(analysis) {
         let node = analysis.graph().node_proto(node).encode_to_vec();
         hasher

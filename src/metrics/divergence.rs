@@ -9,40 +9,82 @@ const LEAST: f64 = 1e-12;
 /// How far from 1 the sum of a row of probabilities may be.
 const ROUNDING: f64 = 1e-3;
 
-/// Sum over samples of how far `other` is from `dense`, over all outputs of real numbers: for one row of classes
-/// per sample the Kullback-Leibler divergence, for anything else the squared error as a share of the energy,
-/// times the number of samples.
+/// Sum over samples of how far `other` is from `dense`, over all outputs: for one row of classes per sample the
+/// Kullback-Leibler divergence, for other real numbers the squared error as a share of the energy, times the number of samples,
+/// and for integers the share of those that differ, times the number of samples.
 pub(crate) fn divergence(
     dense: &[(String, Tensor)],
     other: &[(String, Tensor)],
     samples: usize,
 ) -> f64 {
-    let mut sum = 0.0;
-    for (name, a) in dense
-        .iter()
-        .filter(|(_, tensor)| tensor.element().is_float())
-    {
-        let Some((_, b)) = other.iter().find(|(known, _)| known == name) else {
-            return LARGEST;
-        };
-        let (from, to) = (a.to_f64(), b.to_f64());
-        let part = match a.shape() {
-            [_, classes] if *classes > 1 => {
-                let logs = Logs::of(&from, *classes);
-                let rows = from.chunks_exact(*classes).zip(to.chunks_exact(*classes));
-                rows.map(|(from, to)| logs.divergence(from, to)).sum()
-            }
-            _ => samples as f64 * relative(&from, &to),
-        };
-        sum += if part.is_finite() { part } else { LARGEST };
-    }
-    sum
+    divergences(dense, other, samples).iter().sum()
 }
 
-fn relative(from: &[f64], to: &[f64]) -> f64 {
+/// How far every sample's outputs are from those of the original, as [`divergence`] counts them: their sum is that of
+/// the batch.
+pub(crate) fn divergences(
+    dense: &[(String, Tensor)],
+    other: &[(String, Tensor)],
+    samples: usize,
+) -> Vec<f64> {
+    let mut out = vec![0.0; samples.max(1)];
+    let samples = out.len();
+    for (name, a) in dense {
+        let found = other.iter().find(|(known, _)| known == name);
+        let Some((_, b)) = found.filter(|(_, b)| b.shape() == a.shape()) else {
+            return vec![LARGEST; samples];
+        };
+        let (from, to) = (a.to_f64(), b.to_f64());
+        let parts = match a.shape() {
+            _ if !a.element().is_float() => by_difference(&from, &to, samples),
+            [_, classes] if *classes > 1 => by_row(&from, &to, *classes),
+            _ => by_energy(&from, &to, samples),
+        };
+        // An output that is not by sample is of all of them alike.
+        if parts.len() < samples || !parts.len().is_multiple_of(samples) {
+            let share = finite(parts.iter().sum()) / samples as f64;
+            out.iter_mut().for_each(|sum| *sum += share);
+            continue;
+        }
+        let rows = parts.len() / samples;
+        for (sum, rows) in out.iter_mut().zip(parts.chunks_exact(rows)) {
+            *sum += finite(rows.iter().sum());
+        }
+    }
+    out
+}
+
+/// By sample the share of elements that differ; of an output that is not by sample, of all together.
+fn by_difference(from: &[f64], to: &[f64], samples: usize) -> Vec<f64> {
+    let size = (from.len() / samples).max(1);
+    let pairs = from.chunks(size).zip(to.chunks(size));
+    let differ = |(a, b): (&[f64], &[f64])| {
+        let others = a.iter().zip(b).filter(|(a, b)| a != b).count();
+        others as f64 * samples as f64 / from.len() as f64
+    };
+    pairs.map(differ).collect()
+}
+
+fn by_row(from: &[f64], to: &[f64], classes: usize) -> Vec<f64> {
+    let logs = Logs::of(from, classes);
+    let rows = from.chunks_exact(classes).zip(to.chunks_exact(classes));
+    rows.map(|(from, to)| logs.divergence(from, to)).collect()
+}
+
+fn by_energy(from: &[f64], to: &[f64], samples: usize) -> Vec<f64> {
     let energy: f64 = from.iter().map(|x| x * x).sum();
-    let error: f64 = from.iter().zip(to).map(|(a, b)| (a - b) * (a - b)).sum();
-    error / energy.max(f64::MIN_POSITIVE)
+    let size = (from.len() / samples.max(1)).max(1);
+    let pairs = from.chunks(size).zip(to.chunks(size));
+    let error = |(a, b): (&[f64], &[f64])| {
+        let pairs = a.iter().zip(b);
+        pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f64>() * samples as f64
+            / energy.max(f64::MIN_POSITIVE)
+    };
+    pairs.map(error).collect()
+}
+
+fn finite(number: f64) -> f64 {
+    if number.is_finite() { number } else { LARGEST }
 }
 
 /// How rows of classes become logarithms of probabilities.
@@ -94,6 +136,32 @@ fn log_softmax(row: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_add_up_to_the_batch() {
+        for shape in [vec![4, 2], vec![2, 4], vec![2, 2, 2], vec![8]] {
+            let a = tensor(&shape, &[1.0, 0.0, -1.0, 2.0, 0.5, 0.0, 3.0, 1.0]);
+            let b = tensor(&shape, &[0.0, 0.5, -1.0, 1.0, 0.5, 1.0, 2.0, 1.0]);
+            let each = divergences(&a, &b, 2);
+            assert_eq!(each.len(), 2);
+            let sum: f64 = each.iter().sum();
+            assert!((sum - divergence(&a, &b, 2)).abs() < 1e-9, "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn integers_that_differ_count() {
+        let integers = |numbers: &[f64]| {
+            let tensor = Tensor::from_f64(crate::onnx::ElementType::Int64, &[4], numbers);
+            vec![("y".to_owned(), tensor.expect("a tensor"))]
+        };
+        let (a, b) = (
+            integers(&[1.0, 2.0, 3.0, 4.0]),
+            integers(&[1.0, 0.0, 3.0, 4.0]),
+        );
+        assert_eq!(divergences(&a, &b, 4), [0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(divergence(&a, &a, 4), 0.0);
+    }
 
     fn tensor(shape: &[usize], numbers: &[f64]) -> Vec<(String, Tensor)> {
         let tensor = Tensor::from_f64(crate::onnx::ElementType::Float, shape, numbers);

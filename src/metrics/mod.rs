@@ -14,6 +14,6 @@ pub use task::{Metric, TaskReport};
 
 pub(crate) use compare::{Gap, same_form, spread};
 pub(crate) use deviation::{Deviations, counterpart};
-pub(crate) use divergence::{LARGEST, Logs, divergence};
-pub(crate) use judged::{agreements, divergences, interval_of_mean, mean};
+pub(crate) use divergence::{LARGEST, Logs, divergence, divergences};
+pub(crate) use judged::{agreements, interval_of_mean, mean};
 pub(crate) use task::Task;

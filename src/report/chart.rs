@@ -65,6 +65,31 @@ pub struct Line {
 impl Chart {
     /// The chart as a document.
     pub fn svg(&self) -> String {
+        self.clone().plain().drawn()
+    }
+
+    /// Without characters that a document cannot hold.
+    fn plain(mut self) -> Chart {
+        let plain = |text: &mut String| text.retain(|c| !c.is_control());
+        for text in [
+            &mut self.title,
+            &mut self.description,
+            &mut self.x,
+            &mut self.y,
+        ] {
+            plain(text);
+        }
+        for panel in &mut self.panels {
+            plain(&mut panel.title);
+            panel
+                .lines
+                .iter_mut()
+                .for_each(|line| plain(&mut line.name));
+        }
+        self
+    }
+
+    fn drawn(&self) -> String {
         let columns = self.panels.len().clamp(1, COLUMNS);
         let rows = self.panels.len().div_ceil(columns).max(1);
         let row = if self.panels.len() == 1 { 2 * ROW } else { ROW };
@@ -239,7 +264,7 @@ mod tests {
             logarithmic,
             panels: vec![
                 Panel {
-                    title: "conv".to_owned(),
+                    title: "conv\u{1b}[2J".to_owned(),
                     lines: vec![line],
                     bound: Some(0.1),
                 };
@@ -255,7 +280,7 @@ mod tests {
             assert!(svg.starts_with("<svg role=\"img\""), "{svg}");
             assert!(svg.contains("<title id=\"title\">Curves &amp; &lt;more&gt;</title>"));
             assert!(svg.trim_end().ends_with("</svg>"));
-            assert!(!svg.contains("NaN") && !svg.contains("<b>"), "{svg}");
+            assert!(!svg.contains("NaN") && !svg.contains("<b>") && !svg.contains('\u{1b}'));
             assert!(svg.matches("<polyline").count() >= panels);
         }
     }

@@ -26,6 +26,12 @@ pub struct SearchReport {
     pub minimised: Cost,
     /// What was asked for.
     pub goals: Vec<String>,
+    /// The metric that is shown of every model: the first that was asked for, else the first that there is.
+    pub metric: Option<String>,
+    /// The bound of its drop, or of the divergence where no metric is shown; none where that was not asked for.
+    pub bound: Option<f64>,
+    /// The share of the evaluations that this process made, as in 2/8; none for a search.
+    pub shard: Option<String>,
     /// The data.
     pub data: String,
     /// Samples by what they were for.
@@ -155,7 +161,7 @@ impl SearchReport {
 
     /// The trade-off: what models cost against what they lose.
     pub fn chart(&self) -> Chart {
-        let metric = self.original.metrics.first().map(|m| m.name.as_str());
+        let metric = self.metric.as_deref();
         let y = |point: &SearchPoint| match metric.and_then(|name| point.judged.metric(name)) {
             Some(metric) => metric.drop,
             None => point.judged.divergence,
@@ -164,7 +170,12 @@ impl SearchReport {
             let own = self.points.iter().enumerate();
             let own: Vec<_> = own.filter(|(_, point)| point.coded == coded).collect();
             Line {
-                name: if coded { "8-bit" } else { "as it is" }.to_owned(),
+                name: if coded {
+                    "8-bit integers"
+                } else {
+                    "real numbers"
+                }
+                .to_owned(),
                 points: own.iter().map(|(_, of)| (of.got, y(of).value)).collect(),
                 intervals: own.iter().map(|(_, of)| y(of).interval).collect(),
                 marked: own.iter().position(|(at, _)| self.chosen == Some(*at)),
@@ -198,10 +209,7 @@ impl SearchReport {
                     .into_iter()
                     .filter(|of| !of.points.is_empty())
                     .collect(),
-                bound: self.verdict.first().map(|row| row.bound).filter(|_| {
-                    metric.is_some_and(|name| self.goals.iter().any(|goal| goal.contains(name)))
-                        || metric.is_none()
-                }),
+                bound: self.bound,
             }],
         }
     }
@@ -210,7 +218,8 @@ impl SearchReport {
 impl fmt::Display for SearchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_points(f)?;
-        let metric = self.original.metrics.first();
+        let metric = self.metric.as_deref();
+        let metric = metric.and_then(|name| self.original.metric(name));
         let SearchSamples {
             recovery,
             judged,
@@ -246,6 +255,7 @@ impl fmt::Display for SearchReport {
         }
         match (&self.outcome, self.chosen) {
             (Outcome::Written(path), _) => writeln!(f, "wrote {path}"),
+            _ if self.shard.is_some() => writeln!(f, "its evaluations are in the folder"),
             (_, None) => writeln!(f, "nothing was written: no model holds what was asked for"),
             _ => writeln!(f, "nothing was written"),
         }
@@ -254,7 +264,7 @@ impl fmt::Display for SearchReport {
 
 impl SearchReport {
     fn write_points(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let metric = self.original.metrics.first().map(|m| m.name.as_str());
+        let metric = self.metric.as_deref();
         let cost = format!("{} left", self.minimised);
         let mut headings = vec![cost.as_str(), "params", "MACs", "bytes"];
         headings.extend(metric);

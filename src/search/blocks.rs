@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::outputs::{Outputs, Tensors};
 use crate::data::Batch;
-use crate::dimensions::{Analysis, Block};
-use crate::error::{Error, Result};
+use crate::dimensions::Block;
+use crate::error::Result;
 use crate::events::Events;
 use crate::metrics::divergence;
 use crate::rewrite::{SwitchedModel, with_block_switches};
@@ -67,21 +67,18 @@ fn run(batch: &mut Batch, switches: &Tensors, session: &mut Session) -> Result<T
     outputs
 }
 
-/// The blocks that change the outputs least, so many, in the order in which they are dropped, each with the divergence of
-/// the outputs from then on: after each the others are measured again.
+/// The blocks that change the outputs least, so many or all that there are, in the order in which they are dropped, each with
+/// the divergence of the outputs from then on: after each the others are measured again.
 ///
 /// # Errors
-/// There are not so many; data that cannot be read, or a provider that refuses the model.
+/// Data that cannot be read, or a provider that refuses the model.
 pub(crate) fn least_blocks(
     outputs: &Outputs,
     count: usize,
     events: &mut dyn Events,
 ) -> Result<Vec<(usize, f64)>> {
     let blocks = outputs.analysis.blocks();
-    let too_many = || too_many(outputs.analysis, count);
-    if count > blocks.len() {
-        return Err(too_many());
-    }
+    let count = count.min(blocks.len());
     let total = (0..count).map(|gone| blocks.len() - gone).sum();
     let mut runs = BlockRuns::open(outputs, total)?;
     let (mut off, mut out, mut done) = (BTreeSet::new(), Vec::new(), 0);
@@ -97,7 +94,8 @@ pub(crate) fn least_blocks(
                 best = Some((place, divergence));
             }
         }
-        let best = best.ok_or_else(too_many)?;
+        // Inner blocks go with those around them.
+        let Some(best) = best else { break };
         off.insert(best.0);
         out.push(best);
     }
@@ -109,11 +107,4 @@ fn is_off(blocks: &[Block], place: usize, off: &BTreeSet<usize>) -> bool {
     let sum = blocks[place].sum;
     let mut around = off.iter().map(|&other| &blocks[other]);
     off.contains(&place) || around.any(|other| other.nodes.contains(&sum))
-}
-
-fn too_many(analysis: &Analysis, count: usize) -> Error {
-    Error::Usage(format!(
-        "`drop_blocks` {count} is more than there is: the model has {} residual block(s), those inside others counted as well; `secateur inspect` lists them",
-        analysis.blocks().len()
-    ))
 }

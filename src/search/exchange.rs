@@ -16,7 +16,7 @@ impl Search<'_> {
     pub(super) fn neighbours(&mut self, counts: &[usize]) -> Vec<Vec<usize>> {
         self.stand_at(counts);
         let from = self.at.clone();
-        let mut found: Vec<(f64, Vec<usize>)> = Vec::new();
+        let mut found: Vec<(f64, [(usize, usize); 2])> = Vec::new();
         for up in 0..self.free.len() {
             let Some(raised) = self.at[up].checked_sub(1) else {
                 continue;
@@ -25,25 +25,35 @@ impl Search<'_> {
             self.set(up, raised);
             for down in (0..self.free.len()).filter(|&down| down != up) {
                 let now = self.divergence(down, from[down]);
-                let levels = from[down] + 1..self.free[down].sizes.len();
-                for level in levels {
-                    if self.cost_with(down, level) > self.target {
-                        continue;
-                    }
+                let mut levels = from[down] + 1..self.free[down].sizes.len();
+                if let Some(level) =
+                    levels.find(|&level| self.cost_with(down, level) <= self.target)
+                {
                     let net = gain - (self.divergence(down, level) - now);
-                    self.set(down, level);
-                    found.push((net, self.grown()));
-                    self.set(down, from[down]);
-                    break;
+                    found.push((net, [(up, raised), (down, level)]));
                 }
             }
             self.set(up, from[up]);
         }
-        found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let mut seen = HashSet::new();
-        found.retain(|(_, counts)| seen.insert(counts.clone()));
-        found.truncate(PROMISING);
-        found.into_iter().map(|(_, counts)| counts).collect()
+        let mut out = Vec::new();
+        for (_, moves) in found {
+            moves
+                .iter()
+                .for_each(|&(number, level)| self.set(number, level));
+            let counts = self.grown();
+            moves
+                .iter()
+                .for_each(|&(number, _)| self.set(number, from[number]));
+            if seen.insert(counts.clone()) {
+                out.push(counts);
+            }
+            if out.len() == PROMISING {
+                break;
+            }
+        }
+        out
     }
 
     /// The channels per block now, with what still fits given back; where the search stands stays as it is.

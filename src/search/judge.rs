@@ -57,7 +57,8 @@ impl ModelJudgement {
 #[derive(Default)]
 pub(crate) struct Tally {
     divergences: Vec<f64>,
-    agreements: Vec<f64>,
+    /// By output that has rows.
+    agreements: Vec<Vec<f64>>,
     task: Task,
 }
 
@@ -69,8 +70,11 @@ impl Tally {
     pub(crate) fn add(&mut self, batch: &Batch, dense: &Tensors, outputs: &Tensors) -> Result<()> {
         self.divergences
             .extend(divergences(dense, outputs, batch.samples));
-        self.agreements
-            .extend(agreements(dense, outputs, batch.samples));
+        let found = agreements(dense, outputs, batch.samples);
+        self.agreements.resize(found.len(), Vec::new());
+        for (all, found) in self.agreements.iter_mut().zip(found) {
+            all.extend(found);
+        }
         let Some(labels) = &batch.labels else {
             return Ok(());
         };
@@ -100,6 +104,8 @@ impl Tally {
             value: mean(numbers),
             interval: interval(numbers),
         };
+        let outputs = self.agreements.iter();
+        let worst = outputs.min_by(|a, b| mean(a).total_cmp(&mean(b)));
         let metrics = task.map_or(Vec::new(), |task| task.metrics);
         let metrics = metrics.into_iter().map(|metric| JudgedMetric {
             name: metric.name.to_owned(),
@@ -113,7 +119,7 @@ impl Tally {
         ModelJudgement {
             samples: self.divergences.len(),
             divergence: estimate(&self.divergences),
-            agreement: (!self.agreements.is_empty()).then(|| estimate(&self.agreements)),
+            agreement: worst.map(|shares| estimate(shares)),
             metrics: metrics.collect(),
         }
     }

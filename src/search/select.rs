@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::allocate::{Curve, Search, allocated, promised};
-use super::counts::{CostTarget, channels, counts};
+use super::counts::{CostTarget, channels, channels_left, counts};
 use super::eligible::{eligibility, one_factor, own_ratios};
 use super::priced::priced;
 use super::ranked::Ranked;
@@ -225,6 +225,18 @@ impl<'a> Ranking<'a> {
         sizes.into_iter().filter_map(level).collect()
     }
 
+    /// Decisions where nothing may go; none where something may.
+    pub(crate) fn idle(&self) -> Option<Selection> {
+        let free = |ranked: &Ranked| ranked.least() < ranked.size;
+        let idle = !self.ranked.iter().flatten().any(free);
+        let whole: Vec<usize> = self
+            .ranked
+            .iter()
+            .map(|of| of.as_ref().map_or(0, |of| of.size))
+            .collect();
+        idle.then(|| self.decisions(&whole))
+    }
+
     /// Why a dimension may not be pruned; none where it may.
     pub(crate) fn reason(&self, place: usize) -> Option<&str> {
         self.reasons[place].as_ref().map(|left| left.why.as_str())
@@ -316,7 +328,13 @@ impl Ranking<'_> {
     fn counts(&self, effects: &Effects) -> Result<Vec<usize>> {
         // Where nothing may be pruned there is nothing to measure either.
         if self.ranked.iter().all(Option::is_none) {
-            return Ok(vec![0; self.ranked.len()]);
+            let target = self.target(effects)?;
+            let left = target.gauge(channels_left(self.analysis, &self.ranked));
+            // What dropped blocks save has to be enough then.
+            return match self.dropped.is_empty() || left.cost() <= target.most {
+                true => Ok(vec![0; self.ranked.len()]),
+                false => Err(target.missed(left.cost())),
+            };
         }
         let Effects { curves, fisher, .. } = effects;
         let (scope, target) = (self.settings.scope(), self.target(effects)?);

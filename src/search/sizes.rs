@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::outputs::{Outputs, Tensors};
+use super::outputs::{MOST_OUTPUTS, Outputs, Tensors};
 use crate::axes::Kept;
 use crate::data::Batch;
 use crate::dimensions::{Analysis, Dimension};
@@ -19,6 +19,9 @@ use crate::ops::Bias;
 use crate::recover::Recovered;
 use crate::rewrite::{Edit, MaskInput, add_to_rows, instrument, lifted};
 use crate::runtime::{Session, Tensor};
+
+/// Numbers of inputs and of what the first part makes that are held: a gigabyte.
+const MOST_HELD: usize = 256 << 20;
 
 /// A model in which the size of one dimension is a setting.
 pub(super) struct Adjustable {
@@ -215,21 +218,28 @@ pub(super) fn before(
     samples: usize,
 ) -> Result<(Vec<Batch>, Vec<Tensors>)> {
     let (mut inputs, mut border) = (Vec::new(), Vec::new());
-    if split.border.is_empty() {
-        runs.batches(samples, &mut |batch| {
-            inputs.push(batch);
-            border.push(Vec::new());
-            Ok(0)
-        })?;
-        return Ok((inputs, border));
-    }
-    let mut session = runs.session(&split.before())?;
+    let mut session = match split.border.is_empty() {
+        true => None,
+        false => Some(runs.session(&split.before())?),
+    };
+    let mut held = 0;
     runs.batches(samples, &mut |batch| {
-        border.push(batch.run(&mut session)?);
+        let made = match &mut session {
+            Some(session) => batch.run(session)?,
+            None => Vec::new(),
+        };
+        held += numbers(&made) + numbers(&batch.inputs);
+        border.push(made);
         inputs.push(batch);
-        Ok(0)
+        // Enough is held.
+        Ok(if held > MOST_HELD { MOST_OUTPUTS } else { 0 })
     })?;
     Ok((inputs, border))
+}
+
+fn numbers(tensors: &Tensors) -> usize {
+    let sizes = tensors.iter().map(|(_, tensor)| tensor.shape().iter());
+    sizes.map(|sizes| sizes.product::<usize>()).sum()
 }
 
 /// The border as it is declared; none if a part of it is no tensor of numbers.

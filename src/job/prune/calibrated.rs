@@ -1,10 +1,8 @@
 //! What pruning does with calibration data: statistics, scores, recovery.
 
 use std::cell::OnceCell;
-use std::path::Path;
 
 use super::known::{by_name, no_gradients, product};
-use super::options::PruneOptions;
 use super::start::Start;
 use crate::criteria::{Criterion, Needs, calibrated_scores, scores};
 use crate::data::DataSet;
@@ -12,8 +10,8 @@ use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::events::Events;
 use crate::graph::Graph;
-use crate::job::options::{Calibration, Opened};
-use crate::layers::{Layer, Layers};
+use crate::job::options::Opened;
+use crate::layers::Layer;
 use crate::onnx::Model;
 use crate::plan::{Plan, Scope, Settings};
 use crate::recover::{Context, Recovered, Recovery, recover};
@@ -23,24 +21,22 @@ use crate::search::{
     AnswerSource, Effects, GateScores, Outputs, Ranking, SharedWork, curve_operations, curves,
     gate_scores, least_blocks, loss_scores,
 };
-use crate::statistics::{MeasuredOn, Stats};
+use crate::statistics::Stats;
 
 /// Multiply-accumulate operations of all curves above which they take longer than a minute on two cores.
 const LONG: u64 = 1_000_000_000_000;
-/// Batches at least, where there are samples enough: the last ones are held out.
-const BATCHES: usize = 10;
 
 /// Calibration data, opened, with the statistics of all layers on it.
 pub(in crate::job) struct Calibrated<'a> {
-    recovery: Recovery,
-    opened: Opened<'a>,
+    pub(super) recovery: Recovery,
+    pub(super) opened: Opened<'a>,
     /// Those whose data can be measured.
-    layers: Vec<Layer>,
-    stats: Stats,
+    pub(super) layers: Vec<Layer>,
+    pub(super) stats: Stats,
     /// Whether the statistics were read from a file.
-    read: bool,
+    pub(super) read: bool,
     /// Gradients for answers that are drawn, and for those that the data has.
-    gates: [OnceCell<GateScores>; 2],
+    pub(super) gates: [OnceCell<GateScores>; 2],
 }
 
 /// A recovered model.
@@ -53,53 +49,6 @@ pub(super) struct Repaired {
 }
 
 impl<'a> Calibrated<'a> {
-    /// Opens the data and measures what the layers read on it, or reads that from the file at `stats`.
-    pub(super) fn open(
-        analysis: &'a Analysis,
-        options: &PruneOptions,
-        calibration: &Calibration,
-        stats: Option<&Path>,
-        events: &mut dyn Events,
-    ) -> Result<Calibrated<'a>> {
-        let fixed = analysis.graph().fixed_nodes();
-        let mut layers = Layers::of(analysis).layers;
-        layers.retain(|layer| layer.is_measurable(analysis, &fixed));
-        let batches = (BATCHES, options.tuning.is_some());
-        let opened = calibration.open(analysis, &layers, batches, &options.runtime, events)?;
-        Calibrated::on(analysis, (opened, layers), options.recovery, stats, events)
-    }
-
-    /// As [`Calibrated::open`], on data that is open.
-    pub(in crate::job) fn on(
-        analysis: &'a Analysis,
-        (opened, layers): (Opened<'a>, Vec<Layer>),
-        recovery: Recovery,
-        stats: Option<&Path>,
-        events: &mut dyn Events,
-    ) -> Result<Calibrated<'a>> {
-        let known = stats.filter(|path| path.exists());
-        let origin = || MeasuredOn::new(analysis, &opened.data, &opened.runtime);
-        let measured = match known {
-            Some(path) => Stats::open(path, &origin()?)?,
-            None => {
-                let all: Vec<&Layer> = layers.iter().collect();
-                let measured = Stats::measure(&opened.walk(analysis, false), &all, events)?;
-                if let Some(path) = stats {
-                    measured.save(path, &origin()?)?;
-                }
-                measured
-            }
-        };
-        Ok(Calibrated {
-            recovery,
-            opened,
-            layers,
-            stats: measured,
-            read: known.is_some(),
-            gates: Default::default(),
-        })
-    }
-
     /// The data, and what runs on it.
     pub(in crate::job) fn opened(&self) -> &Opened<'a> {
         &self.opened

@@ -33,13 +33,14 @@ pub(super) fn chosen(
             })?;
             let Voice { watch, events } = voice;
             let least = || calibrated.least_blocks(analysis, *count, *events);
-            let rows = watch
-                .stage("blocks", least)?
-                .into_iter()
-                .map(|(place, divergence)| {
-                    let block = &analysis.blocks()[place];
-                    row(block, Some(divergence))
-                });
+            let found = watch.stage("blocks", least)?;
+            if found.len() < *count {
+                return Err(too_many(analysis, *count));
+            }
+            let rows = found.into_iter().map(|(place, divergence)| {
+                let block = &analysis.blocks()[place];
+                row(block, Some(divergence))
+            });
             Ok(rows.collect())
         }
     }
@@ -99,4 +100,11 @@ fn row(block: &Block, divergence: Option<f64>) -> DroppedRow {
         macs: block.costs.macs,
         divergence,
     }
+}
+
+fn too_many(analysis: &Analysis, count: usize) -> Error {
+    Error::Usage(format!(
+        "`drop_blocks` {count} is more than there is: the model has {} residual block(s), those inside others counted as well; `secateur inspect` lists them",
+        analysis.blocks().len()
+    ))
 }

@@ -5,6 +5,7 @@ mod coded;
 mod cut;
 mod dropped;
 mod known;
+mod opened;
 mod options;
 mod planned;
 mod proven;
@@ -47,6 +48,7 @@ pub(super) use voice::Voice;
 
 pub(super) use options::data_path;
 pub use options::{PlanInput, PruneFileOptions, PruneOptions};
+pub(super) use planned::obstacles;
 
 /// Version of the JSON document.
 pub(super) const SCHEMA: &str = "secateur.prune/1";

@@ -109,7 +109,7 @@ fn replayed_rows(analysis: &Analysis, kept: &Kept) -> Vec<PlannedRow> {
 }
 
 /// Everything that keeps a model from being pruned.
-fn obstacles(analysis: &Analysis, selection: &Selection) -> Vec<String> {
+pub(in crate::job) fn obstacles(analysis: &Analysis, selection: &Selection) -> Vec<String> {
     let mut out = Vec::new();
     for (dimension, decision) in analysis.dimensions().iter().zip(&selection.decisions) {
         if let Decision::Leave(Left { why, .. }) = decision {

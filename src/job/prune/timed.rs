@@ -125,7 +125,8 @@ impl<'a> TimedModel<'a> {
             let channels = self.channels(&selection);
             let left = self.analysis.nodes_left(dropped);
             let got = self.measured(&self.left(&selection, dropped)?)?;
-            let (predicted, share) = (model.share(&channels, &left), got.share);
+            // What the law alone says: a correction knows of results.
+            let (predicted, share) = (self.model.share(&channels, &left), got.share);
             tracing::debug!("latency: asked {asked:.3}, predicted {predicted:.3}, got {share:.3}");
             attempts.push(Attempt {
                 predicted,

@@ -179,17 +179,15 @@ impl Findings {
     /// Why the search ended.
     pub(super) fn ended(&self) -> String {
         let why = match self.ended {
-            Some(Ended::Narrowed) | None => "what is a little smaller no longer holds",
+            Some(Ended::Narrowed) | None => {
+                "what is a little smaller no longer holds on the samples that judge"
+            }
             Some(Ended::Smallest) => "the model cannot be made smaller with these settings",
-            Some(Ended::Interrupted) => {
-                "it was interrupted; run it again with the same `results` to go on"
-            }
-            Some(Ended::OutOfTime) => {
-                "the time was over; run it again with the same `results` to go on"
-            }
+            Some(Ended::Interrupted) => "it was interrupted; a run with `results` can go on",
+            Some(Ended::OutOfTime) => "the time was over; a run with `results` can go on",
             Some(Ended::Shared) => "the share of this process is made; `merge` goes on from there",
         };
-        format!("the search ended after {} share(s): {why}", self.looked)
+        format!("the search ended after {} step(s): {why}", self.looked)
     }
 }
 

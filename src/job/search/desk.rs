@@ -6,9 +6,10 @@ use std::cell::OnceCell;
 use super::checked::{Checked, checked};
 use super::choice::Findings;
 use super::identity::identity;
+use super::inner::Inner;
 use super::options::SearchOptions;
 use super::workshop::Workshop;
-use crate::data::DataSet;
+use crate::data::{DataSet, unread_outputs};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
 use crate::error::{Error, Result};
@@ -19,6 +20,10 @@ use crate::report::{Outcome, SearchReport, SearchSamples};
 use crate::results::{Results, Shard};
 use crate::search::{ModelJudge, ModelJudgement, SearchGoal};
 
+/// What the original may diverge from itself.
+const SAME: f64 = 1e-6;
+/// The step that makes and checks what was found.
+const CHECK: &str = "check";
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.search/1";
 
@@ -53,6 +58,12 @@ impl<'a> Desk<'a> {
         let model = analysis.graph().model();
         let seed = options.settings.seed;
         let original = watch.stage("judge", || ModelJudge::new(model, rest, seed)?.of(model))?;
+        if original.divergence.value > SAME {
+            return Err(Error::data(
+                whole.describe(),
+                "the original's own outputs are not finite on some samples, so that nothing can be compared with them: leave these samples out, or repair the model",
+            ));
+        }
         let goals = options.goals.iter().map(|goal| goal.resolved(&original));
         let goals = goals.collect::<Result<Vec<SearchGoal>>>()?;
         let samples = SearchSamples {
@@ -112,7 +123,13 @@ impl<'a> Desk<'a> {
         findings: &mut Findings,
         voice: &mut Voice,
     ) -> Result<Checked> {
-        checked(workshop, findings, (&self.check, &self.goals), voice)
+        // An interruption does not lose what was found.
+        voice.events.progress(CHECK, 0, 1);
+        let mut inner = Voice {
+            watch: voice.watch,
+            events: &mut Inner(voice.events),
+        };
+        checked(workshop, findings, (&self.check, &self.goals), &mut inner)
     }
 
     pub(super) fn report(
@@ -122,6 +139,12 @@ impl<'a> Desk<'a> {
         found: &Checked,
     ) -> SearchReport {
         let mut warnings = self.warnings.clone();
+        for unread in unread_outputs(self.analysis) {
+            warnings.push(format!(
+                "output '{}' is a {}: nothing compares it",
+                unread.name, unread.kind
+            ));
+        }
         if let Some(fault) = self.results.unwritten() {
             warnings.push(format!("an evaluation was not kept: {fault}"));
         }
@@ -140,6 +163,9 @@ impl<'a> Desk<'a> {
                 .iter()
                 .map(SearchGoal::to_string)
                 .collect(),
+            metric: self.metric(),
+            bound: self.bound(),
+            shard: self.options.shard.map(|shard| shard.to_string()),
             data: self.data.clone(),
             samples: self.samples,
             original: self.original.clone(),
@@ -156,6 +182,23 @@ impl<'a> Desk<'a> {
             file_bytes_after: None,
             stages: Vec::new(),
         }
+    }
+
+    /// The metric that is shown of every model.
+    fn metric(&self) -> Option<String> {
+        let asked = self.goals.iter().find_map(SearchGoal::metric);
+        let first = self.original.metrics.first().map(|of| of.name.as_str());
+        asked.or(first).map(str::to_owned)
+    }
+
+    /// The bound of what is shown.
+    fn bound(&self) -> Option<f64> {
+        let metric = self.metric();
+        self.goals.iter().find_map(|goal| match goal {
+            SearchGoal::MaxDrop(name, bound) if Some(name) == metric.as_ref() => Some(*bound),
+            SearchGoal::MaxDivergence(bound) if metric.is_none() => Some(*bound),
+            _ => None,
+        })
     }
 }
 
@@ -184,12 +227,12 @@ fn enough(goal: &SearchGoal, samples: &SearchSamples, whole: &DataSet) -> Result
         checked if (checked as f64) * bound < 1.0 => Err(Error::data(
             whole.describe(),
             format!(
-                "it is too little for {goal}: the result is checked on {checked} samples, of which one is {:.4} already; about {all} samples in all make an interval as narrow as the bound",
+                "it is too little for {goal}: the result is checked on {checked} samples, of which one is {:.4} already; about {all} samples in all are advised, for an interval as narrow as the bound",
                 1.0 / checked.max(1) as f64
             ),
         )),
         checked if checked < wanted => Ok(Some(format!(
-            "{checked} samples check {goal}: the interval is wider than the bound; about {all} samples in all make it as narrow"
+            "{checked} samples to check on are few for {goal}: its interval is usually wider than the bound; about {all} samples in all are advised"
         ))),
         _ => Ok(None),
     }

@@ -2,7 +2,7 @@
 
 use crate::data::{DataSet, Labels};
 use crate::engine::Pass;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::latency::{Clock, LatencyModel};
 use crate::onnx::Model;
 use crate::plan::Cost;
@@ -20,25 +20,34 @@ pub(super) fn identity(
     pass: Pass,
     options: &SearchOptions,
 ) -> Result<Identity> {
-    let settings = format!(
-        "{:?} {:?} {:?} {:?}",
-        options.settings, options.recovery, options.quantise, options.shapes
-    );
     let clock = Clock {
         runtime: pass.runtime,
         provider: pass.provider,
         form: None,
     };
     // What is counted is the same everywhere.
-    let machine = match options.minimise {
-        Cost::Latency => LatencyModel::machine(clock)?.unwrap_or_default(),
-        _ => "any".to_owned(),
+    let (kind, machine) = match options.minimise {
+        Cost::Latency => ("time", LatencyModel::machine(clock)?),
+        _ => ("count", Some("any".to_owned())),
     };
+    let machine = machine.ok_or_else(|| {
+        Error::Usage(
+            "`results` of times are of one machine, and the system does not say which this is: minimise something else, or leave `results` out".to_owned(),
+        )
+    })?;
     let hash = |text: &str| blake3::hash(text.as_bytes()).to_hex()[..32].to_owned();
     Ok(Identity::new([
         ("model", model.hash().to_owned()),
         ("data", format!("{} {}", data.hash()?, labels(data)?)),
-        ("setting", hash(&settings)),
+        ("seed", options.settings.seed.to_string()),
+        (
+            "choice of channels",
+            hash(&format!("{:?}", options.settings)),
+        ),
+        ("recovery", options.recovery.to_string()),
+        ("form in codes", format!("{:?}", options.quantise)),
+        ("size of inputs", format!("{:?}", options.shapes)),
+        ("kind of cost", kind.to_owned()),
         ("onnxruntime", pass.runtime.version().to_owned()),
         ("machine", machine),
         ("provider", options.data.provider.to_string()),

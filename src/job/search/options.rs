@@ -45,10 +45,16 @@ pub struct SearchOptions {
 }
 
 impl SearchOptions {
-    /// For the fewest operations on this data; all else has its default.
+    /// Samples at most, unless told otherwise: all that there are.
+    pub const SAMPLES: usize = usize::MAX;
+
+    /// For the fewest operations on all of this data; all else has its default.
     pub fn new(data: impl Into<Calibration>, goals: Vec<SearchGoal>) -> SearchOptions {
         SearchOptions {
-            data: data.into(),
+            data: Calibration {
+                samples: SearchOptions::SAMPLES,
+                ..data.into()
+            },
             goals,
             minimise: Cost::Macs,
             settings: Settings::default(),

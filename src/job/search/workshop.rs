@@ -12,7 +12,9 @@ use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::job::Proof;
-use crate::job::prune::{Calibrated, Maker, Proven, PruneOptions, Pruning, TimedModel, Voice};
+use crate::job::prune::{
+    Calibrated, Maker, Proven, PruneOptions, Pruning, TimedModel, Voice, obstacles,
+};
 use crate::job::watch::Watch;
 use crate::onnx::Model;
 use crate::plan::{Cost, CostBudget, Decision, Left, Plan, Scope, Selection, Settings};
@@ -87,6 +89,11 @@ impl Workshop<'_> {
         let scores = watch.stage("score", score)?;
         let scores = self.scores.get_or_init(|| scores);
         let ranking = Ranking::new(self.analysis, scores, &settings)?;
+        let nothing = self.analysis.blocks().is_empty() && self.options.quantise.is_none();
+        if let Some(selection) = ranking.idle().filter(|_| nothing) {
+            let blocked = obstacles(self.analysis, &selection);
+            return Err(Error::NothingToPrune { blocked });
+        }
         let shared = SharedWork {
             results: self.results,
             shard: self.shard,
@@ -134,11 +141,18 @@ impl Workshop<'_> {
             if promised.first().is_some_and(|least| own > WORTH * least) {
                 break;
             }
-            let settings = self.settings(self.options.minimise, share);
+            let step = SearchStep {
+                cost: self.options.minimise,
+                share,
+                exchanged: false,
+                dropped,
+            };
+            let settings = self.settings(step.cost, share);
             let effects = self.effects.get().cloned().unwrap_or_default();
             let found = self.ranking(&settings, dropped)?.select_foretold(&effects);
             promised.push(match found {
-                Ok((_, divergence)) => own + divergence,
+                Ok((selection, divergence)) if self.meets(&selection, step) => own + divergence,
+                Ok(_) => f64::INFINITY,
                 Err(Error::Budget { .. }) => f64::INFINITY,
                 Err(fault) => return Err(fault),
             });
@@ -147,6 +161,31 @@ impl Workshop<'_> {
         let best = with.min_by(|a, b| a.1.total_cmp(b.1));
         let best = best.filter(|(_, promise)| promise.is_finite());
         Ok(best.map(|(dropped, _)| dropped))
+    }
+
+    /// Whether what is left costs as little as was asked for: where no channel may go, nothing else decides.
+    fn meets(&self, selection: &Selection, step: SearchStep) -> bool {
+        let SearchStep {
+            cost,
+            share,
+            dropped,
+            ..
+        } = step;
+        let mut kept = self.kept(selection);
+        let blocks = self.blocks.get().into_iter().flatten().take(dropped);
+        blocks.for_each(|(place, _)| kept.drop_part(*place));
+        let before = cost.of(&self.analysis.model_totals());
+        let counted = cost.of(&self.analysis.totals(&kept)).zip(before);
+        let left = match (counted, self.timed) {
+            (Some((after, before)), _) => after as f64 / before.max(1) as f64,
+            (None, Some(timed)) => {
+                let channels = self.analysis.channels(&kept);
+                let nodes = self.analysis.nodes_left(kept.dropped());
+                timed.model().share(&channels, &nodes)
+            }
+            (None, None) => 1.0,
+        };
+        left <= share
     }
 
     /// The channels at some settings, without so many residual branches.
@@ -307,6 +346,7 @@ impl Workshop<'_> {
             Err(Error::Budget { .. }) => Ok(None),
             Err(fault) => Err(fault),
             Ok(selection) if selection.pruned().next().is_none() && dropped.is_empty() => Ok(None),
+            Ok(selection) if !self.meets(&selection, attempt) => Ok(None),
             Ok(selection) => {
                 let plan = Plan::new(self.analysis, &selection, scores, &settings);
                 Ok(Some(plan.dropping(self.analysis, dropped)))

@@ -37,7 +37,14 @@ impl SearchFileOptions {
             others: beside.iter().map(PathBuf::as_path).collect(),
             inputs: data_path(&self.search.data.data).into_iter().collect(),
         };
-        files.check(model, self.overwrite)
+        files.check(model, self.overwrite)?;
+        if let Some(output) = &self.output {
+            files::check_writable(output)?;
+        }
+        match &self.keep_front {
+            Some(folder) => check_empty(folder),
+            None => Ok(()),
+        }
     }
 
     /// Writes what was chosen, and the front.
@@ -89,12 +96,25 @@ fn write(output: &Path, made: &mut MadeAnew, report: &mut SearchReport) -> Resul
     Ok(())
 }
 
-/// Writes every model of the front, with its plan.
-fn keep(folder: &Path, workshop: &Workshop, findings: &Findings, voice: &mut Voice) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|source| Error::Write {
+/// Makes the folder of the front; models of another search are not mixed with it.
+fn check_empty(folder: &Path) -> Result<()> {
+    let fault = |source| Error::Write {
         path: folder.to_owned(),
         source,
-    })?;
+    };
+    std::fs::create_dir_all(folder).map_err(fault)?;
+    let mut entries = std::fs::read_dir(folder).map_err(fault)?;
+    match entries.next().is_none() {
+        true => files::check_writable(&folder.join(PLAN)),
+        false => Err(Error::Usage(format!(
+            "`keep_front` {} is not empty: name another folder",
+            folder.display()
+        ))),
+    }
+}
+
+/// Writes every model of the front, with its plan.
+fn keep(folder: &Path, workshop: &Workshop, findings: &Findings, voice: &mut Voice) -> Result<()> {
     for (place, candidate) in findings.front().enumerate() {
         let attempt = &candidate.attempt;
         let form = if candidate.made.coded { "-8bit" } else { "" };

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::SensitivityTrial;
+use super::wanted::WantedParts;
 use crate::error::Result;
 use crate::events::Events;
 use crate::report::SensitivityRow;
@@ -11,7 +12,11 @@ use crate::search::Tally;
 
 impl SensitivityTrial<'_> {
     /// Branches off, through one session with a switch for each.
-    pub(super) fn blocks(&self, events: &mut dyn Events) -> Result<Vec<SensitivityRow>> {
+    pub(super) fn blocks(
+        &self,
+        wanted: &WantedParts,
+        events: &mut dyn Events,
+    ) -> Result<Vec<SensitivityRow>> {
         let blocks = self.runs.analysis.blocks();
         if blocks.is_empty() {
             return Ok(Vec::new());
@@ -20,6 +25,9 @@ impl SensitivityTrial<'_> {
         let mut session = self.runs.session(&switched.model)?;
         let mut rows = Vec::new();
         for (place, block) in blocks.iter().enumerate() {
+            if !wanted.wants(&block.name) {
+                continue;
+            }
             let switches = switched.inputs(&BTreeSet::from([place]))?;
             let mut tally = Tally::default();
             for number in 0..self.runs.data.batches() {

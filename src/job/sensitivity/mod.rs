@@ -1,12 +1,15 @@
 //! How much outputs suffer where one part of a model is cut, masked or rounded.
 
 mod blocks;
+mod wanted;
 mod weights;
 
+use std::cell::Cell;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use self::wanted::WantedParts;
 use super::options::{Calibration, ModelInput, Overwrite, RuntimeOptions, Shapes};
 use super::outputs::{Files, text_beside};
 use super::parts::DealtData;
@@ -98,10 +101,16 @@ pub struct SensitivityOptions {
 }
 
 impl SensitivityOptions {
-    /// Of channels, on this data; all else has its default.
+    /// Samples at most, unless told otherwise: all that there are.
+    pub const SAMPLES: usize = usize::MAX;
+
+    /// Of channels, on all of this data; all else has its default.
     pub fn new(data: impl Into<Calibration>) -> SensitivityOptions {
         SensitivityOptions {
-            data: data.into(),
+            data: Calibration {
+                samples: SensitivityOptions::SAMPLES,
+                ..data.into()
+            },
             of: SensitivityOf::default(),
             recovery: Recovery::Fold,
             metric: None,
@@ -122,12 +131,14 @@ impl SensitivityOptions {
             )));
         }
         let others = self.csv.as_deref().into_iter().chain(self.svg.as_deref());
-        let files = Files {
+        let named = Files {
             output: None,
             others: others.collect(),
             inputs: data_path(&self.data.data).into_iter().collect(),
         };
-        files.check(model, self.overwrite)
+        named.check(model, self.overwrite)?;
+        let mut outputs = self.csv.iter().chain(&self.svg);
+        outputs.try_for_each(|path| files::check_writable(path))
     }
 }
 
@@ -191,13 +202,21 @@ fn measured(
         runs: &runs,
         dense: &dense,
         metric: metric(&runs, &dense, options)?,
+        judged: Cell::new(usize::MAX),
     };
+    let wanted = WantedParts::of(&options.settings)?;
     let rows = watch.stage("try", || match options.of {
         SensitivityOf::Channels => trial.channels(&calibrated, options, events),
-        SensitivityOf::Weights => trial.weights(events),
-        SensitivityOf::Bits => trial.bits(events),
-        SensitivityOf::Blocks => trial.blocks(events),
+        SensitivityOf::Weights => trial.weights(&wanted, events),
+        SensitivityOf::Bits => trial.bits(&wanted, events),
+        SensitivityOf::Blocks => trial.blocks(&wanted, events),
     })?;
+    match options.of {
+        SensitivityOf::Channels => {}
+        SensitivityOf::Blocks => wanted.all_used("residual block", "secateur inspect")?,
+        _ => wanted.all_used("weight", "secateur mask --list")?,
+    }
+    let samples = [samples[0], trial.judged.get().min(samples[1])];
     Ok(SensitivityReport {
         schema: SCHEMA,
         model: name,
@@ -244,6 +263,8 @@ struct SensitivityTrial<'a> {
     dense: &'a [Tensors],
     /// The metric that drops are of, with what the original has of it.
     metric: Option<(String, f64)>,
+    /// Samples that every part was judged on: large ones are not all held.
+    judged: Cell<usize>,
 }
 
 impl SensitivityTrial<'_> {
@@ -306,6 +327,7 @@ impl SensitivityTrial<'_> {
     }
 
     fn point(&self, strength: (f64, usize), judged: &ModelJudgement) -> SensitivityPoint {
+        self.judged.set(self.judged.get().min(judged.samples));
         let metric = self.metric.as_ref().map(|(name, _)| name.as_str());
         SensitivityPoint::new(strength, judged, metric)
     }

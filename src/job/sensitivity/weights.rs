@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::wanted::WantedParts;
 use super::{SHARES, SensitivityTrial};
 use crate::error::Result;
 use crate::events::Events;
@@ -16,7 +17,11 @@ type Form = ((f64, usize), Bytes);
 
 impl SensitivityTrial<'_> {
     /// Weights masked, those of the smallest magnitude first.
-    pub(super) fn weights(&self, events: &mut dyn Events) -> Result<Vec<SensitivityRow>> {
+    pub(super) fn weights(
+        &self,
+        wanted: &WantedParts,
+        events: &mut dyn Events,
+    ) -> Result<Vec<SensitivityRow>> {
         let masked = |share: f64| MaskSettings {
             amount: Amount::Sparsity(share),
             scope: Some(MaskScope::Layer),
@@ -28,6 +33,9 @@ impl SensitivityTrial<'_> {
         let mut rows = Vec::new();
         for place in 0..chosen.len() {
             let (layer, weights) = (chosen.layer(place), chosen.weights(place));
+            if !wanted.wants(&layer.name) {
+                continue;
+            }
             let form = |(share, masks): (f64, &Vec<_>)| -> Form {
                 let left = ((1.0 - share) * weights.len() as f64).round() as usize;
                 ((share, left), weights.masked(&masks[place]).into())
@@ -41,8 +49,13 @@ impl SensitivityTrial<'_> {
     }
 
     /// Weights rounded to the nearest codes.
-    pub(super) fn bits(&self, events: &mut dyn Events) -> Result<Vec<SensitivityRow>> {
-        let all = nearest_codes(self.runs.analysis)?;
+    pub(super) fn bits(
+        &self,
+        wanted: &WantedParts,
+        events: &mut dyn Events,
+    ) -> Result<Vec<SensitivityRow>> {
+        let mut all = nearest_codes(self.runs.analysis)?;
+        all.retain(|codes| wanted.wants(&codes.name));
         let mut rows = Vec::new();
         for (done, codes) in all.iter().enumerate() {
             events.progress("try", done, all.len());
