@@ -59,7 +59,11 @@ fn the_smallest_model_that_holds_is_written_with_all_that_is_known_of_it() {
     assert!(chosen["got"].as_f64().expect("a share") < 0.9);
     assert_eq!(chosen["holds"], true);
     assert_eq!(report["verdict"][0]["samples"], 33);
-    assert_eq!(report["looks"], 1);
+    assert!(
+        report["looks"]
+            .as_u64()
+            .is_some_and(|looks| (1..=4).contains(&looks))
+    );
     assert!(report["verification"]["worst"].is_null() && report["verification"].is_object());
     // What is smaller does not hold on the samples that were looked at, or not on the others.
     let points = report["points"].as_array().expect("a list");
@@ -161,6 +165,82 @@ fn without_labels_there_are_other_bounds() {
     assert_eq!(report["original"]["metrics"], Value::Array(Vec::new()));
 }
 
+/// The whole model in 8 bits is a candidate, counted in the bytes that it has.
+#[test]
+fn codes_are_weighed_in_bytes() {
+    let folder = TempDir::new().expect("a folder");
+    let out = folder.path().join("q.onnx");
+    let (model, data) = (lenet(), digits());
+    let start = [
+        "search",
+        text(&model),
+        "--data",
+        text(&data),
+        "-o",
+        text(&out),
+    ];
+    let words = [
+        "--max-kl",
+        "0.0001",
+        "--minimize",
+        "bytes",
+        "--quantise",
+        "--only",
+        "/conv2/*",
+    ];
+    let report = json(&[&start[..], &words, &["--recover", "bias"]].concat());
+    let chosen = &report["points"][report["chosen"].as_u64().expect("one") as usize];
+    assert_eq!(chosen["coded"], true);
+    assert!(chosen["got"].as_f64().expect("a share") < 0.4);
+    let bytes = fs::metadata(&out).expect("a model").len();
+    assert_eq!(report["file_bytes_after"], bytes);
+    assert_eq!(report["verdict"][0]["holds"], true);
+}
+
+/// What is chosen by times is timed; how fast it is is no matter here.
+#[test]
+fn time_is_minimised_where_the_model_runs() {
+    let folder = TempDir::new().expect("a folder");
+    let (model, data) = (lenet(), digits());
+    let out = folder.path().join("t.onnx");
+    let start = [
+        "search",
+        text(&model),
+        "--data",
+        text(&data),
+        "-o",
+        text(&out),
+    ];
+    let words = [
+        "--max-kl",
+        "0.5",
+        "--minimize",
+        "latency",
+        "--only",
+        "/conv2/*",
+    ];
+    let output = secateur()
+        .args(
+            [
+                &start[..],
+                &words,
+                &["--recover", "bias", "--time-budget", "20", "--json"],
+            ]
+            .concat(),
+        )
+        .env("SECATEUR_CACHE", folder.path().join("cache"))
+        .output()
+        .expect("it runs");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let points = report["points"].as_array().expect("a list");
+    assert!(
+        points
+            .iter()
+            .all(|point| point["time"].as_f64().is_some_and(|time| time > 0.0))
+    );
+    assert_eq!(report["minimised"], "latency");
+}
+
 /// The digits without their labels.
 fn common_without_labels(path: &Path) {
     use ndarray_npy::{NpzReader, NpzWriter};
@@ -237,7 +317,9 @@ fn evaluations_of_another_run_are_refused() {
         .args(search(&words, &model, &data))
         .assert()
         .code(1)
-        .stderr(contains("no model was made before"));
+        .stderr(contains(
+            "no model was made: the search ended after 0 step(s): the time was over",
+        ));
     let refused = |words: &[&str], says: &str| {
         let words = [words, &["--resume", text(&results), "--dry-run"]].concat();
         secateur()

@@ -220,6 +220,10 @@ impl SearchArgs {
 
 /// A gate that no model passes.
 fn nothing_holds(report: &SearchReport) -> Error {
+    if report.points.is_empty() {
+        let failed = vec![format!("no model was made: {}", report.ended)];
+        return Error::Gates { failed };
+    }
     Error::Gates {
         failed: vec![format!(
             "no smaller model was found that holds {} ({}): allow more, give more samples, or train what is left with `secateur prune --tune`",
