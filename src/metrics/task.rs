@@ -83,7 +83,7 @@ impl Task {
             Labels::Values(values) => {
                 if values.len() != a.len() {
                     return Err(misfit(format!(
-                        "{} numbers for a first output of {} per batch",
+                        "{} real numbers for a first output of {} per batch; classes are given as integers",
                         values.len(),
                         a.len()
                     )));

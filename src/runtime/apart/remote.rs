@@ -107,7 +107,15 @@ impl Remote {
                 read: names.to_vec(),
             })
         };
-        let errand = self.errand(what, inputs);
+        let mut errand = self.errand(what, inputs);
+        // Every run of a burst has its time.
+        if let RunKind::Burst {
+            before, counted, ..
+        } = kind
+        {
+            let runs = u32::try_from(before + counted).unwrap_or(u32::MAX);
+            errand.limit = errand.limit.saturating_mul(runs.max(1));
+        }
         let ((outputs, busy), _) = self.worker.ask(&errand, request, |reply, back| {
             let Reply::Ran {
                 outputs,
