@@ -219,7 +219,9 @@ impl fmt::Display for SearchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_points(f)?;
         let metric = self.metric.as_deref();
-        let metric = metric.and_then(|name| self.original.metric(name));
+        // On the samples of the table.
+        let judged = self.points.first().map_or(&self.original, |of| &of.judged);
+        let metric = metric.and_then(|name| judged.metric(name));
         let SearchSamples {
             recovery,
             judged,
