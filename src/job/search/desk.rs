@@ -217,9 +217,9 @@ fn enough(goal: &SearchGoal, samples: &SearchSamples, whole: &DataSet) -> Result
     if bound <= 0.0 {
         return Ok(None);
     }
-    // A third of what recovery leaves is to check on.
+    // Half of what recovery leaves is to check on.
     let wanted = needed(bound);
-    let rest = wanted.saturating_mul(3);
+    let rest = wanted.saturating_mul(2);
     let all = rest
         .saturating_mul(2)
         .min(rest.saturating_add(Calibration::SAMPLES));

@@ -25,7 +25,7 @@ use crate::results::Shard;
 /// The step whose interruption keeps the best so far.
 const STEP: &str = "cut";
 /// One in so many samples that recovery leaves is to check on.
-const CHECKED: usize = 3;
+const CHECKED: usize = 2;
 /// Statistics of layers, in the folder of results.
 const STATISTICS: &str = "statistics.safetensors";
 /// Exchanged plans that are made beyond the smallest share that holds, each a step further.
