@@ -10,8 +10,6 @@ use crate::error::{Error, Result};
 
 /// Standard errors in a 95 % interval of a normal distribution.
 const INTERVAL: f64 = 3.92;
-/// Standard errors by which a model has to hold.
-const MARGIN: f64 = 0.5;
 /// Metrics of which less is better.
 const ERRORS: [&str; 2] = ["mse", "mae"];
 
@@ -138,15 +136,15 @@ impl SearchGoal {
 }
 
 impl GoalRow {
-    /// Whether what was found is within the bound by half a standard error, which for shares of samples is one sample at least: of
-    /// many models that are tried, those look best that were lucky.
+    /// Whether what was found is within the bound by a standard error, which for shares of samples is one sample at least: of many
+    /// models that are tried, those look best that were lucky.
     pub(crate) fn is_safe(&self) -> bool {
         let error = (self.interval[1] - self.interval[0]) / INTERVAL;
         let least = match self.counts {
             true => 1.0 / self.samples.max(1) as f64,
             false => 0.0,
         };
-        let error = (MARGIN * error).max(least);
+        let error = error.max(least);
         match self.at_least {
             true => self.found - error >= self.bound,
             false => self.found + error <= self.bound,
@@ -314,7 +312,7 @@ mod tests {
                 .is_safe()
         };
         assert!(is_safe(0.005, [-0.01, 0.02]));
-        assert!(!is_safe(0.018, [-0.005, 0.03]));
+        assert!(!is_safe(0.015, [-0.005, 0.03]));
         // That no answer of 100 changed does not tell drops below one of 100.
         let goal: SearchGoal = "accuracy=0.005".parse().expect("a drop");
         assert!(

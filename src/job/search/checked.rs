@@ -61,7 +61,7 @@ pub(super) fn checked(
     }
     found.note = Some(match (found.looks, findings.holds_any()) {
         (0, _) if findings.looked() == 0 => "no model was made before the search was ended".to_owned(),
-        (0, true) => "models hold on the samples that judge, but none by half a standard error: give more samples, or allow more".to_owned(),
+        (0, true) => "models hold on the samples that judge, but none by a standard error: give more samples, or allow more".to_owned(),
         (0, false) => "no model holds on the samples that judge".to_owned(),
         (looks, _) => format!(
             "{looks} model(s) hold on the samples that judge, but not on those that nothing had looked at: give more samples, or allow more"

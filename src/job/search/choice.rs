@@ -102,7 +102,7 @@ impl Findings {
         self.ended = Some(ended);
     }
 
-    /// The places of models that hold by half a standard error, the smallest first.
+    /// The places of models that hold by a standard error, the smallest first.
     pub(super) fn safe(&self) -> Vec<usize> {
         let all = self.candidates.iter().enumerate();
         let is_safe = |of: &Candidate| {
