@@ -204,21 +204,23 @@ struct Run<'a, 'b> {
 
 impl Explorer for Run<'_, '_> {
     fn look(&mut self, share: f64) -> Result<ShareVerdict> {
-        let cost = self.desk.options.minimise;
-        let plain = SearchStep {
-            cost,
-            share,
-            exchanged: false,
-            dropped: 0,
-        };
-        let mut verdict = self.attempt(plain)?;
+        let mut verdict = ShareVerdict::Unreachable;
         // What is expected of times is less sure than a count, and both are timed.
-        if cost == Cost::Latency {
-            let cost = Cost::Macs;
-            verdict = verdict.or(self.attempt(SearchStep { cost, ..plain })?);
-        }
-        if let Some(dropped) = self.workshop.dropped_best(share)? {
-            verdict = verdict.or(self.attempt(SearchStep { dropped, ..plain })?);
+        let costs = match self.desk.options.minimise {
+            Cost::Latency => vec![Cost::Latency, Cost::Macs],
+            cost => vec![cost],
+        };
+        for cost in costs {
+            let plain = SearchStep {
+                cost,
+                share,
+                exchanged: false,
+                dropped: 0,
+            };
+            verdict = verdict.or(self.attempt(plain)?);
+            if let Some(dropped) = self.workshop.dropped_best(cost, share)? {
+                verdict = verdict.or(self.attempt(SearchStep { dropped, ..plain })?);
+            }
         }
         Ok(verdict)
     }

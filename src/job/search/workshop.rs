@@ -128,7 +128,7 @@ impl Workshop<'_> {
     ///
     /// # Errors
     /// A weight that cannot be sliced.
-    pub(super) fn dropped_best(&self, share: f64) -> Result<Option<usize>> {
+    pub(super) fn dropped_best(&self, cost: Cost, share: f64) -> Result<Option<usize>> {
         let none = Vec::new();
         let blocks = self.blocks.get().unwrap_or(&none);
         let mut promised = Vec::new();
@@ -142,7 +142,7 @@ impl Workshop<'_> {
                 break;
             }
             let step = SearchStep {
-                cost: self.options.minimise,
+                cost,
                 share,
                 exchanged: false,
                 dropped,
