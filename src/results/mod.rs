@@ -153,6 +153,20 @@ impl Results {
         serde_json::from_value(value).ok()
     }
 
+    /// Whether nobody has begun what is known under a key; from now on it is begun.
+    pub(crate) fn begin<K: Serialize>(&self, kind: &str, key: &K) -> bool {
+        let Some(folder) = &self.folder else {
+            return true;
+        };
+        let path = folder
+            .join(self.file_name(kind, key))
+            .with_extension("begun");
+        let made = std::fs::File::create_new(path);
+        // Where that cannot be told it is made twice at worst.
+        made.err()
+            .is_none_or(|fault| fault.kind() != std::io::ErrorKind::AlreadyExists)
+    }
+
     /// Keeps a value under its key. Where the folder cannot be written it is kept in memory; [`Results::unwritten`] tells.
     pub(crate) fn put<K: Serialize, T: Serialize>(&self, kind: &str, key: &K, value: &T) {
         let name = self.file_name(kind, key);
@@ -314,6 +328,16 @@ mod tests {
         assert_ne!(edited, text);
         std::fs::write(folders[0].path().join(&name), edited).expect("written");
         assert_eq!(open(0, "m").get::<_, f64>("curve", &1), None);
+    }
+
+    #[test]
+    fn a_piece_is_begun_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || Results::open(folder.path(), &identity("m"), false).expect("a folder");
+        assert!(open().begin("share", &0.5));
+        assert!(!open().begin("share", &0.5));
+        assert!(open().begin("share", &0.4));
+        assert!(Results::in_memory().begin("share", &0.5));
     }
 
     #[test]

@@ -280,7 +280,8 @@ impl Run<'_, '_> {
         Ok(self.findings)
     }
 
-    /// Makes a share of the evaluations, and what others have not made.
+    /// Makes a share of the evaluations, and what others have not begun: what a process that died had begun is left to whoever
+    /// merges.
     fn make_share(mut self, shard: Shard) -> Result<Findings> {
         self.workshop.prepare(self.watch, self.events)?;
         let shares = ladder();
@@ -288,6 +289,9 @@ impl Run<'_, '_> {
             if let Some(ended) = self.stop() {
                 self.findings.end(ended);
                 return Ok(self.findings);
+            }
+            if !self.desk.results.begin("share", &shares[place]) {
+                continue;
             }
             self.look(shares[place])?;
             // Whoever shares evaluations has nothing else to show for them.
