@@ -47,6 +47,10 @@ pub(crate) struct Var {
     pub(crate) pin: Option<Reason>,
     /// Its channels influence each other through a normalisation or reduction.
     pub(crate) mixing: Option<Reason>,
+    /// They do so in a way that a masked twin cannot put right.
+    pub(crate) unproven: Option<Reason>,
+    /// Its positions are alternatives: shares of a distribution, ranks, steps.
+    pub(crate) alternatives: Option<Reason>,
     /// It meets something other than contractions, reshapes, additions and uniform scalings.
     pub(crate) nonlinear: Option<Reason>,
     /// Each of this many equal blocks must keep the same number of positions.
@@ -121,6 +125,8 @@ impl Types {
             extent,
             pin: None,
             mixing: None,
+            unproven: None,
+            alternatives: None,
             nonlinear: None,
             blocks: 1,
         })
@@ -132,6 +138,8 @@ impl Types {
             extent,
             pin: Some(reason),
             mixing: None,
+            unproven: None,
+            alternatives: None,
             nonlinear: None,
             blocks: 1,
         })
@@ -265,6 +273,20 @@ impl Types {
         }
     }
 
+    /// Marks the channels of `ty` as influencing each other in a way that no twin shows.
+    pub(crate) fn unproven(&mut self, ty: &Type, reason: Reason) {
+        for id in self.vars(ty) {
+            self.var_mut(id).unproven.get_or_insert(reason);
+        }
+    }
+
+    /// Marks the positions of `ty` as alternatives.
+    pub(crate) fn alternatives(&mut self, ty: &Type, reason: Reason) {
+        for id in self.vars(ty) {
+            self.var_mut(id).alternatives.get_or_insert(reason);
+        }
+    }
+
     /// Marks `ty` as meeting something that no change of basis survives.
     pub(crate) fn nonlinear(&mut self, ty: &Type, reason: Reason) {
         for id in self.vars(ty) {
@@ -316,6 +338,8 @@ impl Types {
         let var = self.var_mut(into);
         var.pin = var.pin.or(old.pin);
         var.mixing = var.mixing.or(old.mixing);
+        var.unproven = var.unproven.or(old.unproven);
+        var.alternatives = var.alternatives.or(old.alternatives);
         var.nonlinear = var.nonlinear.or(old.nonlinear);
         let (mut small, mut large) = (self.class(from), self.class(into));
         if self.classes[small].members.len() > self.classes[large].members.len() {
@@ -353,6 +377,12 @@ impl Types {
         }
         if let Some(mixing) = var.mixing {
             self.mixing(term, mixing);
+        }
+        if let Some(unproven) = var.unproven {
+            self.unproven(term, unproven);
+        }
+        if let Some(alternatives) = var.alternatives {
+            self.alternatives(term, alternatives);
         }
         if let Some(nonlinear) = var.nonlinear {
             self.nonlinear(term, nonlinear);

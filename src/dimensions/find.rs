@@ -87,6 +87,10 @@ fn dimension(analysis: &Analysis, var: VarId, sites: Vec<Site>, uses: &Uses) -> 
         producers: list(&uses.producers),
         consumers: list(&uses.consumers),
         mixing: properties.mixing.map(|reason| analysis.explain(reason)),
+        alternatives: properties
+            .alternatives
+            .map(|reason| analysis.explain(reason)),
+        unproven: properties.unproven.map(|reason| analysis.explain(reason)),
         linear: properties.nonlinear.is_none() && properties.mixing.is_none(),
         blocks: properties.blocks,
         params: params(analysis, &sites),

@@ -62,8 +62,13 @@ pub struct Dimension {
     pub producers: Vec<NodeId>,
     /// The nodes that sum over it.
     pub consumers: Vec<NodeId>,
-    /// Why its channels influence each other, if they do; then pruning is not exactly masking.
+    /// Where its channels meet (a normalisation over them), if they do: then removing some changes what the others become.
     pub mixing: Option<String>,
+    /// Where they meet in a way that a masked twin cannot put right, if they do.
+    pub unproven: Option<String>,
+    /// Why its positions are alternatives, if they are: shares of a distribution, ranks, steps. They are pruned only where
+    /// the settings name them.
+    pub alternatives: Option<String>,
     /// True if nothing but contractions, reshapes, additions and uniform scalings touches it.
     pub linear: bool,
     /// Each of this many equal blocks has to keep the same number of channels (grouped convolutions).

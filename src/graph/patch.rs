@@ -88,9 +88,14 @@ impl Patch {
         }
     }
 
-    /// From now on new nodes stand before all old ones.
-    pub(crate) fn at_start(&mut self) {
-        self.place = 0;
+    /// From now on new nodes stand before all old ones; returns where they stood until now.
+    pub(crate) fn at_start(&mut self) -> usize {
+        std::mem::take(&mut self.place)
+    }
+
+    /// From now on new nodes stand where they stood at another time.
+    pub(crate) fn back_to(&mut self, place: usize) {
+        self.place = place;
     }
 
     /// From now on new nodes stand before this one.

@@ -91,6 +91,7 @@ fn row(analysis: &Analysis, dimension: &Dimension) -> DimensionRow {
         producers: names(&dimension.producers),
         consumers: names(&dimension.consumers),
         mixing: dimension.mixing.clone(),
+        alternatives: dimension.alternatives.clone(),
         linear: dimension.linear,
         blocks: dimension.blocks,
         params: dimension.params,

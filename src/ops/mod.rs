@@ -13,6 +13,7 @@ mod facts;
 mod families;
 mod form;
 mod kinds;
+mod mix;
 mod pass;
 mod readers;
 mod row;
@@ -34,6 +35,7 @@ pub(crate) use facts::{
 pub(crate) use families::TABLE;
 pub(crate) use form::Form;
 pub(crate) use kinds::{KernelFamily, Pointwise, Viewing};
+pub(crate) use mix::{Mix, MixFact};
 pub(crate) use pass::{Observed, ObservedValue, declared_shape, type_graph};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};
 pub(crate) use row::CONTRIB;

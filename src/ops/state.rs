@@ -7,6 +7,7 @@ use crate::onnx::ElementType;
 use super::facts::{
     Agreement, Bound, Contraction, Facts, Linear, Lookup, Mirror, NodeCost, Unruled,
 };
+use super::mix::MixFact;
 use super::shapes::Integers;
 
 /// Types and facts of a whole graph.
@@ -21,6 +22,7 @@ pub(crate) struct State {
     /// By value: its element type, where it can be told.
     pub(crate) elements: Vec<Option<ElementType>>,
     pub(super) contractions: Facts<Contraction>,
+    pub(super) mixes: Facts<MixFact>,
     pub(super) linears: Facts<Linear>,
     pub(super) costs: Facts<NodeCost>,
     pub(super) mirrors: Facts<Mirror>,
@@ -53,6 +55,16 @@ impl State {
     /// Where nodes sum over axes, in graph order.
     pub(crate) fn contractions(&self) -> &[Contraction] {
         self.contractions.all()
+    }
+
+    /// Where a node sums over axes.
+    pub(crate) fn contractions_of(&self, node: NodeId) -> impl Iterator<Item = &Contraction> {
+        self.contractions.of(node)
+    }
+
+    /// How channels meet in a node.
+    pub(crate) fn mixes_of(&self, node: NodeId) -> impl Iterator<Item = &MixFact> {
+        self.mixes.of(node)
     }
 
     /// Linear maps, in graph order.

@@ -236,12 +236,6 @@ impl Typing<'_> {
         }
     }
 
-    pub(super) fn mixing(&mut self, ty: &Type, why: &'static str) {
-        let reason = self.reason(why);
-        self.state.types.mixing(ty, reason);
-        self.state.types.nonlinear(ty, reason);
-    }
-
     pub(super) fn nonlinear(&mut self, ty: &Type, why: &'static str) {
         let reason = self.reason(why);
         self.state.types.nonlinear(ty, reason);

@@ -157,16 +157,15 @@ impl Plan {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// The plan without dimensions that mix in the analysed model, whatever it says of them: what a masked twin
-    /// can prove.
-    pub(crate) fn exact_part(&self, analysis: &Analysis) -> Plan {
+    /// The plan without dimensions whose channels meet in a way that no masked twin can put right.
+    pub(crate) fn provable_part(&self, analysis: &Analysis) -> Plan {
         let known = by_name(analysis);
-        let mixes = |planned: &PlannedDimension| {
+        let unproven = |planned: &PlannedDimension| {
             let dimension = known.get(planned.name.as_str());
-            dimension.is_some_and(|dimension| dimension.mixing.is_some())
+            dimension.is_some_and(|dimension| dimension.unproven.is_some())
         };
         let mut plan = self.clone();
-        plan.dimensions.retain(|planned| !mixes(planned));
+        plan.dimensions.retain(|planned| !unproven(planned));
         plan
     }
 

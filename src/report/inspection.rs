@@ -77,6 +77,8 @@ pub struct DimensionRow {
     pub consumers: Vec<String>,
     /// Why its channels influence each other; none where pruning equals masking.
     pub mixing: Option<String>,
+    /// Why its channels are alternatives, which are pruned only where `only` names them.
+    pub alternatives: Option<String>,
     /// True if any change of basis could be folded into its weights.
     pub linear: bool,
     /// Groups that keep the same number of channels each.
@@ -223,6 +225,9 @@ impl Inspection {
                 "exact"
             }
             .to_owned();
+            if row.alternatives.is_some() {
+                kind += ", alternatives";
+            }
             if row.linear {
                 kind += ", linear";
             }

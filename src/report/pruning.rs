@@ -348,7 +348,7 @@ fn write_proof(proof: &Verification, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     if proof.left_out > 0 {
         writeln!(
             f,
-            "not proven: {} mixing dimension(s); pruning them changes what a normalisation or reduction sees: {}. The proof is of the plan without them; the whole model was run and its signature compared. Use `exact` to leave them alone.",
+            "not proven: {} dimension(s), whose channels meet in a way that the masked original cannot show: {}. The proof is of the plan without them; the whole model was run and its signature compared. Use `exact` to leave them alone.",
             proof.left_out,
             one_line(first_of(&proof.mixed_by))
         )?;

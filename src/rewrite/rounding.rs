@@ -271,7 +271,9 @@ fn ends(graph: &Graph, value: ValueId, patch: &mut Patch) -> (String, Option<Str
     }
     match known.producer {
         Producer::Node(node, _) => patch.behind(node),
-        _ => patch.at_start(),
+        _ => {
+            patch.at_start();
+        }
     }
     (known.name.clone(), None)
 }

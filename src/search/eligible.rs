@@ -21,6 +21,7 @@ pub(super) fn own_ratios(analysis: &Analysis, settings: &Settings) -> Result<Vec
 pub(super) fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Vec<Option<Left>>> {
     let skip = Patterns::new(settings.skip.iter().map(String::as_str))?;
     let only = Patterns::new(settings.only.iter().map(String::as_str))?;
+    let own = Patterns::new(settings.ratio_for.iter().map(|(glob, _)| glob.as_str()))?;
     let mut out = Vec::new();
     for dimension in analysis.dimensions() {
         let labels = labels(analysis, dimension);
@@ -33,9 +34,13 @@ pub(super) fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Ve
         } else if !only.is_empty() && chosen.is_none() {
             Some(Left::chosen("not named by `only`"))
         } else {
-            match &dimension.mixing {
-                Some(reason) if settings.exact => Some(Left::chosen(format!(
+            let named = chosen.is_some() || own.matched(&labels).is_some();
+            match (&dimension.mixing, &dimension.alternatives) {
+                (Some(reason), _) if settings.exact => Some(Left::chosen(format!(
                     "`exact` leaves it alone, as it mixes: {reason}"
+                ))),
+                (_, Some(reason)) if !named => Some(Left::chosen(format!(
+                    "its channels are alternatives, which go only where `only` names them: {reason}"
                 ))),
                 _ => None,
             }

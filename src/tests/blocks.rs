@@ -73,7 +73,7 @@ pub(super) fn all_proven(model: &Model) {
         proven(&analysis, &plan(&analysis, &[name], 0.0));
     }
     proven(&analysis, &plan(&analysis, &names, 0.0));
-    let plan = plan(&analysis, &names, 0.5).exact_part(&analysis);
+    let plan = plan(&analysis, &names, 0.5).provable_part(&analysis);
     let pruned = prune(&analysis, &plan).expect("a pruned model");
     verify(&analysis, &plan, &pruned, &runtime()).expect("equal to the twin");
 }

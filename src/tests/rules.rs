@@ -50,6 +50,7 @@ fn judge(case: &Case, runtime: &Runtime) -> Result<(), String> {
     }
     let settings = Settings {
         round_to: RoundTo::Multiple(1),
+        only: vec!["*".to_owned()],
         ..Settings::default()
     };
     let scores = scores(&analysis, Criterion::L2, 0).map_err(|e| e.to_string())?;

@@ -3,6 +3,7 @@
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
 use crate::ops::adjoints::normalisation as back;
+use crate::ops::mix::Mix;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Pointwise, Row, row};
 
@@ -16,7 +17,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .gives(back::layer)
         .yields(1, ElementType::Float)
         .yields(2, ElementType::Float),
-    row("RMSNormalization", layer).gives(back::root_mean_square),
+    row("RMSNormalization", root_mean_square).gives(back::root_mean_square),
     row("GroupNormalization", group).gives(back::group),
     row("LpNormalization", along_axis).slope(back::to_unit_norm),
     row("MeanVarianceNormalization", over_axes).slope(back::mean_variance),
@@ -59,15 +60,28 @@ fn instance(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     let channel = channels(&x)?;
     per_channel_parameters(op, &channel)?;
-    for axis in &x[2..] {
-        op.mixing(axis, NORMALISED);
-    }
+    let mix = Mix::Normalised {
+        centred: true,
+        scale: Some(1),
+        groups: None,
+    };
+    let axes: Vec<usize> = (2..x.len()).collect();
+    op.mixes(0, &x, &axes, mix, NORMALISED);
     op.output(0, x);
     Ok(())
 }
 
 /// Statistics over all axes from `axis` on; parameters broadcast along them.
 fn layer(op: &mut Typing) -> Ruling {
+    from_axis_on(op, true)
+}
+
+/// As a layer's, of squares that no mean was taken off.
+fn root_mean_square(op: &mut Typing) -> Ruling {
+    from_axis_on(op, false)
+}
+
+fn from_axis_on(op: &mut Typing, centred: bool) -> Ruling {
     let x = op.input(0)?;
     let from = axis_of(op.int("axis", -1), x.len())?;
     for slot in 1..op.input_count() {
@@ -82,9 +96,13 @@ fn layer(op: &mut Typing) -> Ruling {
             }
         }
     }
-    for axis in &x[from..] {
-        op.mixing(axis, NORMALISED);
-    }
+    let mix = Mix::Normalised {
+        centred,
+        scale: Some(1),
+        groups: None,
+    };
+    let axes: Vec<usize> = (from..x.len()).collect();
+    op.mixes(0, &x, &axes, mix, NORMALISED);
     let mut statistics = x.clone();
     for axis in &mut statistics[from..] {
         *axis = op.fixed(Extent::ONE, "is a statistic");
@@ -114,12 +132,16 @@ fn group(op: &mut Typing) -> Ruling {
             op.unify(&parameter, if whole { &channel } else { &factors[0] });
         }
     }
-    op.mixing(&factors[1], NORMALISED);
     op.nonlinear(&factors[0], NORMALISED);
     op.mirror_int("num_groups", &factors[0]);
-    for axis in &x[2..] {
-        op.mixing(axis, NORMALISED);
-    }
+    let places = x.iter().cloned().enumerate().skip(2);
+    let axes = [(1, factors[1].clone())].into_iter().chain(places);
+    let mix = Mix::Normalised {
+        centred: true,
+        scale: Some(1),
+        groups: Some(factors[0].clone()),
+    };
+    op.mixes_parts(0, axes.collect(), mix, NORMALISED);
     op.output(0, x);
     Ok(())
 }
@@ -127,17 +149,21 @@ fn group(op: &mut Typing) -> Ruling {
 fn along_axis(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     let axis = axis_of(op.int("axis", -1), x.len())?;
-    op.mixing(&x[axis], NORMALISED);
+    op.mixes(0, &x, &[axis], Mix::Sum, NORMALISED);
     op.output(0, x);
     Ok(())
 }
 
 fn over_axes(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
-    for axis in op.ints("axes").unwrap_or_else(|| vec![0, 2, 3]) {
-        let axis = axis_of(axis, x.len())?;
-        op.mixing(&x[axis], NORMALISED);
-    }
+    let axes = op.ints("axes").unwrap_or_else(|| vec![0, 2, 3]);
+    let axes = axes.into_iter().map(|axis| axis_of(axis, x.len()));
+    let mix = Mix::Normalised {
+        centred: true,
+        scale: None,
+        groups: None,
+    };
+    op.mixes(0, &x, &axes.collect::<Ruling<Vec<_>>>()?, mix, NORMALISED);
     op.output(0, x);
     Ok(())
 }

@@ -3,42 +3,51 @@
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
 use crate::ops::adjoints::{Adjoint, reduction as back};
+use crate::ops::mix::Mix;
 use crate::ops::row::INT64;
 use crate::ops::shapes::reductions;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("ReduceMean", reduce).slope(back::mean).homogeneous(),
-    row("ReduceSum", reduce)
+    row("ReduceMean", |op| reduce(op, Mix::Mean))
+        .slope(back::mean)
+        .homogeneous(),
+    row("ReduceSum", |op| reduce(op, Mix::Sum))
         .slope(back::sum)
         .evaluated(reductions::reduce_sum),
-    row("ReduceMax", reduce)
+    row("ReduceMax", |op| reduce(op, Mix::Largest))
         .slope(back::extreme)
         .evaluated(reductions::reduce_max),
-    row("ReduceMin", reduce)
+    row("ReduceMin", |op| reduce(op, Mix::Smallest))
         .slope(back::extreme)
         .evaluated(reductions::reduce_min),
-    row("ReduceProd", reduce)
+    row("ReduceProd", |op| reduce(op, Mix::Product))
         .slope(back::product)
         .evaluated(reductions::reduce_product),
-    row("ReduceL1", reduce).slope(back::sum_of_sizes),
-    row("ReduceL2", reduce).slope(back::root_of_squares),
-    row("ReduceSumSquare", reduce).slope(back::sum_of_squares),
-    row("ReduceLogSum", reduce).slope(back::log_of_sum),
-    row("ReduceLogSumExp", reduce).slope(back::log_of_sum_of_powers),
-    row("Softmax", block_softmax).slope(back::softmax).until(12),
-    row("LogSoftmax", block_softmax)
+    row("ReduceL1", |op| reduce(op, Mix::Sum)).slope(back::sum_of_sizes),
+    row("ReduceL2", |op| reduce(op, Mix::Sum)).slope(back::root_of_squares),
+    row("ReduceSumSquare", |op| reduce(op, Mix::Sum)).slope(back::sum_of_squares),
+    row("ReduceLogSum", |op| reduce(op, Mix::Sum)).slope(back::log_of_sum),
+    row("ReduceLogSumExp", |op| reduce(op, Mix::Powers)).slope(back::log_of_sum_of_powers),
+    row("Softmax", |op| block_softmax(op, Mix::Powers))
+        .slope(back::softmax)
+        .until(12),
+    row("LogSoftmax", |op| block_softmax(op, Mix::Largest))
         .slope(back::log_softmax)
         .until(12),
-    row("Hardmax", block_softmax)
+    row("Hardmax", |op| block_softmax(op, Mix::Largest))
         .adjoint(Adjoint::Zero)
         .until(12),
-    row("Softmax", softmax).slope(back::softmax).since(13),
-    row("LogSoftmax", softmax)
+    row("Softmax", |op| softmax(op, Mix::Powers))
+        .slope(back::softmax)
+        .since(13),
+    row("LogSoftmax", |op| softmax(op, Mix::Largest))
         .slope(back::log_softmax)
         .since(13),
-    row("Hardmax", softmax).adjoint(Adjoint::Zero).since(13),
+    row("Hardmax", |op| softmax(op, Mix::Largest))
+        .adjoint(Adjoint::Zero)
+        .since(13),
     row("ArgMax", arg).adjoint(Adjoint::Zero).of_elements(INT64),
     row("ArgMin", arg).adjoint(Adjoint::Zero).of_elements(INT64),
     row("TopK", top_k)
@@ -50,7 +59,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
 
 const DISTRIBUTION: &str = "is a probability distribution";
 
-fn reduce(op: &mut Typing) -> Ruling {
+fn reduce(op: &mut Typing, mix: Mix) -> Ruling {
     let x = op.input(0)?;
     let axes = op.constants(1, "axes")?.unwrap_or_default();
     if axes.is_empty() && op.int("noop_with_empty_axes", 0) != 0 {
@@ -64,9 +73,7 @@ fn reduce(op: &mut Typing) -> Ruling {
             .map(|axis| axis_of(axis, x.len()))
             .collect::<Ruling<_>>()?,
     };
-    for &axis in &axes {
-        op.mixing(&x[axis], "is reduced over");
-    }
+    op.mixes(0, &x, &axes, mix, "is reduced over");
     let keep = op.int("keepdims", 1) != 0;
     let out = without(op, &x, &axes, keep);
     op.output(0, out);
@@ -87,22 +94,23 @@ fn without(op: &mut Typing, x: &[Type], axes: &[usize], keep: bool) -> Vec<Type>
 }
 
 /// All axes from `axis` on form one distribution.
-fn block_softmax(op: &mut Typing) -> Ruling {
+fn block_softmax(op: &mut Typing, mix: Mix) -> Ruling {
     let x = op.input(0)?;
     let axis = match op.int("axis", 1) {
         axis if axis == x.len() as i64 => x.len(),
         axis => axis_of(axis, x.len())?,
     };
-    op.pin_all(&x[axis..], DISTRIBUTION);
+    let axes: Vec<usize> = (axis..x.len()).collect();
+    op.ranks(0, &x, &axes, mix, DISTRIBUTION);
     op.output(0, x);
     Ok(())
 }
 
 /// A single axis forms a distribution.
-fn softmax(op: &mut Typing) -> Ruling {
+fn softmax(op: &mut Typing, mix: Mix) -> Ruling {
     let x = op.input(0)?;
     let axis = axis_of(op.int("axis", -1), x.len())?;
-    op.pin(&x[axis], DISTRIBUTION);
+    op.ranks(0, &x, &[axis], mix, DISTRIBUTION);
     op.output(0, x);
     Ok(())
 }
@@ -145,7 +153,7 @@ fn cumulative(op: &mut Typing) -> Ruling {
         .and_then(|axis| axis.first().copied());
     let axis = axis.ok_or(Unsupported("its axis is not given"))?;
     let axis = axis_of(axis, x.len())?;
-    op.pin(&x[axis], "is summed up in order");
+    op.ranks(0, &x, &[axis], Mix::Sum, "is summed up in order");
     op.output(0, x);
     Ok(())
 }

@@ -299,6 +299,18 @@ pub(super) fn masks(twin: &ModelProto) -> Vec<Damage> {
         let Some(numbers) = to_f32(tensor).ok().filter(|_| mask) else {
             continue;
         };
+        if let &[ratio] = &numbers[..] {
+            out.extend(
+                with_number(tensor, &numbers, 0, ratio * 1.25).map(|damaged| Damage {
+                    what: format!("{} was {ratio}", tensor.name()),
+                    model: ModelProto {
+                        graph: Some(with_tensor(graph, place, damaged)),
+                        ..twin.clone()
+                    },
+                }),
+            );
+            continue;
+        }
         for was in [0.0, 1.0] {
             let Some(index) = numbers.iter().position(|&number| number == was) else {
                 continue;

@@ -3,6 +3,7 @@
 mod arrangements;
 mod contractions;
 mod elementwise;
+mod mixing;
 mod normalizations;
 mod sizes;
 mod spatial;
@@ -10,6 +11,7 @@ mod spatial;
 pub(super) use arrangements::arrangements;
 pub(super) use contractions::contractions;
 pub(super) use elementwise::elementwise;
+pub(super) use mixing::mixing;
 pub(super) use normalizations::normalizations;
 pub(super) use sizes::{held, sizes};
 pub(super) use spatial::{recurrent, reductions, spatial};

@@ -78,9 +78,6 @@ pub(in crate::tests) fn reductions() -> Vec<Case> {
     for operator in ["Softmax", "LogSoftmax", "Hardmax"] {
         let builder = image(13).node(operator, "h -> a", &[("axis", 3.into())]);
         cases.push(Case::new(operator, read_image(builder, "a"), &[8]));
-        let flat = image(11).node(operator, "h -> a", &[]);
-        let name = format!("{operator} over all channels");
-        cases.push(Case::new(&name, read_image(flat, "a"), &[]));
     }
     for operator in ["ArgMax", "ArgMin"] {
         let builder = image(13)

@@ -1,11 +1,13 @@
 //! The proof of a rewrite: the pruned model must compute what the masked twin computes.
 //!
 //! **What is compared.** The twin is the original with masks of 0 and 1 multiplied into whatever a node sums
-//! over; it shares nothing with the rewriter but the types. Both models run in onnxruntime on the same random
-//! inputs, and every output of the pruned model is held against the twin's.
+//! over, and with a few nodes where channels meet otherwise; it shares nothing with the rewriter but the types. Both
+//! models run in onnxruntime on the same random inputs, and every output of the pruned model is held against the twin's.
 //!
-//! **Why that decides.** Where channels do not influence each other, a masked channel adds 0 wherever it is
-//! summed over, and a removed one adds nothing; channels meet nowhere else. A dropped residual branch is turned off
+//! **Why that decides.** A masked channel adds 0 wherever it is summed over, and a removed one adds nothing. Where
+//! channels meet otherwise (means, variances, maxima) a masked one counts for nothing either, and what is made of their
+//! number is made of the number of those that stay (`rewrite/twin/`). So at every value the channels that stay are
+//! those of the pruned model. A dropped residual branch is turned off
 //! where the twin adds it, which leaves what the branch reads, as in the pruned model. So both models are the same
 //! function, and whatever they differ by is rounding, or the rewrite is wrong.
 //!
@@ -31,8 +33,8 @@
 //! - Both models run in 64 bits where onnxruntime has the kernels (of 16 bits else in 32), and that decides: they
 //!   must agree there to [`ALLOWED_DOUBLE`] (in 32 bits [`ALLOWED`]), and if they do the rest is rounding.
 //!
-//! **What stays unproven.** Mixing dimensions (a normalisation over channels sees fewer of them): the plan
-//! without them is proven, the whole is run and its signature compared. Outputs that are constant or not
+//! **What stays unproven.** Dimensions that meet where a twin cannot put it right (a mean of integers): the plan
+//! without them is proven, the whole is run and its signature compared, and the report names the node. Outputs that are constant or not
 //! finite on every input that was tried; the report names them. Inputs unlike random numbers, where a model
 //! takes another branch. And what no data shows is no matter of this proof: whether the accuracy is enough.
 
@@ -82,9 +84,9 @@ pub struct Verification {
     pub proven: usize,
     /// Dropped residual branches, which the twin proves as well.
     pub dropped_blocks: usize,
-    /// Mixing dimensions: left out of the comparison, the model was run with them.
+    /// Dimensions that the twin cannot show: left out of the comparison, the model was run with them.
     pub left_out: usize,
-    /// What lets the channels of those dimensions influence each other: node and reason, each once.
+    /// Where the channels of those dimensions meet: node and reason, each once.
     pub mixed_by: Vec<String>,
     /// Every output over all inputs tried, where it came nearest to its bound.
     pub outputs: Vec<OutputDeviation>,
@@ -102,8 +104,8 @@ impl Verification {
     }
 }
 
-/// Verifies `pruned`, which [`prune`] made of `analysis` and `plan`. Mixing dimensions change what the model
-/// computes, so the plan without them is proven instead, and the whole is run and its signature compared.
+/// Verifies `pruned`, which [`prune`] made of `analysis` and `plan`. Where the channels of a dimension meet in a way that
+/// the twin cannot put right, the plan without it is proven instead, and the whole is run and its signature compared.
 ///
 /// # Errors
 /// [`crate::Error::Verification`] with what is wrong, or onnxruntime's refusal of the twin.
@@ -113,12 +115,12 @@ pub fn verify(
     pruned: &Model,
     runtime: &Runtime,
 ) -> Result<Verification> {
-    let exact = plan.exact_part(analysis);
-    let left_out = plan.dimensions.len() - exact.dimensions.len();
-    let reference = twin(analysis, &exact, Masks::Initializers)?;
+    let provable = plan.provable_part(analysis);
+    let left_out = plan.dimensions.len() - provable.dimensions.len();
+    let reference = twin(analysis, &provable, Masks::Initializers)?;
     let proven = match left_out {
         0 => None,
-        _ => Some(prune(analysis, &exact)?),
+        _ => Some(prune(analysis, &provable)?),
     };
     let allowed = allowed(analysis);
     let pair = Pair {
@@ -128,13 +130,13 @@ pub fn verify(
         what: MASKED_TWIN,
         candidate: proven.as_ref().unwrap_or(pruned),
         whole: proven.as_ref().map(|_| pruned),
-        entries: Entries::of(analysis, &exact.kept(analysis)?),
+        entries: Entries::of(analysis, &provable.kept(analysis)?),
         allowed,
     };
     Ok(Verification {
         outputs: judge(&pair)?,
-        proven: exact.dimensions.len(),
-        dropped_blocks: exact.dropped_blocks.len(),
+        proven: provable.dimensions.len(),
+        dropped_blocks: provable.dropped_blocks.len(),
         left_out,
         mixed_by: mixed_by(analysis, plan),
         allowed,
@@ -166,12 +168,12 @@ fn judge(pair: &Pair) -> Result<Vec<OutputDeviation>> {
     Ok(outputs)
 }
 
-/// Why dimensions of a plan mix, each reason once.
+/// Why dimensions of a plan are not proven, each reason once.
 fn mixed_by(analysis: &Analysis, plan: &Plan) -> Vec<String> {
     let planned: HashSet<&str> = plan.dimensions.iter().map(|of| of.name.as_str()).collect();
     let mut reasons = Vec::new();
     for dimension in analysis.dimensions() {
-        let reason = dimension.mixing.clone();
+        let reason = dimension.unproven.clone();
         let reason = reason.filter(|_| planned.contains(dimension.name.as_str()));
         reasons.extend(reason.filter(|reason| !reasons.contains(reason)));
     }

@@ -1,0 +1,134 @@
+//! The numbers that a twin holds: masks of kept positions, and ratios of how many there were and stay.
+
+use std::collections::HashMap;
+
+use crate::axes::{Kept, Type};
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::graph::Patch;
+use crate::onnx::proto::TensorProto;
+use crate::onnx::{ElementType, from_raw, packed};
+use crate::runtime::Tensor;
+
+/// What a tensor of a twin says of a choice.
+enum Meaning {
+    /// 1 where a position of the type stays, else 0.
+    Positions(Type),
+    /// The number of positions over the number of those that stay, of all types together, to this power.
+    Ratio(Vec<Type>, f64),
+}
+
+/// A number, or a list of numbers, of a twin that follows from the choice.
+pub(crate) struct MaskInput {
+    name: String,
+    element: ElementType,
+    meaning: Meaning,
+    dims: Vec<usize>,
+}
+
+impl MaskInput {
+    /// Its name and numbers when `kept` stays.
+    ///
+    /// # Errors
+    /// An element type that sessions do not take.
+    pub(crate) fn tensor(&self, analysis: &Analysis, kept: &Kept) -> Result<(String, Tensor)> {
+        let numbers = self.numbers(analysis, kept);
+        let tensor = Tensor::from_f64(self.element, &self.dims, &numbers)?;
+        Ok((self.name.clone(), tensor))
+    }
+
+    fn numbers(&self, analysis: &Analysis, kept: &Kept) -> Vec<f64> {
+        let types = &analysis.state.types;
+        match &self.meaning {
+            Meaning::Positions(ty) => {
+                let mut numbers = vec![0.0; types.size(ty) as usize];
+                for position in types.kept_positions(ty, kept) {
+                    numbers[position as usize] = 1.0;
+                }
+                numbers
+            }
+            Meaning::Ratio(of, power) => {
+                let ratio = of.iter().map(|ty| {
+                    let stay = types.kept_extent(ty, kept).known().unwrap_or(1);
+                    f64::from(types.size(ty)) / stay as f64
+                });
+                vec![ratio.product::<f64>().powf(*power)]
+            }
+        }
+    }
+}
+
+/// What a tensor says: kept positions and size, axes behind, element type.
+type MaskKey = (Vec<u32>, u32, usize, ElementType);
+
+/// All numbers of a twin.
+#[derive(Default)]
+pub(super) struct TwinMasks {
+    known: HashMap<MaskKey, String>,
+    pub(super) tensors: Vec<TensorProto>,
+    /// As the tensors.
+    pub(super) inputs: Vec<MaskInput>,
+}
+
+impl TwinMasks {
+    /// The name of a mask of the kept positions of `ty`, for an axis with this many behind it.
+    pub(super) fn positions(
+        &mut self,
+        (analysis, kept): (&Analysis, &Kept),
+        patch: &mut Patch,
+        ty: &Type,
+        (behind, element): (usize, ElementType),
+    ) -> Result<String> {
+        let types = &analysis.state.types;
+        let size = types.size(ty);
+        let key = (types.kept_positions(ty, kept), size, behind, element);
+        if let Some(name) = self.known.get(&key) {
+            return Ok(name.clone());
+        }
+        let mut dims = vec![size as usize];
+        dims.resize(behind + 1, 1);
+        let meaning = Meaning::Positions(ty.clone());
+        let name = self.add((analysis, kept), patch, element, (meaning, dims))?;
+        self.known.insert(key, name.clone());
+        Ok(name)
+    }
+
+    /// The name of how many positions of all these types there were for each that stays, to this power.
+    pub(super) fn ratio(
+        &mut self,
+        choice: (&Analysis, &Kept),
+        patch: &mut Patch,
+        of: &[&Type],
+        (power, element): (f64, ElementType),
+    ) -> Result<String> {
+        let of = of.iter().map(|&ty| ty.clone()).collect();
+        self.add(choice, patch, element, (Meaning::Ratio(of, power), vec![1]))
+    }
+
+    fn add(
+        &mut self,
+        (analysis, kept): (&Analysis, &Kept),
+        patch: &mut Patch,
+        element: ElementType,
+        (meaning, dims): (Meaning, Vec<usize>),
+    ) -> Result<String> {
+        let name = patch.fresh(&format!("secateur.mask.{}", self.tensors.len()));
+        if !element.is_float() {
+            let reason = format!("a twin has no mask of element type {element}");
+            return Err(Error::tensor(&name, reason));
+        }
+        let made = MaskInput {
+            name: name.clone(),
+            element,
+            meaning,
+            dims,
+        };
+        let numbers = made.numbers(analysis, kept);
+        let numbers: Vec<f32> = numbers.into_iter().map(|number| number as f32).collect();
+        let bytes = packed(&numbers, element);
+        self.tensors
+            .push(from_raw(&name, element, &made.dims, bytes));
+        self.inputs.push(made);
+        Ok(name)
+    }
+}

@@ -1,0 +1,162 @@
+//! The masked twin: the original with 0/1 masks multiplied into what is read of pruned dimensions.
+//!
+//! What holds at every value, by induction over the nodes: at the positions that stay the twin has the numbers of the
+//! pruned model, and at the others some number or other. A node that treats each position for itself passes this on. One that
+//! sums over a dimension reads 0 where a position is removed, which adds nothing (`contract` in its rule). One in which
+//! channels meet otherwise reads what does not count there, and its result is put right where numbers are counted
+//! (`mixes` in its rule, [`statistics`]). A residual branch that is dropped is turned off where it is added (`switch`): what is
+//! left of the sum is what the branch reads.
+
+mod masks;
+mod statistics;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::switch::turn_off;
+use crate::axes::Kept;
+use crate::dimensions::{Analysis, Dimension};
+use crate::error::Result;
+use crate::graph::{Graph, Patch, ValueId, declaration_of};
+use crate::onnx::{ElementType, Model};
+use crate::ops::Contraction;
+use crate::plan::Plan;
+
+pub(crate) use masks::MaskInput;
+use masks::TwinMasks;
+use statistics::Neutral;
+
+/// Where the masks of a twin stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Masks {
+    /// In initializers: the twin runs like the original.
+    Initializers,
+    /// In graph inputs: the twin runs any plan over the same dimensions.
+    Inputs,
+}
+
+/// The masked twin of the analysed model under `plan`.
+///
+/// # Errors
+/// The plan does not fit the model, or a masked value has an element type without a zero and a one.
+pub fn twin(analysis: &Analysis, plan: &Plan, masks: Masks) -> Result<Model> {
+    Ok(masked(analysis, &plan.kept(analysis)?, masks)?.0)
+}
+
+/// The twin that masks one dimension by graph inputs, and those inputs.
+///
+/// # Errors
+/// A masked value that has an element type without a zero and a one.
+pub(crate) fn instrument(
+    analysis: &Analysis,
+    dimension: &Dimension,
+) -> Result<(Model, Vec<MaskInput>)> {
+    let mut kept = analysis.everything();
+    kept.insert(dimension.var, Arc::from_iter(1..dimension.size as u32));
+    masked(analysis, &kept, Masks::Inputs)
+}
+
+fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<MaskInput>)> {
+    let source = analysis.graph();
+    let mut builder = TwinBuilder {
+        analysis,
+        kept,
+        patch: Patch::of(source),
+        masks: TwinMasks::default(),
+        flags: HashMap::new(),
+        masked: HashMap::new(),
+    };
+    // In the order of the graph: what is corrected behind a node is there for those that read it.
+    for &node in source.order() {
+        for contraction in analysis.state.contractions_of(node) {
+            builder.mask_at(contraction)?;
+        }
+        for mix in analysis.state.mixes_of(node) {
+            builder.correct(mix)?;
+        }
+    }
+    for block in analysis.dropped_blocks(kept) {
+        turn_off(analysis, block, &mut builder.patch)?;
+    }
+    let TwinBuilder {
+        mut patch,
+        masks: made,
+        ..
+    } = builder;
+    let TwinMasks {
+        tensors, inputs, ..
+    } = made;
+    if masks == Masks::Inputs {
+        tensors
+            .iter()
+            .for_each(|tensor| patch.input(declaration_of(tensor)));
+    }
+    let mut proto = source.model().proto.clone();
+    let graph = proto.graph.get_or_insert_default();
+    patch.apply(graph);
+    if masks == Masks::Initializers {
+        graph.initializer.extend(tensors);
+    }
+    let model = source.model().with(proto, source.model().lazy.clone());
+    let model = Graph::verified(model, "the masked twin")?.into_model();
+    Ok((model, inputs))
+}
+
+struct TwinBuilder<'a> {
+    analysis: &'a Analysis,
+    kept: &'a Kept,
+    patch: Patch,
+    masks: TwinMasks,
+    /// By mask its flags.
+    flags: HashMap<String, String>,
+    /// By value and mask: the masked value.
+    masked: HashMap<(String, String), String>,
+}
+
+impl TwinBuilder<'_> {
+    /// Lets a node read a value masked along the axis that it sums over; it may be masked along others.
+    fn mask_at(&mut self, at: &Contraction) -> Result<()> {
+        let value = self.analysis.graph().node(at.node).input(at.slot);
+        let axes = value.and_then(|value| Some((value, self.analysis.state.axes(value)?)));
+        let Some((value, axes)) = axes else {
+            return Ok(());
+        };
+        let ty = &axes[at.axis];
+        if !self.analysis.state.types.is_pruned(ty, self.kept) {
+            return Ok(());
+        }
+        let element = self.element(value);
+        if !element.is_float() {
+            return self.fill_at((at.node, at.slot), value, at.axis, Neutral::Zero);
+        }
+        let Some(input) = self.patch.reads(self.analysis.graph(), at.node, at.slot) else {
+            return Ok(());
+        };
+        let behind = axes.len() - at.axis - 1;
+        let choice = (self.analysis, self.kept);
+        let mask = self
+            .masks
+            .positions(choice, &mut self.patch, ty, (behind, element))?;
+        let key = (input.clone(), mask.clone());
+        let name = match self.masked.get(&key) {
+            Some(name) => {
+                self.patch.advance(name, at.node);
+                name.clone()
+            }
+            None => {
+                self.patch.before(at.node);
+                let base = format!("{input}.masked");
+                let name = self.patch.node(&base, "Mul", &[&input, &mask], Vec::new());
+                self.masked.insert(key, name.clone());
+                name
+            }
+        };
+        self.patch.connect(at.node, at.slot, &name);
+        Ok(())
+    }
+
+    fn element(&self, value: ValueId) -> ElementType {
+        self.analysis.state.elements[value.index()].unwrap_or(ElementType::Float)
+    }
+}
