@@ -27,13 +27,13 @@ fn json(command: &mut Command) -> Value {
 #[test]
 fn trained_models_are_pruned_and_proven() {
     let folder = TempDir::new().expect("a folder");
-    for (model, mixing) in [
-        ("lenet_mnist", 0),
-        ("resnet8_fashion.bn", 0),
-        ("gru_fashion", 0),
-        ("lstm_spam", 0),
-        ("vit_fashion", 1),
-        ("bert_spam", 1),
+    for model in [
+        "lenet_mnist",
+        "resnet8_fashion.bn",
+        "gru_fashion",
+        "lstm_spam",
+        "vit_fashion",
+        "bert_spam",
     ] {
         let output = folder.path().join("out.onnx");
         let report = json(
@@ -44,7 +44,7 @@ fn trained_models_are_pruned_and_proven() {
                 .arg(&output),
         );
         let proof = &report["verification"];
-        assert_eq!(proof["left_out"], mixing, "{model}");
+        assert_eq!(proof["left_out"], 0, "{model}");
         assert!(proof["proven"].as_u64() > Some(0), "{model}");
         for deviation in proof["outputs"].as_array().expect("outputs") {
             assert!(

@@ -56,7 +56,7 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 21] = [
+const EMITTERS: [&str; 22] = [
     "engine/taps.rs",
     "graph/arrange.rs",
     "graph/derived.rs",
@@ -76,7 +76,8 @@ const EMITTERS: [&str; 21] = [
     "rewrite/polynomial.rs",
     "rewrite/stored.rs",
     "rewrite/switch.rs",
-    "rewrite/twin.rs",
+    "rewrite/twin/mod.rs",
+    "rewrite/twin/statistics.rs",
     "statistics/statistic.rs",
 ];
 
@@ -110,7 +111,7 @@ const NARROWED: [(&str, usize, &str); 18] = [
     ),
     ("rewrite/emit.rs", 1, "numbers of this element type"),
     ("rewrite/stale.rs", 1, "positions"),
-    ("rewrite/twin.rs", 1, "positions"),
+    ("rewrite/twin/mod.rs", 1, "positions"),
     ("runtime/tensor.rs", 1, "numbers of this element type"),
     ("search/ranked.rs", 2, "positions"),
     ("search/sensitivity.rs", 2, "positions"),

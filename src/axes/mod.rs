@@ -13,6 +13,7 @@ mod balance;
 mod expression;
 mod extent;
 mod kept;
+mod marks;
 mod regroup;
 mod symbols;
 mod types;

@@ -259,41 +259,6 @@ impl Types {
         out
     }
 
-    /// Keeps all positions of `ty`. The first reason stays.
-    pub(crate) fn pin(&mut self, ty: &Type, reason: Reason) {
-        for id in self.vars(ty) {
-            self.var_mut(id).pin.get_or_insert(reason);
-        }
-    }
-
-    /// Marks the channels of `ty` as influencing each other.
-    pub(crate) fn mixing(&mut self, ty: &Type, reason: Reason) {
-        for id in self.vars(ty) {
-            self.var_mut(id).mixing.get_or_insert(reason);
-        }
-    }
-
-    /// Marks the channels of `ty` as influencing each other in a way that no twin shows.
-    pub(crate) fn unproven(&mut self, ty: &Type, reason: Reason) {
-        for id in self.vars(ty) {
-            self.var_mut(id).unproven.get_or_insert(reason);
-        }
-    }
-
-    /// Marks the positions of `ty` as alternatives.
-    pub(crate) fn alternatives(&mut self, ty: &Type, reason: Reason) {
-        for id in self.vars(ty) {
-            self.var_mut(id).alternatives.get_or_insert(reason);
-        }
-    }
-
-    /// Marks `ty` as meeting something that no change of basis survives.
-    pub(crate) fn nonlinear(&mut self, ty: &Type, reason: Reason) {
-        for id in self.vars(ty) {
-            self.var_mut(id).nonlinear.get_or_insert(reason);
-        }
-    }
-
     /// States that two axes are the same.
     pub(crate) fn unify(&mut self, a: &Type, b: &Type, reason: Reason) {
         let (a, b) = (self.normal(a), self.normal(b));
@@ -336,11 +301,7 @@ impl Types {
         let (from, into) = (a.max(b), a.min(b));
         let old = self.var(from).clone();
         let var = self.var_mut(into);
-        var.pin = var.pin.or(old.pin);
-        var.mixing = var.mixing.or(old.mixing);
-        var.unproven = var.unproven.or(old.unproven);
-        var.alternatives = var.alternatives.or(old.alternatives);
-        var.nonlinear = var.nonlinear.or(old.nonlinear);
+        var.take_marks(&old);
         let (mut small, mut large) = (self.class(from), self.class(into));
         if self.classes[small].members.len() > self.classes[large].members.len() {
             std::mem::swap(&mut small, &mut large);
@@ -372,21 +333,7 @@ impl Types {
         let var = self.var(id).clone();
         let class = self.class(id);
         self.classes[class].term = term.clone();
-        if let Some(pin) = var.pin {
-            self.pin(term, pin);
-        }
-        if let Some(mixing) = var.mixing {
-            self.mixing(term, mixing);
-        }
-        if let Some(unproven) = var.unproven {
-            self.unproven(term, unproven);
-        }
-        if let Some(alternatives) = var.alternatives {
-            self.alternatives(term, alternatives);
-        }
-        if let Some(nonlinear) = var.nonlinear {
-            self.nonlinear(term, nonlinear);
-        }
+        self.pass_marks(&var, term);
         if var.blocks > 1 {
             self.balance(term, var.blocks, reason);
         }

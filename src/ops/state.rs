@@ -62,6 +62,29 @@ impl State {
         self.contractions.of(node)
     }
 
+    /// How channels meet in nodes, in graph order.
+    #[cfg(test)]
+    pub(crate) fn mixes(&self) -> &[MixFact] {
+        self.mixes.all()
+    }
+
+    /// As if a rule said something else, or nothing, of how channels meet.
+    #[cfg(test)]
+    pub(crate) fn restate_mix(&mut self, place: usize, mix: Option<super::mix::Mix>) {
+        let facts = self.mixes.all().to_vec();
+        self.mixes.forget(|_| true);
+        for (at, fact) in facts.into_iter().enumerate() {
+            let stated = if at == place {
+                mix.clone()
+            } else {
+                Some(fact.mix.clone())
+            };
+            if let Some(mix) = stated {
+                self.mixes.state(MixFact { mix, ..fact });
+            }
+        }
+    }
+
     /// How channels meet in a node.
     pub(crate) fn mixes_of(&self, node: NodeId) -> impl Iterator<Item = &MixFact> {
         self.mixes.of(node)

@@ -23,6 +23,8 @@ mod latency;
 mod layers;
 mod linear_graphs;
 mod masks;
+mod mirrored;
+mod mixes;
 mod proof;
 mod quantise;
 mod quantise_budgets;
