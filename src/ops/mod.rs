@@ -38,13 +38,13 @@ pub(crate) use kinds::{KernelFamily, Pointwise, Viewing};
 pub(crate) use mix::{Mix, MixFact};
 pub(crate) use pass::{Observed, ObservedValue, declared_shape, type_graph};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};
-pub(crate) use row::CONTRIB;
 #[cfg(test)]
 pub(crate) use row::NEWEST_OPSET;
 pub(crate) use row::find;
+pub(crate) use row::{CONTRIB, Row};
 pub(crate) use shapes::{Integers, Known, element_of, evaluate_node};
 pub(crate) use state::State;
 pub(crate) use window::Window;
 
 use kinds::{Carried, Elements};
-use row::{Row, contrib, ml, row};
+use row::{contrib, ml, row};

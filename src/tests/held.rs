@@ -37,7 +37,7 @@ const OPEN_ELEMENTS: [(&str, &str); 2] = [
     ),
 ];
 
-fn models() -> Vec<(String, Model)> {
+pub(super) fn models() -> Vec<(String, Model)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/held");
     let files = std::fs::read_dir(folder).expect("the folder").flatten();
     let mut models: Vec<(String, Model)> = files

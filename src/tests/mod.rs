@@ -25,6 +25,7 @@ mod linear_graphs;
 mod masks;
 mod mirrored;
 mod mixes;
+mod operators;
 mod proof;
 mod quantise;
 mod quantise_budgets;
