@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use secateur::Error;
 use secateur::criteria::Criterion;
 use secateur::job::{PlanInput, Proof, PruneFileOptions, PruneOptions, prune_file};
 use secateur::plan::{Cost, CostBudget, DropBlocks, RoundTo, Scope, Settings};
@@ -96,10 +97,11 @@ const PLAN: &str = "Plan and proof";
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Choice of channels")]
 struct ChoiceFlags {
-    /// How channels are scored: l1, l2 or random by weight; obs, reconstruction, wanda, act-mean, act-max,
-    /// act-min, act-var, act-zero, loss, taylor, fisher or obs-fisher on calibration data [default: obs with
-    /// calibration data, else l2]
-    #[arg(long, conflicts_with = "plan")]
+    /// How channels are scored: by weight l1, l2, linf, lp:P, fpgm, bn-scale, random or threshold:T, which removes all
+    /// under a norm; scores:FILE (.npz or JSON, by dimension); on calibration data obs, reconstruction, wanda, act-mean,
+    /// act-max, act-min, act-var, act-zero, loss, taylor, fisher or obs-fisher [default: obs with calibration data, else
+    /// l2]
+    #[arg(long, value_name = "C", conflicts_with = "plan")]
     criterion: Option<Criterion>,
     /// Among which channels the least important are sought: uniform (of each dimension), global (of all),
     /// isomorphic (of dimensions that the same operators produce and read), allocated (of each as many as its
@@ -191,6 +193,12 @@ impl PruneArgs {
             let share = share?;
             Some(CostBudget { cost, share })
         });
+        if self.ratio.is_some() && matches!(self.choice.criterion, Some(Criterion::Threshold(_))) {
+            return Err(Error::Usage(
+                "--criterion threshold says how many channels go: leave --ratio out; --max-ratio bounds what any dimension loses"
+                    .to_owned(),
+            ));
+        }
         let calibration = self.calibration.calibration_alone()?;
         let start = match DropBlocks::of(&self.drop_blocks)? {
             Some(blocks) => Settings::dropping(blocks),

@@ -110,7 +110,7 @@ struct SearchedFlags {
     #[arg(long, value_name = "GLOB")]
     skip: Vec<String>,
     /// How channels are scored, as for prune [default: obs]
-    #[arg(long)]
+    #[arg(long, value_name = "C")]
     criterion: Option<Criterion>,
     /// What makes up for removed channels: none, bias, fold or solve
     #[arg(long, default_value_t)]

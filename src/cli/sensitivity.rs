@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use secateur::criteria::Criterion;
 use secateur::data::DataSource;
 use secateur::job::{Calibration, SensitivityOf, SensitivityOptions, sensitivity};
 use secateur::plan::Settings;
@@ -43,6 +44,9 @@ pub struct SensitivityArgs {
     /// Leave dimensions out whose name, or whose producing node's name, matches this glob
     #[arg(long, value_name = "GLOB")]
     skip: Vec<String>,
+    /// How channels are scored, as for prune: the least important are cut first [default: obs]
+    #[arg(long, value_name = "C")]
+    criterion: Option<Criterion>,
     /// Seed of the order in which samples are dealt
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -85,6 +89,7 @@ impl SensitivityArgs {
             settings: Settings {
                 only: self.only,
                 skip: self.skip,
+                criterion: self.criterion,
                 seed: self.seed,
                 ..Settings::default()
             },

@@ -14,7 +14,7 @@ pub(super) fn scores(
     layers: &[&Layer],
     dimension: &Dimension,
     stats: &Stats,
-    criterion: Criterion,
+    criterion: &Criterion,
 ) -> Result<Option<Vec<f64>>> {
     let mut scores = vec![0.0; dimension.size];
     let readers = readers(analysis, layers, dimension);

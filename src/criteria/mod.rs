@@ -6,16 +6,17 @@
 //! channels mean to them.
 
 mod activity;
+mod criterion;
+mod distances;
+mod given;
 mod magnitude;
+mod making;
 mod obs;
 mod readers;
+mod scales;
 mod theatre;
 
-use std::fmt;
-use std::str::FromStr;
-
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
 
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
@@ -24,138 +25,30 @@ use crate::layers::Layer;
 use crate::random::generator;
 use crate::statistics::Stats;
 
+use magnitude::Norm;
 use obs::Rest;
 use theatre::Theatre;
 
-/// How channels are scored; the least important go first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Criterion {
-    /// Sum of absolute values.
-    L1,
-    /// Euclidean norm.
-    #[default]
-    L2,
-    /// Uniform random numbers from a seed.
-    Random,
-    /// Structured optimal brain surgeon on the covariance of what the readers read (OSSCAR, Meng et al. 2024).
-    Obs,
-    /// How badly a channel follows from those kept, by ridge regression, as its readers weigh it (GRAIL).
-    Reconstruction,
-    /// Sum over readers of `|w| * ||x||` (Sun et al. 2023).
-    Wanda,
-    /// Absolute mean activation.
-    ActMean,
-    /// Largest activation.
-    ActMax,
-    /// Absolute least activation.
-    ActMin,
-    /// Variance of the activation.
-    ActVar,
-    /// Share of activations that are not zero (APoZ, Hu et al. 2016).
-    ActZero,
-    /// How much a loss changes when the channel is off.
-    Loss,
-    /// Absolute mean of the gradient of the channel's mask (Molchanov et al. 2019).
-    Taylor,
-    /// Mean square of the gradient of the channel's mask, for answers that the model draws itself (Theis et al. 2018).
-    Fisher,
-    /// [`Criterion::Obs`] times [`Criterion::Fisher`].
-    ObsFisher,
-}
+pub use criterion::{Criterion, Needs};
+pub(crate) use given::file_hash;
 
-/// What a criterion needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Needs {
-    /// The model.
-    Weights,
-    /// Statistics of what layers read on calibration data.
-    Statistics,
-    /// Runs of the model on calibration data.
-    Runs,
-    /// Gradients of the model on calibration data.
-    Gradients,
-}
-
-impl Criterion {
-    /// All criteria.
-    pub const ALL: [Criterion; 15] = [
-        Criterion::L1,
-        Criterion::L2,
-        Criterion::Random,
-        Criterion::Obs,
-        Criterion::Reconstruction,
-        Criterion::Wanda,
-        Criterion::ActMean,
-        Criterion::ActMax,
-        Criterion::ActMin,
-        Criterion::ActVar,
-        Criterion::ActZero,
-        Criterion::Loss,
-        Criterion::Taylor,
-        Criterion::Fisher,
-        Criterion::ObsFisher,
-    ];
-
-    /// What it needs.
-    pub fn needs(self) -> Needs {
-        match self {
-            Criterion::L1 | Criterion::L2 | Criterion::Random => Needs::Weights,
-            Criterion::Loss => Needs::Runs,
-            Criterion::Taylor | Criterion::Fisher | Criterion::ObsFisher => Needs::Gradients,
-            _ => Needs::Statistics,
-        }
-    }
-}
-
-impl fmt::Display for Criterion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Criterion::L1 => "l1",
-            Criterion::L2 => "l2",
-            Criterion::Random => "random",
-            Criterion::Obs => "obs",
-            Criterion::Reconstruction => "reconstruction",
-            Criterion::Wanda => "wanda",
-            Criterion::ActMean => "act-mean",
-            Criterion::ActMax => "act-max",
-            Criterion::ActMin => "act-min",
-            Criterion::ActVar => "act-var",
-            Criterion::ActZero => "act-zero",
-            Criterion::Loss => "loss",
-            Criterion::Taylor => "taylor",
-            Criterion::Fisher => "fisher",
-            Criterion::ObsFisher => "obs-fisher",
-        })
-    }
-}
-
-impl FromStr for Criterion {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Criterion> {
-        let known = Criterion::ALL.into_iter().find(|c| c.to_string() == text);
-        known.ok_or_else(|| {
-            let names: Vec<String> = Criterion::ALL.iter().map(Criterion::to_string).collect();
-            Error::Usage(format!(
-                "there is no criterion '{text}'; choose one of {}",
-                names.join(", ")
-            ))
-        })
-    }
-}
-
-/// A score per channel for every dimension of `analysis`, in their order, from the weights alone. Higher is
-/// more important.
+/// A score per channel for every dimension of `analysis`, in their order, from the weights, or a file, alone. Higher is
+/// more important; a dimension of which the criterion says nothing has no scores.
 ///
 /// # Errors
-/// Weights whose values cannot be read as numbers, or are NaN; a criterion that needs data.
+/// Weights whose values cannot be read as numbers, or are NaN; a file of scores that does not fit; a criterion that
+/// needs data, or that says nothing of any dimension.
 pub fn scores(analysis: &Analysis, criterion: Criterion, seed: u64) -> Result<Vec<Vec<f64>>> {
+    criterion.check()?;
     match criterion {
-        Criterion::L1 => magnitude::scores(analysis, magnitude::Norm::L1),
-        Criterion::L2 => magnitude::scores(analysis, magnitude::Norm::L2),
+        Criterion::L1 => magnitude::scores(analysis, Norm::L1),
+        Criterion::L2 => magnitude::scores(analysis, Norm::L2),
+        Criterion::Linf => magnitude::scores(analysis, Norm::Largest),
+        Criterion::Lp(power) => magnitude::scores(analysis, Norm::Power(power)),
+        Criterion::Threshold(_) => magnitude::making_norms(analysis),
+        Criterion::Fpgm => distances::scores(analysis),
+        Criterion::BnScale => scales::scores(analysis),
+        Criterion::Scores(path) => given::scores(analysis, &path),
         Criterion::Random => Ok(analysis
             .dimensions()
             .iter()
@@ -174,7 +67,7 @@ pub fn scores(analysis: &Analysis, criterion: Criterion, seed: u64) -> Result<Ve
 pub(crate) fn calibrated_scores(
     analysis: &Analysis,
     layers: &[&Layer],
-    criterion: Criterion,
+    criterion: &Criterion,
     stats: &Stats,
     events: &mut dyn Events,
 ) -> Result<Vec<Option<Vec<f64>>>> {

@@ -9,6 +9,7 @@ mod hash;
 mod images;
 mod inputs;
 mod joined;
+mod named;
 mod npy;
 mod stored;
 
@@ -30,6 +31,7 @@ use stored::StoredCases;
 pub use images::{ImageOptions, Layout};
 pub(crate) use inputs::random_batch;
 pub use inputs::random_inputs;
+pub(crate) use named::{NamedNumbers, named_numbers};
 pub(crate) use npy::{Header as Npy, Kind as NpyKind};
 
 /// One in this many batches is held out, the last ones, at least one.

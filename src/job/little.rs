@@ -31,6 +31,8 @@ pub(super) fn note(
     };
     let (cost, asked) = match settings.budget {
         Some(budget) => (budget.cost, 1.0 - budget.share),
+        // A threshold asks for no share.
+        None if settings.threshold().is_some() => return,
         None => (Cost::Params, settings.ratio),
     };
     // Where time was asked for, what was got is measured.

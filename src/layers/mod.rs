@@ -178,6 +178,14 @@ impl Layer {
         self.uses.iter().all(known)
     }
 
+    /// Whether its rows sum over this axis of the initializer.
+    pub(crate) fn sums_over(&self, axis: usize) -> bool {
+        let step: usize = self.dims[axis + 1..].iter().product();
+        let along = step..step * self.dims[axis];
+        let mut columns = self.columns.iter();
+        columns.any(|column| column.size > 1 && along.contains(&column.step))
+    }
+
     /// The nodes that read it.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
         self.uses.iter().map(|of| of.node)

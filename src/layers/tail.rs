@@ -15,6 +15,8 @@ pub(crate) struct Tail {
     /// By position of the rows' axis.
     pub(crate) scale: Vec<f64>,
     pub(crate) shift: Vec<f64>,
+    /// As `scale`, without what batch normalisations divide by.
+    pub(crate) gain: Vec<f64>,
     /// Values that are added on the way.
     pub(crate) others: Vec<ValueId>,
     /// The sums with others, the last perhaps with one that is not there yet when the layer runs: it is not
@@ -93,6 +95,7 @@ impl<'a> Follower<'a> {
             end: value,
             scale: vec![1.0; size],
             shift: vec![0.0; size],
+            gain: vec![1.0; size],
             others: Vec::new(),
             sums: Vec::new(),
             normalised: Vec::new(),
@@ -182,10 +185,14 @@ impl<'a> Follower<'a> {
         let Some((factors, constants)) = self.normalisation(node) else {
             return false;
         };
-        if factors.len() != tail.scale.len() {
+        let gain = self.gain(node).unwrap_or_default();
+        if factors.len() != tail.scale.len() || gain.len() != factors.len() {
             return false;
         }
+        // The gain has no roots of variances.
+        let gain: Vec<f64> = tail.gain.iter().zip(gain).map(|(a, b)| a * b).collect();
         tail.scale_by(&factors);
+        tail.gain = gain;
         tail.shift_by(&constants);
         tail.normalised.push(node);
         true
@@ -254,6 +261,14 @@ impl<'a> Follower<'a> {
         Some((factors, constants))
     }
 
+    /// The scale of a batch normalisation with given statistics, by channel.
+    pub(crate) fn gain(&self, node: NodeId) -> Option<Vec<f64>> {
+        let kind = find(self.graph(), node).and_then(|row| row.pointwise);
+        let normalises = kind == Some(Pointwise::Normalised);
+        let given = normalises && !makes_statistics(self.graph().node_proto(node));
+        self.parameter(node, 1).filter(|_| given)
+    }
+
     /// The roots of a batch normalisation's variances.
     fn roots(&self, node: NodeId) -> Option<Vec<f64>> {
         let proto = self.graph().node_proto(node);
@@ -316,6 +331,7 @@ impl Tail {
         for (place, factor) in factors.iter().enumerate() {
             self.scale[place] *= factor;
             self.shift[place] *= factor;
+            self.gain[place] *= factor;
         }
     }
 }

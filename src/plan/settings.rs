@@ -1,12 +1,13 @@
 //! What is asked of pruning.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::{DropBlocks, RoundTo};
-use crate::criteria::Criterion;
+use crate::criteria::{Criterion, file_hash};
 use crate::dimensions::Totals;
 use crate::error::{Error, Result};
 
@@ -75,10 +76,13 @@ pub struct CostBudget {
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Share of the channels that is removed, in `[0, 1)`: of every dimension, or of all together, as the scope
-    /// says. Not used with a budget.
+    /// says. Not used with a budget or [`Criterion::Threshold`].
     pub ratio: f64,
     /// How channels are scored; without, [`Criterion::Obs`] on calibration data and [`Criterion::L2`] without any.
     pub criterion: Option<Criterion>,
+    /// BLAKE3 hash that the file of [`Criterion::Scores`] has to have; in plans the one that it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores_hash: Option<String>,
     /// Seed of [`Criterion::Random`], and of the answers that gradients are made for.
     pub seed: u64,
     /// Glob patterns of dimensions or producing nodes to leave alone.
@@ -118,6 +122,7 @@ impl Default for Settings {
         Settings {
             ratio: 0.5,
             criterion: None,
+            scores_hash: None,
             seed: 0,
             skip: Vec::new(),
             only: Vec::new(),
@@ -155,7 +160,49 @@ impl Settings {
     /// Whether channels are to be removed at all.
     pub(crate) fn cuts_channels(&self) -> bool {
         let own = self.ratio_for.iter().map(|(_, ratio)| *ratio);
-        self.budget.is_some() || own.chain([self.ratio]).any(|ratio| ratio != 0.0)
+        self.budget.is_some() || own.chain([self.ratio()]).any(|ratio| ratio != 0.0)
+    }
+
+    /// The share of the channels that goes where limits allow it: all that are under a threshold.
+    pub(crate) fn ratio(&self) -> f64 {
+        match self.threshold() {
+            Some(_) => 1.0,
+            None => self.ratio,
+        }
+    }
+
+    /// The norm that a channel has at least if it stays whatever else is asked for.
+    pub(crate) fn threshold(&self) -> Option<f64> {
+        self.criterion.as_ref().and_then(Criterion::threshold)
+    }
+
+    /// The file that they name.
+    pub(crate) fn scores_file(&self) -> Option<&Path> {
+        match &self.criterion {
+            Some(Criterion::Scores(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// These settings with the hash of the file that they name.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has another hash than the one that is asked for.
+    pub(crate) fn with_hash(self) -> Result<Settings> {
+        let Some(path) = self.scores_file() else {
+            return Ok(self);
+        };
+        let found = file_hash(path)?;
+        match self.scores_hash.as_ref().filter(|asked| **asked != found) {
+            None => Ok(Settings {
+                scores_hash: Some(found),
+                ..self
+            }),
+            Some(asked) => Err(Error::data(
+                path.display().to_string(),
+                format!("it has the hash {found}, and {asked} is asked for: it was changed since"),
+            )),
+        }
     }
 
     /// These settings with everything said that depends on whether there is calibration data.
@@ -164,8 +211,13 @@ impl Settings {
             true => (Criterion::Obs, Scope::Allocated),
             false => (Criterion::default(), Scope::default()),
         };
+        // Where all under a threshold go there is nothing to spread.
+        let scope = match (self.threshold(), self.budget) {
+            (Some(_), None) => Scope::Uniform,
+            _ => scope,
+        };
         Settings {
-            criterion: self.criterion.or(Some(criterion)),
+            criterion: self.criterion.clone().or(Some(criterion)),
             scope: self.scope.or(Some(scope)),
             ..self.clone()
         }
@@ -178,7 +230,7 @@ impl Settings {
 
     /// How channels are scored.
     pub fn criterion(&self) -> Criterion {
-        self.criterion.unwrap_or_default()
+        self.criterion.clone().unwrap_or_default()
     }
 
     /// Among which channels the least important are sought.
@@ -201,6 +253,7 @@ impl Settings {
     /// # Errors
     /// The first that is not.
     pub fn check(&self) -> Result<()> {
+        self.criterion().check()?;
         let own = self.ratio_for.iter().map(|(_, ratio)| *ratio);
         for ratio in own.chain([self.ratio]) {
             if !(0.0..1.0).contains(&ratio) {
@@ -242,6 +295,7 @@ impl Settings {
     pub fn command(&self) -> String {
         let default = Settings::default();
         let mut words = match self.budget {
+            None if self.threshold().is_some() => "prune".to_owned(),
             None => format!("prune --ratio {}", self.ratio),
             Some(CostBudget { cost, share }) => format!("prune --{} {share}", cost.flag()),
         };
@@ -252,7 +306,10 @@ impl Settings {
                 .iter()
                 .for_each(|glob| words += &format!(" --drop-blocks '{glob}'")),
         }
-        words += &format!(" --criterion {}", self.criterion());
+        words += &match self.criterion() {
+            of @ Criterion::Scores(_) => format!(" --criterion '{of}'"),
+            of => format!(" --criterion {of}"),
+        };
         if self.criterion() == Criterion::Random || self.seed != default.seed {
             words += &format!(" --seed {}", self.seed);
         }

@@ -32,7 +32,7 @@ pub(super) fn counts(
     let pools = pools(analysis, ranked, settings.scope());
     let at = |ratio: f64| at_ratio(ranked, &pools, ratio);
     match settings.budget {
-        None => Ok(at(settings.ratio)),
+        None => Ok(at(settings.ratio())),
         Some(_) => within(analysis, ranked, target, &at),
     }
 }
@@ -81,7 +81,7 @@ impl<'a> CostTarget<'a> {
         let (most, asked) = match share {
             Some(share) => ((before as f64 * share).floor() as u64, share),
             None => {
-                let counts = at_ratio(ranked, &[], settings.ratio);
+                let counts = at_ratio(ranked, &[], settings.ratio());
                 let left = channels(analysis, ranked, &counts);
                 let meter = Meter::new(analysis.costs(), left).without(dropped);
                 let most = meter.totals().macs;

@@ -1,5 +1,6 @@
 //! Which dimensions may be pruned, and by what ratio of their own.
 
+use crate::criteria::Criterion;
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::Result;
 use crate::patterns::Patterns;
@@ -102,6 +103,15 @@ pub(super) fn one_factor(analysis: &Analysis, reasons: &mut [Option<Left>]) {
                     reasons[id.0] = Some(Left::forced(why));
                 }
             }
+        }
+    }
+}
+
+/// Leaves alone what has no scores.
+pub(super) fn silent(reasons: &mut [Option<Left>], scores: &[Vec<f64>], criterion: &Criterion) {
+    for (reason, scores) in reasons.iter_mut().zip(scores) {
+        if reason.is_none() && scores.is_empty() {
+            *reason = Some(Left::chosen(criterion.silence()));
         }
     }
 }

@@ -12,10 +12,12 @@ pub(super) struct Ranked {
     pub(super) blocks: usize,
     /// By block its positions, best first; ties keep the earlier.
     pub(super) orders: Vec<Vec<u32>>,
-    /// Importance of what the n-th channel of every block adds, over the mean of the dimension.
+    /// Importance of what the n-th channel of every block adds, over the mean of the dimension unless scores are absolute.
     pub(super) steps: Vec<f64>,
     /// Fewest that may stay in a block.
     least: usize,
+    /// Most in a block that no threshold lets go.
+    above: usize,
     rounding: Rounding,
     /// A ratio of its own.
     pub(super) own: Option<f64>,
@@ -52,7 +54,8 @@ impl Ranked {
             .collect();
         let sum: f64 = left.iter().map(|&channel| scores[channel as usize]).sum();
         let mean = sum / left.len().max(1) as f64;
-        let scale = if mean > 0.0 { mean } else { 1.0 };
+        let absolute = settings.criterion().is_absolute();
+        let scale = if mean > 0.0 && !absolute { mean } else { 1.0 };
         let step = |place: usize| {
             let parts = orders.iter().enumerate();
             let sum: f64 = parts
@@ -61,6 +64,13 @@ impl Ranked {
             sum / (blocks as f64 * scale)
         };
         let steps = (0..size).map(step).collect();
+        let at_least = |least: f64| {
+            let above = |channel: &&u32| scores[**channel as usize] >= least;
+            let blocks = left.chunks(size.max(1));
+            let counts = blocks.map(|block| block.iter().filter(above).count());
+            counts.max().unwrap_or(0)
+        };
+        let above = settings.threshold().map_or(0, at_least);
         let capped = whole - (whole as f64 * settings.max_ratio()).floor() as usize;
         let shared = settings.budget.is_some() || settings.scope() != Scope::Uniform;
         let rounding = match settings.round_to {
@@ -74,7 +84,13 @@ impl Ranked {
             blocks,
             orders,
             steps,
-            least: settings.min_channels.div_ceil(blocks).max(1).max(capped),
+            least: settings
+                .min_channels
+                .div_ceil(blocks)
+                .max(1)
+                .max(capped)
+                .max(above),
+            above,
             rounding,
             own,
         }
@@ -100,8 +116,11 @@ impl Ranked {
                 let halves = std::iter::successors(Some(multiple), |&m| Some(m / 2));
                 let found = halves
                     .take_while(|&m| m > 1)
-                    .map(|m| nearest(wanted, m, self.size))
-                    .find(|&found| found >= self.least && found < self.size);
+                    .map(|m| match nearest(wanted, m, self.size) {
+                        found if found < self.least => up(m),
+                        found => found,
+                    })
+                    .find(|&found| found < self.size);
                 found.unwrap_or(wanted)
             }
         }
@@ -182,10 +201,18 @@ impl Ranked {
             return Decision::Prune(self.best(keep));
         }
         let size = self.size;
-        let ratio = self.own.unwrap_or(settings.ratio);
+        let ratio = self.own.unwrap_or(settings.ratio());
         let shared = settings.budget.is_some() || settings.scope() != Scope::Uniform;
         let wanted = size - (size as f64 * ratio).floor() as usize;
+        let threshold = settings.threshold().filter(|_| self.above >= size);
         Decision::Leave(match () {
+            () if let Some(least) = threshold => Left::forced(match self.blocks {
+                1 => format!(
+                    "none of its {size} channels has a norm under {least}, the smallest has {:.4}",
+                    self.steps.last().copied().unwrap_or_default()
+                ),
+                _ => format!("one of its groups has no channel with a norm under {least}"),
+            }),
             () if self.least >= size && settings.min_channels > 1 => Left::chosen(format!(
                 "`min_channels` {} keeps all {size}",
                 settings.min_channels
@@ -244,6 +271,7 @@ mod tests {
             orders: Vec::new(),
             steps: Vec::new(),
             least: 1,
+            above: 0,
             rounding,
             own: None,
         }
@@ -258,10 +286,18 @@ mod tests {
                     Rounding::Nearest(multiple),
                     Rounding::NearestBelow(multiple),
                 ] {
-                    let ranked = of(size, rounding);
-                    let kept: Vec<usize> = (0..=size).map(|n| ranked.allowed(n)).collect();
-                    assert!(kept.is_sorted(), "{size} {rounding:?}: {kept:?}");
-                    assert!(kept[0] > 0 && kept[size] == size, "{size} {rounding:?}");
+                    for least in 1..=size {
+                        let ranked = Ranked {
+                            least,
+                            ..of(size, rounding)
+                        };
+                        let kept: Vec<usize> = (0..=size).map(|n| ranked.allowed(n)).collect();
+                        assert!(kept.is_sorted(), "{size} {least} {rounding:?}: {kept:?}");
+                        assert!(
+                            kept[0] >= least && kept[size] == size,
+                            "{size} {rounding:?}"
+                        );
+                    }
                 }
             }
         }

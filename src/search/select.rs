@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::allocate::{Curve, Search, allocated, promised};
 use super::counts::{CostTarget, channels, channels_left, counts};
-use super::eligible::{eligibility, one_factor, own_ratios};
+use super::eligible::{eligibility, one_factor, own_ratios, silent};
 use super::priced::priced;
 use super::ranked::Ranked;
 use super::widths::multiples;
@@ -76,6 +76,7 @@ impl<'a> Ranking<'a> {
     ) -> Result<Ranking<'a>> {
         settings.check()?;
         let mut reasons = eligibility(analysis, settings)?;
+        silent(&mut reasons, scores, &settings.criterion());
         let own = own_ratios(analysis, settings)?;
         one_factor(analysis, &mut reasons);
         let dimensions = analysis.dimensions();

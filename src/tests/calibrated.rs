@@ -124,7 +124,7 @@ fn brain_surgery_finds_the_errors_that_solving_each_subset_gives() {
     let layers = Layers::of(&analysis).layers;
     let layers: Vec<&Layer> = layers.iter().collect();
     let stats = stats(&analysis, &layers);
-    let scores = calibrated_scores(&analysis, &layers, Criterion::Obs, &stats, &mut Silent);
+    let scores = calibrated_scores(&analysis, &layers, &Criterion::Obs, &stats, &mut Silent);
     let scores = scores.expect("scores").remove(0).expect("a reader");
     let reader = layers
         .iter()
@@ -177,7 +177,7 @@ fn every_calibrated_criterion_scores_what_is_read() {
         Criterion::ActVar,
         Criterion::ActZero,
     ] {
-        let scores = calibrated_scores(&analysis, &layers, criterion, &stats, &mut Silent);
+        let scores = calibrated_scores(&analysis, &layers, &criterion, &stats, &mut Silent);
         let scores = scores.expect("scores").remove(0).expect("a reader");
         assert!(
             scores

@@ -7,6 +7,7 @@ mod budgets;
 mod builder;
 mod calibrated;
 mod cases;
+mod criteria;
 mod damage;
 mod dead;
 mod disguises;

@@ -97,7 +97,7 @@ fn statistics_of_changed_numbers() {
                 Criterion::ActVar,
                 Criterion::ActMin,
             ];
-            let criterion = choices.of(&criteria).copied().expect("a criterion");
+            let criterion = choices.of(&criteria).cloned().expect("a criterion");
             let recovery = match choices.byte() % 4 {
                 0 => Recovery::Fold,
                 _ => Recovery::None,

@@ -141,8 +141,8 @@ impl<'a> Rows<'a> {
 
     fn summed(&self, piece: &Piece, words: &[Word], norm: Norm) -> Summed {
         match norm {
-            Norm::L1 => self.summed_by(piece, words, f32::abs),
             Norm::L2 => self.summed_by(piece, words, |x| x * x),
+            _ => self.summed_by(piece, words, f32::abs),
         }
     }
 

@@ -108,7 +108,7 @@ impl<'a> Calibrated<'a> {
         let known = match criterion.needs() {
             Needs::Weights => return scores(analysis, criterion, settings.seed),
             Needs::Runs => return loss_scores(&self.outputs(analysis), events),
-            Needs::Statistics => self.statistic(analysis, criterion, events)?,
+            Needs::Statistics => self.statistic(analysis, &criterion, events)?,
             Needs::Gradients => self.gradient(analysis, settings, events)?,
         };
         let fallback = scores(analysis, Criterion::L2, settings.seed)?;
@@ -119,7 +119,7 @@ impl<'a> Calibrated<'a> {
     fn statistic(
         &self,
         analysis: &Analysis,
-        criterion: Criterion,
+        criterion: &Criterion,
         events: &mut dyn Events,
     ) -> Result<Vec<Option<Vec<f64>>>> {
         let layers: Vec<&Layer> = self.layers.iter().collect();
@@ -142,7 +142,7 @@ impl<'a> Calibrated<'a> {
         match criterion {
             Criterion::Taylor => Ok(gates.taylor.clone()),
             Criterion::ObsFisher => {
-                let obs = self.statistic(analysis, Criterion::Obs, events)?;
+                let obs = self.statistic(analysis, &Criterion::Obs, events)?;
                 let pairs = obs.into_iter().zip(&gates.fisher);
                 Ok(pairs
                     .map(|(obs, fisher)| product(obs, fisher.as_deref()))

@@ -49,7 +49,7 @@ pub(super) fn planned(
             latency: None,
         });
     }
-    let settings = options.resolved();
+    let settings = options.resolved().with_hash()?;
     let dropped = dropped::chosen(analysis, &settings, calibrated, voice)?;
     let planner = Planner {
         analysis,

@@ -11,7 +11,7 @@ use super::round::{FinalPlan, Round};
 use super::start::{Remains, Start};
 use super::timed::{ATTEMPTS, TimedModel};
 use super::voice::Voice;
-use crate::criteria::scores;
+use crate::criteria::{Criterion, scores};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::plan::{Plan, Scope, Selection, Settings};
@@ -130,7 +130,8 @@ impl Planner<'_> {
     /// True if nothing was said of the scope and the best one would take long.
     fn is_too_large_for_curves(&self, scores: &[Vec<f64>], voice: &mut Voice) -> Result<bool> {
         let open = self.options.settings.scope.is_none();
-        let Some(calibrated) = self.calibrated.filter(|_| open) else {
+        let curves = self.settings.scope() == Scope::Allocated;
+        let Some(calibrated) = self.calibrated.filter(|_| open && curves) else {
             return Ok(false);
         };
         let ranking = Ranking::new(self.analysis, scores, &self.settings)?
@@ -151,11 +152,15 @@ impl Planner<'_> {
         voice: &mut Voice,
     ) -> Result<RoundPlan> {
         let part = bench.start.part();
-        let known = match known {
-            Some(known) => known,
-            None => self.scores(part, bench.calibrated, voice)?,
+        let scores = match (known, self.settings.criterion()) {
+            // They are of the channels that there were at first.
+            (None, Criterion::Scores(_)) => self.scores(self.analysis, None, voice)?,
+            (None, _) => {
+                let known = self.scores(part, bench.calibrated, voice)?;
+                bench.start.merged(known)
+            }
+            (Some(known), _) => bench.start.merged(known),
         };
-        let scores = bench.start.merged(known);
         let settings = bench.round.settings(&self.settings);
         let left = bench.start.remains.map(|remains| &remains.plan.dimensions);
         let left = left.into_iter().flatten();
@@ -218,7 +223,6 @@ impl Planner<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::criteria::Criterion;
     use crate::data::DataSource;
     use crate::dimensions::InputSizes;
     use crate::events::Silent;

@@ -83,7 +83,12 @@ impl<'a> Start<'a> {
             let name = dimension.name.as_str();
             let all = dimension.channels();
             let kept = kept.get(name).map_or(&all, |kept| *kept);
-            merged(dimension.size, kept, by_name.get(name).map(|new| &new[..]))
+            let new = by_name.get(name).map(|new| &new[..]);
+            match new {
+                // Nothing is said of it.
+                Some([]) => Vec::new(),
+                new => merged(dimension.size, kept, new),
+            }
         });
         merged.collect()
     }

@@ -24,10 +24,16 @@ impl PruneFileOptions {
         // Statistics that are there are read, others are made.
         let known = stats.filter(|path| path.exists());
         let made = stats.filter(|path| !path.exists());
+        let scores = self.prune.settings.scores_file();
         Files {
             output: self.output.as_deref(),
             others: self.plan_out.as_deref().into_iter().chain(made).collect(),
-            inputs: plan.into_iter().chain(data).chain(known).collect(),
+            inputs: plan
+                .into_iter()
+                .chain(data)
+                .chain(known)
+                .chain(scores)
+                .collect(),
         }
     }
 

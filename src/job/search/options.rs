@@ -86,6 +86,17 @@ impl SearchOptions {
         timed.map(Some)
     }
 
+    /// These options with the hash of the file of scores that they name.
+    ///
+    /// # Errors
+    /// It cannot be read, or is another than is asked for.
+    pub(super) fn with_hash(&self) -> Result<SearchOptions> {
+        Ok(SearchOptions {
+            settings: self.settings.clone().with_hash()?,
+            ..self.clone()
+        })
+    }
+
     /// # Errors
     /// Settings that contradict each other.
     pub(super) fn check(&self) -> Result<()> {

@@ -133,6 +133,7 @@ fn typed<T>(
     finish: impl Finish<T>,
 ) -> Result<T> {
     model.hash_ahead();
+    let options = &options.with_hash()?;
     let mut load = || options.runtime.load(&mut crate::events::Silent).ok();
     let typed = || analyse_in(model, &options.shapes, &mut load);
     let analysis = watch.stage("type", typed)?;

@@ -35,7 +35,9 @@ impl SearchFileOptions {
         let files = Files {
             output: self.output.as_deref(),
             others: beside.iter().map(PathBuf::as_path).collect(),
-            inputs: data_path(&self.search.data.data).into_iter().collect(),
+            inputs: (data_path(&self.search.data.data).into_iter())
+                .chain(self.search.settings.scores_file())
+                .collect(),
         };
         files.check(model, self.overwrite)?;
         if let Some(output) = &self.output {

@@ -134,7 +134,9 @@ impl SensitivityOptions {
         let named = Files {
             output: None,
             others: others.collect(),
-            inputs: data_path(&self.data.data).into_iter().collect(),
+            inputs: (data_path(&self.data.data).into_iter())
+                .chain(self.settings.scores_file())
+                .collect(),
         };
         named.check(model, self.overwrite)?;
         let mut outputs = self.csv.iter().chain(&self.svg);
