@@ -8,6 +8,7 @@ mod decision;
 mod document;
 mod rounding;
 mod settings;
+mod told;
 
 pub use blocks::DropBlocks;
 pub use decision::{Decision, Left, Selection};

@@ -1,6 +1,6 @@
 //! Which dimensions may be pruned, and by what ratio of their own.
 
-use crate::criteria::Criterion;
+use crate::criteria::{Criterion, scores};
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::Result;
 use crate::patterns::Patterns;
@@ -16,6 +16,23 @@ pub(super) fn own_ratios(analysis: &Analysis, settings: &Settings) -> Result<Vec
     let own = own.collect();
     patterns.all_used("dimension", "secateur inspect")?;
     Ok(own)
+}
+
+/// That settings fit a model, before anything is measured for them.
+///
+/// # Errors
+/// Numbers out of their ranges, patterns that are none or match nothing, a file of scores that does not fit, or a criterion
+/// that says nothing of any dimension.
+pub(crate) fn check(analysis: &Analysis, settings: &Settings) -> Result<()> {
+    settings.check()?;
+    eligibility(analysis, settings)?;
+    own_ratios(analysis, settings)?;
+    match settings.criterion() {
+        of @ (Criterion::Scores(_) | Criterion::BnScale) => {
+            scores(analysis, of, settings.seed).map(drop)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Why each dimension may not be pruned; `None` where it may.

@@ -35,7 +35,7 @@ use crate::layers::Layers;
 use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::report::{Outcome, PruneReport};
-use crate::search::forecast;
+use crate::search::{self, forecast};
 
 pub(super) use calibrated::Calibrated;
 pub(super) use coded::Pruning;
@@ -174,6 +174,9 @@ fn planned<T>(
     then: impl FnOnce(&Job, Draft, &mut Voice) -> Result<T>,
 ) -> Result<T> {
     let analysis = typed(model, options, voice)?;
+    if options.plan.is_none() {
+        search::check(&analysis, &options.settings)?;
+    }
     let calibrated = calibrated(&analysis, options, voice)?;
     let timed = TimedModel::asked_for(&analysis, options, voice)?;
     let job = Job {

@@ -21,6 +21,7 @@ use crate::onnx::Model;
 use crate::plan::{Cost, Plan};
 use crate::report::SearchReport;
 use crate::results::Shard;
+use crate::search::check;
 
 /// The step whose interruption keeps the best so far.
 const STEP: &str = "cut";
@@ -137,6 +138,7 @@ fn typed<T>(
     let mut load = || options.runtime.load(&mut crate::events::Silent).ok();
     let typed = || analyse_in(model, &options.shapes, &mut load);
     let analysis = watch.stage("type", typed)?;
+    check(&analysis, &options.settings)?;
     searched((&analysis, name, start), options, (watch, events), finish)
 }
 

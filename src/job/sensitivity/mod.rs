@@ -26,7 +26,7 @@ use crate::plan::{RoundTo, Scope, Settings};
 use crate::recover::Recovery;
 use crate::report::{SensitivityPoint, SensitivityReport, SensitivityRow};
 use crate::runtime::Tensor;
-use crate::search::{ModelJudgement, Outputs, Ranking, Sized, Tally, at_sizes, originals};
+use crate::search::{ModelJudgement, Outputs, Ranking, Sized, Tally, at_sizes, check, originals};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.sensitivity/1";
@@ -163,6 +163,9 @@ pub fn sensitivity(
         SensitivityOf::Channels => analyse_in(&model, &options.shapes, &mut load),
         _ => analyse_whole(&model, &options.shapes),
     })?;
+    if options.of == SensitivityOf::Channels {
+        check(&analysis, &options.settings)?;
+    }
     let report = measured(&analysis, input.name(), options, (&mut watch, events))?;
     let report = SensitivityReport {
         stages: watch.stages,
