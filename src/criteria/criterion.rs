@@ -141,7 +141,7 @@ impl Criterion {
                 "`criterion` bn-scale has no score for it: no batch normalisation and no other constant scales its channels behind what makes them"
             }
             Criterion::Scores(_) => {
-                "the file of `criterion` scores does not name it; `secateur inspect --json` lists names and sizes"
+                "the file of `criterion` scores does not name it; `secateur inspect` lists names and sizes"
             }
             _ => "no weights make its channels, so they have no scores",
         }

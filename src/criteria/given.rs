@@ -47,9 +47,7 @@ pub(super) fn scores(analysis: &Analysis, path: &Path) -> Result<Vec<Vec<f64>>> 
     match faults.is_empty() {
         true => Ok(scores),
         false => {
-            faults.push(
-                "`secateur inspect --json` lists the names and sizes of dimensions".to_owned(),
-            );
+            faults.push("`secateur inspect` lists the names and sizes of dimensions".to_owned());
             let what = path.display().to_string();
             Err(Error::Data {
                 what,

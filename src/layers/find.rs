@@ -70,6 +70,14 @@ impl Layers {
         }
         out
     }
+
+    /// The layers whose data can be measured, as [`Layer::is_measurable`] says.
+    pub(crate) fn measurable(analysis: &Analysis) -> Vec<Layer> {
+        let fixed = analysis.graph().fixed_nodes();
+        let mut layers = Layers::of(analysis).layers;
+        layers.retain(|layer| layer.is_measurable(analysis, &fixed));
+        layers
+    }
 }
 
 fn layer(analysis: &Analysis, value: ValueId, uses: Vec<(View, Linear)>) -> Result<Layer, String> {

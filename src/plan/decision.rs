@@ -1,6 +1,9 @@
 //! What happens to every dimension, as data.
 
-use crate::dimensions::DimensionId;
+use std::sync::Arc;
+
+use crate::axes::Kept;
+use crate::dimensions::{Analysis, DimensionId};
 
 /// What happens to one dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,15 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// What stays of the analysed model.
+    pub(crate) fn kept(&self, analysis: &Analysis) -> Kept {
+        let mut kept = analysis.everything();
+        for (id, positions) in self.pruned() {
+            kept.insert(analysis.dimensions()[id.0].var, Arc::from(positions));
+        }
+        kept
+    }
+
     /// Dimensions that lose channels.
     pub fn pruned(&self) -> impl Iterator<Item = (DimensionId, &[u32])> {
         let decisions = self.decisions.iter().enumerate();

@@ -144,9 +144,7 @@ fn unknown(
     by: &CodeContext,
     steps: &HashMap<String, Vec<f32>>,
 ) -> HashMap<String, LayerCodes> {
-    let fixed = part.graph().fixed_nodes();
-    let layers = Layers::of(part).layers.into_iter();
-    let layers = layers.filter(|layer| layer.is_measurable(part, &fixed));
+    let layers = Layers::measurable(part).into_iter();
     let layers = layers.filter(|layer| !steps.contains_key(&layer.name));
     let left = layers.filter_map(|layer| {
         let codes = by.codes.get(&layer.name)?;

@@ -1,7 +1,6 @@
 //! Selection: which dimensions are pruned, by how much, and why the others are not.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use super::allocate::{Curve, Search, allocated, promised};
 use super::counts::{CostTarget, channels, channels_left, counts};
@@ -300,10 +299,7 @@ impl Ranking<'_> {
     /// Leaves alone what of a selection cannot be made right in the model; false where all can.
     fn leave_stale(&mut self, selection: &Selection) -> Result<bool> {
         let dimensions = self.analysis.dimensions();
-        let mut kept = self.analysis.everything();
-        for (id, positions) in selection.pruned() {
-            kept.insert(dimensions[id.0].var, Arc::from(positions));
-        }
+        let mut kept = selection.kept(self.analysis);
         self.dropped.iter().for_each(|&block| kept.drop_part(block));
         let mut changed = false;
         for found in stale(self.analysis, &kept)? {

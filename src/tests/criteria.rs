@@ -427,7 +427,7 @@ fn all_that_is_wrong_with_a_file_is_said() {
         "'fc1.weight' holds at position 1 what is no number",
         "'conv2.weight' is no list of numbers",
         "'conv2.weight' is there twice",
-        "secateur inspect --json",
+        "`secateur inspect` lists",
     ] {
         assert!(all.contains(part), "{part}: {all}");
     }

@@ -24,9 +24,7 @@ impl<'a> Calibrated<'a> {
         stats: Option<&Path>,
         events: &mut dyn Events,
     ) -> Result<Calibrated<'a>> {
-        let fixed = analysis.graph().fixed_nodes();
-        let mut layers = Layers::of(analysis).layers;
-        layers.retain(|layer| layer.is_measurable(analysis, &fixed));
+        let layers = Layers::measurable(analysis);
         let batches = (BATCHES, options.tuning.is_some());
         let opened = calibration.open(analysis, &layers, batches, &options.runtime, events)?;
         let known = stats.filter(|path| path.exists());

@@ -209,10 +209,7 @@ impl<'a> TimedModel<'a> {
 
     /// What a selection leaves of the model, in the form of a result.
     fn left(&self, selection: &Selection, dropped: &BTreeSet<usize>) -> Result<Model> {
-        let mut kept = self.analysis.everything();
-        for (id, positions) in selection.pruned() {
-            kept.insert(self.analysis.dimensions()[id.0].var, positions.into());
-        }
+        let mut kept = selection.kept(self.analysis);
         dropped.iter().for_each(|&block| kept.drop_part(block));
         let model = prune_to(self.analysis, &kept)?;
         formed(self.analysis, model, self.coded, &self.runtime)

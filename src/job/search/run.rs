@@ -149,9 +149,7 @@ fn searched<T>(
     (watch, events): (&mut Watch, &mut dyn Events),
     finish: impl Finish<T>,
 ) -> Result<T> {
-    let fixed = analysis.graph().fixed_nodes();
-    let mut layers = Layers::of(analysis).layers;
-    layers.retain(|layer| layer.is_measurable(analysis, &fixed));
+    let layers = Layers::measurable(analysis);
     let seed = (search.settings.seed, CHECKED);
     let parts = search
         .data

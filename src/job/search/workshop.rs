@@ -1,13 +1,11 @@
 //! Where models of a search are made: everything that is found once and serves every share.
 
 use std::cell::OnceCell;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::SearchOptions;
 use super::inner::Inner;
-use crate::axes::Kept;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -171,7 +169,7 @@ impl Workshop<'_> {
             dropped,
             ..
         } = step;
-        let mut kept = self.kept(selection);
+        let mut kept = selection.kept(self.analysis);
         let blocks = self.blocks.get().into_iter().flatten().take(dropped);
         blocks.for_each(|(place, _)| kept.drop_part(*place));
         let before = cost.of(&self.analysis.model_totals());
@@ -335,7 +333,7 @@ impl Workshop<'_> {
                 let outputs = self.calibrated.outputs(self.analysis);
                 let library = PlanLibrary::new(outputs, TRIES)?;
                 let mut tried = |selection: &Selection| {
-                    let kept = self.kept(selection);
+                    let kept = selection.kept(self.analysis);
                     library.divergence(&kept)
                 };
                 let select = || ranking.select_tried(&effects, TRIES, &mut tried);
@@ -361,15 +359,6 @@ impl Workshop<'_> {
             decisions: self.analysis.dimensions().iter().map(leave).collect(),
         };
         Plan::new(self.analysis, &selection, &[], settings)
-    }
-
-    fn kept(&self, selection: &Selection) -> Kept {
-        let mut kept = self.analysis.everything();
-        for (id, positions) in selection.pruned() {
-            let dimension = &self.analysis.dimensions()[id.0];
-            kept.insert(dimension.var, Arc::from(positions));
-        }
-        kept
     }
 
     fn settings(&self, cost: Cost, share: f64) -> Settings {

@@ -185,9 +185,7 @@ fn measured(
     options: &SensitivityOptions,
     (watch, events): (&mut Watch, &mut dyn Events),
 ) -> Result<SensitivityReport> {
-    let fixed = analysis.graph().fixed_nodes();
-    let mut layers = Layers::of(analysis).layers;
-    layers.retain(|layer| layer.is_measurable(analysis, &fixed));
+    let layers = Layers::measurable(analysis);
     let seed = options.settings.seed;
     let parts = options
         .data
