@@ -70,6 +70,14 @@ fn every_criterion_of_weights_prunes_and_is_proven() {
 }
 
 #[test]
+fn losses_are_taken_of_as_many_samples_as_are_run() {
+    let (model, data) = (lenet(), fixture("data/mnist_200.npz"));
+    let flags = ["--criterion", "loss", "--calibration", text(&data)];
+    let cheap = ["--recover", "none", "--scope", "uniform"];
+    plan(&model, &[flags, cheap].concat());
+}
+
+#[test]
 fn scores_of_a_file_choose_what_stays_and_plans_say_which_file() {
     let model = lenet();
     let folder = TempDir::new().expect("a folder");
@@ -188,6 +196,11 @@ fn what_contradicts_itself_or_says_nothing_is_refused() {
             &["--criterion", "threshold:0.0001"],
             3,
             "none of its 32 channels has a norm under 0.0001",
+        ),
+        (
+            &["--criterion", "threshold:0.5", "--macs", "0.1"],
+            3,
+            "give a larger one",
         ),
         (
             &["--criterion", "bn-scale"],

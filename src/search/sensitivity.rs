@@ -47,7 +47,7 @@ fn samples(runs: &Outputs, count: usize) -> Result<Vec<Sample>> {
         runs.analysis.graph().model(),
         count,
         &mut |number, samples, dense| {
-            if let Ok(batch) = runs.data.batch(number) {
+            if let Ok(batch) = runs.data.start_of(number, samples) {
                 out.push(Sample {
                     inputs: batch.inputs,
                     labels: batch.labels,
