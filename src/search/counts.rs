@@ -16,6 +16,8 @@ use crate::plan::{Cost, CostBudget, Scope, Settings};
 
 /// What to do where a run takes long whatever its channels are.
 const SMALL_RUNS: &str = "; each node takes some time however few channels it has, which counts less in runs of more samples: say with `sizes` how many there are";
+/// What to do where nothing above a threshold may go.
+const BOUNDED: &str = "; nothing goes whose norm is above the threshold: give a larger one";
 /// Halvings of the ratio: more than channels can tell apart.
 const HALVINGS: usize = 40;
 
@@ -50,6 +52,8 @@ pub(super) struct CostTarget<'a> {
     pub(super) most: u64,
     /// The share that was asked for.
     asked: f64,
+    /// What else can be done where that is too little.
+    hint: &'static str,
 }
 
 impl<'a> CostTarget<'a> {
@@ -96,6 +100,11 @@ impl<'a> CostTarget<'a> {
             before,
             most,
             asked,
+            hint: match (latency, settings.threshold()) {
+                (Some(_), _) => SMALL_RUNS,
+                (None, Some(_)) => BOUNDED,
+                (None, None) => "",
+            },
         })
     }
 
@@ -119,10 +128,7 @@ impl<'a> CostTarget<'a> {
             what: self.cost.to_string(),
             asked: self.asked,
             reachable: reachable as f64 / self.before.max(1) as f64,
-            hint: match self.latency {
-                Some(_) => SMALL_RUNS,
-                None => "",
-            },
+            hint: self.hint,
         }
     }
 }
