@@ -156,7 +156,7 @@ mod tests {
             ("abc", "", 3, 3),
             ("", "abc", 3, 0),
             ("kitten", "sitting", 3, 2),
-            ("layr1", "/Layer1/conv", 8, 1),
+            ("layr1", "/Layer1/conv", 7, 1),
         ] {
             assert_eq!(edits(text, name, false), whole, "{text}, {name}");
             assert_eq!(edits(text, name, true), part, "{text}, {name}");
