@@ -315,7 +315,7 @@ fn wrong_calls_are_usage_errors() {
     let calls: [(&[&str], &str); 7] = [
         (&["--ratio", "1"], "from 0 to below 1"),
         (&["--ratio", "nan"], "from 0 to below 1"),
-        (&["--criterion", "magic"], "choose one of l1, l2, random"),
+        (&["--criterion", "magic"], "choose one of l1, l2, linf"),
         (&["--only", "nothing*"], "matches no dimension"),
         (&["--skip", "a[b"], "no glob pattern"),
         (&["--dim", "height=3"], "the dynamic axes are batch"),
