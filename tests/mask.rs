@@ -419,7 +419,7 @@ const REFUSED: [(&[&str], i32, &str); 17] = [
     (
         &["--only", "layer7"],
         2,
-        "the pattern 'layer7' matches no layer; `secateur inspect --sparsity`",
+        "the pattern 'layer7' matches no layer (the nearest: ",
     ),
     (&["--mask", "nowhere.npz"], 3, "cannot read nowhere.npz"),
 ];
