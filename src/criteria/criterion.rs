@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::patterns::like;
 
-/// How channels are scored; the least important go first. As a text it is what [`Criterion::to_string`] makes, such as
-/// `l2`, `lp:3` or `scores:importance.npz`.
+/// How channels are scored; the least important go first. Texts and plans say `l2`, `lp:3` or `scores:importance.npz`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
