@@ -1,16 +1,17 @@
 //! What later steps may rely on once a graph is typed. What would break it is pinned, with its reason:
 //!
-//! - a [`Type::Block`] that can lose positions stands at axis 1 of a constant, and all that reads the constant
-//!   is grouped convolutions, as their weight, with as many groups as the type has blocks;
+//! - a [`Type::Block`] that can lose positions stands at axis 1 of a value, whose axis 0 has the filters of a grouped
+//!   convolution that reads it so: of its weight, or of what that is computed from;
 //! - a variable that can lose positions has a number of them that fits 32 bits, and its blocks divide it;
 //! - a constant that can lose positions has elements, and a node reads it.
 
 use super::state::State;
 use crate::axes::{Origin, Reason, Type};
-use crate::graph::{Graph, ValueId};
+use crate::graph::Graph;
 
 /// Pins what later steps could not treat.
 pub(super) fn settle(graph: &Graph, state: &mut State) {
+    let grouped = grouped(graph, state);
     for id in graph.value_ids() {
         let axes: Vec<Type> = state.axes(id).unwrap_or_default().to_vec();
         let known = graph.value(id);
@@ -21,7 +22,7 @@ pub(super) fn settle(graph: &Graph, state: &mut State) {
             } else if !fits(state, ty) {
                 Some("has more positions than can be numbered")
             } else {
-                let stands = !graph.is_captured(id) && views_a_group(graph, state, id, axis);
+                let stands = !graph.is_captured(id) && views_a_group(state, &grouped, &axes, axis);
                 let why = "shows the weight of a grouped convolution to others";
                 (has_block(&state.types.normal(ty)) && !stands).then_some(why)
             };
@@ -55,19 +56,21 @@ fn has_block(ty: &Type) -> bool {
     }
 }
 
-/// True if the axis is that of the channels in the weight of grouped convolutions alone.
-fn views_a_group(graph: &Graph, state: &State, id: ValueId, axis: usize) -> bool {
-    let value = graph.value(id);
-    let ty = state.axes(id).and_then(|axes| axes.get(axis));
-    let Some(Type::Block { blocks, .. }) = ty.map(|ty| state.types.normal(ty)) else {
-        return false;
-    };
-    let grouped = |&(node, slot): &(_, usize)| {
-        let mut linears = state.linears_of(node);
-        linears.any(|linear| linear.slot == slot && linear.groups == blocks)
-    };
-    axis == 1
-        && graph.constant(id).is_some()
-        && !value.is_output
-        && value.consumers.iter().all(grouped)
+/// The first two axes of the weights of grouped convolutions, of which the second views a channel axis by block.
+fn grouped(graph: &Graph, state: &State) -> Vec<[Type; 2]> {
+    let weights = state.linears().iter().filter(|linear| linear.groups > 1);
+    let axes = weights.filter_map(|linear| {
+        let weight = graph.node(linear.node).input(linear.slot)?;
+        let [first, second, ..] = state.axes(weight)? else {
+            return None;
+        };
+        Some([first, second].map(|axis| state.types.normal(axis)))
+    });
+    axes.collect()
+}
+
+/// True if the axis views channels by block, and the first one has the filters that do.
+fn views_a_group(state: &State, grouped: &[[Type; 2]], axes: &[Type], axis: usize) -> bool {
+    let own = || [0, 1].map(|place| state.types.normal(&axes[place]));
+    axis == 1 && grouped.contains(&own())
 }

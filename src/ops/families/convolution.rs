@@ -27,24 +27,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
 fn conv(op: &mut Typing) -> Ruling {
     let (x, w) = operands(op)?;
     let groups = groups(op)?;
-    let per_group = op.size(&w[1])?;
-    if groups == 1 {
-        op.unify(&x[1], &w[1]);
-        op.contract(0, 1);
-    } else if per_group == 1 {
-        depthwise(op, &x[1], &w[0], groups)?;
-    } else if !op.is_constant(1) {
-        divides(op, &w[0], groups)?;
-        let why = "is a channel of a grouped convolution whose weight is computed";
-        op.pin_all(&[x[1].clone(), w[0].clone(), w[1].clone()], why);
-        op.contract(0, 1);
-    } else {
-        divides(op, &w[0], groups)?;
-        op.balance(&x[1], groups);
-        op.balance(&w[0], groups);
-        view_by_block(op, &w[1], &x[1], groups)?;
-        op.contract(0, 1);
-    }
+    channels(op, &x, &w, groups)?;
     let mut roles = vec![Role::Row(Some(1)), Role::Reduction(1)];
     roles.resize(w.len(), Role::Kernel);
     op.linear_with(
@@ -56,8 +39,27 @@ fn conv(op: &mut Typing) -> Ruling {
     );
     let kernel = op.extents(&w[2..]);
     let spatial = window_sizes(op, &x[2..], &kernel)?;
-    let out = output(op, &x, w[0].clone(), spatial)?;
+    let out = output(op, &x, w[0].clone(), spatial, 2)?;
     op.cost(out, w[1..].to_vec());
+    Ok(())
+}
+
+/// W[M, C/g, ..] reads the channels of X[N, C, ..], each group its own.
+pub(in crate::ops) fn channels(op: &mut Typing, x: &[Type], w: &[Type], groups: usize) -> Ruling {
+    let per_group = op.size(&w[1])?;
+    if groups == 1 {
+        op.unify(&x[1], &w[1]);
+        op.contract(0, 1);
+        return Ok(());
+    }
+    if per_group == 1 {
+        return depthwise(op, &x[1], &w[0], groups);
+    }
+    divides(op, &w[0], groups)?;
+    op.balance(&x[1], groups);
+    op.balance(&w[0], groups);
+    view_by_block(op, &w[1], &x[1], groups);
+    op.contract(0, 1);
     Ok(())
 }
 
@@ -82,7 +84,7 @@ fn conv_transpose(op: &mut Typing) -> Ruling {
         let out = op.fresh(Extent::from(total));
         op.balance(&w[0], groups);
         op.balance(&out, groups);
-        view_by_block(op, &w[1], &out, groups)?;
+        view_by_block(op, &w[1], &out, groups);
         op.contract(0, 1);
         out
     };
@@ -97,7 +99,7 @@ fn conv_transpose(op: &mut Typing) -> Ruling {
         Some(Bias::whole(2)),
     );
     let spatial = transposed_sizes(op, &x[2..], &w[2..])?;
-    output(op, &x, out, spatial)?;
+    output(op, &x, out, spatial, 2)?;
     // It does its work per input position.
     let mut work = vec![x[0].clone(), w[0].clone(), w[1].clone()];
     work.extend_from_slice(&x[2..]);
@@ -105,7 +107,7 @@ fn conv_transpose(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
-fn operands(op: &mut Typing) -> Ruling<(Vec<Type>, Vec<Type>)> {
+pub(in crate::ops) fn operands(op: &mut Typing) -> Ruling<(Vec<Type>, Vec<Type>)> {
     let (x, w) = (op.input(0)?, op.input(1)?);
     if x.len() < 2 || x.len() != w.len() {
         return Err(Unsupported("data and weight have no matching ranks"));
@@ -115,7 +117,7 @@ fn operands(op: &mut Typing) -> Ruling<(Vec<Type>, Vec<Type>)> {
     Ok((x, w))
 }
 
-fn groups(op: &Typing) -> Ruling<usize> {
+pub(in crate::ops) fn groups(op: &Typing) -> Ruling<usize> {
     let groups = usize::try_from(op.int("group", 1)).unwrap_or(0);
     match groups {
         0 => Err(Unsupported("its group attribute is not positive")),
@@ -144,23 +146,23 @@ fn depthwise(op: &mut Typing, x: &Type, w: &Type, groups: usize) -> Ruling {
 }
 
 /// Makes the weight's second axis the block-wise view of `of`.
-fn view_by_block(op: &mut Typing, axis: &Type, of: &Type, blocks: usize) -> Ruling {
-    if !op.is_constant(1) {
-        return Err(Unsupported(
-            "the weight of a grouped convolution is computed",
-        ));
-    }
+fn view_by_block(op: &mut Typing, axis: &Type, of: &Type, blocks: usize) {
     let view = Type::Block {
         of: Box::new(of.clone()),
         blocks,
     };
     op.unify(axis, &view);
-    Ok(())
 }
 
-/// The axes of the output, the bias joined to its channels.
-fn output(op: &mut Typing, x: &[Type], channels: Type, spatial: Vec<Type>) -> Ruling<Vec<Type>> {
-    if let Some(bias) = op.optional(2)? {
+/// The axes of the output, the bias, which stands at a slot, joined to its channels.
+pub(in crate::ops) fn output(
+    op: &mut Typing,
+    x: &[Type],
+    channels: Type,
+    spatial: Vec<Type>,
+    bias: usize,
+) -> Ruling<Vec<Type>> {
+    if let Some(bias) = op.optional(bias)? {
         let bias = bias.first().ok_or(Unsupported("its bias has rank 0"))?;
         op.unify(bias, &channels);
     }

@@ -92,6 +92,9 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("IsNaN", unary).adjoint(Adjoint::Zero).of_elements(BOOL),
     row("IsInf", unary).adjoint(Adjoint::Zero).of_elements(BOOL),
     row("BitwiseNot", unary).adjoint(Adjoint::Zero),
+    row("BitCast", unary)
+        .stops("its operator reads bits as other numbers")
+        .of_elements(&[Elements::Attribute("to")]),
     row("Add", additive)
         .gives(several::add)
         .form(Form::Rescaled)

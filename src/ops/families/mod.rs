@@ -5,6 +5,7 @@ mod convolution;
 mod elementwise;
 mod gather;
 mod held;
+mod indexed;
 mod joins;
 mod layout;
 mod matmul;
@@ -13,7 +14,9 @@ mod pooling;
 mod recurrent;
 mod reduction;
 mod resize;
+mod sampled;
 mod shapes;
+mod spectra;
 
 use super::Row;
 
@@ -26,9 +29,12 @@ pub(crate) const TABLE: &[&[Row]] = &[
     joins::ROWS,
     layout::ROWS,
     gather::ROWS,
+    indexed::ROWS,
     broadcast::ROWS,
     pooling::ROWS,
     resize::ROWS,
+    sampled::ROWS,
+    spectra::ROWS,
     reduction::ROWS,
     recurrent::ROWS,
     shapes::ROWS,

@@ -2,7 +2,7 @@
 
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
-use crate::ops::adjoints::{Adjoint, reduction as back};
+use crate::ops::adjoints::{Adjoint, reduction as back, selecting};
 use crate::ops::mix::Mix;
 use crate::ops::row::INT64;
 use crate::ops::shapes::reductions;
@@ -55,6 +55,8 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .yields(1, ElementType::Int64),
     row("CumSum", cumulative).slope(back::cumulative),
     row("Trilu", triangle).slope(back::triangle),
+    row("CumProd", cumulative_product).slope(selecting::cum_prod),
+    row("Det", determinant).slope(selecting::det),
 ];
 
 const DISTRIBUTION: &str = "is a probability distribution";
@@ -164,5 +166,32 @@ fn triangle(op: &mut Typing) -> Ruling {
     let from = x.len().saturating_sub(2);
     op.pin_all(&x[from..], "is cut along a diagonal");
     op.output(0, x);
+    Ok(())
+}
+
+fn cumulative_product(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    let axis = op
+        .constants(1, "axis")?
+        .and_then(|axis| axis.first().copied());
+    let axis = axis_of(axis.ok_or(Unsupported("its axis is not given"))?, x.len())?;
+    for axis in &x {
+        op.nonlinear(axis, "is multiplied up element by element");
+    }
+    op.pin(&x[axis], "is multiplied up in order");
+    op.output(0, x);
+    Ok(())
+}
+
+/// One number per matrix: all of it counts.
+fn determinant(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    let rank = x.len().checked_sub(2);
+    let rank = rank.ok_or(Unsupported("its data is no matrix"))?;
+    op.pin_all(&x[rank..], "is an axis of a square matrix");
+    for axis in &x[..rank] {
+        op.nonlinear(axis, "has a determinant at each position");
+    }
+    op.output(0, x[..rank].to_vec());
     Ok(())
 }

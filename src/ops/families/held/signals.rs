@@ -1,12 +1,13 @@
-//! Spectra, windows of signals, texts, and numbers made from nothing.
+//! Windows of signals, texts, losses, and numbers made from nothing.
 
 use super::quantised::pairwise;
-use super::{HELD, Held, axis, like, output, ranks};
+use super::{Held, axis, like, output, ranks};
 use crate::axes::Extent;
 use crate::onnx::ElementType;
-use crate::ops::adjoints::{Adjoint, losses, signals as back};
+use crate::ops::adjoints::{Adjoint, losses};
+use crate::ops::families::spectra::{half_spectrum, number};
 use crate::ops::row::{BOOL, FLOAT};
-use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
+use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Elements, Row, row};
 
 const CHOSEN: &[Elements] = &[
@@ -19,9 +20,6 @@ const RANDOM: &[Elements] = &[
 ];
 
 pub(super) const ROWS: &[Row] = &[
-    row("DFT", |op| dft(op, false)).slope(back::dft).until(19),
-    row("DFT", |op| dft(op, true)).slope(back::dft).since(20),
-    row("STFT", stft).gives(back::stft),
     row("MelWeightMatrix", mel)
         .adjoint(Adjoint::Zero)
         .of_elements(CHOSEN),
@@ -57,83 +55,6 @@ pub(super) const ROWS: &[Row] = &[
     row("NegativeLogLikelihoodLoss", loss).gives(losses::log_likelihood),
     row("SoftmaxCrossEntropyLoss", loss).gives(losses::cross_entropy),
 ];
-
-fn number(op: &mut Typing, slot: usize) -> Option<Extent> {
-    op.integers(slot)?.first().cloned().flatten()
-}
-
-/// X[.., 1 or 2]: real numbers, or with an imaginary part.
-fn dft(op: &mut Typing, axis_is_input: bool) -> Ruling {
-    let mut out = Held::of(op).at(0)?;
-    let length = number(op, 1);
-    let place = match axis_is_input {
-        false => Some(op.int("axis", 1)),
-        true if op.value(2).is_none() => Some(-2),
-        true => number(op, 2).and_then(|n| n.known()),
-    };
-    let last = out
-        .len()
-        .checked_sub(1)
-        .ok_or(Unsupported("its data has rank 0"))?;
-    let one_sided = op.int("onesided", 0) != 0;
-    let inverse = op.int("inverse", 0) != 0;
-    match place {
-        Some(place) => {
-            let place = axis_of(place, out.len())?;
-            let given = length.is_some();
-            let length = length.unwrap_or_else(|| op.extent(&out[place]));
-            let size = match (one_sided, inverse) {
-                (false, _) => Some(length),
-                (true, false) => half_spectrum(op, &length),
-                (true, true) if given => Some(length),
-                (true, true) => length
-                    .sub(&Extent::ONE)
-                    .and_then(|n| n.mul(&Extent::Known(2))),
-            };
-            out[place] = axis(op, 0, place, size);
-        }
-        None => {
-            for (place, ty) in out.iter_mut().enumerate().take(last) {
-                *ty = axis(op, 0, place, None);
-            }
-        }
-    }
-    let parts = if one_sided && inverse { 1 } else { 2 };
-    out[last] = op.fixed(Extent::Known(parts), HELD);
-    op.output(0, out);
-    Ok(())
-}
-
-/// Frequencies of a real signal that differ.
-fn half_spectrum(op: &mut Typing, length: &Extent) -> Option<Extent> {
-    let half = op.state.symbols.floor_div(length, &Extent::Known(2))?;
-    half.add(&Extent::ONE)
-}
-
-/// Signal[batch, length, 1 or 2] to Y[batch, frames, frequencies, 2].
-fn stft(op: &mut Typing) -> Ruling {
-    let held = Held::of(op);
-    let signal = held.at(0)?;
-    let [batch, length] = [0, 1].map(|place| signal.get(place).map(|ty| op.extent(ty)));
-    let step = number(op, 1);
-    let window = held.get(2).and_then(|axes| axes.first()).cloned();
-    let frame = number(op, 3).or_else(|| window.map(|axis| op.extent(&axis)));
-    let frames = length.zip(frame.clone()).zip(step);
-    let frames = frames.and_then(|((length, frame), step)| {
-        let steps = op.state.symbols.floor_div(&length.sub(&frame)?, &step)?;
-        steps.add(&Extent::ONE)
-    });
-    let frequencies = match op.int("onesided", 1) {
-        0 => frame,
-        _ => frame.and_then(|frame| half_spectrum(op, &frame)),
-    };
-    output(
-        op,
-        0,
-        vec![batch, frames, frequencies, Some(Extent::Known(2))],
-    );
-    Ok(())
-}
 
 /// Frequencies by bands.
 fn mel(op: &mut Typing) -> Ruling {
