@@ -40,6 +40,7 @@ pub(in crate::tests) fn all() -> Vec<Case> {
     cases.extend(families::recurrent());
     cases.extend(families::sizes());
     cases.extend(families::held());
+    cases.extend(families::passing());
     cases
 }
 

@@ -127,7 +127,11 @@ fn scatter_nd(op: &mut Typing) -> Ruling {
     }
     op.pin_all(&x[..depth], WRITTEN);
     op.pin_all(&index, "holds positions");
-    let held = if known.is_some() { places.len() } else { updates.len() };
+    let held = if known.is_some() {
+        places.len()
+    } else {
+        updates.len()
+    };
     op.pin_all(&updates[..held], WRITTEN);
     if !matches!(&*op.string("reduction", "none"), "none" | "add") {
         for axis in &x[depth..] {

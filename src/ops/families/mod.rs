@@ -1,6 +1,7 @@
 //! One file per family of operators: its rows and its rules.
 
 mod broadcast;
+mod classical;
 mod convolution;
 mod elementwise;
 mod gather;
@@ -35,6 +36,7 @@ pub(crate) const TABLE: &[&[Row]] = &[
     resize::ROWS,
     sampled::ROWS,
     spectra::ROWS,
+    classical::ROWS,
     reduction::ROWS,
     recurrent::ROWS,
     shapes::ROWS,
@@ -44,5 +46,4 @@ pub(crate) const TABLE: &[&[Row]] = &[
     held::FAMILIES[3],
     held::FAMILIES[4],
     held::FAMILIES[5],
-    held::FAMILIES[6],
 ];

@@ -134,7 +134,10 @@ fn deform_conv(op: &mut Typing) -> Ruling {
         let Some(places) = op.optional(slot)? else {
             continue;
         };
-        op.unify(&x[0], places.first().ok_or(Unsupported("its offset has rank 0"))?);
+        op.unify(
+            &x[0],
+            places.first().ok_or(Unsupported("its offset has rank 0"))?,
+        );
         op.pin_all(&places[1..], "holds places");
     }
     let mut roles = vec![Role::Row(Some(1)), Role::Reduction(1)];

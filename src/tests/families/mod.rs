@@ -5,6 +5,7 @@ mod contractions;
 mod elementwise;
 mod mixing;
 mod normalizations;
+mod passing;
 mod sizes;
 mod spatial;
 
@@ -13,5 +14,6 @@ pub(super) use contractions::contractions;
 pub(super) use elementwise::elementwise;
 pub(super) use mixing::mixing;
 pub(super) use normalizations::normalizations;
+pub(super) use passing::passing;
 pub(super) use sizes::{held, sizes};
 pub(super) use spatial::{recurrent, reductions, spatial};

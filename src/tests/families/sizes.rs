@@ -113,10 +113,6 @@ pub(in crate::tests) fn held() -> Vec<Case> {
         &[("axis", 1.into())],
     );
     cases.push(behind("GatherElements", gathered, 3));
-    let nd = dense(13)
-        .tensor(index(&[2, 1], 2))
-        .node("GatherND", "h index -> a", &[]);
-    cases.push(behind("GatherND", nd, 8));
     for operator in ["ScatterElements", "Scatter"] {
         let opset = if operator == "Scatter" { 9 } else { 13 };
         let scattered = dense(opset)
@@ -125,11 +121,6 @@ pub(in crate::tests) fn held() -> Vec<Case> {
             .node(operator, "h index new -> a", &[]);
         cases.push(behind(operator, scattered, 8));
     }
-    let scattered = dense(13)
-        .tensor(index(&[1, 1], 1))
-        .weight("new", &[1, 8])
-        .node("ScatterND", "h index new -> a", &[]);
-    cases.push(behind("ScatterND", scattered, 8));
     let lengths: Vec<u8> = [2_i64; 8].iter().flat_map(|n| n.to_le_bytes()).collect();
     let reversed = dense(13)
         .tensor(from_raw("lengths", ElementType::Int64, &[8], lengths))

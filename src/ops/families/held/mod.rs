@@ -2,7 +2,6 @@
 //! can still be typed.
 
 mod attention;
-mod classical;
 mod fused;
 mod quantised;
 mod selecting;
@@ -14,9 +13,8 @@ use crate::ops::Row;
 use crate::ops::families::convolution::window_sizes;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 
-pub(super) const FAMILIES: [&[Row]; 7] = [
+pub(super) const FAMILIES: [&[Row]; 6] = [
     selecting::ROWS,
-    classical::ROWS,
     quantised::ROWS,
     attention::ROWS,
     fused::ROWS,
