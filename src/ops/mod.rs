@@ -40,8 +40,7 @@ pub(crate) use pass::{Observed, ObservedValue, declared_shape, type_graph};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};
 #[cfg(test)]
 pub(crate) use row::NEWEST_OPSET;
-pub(crate) use row::find;
-pub(crate) use row::{CONTRIB, Row};
+pub(crate) use row::{CONTRIB, Row, draws, find};
 pub(crate) use shapes::{Integers, Known, element_of, evaluate_node};
 pub(crate) use state::State;
 pub(crate) use window::Window;

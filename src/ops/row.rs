@@ -10,6 +10,7 @@ use super::kinds::{Carried, Elements, KernelFamily, Pointwise, Viewing};
 use super::shapes::{Evaluation, Integers};
 use super::typing::{Ruling, Typing};
 use crate::graph::{Graph, NodeId};
+use crate::onnx::proto::NodeProto;
 use crate::onnx::{ElementType, domain_of};
 
 /// Types the axes around one node.
@@ -65,6 +66,8 @@ pub(crate) struct Row {
     pub(crate) adds: bool,
     /// True where every number that the operator makes of sizes is one of its first input's.
     pub(crate) picks: bool,
+    /// True where it draws numbers by chance, from an attribute `seed` where it has one.
+    pub(crate) draws: bool,
     /// How a gradient goes through.
     pub(crate) adjoint: Adjoint,
     /// Inputs that are measured on data, and not trained.
@@ -92,6 +95,7 @@ pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
         joins: false,
         picks: false,
         adds: false,
+        draws: false,
         adjoint: Adjoint::Unstated,
         measured: &[],
     }
@@ -234,6 +238,14 @@ impl Row {
         Row { adds: true, ..self }
     }
 
+    /// It draws numbers by chance.
+    pub(super) const fn draws(self) -> Row {
+        Row {
+            draws: true,
+            ..self
+        }
+    }
+
     /// How a gradient goes through.
     pub(super) const fn adjoint(self, adjoint: Adjoint) -> Row {
         Row { adjoint, ..self }
@@ -320,6 +332,13 @@ pub(crate) fn find(graph: &Graph, node: NodeId) -> Option<&'static Row> {
     let version = imported(graph, domain);
     let mut rows = rows.iter().copied();
     rows.find(|row| row.domain == domain && (row.versions.0..=row.versions.1).contains(&version))
+}
+
+/// True where a node draws numbers by chance.
+pub(crate) fn draws(node: &NodeProto) -> bool {
+    let rows = BY_NAME.get(node.op_type()).into_iter().flatten();
+    let mut own = rows.filter(|row| row.domain == domain_of(node.domain()));
+    own.any(|row| row.draws)
 }
 
 /// Why a node has no row.

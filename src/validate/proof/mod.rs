@@ -15,6 +15,8 @@
 //! weights where they lie: both models map the files that hold them, and the few runs of a proof would not repay
 //! another layout.
 //!
+//! **What is drawn by chance** is drawn alike in both: nodes without a seed are given one for the runs.
+//!
 //! **What rounding may do.** Two ways to sum the same numbers differ by few units in the last place: 1e-7 to
 //! 2e-6 of the largest output in 32 bits. [`ALLOWED`] is fifty times as much, and most models pass by it. An
 //! output can do worse and be right: a sigmoid that hardly fires is accurate to 1e-7 in absolute terms only, a
@@ -39,6 +41,7 @@
 //! takes another branch. And what no data shows is no matter of this proof: whether the accuracy is enough.
 
 mod bisect;
+mod drawn;
 mod entries;
 mod moved;
 mod pair;
@@ -59,6 +62,7 @@ use crate::runtime::Runtime;
 pub(crate) use bisect::is_of_the_plan;
 pub use bisect::{Blame, blame};
 
+use drawn::seeded;
 use entries::Entries;
 use pair::Pair;
 use second::Second;
@@ -126,9 +130,9 @@ pub fn verify(
     let pair = Pair {
         analysis,
         runtime,
-        reference: &reference,
+        reference: &seeded(&reference),
         what: MASKED_TWIN,
-        candidate: proven.as_ref().unwrap_or(pruned),
+        candidate: &seeded(proven.as_ref().unwrap_or(pruned)),
         whole: proven.as_ref().map(|_| pruned),
         entries: Entries::of(analysis, &provable.kept(analysis)?),
         allowed,
@@ -196,9 +200,9 @@ pub fn verify_equal(
     let pair = Pair {
         analysis,
         runtime,
-        reference,
+        reference: &seeded(reference),
         what,
-        candidate,
+        candidate: &seeded(candidate),
         whole: None,
         entries: Entries::of(analysis, &analysis.state.types.everything()),
         allowed,

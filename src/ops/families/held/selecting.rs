@@ -15,12 +15,15 @@ pub(super) const ROWS: &[Row] = &[
         .adjoint(Adjoint::Zero)
         .of_elements(DTYPE),
     row("RandomNormalLike", |op| like(op, 0))
+        .draws()
         .adjoint(Adjoint::Zero)
         .of_elements(DTYPE),
     row("RandomUniformLike", |op| like(op, 0))
+        .draws()
         .adjoint(Adjoint::Zero)
         .of_elements(DTYPE),
     row("Bernoulli", |op| like(op, 0))
+        .draws()
         .adjoint(Adjoint::Zero)
         .of_elements(DTYPE),
     row("NonZero", non_zero)
@@ -35,6 +38,7 @@ pub(super) const ROWS: &[Row] = &[
         .adjoint(Adjoint::Zero)
         .of_elements(INT64),
     row("Multinomial", multinomial)
+        .draws()
         .adjoint(Adjoint::Zero)
         .of_elements(&[
             Elements::Attribute("dtype"),

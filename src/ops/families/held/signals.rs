@@ -33,9 +33,11 @@ pub(super) const ROWS: &[Row] = &[
         .adjoint(Adjoint::Zero)
         .of_elements(CHOSEN),
     row("RandomNormal", random)
+        .draws()
         .adjoint(Adjoint::Zero)
         .of_elements(RANDOM),
     row("RandomUniform", random)
+        .draws()
         .adjoint(Adjoint::Zero)
         .of_elements(RANDOM),
     row("RegexFullMatch", |op| like(op, 0))
