@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::axes::{Kept, Type};
+use crate::axes::{Kept, Type, Types};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::graph::Patch;
@@ -12,7 +12,7 @@ use crate::runtime::Tensor;
 
 /// What a tensor of a twin says of a choice.
 enum Meaning {
-    /// 1 where a position of the type stays, else 0.
+    /// 1 where a position of the type stays, else 0; of channels by block once for each position of the first axis.
     Positions(Type),
     /// The number of positions over the number of those that stay, of all types together, to this power.
     Ratio(Vec<Type>, f64),
@@ -41,9 +41,9 @@ impl MaskInput {
         let types = &analysis.state.types;
         match &self.meaning {
             Meaning::Positions(ty) => {
-                let mut numbers = vec![0.0; types.size(ty) as usize];
-                for position in types.kept_positions(ty, kept) {
-                    numbers[position as usize] = 1.0;
+                let mut numbers = vec![0.0; self.dims.iter().product()];
+                for place in kept_places(types, ty, kept, self.dims[0]) {
+                    numbers[place as usize] = 1.0;
                 }
                 numbers
             }
@@ -58,8 +58,21 @@ impl MaskInput {
     }
 }
 
-/// What a tensor says: kept positions and size, axes behind, element type.
-type MaskKey = (Vec<u32>, u32, usize, ElementType);
+/// The places of the positions of a type that stay in its mask; of a block axis, which looks different at each of these
+/// rows, in one row after the other.
+fn kept_places(types: &Types, ty: &Type, kept: &Kept, rows: usize) -> Vec<u32> {
+    let Type::Block { of, blocks } = types.normal(ty) else {
+        return types.kept_positions(ty, kept);
+    };
+    let per_block = types.kept_per_block(&of, blocks, kept);
+    let (size, height) = (types.size(ty), (rows / blocks.max(1)).max(1));
+    let own = (0..rows).filter_map(|row| Some((row as u32, per_block.get(row / height)?)));
+    own.flat_map(|(row, block)| block.iter().map(move |place| row * size + place))
+        .collect()
+}
+
+/// What a tensor says: the places that stay in it, its dims, its element type.
+type MaskKey = (Vec<u32>, Vec<usize>, ElementType);
 
 /// All numbers of a twin.
 #[derive(Default)]
@@ -71,22 +84,25 @@ pub(super) struct TwinMasks {
 }
 
 impl TwinMasks {
-    /// The name of a mask of the kept positions of `ty`, for an axis with this many behind it.
+    /// The name of a mask of the positions that stay along one of these axes.
     pub(super) fn positions(
         &mut self,
         (analysis, kept): (&Analysis, &Kept),
         patch: &mut Patch,
-        ty: &Type,
-        (behind, element): (usize, ElementType),
+        (axes, axis): (&[Type], usize),
+        element: ElementType,
     ) -> Result<String> {
         let types = &analysis.state.types;
-        let size = types.size(ty);
-        let key = (types.kept_positions(ty, kept), size, behind, element);
+        let ty = &axes[axis];
+        let mut dims = vec![types.size(ty) as usize];
+        dims.resize(axes.len() - axis, 1);
+        if matches!(types.normal(ty), Type::Block { .. }) {
+            dims.insert(0, types.size(&axes[0]) as usize);
+        }
+        let key = (kept_places(types, ty, kept, dims[0]), dims.clone(), element);
         if let Some(name) = self.known.get(&key) {
             return Ok(name.clone());
         }
-        let mut dims = vec![size as usize];
-        dims.resize(behind + 1, 1);
         let meaning = Meaning::Positions(ty.clone());
         let name = self.add((analysis, kept), patch, element, (meaning, dims))?;
         self.known.insert(key, name.clone());

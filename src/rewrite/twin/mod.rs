@@ -133,11 +133,10 @@ impl TwinBuilder<'_> {
         let Some(input) = self.patch.reads(self.analysis.graph(), at.node, at.slot) else {
             return Ok(());
         };
-        let behind = axes.len() - at.axis - 1;
         let choice = (self.analysis, self.kept);
         let mask = self
             .masks
-            .positions(choice, &mut self.patch, ty, (behind, element))?;
+            .positions(choice, &mut self.patch, (axes, at.axis), element)?;
         let key = (input.clone(), mask.clone());
         let name = match self.masked.get(&key) {
             Some(name) => {

@@ -212,10 +212,10 @@ impl TwinBuilder<'_> {
     fn mask_of(&mut self, value: ValueId, axis: usize) -> Result<String> {
         let axes = self.analysis.state.axes(value).unwrap_or_default();
         let element = Some(self.element(value)).filter(|element| element.is_float());
-        let form = (axes.len() - axis - 1, element.unwrap_or(ElementType::Float));
+        let element = element.unwrap_or(ElementType::Float);
         let choice = (self.analysis, self.kept);
         self.masks
-            .positions(choice, &mut self.patch, &axes[axis], form)
+            .positions(choice, &mut self.patch, (axes, axis), element)
     }
 
     fn ratio(&mut self, pruned: &[Pruned], power: f64, element: ElementType) -> Result<String> {
