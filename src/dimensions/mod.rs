@@ -244,6 +244,17 @@ impl Analysis {
         weights.filter_map(|&id| Some((id, self.state.axes(id)?)))
     }
 
+    /// All constants with the types of their axes: the weights, then those that hold indices or flags.
+    pub(crate) fn constants(&self) -> impl Iterator<Item = (ValueId, &[Type])> {
+        let held = self.graph.value_ids().filter(|&id| {
+            let tensor = self.graph.constant(id);
+            let element = tensor.and_then(|tensor| ElementType::of(tensor.data_type()));
+            element.is_some_and(ElementType::is_index)
+        });
+        let held = held.filter_map(|id| Some((id, self.state.axes(id)?)));
+        self.weights().chain(held)
+    }
+
     fn weights_in_order(&self) -> Vec<ValueId> {
         let places = names::reading_places(&self.graph);
         let is_weight = |&id: &ValueId| {

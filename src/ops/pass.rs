@@ -12,7 +12,7 @@ use super::typing::{Ruling, Typing, Unsupported};
 use crate::axes::{Extent, Origin, Reason, Type};
 use crate::graph::{Attributes, DeclaredSize, Graph, NodeId, Producer, ValueId};
 use crate::onnx::ElementType;
-use crate::onnx::proto::NodeProto;
+use crate::onnx::proto::{NodeProto, TensorProto};
 
 /// What runs of a model showed of a value.
 #[derive(Clone, Debug)]
@@ -66,10 +66,19 @@ pub(crate) fn type_graph(graph: &Graph, observed: &Observed) -> State {
     state
 }
 
+/// True if a constant can lose positions: weights, masks, and tables of positions. A list of integers may be a shape.
+fn can_be_cut(tensor: &TensorProto) -> bool {
+    match ElementType::of(tensor.data_type()) {
+        None | Some(ElementType::String) => false,
+        Some(ElementType::Bool) => true,
+        Some(element) => !element.is_index() || tensor.dims.len() > 1,
+    }
+}
+
 /// Types of the values that are there before any node: inputs, initializers, constants.
 fn initial_axes(graph: &Graph, state: &mut State, id: ValueId) -> Option<Vec<Type>> {
     if let Some(tensor) = graph.constant(id) {
-        let weights = ElementType::of(tensor.data_type()).is_some_and(|e| !e.is_index())
+        let weights = can_be_cut(tensor)
             && !tensor.dims.contains(&0)
             && !shapes::is_part_of_a_list(graph, id);
         let reason = Reason {

@@ -67,6 +67,14 @@ impl Window {
         }
     }
 
+    /// True if it leaves an axis as it is, where it has this size along it.
+    pub(crate) fn passes(&self, axis: usize, kernel: &Extent) -> bool {
+        let behind = axis + self.strides.len();
+        let bare =
+            self.padding != Padding::Listed || (self.pads[axis], self.pads[behind]) == (0, 0);
+        kernel.is_one() && self.strides[axis] == 1 && bare
+    }
+
     /// True if its padding does not depend on the size of the data.
     pub(crate) fn has_listed_pads(&self) -> bool {
         self.padding != Padding::Same

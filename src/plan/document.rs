@@ -310,8 +310,8 @@ fn initializers(analysis: &Analysis, kept: &Kept) -> Vec<PlannedInitializer> {
     let types = &analysis.state.types;
     let nodes = analysis.nodes_left(kept.dropped());
     let mut out = Vec::new();
-    let weights = analysis.weights();
-    for (value, axes) in weights.filter(|(value, _)| analysis.is_left(*value, &nodes)) {
+    let constants = analysis.constants();
+    for (value, axes) in constants.filter(|(value, _)| analysis.is_left(*value, &nodes)) {
         let mut touched = Vec::new();
         for (axis, ty) in axes.iter().enumerate() {
             if !types.is_pruned(ty, kept) {

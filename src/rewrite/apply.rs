@@ -32,7 +32,7 @@ fn slice_constants(
     lazy: &mut BTreeMap<String, LazyBytes>,
 ) -> Result<()> {
     let touched: Vec<ValueId> = analysis
-        .weights()
+        .constants()
         .map(|(value, _)| value)
         .filter(|&value| analysis.is_pruned(value, kept))
         .collect();

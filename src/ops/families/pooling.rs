@@ -5,7 +5,7 @@ use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
 use crate::ops::adjoints::pooling as adjoint;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Form, Row, row};
+use crate::ops::{Form, Row, Window, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("AveragePool", window)
@@ -34,10 +34,10 @@ fn image(op: &mut Typing) -> Ruling<Vec<Type>> {
     if x.len() < 2 {
         return Err(Unsupported("its data has no channel axis"));
     }
-    op.pin_all(&x[2..], POOLED);
     Ok(x)
 }
 
+/// Axes along which the window has one position and moves by one pass.
 fn window(op: &mut Typing) -> Ruling {
     let x = image(op)?;
     let kernel = op
@@ -47,6 +47,17 @@ fn window(op: &mut Typing) -> Ruling {
     let kernel: Vec<Extent> = kernel.into_iter().map(Extent::Known).collect();
     let mut out = x[..2].to_vec();
     out.extend(window_sizes(op, &x[2..], &kernel)?);
+    let sliding = Window::of(op.proto(), kernel.len());
+    for (axis, size) in kernel.iter().enumerate() {
+        let passes = sliding.as_ref().is_some_and(|of| of.passes(axis, size));
+        match passes && !op.has_output(1) {
+            true => {
+                out[axis + 2] = x[axis + 2].clone();
+                op.nonlinear(&x[axis + 2], POOLED);
+            }
+            false => op.pin(&x[axis + 2], POOLED),
+        }
+    }
     if op.has_output(1) {
         // Indices count through the channels as well.
         op.pin(&x[1], "is counted by the indices of a pool");
@@ -66,6 +77,7 @@ fn selecting_window(op: &mut Typing) -> Ruling {
 
 fn global(op: &mut Typing) -> Ruling {
     let x = image(op)?;
+    op.pin_all(&x[2..], POOLED);
     let mut out = x[..2].to_vec();
     for _ in &x[2..] {
         out.push(op.fixed(Extent::ONE, POOLED));

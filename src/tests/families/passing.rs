@@ -44,6 +44,24 @@ fn elements() -> Vec<Case> {
         .node("GatherElements", "h i -> a", &[])
         .weight("w3", &[4, 8])
         .node("MatMul", "a w3 -> b", &[]);
+    let table = dense(13)
+        .tensor(indices(
+            "i",
+            &[2, 8],
+            &[0, 1, 0, 1, 1, 1, 0, 0, 1, 0, 0, 1, 1, 0, 1, 0],
+        ))
+        .node("GatherElements", "h i -> a", &[("axis", 0.into())]);
+    cases.push(Case::new(
+        "GatherElements by a table",
+        read_dense(table, "a"),
+        &[8],
+    ));
+    let flags: Vec<u8> = (0..8).map(|place| u8::from(place % 3 == 1)).collect();
+    let masked = dense(13)
+        .tensor(from_raw("flags", ElementType::Bool, &[8], flags))
+        .tensor(floats("zero", &[1], &[0.0]))
+        .node("Where", "flags zero h -> a", &[]);
+    cases.push(Case::new("Where by flags", read_dense(masked, "a"), &[8]));
     cases.push(Case::new(
         "GatherElements of some columns",
         read_dense(part, "b"),
@@ -274,6 +292,19 @@ fn deformed() -> Vec<Case> {
 
 fn transformed() -> Vec<Case> {
     let mut cases = Vec::new();
+    for operator in ["AveragePool", "MaxPool"] {
+        let pooled = Builder::new(13)
+            .input("x", &[2, 1, 7, 6])
+            .weight("w1", &[6, 8])
+            .node("MatMul", "x w1 -> h", &[])
+            .node(
+                operator,
+                "h -> a",
+                &[("kernel_shape", [2, 1].into()), ("strides", [2, 1].into())],
+            );
+        let name = format!("{operator} along time");
+        cases.push(Case::new(&name, read_dense(pooled, "a"), &[8]));
+    }
     let sequence = |opset: i64| {
         Builder::new(opset)
             .input("x", &[2, 7, 6])

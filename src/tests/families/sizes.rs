@@ -100,19 +100,21 @@ pub(in crate::tests) fn held() -> Vec<Case> {
         let bytes = vec![0_u8; count * 8];
         from_raw("index", ElementType::Int64, dims, bytes)
     };
-    let behind = |name: &str, builder: Builder, width: usize| {
+    let behind_of = |name: &str, builder: Builder, width: usize, dimensions: &[usize]| {
         let builder = builder
             .weight("w3", &[width, 8])
             .node("MatMul", "a w3 -> b", &[]);
-        Case::new(name, read_dense(builder, "b"), &[8])
+        Case::new(name, read_dense(builder, "b"), dimensions)
     };
+    let behind = |name: &str, builder: Builder, width: usize| behind_of(name, builder, width, &[8]);
     let mut cases = Vec::new();
     let gathered = dense(13).tensor(index(&[2, 3], 6)).node(
         "GatherElements",
         "h index -> a",
         &[("axis", 1.into())],
     );
-    cases.push(behind("GatherElements", gathered, 3));
+    // What the index selects can go, as columns of the index.
+    cases.push(behind_of("GatherElements", gathered, 3, &[3, 8]));
     for operator in ["ScatterElements", "Scatter"] {
         let opset = if operator == "Scatter" { 9 } else { 13 };
         let scattered = dense(opset)
