@@ -66,7 +66,8 @@ fn kept_places(types: &Types, ty: &Type, kept: &Kept, rows: usize) -> Vec<u32> {
     };
     let per_block = types.kept_per_block(&of, blocks, kept);
     let (size, height) = (types.size(ty), (rows / blocks.max(1)).max(1));
-    let own = (0..rows).filter_map(|row| Some((row as u32, per_block.get(row / height)?)));
+    let own = (0..rows).zip(0_u32..);
+    let own = own.filter_map(|(row, place)| Some((place, per_block.get(row / height)?)));
     own.flat_map(|(row, block)| block.iter().map(move |place| row * size + place))
         .collect()
 }

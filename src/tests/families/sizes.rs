@@ -163,6 +163,16 @@ fn held_unproven() -> Vec<Case> {
         let builder = dense(15).node(operator, "h -> a", &[]).output("a");
         cases.push(Case::new(operator, builder, &[]));
     }
+    // Noise is proven where both sides draw the same.
+    for operator in ["RandomNormalLike", "RandomUniformLike"] {
+        let noisy = dense(15)
+            .node(operator, "x -> n", &[])
+            .weight("w3", &[6, 8])
+            .node("MatMul", "n w3 -> m", &[])
+            .node("Add", "h m -> a", &[]);
+        let name = format!("{operator} beside a dimension");
+        cases.push(Case::new(&name, read_dense(noisy, "a"), &[8]));
+    }
     let rotary = Builder::new(23)
         .input("x", &[2, 3, 4, 8])
         .weight("cos", &[5, 4])
