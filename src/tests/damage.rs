@@ -39,7 +39,7 @@ const TRAINED: [&str; 5] = [
     "vit_fashion",
 ];
 /// What no output shows, and why: parts of what a damage is called.
-const EQUIVALENT: [(&str, &str); 32] = [
+const EQUIVALENT: [(&str, &str); 37] = [
     (": InstanceNormalization: b1", CANCELLED),
     (": MeanVarianceNormalization: b1", CANCELLED),
     (": Softmax: b1", CANCELLED),
@@ -47,6 +47,17 @@ const EQUIVALENT: [(&str, &str); 32] = [
     (": Hardmax: b1", CANCELLED),
     (": ArgMax: b1", CANCELLED),
     (": ArgMin: b1", CANCELLED),
+    (": OneHot of places: b1", CANCELLED),
+    ("a position twice: GatherElements of rows: w1", LONGER),
+    ("a position twice: GatherElements by a table: w1", LONGER),
+    (
+        "other numbers at one position: Where by flags: w1",
+        REPLACED,
+    ),
+    (
+        "a mask's element: Conv, normed weight of groups: secateur.mask.0[",
+        UNREAD,
+    ),
     ("other numbers at one position: Sign: w1", UNCHANGED),
     ("other numbers at one position: Min: w1", UNCHANGED),
     ("other numbers at one position: Max: c", UNCHANGED),
@@ -90,6 +101,9 @@ const PADDED: &str = "the position is padding, which is zero";
 const TINY: &str = "products of 36 numbers below one: a single position decides all";
 const TWICE: &str = "units are masked where they are made and where they are read";
 const STRETCHED: &str = "what is normalised may be of any size, but for epsilon";
+const UNREAD: &str = "the norm of a filter that is removed is read by nobody";
+const LONGER: &str = "an index may be shorter than its data: what is behind it is read by nobody";
+const REPLACED: &str = "another number stands there instead";
 const FIRST: &str = "one position is in no sum, and one sum is of none";
 const OF_ONE: &str = "an axis of one position may stand anywhere";
 

@@ -59,8 +59,8 @@ fn elements() -> Vec<Case> {
     let flags: Vec<u8> = (0..8).map(|place| u8::from(place % 3 == 1)).collect();
     let masked = dense(13)
         .tensor(from_raw("flags", ElementType::Bool, &[8], flags))
-        .tensor(floats("zero", &[1], &[0.0]))
-        .node("Where", "flags zero h -> a", &[]);
+        .tensor(floats("one", &[1], &[1.0]))
+        .node("Where", "flags one h -> a", &[]);
     cases.push(Case::new("Where by flags", read_dense(masked, "a"), &[8]));
     cases.push(Case::new(
         "GatherElements of some columns",
@@ -84,8 +84,11 @@ fn elements() -> Vec<Case> {
     ] {
         let mut attributes = vec![("axis", Value::Int(0))];
         attributes.extend(reduction.map(|reduction| ("reduction", reduction.into())));
-        let scattered = spread_rows(opset)
-            .input("z", &[3, 6])
+        let scattered = dense(opset)
+            .tensor(indices("rows", &[1, 1], &[1]))
+            .ints("size", &[1, 8])
+            .node("Expand", "rows size -> i", &[])
+            .input("z", &[1, 6])
             .weight("w3", &[6, 8])
             .node("MatMul", "z w3 -> u", &[])
             .node(operator, "h i u -> a", &attributes);

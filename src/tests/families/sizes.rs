@@ -108,11 +108,15 @@ pub(in crate::tests) fn held() -> Vec<Case> {
     };
     let behind = |name: &str, builder: Builder, width: usize| behind_of(name, builder, width, &[8]);
     let mut cases = Vec::new();
-    let gathered = dense(13).tensor(index(&[2, 3], 6)).node(
-        "GatherElements",
-        "h index -> a",
-        &[("axis", 1.into())],
-    );
+    let columns: Vec<u8> = [5_i64, 1, 7, 2, 0, 3]
+        .iter()
+        .flat_map(|n| n.to_le_bytes())
+        .collect();
+    let columns = from_raw("index", ElementType::Int64, &[2, 3], columns);
+    let gathered =
+        dense(13)
+            .tensor(columns)
+            .node("GatherElements", "h index -> a", &[("axis", 1.into())]);
     // What the index selects can go, as columns of the index.
     cases.push(behind_of("GatherElements", gathered, 3, &[3, 8]));
     for operator in ["ScatterElements", "Scatter"] {
