@@ -27,6 +27,8 @@ pub(crate) const ML: &str = "ai.onnx.ml";
 pub(crate) const NEWEST_OPSET: i64 = 28;
 /// The same by domain.
 const NEWEST: [(&str, i64); 3] = [("", NEWEST_OPSET), (CONTRIB, 1), (ML, 5)];
+/// Why no gradient goes through what onnxruntime fuses for GPUs.
+pub(super) const GPU_ALONE: &str = "it runs on GPUs alone: take the model before its optimisation for one, where it is several nodes";
 /// Outputs whose element type a row can say one by one.
 const MAX_YIELDS: usize = 3;
 

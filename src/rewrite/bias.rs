@@ -75,14 +75,20 @@ pub(crate) fn rows_with_constants(analysis: &Analysis, layer: &Layer) -> Option<
     };
     let graph = analysis.graph();
     let node = graph.node(linear.node);
-    if let Some(bias) = linear.bias.filter(|bias| bias.parts > 1) {
-        let value = node.input(bias.slot)?;
-        let owned = graph.constant(value).is_some() && is_owned(graph, value);
-        return owned.then_some(layer.rows() * layer.batches());
-    }
     let rows = linear.roles.iter();
     let rows = rows.filter(|role| matches!(role, Role::Row(_)));
-    let [Role::Row(Some(axis))] = rows.collect::<Vec<_>>()[..] else {
+    let rows: Vec<&Role> = rows.collect();
+    // Behind a function of what is made only a bias before it will do.
+    let inside = rows == [&Role::Row(None)] && linear.scales[1] == 1.0;
+    if let Some(bias) = linear.bias.filter(|bias| bias.parts > 1 || inside) {
+        let value = node.input(bias.slot)?;
+        let dims = &graph.constant(value)?.dims;
+        let rows = layer.rows() * layer.batches();
+        let fits = !inside
+            || dims.last() == Some(&(rows as i64)) && dims.iter().product::<i64>() == rows as i64;
+        return (fits && is_owned(graph, value)).then_some(rows);
+    }
+    let [Role::Row(Some(axis))] = rows[..] else {
         return None;
     };
     let axes = analysis.state.axes(node.output(0)?)?;

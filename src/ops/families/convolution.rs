@@ -3,12 +3,14 @@
 //! In a grouped convolution each group keeps its own channels, as many as the others: the data's channel
 //! axis is balanced over the groups and the weight's channel axis is a [`Type::Block`] view of it.
 
+use super::matmul::ACTIVATED;
 use crate::axes::{Extent, Type};
-use crate::ops::adjoints::convolution as adjoint;
+use crate::ops::adjoints::{convolution as adjoint, fused};
 use crate::ops::facts::{Bias, Operand, Role};
+use crate::ops::row::GPU_ALONE;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::window::Window;
-use crate::ops::{Form, KernelFamily, Row, row};
+use crate::ops::{Form, KernelFamily, Row, contrib, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Conv", conv)
@@ -21,14 +23,74 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .gives(adjoint::conv_transpose)
         .ranked_as(0, 1)
         .kernels(KernelFamily::MatMul),
+    contrib("FusedConv", fused_conv)
+        .gives(fused::conv)
+        .ranked_as(0, 1)
+        .kernels(KernelFamily::Convolution),
+    contrib("NhwcConv", nhwc_conv)
+        .stops(GPU_ALONE)
+        .ranked_as(0, 1),
 ];
 
 /// Y[N, M, ..] = sum over C/g, k of X[N, C, ..] * W[M, C/g, k..] + B[M]
 fn conv(op: &mut Typing) -> Ruling {
+    convolve(op, true).map(drop)
+}
+
+/// As [`conv`], a fourth input and a function of each element behind it.
+fn fused_conv(op: &mut Typing) -> Ruling {
+    let added = op.optional(3)?;
+    let is_bent = !op.string("activation", "").is_empty();
+    let out = convolve(op, added.is_none() && !is_bent)?;
+    if let Some(added) = added {
+        if added.len() != out.len() {
+            return Err(Unsupported("what it adds has another rank"));
+        }
+        let pairs = added.iter().zip(&out);
+        pairs.for_each(|(added, out)| op.unify(added, out));
+    }
+    if is_bent {
+        op.nonlinear(&out[1], ACTIVATED);
+    }
+    Ok(())
+}
+
+/// As [`conv`], with channels last: X[N, .., C], W[M, k.., C/g].
+fn nhwc_conv(op: &mut Typing) -> Ruling {
+    let (x, w) = ranked(op)?;
+    let last = x.len() - 1;
+    op.pin_all(&x[1..last], "is a spatial axis of a convolution");
+    op.pin_all(&w[1..last], "is a kernel axis");
+    let groups = groups(op)?;
+    if groups == 1 {
+        op.unify(&x[last], &w[last]);
+        op.contract(0, last);
+    } else if op.size(&w[last])? == 1 {
+        depthwise(op, &x[last], &w[0], groups)?;
+    } else {
+        return Err(Unsupported("it has groups, and its channels last"));
+    }
+    // Windows over data whose channels stand last are not measured.
+    let mut roles = vec![Role::Kernel; w.len()];
+    roles[0] = Role::Row(Some(last));
+    roles[last] = Role::Reduction(last);
+    op.linear(1, None, roles);
+    let kernel = op.extents(&w[1..last]);
+    let mut out = vec![x[0].clone()];
+    out.extend(window_sizes(op, &x[1..last], &kernel)?);
+    out.push(w[0].clone());
+    join_bias(op, 2, &w[0])?;
+    op.cost(out.clone(), w[1..].to_vec());
+    op.output(0, out);
+    Ok(())
+}
+
+/// The rule of [`conv`]; `is_made` where what the product makes is what the node makes.
+fn convolve(op: &mut Typing, is_made: bool) -> Ruling<Vec<Type>> {
     let (x, w) = operands(op)?;
     let groups = groups(op)?;
     channels(op, &x, &w, groups)?;
-    let mut roles = vec![Role::Row(Some(1)), Role::Reduction(1)];
+    let mut roles = vec![Role::Row(is_made.then_some(1)), Role::Reduction(1)];
     roles.resize(w.len(), Role::Kernel);
     op.linear_with(
         1,
@@ -40,8 +102,8 @@ fn conv(op: &mut Typing) -> Ruling {
     let kernel = op.extents(&w[2..]);
     let spatial = window_sizes(op, &x[2..], &kernel)?;
     let out = output(op, &x, w[0].clone(), spatial, 2)?;
-    op.cost(out, w[1..].to_vec());
-    Ok(())
+    op.cost(out.clone(), w[1..].to_vec());
+    Ok(out)
 }
 
 /// W[M, C/g, ..] reads the channels of X[N, C, ..], each group its own.
@@ -107,11 +169,16 @@ fn conv_transpose(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
-pub(in crate::ops) fn operands(op: &mut Typing) -> Ruling<(Vec<Type>, Vec<Type>)> {
+fn ranked(op: &mut Typing) -> Ruling<(Vec<Type>, Vec<Type>)> {
     let (x, w) = (op.input(0)?, op.input(1)?);
     if x.len() < 2 || x.len() != w.len() {
         return Err(Unsupported("data and weight have no matching ranks"));
     }
+    Ok((x, w))
+}
+
+pub(in crate::ops) fn operands(op: &mut Typing) -> Ruling<(Vec<Type>, Vec<Type>)> {
+    let (x, w) = ranked(op)?;
     op.pin_all(&x[2..], "is a spatial axis of a convolution");
     op.pin_all(&w[2..], "is a kernel axis");
     Ok((x, w))
@@ -154,6 +221,15 @@ fn view_by_block(op: &mut Typing, axis: &Type, of: &Type, blocks: usize) {
     op.unify(axis, &view);
 }
 
+/// Joins the bias, which stands at a slot, to the channels of the output.
+fn join_bias(op: &mut Typing, bias: usize, channels: &Type) -> Ruling {
+    if let Some(bias) = op.optional(bias)? {
+        let bias = bias.first().ok_or(Unsupported("its bias has rank 0"))?;
+        op.unify(bias, channels);
+    }
+    Ok(())
+}
+
 /// The axes of the output, the bias, which stands at a slot, joined to its channels.
 pub(in crate::ops) fn output(
     op: &mut Typing,
@@ -162,10 +238,7 @@ pub(in crate::ops) fn output(
     spatial: Vec<Type>,
     bias: usize,
 ) -> Ruling<Vec<Type>> {
-    if let Some(bias) = op.optional(bias)? {
-        let bias = bias.first().ok_or(Unsupported("its bias has rank 0"))?;
-        op.unify(bias, &channels);
-    }
+    join_bias(op, bias, &channels)?;
     let mut out = vec![x[0].clone(), channels];
     out.extend(spatial);
     op.output(0, out.clone());

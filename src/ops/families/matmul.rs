@@ -1,13 +1,15 @@
-//! Contractions of matrices: Gemm, MatMul, Einsum.
+//! Contractions of matrices: Gemm, MatMul, Einsum, and what onnxruntime makes of them and of what stands beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::elementwise::{broadcast, broadcast_axis};
+use super::factors::{Factor, matrix_roles};
 use crate::axes::Type;
-use crate::ops::adjoints::products;
+use crate::ops::adjoints::{fused, products};
 use crate::ops::facts::{Bias, Joined, Operand, Role};
+use crate::ops::row::GPU_ALONE;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Form, KernelFamily, Row, row};
+use crate::ops::{Form, KernelFamily, Row, contrib, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("MatMul", matmul)
@@ -26,7 +28,21 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .gives(products::einsum)
         .kernels(KernelFamily::MatMul)
         .sparse_kernels(),
+    contrib("FusedMatMul", fused_matmul)
+        .gives(fused::matmul)
+        .kernels(KernelFamily::MatMul),
+    contrib("TransposeMatMul", fused_matmul)
+        .gives(fused::matmul)
+        .kernels(KernelFamily::MatMul),
+    contrib("FusedGemm", fused_gemm)
+        .gives(fused::gemm)
+        .ranked_as(0, 1)
+        .kernels(KernelFamily::Gemm),
+    contrib("GemmFastGelu", gemm_fast_gelu).stops(GPU_ALONE),
 ];
+
+/// Why a function behind a product is no change of basis.
+pub(super) const ACTIVATED: &str = "applies a function to each element";
 
 /// The letters of an output that an equation leaves out: those of the ellipsis, then those that stand once.
 fn implied(seen: &BTreeMap<char, usize>) -> Vec<char> {
@@ -42,13 +58,39 @@ fn implied(seen: &BTreeMap<char, usize>) -> Vec<char> {
 
 /// Y[.., M, N] = sum over K of A[.., M, K] * B[.., K, N]
 fn matmul(op: &mut Typing) -> Ruling {
-    let (a, b) = (op.input(0)?, op.input(1)?);
+    let factors = [Factor::of(op, 0)?, Factor::of(op, 1)?];
+    product(op, &factors, true).map(drop)
+}
+
+/// Y = alpha * A' B', whose factors are transposed as the attributes say.
+fn fused_matmul(op: &mut Typing) -> Ruling {
+    let left = Factor::turned(op, 0, ["transA", "transBatchA"])?;
+    let right = Factor::turned(op, 1, ["transB", "transBatchB"])?;
+    product(op, &[left, right], true).map(drop)
+}
+
+/// Y[.., N] = f(sum over K of X[.., K] * W[K, N] + B[N])
+fn gemm_fast_gelu(op: &mut Typing) -> Ruling {
+    let factors = [Factor::of(op, 0)?, Factor::of(op, 1)?];
+    let out = product(op, &factors, false)?;
+    let columns = out.last().ok_or(Unsupported("its output has rank 0"))?;
+    op.nonlinear(columns, ACTIVATED);
+    if let Some(bias) = op.optional(2)? {
+        let bias = bias.last().ok_or(Unsupported("its bias has rank 0"))?;
+        op.unify(bias, columns);
+    }
+    Ok(())
+}
+
+/// The product of two factors; `is_made` where it is what the node makes, and not what a function is applied to.
+fn product(op: &mut Typing, factors: &[Factor; 2], is_made: bool) -> Ruling<Vec<Type>> {
+    let [a, b] = [&factors[0].axes, &factors[1].axes];
     if a.is_empty() || b.is_empty() {
         return Err(Unsupported("an input has rank 0"));
     }
     let (last, row_axis) = (a.len() - 1, b.len().saturating_sub(2));
     op.unify(&a[last], &b[row_axis]);
-    op.contract(0, last);
+    op.contract(factors[0].slot, factors[0].order[last]);
     let batch = [&a[..a.len().saturating_sub(2)], &b[..row_axis]];
     let mut out = broadcast(op, &batch.map(<[Type]>::to_vec))?;
     if a.len() > 1 {
@@ -57,47 +99,29 @@ fn matmul(op: &mut Typing) -> Ruling {
     if b.len() > 1 {
         out.push(b[b.len() - 1].clone());
     }
-    matrix_roles(op, [&a, &b], [0, 1], out.len());
+    matrix_roles(op, factors, out.len(), is_made);
     op.cost(out.clone(), vec![a[last].clone()]);
-    op.output(0, out);
-    Ok(())
+    op.output(0, out.clone());
+    Ok(out)
 }
 
-/// Either factor of a MatMul, which stand at these slots, may be the weight; the axes before the last two are batches,
-/// aligned from the back.
-pub(in crate::ops) fn matrix_roles(
-    op: &mut Typing,
-    [a, b]: [&[Type]; 2],
-    [first, second]: [usize; 2],
-    rank: usize,
-) {
-    let batches = |op: &Typing, own: &[Type], other: &[Type]| -> Vec<Role> {
-        let count = own.len().saturating_sub(2);
-        let other = &other[..other.len().saturating_sub(2)];
-        let aligned = |axis: usize| (axis + other.len()).checked_sub(count);
-        let shared = |axis: usize| {
-            let with = aligned(axis).filter(|&with| !op.is_one(&other[with]));
-            with.filter(|_| !op.is_one(&own[axis]))
-        };
-        (0..count).map(|axis| Role::Batch(shared(axis))).collect()
-    };
-    let (last, row_axis) = (a.len() - 1, b.len().saturating_sub(2));
-    let mut left = batches(op, a, b);
-    if a.len() > 1 {
-        left.push(Role::Row(rank.checked_sub(if b.len() > 1 { 2 } else { 1 })));
+/// As [`gemm`], with a function applied to what it makes.
+fn fused_gemm(op: &mut Typing) -> Ruling {
+    let is_made = op.string("activation", "").is_empty();
+    let out = affine(op, is_made)?;
+    if !is_made {
+        out.iter().for_each(|axis| op.nonlinear(axis, ACTIVATED));
     }
-    left.push(Role::Reduction(row_axis));
-    let mut right = batches(op, b, a);
-    right.push(Role::Reduction(last));
-    if b.len() > 1 {
-        right.push(Role::Row(rank.checked_sub(1)));
-    }
-    op.linear(first, Some(Operand::Input(second)), left);
-    op.linear(second, Some(Operand::Input(first)), right);
+    Ok(())
 }
 
 /// Y[M, N] = alpha * sum over K of A[M, K] * B[K, N] + beta * C[M, N]
 fn gemm(op: &mut Typing) -> Ruling {
+    affine(op, true).map(drop)
+}
+
+/// The rule of [`gemm`]; `is_made` as for [`product`].
+fn affine(op: &mut Typing, is_made: bool) -> Ruling<Vec<Type>> {
     let (a, b) = (op.input(0)?, op.input(1)?);
     if a.len() != 2 || b.len() != 2 {
         return Err(Unsupported("an input is no matrix"));
@@ -107,7 +131,7 @@ fn gemm(op: &mut Typing) -> Ruling {
     op.unify(&a[summed], &b[read]);
     op.contract(0, summed);
     let roles = |summed: usize, with: usize, row: usize| {
-        let mut roles = [Role::Row(Some(row)); 2];
+        let mut roles = [Role::Row(is_made.then_some(row)); 2];
         roles[summed] = Role::Reduction(with);
         roles.to_vec()
     };
@@ -131,8 +155,8 @@ fn gemm(op: &mut Typing) -> Ruling {
         broadcast(op, &[out.clone(), c])?;
     }
     op.cost(out.clone(), vec![a[summed].clone()]);
-    op.output(0, out);
-    Ok(())
+    op.output(0, out.clone());
+    Ok(out)
 }
 
 /// The letters of the equation are the axes.

@@ -4,6 +4,7 @@ mod broadcast;
 mod classical;
 mod convolution;
 mod elementwise;
+mod factors;
 mod gather;
 mod held;
 mod indexed;

@@ -3,6 +3,7 @@
 mod arrangements;
 mod contractions;
 mod elementwise;
+mod fused;
 mod mixing;
 mod normalizations;
 mod passing;
@@ -12,6 +13,7 @@ mod spatial;
 pub(super) use arrangements::arrangements;
 pub(super) use contractions::contractions;
 pub(super) use elementwise::elementwise;
+pub(super) use fused::fused;
 pub(super) use mixing::mixing;
 pub(super) use normalizations::normalizations;
 pub(super) use passing::passing;

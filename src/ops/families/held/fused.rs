@@ -1,28 +1,26 @@
 //! What onnxruntime makes of several nodes when it optimises a graph (`com.microsoft`).
 
-use super::quantised::{gemm, product_sizes};
-use super::{Held, axis, convolution, like, output};
+use super::{Held, axis, like};
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
 use crate::ops::adjoints::{activations as act, fused as back, normalisation};
+use crate::ops::row::GPU_ALONE;
 use crate::ops::typing::{Ruling, Typing, axis_of};
 use crate::ops::{Elements, Row, contrib, row};
-
-const ON_GPUS: &str = "it runs on GPUs alone: take the model before its optimisation for one, where it is several nodes";
 
 pub(super) const ROWS: &[Row] = &[
     contrib("Gelu", |op| like(op, 0)).slope(act::gelu_exact),
     contrib("BiasGelu", |op| like(op, 0)).gives(back::bias_gelu),
     contrib("FastGelu", |op| like(op, 0)).gives(back::fast_gelu),
     contrib("QuickGelu", |op| like(op, 0)).slope(act::quick_gelu),
-    contrib("BiasAdd", |op| like(op, 0)).stops(ON_GPUS),
-    contrib("BiasSoftmax", |op| like(op, 0)).stops(ON_GPUS),
+    contrib("BiasAdd", |op| like(op, 0)).stops(GPU_ALONE),
+    contrib("BiasSoftmax", |op| like(op, 0)).stops(GPU_ALONE),
     contrib("BiasDropout", |op| like(op, 0))
-        .stops(ON_GPUS)
+        .stops(GPU_ALONE)
         .yields(1, ElementType::Bool),
-    contrib("BiasSplitGelu", halved).stops(ON_GPUS),
-    contrib("GroupNorm", |op| like(op, 0)).stops(ON_GPUS),
-    contrib("SkipGroupNorm", |op| like(op, 0)).stops(ON_GPUS),
+    contrib("BiasSplitGelu", halved).stops(GPU_ALONE),
+    contrib("GroupNorm", |op| like(op, 0)).stops(GPU_ALONE),
+    contrib("SkipGroupNorm", |op| like(op, 0)).stops(GPU_ALONE),
     contrib("SkipLayerNormalization", skip_normalised)
         .gives(back::skip_layer)
         .yields(1, ElementType::Float)
@@ -39,11 +37,6 @@ pub(super) const ROWS: &[Row] = &[
         .gives(back::embed_layer)
         .of_elements(&[Elements::Input(2)])
         .yields(1, ElementType::Int32),
-    contrib("FusedConv", |op| convolution(op, 0, 1)).gives(back::conv),
-    contrib("FusedGemm", |op| gemm(op, 1)).gives(back::gemm),
-    contrib("GemmFastGelu", product).stops(ON_GPUS),
-    contrib("FusedMatMul", product).gives(back::matmul),
-    contrib("TransposeMatMul", product).gives(back::matmul),
     contrib("Inverse", |op| like(op, 0)).slope(back::inverse),
 ];
 
@@ -96,27 +89,5 @@ fn embedded(op: &mut Typing) -> Ruling {
     op.output(0, out.clone());
     op.output(1, vec![batch]);
     op.output(2, out);
-    Ok(())
-}
-
-/// A matrix product of operands that are transposed as the attributes say: `transBatch` moves an operand's
-/// first axis behind its batches.
-fn product(op: &mut Typing) -> Ruling {
-    let held = Held::of(op);
-    let operand = |op: &mut Typing, slot: usize, names: [&str; 2]| -> Ruling<Vec<Extent>> {
-        let mut sizes = op.extents(&held.at(slot)?);
-        let rank = sizes.len();
-        if rank > 2 && op.int(names[1], 0) != 0 {
-            sizes[..rank - 1].rotate_left(1);
-        }
-        if rank > 1 && op.int(names[0], 0) != 0 {
-            sizes.swap(rank - 1, rank - 2);
-        }
-        Ok(sizes)
-    };
-    let a = operand(op, 0, ["transA", "transBatchA"])?;
-    let b = operand(op, 1, ["transB", "transBatchB"])?;
-    let sizes = product_sizes(&a, &b)?;
-    output(op, 0, sizes);
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::ops::adjoints::{Adjoint, quantised as back};
 use crate::ops::facts::{Operand, Role};
 use crate::ops::families::convolution::window_sizes;
 use crate::ops::families::elementwise::broadcast_sizes;
-use crate::ops::families::matmul::matrix_roles;
+use crate::ops::families::factors::{Factor, matrix_roles};
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Elements, Form, Row, contrib, row};
 
@@ -122,7 +122,8 @@ fn product(op: &mut Typing, slots: [usize; 2]) -> Ruling {
     let [a, b] = slots.map(|slot| held.at(slot));
     let (a, b) = (a?, b?);
     let sizes = product_sizes(&op.extents(&a), &op.extents(&b))?;
-    matrix_roles(op, [&a, &b], slots, sizes.len());
+    let factors = [Factor::with(slots[0], a), Factor::with(slots[1], b)];
+    matrix_roles(op, &factors, sizes.len(), true);
     output(op, 0, sizes);
     Ok(())
 }
