@@ -1,5 +1,6 @@
 //! Norms of channel slices: one read of every weight, in parallel over tensors, summed in a fixed order.
 
+mod codes;
 mod powers;
 mod sums;
 
@@ -14,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::graph::ValueId;
 use crate::onnx::proto::TensorProto;
 
+use codes::Decoding;
 use powers::{axis_largest, axis_powers, log_sum};
 use sums::{Wanted, axis_sums};
 
@@ -124,8 +126,14 @@ fn contributions(analysis: &Analysis, norm: Norm, chosen: &Chosen) -> Result<Vec
         let vars = types.vars(&axes[axis]);
         vars.iter().any(|var| places.contains_key(var)) && chosen(value, axes, axis)
     };
+    let decoding = Decoding::of(analysis);
     let weights: Vec<(ValueId, &[Type], Vec<usize>)> = analysis
         .weights()
+        .filter(|(value, _)| !decoding.is_part(*value))
+        .map(|(value, axes)| match decoding.codes(value) {
+            Some(codes) => (value, &codes.axes[..]),
+            None => (value, axes),
+        })
         .map(|(value, axes)| {
             let wanted = (0..axes.len()).filter(|&axis| is_wanted(value, axes, axis));
             (value, axes, wanted.collect())
@@ -134,7 +142,18 @@ fn contributions(analysis: &Analysis, norm: Norm, chosen: &Chosen) -> Result<Vec
         .collect();
     let found: Result<Vec<_>> = weights
         .par_iter()
-        .map(|(value, axes, wanted)| contribution(analysis, (*value, axes), wanted, &places, norm))
+        .map(|(value, axes, wanted)| {
+            let decoded = match decoding.codes(*value) {
+                Some(codes) => codes::decoded(analysis, codes)?,
+                None => None,
+            };
+            let stored = analysis.graph().constant(*value);
+            let stored = stored.filter(|_| decoding.codes(*value).is_none());
+            match decoded.as_ref().or(stored) {
+                Some(tensor) => contribution(analysis, (tensor, axes), wanted, &places, norm),
+                None => Ok(Vec::new()),
+            }
+        })
         .collect();
     Ok(found?.into_iter().flatten().collect())
 }
@@ -142,15 +161,12 @@ fn contributions(analysis: &Analysis, norm: Norm, chosen: &Chosen) -> Result<Vec
 /// What one tensor comes to for its dimensions.
 fn contribution(
     analysis: &Analysis,
-    (value, axes): (ValueId, &[Type]),
+    (tensor, axes): (&TensorProto, &[Type]),
     wanted: &[usize],
     places: &HashMap<VarId, usize>,
     norm: Norm,
 ) -> Result<Vec<Contribution>> {
     let types = &analysis.state.types;
-    let Some(tensor) = analysis.graph().constant(value) else {
-        return Ok(Vec::new());
-    };
     let wanted = wanted.iter().map(|&axis| Wanted {
         axis,
         blocks: match types.normal(&axes[axis]) {

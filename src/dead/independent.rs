@@ -9,7 +9,7 @@ use crate::axes::VarId;
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::Result;
 use crate::graph::{NodeId, ValueId};
-use crate::ops::{Linear, Operand, Role};
+use crate::ops::{Contraction, Linear, Operand, Role};
 
 /// Channels of one dimension that do not depend on data, by value that has the dimension.
 pub(super) struct Independent<'a> {
@@ -106,19 +106,22 @@ impl<'a> Independent<'a> {
             return false;
         };
         let axes = self.analysis.state.axes(value).unwrap_or_default();
+        let has = |axis: usize| {
+            axes.get(axis)
+                .is_some_and(|ty| types.vars(ty).contains(&self.var()))
+        };
         let summed = |linear: &Linear| {
             let roles = linear.roles.iter();
             let mut reduced = roles.filter_map(|role| match role {
                 Role::Reduction(axis) => Some(*axis),
                 Role::Row(_) | Role::Kernel | Role::Batch(_) => None,
             });
-            linear.data == Some(Operand::Input(slot))
-                && reduced.any(|axis| {
-                    axes.get(axis)
-                        .is_some_and(|ty| types.vars(ty).contains(&self.var()))
-                })
+            linear.data == Some(Operand::Input(slot)) && reduced.any(has)
         };
-        self.analysis.state.linears_of(node).any(summed)
+        // Not all that is summed over is a product with a weight of real numbers.
+        let stated = |at: &Contraction| at.slot == slot && has(at.axis);
+        let state = &self.analysis.state;
+        state.linears_of(node).any(summed) || state.contractions_of(node).any(stated)
     }
 
     /// Channels that are the same at every place of a constant that the node reads: whatever is looked up

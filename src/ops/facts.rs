@@ -150,6 +150,42 @@ pub(crate) struct Lookup {
     pub(crate) axis: usize,
 }
 
+/// An input of a node is codes with one scale for each block of numbers along an axis: `(code - zero) * scale`.
+#[derive(Clone, Debug)]
+pub(crate) struct BlockCodes {
+    pub(crate) node: NodeId,
+    /// Where the codes are, and bits of one where several stand in a byte, the low ones first.
+    pub(crate) codes: (usize, Option<u32>),
+    pub(crate) scales: usize,
+    pub(crate) zeros: ZeroCodes,
+    /// Types of the axes of the numbers.
+    pub(crate) axes: Vec<Type>,
+    /// The axis that is cut into blocks, and numbers of a block.
+    pub(crate) block: (usize, usize),
+}
+
+/// The codes that stand for 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ZeroCodes {
+    /// The same one everywhere.
+    Always(f32),
+    /// One for each scale, at this input.
+    At(usize),
+    /// As many to a byte as codes, at this input; rows of this many scales start in bytes of their own.
+    Packed(usize, usize),
+}
+
+impl BlockCodes {
+    /// The inputs that the numbers are made of beside the codes.
+    pub(crate) fn partners(&self) -> impl Iterator<Item = usize> {
+        let zeros = match self.zeros {
+            ZeroCodes::Always(_) => None,
+            ZeroCodes::At(slot) | ZeroCodes::Packed(slot, _) => Some(slot),
+        };
+        std::iter::once(self.scales).chain(zeros)
+    }
+}
+
 /// The rule of a node did not apply, or there is none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unruled {
@@ -172,7 +208,15 @@ macro_rules! facts {
     };
 }
 
-facts!(Contraction, Linear, NodeCost, Mirror, Lookup, Unruled);
+facts!(
+    Contraction,
+    Linear,
+    NodeCost,
+    Mirror,
+    Lookup,
+    BlockCodes,
+    Unruled
+);
 
 /// Facts of one kind in the order in which they were stated.
 #[derive(Debug)]

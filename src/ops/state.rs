@@ -5,7 +5,7 @@ use crate::graph::{NodeId, ValueId};
 use crate::onnx::ElementType;
 
 use super::facts::{
-    Agreement, Bound, Contraction, Facts, Linear, Lookup, Mirror, NodeCost, Unruled,
+    Agreement, BlockCodes, Bound, Contraction, Facts, Linear, Lookup, Mirror, NodeCost, Unruled,
 };
 use super::mix::MixFact;
 use super::shapes::Integers;
@@ -28,6 +28,7 @@ pub(crate) struct State {
     pub(super) mirrors: Facts<Mirror>,
     pub(super) unruled: Facts<Unruled>,
     pub(super) lookups: Facts<Lookup>,
+    pub(super) block_codes: Facts<BlockCodes>,
     pub(crate) bounds: Vec<Bound>,
     /// Inputs of the graph that are the target shape of a node.
     pub(crate) targets: Vec<(ValueId, NodeId)>,
@@ -118,6 +119,11 @@ impl State {
     /// Why no rule applied to a node, if none did.
     pub(crate) fn unruled_of(&self, node: NodeId) -> Option<&'static str> {
         self.unruled.of(node).map(|fact| fact.why).next()
+    }
+
+    /// Inputs that are codes in blocks, in graph order.
+    pub(crate) fn block_codes(&self) -> &[BlockCodes] {
+        self.block_codes.all()
     }
 
     /// The values by which a node selects.

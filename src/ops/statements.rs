@@ -1,8 +1,8 @@
 //! The verbs with which rules state facts about a node, beside the types of its axes.
 
 use super::facts::{
-    Agreement, Bias, Bound, Contraction, Joined, Linear, Lookup, Mirror, NodeCost, NumberPlace,
-    Operand, Role,
+    Agreement, Bias, BlockCodes, Bound, Contraction, Joined, Linear, Lookup, Mirror, NodeCost,
+    NumberPlace, Operand, Role,
 };
 use super::typing::Typing;
 use crate::axes::{Extent, Type};
@@ -152,6 +152,11 @@ impl Typing<'_> {
             let range = [min, max];
             self.state.bounds.push(Bound { value, range });
         }
+    }
+
+    /// States that an input is codes in blocks.
+    pub(super) fn in_blocks(&mut self, codes: BlockCodes) {
+        self.state.block_codes.state(codes);
     }
 
     /// States that the numbers at `slot` are a shape that the data has to fit.

@@ -33,6 +33,7 @@ pub(in crate::tests) fn all() -> Vec<Case> {
     let mut cases = families::elementwise();
     cases.extend(families::contractions());
     cases.extend(families::fused());
+    cases.extend(families::packed());
     cases.extend(families::normalizations());
     cases.extend(families::mixing());
     cases.extend(families::arrangements());

@@ -12,6 +12,7 @@ mod joins;
 mod layout;
 mod matmul;
 mod normalization;
+mod packed;
 mod pooling;
 mod recurrent;
 mod reduction;
@@ -27,6 +28,7 @@ pub(crate) const TABLE: &[&[Row]] = &[
     elementwise::ROWS,
     convolution::ROWS,
     matmul::ROWS,
+    packed::ROWS,
     normalization::ROWS,
     joins::ROWS,
     layout::ROWS,

@@ -7,6 +7,7 @@ mod fused;
 mod mixing;
 mod normalizations;
 mod passing;
+mod packed;
 mod sizes;
 mod spatial;
 
@@ -17,5 +18,6 @@ pub(super) use fused::fused;
 pub(super) use mixing::mixing;
 pub(super) use normalizations::normalizations;
 pub(super) use passing::passing;
+pub(super) use packed::packed;
 pub(super) use sizes::{held, sizes};
 pub(super) use spatial::{recurrent, reductions, spatial};

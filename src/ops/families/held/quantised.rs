@@ -8,6 +8,7 @@ use crate::ops::facts::{Operand, Role};
 use crate::ops::families::convolution::window_sizes;
 use crate::ops::families::elementwise::broadcast_sizes;
 use crate::ops::families::factors::{Factor, matrix_roles};
+use crate::ops::families::packed;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Elements, Form, Row, contrib, row};
 
@@ -33,7 +34,7 @@ pub(super) const ROWS: &[Row] = &[
         .straight(back::quantize)
         .measured(SCALE)
         .of_elements(CODES),
-    row("DequantizeLinear", |op| like(op, 0))
+    row("DequantizeLinear", decoded)
         .straight(back::dequantize)
         .measured(SCALE)
         .form(Form::Decoded)
@@ -88,13 +89,15 @@ pub(super) const ROWS: &[Row] = &[
     contrib("DynamicQuantizeMatMul", |op| product(op, [0, 1]))
         .stops(ROUNDS)
         .of_elements(FIRST),
-    contrib("MatMulNBits", packed_product)
-        .gives(back::packed_product)
-        .of_elements(FIRST),
-    contrib("GatherBlockQuantized", packed_gather)
-        .stops(CODES_ONLY)
-        .of_elements(&[Elements::Input(2)]),
 ];
+
+/// Weights in blocks lose blocks; all other codes are held.
+fn decoded(op: &mut Typing) -> Ruling {
+    match packed::decoded(op)? {
+        true => Ok(()),
+        false => like(op, 0),
+    }
+}
 
 fn dynamic(op: &mut Typing) -> Ruling {
     let x = Held::of(op).at(0)?;
@@ -226,35 +229,5 @@ fn coded_gemm(op: &mut Typing, second: usize) -> Ruling {
     let mut roles = vec![Role::Reduction(summed); 2];
     roles[row] = Role::Row(Some(1));
     op.linear(second, Some(Operand::Input(0)), roles);
-    Ok(())
-}
-
-/// The weight is packed; the attribute says how many rows it has.
-fn packed_product(op: &mut Typing) -> Ruling {
-    let mut out = Held::of(op).at(0)?;
-    if let Some(last) = out.len().checked_sub(1) {
-        let rows = super::count(op, "N");
-        out[last] = axis(op, 0, last, rows);
-    }
-    op.output(0, out);
-    Ok(())
-}
-
-/// Rows of a table by index, whose last axis may hold several codes per byte.
-fn packed_gather(op: &mut Typing) -> Ruling {
-    let held = Held::of(op);
-    let (table, index) = (held.at(0)?, held.at(1)?);
-    let place = axis_of(op.int("gather_axis", 0), table.len())?;
-    let codes = match op.element(0) {
-        Some(Uint8) => 8 / op.int("bits", 4).clamp(1, 8),
-        _ => 1,
-    };
-    let mut out = table.clone();
-    if let Some(last) = out.len().checked_sub(1).filter(|_| codes > 1) {
-        let size = op.extent(&table[last]).mul(&Extent::Known(codes));
-        out[last] = axis(op, 0, last, size);
-    }
-    out.splice(place..=place, index);
-    op.output(0, out);
     Ok(())
 }

@@ -1,0 +1,115 @@
+//! The numbers that codes in blocks stand for.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::dimensions::Analysis;
+use crate::error::Result;
+use crate::graph::ValueId;
+use crate::onnx::proto::TensorProto;
+use crate::onnx::{ElementType, from_raw, packed_bytes, to_f32, unpacked};
+use crate::ops::{BlockCodes, ZeroCodes};
+
+/// Which constants are codes in blocks, and which their scales and zero points.
+pub(super) struct Decoding<'a> {
+    codes: HashMap<ValueId, &'a BlockCodes>,
+    parts: HashSet<ValueId>,
+}
+
+impl<'a> Decoding<'a> {
+    pub(super) fn of(analysis: &'a Analysis) -> Decoding<'a> {
+        let mut out = Decoding {
+            codes: HashMap::new(),
+            parts: HashSet::new(),
+        };
+        for codes in analysis.state.block_codes() {
+            let node = analysis.graph().node(codes.node);
+            if let Some(value) = node.input(codes.codes.0) {
+                out.codes.entry(value).or_insert(codes);
+            }
+            out.parts
+                .extend(codes.partners().filter_map(|slot| node.input(slot)));
+        }
+        out
+    }
+
+    pub(super) fn codes(&self, value: ValueId) -> Option<&'a BlockCodes> {
+        self.codes.get(&value).copied()
+    }
+
+    /// True for scales and zero points, which are no numbers of the weight.
+    pub(super) fn is_part(&self, value: ValueId) -> bool {
+        self.parts.contains(&value)
+    }
+}
+
+/// The numbers as a tensor; none where they are not all constants of the sizes that they should have.
+///
+/// # Errors
+/// Elements that are no real numbers.
+pub(super) fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<TensorProto>> {
+    let graph = analysis.graph();
+    let node = graph.node(of.node);
+    let constant = |slot: usize| graph.constant(node.input(slot)?);
+    let sizes = of.axes.iter();
+    let dims: Vec<usize> = sizes
+        .map(|ty| analysis.state.types.size(ty) as usize)
+        .collect();
+    let (Some(codes), Some(scales)) = (constant(of.codes.0), constant(of.scales)) else {
+        return Ok(None);
+    };
+    let count: usize = dims.iter().product();
+    let numbers: Vec<f32> = match of.codes.1 {
+        Some(bits) => bytes_as_codes(codes, bits, count)?,
+        None => to_f32(codes)?,
+    };
+    let scales = to_f32(scales)?;
+    let zeros = match of.zeros {
+        ZeroCodes::Always(zero) => vec![zero; scales.len()],
+        ZeroCodes::At(slot) => match constant(slot) {
+            Some(zeros) => to_f32(zeros)?,
+            None => return Ok(None),
+        },
+        ZeroCodes::Packed(slot, row) => match constant(slot) {
+            Some(zeros) => zero_rows(zeros, of.codes.1.unwrap_or(8), row, scales.len())?,
+            None => return Ok(None),
+        },
+    };
+    let (axis, block) = of.block;
+    let size = dims[axis];
+    let inner: usize = dims[axis + 1..].iter().product();
+    let blocks = size.div_ceil(block);
+    let wanted = count / size.max(1) * blocks;
+    if numbers.len() != count || scales.len() != wanted || zeros.len() != wanted {
+        return Ok(None);
+    }
+    let number = |(at, code): (usize, &f32)| {
+        let (outer, place) = (at / (size * inner), at / inner % size);
+        let own = (outer * blocks + place / block) * inner + at % inner;
+        (code - zeros[own]) * scales[own]
+    };
+    let bytes = numbers.iter().enumerate().map(number);
+    let bytes = bytes.flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
+    Ok(Some(from_raw(
+        codes.name(),
+        ElementType::Float,
+        &dims,
+        bytes,
+    )))
+}
+
+/// Codes of a few bits, as many as there should be, where there are bytes for all.
+fn bytes_as_codes(tensor: &TensorProto, bits: u32, count: usize) -> Result<Vec<f32>> {
+    let bytes = packed_bytes(tensor)?;
+    let there = count.min(bytes.len() * 8 / bits as usize);
+    let codes = unpacked(&bytes, bits, there).into_iter();
+    Ok(codes.map(f32::from).collect())
+}
+
+/// Codes in rows, each of which starts in a byte of its own.
+fn zero_rows(tensor: &TensorProto, bits: u32, row: usize, count: usize) -> Result<Vec<f32>> {
+    let bytes = packed_bytes(tensor)?;
+    let width = (row * bits as usize).div_ceil(8).max(1);
+    let rows = bytes.chunks_exact(width);
+    let codes = rows.flat_map(|bytes| unpacked(bytes, bits, row));
+    Ok(codes.map(f32::from).take(count).collect())
+}

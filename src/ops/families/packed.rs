@@ -1,0 +1,324 @@
+//! Weights as codes with a scale for each block of numbers: products, tables and what makes numbers of them.
+//!
+//! An axis that is cut into blocks loses whole blocks, since the scale of a part is that of the block, and whole bytes
+//! where several codes stand in one: it is a product whose inner factor is pinned.
+
+use crate::axes::{Extent, Type};
+use crate::onnx::ElementType;
+use crate::ops::adjoints::quantised as back;
+use crate::ops::facts::{BlockCodes, ZeroCodes};
+use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
+use crate::ops::{Elements, KernelFamily, Row, contrib};
+
+const CODES_ONLY: &str = "its table is codes: train the model before its quantisation";
+/// Why an inner factor keeps its positions.
+const IN_A_BLOCK: &str = "is a place in a block of codes";
+
+pub(in crate::ops) const ROWS: &[Row] = &[
+    contrib("MatMulNBits", packed_product)
+        .gives(back::packed_product)
+        .kernels(KernelFamily::MatMul)
+        .of_elements(&[Elements::Input(0)]),
+    contrib("GatherBlockQuantized", packed_gather)
+        .stops(CODES_ONLY)
+        .of_elements(&[Elements::Input(2)]),
+];
+
+/// An axis of which whole units go.
+pub(super) struct Units(Type);
+
+impl Units {
+    /// An axis in units of this many positions; held where they do not divide it.
+    pub(super) fn of(op: &mut Typing, axis: &Type, size: usize) -> Ruling<Units> {
+        let whole = op.size(axis)?;
+        if size <= 1 || !whole.is_multiple_of(size) {
+            if size > 1 {
+                op.pin(axis, "does not divide into the blocks of a weight's codes");
+            }
+            return Ok(Units(axis.clone()));
+        }
+        let sizes = [Extent::from(whole / size), Extent::from(size)];
+        let factors = op.factor(axis, &sizes);
+        op.pin(&factors[1], IN_A_BLOCK);
+        Ok(Units(factors[0].clone()))
+    }
+
+    /// Joins an axis that has one position for each `positions` of the first one, or several, as its size says.
+    pub(super) fn join(&self, op: &mut Typing, axis: &Type) {
+        let whole = op.extent(axis);
+        let units = op.extent(&self.0);
+        if whole == units {
+            return op.unify(axis, &self.0);
+        }
+        match whole.div_exact(&units) {
+            Some(inner) => {
+                let inner = op.fixed(inner, IN_A_BLOCK);
+                op.unify(axis, &Type::Product(vec![self.0.clone(), inner]));
+            }
+            // A last block or byte is not full.
+            None => {
+                op.pin(
+                    &self.0,
+                    "does not divide into the blocks of a weight's codes",
+                );
+                op.pin(axis, IN_A_BLOCK);
+            }
+        }
+    }
+
+    /// As [`Units::join`], of the last axis of a list that may be flattened, behind other axes.
+    pub(super) fn join_last(&self, op: &mut Typing, outer: &[Type], axes: &[Type]) {
+        if let [flat] = axes
+            && !outer.is_empty()
+        {
+            let rows = op.extents(outer);
+            let rows = rows.iter().try_fold(Extent::ONE, |n, size| n.mul(size));
+            let inner = rows.and_then(|rows| op.extent(flat).div_exact(&rows));
+            let Some(inner) = inner else {
+                return op.pin(flat, "has an unusual size");
+            };
+            let mut sizes = op.extents(outer);
+            sizes.push(inner);
+            let parts = op.factor(flat, &sizes);
+            return self.join_last(op, outer, &parts);
+        }
+        let Some((last, before)) = axes.split_last() else {
+            return;
+        };
+        if before.len() != outer.len() {
+            return op.pin_all(axes, "has an unusual rank");
+        }
+        let pairs = before.iter().zip(outer);
+        pairs.for_each(|(axis, outer)| op.unify(axis, outer));
+        self.join(op, last);
+    }
+}
+
+/// Codes to a byte, where they have this many bits.
+pub(super) fn codes_in_a_byte(bits: i64) -> Ruling<usize> {
+    match bits {
+        2 | 4 | 8 => Ok(8 / bits as usize),
+        _ => Err(Unsupported("its codes have an unusual number of bits")),
+    }
+}
+
+/// A positive attribute.
+pub(super) fn positive(op: &Typing, name: &str) -> Ruling<usize> {
+    let number = usize::try_from(op.int(name, 0)).unwrap_or(0);
+    match number {
+        0 => Err(Unsupported("an attribute that it needs is not positive")),
+        number => Ok(number),
+    }
+}
+
+/// Y[.., N] = sum over K of X[.., K] * W[N, K] + B[N], where W is codes `[N, blocks, bytes of a block]`.
+fn packed_product(op: &mut Typing) -> Ruling {
+    let mut out = op.input(0)?;
+    let summed = out.pop().ok_or(Unsupported("an input has rank 0"))?;
+    match packed_weight(op, &summed) {
+        Ok(rows) => {
+            op.contract(0, out.len());
+            op.mirror_int("N", &rows);
+            op.mirror_int("K", &summed);
+            out.push(rows);
+            op.cost(out.clone(), vec![summed]);
+        }
+        Err(Unsupported(why)) => {
+            (0..op.input_count()).for_each(|slot| drop(op.held(slot, why)));
+            let rows = positive(op, "N")?;
+            out.push(op.fixed(Extent::from(rows), why));
+        }
+    }
+    op.output(0, out);
+    Ok(())
+}
+
+/// Joins the axes of the weight and of what stands beside it; returns its rows.
+fn packed_weight(op: &mut Typing, summed: &Type) -> Ruling<Type> {
+    let (codes, scales) = (op.input(1)?, op.input(2)?);
+    let [rows, blocks, bytes] = &codes[..] else {
+        return Err(Unsupported("its weight has an unusual rank"));
+    };
+    if op.int("weight_prepacked", 0) != 0 {
+        return Err(Unsupported("its codes are laid out for one kind of GPU"));
+    }
+    if op.value(4).is_some() {
+        return Err(Unsupported("its columns have an order of their own"));
+    }
+    let bits = op.int("bits", 4);
+    let (pack, block) = (codes_in_a_byte(bits)?, positive(op, "block_size")?);
+    let width = positive(op, "K")?;
+    let count = width.div_ceil(block);
+    let wanted = [positive(op, "N")?, count, block / pack];
+    for (axis, wanted) in codes.iter().zip(wanted) {
+        if op.size(axis)? != wanted {
+            return Err(Unsupported("its weight has an unusual size"));
+        }
+    }
+    if op.extent(summed) != Extent::from(width) {
+        return Err(Unsupported("its data has another width than its weight"));
+    }
+    op.pin(bytes, IN_A_BLOCK);
+    let zeros = op.optional(3)?;
+    let packed = zeros.is_some() && op.element(3) == Some(ElementType::Uint8) && pack > 1;
+    let unit = if packed { block * pack } else { block };
+    let outer = std::slice::from_ref(rows);
+    let units = Units::of(op, summed, unit)?;
+    units.join(op, blocks);
+    units.join_last(op, outer, &scales);
+    if let Some(zeros) = &zeros {
+        units.join_last(op, outer, zeros);
+    }
+    if let Some(bias) = op.optional(5)? {
+        let bias = bias.last().ok_or(Unsupported("its bias has rank 0"))?;
+        op.unify(bias, rows);
+    }
+    for axis in [rows, summed] {
+        op.nonlinear(axis, "is an axis of codes");
+    }
+    let whole = width == count * block;
+    let zeros = match zeros {
+        None => ZeroCodes::Always((1_i64 << (bits - 1)) as f32),
+        Some(_) if op.element(3) == Some(ElementType::Uint8) => ZeroCodes::Packed(3, count),
+        Some(_) => ZeroCodes::At(3),
+    };
+    if whole {
+        op.in_blocks(BlockCodes {
+            node: op.node,
+            codes: (1, Some(bits as u32)),
+            scales: 2,
+            zeros,
+            axes: vec![rows.clone(), summed.clone()],
+            block: (1, block),
+        });
+    }
+    Ok(rows.clone())
+}
+
+/// Rows of a table by index, whose axes are those of a Gather but for codes in bytes.
+fn packed_gather(op: &mut Typing) -> Ruling {
+    let (codes, index) = (op.input(0)?, op.input(1)?);
+    let place = axis_of(op.int("gather_axis", 0), codes.len())?;
+    let is_bytes = op.element(0) == Some(ElementType::Uint8);
+    let pack = match is_bytes {
+        true => codes_in_a_byte(op.int("bits", 4))?,
+        false => 1,
+    };
+    let mut numbers = codes.clone();
+    let last = codes.len() - 1;
+    if pack > 1 {
+        let size = op.extent(&codes[last]).mul(&Extent::from(pack));
+        numbers[last] = match size {
+            Some(size) => op.fresh(size),
+            None => op.unknown(0, last, "has an unusual size"),
+        };
+    }
+    if let Err(Unsupported(why)) = table(op, &codes, &numbers, place, pack) {
+        (0..op.input_count()).for_each(|slot| drop(op.held(slot, why)));
+        op.pin_all(&numbers, why);
+    }
+    op.pin(&numbers[place], "is selected from by index");
+    // What is the same in all rows of codes need not be the same number: they have scales of their own.
+    op.positions(1, &numbers[place]);
+    numbers.splice(place..=place, index);
+    op.output(0, numbers);
+    Ok(())
+}
+
+/// Joins the axes of a table's numbers with those of its codes, scales and zero points.
+fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: usize) -> Ruling {
+    let axis = axis_of(op.int("quantize_axis", 1), codes.len())?;
+    let block = usize::try_from(op.int("block_size", 128)).unwrap_or(0);
+    let element = op.element(0);
+    let is_bytes = element == Some(ElementType::Uint8);
+    let is_integer = is_bytes || matches!(element, Some(ElementType::Uint4 | ElementType::Int4));
+    if !is_integer || block == 0 {
+        return Err(Unsupported("its table has codes that are no integers"));
+    }
+    if axis == place || (is_bytes && axis + 1 != codes.len()) {
+        return Err(Unsupported("its blocks lie along an unusual axis"));
+    }
+    let (scales, zeros) = (op.input(2)?, op.optional(3)?);
+    if scales.len() != codes.len() || zeros.as_ref().is_some_and(|z| z.len() != codes.len()) {
+        return Err(Unsupported("its scales have an unusual rank"));
+    }
+    let whole = op.size(&numbers[axis])?;
+    if !whole.is_multiple_of(block) {
+        return Err(Unsupported("its width does not divide into blocks"));
+    }
+    let unit = if zeros.is_some() { block * pack } else { block };
+    let units = Units::of(op, &numbers[axis], unit)?;
+    for (place, number) in numbers.iter().enumerate() {
+        let beside = [
+            Some(&codes[place]),
+            Some(&scales[place]),
+            zeros.as_ref().map(|z| &z[place]),
+        ];
+        for own in beside.into_iter().flatten() {
+            match place == axis {
+                true => units.join(op, own),
+                false => op.unify(own, number),
+            }
+        }
+    }
+    let bits = op.int("bits", 4);
+    let zeros = match (zeros, is_bytes) {
+        (None, true) => ZeroCodes::Always((1_i64 << (bits - 1)) as f32),
+        (None, false) => ZeroCodes::Always(0.0),
+        (Some(_), true) => ZeroCodes::Packed(3, whole / block),
+        (Some(_), false) => ZeroCodes::At(3),
+    };
+    op.in_blocks(BlockCodes {
+        node: op.node,
+        codes: (0, is_bytes.then_some(bits as u32)),
+        scales: 2,
+        zeros,
+        axes: numbers.to_vec(),
+        block: (axis, block),
+    });
+    Ok(())
+}
+
+/// Numbers of constant codes that have a scale for each block along an axis; false where they have none.
+pub(super) fn decoded(op: &mut Typing) -> Ruling<bool> {
+    let block = usize::try_from(op.int("block_size", 0)).unwrap_or(0);
+    if block == 0 || !op.is_constant(0) {
+        return Ok(false);
+    }
+    let (codes, scales, zeros) = (op.input(0)?, op.input(1)?, op.optional(2)?);
+    let axis = axis_of(op.int("axis", 1), codes.len())?;
+    let others = [Some(&scales), zeros.as_ref()];
+    if others
+        .into_iter()
+        .flatten()
+        .any(|other| other.len() != codes.len())
+    {
+        return Ok(false);
+    }
+    if !op.size(&codes[axis])?.is_multiple_of(block) {
+        return Ok(false);
+    }
+    let units = Units::of(op, &codes[axis], block)?;
+    for (place, code) in codes.iter().enumerate() {
+        op.nonlinear(code, "is an axis of codes");
+        for other in others.into_iter().flatten() {
+            match place == axis {
+                true => units.join(op, &other[place]),
+                false => op.unify(&other[place], code),
+            }
+        }
+    }
+    op.in_blocks(BlockCodes {
+        node: op.node,
+        codes: (0, None),
+        scales: 1,
+        zeros: match zeros.is_some() {
+            true => ZeroCodes::At(2),
+            false => ZeroCodes::Always(0.0),
+        },
+        axes: codes.clone(),
+        block: (axis, block),
+    });
+    op.output(0, codes);
+    Ok(true)
+}
