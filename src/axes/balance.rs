@@ -1,4 +1,4 @@
-//! Axes of which equal blocks keep the same numbers of positions, and how many parts an axis has.
+//! Axes of which equal blocks keep the same numbers of positions, or some number at least, and how many parts an axis has.
 
 use super::extent::Extent;
 use super::types::{Reason, Type, Types, VarId};
@@ -38,6 +38,18 @@ impl Types {
                 self.pin(&factors[0], reason);
             }
             Type::Block { .. } => self.pin(&ty, reason),
+        }
+    }
+
+    /// Requires that `ty` keeps at least this many positions; of several parts it keeps all.
+    pub(crate) fn keep_least(&mut self, ty: &Type, least: usize, reason: Reason) {
+        match self.normal(ty) {
+            _ if least <= 1 => {}
+            Type::Var(id) => {
+                let var = self.var_mut(id);
+                var.least = var.least.max(least);
+            }
+            ty => self.pin(&ty, reason),
         }
     }
 

@@ -55,6 +55,8 @@ pub(crate) struct Var {
     pub(crate) nonlinear: Option<Reason>,
     /// Each of this many equal blocks must keep the same number of positions.
     pub(crate) blocks: usize,
+    /// No fewer positions than this may stay.
+    pub(crate) least: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -129,6 +131,7 @@ impl Types {
             alternatives: None,
             nonlinear: None,
             blocks: 1,
+            least: 1,
         })
     }
 
@@ -142,6 +145,7 @@ impl Types {
             alternatives: None,
             nonlinear: None,
             blocks: 1,
+            least: 1,
         })
     }
 
@@ -302,6 +306,7 @@ impl Types {
         let old = self.var(from).clone();
         let var = self.var_mut(into);
         var.take_marks(&old);
+        var.least = var.least.max(old.least);
         let (mut small, mut large) = (self.class(from), self.class(into));
         if self.classes[small].members.len() > self.classes[large].members.len() {
             std::mem::swap(&mut small, &mut large);
@@ -337,6 +342,7 @@ impl Types {
         if var.blocks > 1 {
             self.balance(term, var.blocks, reason);
         }
+        self.keep_least(term, var.least, reason);
     }
 
     fn deepen(&mut self, id: VarId, depth: u32) {

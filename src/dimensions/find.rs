@@ -93,6 +93,7 @@ fn dimension(analysis: &Analysis, var: VarId, sites: Vec<Site>, uses: &Uses) -> 
         unproven: properties.unproven.map(|reason| analysis.explain(reason)),
         linear: properties.nonlinear.is_none() && properties.mixing.is_none(),
         blocks: properties.blocks,
+        least: properties.least,
         params: params(analysis, &sites),
         macs: 0,
         sites,

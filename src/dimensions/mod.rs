@@ -73,6 +73,8 @@ pub struct Dimension {
     pub linear: bool,
     /// Each of this many equal blocks has to keep the same number of channels (grouped convolutions).
     pub blocks: usize,
+    /// No fewer channels than this may stay: as many as a node chooses of them.
+    pub least: usize,
     /// Parameters in the tensors it occurs in.
     pub params: u64,
     /// Multiply-accumulate operations of the nodes it occurs in.

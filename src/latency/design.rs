@@ -62,5 +62,6 @@ fn size(of: &Dimension, share: f64, multiple: usize) -> usize {
         .find(|&m| 2 * m <= whole)
         .unwrap_or(1);
     let rounded = (wanted / multiple as f64).round() as usize * multiple;
-    rounded.max(multiple).min(whole) * blocks
+    let least = of.least.div_ceil(blocks);
+    rounded.max(multiple).max(least).min(whole) * blocks
 }

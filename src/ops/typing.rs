@@ -240,6 +240,11 @@ impl Typing<'_> {
         self.state.types.balance(ty, blocks, reason);
     }
 
+    pub(super) fn keep_least(&mut self, ty: &Type, least: usize) {
+        let reason = self.reason("chooses several of its positions");
+        self.state.types.keep_least(ty, least, reason);
+    }
+
     pub(super) fn fixed(&mut self, extent: Extent, why: &'static str) -> Type {
         let reason = self.reason(why);
         self.state.types.fixed(extent, reason)

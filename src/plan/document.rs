@@ -281,6 +281,13 @@ fn check(planned: &PlannedDimension, dimension: &Dimension) -> Result<()> {
     if planned.kept.is_empty() {
         return fault("keeps nothing; at least one channel has to stay".to_owned());
     }
+    if planned.kept.len() < dimension.least {
+        return fault(format!(
+            "keeps {} channels, of which a node chooses {}; let it keep as many at least",
+            planned.kept.len(),
+            dimension.least
+        ));
+    }
     let ascending = planned.kept.windows(2).all(|pair| pair[0] < pair[1]);
     let inside = planned
         .kept

@@ -73,7 +73,9 @@ pub(crate) fn hold_stale(analysis: &mut Analysis) -> Result<()> {
     for dimension in analysis.dimensions() {
         let block = dimension.size / dimension.blocks.max(1);
         let positions = 0..dimension.size as u32;
-        let first = positions.filter(|at| *at as usize % block.max(1) < block.div_ceil(2));
+        let least = dimension.least.div_ceil(dimension.blocks.max(1));
+        let stay = block.div_ceil(2).max(least);
+        let first = positions.filter(|at| (*at as usize % block.max(1)) < stay);
         half.insert(dimension.var, first.collect());
     }
     let stale = stale(analysis, &half)?;

@@ -18,6 +18,8 @@ pub(super) struct Ranked {
     least: usize,
     /// Most in a block that no threshold lets go.
     above: usize,
+    /// Fewest with which the model still runs.
+    pub(super) needed: usize,
     rounding: Rounding,
     /// A ratio of its own.
     pub(super) own: Option<f64>,
@@ -86,11 +88,13 @@ impl Ranked {
             steps,
             least: settings
                 .min_channels
+                .max(dimension.least)
                 .div_ceil(blocks)
                 .max(1)
                 .max(capped)
                 .max(above),
             above,
+            needed: dimension.least.div_ceil(blocks).max(1),
             rounding,
             own,
         }
@@ -272,6 +276,7 @@ mod tests {
             steps: Vec::new(),
             least: 1,
             above: 0,
+            needed: 1,
             rounding,
             own: None,
         }

@@ -204,7 +204,7 @@ impl<'a> Ranking<'a> {
         Ok(self.decisions(&counts))
     }
 
-    /// What stays of a dimension where these shares of it go, at least one channel, each among those of the one before; `of` as
+    /// What stays of a dimension where these shares of it go, at least as many channels as the model needs, each among those of the one before; `of` as
     /// for [`Ranking::levels`].
     pub(crate) fn without(&self, of: &Dimension, shares: &[f64]) -> Vec<(usize, Vec<u32>)> {
         let mut dimensions = self.analysis.dimensions().iter();
@@ -214,7 +214,7 @@ impl<'a> Ranking<'a> {
         };
         let mut sizes: Vec<usize> = shares
             .iter()
-            .map(|share| ((ranked.size as f64 * (1.0 - share)).round() as usize).max(1))
+            .map(|share| ((ranked.size as f64 * (1.0 - share)).round() as usize).max(ranked.needed))
             .collect();
         sizes.retain(|&keep| keep < ranked.size);
         sizes.dedup();

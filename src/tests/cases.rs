@@ -34,6 +34,7 @@ pub(in crate::tests) fn all() -> Vec<Case> {
     cases.extend(families::contractions());
     cases.extend(families::fused());
     cases.extend(families::packed());
+    cases.extend(families::experts());
     cases.extend(families::normalizations());
     cases.extend(families::mixing());
     cases.extend(families::arrangements());

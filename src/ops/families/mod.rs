@@ -4,6 +4,7 @@ mod broadcast;
 mod classical;
 mod convolution;
 mod elementwise;
+mod experts;
 mod factors;
 mod gather;
 mod held;
@@ -29,6 +30,7 @@ pub(crate) const TABLE: &[&[Row]] = &[
     convolution::ROWS,
     matmul::ROWS,
     packed::ROWS,
+    experts::ROWS,
     normalization::ROWS,
     joins::ROWS,
     layout::ROWS,

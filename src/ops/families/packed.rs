@@ -12,7 +12,7 @@ use crate::ops::{Elements, KernelFamily, Row, contrib};
 
 const CODES_ONLY: &str = "its table is codes: train the model before its quantisation";
 /// Why an inner factor keeps its positions.
-const IN_A_BLOCK: &str = "is a place in a block of codes";
+pub(super) const IN_A_BLOCK: &str = "is a place in a block of codes";
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     contrib("MatMulNBits", packed_product)
@@ -28,6 +28,11 @@ pub(in crate::ops) const ROWS: &[Row] = &[
 pub(super) struct Units(Type);
 
 impl Units {
+    /// An axis whose positions go one by one.
+    pub(super) fn each(axis: &Type) -> Units {
+        Units(axis.clone())
+    }
+
     /// An axis in units of this many positions; held where they do not divide it.
     pub(super) fn of(op: &mut Typing, axis: &Type, size: usize) -> Ruling<Units> {
         let whole = op.size(axis)?;

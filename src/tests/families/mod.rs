@@ -3,6 +3,7 @@
 mod arrangements;
 mod contractions;
 mod elementwise;
+mod experts;
 mod fused;
 mod mixing;
 mod normalizations;
@@ -14,6 +15,7 @@ mod spatial;
 pub(super) use arrangements::arrangements;
 pub(super) use contractions::contractions;
 pub(super) use elementwise::elementwise;
+pub(super) use experts::experts;
 pub(super) use fused::fused;
 pub(super) use mixing::mixing;
 pub(super) use normalizations::normalizations;
