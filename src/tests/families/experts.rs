@@ -128,7 +128,7 @@ pub(in crate::tests) fn experts() -> Vec<Case> {
         mixture("silu", 4, 1).real("MoE of nearly all experts"),
         wide("silu", 1).coded("QMoE of 8 bits", 8, 0, false, [64, 96]),
         wide("swiglu", 2).coded("QMoE of 4 bits", 4, 0, false, [32, 48]),
-        wide("swiglu", 2).coded("QMoE with zero points by row", 4, 0, true, [32, 48]),
+        wide("gelu", 2).coded("QMoE with zero points by row", 4, 0, true, [32, 48]),
         wide("gelu", 2).coded("QMoE in blocks", 4, 16, false, [4, 6]),
         wide("swiglu", 3).coded("QMoE in blocks with zero points", 4, 16, true, [2, 3]),
     ]
