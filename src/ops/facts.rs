@@ -155,7 +155,7 @@ pub(crate) struct Lookup {
 pub(crate) struct BlockCodes {
     pub(crate) node: NodeId,
     /// Where the codes are, and bits of one where several stand in a byte, the low ones first.
-    pub(crate) codes: (usize, Option<u32>),
+    pub(crate) codes: (usize, Option<usize>),
     pub(crate) scales: usize,
     pub(crate) zeros: ZeroCodes,
     /// Types of the axes of the numbers.

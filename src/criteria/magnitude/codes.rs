@@ -57,7 +57,10 @@ pub(super) fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<Ten
     let (Some(codes), Some(scales)) = (constant(of.codes.0), constant(of.scales)) else {
         return Ok(None);
     };
-    let count: usize = dims.iter().product();
+    let count = dims.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim));
+    let Some(count) = count.filter(|&count| count > 0) else {
+        return Ok(None);
+    };
     let numbers: Vec<f32> = match of.codes.1 {
         Some(bits) => bytes_as_codes(codes, bits, count)?,
         None => to_f32(codes)?,
@@ -98,18 +101,23 @@ pub(super) fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<Ten
 }
 
 /// Codes of a few bits, as many as there should be, where there are bytes for all.
-fn bytes_as_codes(tensor: &TensorProto, bits: u32, count: usize) -> Result<Vec<f32>> {
+fn bytes_as_codes(tensor: &TensorProto, bits: usize, count: usize) -> Result<Vec<f32>> {
     let bytes = packed_bytes(tensor)?;
-    let there = count.min(bytes.len() * 8 / bits as usize);
-    let codes = unpacked(&bytes, bits, there).into_iter();
+    let there = count.min(bytes.len() * 8 / bits);
+    let codes = unpacked(&bytes, as_bits(bits), there).into_iter();
     Ok(codes.map(f32::from).collect())
 }
 
 /// Codes in rows, each of which starts in a byte of its own.
-fn zero_rows(tensor: &TensorProto, bits: u32, row: usize, count: usize) -> Result<Vec<f32>> {
+fn zero_rows(tensor: &TensorProto, bits: usize, row: usize, count: usize) -> Result<Vec<f32>> {
     let bytes = packed_bytes(tensor)?;
-    let width = (row * bits as usize).div_ceil(8).max(1);
+    let width = (row * bits).div_ceil(8).max(1);
     let rows = bytes.chunks_exact(width);
-    let codes = rows.flat_map(|bytes| unpacked(bytes, bits, row));
+    let codes = rows.flat_map(|bytes| unpacked(bytes, as_bits(bits), row));
     Ok(codes.map(f32::from).take(count).collect())
+}
+
+/// Bits of a code, of which a byte has 8 at most.
+fn as_bits(bits: usize) -> u32 {
+    u32::try_from(bits).unwrap_or(8)
 }

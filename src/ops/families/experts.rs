@@ -2,7 +2,7 @@
 //!
 //! A removed expert scores less than all others, and a removed hidden channel is 0 behind its activation: that of 0.
 
-use super::packed::{IN_A_BLOCK, Units, codes_in_a_byte};
+use super::packed::{IN_A_BLOCK, Units, codes_in_a_byte, middle};
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
 use crate::ops::facts::{BlockCodes, Operand, Role, ZeroCodes};
@@ -150,7 +150,7 @@ impl Side<'_> {
         match self {
             Side::Width(_) => of.sizes[1],
             Side::Hidden(_) => of.sizes[2],
-            Side::Gated(_, gate) => of.sizes[2] * gate.parts(),
+            Side::Gated(_, gate) => of.sizes[2].saturating_mul(gate.parts()),
         }
     }
 }
@@ -231,7 +231,8 @@ fn packed_experts(op: &mut Typing) -> Ruling {
     }
     let codes = op.input(PACKED_LAYERS[1][0])?;
     let packed = codes.last().ok_or(MISSING)?;
-    let mixture = Mixture::of(op, op.size(packed)? * packs[1])?;
+    let count = op.size(packed)?.checked_mul(packs[1]).ok_or(MISSING)?;
+    let mixture = Mixture::of(op, count)?;
     if let Some(weights) = op.optional(ROUTER_WEIGHTS)? {
         let [tokens, experts] = &weights[..] else {
             return Err(Unsupported("an input has an unusual rank"));
@@ -241,48 +242,50 @@ fn packed_experts(op: &mut Typing) -> Ruling {
     }
     // Kernels for real numbers of 32 bits have one layout only.
     let raw = op.int("weights_prepacked", -1) == 0 || op.element(0) == Some(ElementType::Float);
-    if !raw {
-        return whole_experts(op, &mixture);
+    match raw {
+        true => coded_layers(op, &mixture, packs),
+        false => whole_experts(op, &mixture),
     }
-    let block = usize::try_from(op.int("block_size", 0)).unwrap_or(0);
-    let zeros = PACKED_LAYERS.map(|slots| op.value(slots[3]).is_some());
-    let own = |layer: usize| if zeros[layer] { packs[layer] } else { 1 };
-    // Along what is summed over whole blocks go, and whole bytes of their zero points; else whole bytes of codes, and of
-    // zero points by row.
-    let [width, hidden] = match block {
-        0 => [
+}
+
+/// Positions of the tokens and of hidden channels that go together: along what is summed over whole blocks, and whole
+/// bytes of their zero points; where rows have a scale, whole bytes of codes and of zero points by row.
+fn units(op: &Typing, block: usize, packs: [usize; 3]) -> Ruling<[usize; 2]> {
+    let own = |layer: usize| match op.value(PACKED_LAYERS[layer][3]) {
+        Some(_) => packs[layer],
+        None => 1,
+    };
+    let wide = |pack: usize| block.checked_mul(pack).ok_or(MISSING);
+    match block {
+        0 => Ok([
             packs[0].max(packs[2]).max(own(1)),
             packs[1].max(own(0)).max(own(2)),
-        ],
-        _ => [block * own(0).max(own(2)), block * own(1)],
-    };
+        ]),
+        _ => Ok([wide(own(0).max(own(2)))?, wide(own(1))?]),
+    }
+}
+
+/// The layers of codes, each along the last axis of its weight.
+fn coded_layers(op: &mut Typing, mixture: &Mixture, packs: [usize; 3]) -> Ruling {
+    let block = usize::try_from(op.int("block_size", 0)).unwrap_or(0);
+    let [width, hidden] = units(op, block, packs)?;
     let inner = op.fresh(Extent::from(mixture.sizes[2]));
     op.nonlinear(&inner, "applies a function to each element");
-    let units = [
-        Units::of(op, &mixture.width, width)?,
-        Units::of(op, &inner, hidden)?,
-    ];
-    let [width, hidden] = &units;
+    let width = Units::of(op, &mixture.width, width)?;
+    let hidden = Units::of(op, &inner, hidden)?;
+    let (gated, outer) = (Side::Gated(&hidden, mixture.gate), Side::Width(&width));
     let sides = [
-        (
-            Side::Gated(hidden, mixture.gate),
-            Side::Width(width),
-            &mixture.width,
-        ),
-        (Side::Width(width), Side::Hidden(hidden), &inner),
-        (Side::Hidden(hidden), Side::Width(width), &mixture.width),
+        (gated, outer, &mixture.width),
+        (outer, Side::Hidden(&hidden), &inner),
+        (Side::Hidden(&hidden), outer, &mixture.width),
     ];
     for (layer, (rows, columns, read)) in sides.into_iter().enumerate() {
-        let coded = CodedLayer {
-            slots: PACKED_LAYERS[layer],
-            bits: bits[layer],
-            pack: packs[layer],
-            block,
-        };
-        if layer == 2 && op.value(coded.slots[0]).is_none() {
-            continue;
+        let slots = PACKED_LAYERS[layer];
+        let pack = packs[layer];
+        if layer < 2 || op.value(slots[0]).is_some() {
+            let coded = CodedLayer { slots, pack, block };
+            coded.join(op, mixture, [rows, columns], read)?;
         }
-        coded.join(op, &mixture, [rows, columns], read)?;
     }
     Ok(())
 }
@@ -305,7 +308,6 @@ fn whole_experts(op: &mut Typing, mixture: &Mixture) -> Ruling {
 /// One layer of all experts as codes.
 struct CodedLayer {
     slots: LayerSlots,
-    bits: i64,
     /// Codes to a byte.
     pack: usize,
     /// Numbers with a scale of their own, or 0 where a row has one.
@@ -358,11 +360,11 @@ impl CodedLayer {
         mixture.cost(op, &weight[1], read);
         op.in_blocks(BlockCodes {
             node: op.node,
-            codes: (codes, Some(self.bits as u32)),
+            codes: (codes, Some(8 / self.pack)),
             scales,
             zeros: match is_zeroed {
                 true => ZeroCodes::Packed(zeros, blocks.unwrap_or(made)),
-                false => ZeroCodes::Always((1_i64 << (self.bits - 1)) as f32),
+                false => middle(self.pack),
             },
             axes: vec![mixture.experts.clone(), weight[1].clone(), read.clone()],
             block: (2, if self.block == 0 { summed } else { self.block }),

@@ -36,7 +36,7 @@ impl Units {
     /// An axis in units of this many positions; held where they do not divide it.
     pub(super) fn of(op: &mut Typing, axis: &Type, size: usize) -> Ruling<Units> {
         let whole = op.size(axis)?;
-        if size <= 1 || !whole.is_multiple_of(size) {
+        if size <= 1 || whole == 0 || !whole.is_multiple_of(size) {
             if size > 1 {
                 op.pin(axis, "does not divide into the blocks of a weight's codes");
             }
@@ -107,6 +107,11 @@ pub(super) fn codes_in_a_byte(bits: i64) -> Ruling<usize> {
     }
 }
 
+/// What codes without sign stand around where nothing else is said, with this many of them to a byte.
+pub(super) fn middle(pack: usize) -> ZeroCodes {
+    ZeroCodes::Always((0..8 / pack).skip(1).fold(1.0, |middle, _| 2.0 * middle))
+}
+
 /// A positive attribute.
 pub(super) fn positive(op: &Typing, name: &str) -> Ruling<usize> {
     let number = usize::try_from(op.int(name, 0)).unwrap_or(0);
@@ -150,8 +155,10 @@ fn packed_weight(op: &mut Typing, summed: &Type) -> Ruling<Type> {
     if op.value(4).is_some() {
         return Err(Unsupported("its columns have an order of their own"));
     }
-    let bits = op.int("bits", 4);
-    let (pack, block) = (codes_in_a_byte(bits)?, positive(op, "block_size")?);
+    let (pack, block) = (
+        codes_in_a_byte(op.int("bits", 4))?,
+        positive(op, "block_size")?,
+    );
     let width = positive(op, "K")?;
     let count = width.div_ceil(block);
     let wanted = [positive(op, "N")?, count, block / pack];
@@ -183,14 +190,14 @@ fn packed_weight(op: &mut Typing, summed: &Type) -> Ruling<Type> {
     }
     let whole = width == count * block;
     let zeros = match zeros {
-        None => ZeroCodes::Always((1_i64 << (bits - 1)) as f32),
+        None => middle(pack),
         Some(_) if op.element(3) == Some(ElementType::Uint8) => ZeroCodes::Packed(3, count),
         Some(_) => ZeroCodes::At(3),
     };
     if whole {
         op.in_blocks(BlockCodes {
             node: op.node,
-            codes: (1, Some(bits as u32)),
+            codes: (1, Some(8 / pack)),
             scales: 2,
             zeros,
             axes: vec![rows.clone(), summed.clone()],
@@ -248,7 +255,7 @@ fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: 
         return Err(Unsupported("its scales have an unusual rank"));
     }
     let whole = op.size(&numbers[axis])?;
-    if !whole.is_multiple_of(block) {
+    if whole == 0 || !whole.is_multiple_of(block) {
         return Err(Unsupported("its width does not divide into blocks"));
     }
     let unit = if zeros.is_some() { block * pack } else { block };
@@ -266,16 +273,15 @@ fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: 
             }
         }
     }
-    let bits = op.int("bits", 4);
     let zeros = match (zeros, is_bytes) {
-        (None, true) => ZeroCodes::Always((1_i64 << (bits - 1)) as f32),
+        (None, true) => middle(pack),
         (None, false) => ZeroCodes::Always(0.0),
         (Some(_), true) => ZeroCodes::Packed(3, whole / block),
         (Some(_), false) => ZeroCodes::At(3),
     };
     op.in_blocks(BlockCodes {
         node: op.node,
-        codes: (0, is_bytes.then_some(bits as u32)),
+        codes: (0, is_bytes.then_some(8 / pack)),
         scales: 2,
         zeros,
         axes: numbers.to_vec(),
@@ -300,7 +306,8 @@ pub(super) fn decoded(op: &mut Typing) -> Ruling<bool> {
     {
         return Ok(false);
     }
-    if !op.size(&codes[axis])?.is_multiple_of(block) {
+    let whole = op.size(&codes[axis])?;
+    if whole == 0 || !whole.is_multiple_of(block) {
         return Ok(false);
     }
     let units = Units::of(op, &codes[axis], block)?;

@@ -1,6 +1,10 @@
 //! Products that onnxruntime makes of several nodes.
 
-use crate::tests::builder::{Attributes, Builder, Value};
+use crate::criteria::{Criterion, scores};
+use crate::plan::{Plan, RoundTo, Settings};
+use crate::rewrite::prune;
+use crate::search::select;
+use crate::tests::builder::{Attributes, Builder, Value, analyse};
 use crate::tests::cases::{Case, dense, image, read_dense, read_image};
 
 pub(in crate::tests) fn fused() -> Vec<Case> {
@@ -154,4 +158,89 @@ fn affine() -> Vec<Case> {
         Case::new("FusedGemm", read_dense(gemm, "h"), &[8]),
         Case::new("FusedGemm without bias", plain, &[7, 8]),
     ]
+}
+
+/// What onnxruntime has kernels for on GPUs alone: it is typed and cut, and no proof runs it.
+fn on_gpus() -> Vec<Case> {
+    let last = |groups: i64, weight: &[usize]| {
+        Builder::new(17)
+            .input("x", &[2, 8, 8, 3])
+            .weight("w1", &[8, 3, 3, 3])
+            .weight("b1", &[8])
+            .node("com.microsoft.NhwcConv", "x w1 b1 -> h", &[])
+            .weight("wn", weight)
+            .node(
+                "com.microsoft.NhwcConv",
+                "h wn -> a",
+                &[("group", groups.into())],
+            )
+            .weight("w2", &[weight[0], 4])
+            .node("MatMul", "a w2 -> y", &[])
+            .output("y")
+    };
+    let gelu = dense(17)
+        .weight("wg", &[8, 10])
+        .weight("bg", &[10])
+        .node("com.microsoft.GemmFastGelu", "h wg bg -> a", &[])
+        .weight("w2", &[10, 4])
+        .node("MatMul", "a w2 -> y", &[])
+        .output("y");
+    let mixture = |fusion: i64, rows: usize, third: &str| {
+        let attributes = [
+            ("k", 2.into()),
+            ("activation_type", "swiglu".into()),
+            ("swiglu_fusion", fusion.into()),
+        ];
+        dense(17)
+            .weight("wr", &[8, 5])
+            .node("MatMul", "h wr -> r", &[])
+            .weight("f1", &[5, rows, 8])
+            .weight("f2", &[5, 8, 7])
+            .weight("f3", &[5, 7, 8])
+            .node(
+                "com.microsoft.MoE",
+                &format!("h r f1 - f2 {third} -> m"),
+                &attributes,
+            )
+            .weight("w2", &[8, 4])
+            .node("MatMul", "m w2 -> y", &[])
+            .output("y")
+    };
+    vec![
+        Case::new("NhwcConv", last(1, &[6, 3, 3, 8]), &[6, 8]),
+        Case::new("NhwcConv depthwise", last(8, &[8, 3, 3, 1]), &[8]),
+        Case::new("NhwcConv grouped", last(2, &[6, 3, 3, 4]), &[]),
+        Case::new("GemmFastGelu", gelu, &[8, 10]),
+        Case::new("MoE, gates first", mixture(2, 14, ""), &[5, 7, 8]),
+        Case::new("MoE, gates apart", mixture(0, 7, "- f3"), &[5, 7, 8]),
+    ]
+}
+
+#[test]
+fn operators_without_a_kernel_are_cut_to_the_sizes_that_are_asked_for() {
+    for case in on_gpus() {
+        let analysis = analyse(&case.model);
+        let mut sizes: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
+        sizes.sort_unstable();
+        assert_eq!(
+            sizes,
+            case.dimensions,
+            "{}: {:#?}",
+            case.name,
+            analysis.blocked()
+        );
+        let settings = Settings {
+            round_to: RoundTo::Multiple(1),
+            ..Settings::default()
+        };
+        let scores = scores(&analysis, Criterion::L2, 0).expect("scores");
+        let selection = select(&analysis, &scores, &settings).expect("a selection");
+        let plan = Plan::new(&analysis, &selection, &scores, &settings);
+        assert_eq!(plan.dimensions.len(), sizes.len(), "{}", case.name);
+        let after = analyse(&prune(&analysis, &plan).expect("it is cut"));
+        let mut left: Vec<usize> = after.dimensions().iter().map(|d| d.size).collect();
+        left.sort_unstable();
+        let halves: Vec<usize> = sizes.iter().map(|size| size.div_ceil(2)).collect();
+        assert_eq!(left, halves, "{}", case.name);
+    }
 }
