@@ -1,6 +1,8 @@
 //! Layers of every operator family: rows and columns are right if the Gram matrices of the inputs give the
 //! energy of the outputs, `sum |Y|^2 = sum over batches of tr(W G W^T)`, as onnxruntime computes them.
 
+mod fused;
+
 use super::builder::{Builder, Size, Value, analyse, noise};
 use super::rules::runtime;
 use crate::data::{DataSet, DataSource, declared_inputs};
