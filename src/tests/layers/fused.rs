@@ -33,11 +33,6 @@ fn gram_matrices_predict_the_energy_of_fused_products() {
             .weight("w", &[3, 6, 5])
             .node(fused, "x w -> y", &[turned("transBatchA")]),
     );
-    let gemm = rows(&[6]).weight("w", &[5, 6]);
-    check(
-        "FusedGemm",
-        gemm.node("com.microsoft.FusedGemm", "x w -> y", &[turned("transB")]),
-    );
     let conv = images(6).weight("w", &[8, 3, 3, 3]);
     check(
         "FusedConv",
