@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::builder::analyse;
 use super::cases;
+use super::families;
 use super::held;
 use crate::axes::{Origin, Type};
 use crate::dimensions::Analysis;
@@ -167,7 +168,8 @@ fn the_document_of_operators_is_what_the_table_says() {
         let key = (row.domain, row.operator, row.versions.0);
         seen.insert(key, (row, Seen::default()));
     }
-    let models = cases::all().into_iter().map(|case| case.model);
+    let typed = families::on_gpus().into_iter();
+    let models = cases::all().into_iter().chain(typed).map(|case| case.model);
     let held = held::models().into_iter().map(|(_, model)| model);
     for model in models.chain(held).collect::<Vec<Model>>() {
         let analysis = analyse(&model);

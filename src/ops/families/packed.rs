@@ -143,23 +143,16 @@ fn packed_product(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
-/// Joins the axes of the weight and of what stands beside it; returns its rows.
-fn packed_weight(op: &mut Typing, summed: &Type) -> Ruling<Type> {
-    let (codes, scales) = (op.input(1)?, op.input(2)?);
-    let [rows, blocks, bytes] = &codes[..] else {
-        return Err(Unsupported("its weight has an unusual rank"));
-    };
+/// How a weight is packed: codes to a byte, numbers of a block, blocks of a row.
+fn packing(op: &mut Typing, codes: &[Type], summed: &Type) -> Ruling<[usize; 3]> {
     if op.int("weight_prepacked", 0) != 0 {
         return Err(Unsupported("its codes are laid out for one kind of GPU"));
     }
     if op.value(4).is_some() {
         return Err(Unsupported("its columns have an order of their own"));
     }
-    let (pack, block) = (
-        codes_in_a_byte(op.int("bits", 4))?,
-        positive(op, "block_size")?,
-    );
-    let width = positive(op, "K")?;
+    let pack = codes_in_a_byte(op.int("bits", 4))?;
+    let (block, width) = (positive(op, "block_size")?, positive(op, "K")?);
     let count = width.div_ceil(block);
     let wanted = [positive(op, "N")?, count, block / pack];
     for (axis, wanted) in codes.iter().zip(wanted) {
@@ -167,13 +160,23 @@ fn packed_weight(op: &mut Typing, summed: &Type) -> Ruling<Type> {
             return Err(Unsupported("its weight has an unusual size"));
         }
     }
-    if op.extent(summed) != Extent::from(width) {
-        return Err(Unsupported("its data has another width than its weight"));
+    match op.extent(summed) == Extent::from(width) {
+        true => Ok([pack, block, count]),
+        false => Err(Unsupported("its data has another width than its weight")),
     }
+}
+
+/// Joins the axes of the weight and of what stands beside it; returns its rows.
+fn packed_weight(op: &mut Typing, summed: &Type) -> Ruling<Type> {
+    let (codes, scales) = (op.input(1)?, op.input(2)?);
+    let [rows, blocks, bytes] = &codes[..] else {
+        return Err(Unsupported("its weight has an unusual rank"));
+    };
+    let [pack, block, count] = packing(op, &codes, summed)?;
     op.pin(bytes, IN_A_BLOCK);
     let zeros = op.optional(3)?;
     let packed = zeros.is_some() && op.element(3) == Some(ElementType::Uint8) && pack > 1;
-    let unit = if packed { block * pack } else { block };
+    let unit = block.saturating_mul(if packed { pack } else { 1 });
     let outer = std::slice::from_ref(rows);
     let units = Units::of(op, summed, unit)?;
     units.join(op, blocks);
@@ -188,7 +191,7 @@ fn packed_weight(op: &mut Typing, summed: &Type) -> Ruling<Type> {
     for axis in [rows, summed] {
         op.nonlinear(axis, "is an axis of codes");
     }
-    let whole = width == count * block;
+    let whole = op.size(summed)? == count.saturating_mul(block);
     let zeros = match zeros {
         None => middle(pack),
         Some(_) if op.element(3) == Some(ElementType::Uint8) => ZeroCodes::Packed(3, count),
@@ -258,7 +261,7 @@ fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: 
     if whole == 0 || !whole.is_multiple_of(block) {
         return Err(Unsupported("its width does not divide into blocks"));
     }
-    let unit = if zeros.is_some() { block * pack } else { block };
+    let unit = block.saturating_mul(if zeros.is_some() { pack } else { 1 });
     let units = Units::of(op, &numbers[axis], unit)?;
     for (place, number) in numbers.iter().enumerate() {
         let beside = [

@@ -161,7 +161,7 @@ fn affine() -> Vec<Case> {
 }
 
 /// What onnxruntime has kernels for on GPUs alone: it is typed and cut, and no proof runs it.
-fn on_gpus() -> Vec<Case> {
+pub(in crate::tests) fn on_gpus() -> Vec<Case> {
     let last = |groups: i64, weight: &[usize]| {
         Builder::new(17)
             .input("x", &[2, 8, 8, 3])

@@ -16,7 +16,7 @@ pub(super) use arrangements::arrangements;
 pub(super) use contractions::contractions;
 pub(super) use elementwise::elementwise;
 pub(super) use experts::experts;
-pub(super) use fused::fused;
+pub(super) use fused::{fused, on_gpus};
 pub(super) use mixing::mixing;
 pub(super) use normalizations::normalizations;
 pub(super) use passing::passing;
