@@ -263,7 +263,7 @@ fn describe_producer(producer: Producer, proto: &GraphProto) -> String {
 }
 
 /// Names that the subgraphs of a node read from outside, each once, in order of first use.
-fn outer_names(node: &NodeProto) -> Vec<String> {
+pub(super) fn outer_names(node: &NodeProto) -> Vec<String> {
     let mut names = Vec::new();
     for attribute in &node.attribute {
         for graph in attribute.g.iter().chain(&attribute.graphs) {

@@ -8,6 +8,7 @@
 //! A new operator is a row here or, if it behaves like none of these, a row and one function.
 
 mod adjoints;
+mod bodies;
 mod check;
 mod facts;
 mod families;
@@ -28,6 +29,7 @@ pub(crate) use adjoints::Adjoint;
 pub(crate) use adjoints::{
     Settled, measured_slots, passes_codes, pull, quicken, rounds, stands_still,
 };
+pub(crate) use bodies::call_of;
 pub(crate) use facts::{
     Agreement, Bias, BlockCodes, Contraction, Linear, Mirror, NumberPlace, Operand, Role, Unruled,
     ZeroCodes,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::bodies;
 use super::check;
 use super::facts::Unruled;
 use super::kinds::Elements;
@@ -149,16 +150,17 @@ fn pinned_axes(
     why: &'static str,
 ) -> Vec<Type> {
     let reason = Reason {
-        origin: Origin::Value(id.0),
+        origin: state.origin_of_value(id),
         why,
     };
     let axes = sizes.iter().enumerate().map(|(axis, size)| {
         let extent = match size {
             DeclaredSize::Known(size) if *size > 0 => Extent::Known(*size),
             DeclaredSize::Named(name) if !name.is_empty() => state.symbols.declared(name),
-            _ => state
-                .symbols
-                .named(&format!("{}.{axis}", graph.value(id).name)),
+            _ => {
+                let name = state.symbol_name(&format!("{}.{axis}", graph.value(id).name));
+                state.symbols.named(&name)
+            }
         };
         state.types.fixed(extent, reason)
     });
@@ -171,7 +173,7 @@ fn pin_value(state: &mut State, id: ValueId, reason: Reason) {
     }
 }
 
-fn type_node(graph: &Graph, observed: &Observed, state: &mut State, node: NodeId) {
+pub(super) fn type_node(graph: &Graph, observed: &Observed, state: &mut State, node: NodeId) {
     let row = super::find(graph, node);
     infer_elements(graph, state, node, row);
     evaluate_outputs(graph, state, node);
@@ -183,7 +185,7 @@ fn type_node(graph: &Graph, observed: &Observed, state: &mut State, node: NodeId
     };
     let ruling = match row {
         Some(row) => (row.rule)(&mut typing),
-        None => Err(Unsupported(super::row::without_row(graph, node))),
+        None => bodies::by_body(&mut typing),
     };
     let asked = std::mem::take(&mut typing.asked);
     pin_unasked(graph, state, node, ruling, &asked);
@@ -206,7 +208,7 @@ fn pin_unasked(
     ruling: Ruling,
     asked: &HashSet<usize>,
 ) {
-    let origin = Origin::Node(node.0);
+    let origin = state.origin_of(node);
     let connections = graph.node(node);
     for (slot, &value) in connections.inputs.iter().enumerate() {
         let why = match ruling {

@@ -320,7 +320,7 @@ static BY_NAME: LazyLock<HashMap<&str, Vec<&Row>>> = LazyLock::new(|| {
 });
 
 /// The version of a domain's operator set that the model imports.
-fn imported(graph: &Graph, domain: &str) -> i64 {
+pub(super) fn imported(graph: &Graph, domain: &str) -> i64 {
     let imports = graph.model().proto.opset_import.iter();
     let mut versions = imports.filter(|import| domain_of(import.domain()) == domain);
     versions.next().map_or(1, |import| import.version())

@@ -1,6 +1,6 @@
 //! What typing a graph yields: the types of all values and the facts that rules state beside them.
 
-use crate::axes::{Symbols, Type, Types};
+use crate::axes::{Origin, Symbols, Type, Types};
 use crate::graph::{NodeId, ValueId};
 use crate::onnx::ElementType;
 
@@ -33,12 +33,47 @@ pub(crate) struct State {
     /// Inputs of the graph that are the target shape of a node.
     pub(crate) targets: Vec<(ValueId, NodeId)>,
     pub(crate) agreements: Vec<Agreement>,
+    /// Nodes that were typed by what their operator does in terms of others, in graph order.
+    pub(crate) bodied: Vec<NodeId>,
+    /// The node whose body this is, where it is one.
+    pub(super) inside: Option<Inside>,
+}
+
+/// A node that is being typed by its body.
+#[derive(Clone, Debug)]
+pub(super) struct Inside {
+    pub(super) node: NodeId,
+    /// What symbols of the body are called after.
+    pub(super) name: String,
+    /// Bodies around it, and itself.
+    pub(super) depth: usize,
 }
 
 impl State {
     /// The types of a value's axes; none where the rank is unknown.
     pub(crate) fn axes(&self, value: ValueId) -> Option<&[Type]> {
         self.axes[value.index()].as_deref()
+    }
+
+    /// Who speaks where the rule of a node does: inside a body the node that the body is of.
+    pub(super) fn origin_of(&self, node: NodeId) -> Origin {
+        Origin::Node(self.inside.as_ref().map_or(node, |inside| inside.node).0)
+    }
+
+    /// As [`State::origin_of`], for a value.
+    pub(super) fn origin_of_value(&self, value: ValueId) -> Origin {
+        match &self.inside {
+            Some(inside) => Origin::Node(inside.node.0),
+            None => Origin::Value(value.0),
+        }
+    }
+
+    /// The name of a symbol, which inside a body is that of one call.
+    pub(super) fn symbol_name(&self, name: &str) -> String {
+        match &self.inside {
+            Some(inside) => format!("{}/{name}", inside.name),
+            None => name.to_owned(),
+        }
     }
 
     /// As if the rule of a node did not say where it sums.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::axes::{Extent, Origin, Reason, Type};
+use crate::axes::{Extent, Reason, Type};
 use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{ElementType, to_f32};
@@ -38,7 +38,7 @@ impl Typing<'_> {
 
     pub(super) fn reason(&self, why: &'static str) -> Reason {
         Reason {
-            origin: Origin::Node(self.node.0),
+            origin: self.state.origin_of(self.node),
             why,
         }
     }
@@ -274,6 +274,7 @@ impl Typing<'_> {
     /// A pinned axis of a size that cannot be computed: a symbol of its own.
     pub(super) fn unknown(&mut self, slot: usize, axis: usize, why: &'static str) -> Type {
         let name = format!("{}:{slot}.{axis}", self.graph.describe(self.node));
+        let name = self.state.symbol_name(&name);
         let extent = self.state.symbols.named(&name);
         self.fixed(extent, why)
     }

@@ -10,6 +10,7 @@ mod cleanup;
 mod codes;
 mod drop;
 mod emit;
+mod expand;
 mod gates;
 mod head;
 mod initializers;

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
-use crate::ops::adjoints::{Adjoint, activations as act, broadcast as several, functions as fun};
-use crate::ops::row::BOOL;
+use crate::ops::adjoints::{
+    Adjoint, activations as act, broadcast as several, functions as fun, fused,
+};
+use crate::ops::row::{BOOL, GPU_ALONE};
 use crate::ops::shapes::arithmetic as ev;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Carried, Elements, Form, Pointwise, Row, Viewing, row};
+use crate::ops::{Carried, Elements, Form, Pointwise, Row, Viewing, contrib, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Identity", carry)
@@ -42,6 +44,14 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Selu", unary).slope(act::selu),
     row("Celu", unary).slope(act::celu),
     row("Gelu", unary).slope(act::gelu),
+    contrib("Gelu", unary).slope(act::gelu_exact),
+    contrib("QuickGelu", unary).slope(act::quick_gelu),
+    contrib("FastGelu", binary).gives(fused::fast_gelu),
+    contrib("BiasGelu", binary).gives(fused::bias_gelu),
+    contrib("BiasAdd", additive)
+        .stops(GPU_ALONE)
+        .adds()
+        .pointwise(Pointwise::Sum),
     row("Mish", unary).slope(act::mish),
     row("Swish", unary).slope(act::swish),
     row("HardSwish", unary).slope(act::hard_swish),

@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod classical;
+mod composed;
 mod convolution;
 mod elementwise;
 mod experts;
@@ -45,6 +46,7 @@ pub(crate) const TABLE: &[&[Row]] = &[
     reduction::ROWS,
     recurrent::ROWS,
     shapes::ROWS,
+    composed::ROWS,
     held::FAMILIES[0],
     held::FAMILIES[1],
     held::FAMILIES[2],

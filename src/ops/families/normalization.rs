@@ -5,7 +5,7 @@ use crate::onnx::ElementType;
 use crate::ops::adjoints::normalisation as back;
 use crate::ops::mix::Mix;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
-use crate::ops::{Pointwise, Row, row};
+use crate::ops::{Elements, Pointwise, Row, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("BatchNormalization", batch)
@@ -18,6 +18,10 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .yields(1, ElementType::Float)
         .yields(2, ElementType::Float),
     row("RMSNormalization", root_mean_square).gives(back::root_mean_square),
+    row("SimplifiedLayerNormalization", root_mean_square)
+        .gives(back::root_mean_square)
+        .of_elements(&[Elements::Input(1)])
+        .yields(1, ElementType::Float),
     row("GroupNormalization", group).gives(back::group),
     row("LpNormalization", along_axis).slope(back::to_unit_norm),
     row("MeanVarianceNormalization", over_axes).slope(back::mean_variance),

@@ -13,6 +13,7 @@ mod statistics;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::expand::expanded;
 use super::switch::turn_off;
 use crate::axes::Kept;
 use crate::dimensions::{Analysis, Dimension};
@@ -41,7 +42,12 @@ pub enum Masks {
 /// # Errors
 /// The plan does not fit the model, or a masked value has an element type without a zero and a one.
 pub fn twin(analysis: &Analysis, plan: &Plan, masks: Masks) -> Result<Model> {
-    Ok(masked(analysis, &plan.kept(analysis)?, masks)?.0)
+    let kept = plan.kept(analysis)?;
+    let (model, _) = match expanded(analysis, &kept)? {
+        Some((bodies, kept)) => masked(&bodies, &kept, masks)?,
+        None => masked(analysis, &kept, masks)?,
+    };
+    Ok(model)
 }
 
 /// The twin that masks one dimension by graph inputs, and those inputs.

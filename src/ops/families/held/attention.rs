@@ -1,6 +1,6 @@
 //! Attention as one operator, with its caches.
 
-use super::{Held, axis, count, like, output};
+use super::{Held, axis, count, output};
 use crate::axes::{Extent, Type};
 use crate::ops::adjoints::attention as back;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
@@ -8,10 +8,7 @@ use crate::ops::{Row, contrib, row};
 
 pub(super) const ROWS: &[Row] = &[
     row("Attention", attention).gives(back::attention),
-    row("RotaryEmbedding", |op| like(op, 0)).gives(back::rotary),
     row("LinearAttention", linear).gives(back::linear_attention),
-    row("CausalConvWithState", causal).gives(back::causal_convolution),
-    contrib("RotaryEmbedding", |op| like(op, 0)).gives(back::rotary_contrib),
     contrib("Attention", packed).gives(back::packed),
     contrib("MultiHeadAttention", multi_head).gives(back::multi_head),
     contrib("GroupQueryAttention", grouped_query).gives(back::grouped_query),
@@ -96,19 +93,6 @@ fn linear(op: &mut Typing) -> Ruling {
         1,
         vec![v[0].clone(), v[1].clone(), q[3].clone(), v[3].clone()],
     );
-    Ok(())
-}
-
-/// Input `[batch, channels, length]`, weight `[channels, 1, places]`: what comes out, and the places but one that the
-/// next part needs.
-fn causal(op: &mut Typing) -> Ruling {
-    let held = Held::of(op);
-    let [batch, channels, length] = held.ranked::<3>(0)?;
-    let [_, _, places] = held.ranked::<3>(1)?;
-    op.output(0, vec![batch.clone(), channels.clone(), length]);
-    let [batch, channels, places] = [&batch, &channels, &places].map(|axis| op.extent(axis));
-    let before = places.sub(&Extent::Known(1));
-    output(op, 1, vec![Some(batch), Some(channels), before]);
     Ok(())
 }
 
