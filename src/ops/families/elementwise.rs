@@ -22,7 +22,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .evaluated(ev::cast)
         .viewed(Viewing::Same)
         .of_elements(&[Elements::Attribute("to")]),
-    row("CastLike", carry)
+    row("CastLike", carry_as)
         .adjoint(Adjoint::Viewed)
         .viewed(Viewing::Same)
         .of_elements(&[Elements::Input(1)]),
@@ -183,6 +183,12 @@ fn carry(op: &mut Typing) -> Ruling {
         op.output(slot, x.clone());
     }
     Ok(())
+}
+
+/// As [`carry`], in the element type of the second input, of which nothing else matters.
+fn carry_as(op: &mut Typing) -> Ruling {
+    op.asked.insert(1);
+    carry(op)
 }
 
 /// Y[..] = f(X[..]).

@@ -103,12 +103,14 @@ impl Pair<'_> {
         scaled.collect()
     }
 
-    /// A session of a model that is judged: what keeps it from running is its fault.
+    /// A session of a model that is judged: what keeps it from running is its fault, unless it keeps the original too.
     pub(super) fn open(&self, model: &Model, options: &SessionOptions) -> Result<Session> {
-        let session = self
-            .runtime
-            .session_with(model, "the written model", options);
-        session.map_err(|fault| self.refused(fault))
+        let runs = |model: &Model, what| self.runtime.session_with(model, what, options);
+        runs(model, "the written model").map_err(|fault| {
+            let original = self.analysis.graph().model();
+            let own = runs(original, "the original model").err();
+            own.unwrap_or_else(|| self.refused(fault))
+        })
     }
 
     fn refused(&self, fault: Error) -> Error {
