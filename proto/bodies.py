@@ -244,6 +244,8 @@ def skipped():
                 {add}
                 output, inv_std_var =
                     SimplifiedLayerNormalization <axis = -1, epsilon: float = @epsilon> (input_skip_bias_sum, gamma)
+                centred, mean =
+                    LayerNormalization <axis = -1, epsilon: float = @epsilon> (input_skip_bias_sum, gamma)
             }}""",
             inputs=f"111{bias}",
         )
