@@ -247,6 +247,10 @@ impl Renaming {
         for name in node.input.iter_mut().chain(&mut node.output) {
             *name = self.name(name);
         }
+        // Inputs that the caller leaves out at the end are not there at all.
+        while node.input.last().is_some_and(String::is_empty) {
+            node.input.pop();
+        }
         node.attribute = node
             .attribute
             .into_iter()

@@ -4,6 +4,7 @@
 use crate::onnx::ElementType;
 use crate::ops::adjoints::{attention, fused as back};
 use crate::ops::bodies::by_body;
+use crate::ops::row::GPU_ALONE;
 use crate::ops::{Elements, Row, contrib, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[

@@ -1,8 +1,9 @@
 //! The numbers that a twin holds: masks of kept positions, and ratios of how many there were and stay.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::axes::{Kept, Type, Types};
+use crate::axes::{Kept, Type, Types, VarId};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::graph::Patch;
@@ -18,12 +19,22 @@ enum Meaning {
     Ratio(Vec<Type>, f64),
 }
 
+/// A form of the model in which types have other handles, and the variable there that stands for one of the model's.
+#[derive(Clone)]
+pub(super) struct StandIn {
+    pub(super) analysis: Arc<Analysis>,
+    pub(super) of: VarId,
+    pub(super) var: VarId,
+}
+
 /// A number, or a list of numbers, of a twin that follows from the choice.
 pub(crate) struct MaskInput {
     name: String,
     element: ElementType,
     meaning: Meaning,
     dims: Vec<usize>,
+    /// Whose types it speaks of, where these are not the model's.
+    pub(super) stand_in: Option<StandIn>,
 }
 
 impl MaskInput {
@@ -32,7 +43,16 @@ impl MaskInput {
     /// # Errors
     /// An element type that sessions do not take.
     pub(crate) fn tensor(&self, analysis: &Analysis, kept: &Kept) -> Result<(String, Tensor)> {
-        let numbers = self.numbers(analysis, kept);
+        let numbers = match &self.stand_in {
+            None => self.numbers(analysis, kept),
+            Some(own) => {
+                let mut there = own.analysis.everything();
+                if let Some(positions) = analysis.state.types.positions(kept, own.of) {
+                    there.insert(own.var, positions.clone());
+                }
+                self.numbers(&own.analysis, &there)
+            }
+        };
         let tensor = Tensor::from_f64(self.element, &self.dims, &numbers)?;
         Ok((self.name.clone(), tensor))
     }
@@ -139,6 +159,7 @@ impl TwinMasks {
             element,
             meaning,
             dims,
+            stand_in: None,
         };
         let numbers = made.numbers(analysis, kept);
         let numbers: Vec<f32> = numbers.into_iter().map(|number| number as f32).collect();

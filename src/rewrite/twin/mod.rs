@@ -24,7 +24,7 @@ use crate::ops::Contraction;
 use crate::plan::Plan;
 
 pub(crate) use masks::MaskInput;
-use masks::TwinMasks;
+use masks::{StandIn, TwinMasks};
 use statistics::Neutral;
 
 /// Where the masks of a twin stand.
@@ -60,7 +60,24 @@ pub(crate) fn instrument(
 ) -> Result<(Model, Vec<MaskInput>)> {
     let mut kept = analysis.everything();
     kept.insert(dimension.var, Arc::from_iter(1..dimension.size as u32));
-    masked(analysis, &kept, Masks::Inputs)
+    let bodies = expanded(analysis, &kept)?;
+    let there = |(bodies, kept): (Analysis, Kept)| {
+        let var = kept.vars().next();
+        var.map(|var| (var, bodies, kept))
+    };
+    let Some((var, bodies, kept)) = bodies.and_then(there) else {
+        return masked(analysis, &kept, Masks::Inputs);
+    };
+    let (model, mut inputs) = masked(&bodies, &kept, Masks::Inputs)?;
+    let own = StandIn {
+        analysis: Arc::new(bodies),
+        of: dimension.var,
+        var,
+    };
+    for input in &mut inputs {
+        input.stand_in = Some(own.clone());
+    }
+    Ok((model, inputs))
 }
 
 fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<MaskInput>)> {
