@@ -257,8 +257,11 @@ def embedded():
         places = {
             "1": "places = Gather(position_embedding, position_ids)",
             "0": """
-                length = Slice(sizes, one, two, zero)
-                places = Slice(position_embedding, zero, length, zero)
+                each = Constant <value = int64 {1}> ()
+                none = Constant <value = int64 {0}> ()
+                length = Gather(sizes, each)
+                steps = Range(none, length, each)
+                places = Gather(position_embedding, steps)
             """,
         }[positions]
         more = {
@@ -278,7 +281,6 @@ def embedded():
             => (output, mask_index, embedding_sum) {{
                 zero = Constant <value = int64[1] {{0}}> ()
                 one = Constant <value = int64[1] {{1}}> ()
-                two = Constant <value = int64[1] {{2}}> ()
                 sizes = Shape(input_ids)
                 words = Gather(word_embedding, input_ids)
                 {places}

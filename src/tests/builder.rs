@@ -13,6 +13,7 @@ use crate::onnx::proto::{
     TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };
 use crate::onnx::{ElementType, Model, from_raw};
+use crate::ops::CONTRIB;
 
 /// Value of an attribute.
 #[derive(Clone)]
@@ -232,6 +233,19 @@ impl Builder {
             ..NodeProto::default()
         });
         self
+    }
+
+    /// As [`Builder::node`], of onnxruntime's own operators.
+    pub(in crate::tests) fn contrib(
+        self,
+        operator: &str,
+        wiring: &str,
+        attributes: Attributes,
+    ) -> Builder {
+        let mut builder = self.node(operator, wiring, attributes);
+        let made = builder.graph.node.last_mut().expect("a node");
+        made.domain = Some(CONTRIB.to_owned());
+        builder
     }
 
     pub(in crate::tests) fn output(self, name: &str) -> Builder {

@@ -36,6 +36,7 @@ pub(in crate::tests) fn all() -> Vec<Case> {
     cases.extend(families::packed());
     cases.extend(families::experts());
     cases.extend(families::normalizations());
+    cases.extend(families::composed());
     cases.extend(families::mixing());
     cases.extend(families::arrangements());
     cases.extend(families::spatial());

@@ -1,6 +1,7 @@
 //! Cases by operator family.
 
 mod arrangements;
+mod composed;
 mod contractions;
 mod elementwise;
 mod experts;
@@ -13,6 +14,7 @@ mod sizes;
 mod spatial;
 
 pub(super) use arrangements::arrangements;
+pub(super) use composed::composed;
 pub(super) use contractions::contractions;
 pub(super) use elementwise::elementwise;
 pub(super) use experts::experts;
