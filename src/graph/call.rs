@@ -69,7 +69,7 @@ pub(crate) fn called(
     Ok(CalledGraph { graph, places })
 }
 
-/// The function with the nodes that outputs which are read depend on, and the places that these had.
+/// The function with what outputs that are read depend on, and the places that its nodes had.
 fn read_part(function: &FunctionProto, outputs: &[bool]) -> (FunctionProto, Vec<usize>) {
     let names = function.output.iter().zip(outputs);
     let mut read: HashSet<String> = names
@@ -85,7 +85,15 @@ fn read_part(function: &FunctionProto, outputs: &[bool]) -> (FunctionProto, Vec<
         }
     }
     places.reverse();
-    let nodes = places.iter().map(|&place| function.node[place].clone());
+    let nodes = places.iter().map(|&place| {
+        let mut node = function.node[place].clone();
+        let unread = node.output.iter_mut().filter(|name| !read.contains(*name));
+        unread.for_each(String::clear);
+        while node.output.last().is_some_and(String::is_empty) {
+            node.output.pop();
+        }
+        node
+    });
     let part = FunctionProto {
         node: nodes.collect(),
         opset_import: Vec::new(),

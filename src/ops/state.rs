@@ -1,7 +1,10 @@
 //! What typing a graph yields: the types of all values and the facts that rules state beside them.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use crate::axes::{Origin, Symbols, Type, Types};
-use crate::graph::{NodeId, ValueId};
+use crate::graph::{CalledGraph, NodeId, ValueId};
 use crate::onnx::ElementType;
 
 use super::facts::{
@@ -35,9 +38,14 @@ pub(crate) struct State {
     pub(crate) agreements: Vec<Agreement>,
     /// Nodes that were typed by what their operator does in terms of others, in graph order.
     pub(crate) bodied: Vec<NodeId>,
+    /// Bodies that were made, for nodes that are alike.
+    pub(super) made: MadeBodies,
     /// The node whose body this is, where it is one.
     pub(super) inside: Option<Inside>,
 }
+
+/// Bodies as graphs, by what they are made of.
+pub(super) type MadeBodies = HashMap<Vec<u8>, Arc<CalledGraph>>;
 
 /// A node that is being typed by its body.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 mod adjoints;
 mod blocks;
 mod blocks_left;
+mod bodies;
 mod budgets;
 mod builder;
 mod calibrated;

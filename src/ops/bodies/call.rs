@@ -1,5 +1,9 @@
 //! A node as a call of its body.
 
+use std::sync::Arc;
+
+use prost::Message;
+
 use super::library::{Body, body_of};
 use crate::graph::{CalledGraph, Graph, NodeId, ValueId, called, int};
 use crate::onnx::proto::{AttributeProto, FunctionProto, NodeProto};
@@ -14,7 +18,7 @@ const ELEMENT: &str = "__element_";
 pub(super) struct Call {
     pub(super) body: &'static Body,
     pub(super) node: NodeId,
-    pub(super) called: CalledGraph,
+    pub(super) called: Arc<CalledGraph>,
     /// Attributes of the node, what follows its inputs included.
     pub(super) attributes: Vec<AttributeProto>,
     /// By input of the body's graph the slot of the node.
@@ -61,25 +65,30 @@ pub(crate) fn call_of(
 }
 
 impl Call {
-    pub(super) fn new(graph: &Graph, state: &State, node: NodeId) -> Ruling<Call> {
+    pub(super) fn new(graph: &Graph, state: &mut State, node: NodeId) -> Ruling<Call> {
         let body = body_of(graph, state, node)?;
         let attributes = attributes(graph, state, node, body)?;
         let connections = graph.node(node);
         let there = |values: &[Option<ValueId>]| -> Vec<bool> {
             values.iter().map(Option::is_some).collect()
         };
-        let used = |value: &Option<ValueId>| {
-            value.is_some_and(|value| {
-                let value = graph.value(value);
-                value.is_output || !value.consumers.is_empty()
-            })
-        };
         let inputs = there(&connections.inputs);
-        let outputs: Vec<bool> = connections.outputs.iter().map(used).collect();
+        // What an operator makes it makes of inputs that fit, whether anybody reads it or not.
+        let mut outputs = there(&connections.outputs);
+        outputs.iter_mut().take(1).for_each(|made| *made = true);
         let slots = (0..inputs.len()).filter(|&slot| inputs[slot]).collect();
-        let given = attributes.clone();
-        let called = called(graph, &body.function, given, [&inputs, &outputs]);
-        let called = called.map_err(|_| Unsupported("what the operator does is no valid graph"))?;
+        let key = key(body, &attributes, [&inputs, &outputs]);
+        let called = match state.made.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let given = attributes.clone();
+                let made = called(graph, &body.function, given, [&inputs, &outputs]);
+                let why = Unsupported("what the operator does is no valid graph");
+                let made = Arc::new(made.map_err(|_| why)?);
+                state.made.insert(key, made.clone());
+                made
+            }
+        };
         Ok(Call {
             body,
             node,
@@ -116,6 +125,22 @@ impl Call {
             })?
             .i
     }
+}
+
+/// What the graph of a call follows from.
+fn key(body: &Body, attributes: &[AttributeProto], there: [&[bool]; 2]) -> Vec<u8> {
+    let function = &body.function;
+    let mut key = format!(
+        "{}.{} {} {there:?}",
+        function.domain(),
+        function.name(),
+        function.overload()
+    )
+    .into_bytes();
+    for attribute in attributes {
+        key.extend(attribute.encode_length_delimited_to_vec());
+    }
+    key
 }
 
 /// The attributes of a node, and what the body wants to know of the inputs.

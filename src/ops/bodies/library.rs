@@ -154,6 +154,34 @@ impl Condition {
 mod tests {
     use super::*;
 
+    /// The operators that nodes are of, in bodies inside of them too.
+    fn operators(nodes: &[NodeProto]) -> Vec<(String, String)> {
+        let own = nodes.iter();
+        let own = own.map(|node| (node.domain().to_owned(), node.op_type().to_owned()));
+        let inner = nodes.iter().flat_map(|node| &node.attribute);
+        let inner = inner.flat_map(|held| held.g.iter().chain(&held.graphs));
+        let inner = inner.flat_map(|graph| operators(&graph.node));
+        own.chain(inner).collect()
+    }
+
+    #[test]
+    fn no_operator_does_itself() {
+        for (key, bodies) in BODIES.iter() {
+            let nodes = bodies
+                .iter()
+                .flat_map(|body| operators(&body.function.node));
+            let mut open: Vec<_> = nodes.collect();
+            let mut seen = std::collections::HashSet::new();
+            while let Some(next) = open.pop() {
+                assert_ne!(&next, key, "{key:?} has itself in it");
+                if seen.insert(next.clone()) {
+                    let inner = BODIES.get(&next).into_iter().flatten();
+                    open.extend(inner.flat_map(|body| operators(&body.function.node)));
+                }
+            }
+        }
+    }
+
     #[test]
     fn the_file_holds_forms_of_operators() {
         let all: Vec<&Body> = BODIES.values().flatten().collect();

@@ -27,6 +27,7 @@ pub(in crate::ops) fn by_body(op: &mut Typing) -> Ruling {
     let mirrors = sizes::mirrors(&call, &mut inner);
     op.state.types = std::mem::take(&mut inner.types);
     op.state.symbols = std::mem::take(&mut inner.symbols);
+    op.state.made = std::mem::take(&mut inner.made);
     for (attribute, ty) in mirrors {
         op.mirror_int(attribute, &ty);
     }
@@ -64,6 +65,7 @@ fn enter(op: &mut Typing, call: &Call) -> State {
     let mut inner = State {
         types: std::mem::take(&mut around.types),
         symbols: std::mem::take(&mut around.symbols),
+        made: std::mem::take(&mut around.made),
         ..State::default()
     };
     let graph = &call.called.graph;

@@ -202,6 +202,12 @@ fn sliced_anywhere(op: &mut Typing, axis: &Type, cut: &Cut, size: &Extent) -> Ty
         (Some(Extent::Known(0..)), Some(end @ Extent::Symbolic(_)), 1) => {
             cut.start.as_ref().and_then(|start| end.sub(start))
         }
+        // From a place that is in the axis, whatever its size, to its end.
+        (Some(start @ Extent::Symbolic(_)), Some(end), 1)
+            if end == size && start.monomials().iter().all(|(_, times)| *times >= 0) =>
+        {
+            end.sub(start)
+        }
         _ => None,
     };
     match length {

@@ -103,8 +103,9 @@ impl TwinBuilder<'_> {
                 self.stretch(fact, value, &pruned, (*centred, groups))?;
                 self.take_off(fact.node, value, &pruned, *scale)?;
                 // The mean, where it is an output, is that of what was stretched.
-                if *centred && self.analysis.graph().node(fact.node).outputs.len() > 1 {
-                    let factor = self.ratio(&pruned, -0.5, self.element(value))?;
+                let mean = self.analysis.graph().node(fact.node).output(1);
+                if let Some(mean) = mean.filter(|_| *centred) {
+                    let factor = self.ratio(&pruned, -0.5, self.element(mean))?;
                     self.scale_output(fact.node, 1, &factor);
                 }
                 Ok(())

@@ -1,6 +1,7 @@
 //! Operators that are typed by their bodies, and fused activations.
 
 use crate::onnx::ElementType;
+use crate::ops::CONTRIB;
 use crate::tests::builder::{Builder, Value, floats};
 use crate::tests::cases::{Case, dense, read_dense};
 
@@ -47,24 +48,23 @@ fn skipped() -> Vec<Case> {
             "h k scale b -> a - - sum",
         ),
     ] {
-        for opset in [12, 17, 20] {
-            let builder = Builder::new(opset)
-                .input("x", &[2, 3, 6])
-                .weight("w1", &[6, 8])
-                .weight("w3", &[6, 8])
-                .node("MatMul", "x w1 -> h", &[])
-                .node("MatMul", "x w3 -> k", &[])
-                .tensor(positive("scale"))
-                .weight("shift", &[8])
-                .weight("b", &[8])
-                .contrib(operator, wiring, &[("epsilon", 1e-3_f32.into())]);
-            let builder = match wiring.ends_with("sum") {
-                true => builder.node("Mul", "a sum -> c", &[]),
-                false => builder.node("Identity", "a -> c", &[]),
-            };
-            let name = format!("com.microsoft.{operator} {wiring} {opset}");
-            cases.push(Case::new(&name, read_dense(builder, "c"), &[8]).mixing(1));
-        }
+        let opset = if wiring.ends_with("sum") { 20 } else { 12 };
+        let builder = Builder::new(opset)
+            .input("x", &[2, 3, 6])
+            .weight("w1", &[6, 8])
+            .weight("w3", &[6, 8])
+            .node("MatMul", "x w1 -> h", &[])
+            .node("MatMul", "x w3 -> k", &[])
+            .tensor(positive("scale"))
+            .weight("shift", &[8])
+            .weight("b", &[8])
+            .contrib(operator, wiring, &[("epsilon", 1e-3_f32.into())]);
+        let builder = match wiring.ends_with("sum") {
+            true => builder.node("Mul", "a sum -> c", &[]),
+            false => builder.node("Identity", "a -> c", &[]),
+        };
+        let name = format!("{operator} {wiring} {opset}");
+        cases.push(Case::new(&name, read_dense(builder, "c"), &[8]).mixing(1));
     }
     let simplified = dense(17).tensor(positive("scale")).node(
         "SimplifiedLayerNormalization",
@@ -119,130 +119,116 @@ fn embedded() -> Vec<Case> {
     cases
 }
 
-/// A form of rotation: whether heads have an axis of their own, whether pairs lie side by side, and how much of a head
-/// is turned.
+/// A form of rotation: whether heads have an axis of their own, whether pairs lie side by side, how much of a head is
+/// turned (0 for all of it), in which domain, and which places are given.
 struct Rotation {
     heads_apart: bool,
     interleaved: i64,
     part: i64,
+    domain: &'static str,
+    places: &'static str,
 }
 
 /// Heads of queries and keys turned by places, and their products.
 fn rotated() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (heads_apart, interleaved, part) in [
-        (false, 0, 0),
-        (false, 1, 0),
-        (true, 0, 0),
-        (true, 1, 0),
-        (false, 0, 8),
-        (false, 1, 8),
-        (true, 0, 8),
-        (true, 1, 8),
+    for (heads_apart, interleaved, part, domain, places) in [
+        (false, 0, 0, "", "all"),
+        (true, 0, 8, "", "none"),
+        (false, 0, 8, "", "all"),
+        (false, 1, 8, "", "none"),
+        (true, 1, 0, "", "all"),
+        (false, 0, 0, CONTRIB, "all"),
+        (true, 0, 8, CONTRIB, "first"),
+        (false, 1, 0, CONTRIB, "first"),
+        (true, 1, 8, CONTRIB, "all"),
     ] {
         let form = Rotation {
             heads_apart,
             interleaved,
             part,
+            domain,
+            places,
         };
-        for (domain, places) in [
-            ("", "all"),
-            ("", "none"),
-            ("com.microsoft", "all"),
-            ("com.microsoft", "first"),
-        ] {
-            let name =
-                format!("{domain}.RotaryEmbedding {heads_apart} {interleaved} {part} {places}");
-            let name = name.trim_start_matches('.');
-            // Heads; pairs of a head; what of it is not turned.
-            let mut dimensions = match part {
-                0 => vec![4, 8],
-                _ => vec![4, 4, 8],
-            };
-            dimensions.sort_unstable();
-            let builder = rotation(&form, domain, places);
-            cases.push(Case::new(name, builder, &dimensions).mixing(1));
-        }
+        let name = format!("RotaryEmbedding {domain} {heads_apart} {interleaved} {part} {places}");
+        // Heads; pairs of a head; what of it is not turned.
+        let dimensions = match part {
+            0 => vec![4, 8],
+            _ => vec![4, 4, 8],
+        };
+        cases.push(Case::new(&name, rotation(&form), &dimensions).mixing(1));
     }
     cases
 }
 
-fn rotation(form: &Rotation, domain: &str, places: &str) -> Builder {
-    let width = if form.part == 0 {
-        8
-    } else {
-        form.part as usize / 2
+fn rotation(form: &Rotation) -> Builder {
+    let width = match form.part {
+        0 => 8,
+        part => part as usize / 2,
+    };
+    let count = match form.places {
+        "first" => vec![1.into()],
+        _ => vec![2.into(), 5.into()],
     };
     let mut builder = Builder::new(23)
         .input("x", &[2, 5, 6])
         .weight("cos", &[9, width])
         .weight("sin", &[9, width])
-        .ints("split", &[0, 0, 4, -1]);
-    let count = if places == "first" {
-        vec![1.into()]
-    } else {
-        vec![2.into(), 5.into()]
-    };
-    builder = builder.input_of("places", ElementType::Int64, &count);
-    let mut tables = "cos sin";
-    if places == "none" {
-        builder = builder.node("Gather", "cos places -> cos_rows", &[]).node(
+        .ints("split", &[0, 0, 4, -1])
+        .input_of("places", ElementType::Int64, &count);
+    if form.places == "none" {
+        builder = builder.node("Gather", "cos places -> cosines", &[]).node(
             "Gather",
-            "sin places -> sin_rows",
+            "sin places -> sines",
             &[],
         );
-        tables = "cos_rows sin_rows";
     }
+    builder = turned(turned(builder, form, "q"), form, "k");
+    // Heads are summed over, so that they can go.
+    builder
+        .node("Transpose", "k5 -> k6", &[("perm", [0, 1, 3, 2].into())])
+        .node("MatMul", "q5 k6 -> o", &[])
+        .node("Relu", "o -> p", &[])
+        .ints("heads", &[1])
+        .node("ReduceSum", "p heads -> y", &[("keepdims", 0.into())])
+        .output("y")
+}
+
+/// Heads of what `of` names, turned.
+fn turned(builder: Builder, form: &Rotation, of: &str) -> Builder {
+    let heads = [("perm", Value::Ints(vec![0, 2, 1, 3]))];
+    let wire = |text: &str| text.replace('_', of);
     let attributes = [
         ("num_heads", 4.into()),
         ("interleaved", form.interleaved.into()),
         ("rotary_embedding_dim", form.part.into()),
     ];
-    for of in ["q", "k"] {
-        let turned = Value::Ints(vec![0, 2, 1, 3]);
-        let heads = [("perm", turned)];
-        builder = builder.weight(&format!("w{of}"), &[6, 64]).node(
-            "MatMul",
-            &format!("x w{of} -> {of}0"),
-            &[],
-        );
-        let read = if form.heads_apart { "2" } else { "0" };
-        if form.heads_apart {
-            builder = builder
-                .node("Reshape", &format!("{of}0 split -> {of}1"), &[])
-                .node("Transpose", &format!("{of}1 -> {of}2"), &heads);
-        }
-        builder = match (domain, places) {
-            ("", "none") => builder.node(
-                "RotaryEmbedding",
-                &format!("{of}{read} {tables} -> {of}3"),
-                &attributes,
-            ),
-            ("", _) => builder.node(
-                "RotaryEmbedding",
-                &format!("{of}{read} {tables} places -> {of}3"),
-                &attributes,
-            ),
-            _ => builder.contrib(
-                "RotaryEmbedding",
-                &format!("{of}{read} places {tables} -> {of}3"),
-                &attributes,
-            ),
-        };
-        builder = match form.heads_apart {
-            true => builder.node("Identity", &format!("{of}3 -> {of}5"), &[]),
-            false => builder
-                .node("Reshape", &format!("{of}3 split -> {of}4"), &[])
-                .node("Transpose", &format!("{of}4 -> {of}5"), &heads),
-        };
+    let mut builder =
+        builder
+            .weight(&wire("w_"), &[6, 64])
+            .node("MatMul", &wire("x w_ -> _0"), &[]);
+    builder = match form.heads_apart {
+        true => builder.node("Reshape", &wire("_0 split -> _1"), &[]).node(
+            "Transpose",
+            &wire("_1 -> _2"),
+            &heads,
+        ),
+        false => builder.node("Identity", &wire("_0 -> _2"), &[]),
+    };
+    let operator = "RotaryEmbedding";
+    builder = match (form.domain, form.places) {
+        ("", "none") => builder.node(operator, &wire("_2 cosines sines -> _3"), &attributes),
+        ("", _) => builder.node(operator, &wire("_2 cos sin places -> _3"), &attributes),
+        _ => builder.contrib(operator, &wire("_2 places cos sin -> _3"), &attributes),
+    };
+    match form.heads_apart {
+        true => builder.node("Identity", &wire("_3 -> _5"), &[]),
+        false => builder.node("Reshape", &wire("_3 split -> _4"), &[]).node(
+            "Transpose",
+            &wire("_4 -> _5"),
+            &heads,
+        ),
     }
-    // Heads are summed over, so that they can go.
-    builder
-        .node("Transpose", "k5 -> k6", &[("perm", [0, 1, 3, 2].into())])
-        .node("MatMul", "q5 k6 -> p", &[])
-        .ints("heads", &[1])
-        .node("ReduceSum", "p heads -> y", &[("keepdims", 0.into())])
-        .output("y")
 }
 
 /// Single channels filtered over time, with a state and without.
