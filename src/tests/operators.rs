@@ -75,6 +75,7 @@ impl Seen {
                 how(&fact.mix)
             ));
         }
+        self.look_inside(analysis, node);
         self.held.extend(state.unruled_of(node));
         let values = connections
             .inputs
@@ -86,6 +87,28 @@ impl Seen {
             let pins = pins.filter_map(|var| state.types.var(var).pin);
             let own = pins.filter(|pin| pin.origin == Origin::Node(node.0));
             self.held.extend(own.map(|pin| pin.why));
+        }
+    }
+}
+
+impl Seen {
+    /// Where channels meet in a node that is typed by its body.
+    fn look_inside(&mut self, analysis: &Analysis, node: NodeId) {
+        let (graph, state) = (analysis.graph(), &analysis.state);
+        if !state.bodied.contains(&node) {
+            return;
+        }
+        for (slot, value) in graph.node(node).inputs.iter().enumerate() {
+            let axes = value
+                .and_then(|value| state.axes(value))
+                .unwrap_or_default();
+            for (axis, ty) in axes.iter().enumerate() {
+                let mixing = state.types.vars(ty).into_iter();
+                let mut mixing = mixing.filter_map(|var| state.types.var(var).mixing);
+                if let Some(own) = mixing.find(|of| of.origin == Origin::Node(node.0)) {
+                    self.meet.insert(format!("{slot}[{axis}]: {}", own.why));
+                }
+            }
         }
     }
 }

@@ -8,8 +8,12 @@ use crate::ops::row::GPU_ALONE;
 use crate::ops::{Elements, Row, contrib, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("RotaryEmbedding", by_body).gives(attention::rotary),
-    row("CausalConvWithState", by_body).gives(attention::causal_convolution),
+    row("RotaryEmbedding", by_body)
+        .gives(attention::rotary)
+        .since(23),
+    row("CausalConvWithState", by_body)
+        .gives(attention::causal_convolution)
+        .since(27),
     contrib("RotaryEmbedding", by_body).gives(attention::rotary_contrib),
     contrib("BiasSplitGelu", by_body).stops(GPU_ALONE),
     contrib("BiasDropout", by_body)
