@@ -173,6 +173,12 @@ impl Typing<'_> {
         Some(elements.iter().map(number).collect())
     }
 
+    /// Whether an input is a constant.
+    pub(super) fn is_constant(&self, slot: usize) -> bool {
+        self.value(slot)
+            .is_some_and(|value| self.graph.constant(value).is_some())
+    }
+
     pub(super) fn int(&self, name: &str, default: i64) -> i64 {
         self.proto().int(name).unwrap_or(default)
     }

@@ -81,7 +81,7 @@ fn every_case_has_its_dimensions_and_is_proven() {
 }
 
 /// Operators that onnxruntime has no kernel for at the newest operator set.
-const NOT_AT_THE_NEWEST: [&str; 7] = [
+const NOT_AT_THE_NEWEST: &[&str] = &[
     "Bernoulli",
     "DequantizeLinear",
     "GlobalLpPool",
@@ -126,7 +126,7 @@ fn cases_hold_at_the_newest_operator_set() {
 }
 
 /// Operators without a case and why: what their rows say of the outputs is compared with nothing.
-const HELD_WITHOUT_A_CASE: [(&str, &str); 9] = [
+const HELD_WITHOUT_A_CASE: &[(&str, &str)] = &[
     ("ImageDecoder", NO_KERNEL),
     ("com.microsoft.BiasAdd", NO_KERNEL),
     ("com.microsoft.BiasDropout", NO_KERNEL),
@@ -155,7 +155,10 @@ fn every_operator_of_the_table_has_a_case() {
     let untested: Vec<&str> = rows.difference(&tested).map(String::as_str).collect();
     assert_eq!(
         untested,
-        HELD_WITHOUT_A_CASE.map(|(operator, _)| operator),
+        HELD_WITHOUT_A_CASE
+            .iter()
+            .map(|(operator, _)| *operator)
+            .collect::<Vec<_>>(),
         "operators without a case, and those that are known to have none"
     );
 }

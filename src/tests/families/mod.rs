@@ -8,8 +8,8 @@ mod experts;
 mod fused;
 mod mixing;
 mod normalizations;
-mod passing;
 mod packed;
+mod passing;
 mod sizes;
 mod spatial;
 
@@ -21,7 +21,7 @@ pub(super) use experts::experts;
 pub(super) use fused::{fused, on_gpus};
 pub(super) use mixing::mixing;
 pub(super) use normalizations::normalizations;
-pub(super) use passing::passing;
 pub(super) use packed::packed;
+pub(super) use passing::passing;
 pub(super) use sizes::{held, sizes};
 pub(super) use spatial::{recurrent, reductions, spatial};
