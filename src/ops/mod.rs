@@ -29,7 +29,8 @@ pub(crate) use adjoints::{
     Settled, measured_slots, passes_codes, pull, quicken, rounds, stands_still,
 };
 pub(crate) use facts::{
-    Agreement, Bias, Contraction, Linear, Mirror, NumberPlace, Operand, Role, Unruled,
+    Agreement, AttentionPart, Bias, Contraction, Linear, Mirror, NumberPlace, Operand, Role,
+    Unruled,
 };
 #[cfg(test)]
 pub(crate) use families::TABLE;

@@ -214,7 +214,8 @@ impl<'a> Ranking<'a> {
         };
         let mut sizes: Vec<usize> = shares
             .iter()
-            .map(|share| ((ranked.size as f64 * (1.0 - share)).round() as usize).max(1))
+            .map(|share| ranked.size as f64 * (1.0 - share))
+            .map(|keep| ranked.stepped((keep.round() as usize).max(1)))
             .collect();
         sizes.retain(|&keep| keep < ranked.size);
         sizes.dedup();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::elementwise::{broadcast, broadcast_axis};
 use crate::axes::Type;
 use crate::ops::adjoints::products;
-use crate::ops::facts::{Bias, Joined, Operand, Role};
+use crate::ops::facts::{AttentionPart, Bias, Joined, Operand, Role};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Form, KernelFamily, Row, row};
 
@@ -58,9 +58,24 @@ fn matmul(op: &mut Typing) -> Ruling {
         out.push(b[b.len() - 1].clone());
     }
     matrix_roles(op, [&a, &b], [0, 1], out.len());
+    if a.len() > 2 && b.len() > 2 {
+        let rows = out.len() - 2;
+        let widths = [&out[rows..], &a[last..]].concat();
+        may_attend(op, &out[..rows], &widths);
+    }
     op.cost(out.clone(), vec![a[last].clone()]);
     op.output(0, out);
     Ok(())
+}
+
+/// In an attention batches are heads, and what is summed over, or stays of either factor, may be the width of a head.
+fn may_attend(op: &mut Typing, batches: &[Type], widths: &[Type]) {
+    for heads in batches {
+        op.may_attend(AttentionPart::Heads, heads);
+    }
+    for width in widths {
+        op.may_attend(AttentionPart::HeadWidth, width);
+    }
 }
 
 /// Either factor of a MatMul, which stand at these slots, may be the weight; the axes before the last two are batches,
@@ -183,6 +198,15 @@ fn einsum(op: &mut Typing) -> Ruling {
             op.contract(slot, axis);
             contracted.push(axes[&letter].clone());
         }
+    }
+    if let [a, b] = &lettered[..] {
+        let shared = |letter: &&char| a.contains(letter) && b.contains(letter);
+        let (batches, widths): (Vec<_>, Vec<_>) = axes
+            .iter()
+            .partition(|(letter, _)| output.contains(letter) && shared(letter));
+        let types = |of: Vec<(&char, &Type)>| of.into_iter().map(|(_, ty)| ty.clone()).collect();
+        let [batches, widths]: [Vec<Type>; 2] = [types(batches), types(widths)];
+        may_attend(op, &batches, &widths);
     }
     einsum_roles(op, &lettered, &output, &axes);
     op.cost(out.clone(), contracted);

@@ -1,5 +1,6 @@
 //! One file per family of operators: its rows and its rules.
 
+mod attention;
 mod broadcast;
 mod classical;
 mod convolution;
@@ -40,6 +41,10 @@ pub(crate) const TABLE: &[&[Row]] = &[
     reduction::ROWS,
     recurrent::ROWS,
     shapes::ROWS,
+    attention::FAMILIES[0],
+    attention::FAMILIES[1],
+    attention::FAMILIES[2],
+    attention::FAMILIES[3],
     held::FAMILIES[0],
     held::FAMILIES[1],
     held::FAMILIES[2],
