@@ -75,7 +75,8 @@ pub(crate) fn rows_with_constants(analysis: &Analysis, layer: &Layer) -> Option<
     };
     let graph = analysis.graph();
     let node = graph.node(linear.node);
-    if let Some(bias) = linear.bias.filter(|bias| bias.parts > 1) {
+    let inside = linear.roles.contains(&Role::Row(None));
+    if let Some(bias) = linear.bias.filter(|bias| bias.parts > 1 || inside) {
         let value = node.input(bias.slot)?;
         let owned = graph.constant(value).is_some() && is_owned(graph, value);
         return owned.then_some(layer.rows() * layer.batches());

@@ -1,5 +1,7 @@
 //! Small models, written down as a list of nodes.
 
+use std::collections::BTreeSet;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -171,7 +173,7 @@ impl Builder {
         ))
     }
 
-    /// `inputs -> outputs`, separated by blanks; `-` leaves one out.
+    /// `inputs -> outputs`, separated by blanks; `-` leaves one out. The operator of a domain stands behind it and a dot.
     pub(in crate::tests) fn node(
         mut self,
         operator: &str,
@@ -219,8 +221,10 @@ impl Builder {
             proto
         };
         let number = self.graph.node.len();
+        let (domain, operator) = operator.rsplit_once('.').unwrap_or(("", operator));
         self.graph.node.push(NodeProto {
             op_type: Some(operator.to_owned()),
+            domain: (!domain.is_empty()).then(|| domain.to_owned()),
             name: Some(format!("{operator}{number}")),
             input: names(inputs),
             output: names(outputs),
@@ -250,12 +254,22 @@ impl Builder {
     }
 
     pub(in crate::tests) fn proto(self) -> ModelProto {
+        let import = |domain: &str, version: i64| OperatorSetIdProto {
+            domain: Some(domain.to_owned()),
+            version: Some(version),
+        };
+        let domains = self
+            .graph
+            .node
+            .iter()
+            .filter_map(|node| node.domain.clone());
+        let domains: BTreeSet<String> = domains.collect();
+        let own = std::iter::once(import("", self.opset));
         ModelProto {
             ir_version: Some(8),
-            opset_import: vec![OperatorSetIdProto {
-                domain: Some(String::new()),
-                version: Some(self.opset),
-            }],
+            opset_import: own
+                .chain(domains.iter().map(|domain| import(domain, 1)))
+                .collect(),
             graph: Some(self.graph),
             ..ModelProto::default()
         }

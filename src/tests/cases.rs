@@ -32,6 +32,7 @@ impl Case {
 pub(in crate::tests) fn all() -> Vec<Case> {
     let mut cases = families::elementwise();
     cases.extend(families::contractions());
+    cases.extend(families::attention());
     cases.extend(families::normalizations());
     cases.extend(families::mixing());
     cases.extend(families::arrangements());

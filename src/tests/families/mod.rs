@@ -1,6 +1,7 @@
 //! Cases by operator family.
 
 mod arrangements;
+mod attention;
 mod contractions;
 mod elementwise;
 mod mixing;
@@ -10,6 +11,7 @@ mod sizes;
 mod spatial;
 
 pub(super) use arrangements::arrangements;
+pub(super) use attention::attention;
 pub(super) use contractions::contractions;
 pub(super) use elementwise::elementwise;
 pub(super) use mixing::mixing;

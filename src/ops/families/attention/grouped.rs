@@ -33,12 +33,13 @@ fn grouped_query(op: &mut Typing) -> Ruling {
     };
     op.contract(0, 2);
     let total = op.integers(6).and_then(|all| all.first().cloned()?);
-    let total = room(op, total);
+    let room = room(op, total.clone());
+    let room = known_or_open(op, (1, 2), room);
     let of = Attention {
         batch: batch.clone(),
         shared: joined[0].clone(),
         group: joined[1].clone(),
-        lengths: [length.clone(), known_or_open(op, (1, 2), total)],
+        lengths: [length.clone(), known_or_open(op, (3, 3), total)],
         width: joined[2].clone(),
         value: joined[2].clone(),
     };
@@ -62,8 +63,9 @@ fn grouped_query(op: &mut Typing) -> Ruling {
     op.mirror_int("kv_num_heads", &of.shared);
     let made = of.joined(op);
     op.output(0, vec![of.batch.clone(), length.clone(), made]);
-    op.output(1, of.present(&of.width));
-    op.output(2, of.present(&of.value));
+    let cache = [&of.batch, &of.shared, &room, &of.width].map(Clone::clone);
+    op.output(1, cache.to_vec());
+    op.output(2, cache.to_vec());
     let products = of.products(op);
     op.output(3, products);
     Ok(())

@@ -107,6 +107,10 @@ fn taken_apart(op: &mut Typing, number: &Extent, slots: &Slots) -> Ruling<(Atten
         op.unify(&batch, &other.batch);
     }
     op.unify(&queries.width, &keys.width);
+    if key.is_some_and(|key| key.len() == 4) {
+        // Kernels take keys and values by head in one shape only.
+        op.unify(&keys.width, &values.width);
+    }
     op.unify(&keys.length, &values.length);
     let new = op.extent(&keys.length);
     op.pin(&keys.length, super::PLACE);

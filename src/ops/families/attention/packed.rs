@@ -67,7 +67,7 @@ fn caches(op: &mut Typing, of: &Attention, past: Option<Vec<Type>>) -> Ruling {
     }
     let both = op.fixed(Extent::Known(2), "tells keys and values apart");
     let mut present = vec![both];
-    present.extend(of.present(&of.width));
+    present.extend(of.present(&of.value));
     if let Some(past) = past {
         let [_, batch, heads, length, width] = &past[..] else {
             return Err(RANK);
@@ -75,7 +75,7 @@ fn caches(op: &mut Typing, of: &Attention, past: Option<Vec<Type>>) -> Ruling {
         op.unify(&of.batch, batch);
         op.unify(&of.shared, heads);
         op.pin(length, super::PLACE);
-        op.unify(&of.width, width);
+        op.unify(&of.value, width);
     }
     op.output(1, present);
     Ok(())
