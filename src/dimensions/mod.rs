@@ -184,6 +184,17 @@ impl Analysis {
         values.any(|value| self.state.axes(value).is_none())
     }
 
+    /// The sizes of a value of this rank that are known: onnxruntime infers wrong ones behind some operators where they are
+    /// not declared.
+    pub(crate) fn known_sizes(&self, value: ValueId, rank: usize) -> Vec<Option<i64>> {
+        let axes = self.state.axes(value).filter(|axes| axes.len() == rank);
+        let known = |axis: &Type| self.state.types.extent(axis).known();
+        match axes {
+            Some(axes) => axes.iter().map(known).collect(),
+            None => vec![None; rank],
+        }
+    }
+
     /// What runs of the model showed.
     pub(crate) fn observed(&self) -> &Observed {
         &self.observed
