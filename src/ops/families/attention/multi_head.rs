@@ -107,8 +107,8 @@ fn taken_apart(op: &mut Typing, number: &Extent, slots: &Slots) -> Ruling<(Atten
         op.unify(&batch, &other.batch);
     }
     op.unify(&queries.width, &keys.width);
-    if key.is_some_and(|key| key.len() == 4) {
-        // Kernels take keys and values by head in one shape only.
+    if key.is_some_and(|key| key.len() == 4) || op.value(slots.past[0]).is_some() {
+        // Kernels take keys and values by head, and those of the past, in one shape only.
         op.unify(&keys.width, &values.width);
     }
     op.unify(&keys.length, &values.length);

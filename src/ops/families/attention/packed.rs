@@ -69,9 +69,10 @@ fn caches(op: &mut Typing, of: &Attention, past: Option<Vec<Type>>) -> Ruling {
     let mut present = vec![both];
     present.extend(of.present(&of.value));
     if let Some(past) = past {
-        let [_, batch, heads, length, width] = &past[..] else {
+        let [two, batch, heads, length, width] = &past[..] else {
             return Err(RANK);
         };
+        op.pin(two, "tells keys and values apart");
         op.unify(&of.batch, batch);
         op.unify(&of.shared, heads);
         op.pin(length, super::PLACE);
