@@ -39,7 +39,7 @@ const TRAINED: [&str; 5] = [
     "vit_fashion",
 ];
 /// What no output shows, and why: parts of what a damage is called.
-const EQUIVALENT: [(&str, &str); 37] = [
+const EQUIVALENT: [(&str, &str); 38] = [
     (": InstanceNormalization: b1", CANCELLED),
     (": MeanVarianceNormalization: b1", CANCELLED),
     (": Softmax: b1", CANCELLED),
@@ -79,6 +79,7 @@ const EQUIVALENT: [(&str, &str); 37] = [
     ("a mask's element: Attention", HEADS),
     ("a mask's element: MultiHeadAttention", HEADS),
     ("a mask's element: GroupQueryAttention", HEADS),
+    ("a mask's element: LinearAttention", HEADS),
     // What is added to every key alike.
     (
         "other numbers at one position: MultiHeadAttention: b",

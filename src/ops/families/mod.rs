@@ -45,6 +45,7 @@ pub(crate) const TABLE: &[&[Row]] = &[
     attention::FAMILIES[1],
     attention::FAMILIES[2],
     attention::FAMILIES[3],
+    attention::FAMILIES[4],
     held::FAMILIES[0],
     held::FAMILIES[1],
     held::FAMILIES[2],

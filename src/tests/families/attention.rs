@@ -11,6 +11,7 @@ pub(in crate::tests) fn attention() -> Vec<Case> {
     cases.extend(multi_head());
     cases.extend(grouped());
     cases.extend(packed());
+    cases.extend(linear());
     cases
 }
 
@@ -204,5 +205,36 @@ fn packed() -> Vec<Case> {
     vec![
         Case::new("Attention of one weight", read(plain, 12), &[3, 4, 4, 7]),
         Case::new("Attention of given sizes", read(sized, 18), &[3, 3, 6, 7]),
+    ]
+}
+
+fn linear() -> Vec<Case> {
+    let heads: Attributes = &[("q_num_heads", 6.into()), ("kv_num_heads", 2.into())];
+    let gated = |rule: &'static str| [heads, &[("update_rule", Value::Text(rule))]].concat();
+    let gate = |builder: Builder, name: &str, width: usize| {
+        let (raw, made) = (
+            format!("x w{name} -> {name}r"),
+            format!("{name}r -> {name}s"),
+        );
+        let builder = builder.weight(&format!("w{name}"), &[6, width]);
+        builder
+            .node("MatMul", &raw, &[])
+            .node("Sigmoid", &made, &[])
+            .node("Neg", &format!("{name}s -> {name}"), &[])
+    };
+    let plain =
+        projected(27, [24, 8, 10]).node("LinearAttention", "q k v -> a state", &gated("linear"));
+    let forgets = gate(projected(27, [24, 8, 10]), "f", 8).weight("s", &[2, 2, 4, 5]);
+    let forgets = forgets.node("LinearAttention", "q k v s f -> a state", &gated("gated"));
+    let corrects = gate(gate(projected(27, [24, 8, 10]), "f", 2), "l", 2);
+    let corrects = corrects.node(
+        "LinearAttention",
+        "q k v - f ls -> a state",
+        &gated("gated_delta"),
+    );
+    vec![
+        Case::new("LinearAttention", read(plain, 30), &[2, 3, 4, 5]),
+        Case::new("LinearAttention gated", read(forgets, 30), &[2, 3, 4, 5]),
+        Case::new("LinearAttention delta", read(corrects, 30), &[2, 3, 4, 5]),
     ]
 }

@@ -3,6 +3,7 @@
 //! stay: softmax goes over the keys. What a cache declares stays because the cache is an input or an output of the graph.
 
 mod grouped;
+mod linear;
 mod multi_head;
 mod packed;
 mod standard;
@@ -13,8 +14,9 @@ use crate::ops::Row;
 use crate::ops::facts::AttentionPart;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 
-pub(super) const FAMILIES: [&[Row]; 4] = [
+pub(super) const FAMILIES: [&[Row]; 5] = [
     standard::ROWS,
+    linear::ROWS,
     multi_head::ROWS,
     grouped::ROWS,
     packed::ROWS,
@@ -67,12 +69,7 @@ impl Attention {
 
     /// What follows for every form: a scale that is left out, costs, the parts.
     fn state(&self, op: &mut Typing) {
-        let scale = op.proto().attribute.iter().find(|a| a.name() == "scale");
-        // Kernels take a scale of 0 for none.
-        let given = scale.and_then(|a| a.f).is_some_and(|scale| scale != 0.0);
-        if let Some(width) = op.extent(&self.width).size().filter(|_| !given) {
-            op.implied("scale", 1.0 / (width as f32).sqrt(), &self.width);
-        }
+        default_scale(op, &self.width);
         for heads in [&self.shared, &self.group] {
             op.attends(AttentionPart::Heads, heads);
             op.nonlinear(heads, "attends for itself");
@@ -125,6 +122,16 @@ impl Attention {
     /// The order of the queries matters.
     fn ordered(&self, op: &mut Typing) {
         op.pin(&self.lengths[0], ORDERED);
+    }
+}
+
+/// States what the scale is that is left out: it follows from the width of a head.
+fn default_scale(op: &mut Typing, width: &Type) {
+    let scale = op.proto().attribute.iter().find(|a| a.name() == "scale");
+    // Kernels take a scale of 0 for none.
+    let given = scale.and_then(|a| a.f).is_some_and(|scale| scale != 0.0);
+    if let Some(size) = op.extent(width).size().filter(|_| !given) {
+        op.implied("scale", 1.0 / (size as f32).sqrt(), width);
     }
 }
 
