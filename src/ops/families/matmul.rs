@@ -199,19 +199,28 @@ fn einsum(op: &mut Typing) -> Ruling {
             contracted.push(axes[&letter].clone());
         }
     }
-    if let [a, b] = &lettered[..] {
-        let shared = |letter: &&char| a.contains(letter) && b.contains(letter);
-        let (batches, widths): (Vec<_>, Vec<_>) = axes
-            .iter()
-            .partition(|(letter, _)| output.contains(letter) && shared(letter));
-        let types = |of: Vec<(&char, &Type)>| of.into_iter().map(|(_, ty)| ty.clone()).collect();
-        let [batches, widths]: [Vec<Type>; 2] = [types(batches), types(widths)];
-        may_attend(op, &batches, &widths);
-    }
+    einsum_parts(op, &lettered, &output, &axes);
     einsum_roles(op, &lettered, &output, &axes);
     op.cost(out.clone(), contracted);
     op.output(0, out);
     Ok(())
+}
+
+/// In an attention letters of both terms that are kept are heads, and others may be the width of a head.
+fn einsum_parts(
+    op: &mut Typing,
+    terms: &[Vec<char>],
+    output: &[char],
+    axes: &BTreeMap<char, Type>,
+) {
+    let [a, b] = terms else { return };
+    let shared = |letter: &char| a.contains(letter) && b.contains(letter);
+    let (batches, widths): (Vec<_>, Vec<_>) = axes
+        .iter()
+        .partition(|(letter, _)| output.contains(letter) && shared(letter));
+    let types = |of: Vec<(&char, &Type)>| of.into_iter().map(|(_, ty)| ty.clone()).collect();
+    let [batches, widths]: [Vec<Type>; 2] = [types(batches), types(widths)];
+    may_attend(op, &batches, &widths);
 }
 
 /// Any term may be the weight; the others together are its data. A letter that the output lacks is summed over;
