@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::builder::{Builder, analyse};
+use super::builder::{Builder, Size, analyse};
 use super::families::attention as cases;
 use super::rules::runtime;
 use crate::criteria::{Criterion, scores};
+use crate::data::DataSource;
 use crate::dimensions::Analysis;
 use crate::graph::Attributes;
-use crate::onnx::Model;
+use crate::job::{self, Calibration, PruneOptions};
+use crate::onnx::{ElementType, Model};
 use crate::ops::AttentionPart;
-use crate::plan::{AttentionCut, Plan, RoundTo, Settings};
+use crate::plan::{AttentionCut, Cost, Plan, RoundTo, Settings};
 use crate::rewrite::prune;
 use crate::search::select;
 use crate::validate::verify;
@@ -211,4 +213,111 @@ fn heads_that_do_not_divide_are_left_alone() {
         assert!(analysis.dimensions().is_empty(), "{heads:?} {widths:?}");
         assert_eq!(analysis.unsupported().len(), 1, "{heads:?} {widths:?}");
     }
+}
+
+/// Sizes of the dimensions of a model in ascending order.
+fn sizes(builder: Builder) -> Vec<usize> {
+    let analysis = analyse(&builder.model());
+    assert!(
+        analysis.unsupported().is_empty(),
+        "{:?}",
+        analysis.unsupported()
+    );
+    let mut sizes: Vec<usize> = analysis.dimensions().iter().map(|of| of.size).collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+/// What onnxruntime has no kernel for on processors: queries, keys and values in one value, and samples without padding.
+#[test]
+fn packed_forms_are_typed() {
+    let heads = ("num_heads", 3.into());
+    let end = |builder: Builder, width: usize| {
+        let builder = builder.weight("wo", &[width, 4]);
+        builder.node("MatMul", "a wo -> y", &[]).output("y")
+    };
+    let start = |shape: &[i64], list: &[i64], width: usize| {
+        Builder::new(17)
+            .input("x", shape)
+            .ints("apart", list)
+            .weight("w", &[6, width])
+            .node("MatMul", "x w -> j", &[])
+            .node("Reshape", "j apart -> p", &[])
+    };
+    let operator = "com.microsoft.MultiHeadAttention";
+    let whole = start(&[2, 5, 6], &[0, 0, 3, 3, 4], 36)
+        .weight("b", &[36])
+        .node(operator, "p - - b -> a", std::slice::from_ref(&heads));
+    assert_eq!(sizes(end(whole, 12)), [3, 4]);
+    let pair = start(&[2, 5, 6], &[0, 0, 3, 2, 4], 24)
+        .weight("wq", &[6, 12])
+        .node("MatMul", "x wq -> q", &[])
+        .node(operator, "q p -> a", std::slice::from_ref(&heads));
+    assert_eq!(sizes(end(pair, 12)), [3, 4]);
+    let operator = "com.microsoft.PackedMultiHeadAttention";
+    let places = |builder: Builder| {
+        builder
+            .ints("offsets", &[0, 1])
+            .ints("lengths", &[0, 5, 10])
+            .weight("bias", &[1, 3, 5, 5])
+    };
+    let whole = places(start(&[10, 6], &[0, 3, 3, 4], 36)).node(
+        operator,
+        "p - - - offsets lengths bias -> a",
+        std::slice::from_ref(&heads),
+    );
+    assert_eq!(sizes(end(whole, 12)), [3, 4]);
+    let mut apart = places(Builder::new(17).input("x", &[10, 6]));
+    for (name, width) in [("q", 12), ("k", 12), ("v", 15)] {
+        apart = apart.weight(&format!("w{name}"), &[6, width]).node(
+            "MatMul",
+            &format!("x w{name} -> {name}"),
+            &[],
+        );
+    }
+    let apart = apart.weight("b", &[39]).node(
+        operator,
+        "q k v b offsets lengths bias -> a",
+        std::slice::from_ref(&heads),
+    );
+    assert_eq!(sizes(end(apart, 15)), [3, 4, 5]);
+    let own = places(Builder::new(17).input("x", &[10, 6]))
+        .weight("w", &[6, 39])
+        .weight("b", &[39])
+        .node(
+            "com.microsoft.PackedAttention",
+            "x w b offsets lengths bias -> a",
+            &[heads, ("qkv_hidden_sizes", [12, 12, 15].into())],
+        );
+    assert_eq!(sizes(end(own, 15)), [3, 4, 5]);
+}
+
+/// The curves run a part of the model alone, behind whose inputs onnxruntime infers sizes of its own.
+#[test]
+fn attention_is_pruned_on_data() {
+    let shape: [Size; 3] = ["n".into(), 5.into(), 6.into()];
+    let mut builder = Builder::new(23).input_of("x", ElementType::Float, &shape);
+    for (name, width) in [("q", 32), ("k", 16), ("v", 16)] {
+        builder = builder.weight(&format!("w{name}"), &[6, width]).node(
+            "MatMul",
+            &format!("x w{name} -> {name}"),
+            &[],
+        );
+    }
+    let numbers = [("q_num_heads", 8.into()), ("kv_num_heads", 4.into())];
+    let builder = builder
+        .node("Attention", "q k v -> a", &numbers)
+        .weight("wo", &[32, 4])
+        .node("MatMul", "a wo -> y", &[])
+        .output("y");
+    let data = DataSource::Random {
+        samples: 40,
+        seed: 3,
+    };
+    let options = PruneOptions {
+        calibration: Some(Calibration::new(data)),
+        ..PruneOptions::keeping(Cost::Params, 0.6)
+    };
+    let pruned = job::prune(builder.model(), &options).expect("a model");
+    assert!(pruned.plan.dimensions.iter().any(|of| of.kept.len() < 4));
 }

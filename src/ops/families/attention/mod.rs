@@ -102,6 +102,21 @@ impl Attention {
         Ok(())
     }
 
+    /// The same for places of all samples, one after the other: the input has those of each sample.
+    fn biased_by_head(&self, op: &mut Typing, slot: usize) -> Ruling {
+        let Some(bias) = op.optional(slot)? else {
+            return Ok(());
+        };
+        let [batch, heads, places @ ..] = &bias[..] else {
+            return Err(RANK);
+        };
+        op.pin(batch, PLACE);
+        op.pin_all(places, PLACE);
+        let own = self.heads(op);
+        broadcast_axis(op, own, heads)?;
+        Ok(())
+    }
+
     /// Caches of keys and values of the past at two slots, `[batch, heads, length, width]`.
     fn past(&self, op: &mut Typing, slots: [usize; 2]) -> Ruling {
         for (slot, width) in slots.into_iter().zip([&self.width, &self.value]) {

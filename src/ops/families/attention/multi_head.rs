@@ -222,7 +222,7 @@ fn without_padding(op: &mut Typing) -> Ruling {
         width: queries.width,
         value: values.width,
     };
-    of.biased(op, 6)?;
+    of.biased_by_head(op, 6)?;
     of.state(op);
     op.mirror_int("num_heads", &of.shared);
     let made = of.joined(op);

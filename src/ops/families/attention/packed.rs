@@ -175,7 +175,7 @@ fn without_padding(op: &mut Typing) -> Ruling {
     for slot in [3, 4] {
         op.held(slot, COUNTED);
     }
-    of.biased(op, 5)?;
+    of.biased_by_head(op, 5)?;
     of.state(op);
     let made = of.joined(op);
     op.output(0, vec![places.clone(), made]);
