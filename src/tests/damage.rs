@@ -39,7 +39,7 @@ const TRAINED: [&str; 5] = [
     "vit_fashion",
 ];
 /// What no output shows, and why: parts of what a damage is called.
-const EQUIVALENT: [(&str, &str); 38] = [
+const EQUIVALENT: [(&str, &str); 43] = [
     (": InstanceNormalization: b1", CANCELLED),
     (": MeanVarianceNormalization: b1", CANCELLED),
     (": Softmax: b1", CANCELLED),
