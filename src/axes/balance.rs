@@ -1,5 +1,7 @@
 //! Axes of which equal blocks keep the same numbers of positions, or some number at least, and how many parts an axis has.
 
+use std::collections::BTreeMap;
+
 use super::extent::Extent;
 use super::types::{Reason, Type, Types, VarId};
 
@@ -63,6 +65,37 @@ impl Types {
         }
     }
 
+    /// By variable of what its size has to be a multiple so that the size of `ty` is one of `of`: enough, and what is pinned
+    /// taken for granted.
+    pub(crate) fn multiples(&self, ty: &Type, of: usize, out: &mut BTreeMap<VarId, usize>) {
+        match self.normal(ty) {
+            _ if of <= 1 => {}
+            Type::Var(id) if self.var(id).pin.is_some() => {}
+            Type::Var(id) => {
+                let known = out.entry(id).or_insert(1);
+                *known = *known / common(*known, of) * of;
+            }
+            Type::Sum(parts) => {
+                for part in &parts {
+                    let same = parts.iter().filter(|other| *other == part).count();
+                    self.multiples(part, of / common(of, same), out);
+                }
+            }
+            Type::Product(factors) => {
+                let free = |factor: &&Type| {
+                    let mut vars = self.vars(factor).into_iter();
+                    vars.any(|id| self.var(id).pin.is_none())
+                };
+                let held = factors.iter().filter(|factor| !free(factor));
+                let held = held.fold(1, |size, factor| size * self.size(factor) as usize);
+                if let Some(last) = factors.iter().rfind(free) {
+                    self.multiples(last, of / common(of, held), out);
+                }
+            }
+            Type::Block { of: whole, blocks } => self.multiples(&whole, of * blocks, out),
+        }
+    }
+
     /// Whether the normal form of a type has fewer than `most` variables, the same one counted wherever it stands.
     pub(crate) fn has_fewer_parts(&self, ty: &Type, most: usize) -> bool {
         let mut count = 0;
@@ -81,5 +114,13 @@ impl Types {
             }
         }
         true
+    }
+}
+
+/// The greatest common divisor.
+fn common(a: usize, b: usize) -> usize {
+    match b {
+        0 => a.max(1),
+        b => common(b, a % b),
     }
 }

@@ -204,7 +204,8 @@ const PHRASES: [(&str, &str); 4] = [
 ];
 
 /// Settings of the library by the flags that say them.
-const FLAGS: [(&str, &str); 38] = [
+const FLAGS: [(&str, &str); 39] = [
+    ("attention", "--attention"),
     ("batches", "--batch"),
     ("budget", "--budget"),
     ("calibration", "--calibration"),

@@ -6,7 +6,7 @@ use clap::Args;
 use secateur::Error;
 use secateur::criteria::Criterion;
 use secateur::job::{PlanInput, Proof, PruneFileOptions, PruneOptions, prune_file};
-use secateur::plan::{Cost, CostBudget, DropBlocks, RoundTo, Scope, Settings};
+use secateur::plan::{AttentionCut, Cost, CostBudget, DropBlocks, RoundTo, Scope, Settings};
 use secateur::quantise::{QuantiseSettings, WeightBits};
 use secateur::recover::Recovery;
 use secateur::report::Breakdown;
@@ -132,6 +132,15 @@ struct ChoiceFlags {
     /// Leave dimensions alone whose channels influence each other (LayerNorm, reductions)
     #[arg(long, conflicts_with = "plan")]
     exact: bool,
+    /// Which parts of attentions may go: heads, head-dim (the width of a head), both (of one attention heads, where they
+    /// may) or none
+    #[arg(
+        long,
+        default_value_t,
+        value_name = "heads|head-dim|both|none",
+        conflicts_with = "plan"
+    )]
+    attention: AttentionCut,
     /// Remove channels in this many rounds, each further than the one before, and score them anew in between; with
     /// --tune every round is trained [default: 1; 2 with --tune and a budget of 0.2 or less]
     #[arg(long, value_name = "K", value_parser = parse_multiple, conflicts_with = "plan")]
@@ -247,6 +256,7 @@ impl ChoiceFlags {
             min_channels: self.min_channels,
             round_to: self.round_to,
             exact: self.exact,
+            attention: self.attention,
             scope: self.scope,
             ratio_for: self.ratio_for,
             max_ratio: self.max_ratio,

@@ -8,7 +8,7 @@ use secateur::Error;
 use secateur::criteria::Criterion;
 use secateur::data::DataSource;
 use secateur::job::{Calibration, SearchFileOptions, SearchOptions, search_file};
-use secateur::plan::{Cost, RoundTo, Settings};
+use secateur::plan::{AttentionCut, Cost, RoundTo, Settings};
 use secateur::quantise::{QuantiseSettings, WeightBits};
 use secateur::recover::Recovery;
 use secateur::report::{Breakdown, SearchReport};
@@ -125,6 +125,10 @@ struct SearchedFlags {
     /// Leave dimensions alone whose channels influence each other (LayerNorm, reductions)
     #[arg(long)]
     exact: bool,
+    /// Which parts of attentions may go: heads, head-dim (the width of a head), both (of one attention heads, where they
+    /// may) or none
+    #[arg(long, default_value_t, value_name = "heads|head-dim|both|none")]
+    attention: AttentionCut,
     /// Seed of the order in which samples are dealt, and of intervals
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -192,6 +196,7 @@ impl SearchArgs {
                 round_to: self.choice.round_to,
                 min_channels: self.choice.min_channels,
                 exact: self.choice.exact,
+                attention: self.choice.attention,
                 seed: self.choice.seed,
                 ..Settings::default()
             },

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::attention::attending;
 use super::names::{Parts, names, reading_places};
 use super::{Analysis, Blocked, Dimension, Site};
 use crate::axes::{Reason, VarId};
@@ -54,6 +55,10 @@ pub(super) fn dimensions(analysis: &Analysis) -> Vec<Dimension> {
         (place.unwrap_or((usize::MAX, 0)), site.axis, part)
     });
     let (mut dimensions, firsts): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let attending = attending(analysis);
+    for dimension in &mut dimensions {
+        dimension.attends = attending.get(&dimension.var).copied();
+    }
     let names = names(analysis, &dimensions, &firsts, &parts);
     for ((dimension, name), firsts) in dimensions.iter_mut().zip(names).zip(&firsts) {
         dimension.name = name;
@@ -97,6 +102,8 @@ fn dimension(analysis: &Analysis, var: VarId, sites: Vec<Site>, uses: &Uses) -> 
         params: params(analysis, &sites),
         macs: 0,
         sites,
+        step: analysis.state.steps.get(&var).copied().unwrap_or(1),
+        attends: None,
         var,
     }
 }

@@ -3,6 +3,7 @@
 //! An [`Analysis`] is the one place that the floors above ask: which dimensions there are, what they are
 //! called, where they occur, what they cost, and for everything else which node holds it and why.
 
+mod attention;
 mod blocks;
 mod cost;
 mod edits;
@@ -23,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::axes::{Kept, Origin, Reason, Type, VarId};
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::ElementType;
-use crate::ops::{Observed, State, Unruled, type_graph};
+use crate::ops::{AttentionPart, Observed, State, Unruled, type_graph};
 
 pub use blocks::Block;
 pub use cost::Totals;
@@ -79,10 +80,24 @@ pub struct Dimension {
     pub params: u64,
     /// Multiply-accumulate operations of the nodes it occurs in.
     pub macs: u64,
+    /// What stays has to be a multiple of this many channels: a kernel demands it.
+    pub step: usize,
     pub(crate) var: VarId,
+    /// What it is in an attention.
+    pub(crate) attends: Option<AttentionPart>,
 }
 
 impl Dimension {
+    /// Of what the channels that stay in a block have to be a multiple.
+    pub(crate) fn multiple(&self) -> usize {
+        let blocks = self.blocks.max(1);
+        let step = self.step.max(1);
+        // Steps and blocks have prime factors in common that count once.
+        (1..=step)
+            .find(|&channels| (channels * blocks).is_multiple_of(step))
+            .unwrap_or(step)
+    }
+
     /// The positions of all its channels.
     pub(crate) fn channels(&self) -> Vec<u32> {
         (0..).take(self.size).collect()
@@ -169,6 +184,17 @@ impl Analysis {
     pub(crate) fn has_unknown_ranks(&self) -> bool {
         let mut values = self.graph.value_ids();
         values.any(|value| self.state.axes(value).is_none())
+    }
+
+    /// The sizes of a value of this rank that are known: onnxruntime infers wrong ones behind some operators where they are
+    /// not declared.
+    pub(crate) fn known_sizes(&self, value: ValueId, rank: usize) -> Vec<Option<i64>> {
+        let axes = self.state.axes(value).filter(|axes| axes.len() == rank);
+        let known = |axis: &Type| self.state.types.extent(axis).known();
+        match axes {
+            Some(axes) => axes.iter().map(known).collect(),
+            None => vec![None; rank],
+        }
     }
 
     /// What runs of the model showed.

@@ -147,7 +147,7 @@ impl Cutting<'_> {
                     let stored = waiting.iter().find(|(known, ..)| known == name);
                     if let Some((_, element, rank)) = stored {
                         segment.reads.insert(name.clone());
-                        let shape = self.shape(value, *rank);
+                        let shape = self.analysis.known_sizes(value, *rank);
                         proto
                             .input
                             .push(declaration(name, Some(*element), Some(&shape)));
@@ -155,19 +155,6 @@ impl Cutting<'_> {
                 }
                 Producer::Node(..) | Producer::Missing => {}
             }
-        }
-    }
-
-    /// The sizes of a value that are known: onnxruntime infers wrong ones behind some operators where they are not
-    /// declared.
-    fn shape(&self, value: ValueId, rank: usize) -> Vec<Option<i64>> {
-        let state = &self.analysis.state;
-        match state.axes(value).filter(|axes| axes.len() == rank) {
-            Some(axes) => axes
-                .iter()
-                .map(|axis| state.types.extent(axis).known())
-                .collect(),
-            None => vec![None; rank],
         }
     }
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::spill::Waiting;
+use crate::dimensions::Analysis;
 use crate::graph::{Graph, NodeId, Producer, ValueId, declaration, tapped};
 use crate::onnx::Model;
 use crate::onnx::proto::GraphProto;
@@ -59,15 +60,19 @@ impl<'a> Split<'a> {
         tapped(&model, self.border.iter().map(String::as_str))
     }
 
-    /// The second part, which reads the border as inputs.
-    pub(crate) fn after(&self, border: &[Waiting]) -> Model {
+    /// The second part, which reads the border as inputs, with the sizes that `typed` knows, an analysis of the same values.
+    pub(crate) fn after(&self, border: &[Waiting], typed: &Analysis) -> Model {
+        let sizes = |name: &str, rank: usize| match typed.graph().find(name) {
+            Some(value) => typed.known_sizes(value, rank),
+            None => vec![None; rank],
+        };
         let own = |node: NodeId| self.varying[node.index()] || self.fixed[node.index()];
         self.part(own, |graph| {
             graph
                 .output
                 .retain(|output| !self.border.contains(output.name()));
             let inputs = border.iter().map(|(name, element, rank)| {
-                declaration(name, Some(*element), Some(&vec![None; *rank]))
+                declaration(name, Some(*element), Some(&sizes(name, *rank)))
             });
             graph.input.extend(inputs);
         })

@@ -16,6 +16,8 @@ pub(crate) trait Attributes {
     fn set_int(&mut self, name: &str, value: i64);
     /// Sets a list of integers.
     fn set_ints(&mut self, name: &str, values: Vec<i64>);
+    /// Sets a real attribute.
+    fn set_float(&mut self, name: &str, value: f32);
 }
 
 impl Attributes for NodeProto {
@@ -55,6 +57,18 @@ impl Attributes for NodeProto {
                 name: Some(name.to_owned()),
                 r#type: Some(AttributeType::Ints as i32),
                 ints: values,
+                ..AttributeProto::default()
+            },
+        );
+    }
+
+    fn set_float(&mut self, name: &str, value: f32) {
+        replace(
+            self,
+            AttributeProto {
+                name: Some(name.to_owned()),
+                r#type: Some(AttributeType::Float as i32),
+                f: Some(value),
                 ..AttributeProto::default()
             },
         );

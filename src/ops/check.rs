@@ -3,7 +3,8 @@
 //! - a [`Type::Block`] that can lose positions stands at axis 1 of a value, whose axis 0 has the filters of a grouped
 //!   convolution that reads it so: of its weight, or of what that is computed from;
 //! - a variable that can lose positions has a number of them that fits 32 bits, and its blocks divide it;
-//! - a constant that can lose positions has elements, and a node reads it.
+//! - a constant that can lose positions has elements, and a node reads it;
+//! - a variable whose size has to be a multiple of a number has a size that is one, and larger than the number.
 
 use super::state::State;
 use crate::axes::{Origin, Reason, Type};
@@ -11,6 +12,7 @@ use crate::graph::Graph;
 
 /// Pins what later steps could not treat.
 pub(super) fn settle(graph: &Graph, state: &mut State) {
+    settle_steps(state);
     let grouped = grouped(graph, state);
     for id in graph.value_ids() {
         let axes: Vec<Type> = state.axes(id).unwrap_or_default().to_vec();
@@ -30,6 +32,24 @@ pub(super) fn settle(graph: &Graph, state: &mut State) {
                 let origin = Origin::Value(id.0);
                 state.types.pin(ty, Reason { origin, why });
             }
+        }
+    }
+}
+
+/// Finds of what numbers sizes have to be multiples, and pins what could lose nothing then.
+fn settle_steps(state: &mut State) {
+    for demand in state.multiples.all().to_vec() {
+        let (types, steps) = (&mut state.types, &mut state.steps);
+        types.multiples(&demand.size, demand.of, steps);
+        for var in types.vars(&demand.size) {
+            let size = types.size(&Type::Var(var)) as usize;
+            let step = steps.get(&var).copied().unwrap_or(1);
+            if size.is_multiple_of(step) && (step == 1 || size > step) {
+                continue;
+            }
+            let origin = Origin::Node(demand.node.0);
+            let why = demand.why;
+            types.pin(&Type::Var(var), Reason { origin, why });
         }
     }
 }

@@ -124,6 +124,47 @@ pub(crate) struct Mirror {
     pub(crate) sizes: Vec<Option<Type>>,
 }
 
+/// A real attribute that a node leaves out and that then follows from a size: it is written out where the size changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Implied {
+    pub(crate) node: NodeId,
+    pub(crate) attribute: &'static str,
+    /// What it follows from.
+    pub(crate) size: Type,
+    /// What it is at the size that there was.
+    pub(crate) value: f32,
+}
+
+/// The kernel of a node takes an axis only where its size is a multiple.
+#[derive(Clone, Debug)]
+pub(crate) struct Multiple {
+    pub(crate) node: NodeId,
+    pub(crate) size: Type,
+    pub(crate) of: usize,
+    /// The same in words.
+    pub(crate) why: &'static str,
+}
+
+/// What an axis is in an attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum AttentionPart {
+    /// Parts that attend each for itself.
+    Heads,
+    /// What a head reads or makes.
+    HeadWidth,
+}
+
+/// An axis has a part in an attention.
+#[derive(Clone, Debug)]
+pub(crate) struct Attending {
+    pub(crate) node: NodeId,
+    pub(crate) part: AttentionPart,
+    pub(crate) axis: Type,
+    /// False where the node may multiply anything: an attention it is if heads and width are factors of one axis, and the
+    /// node multiplies data with data.
+    pub(crate) certain: bool,
+}
+
 /// Integers that a node reads lie in a range: positions of an axis, lengths along one, arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bound {
@@ -209,12 +250,15 @@ macro_rules! facts {
 }
 
 facts!(
-    Contraction,
-    Linear,
-    NodeCost,
-    Mirror,
-    Lookup,
+    Attending,
     BlockCodes,
+    Contraction,
+    Implied,
+    Linear,
+    Lookup,
+    Mirror,
+    Multiple,
+    NodeCost,
     Unruled
 );
 

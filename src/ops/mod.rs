@@ -31,8 +31,8 @@ pub(crate) use adjoints::{
 };
 pub(crate) use bodies::call_of;
 pub(crate) use facts::{
-    Agreement, Bias, BlockCodes, Contraction, Linear, Mirror, NumberPlace, Operand, Role, Unruled,
-    ZeroCodes,
+    Agreement, AttentionPart, Bias, BlockCodes, Contraction, Linear, Mirror, NumberPlace, Operand,
+    Role, Unruled, ZeroCodes,
 };
 #[cfg(test)]
 pub(crate) use families::TABLE;

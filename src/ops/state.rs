@@ -1,14 +1,15 @@
 //! What typing a graph yields: the types of all values and the facts that rules state beside them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::axes::{Origin, Symbols, Type, Types};
+use crate::axes::{Origin, Symbols, Type, Types, VarId};
 use crate::graph::{CalledGraph, NodeId, ValueId};
 use crate::onnx::ElementType;
 
 use super::facts::{
-    Agreement, BlockCodes, Bound, Contraction, Facts, Linear, Lookup, Mirror, NodeCost, Unruled,
+    Agreement, Attending, BlockCodes, Bound, Contraction, Facts, Implied, Linear, Lookup, Mirror,
+    Multiple, NodeCost, Unruled,
 };
 use super::mix::MixFact;
 use super::shapes::Integers;
@@ -29,9 +30,14 @@ pub(crate) struct State {
     pub(super) linears: Facts<Linear>,
     pub(super) costs: Facts<NodeCost>,
     pub(super) mirrors: Facts<Mirror>,
+    pub(super) implied: Facts<Implied>,
+    pub(super) multiples: Facts<Multiple>,
+    pub(super) attending: Facts<Attending>,
     pub(super) unruled: Facts<Unruled>,
     pub(super) lookups: Facts<Lookup>,
     pub(super) block_codes: Facts<BlockCodes>,
+    /// By variable of what number its size has to be a multiple, where it is of one.
+    pub(crate) steps: BTreeMap<VarId, usize>,
     pub(crate) bounds: Vec<Bound>,
     /// Inputs of the graph that are the target shape of a node.
     pub(crate) targets: Vec<(ValueId, NodeId)>,
@@ -152,6 +158,21 @@ impl State {
     /// The numbers of a node that have to equal kept sizes.
     pub(crate) fn mirrors_of(&self, node: NodeId) -> impl Iterator<Item = &Mirror> {
         self.mirrors.of(node)
+    }
+
+    /// The attributes that a node leaves out and that follow from sizes.
+    pub(crate) fn implied_of(&self, node: NodeId) -> impl Iterator<Item = &Implied> {
+        self.implied.of(node)
+    }
+
+    /// What kernels demand of sizes, in graph order.
+    pub(crate) fn multiples(&self) -> &[Multiple] {
+        self.multiples.all()
+    }
+
+    /// What axes are in attentions, in graph order.
+    pub(crate) fn attending(&self) -> &[Attending] {
+        self.attending.all()
     }
 
     /// Nodes whose operator has no rule or whose rule did not apply, in graph order.

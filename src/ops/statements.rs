@@ -1,8 +1,8 @@
 //! The verbs with which rules state facts about a node, beside the types of its axes.
 
 use super::facts::{
-    Agreement, Bias, BlockCodes, Bound, Contraction, Joined, Linear, Lookup, Mirror, NodeCost,
-    NumberPlace, Operand, Role,
+    Agreement, Attending, AttentionPart, Bias, BlockCodes, Bound, Contraction, Implied, Joined,
+    Linear, Lookup, Mirror, Multiple, NodeCost, NumberPlace, Operand, Role,
 };
 use super::typing::Typing;
 use crate::axes::{Extent, Type};
@@ -110,6 +110,61 @@ impl Typing<'_> {
             node,
             target,
             sizes,
+        });
+    }
+
+    /// States that elements of a list attribute equal kept sizes; where it is left out, all are equal.
+    pub(super) fn mirror_attribute(&mut self, attribute: &'static str, sizes: Vec<Option<Type>>) {
+        let target = NumberPlace::List {
+            slot: usize::MAX,
+            attribute,
+            as_input: false,
+            replaces: None,
+        };
+        let node = self.node;
+        self.state.mirrors.state(Mirror {
+            node,
+            target,
+            sizes,
+        });
+    }
+
+    /// States that an attribute has this value where it is left out, as long as the size does not change.
+    pub(super) fn implied(&mut self, attribute: &'static str, value: f32, size: &Type) {
+        self.state.implied.state(Implied {
+            node: self.node,
+            attribute,
+            size: size.clone(),
+            value,
+        });
+    }
+
+    /// States that the kernel takes no size but multiples.
+    pub(super) fn multiple(&mut self, size: &Type, of: usize, why: &'static str) {
+        self.state.multiples.state(Multiple {
+            node: self.node,
+            size: size.clone(),
+            of,
+            why,
+        });
+    }
+
+    /// States that an axis has a part in an attention.
+    pub(super) fn attends(&mut self, part: AttentionPart, axis: &Type) {
+        self.attending(part, axis, true);
+    }
+
+    /// States that an axis has a part in an attention, if the node is in one.
+    pub(super) fn may_attend(&mut self, part: AttentionPart, axis: &Type) {
+        self.attending(part, axis, false);
+    }
+
+    fn attending(&mut self, part: AttentionPart, axis: &Type, certain: bool) {
+        self.state.attending.state(Attending {
+            node: self.node,
+            part,
+            axis: axis.clone(),
+            certain,
         });
     }
 

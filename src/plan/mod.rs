@@ -3,6 +3,7 @@
 //! A [`Plan`] is a document: it is written, reviewed, edited and replayed, and checked against the model before
 //! it is applied.
 
+mod attention;
 mod blocks;
 mod decision;
 mod document;
@@ -10,6 +11,7 @@ mod rounding;
 mod settings;
 mod told;
 
+pub use attention::AttentionCut;
 pub use blocks::DropBlocks;
 pub use decision::{Decision, Left, Selection};
 pub use document::{AxisKept, Plan, PlannedDimension, PlannedInitializer};

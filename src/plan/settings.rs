@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DropBlocks, RoundTo};
+use super::{AttentionCut, DropBlocks, RoundTo};
 use crate::criteria::Criterion;
 use crate::dimensions::Totals;
 use crate::error::{Error, Result};
@@ -94,6 +94,9 @@ pub struct Settings {
     pub round_to: RoundTo,
     /// Leave mixing dimensions alone.
     pub exact: bool,
+    /// Which parts of attentions may lose positions.
+    #[serde(default, skip_serializing_if = "AttentionCut::is_default")]
+    pub attention: AttentionCut,
     /// Among which channels the least important are sought; without, [`Scope::Allocated`] on calibration data,
     /// or [`Scope::Fisher`] where that would take long, and [`Scope::Uniform`] without any.
     #[serde(default)]
@@ -128,6 +131,7 @@ impl Default for Settings {
             min_channels: 1,
             round_to: RoundTo::default(),
             exact: false,
+            attention: AttentionCut::default(),
             scope: None,
             budget: None,
             ratio_for: Vec::new(),
@@ -295,6 +299,9 @@ impl Settings {
         }
         if self.exact {
             words += " --exact";
+        }
+        if self.attention != default.attention {
+            words += &format!(" --attention {}", self.attention);
         }
         words
     }

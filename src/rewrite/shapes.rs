@@ -97,6 +97,11 @@ impl<'a> ShapeRewriter<'a> {
                 mirrored.push(slot);
             }
         }
+        for implied in analysis.state.implied_of(node) {
+            if analysis.state.types.is_pruned(&implied.size, self.kept) {
+                reader.proto.set_float(implied.attribute, implied.value);
+            }
+        }
         let computed = |value: &Option<ValueId>| {
             value.is_some_and(|value| self.analysis.state.integers[value.index()].is_some())
         };

@@ -74,8 +74,9 @@ pub(crate) fn hold_stale(analysis: &mut Analysis) -> Result<()> {
         let block = dimension.size / dimension.blocks.max(1);
         let positions = 0..dimension.size as u32;
         let least = dimension.least.div_ceil(dimension.blocks.max(1));
-        let stay = block.div_ceil(2).max(least);
-        let first = positions.filter(|at| (*at as usize % block.max(1)) < stay);
+        let stays = block.div_ceil(2).max(least);
+        let stays = stays.next_multiple_of(dimension.multiple());
+        let first = positions.filter(|at| *at as usize % block.max(1) < stays);
         half.insert(dimension.var, first.collect());
     }
     let stale = stale(analysis, &half)?;
@@ -91,6 +92,9 @@ pub(crate) fn hold_stale(analysis: &mut Analysis) -> Result<()> {
 /// # Errors
 /// A weight that cannot be sliced, or a graph that breaks the rules of all graphs.
 pub(super) fn attempt(analysis: &Analysis, kept: &Kept) -> Result<Result<Graph, Stale>> {
+    if let Some(stale) = off_step(analysis, kept) {
+        return Ok(Err(stale));
+    }
     let (model, faults) = rewritten(analysis, kept)?;
     if let Some(&node) = faults.first() {
         return Ok(Err(blamed(analysis, kept, node, UNWRITTEN)));
@@ -108,6 +112,23 @@ pub(super) fn attempt(analysis: &Analysis, kept: &Kept) -> Result<Result<Graph, 
     Ok(match wrong {
         Some(node) => Err(blamed(analysis, kept, node, REFUSED)),
         None => Ok(pruned.after),
+    })
+}
+
+/// What a kernel does not take: a size that is no multiple of the number that it demands.
+fn off_step(analysis: &Analysis, kept: &Kept) -> Option<Stale> {
+    let types = &analysis.state.types;
+    analysis.state.multiples().iter().find_map(|demand| {
+        let left = types.kept_extent(&demand.size, kept).size()?;
+        let vars = types.vars(&demand.size).into_iter();
+        let cut = vars.filter(|&var| types.positions(kept, var).is_some());
+        let vars: Vec<VarId> = cut.collect();
+        let origin = Origin::Node(demand.node.0);
+        let why = demand.why;
+        (!vars.is_empty() && !left.is_multiple_of(demand.of)).then_some(Stale {
+            vars,
+            reason: Reason { origin, why },
+        })
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::criteria::{Criterion, scores};
 use crate::dimensions::{Analysis, Dimension, DimensionId};
 use crate::error::Result;
+use crate::ops::AttentionPart;
 use crate::patterns::Patterns;
 use crate::plan::{Left, Settings};
 
@@ -53,7 +54,18 @@ pub(super) fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Ve
             Some(Left::chosen("not named by `only`"))
         } else {
             let named = chosen.is_some() || own.matched(&labels).is_some();
+            let spared = dimension
+                .attends
+                .filter(|&part| !settings.attention.takes(part));
             match (&dimension.mixing, &dimension.alternatives) {
+                _ if spared.is_some() => spared.map(|part| {
+                    let what = match part {
+                        AttentionPart::Heads => "heads",
+                        AttentionPart::HeadWidth => "the width of heads",
+                    };
+                    let cut = settings.attention;
+                    Left::chosen(format!("`attention` {cut} leaves {what} alone"))
+                }),
                 (Some(reason), _) if settings.exact => Some(Left::chosen(format!(
                     "`exact` leaves it alone, as it mixes: {reason}"
                 ))),
@@ -81,14 +93,25 @@ fn labels(analysis: &Analysis, dimension: &Dimension) -> Vec<String> {
 }
 
 /// Of dimensions that multiply each other only one is pruned, or a ratio of one half would remove three
-/// quarters: the outermost, which is the heads of an attention.
-pub(super) fn one_factor(analysis: &Analysis, reasons: &mut [Option<Left>]) {
+/// quarters: the one that is cut already, else the outermost that loses any at the ratio, which is the heads of an attention.
+pub(super) fn one_factor(
+    analysis: &Analysis,
+    settings: &Settings,
+    (own, cut): (&[Option<f64>], &[bool]),
+    reasons: &mut [Option<Left>],
+) {
+    let loses = |id: &DimensionId| {
+        let dimension = &analysis.dimensions()[id.0];
+        let ratio = own[id.0].unwrap_or(settings.ratio);
+        let channels = dimension.size / dimension.blocks.max(1);
+        settings.budget.is_some() || (channels as f64 * ratio).floor() >= 1.0
+    };
     let names: Vec<&str> = analysis
         .dimensions()
         .iter()
         .map(|d| d.name.as_str())
         .collect();
-    let mut chosen = vec![false; reasons.len()];
+    let mut chosen = cut.to_vec();
     for product in analysis.products() {
         let free = |factor: &Vec<DimensionId>, chosen: &[bool], settled: bool| {
             let eligible = |id: &DimensionId| reasons[id.0].is_none();
@@ -100,9 +123,10 @@ pub(super) fn one_factor(analysis: &Analysis, reasons: &mut [Option<Left>]) {
             .iter()
             .position(|factor| free(factor, &chosen, true));
         let place = settled.or_else(|| {
-            product
-                .iter()
-                .position(|factor| free(factor, &chosen, false))
+            let free = |factor: &Vec<DimensionId>| free(factor, &chosen, false);
+            let able = |factor: &Vec<DimensionId>| free(factor) && factor.iter().any(loses);
+            let able = product.iter().position(able);
+            able.or_else(|| product.iter().position(free))
         });
         let Some(place) = place else { continue };
         let winner = product[place]

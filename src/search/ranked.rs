@@ -21,6 +21,8 @@ pub(super) struct Ranked {
     /// Fewest with which the model still runs.
     pub(super) needed: usize,
     rounding: Rounding,
+    /// What stays in a block has to be a multiple of this: a kernel demands it.
+    step: usize,
     /// A ratio of its own.
     pub(super) own: Option<f64>,
 }
@@ -96,17 +98,36 @@ impl Ranked {
             above,
             needed: dimension.least.div_ceil(blocks).max(1),
             rounding,
+            step: dimension.multiple(),
             own,
         }
     }
 
     /// Fewest that may stay in a block.
     pub(super) fn least(&self) -> usize {
-        self.least.min(self.size)
+        self.stepped(self.least)
+    }
+
+    /// The next number that the kernels take.
+    pub(super) fn stepped(&self, count: usize) -> usize {
+        count.next_multiple_of(self.step).min(self.size)
     }
 
     /// The number per block that stays when `wanted` would.
     pub(super) fn allowed(&self, wanted: usize) -> usize {
+        let found = self.rounded(wanted);
+        let up = self.stepped(found);
+        let below = self.size.saturating_sub(self.step);
+        match self.rounding {
+            Rounding::NearestBelow(_) if found < up && up == self.size && below >= self.least() => {
+                below.max(1)
+            }
+            _ => up,
+        }
+    }
+
+    /// The number per block that stays by widths that kernels like.
+    fn rounded(&self, wanted: usize) -> usize {
         let wanted = wanted.max(self.least).min(self.size);
         let up = |multiple: usize| wanted.next_multiple_of(multiple).min(self.size);
         match self.rounding {
@@ -134,7 +155,7 @@ impl Ranked {
     pub(super) fn next(&self, count: usize) -> usize {
         match self.rounding {
             Rounding::Nearest(multiple) | Rounding::NearestBelow(multiple) => {
-                (count + 1).next_multiple_of(multiple).min(self.size)
+                self.stepped((count + 1).next_multiple_of(multiple))
             }
             Rounding::Up(_) => self.allowed(count + 1),
         }
@@ -231,6 +252,10 @@ impl Ranked {
                 "`max_ratio` {} keeps all {size}",
                 settings.max_ratio()
             )),
+            () if self.step > 1 => Left::forced(format!(
+                "a kernel that takes multiples of {} channels only keeps all {size}",
+                self.step
+            )),
             () => Left::chosen(format!("`round_to` {} keeps all {size}", settings.round_to)),
         })
     }
@@ -278,8 +303,36 @@ mod tests {
             above: 0,
             needed: 1,
             rounding,
+            step: 1,
             own: None,
         }
+    }
+
+    #[test]
+    fn only_multiples_of_a_step_stay() {
+        for (size, step) in [(24, 8), (16, 8), (48, 16), (6, 3)] {
+            for rounding in [
+                Rounding::Up(1),
+                Rounding::Nearest(4),
+                Rounding::NearestBelow(4),
+            ] {
+                let ranked = Ranked {
+                    step,
+                    ..of(size, rounding)
+                };
+                let kept: Vec<usize> = (0..=size).map(|n| ranked.allowed(n)).collect();
+                assert!(kept.is_sorted(), "{size} {rounding:?}: {kept:?}");
+                assert!(kept.iter().all(|n| n.is_multiple_of(step) && *n > 0));
+                assert_eq!(kept[size], size);
+                assert!(ranked.next(step).is_multiple_of(step));
+                assert_eq!(ranked.least(), step);
+            }
+        }
+        let ranked = Ranked {
+            step: 8,
+            ..of(24, Rounding::NearestBelow(4))
+        };
+        assert_eq!(ranked.allowed(20), 16);
     }
 
     #[test]

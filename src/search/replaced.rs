@@ -48,7 +48,7 @@ impl Replaceable {
             return Ok(None);
         };
         Ok(Some(Replaceable {
-            after: runs.session(&split.after(&waiting))?,
+            after: runs.session(&split.after(&waiting, runs.analysis))?,
             name,
             element,
             shape: tensor.dims.iter().map(|&size| size as usize).collect(),

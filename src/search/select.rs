@@ -77,8 +77,13 @@ impl<'a> Ranking<'a> {
         let mut reasons = eligibility(analysis, settings)?;
         silent(&mut reasons, scores, &settings.criterion());
         let own = own_ratios(analysis, settings)?;
-        one_factor(analysis, &mut reasons);
         let dimensions = analysis.dimensions();
+        let is_cut = |of: &Dimension| {
+            let left = left.get(of.name.as_str());
+            left.is_some_and(|left| left.len() < of.size)
+        };
+        let cut: Vec<bool> = dimensions.iter().map(is_cut).collect();
+        one_factor(analysis, settings, (&own, &cut), &mut reasons);
         let multiples = match settings.round_to {
             RoundTo::Auto(target) => multiples(analysis, target),
             RoundTo::Multiple(_) => vec![1; dimensions.len()],
@@ -214,7 +219,8 @@ impl<'a> Ranking<'a> {
         };
         let mut sizes: Vec<usize> = shares
             .iter()
-            .map(|share| ((ranked.size as f64 * (1.0 - share)).round() as usize).max(ranked.needed))
+            .map(|share| (ranked.size as f64 * (1.0 - share)).round() as usize)
+            .map(|keep| ranked.stepped(keep.max(ranked.needed)))
             .collect();
         sizes.retain(|&keep| keep < ranked.size);
         sizes.dedup();

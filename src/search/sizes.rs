@@ -93,7 +93,7 @@ impl Adjustable {
             return Ok(None);
         };
         Ok(Some(Adjustable {
-            after: runs.session(&split.after(&waiting))?,
+            after: runs.session(&split.after(&waiting, &explicit))?,
             explicit,
             dimension: dimension.clone(),
             masks,

@@ -35,6 +35,7 @@ pub(in crate::tests) fn all() -> Vec<Case> {
     cases.extend(families::fused());
     cases.extend(families::packed());
     cases.extend(families::experts());
+    cases.extend(families::attention());
     cases.extend(families::normalizations());
     cases.extend(families::composed());
     cases.extend(families::mixing());

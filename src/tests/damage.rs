@@ -76,6 +76,19 @@ const EQUIVALENT: &[(&str, &str)] = &[
     ("a mask's element: LSTM", TWICE),
     ("a mask's element: GRU", TWICE),
     ("a mask's element: RNN", TWICE),
+    ("a mask's element: Attention", HEADS),
+    ("a mask's element: MultiHeadAttention", HEADS),
+    ("a mask's element: GroupQueryAttention", HEADS),
+    ("a mask's element: LinearAttention", HEADS),
+    // What is added to every key alike.
+    (
+        "other numbers at one position: MultiHeadAttention: b",
+        CANCELLED,
+    ),
+    (
+        "other numbers at one position: Attention of one weight: b",
+        CANCELLED,
+    ),
     ("a mask's element: gru_fashion: secateur.mask", TWICE),
     ("a mask's element: lstm_spam: secateur.mask", TWICE),
     ("another axis: LSTM forward: perm", OF_ONE),
@@ -109,6 +122,7 @@ const UNREAD: &str = "the norm of a filter that is removed is read by nobody";
 const LONGER: &str = "an index may be shorter than its data: what is behind it is read by nobody";
 const REPLACED: &str = "another number stands there instead";
 const FIRST: &str = "one position is in no sum, and one sum is of none";
+const HEADS: &str = "heads are masked with the width of queries, and where what they make is read";
 const OF_ONE: &str = "an axis of one position may stand anywhere";
 
 /// A model that is pruned, and what it should become.

@@ -135,6 +135,8 @@ const HELD_WITHOUT_A_CASE: &[(&str, &str)] = &[
     ("com.microsoft.GemmFastGelu", NO_KERNEL),
     ("com.microsoft.GroupNorm", NO_KERNEL),
     ("com.microsoft.NhwcConv", NO_KERNEL),
+    ("com.microsoft.PackedAttention", NO_KERNEL),
+    ("com.microsoft.PackedMultiHeadAttention", NO_KERNEL),
     ("com.microsoft.SkipGroupNorm", NO_KERNEL),
 ];
 

@@ -6,7 +6,7 @@ use super::elementwise::{broadcast, broadcast_axis};
 use super::factors::{Factor, matrix_roles};
 use crate::axes::Type;
 use crate::ops::adjoints::{fused, products};
-use crate::ops::facts::{Bias, Joined, Operand, Role};
+use crate::ops::facts::{AttentionPart, Bias, Joined, Operand, Role};
 use crate::ops::row::GPU_ALONE;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Form, KernelFamily, Row, contrib, row};
@@ -100,9 +100,24 @@ fn product(op: &mut Typing, factors: &[Factor; 2], is_made: bool) -> Ruling<Vec<
         out.push(b[b.len() - 1].clone());
     }
     matrix_roles(op, factors, out.len(), is_made);
+    if a.len() > 2 && b.len() > 2 {
+        let rows = out.len() - 2;
+        let widths = [&out[rows..], &a[last..]].concat();
+        may_attend(op, &out[..rows], &widths);
+    }
     op.cost(out.clone(), vec![a[last].clone()]);
     op.output(0, out.clone());
     Ok(out)
+}
+
+/// In an attention batches are heads, and what is summed over, or stays of either factor, may be the width of a head.
+fn may_attend(op: &mut Typing, batches: &[Type], widths: &[Type]) {
+    for heads in batches {
+        op.may_attend(AttentionPart::Heads, heads);
+    }
+    for width in widths {
+        op.may_attend(AttentionPart::HeadWidth, width);
+    }
 }
 
 /// As [`gemm`], with a function applied to what it makes.
@@ -208,10 +223,28 @@ fn einsum(op: &mut Typing) -> Ruling {
             contracted.push(axes[&letter].clone());
         }
     }
+    einsum_parts(op, &lettered, &output, &axes);
     einsum_roles(op, &lettered, &output, &axes);
     op.cost(out.clone(), contracted);
     op.output(0, out);
     Ok(())
+}
+
+/// In an attention letters of both terms that are kept are heads, and others may be the width of a head.
+fn einsum_parts(
+    op: &mut Typing,
+    terms: &[Vec<char>],
+    output: &[char],
+    axes: &BTreeMap<char, Type>,
+) {
+    let [a, b] = terms else { return };
+    let shared = |letter: &char| a.contains(letter) && b.contains(letter);
+    let (batches, widths): (Vec<_>, Vec<_>) = axes
+        .iter()
+        .partition(|(letter, _)| output.contains(letter) && shared(letter));
+    let types = |of: Vec<(&char, &Type)>| of.into_iter().map(|(_, ty)| ty.clone()).collect();
+    let [batches, widths]: [Vec<Type>; 2] = [types(batches), types(widths)];
+    may_attend(op, &batches, &widths);
 }
 
 /// Any term may be the weight; the others together are its data. A letter that the output lacks is summed over;

@@ -1,5 +1,6 @@
 //! One file per family of operators: its rows and its rules.
 
+mod attention;
 mod broadcast;
 mod classical;
 mod composed;
@@ -47,10 +48,14 @@ pub(crate) const TABLE: &[&[Row]] = &[
     recurrent::ROWS,
     shapes::ROWS,
     composed::ROWS,
+    attention::FAMILIES[0],
+    attention::FAMILIES[1],
+    attention::FAMILIES[2],
+    attention::FAMILIES[3],
+    attention::FAMILIES[4],
     held::FAMILIES[0],
     held::FAMILIES[1],
     held::FAMILIES[2],
     held::FAMILIES[3],
     held::FAMILIES[4],
-    held::FAMILIES[5],
 ];

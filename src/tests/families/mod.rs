@@ -1,6 +1,7 @@
 //! Cases by operator family.
 
 mod arrangements;
+mod attention;
 mod composed;
 mod contractions;
 mod elementwise;
@@ -14,6 +15,7 @@ mod sizes;
 mod spatial;
 
 pub(super) use arrangements::arrangements;
+pub(super) use attention::attention;
 pub(super) use composed::composed;
 pub(super) use contractions::contractions;
 pub(super) use elementwise::elementwise;

@@ -1,7 +1,6 @@
 //! Operators that hold every axis they touch but whose output shape is known, so that what lies behind them
 //! can still be typed.
 
-mod attention;
 mod fused;
 mod quantised;
 mod selecting;
@@ -13,10 +12,9 @@ use crate::ops::Row;
 use crate::ops::families::convolution::window_sizes;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 
-pub(super) const FAMILIES: [&[Row]; 6] = [
+pub(super) const FAMILIES: [&[Row]; 5] = [
     selecting::ROWS,
     quantised::ROWS,
-    attention::ROWS,
     fused::ROWS,
     spatial::ROWS,
     signals::ROWS,
@@ -84,12 +82,6 @@ fn ranks(op: &mut Typing, ranks: &[usize]) -> Ruling {
         output(op, slot, vec![None; rank]);
     }
     Ok(())
-}
-
-/// A positive attribute as a size.
-fn count(op: &Typing, name: &str) -> Option<Extent> {
-    let count = op.proto().attribute.iter().find(|a| a.name() == name)?.i?;
-    (count > 0).then_some(Extent::Known(count))
 }
 
 /// Windows over the data at one slot with the weight at another: X[N, C, ..] and W[O, ..] to Y[N, O, ..].
