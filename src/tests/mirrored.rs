@@ -110,6 +110,15 @@ fn proven(model: &Model) -> usize {
     let analysis = analyse(model);
     let mixing = analysis.dimensions().iter();
     let mixing = mixing.filter(|dimension| dimension.mixing.is_some());
+    // Tables of indices are cut as well, and have no copies.
+    let indexed = |dimension: &Dimension| {
+        let mut constants = analysis.constants().skip(analysis.weights().count());
+        constants.any(|(_, axes)| {
+            let mut axes = axes.iter();
+            axes.any(|ty| analysis.state.types.vars(ty).contains(&dimension.var))
+        })
+    };
+    let mixing = mixing.filter(|dimension| !indexed(dimension));
     let mut count = 0;
     for dimension in mixing {
         let Some((plan, pairs)) = half_of(&analysis, dimension) else {

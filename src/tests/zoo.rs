@@ -202,36 +202,54 @@ mod models {
     use super::*;
 
     zoo! {
+        bert_ort
         bert_small
         bert_small__dynamo
         bert_small__nofold
+        cnn_groupnorm21
         concat3_split
         concat3_split__dynamo
         convT_autoencoder
         convnext_tiny__dynamo
         deeplabv3_mobilenet_v3_large
+        deformable_attention
         densenet121
         distilbert_small
         efficientnet_b0
         fastvit_t8
         glu_chunk
+        gnn_scatter
         googlenet
+        gpt2_ort_past
         gpt2_small__dynamo
         group_shuffle
         gru1_cls
+        hf_clip
+        hf_convnextv2
+        hf_deberta_v2
+        hf_mobilebert
+        hf_wavlm
+        hifigan
         hrnet_w18_small
         lenet
         lenet__dynamo
         lenet__nofold
+        llama_genai
+        llama_genai_int4
         llama_gqa__dynamo
+        llama_opset23_3d
+        llama_past_gqa
         lstm1_cls
+        maskrcnn_roialign
         mixer_s16
         mlp2
         mlp2__dynamo
         mobilenet_v2
+        moe_decomposed
         multihead_featout
         norms_gn_in_ln
         norms_gn_in_ln__dynamo24
+        optimizer_bert
         pixelshuffle_sr
         prelu_net
         regnet_y_400mf
@@ -239,16 +257,22 @@ mod models {
         resnet18__bn
         resnet18__dynamo
         resnet18__nofold
+        resnet_fusedconv
         resnext50_32x4d
+        sam_mask_decoder
+        sd_unet
         se_block
+        session_bert
         shared_weight_conv
         shufflenet_v2_x1_0
         squeezenet1_1
         t5_encoder
+        t5_encoder_ort
         tcn1d
         tv_swin_small
         unet_tconv
         unet_tconv__bn
+        vit_opset23
         vit_tiny_patch16_224
         vit_tiny_patch16_224__dynamo24
         whisper_encoder
