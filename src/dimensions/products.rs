@@ -1,9 +1,10 @@
 //! Products in the types of weights: dimensions that multiply each other, of which one is pruned by default.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Analysis, DimensionId};
 use crate::axes::{Type, VarId};
+use crate::graph::ValueId;
 
 impl Analysis {
     /// Every product of two or more prunable factors, outermost factor first, each once.
@@ -14,8 +15,18 @@ impl Analysis {
             .enumerate()
             .map(|(index, dimension)| (dimension.var, DimensionId(index)))
             .collect();
+        // Scales of blocks lie in one row: what is produced and what is read are no factors of a width there.
+        let state = &self.state;
+        let scales: HashSet<ValueId> = state
+            .block_codes()
+            .iter()
+            .flat_map(|codes| {
+                let slots = codes.partners();
+                slots.filter_map(|slot| self.graph().node(codes.node).input(slot))
+            })
+            .collect();
         let mut out = Vec::new();
-        for (_, axes) in self.weights() {
+        for (_, axes) in self.weights().filter(|(id, _)| !scales.contains(id)) {
             for ty in axes {
                 self.collect_products(&self.state.types.normal(ty), &ids, &mut out);
             }
