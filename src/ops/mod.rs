@@ -16,6 +16,7 @@ mod form;
 mod kinds;
 mod mix;
 mod pass;
+mod pointers;
 mod readers;
 mod row;
 mod shapes;

@@ -6,6 +6,7 @@ use super::bodies;
 use super::check;
 use super::facts::Unruled;
 use super::kinds::Elements;
+use super::pointers;
 use super::row::Row;
 use super::shapes::{self, Integers};
 use super::state::State;
@@ -14,6 +15,8 @@ use crate::axes::{Extent, Origin, Reason, Type};
 use crate::graph::{Attributes, DeclaredSize, Graph, NodeId, Producer, ValueId};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{NodeProto, TensorProto};
+
+const OUTPUT: &str = "is an output of the graph";
 
 /// What runs of a model showed of a value.
 #[derive(Clone, Debug)]
@@ -59,10 +62,14 @@ pub(crate) fn type_graph(graph: &Graph, observed: &Observed) -> State {
     for id in graph.value_ids().filter(|&id| graph.value(id).is_output) {
         let reason = Reason {
             origin: Origin::Value(id.0),
-            why: "is an output of the graph",
+            why: OUTPUT,
         };
         pin_value(&mut state, id, reason);
     }
+    pointers::hold_outputs(graph, &mut state, |id| Reason {
+        origin: Origin::Value(id.0),
+        why: OUTPUT,
+    });
     check::settle(graph, &mut state);
     state
 }
@@ -189,6 +196,7 @@ pub(super) fn type_node(graph: &Graph, observed: &Observed, state: &mut State, n
     };
     let asked = std::mem::take(&mut typing.asked);
     pin_unasked(graph, state, node, ruling, &asked);
+    pointers::settle(graph, state, node, row);
     if let Err(Unsupported(why)) = ruling {
         state.unruled.state(Unruled { node, why });
     }

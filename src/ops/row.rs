@@ -174,6 +174,11 @@ impl Row {
         }
     }
 
+    /// True if all elements of the first output are elements of the first input.
+    pub(super) fn hands_on(&self) -> bool {
+        self.viewing.is_some() || self.carried == Some(Carried::First)
+    }
+
     /// True if elements of the input at `slot` are elements of the outputs.
     pub(crate) fn carries_elements_of(&self, slot: usize) -> bool {
         match self.carried {

@@ -1,6 +1,6 @@
 //! What typing a graph yields: the types of all values and the facts that rules state beside them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::axes::{Origin, Symbols, Type, Types, VarId};
@@ -27,6 +27,10 @@ pub(crate) struct State {
     pub(crate) elements: Vec<Option<ElementType>>,
     pub(super) contractions: Facts<Contraction>,
     pub(super) mixes: Facts<MixFact>,
+    /// Values whose integers are positions of an axis.
+    pub(super) pointers: HashMap<ValueId, Type>,
+    /// Nodes that select from the same axis by such a value.
+    pub(super) followed: HashSet<(NodeId, ValueId)>,
     pub(super) linears: Facts<Linear>,
     pub(super) costs: Facts<NodeCost>,
     pub(super) mirrors: Facts<Mirror>,

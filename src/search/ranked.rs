@@ -82,21 +82,17 @@ impl Ranked {
             RoundTo::Auto(_) if shared && own.is_none() => Rounding::Nearest(below(multiple, size)),
             RoundTo::Auto(_) => Rounding::NearestBelow(below(multiple, size)),
         };
+        let needed = dimension.least.div_ceil(blocks).max(1);
+        let wished = settings.min_channels.div_ceil(blocks);
         Ranked {
             whole,
             size,
             blocks,
             orders,
             steps,
-            least: settings
-                .min_channels
-                .max(dimension.least)
-                .div_ceil(blocks)
-                .max(1)
-                .max(capped)
-                .max(above),
+            least: needed.max(wished).max(capped).max(above),
             above,
-            needed: dimension.least.div_ceil(blocks).max(1),
+            needed,
             rounding,
             step: dimension.multiple(),
             own,

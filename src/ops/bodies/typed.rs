@@ -5,6 +5,7 @@ use super::{facts, sizes};
 use crate::axes::{Extent, Origin, Reason, Type};
 use crate::graph::{Producer, ValueId};
 use crate::ops::pass::{Observed, type_node};
+use crate::ops::pointers;
 use crate::ops::shapes;
 use crate::ops::state::{Inside, State};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
@@ -24,6 +25,8 @@ pub(in crate::ops) fn by_body(op: &mut Typing) -> Ruling {
     for &node in call.called.graph.order() {
         type_node(&call.called.graph, &Observed::default(), &mut inner, node);
     }
+    let reason = op.reason("has positions that are read as numbers");
+    pointers::hold_outputs(&call.called.graph, &mut inner, |_| reason);
     let mirrors = sizes::mirrors(&call, &mut inner);
     op.state.types = std::mem::take(&mut inner.types);
     op.state.symbols = std::mem::take(&mut inner.symbols);

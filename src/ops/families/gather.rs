@@ -1,4 +1,4 @@
-//! Selection by index: the axis that is selected from keeps its positions, all others pass.
+//! Selection by index: the axis that is selected from keeps its positions, unless the index was found along the same axis; all others pass.
 
 use crate::ops::adjoints::gather as adjoint;
 use crate::ops::shapes::arrange as ev;
@@ -15,7 +15,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[row("Gather", gather)
 fn gather(op: &mut Typing) -> Ruling {
     let (x, index) = (op.input(0)?, op.input(1)?);
     let axis = axis_of(op.int("axis", 0), x.len())?;
-    op.pin(&x[axis], "is selected from by index");
+    op.points(1, &x[axis], "is selected from by index");
     op.looks_up(1, axis, &x[axis]);
     let mut out = x[..axis].to_vec();
     out.extend(index);

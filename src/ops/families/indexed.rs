@@ -1,4 +1,5 @@
-//! Positions that integers of the data say: an axis that they point into keeps its positions, all others pass. The
+//! Positions that integers of the data say: an axis that they point into keeps its positions, unless they were found along the
+//! same axis; all others pass. The
 //! integers have the data's axes beside it, so that those follow where an Expand makes them, and stay where they are
 //! constants or inputs.
 
@@ -52,7 +53,7 @@ fn gather_elements(op: &mut Typing) -> Ruling {
     let (x, index) = (op.input(0)?, op.input(1)?);
     let axis = axis_of(op.int("axis", 0), x.len())?;
     op.positions(1, &x[axis]);
-    op.pin(&x[axis], POINTED);
+    op.points(1, &x[axis], POINTED);
     beside(op, &x, &index, axis)?;
     op.output(0, index);
     Ok(())
@@ -63,7 +64,7 @@ fn scatter_elements(op: &mut Typing) -> Ruling {
     let (x, index, updates) = (op.input(0)?, op.input(1)?, op.input(2)?);
     let axis = axis_of(op.int("axis", 0), x.len())?;
     op.positions(1, &x[axis]);
-    op.pin(&x[axis], WRITTEN);
+    op.points(1, &x[axis], WRITTEN);
     beside(op, &x, &index, axis)?;
     if updates.len() != index.len() {
         return Err(Unsupported("updates and index differ in rank"));

@@ -48,8 +48,12 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Hardmax", |op| softmax(op, Mix::Largest))
         .adjoint(Adjoint::Zero)
         .since(13),
-    row("ArgMax", arg).adjoint(Adjoint::Zero).of_elements(INT64),
-    row("ArgMin", arg).adjoint(Adjoint::Zero).of_elements(INT64),
+    row("ArgMax", |op| arg(op, Mix::Largest))
+        .adjoint(Adjoint::Zero)
+        .of_elements(INT64),
+    row("ArgMin", |op| arg(op, Mix::Smallest))
+        .adjoint(Adjoint::Zero)
+        .of_elements(INT64),
     row("TopK", top_k)
         .slope(back::top_k)
         .yields(1, ElementType::Int64),
@@ -117,13 +121,14 @@ fn softmax(op: &mut Typing, mix: Mix) -> Ruling {
     Ok(())
 }
 
-fn arg(op: &mut Typing) -> Ruling {
+fn arg(op: &mut Typing, mix: Mix) -> Ruling {
     let x = op.input(0)?;
     let axis = axis_of(op.int("axis", 0), x.len())?;
-    op.pin(&x[axis], "is searched for a position");
+    op.ranks(0, &x, &[axis], mix, "is searched for a position");
     let keep = op.int("keepdims", 1) != 0;
     let out = without(op, &x, &[axis], keep);
     op.output(0, out);
+    op.yields_positions(0, &x[axis]);
     Ok(())
 }
 
@@ -132,11 +137,21 @@ fn top_k(op: &mut Typing) -> Ruling {
     let axis = axis_of(op.int("axis", -1), x.len())?;
     op.lengths(1, &x[axis]);
     let why = "is ranked";
-    op.pin(&x[axis], why);
     let count = match op.int("k", -1) {
         -1 => op.integers(1).and_then(|k| k.first().cloned().flatten()),
         k => Some(Extent::Known(k)),
     };
+    // As many as are taken have to stay.
+    match count.as_ref().and_then(Extent::size) {
+        Some(count) => op.keep_least(&x[axis], count),
+        None => op.pin(&x[axis], why),
+    }
+    let mix = match op.int("largest", 1) {
+        0 => Mix::Smallest,
+        _ => Mix::Largest,
+    };
+    op.ranks(0, &x, &[axis], mix, why);
+    op.yields_positions(1, &x[axis]);
     let mut out = x;
     out[axis] = match count {
         Some(count) => op.fixed(count, why),

@@ -21,6 +21,7 @@ pub(in crate::tests) fn mixing() -> Vec<Case> {
     cases.extend(distributions());
     cases.extend(normalisations());
     cases.extend(decomposed());
+    cases.extend(pointed());
     cases
 }
 
@@ -142,6 +143,64 @@ fn normalisations() -> Vec<Case> {
         .node("Reshape", "i whole -> a", &[]);
     let name = "InstanceNormalization of groups";
     cases.push(Case::new(name, read_image(groups, "a"), &[2, 4]).mixing(1));
+    cases
+}
+
+/// Positions that are found along an axis, and select along the same one.
+fn pointed() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let found = |operator: &'static str| {
+        dense(17)
+            .weight("table", &[8, 5])
+            .node(
+                operator,
+                "h -> i",
+                &[("axis", Value::Int(-1)), ("keepdims", 0.into())],
+            )
+            .node("Gather", "table i -> t", &[])
+            .weight("w3", &[5, 4])
+            .node("MatMul", "t w3 -> z", &[])
+            .output("z")
+    };
+    for operator in ["ArgMax", "ArgMin"] {
+        let name = format!("{operator} into a table");
+        cases.push(Case::new(&name, read_dense(found(operator), "h"), &[5, 8]).mixing(1));
+    }
+    // A gate: the best stay, the others are 0.
+    for largest in [0, 1] {
+        let gate = dense(17)
+            .ints("k", &[3])
+            .tensor(floats("zero", &[1], &[0.0]))
+            .node("TopK", "h k -> v i", &[("largest", largest.into())])
+            .node("Softmax", "v -> p", &[("axis", Value::Int(-1))])
+            .node("Mul", "h zero -> n", &[])
+            .node("Cast", "i -> j", &[("to", 6.into())])
+            .node("ScatterElements", "n j p -> a", &[("axis", Value::Int(-1))]);
+        let name = format!("a gate of the best {largest}");
+        cases.push(Case::new(&name, read_dense(gate, "a"), &[8]).mixing(1));
+    }
+    let taken = dense(17)
+        .weight("w3", &[6, 8])
+        .ints("k", &[3])
+        .node("TopK", "h k -> v i", &[])
+        .node("MatMul", "x w3 -> g", &[])
+        .node("GatherElements", "g i -> t", &[("axis", 1.into())])
+        .weight("w4", &[3, 4])
+        .node("MatMul", "t w4 -> z", &[])
+        .output("z");
+    let name = "the best of another value";
+    cases.push(Case::new(name, read_dense(taken, "h"), &[8]).mixing(1));
+    // As numbers they would mean something else.
+    let read = dense(17)
+        .node("ArgMax", "h -> i", &[("axis", 1.into())])
+        .node("Cast", "i -> f", &[("to", 1.into())])
+        .node("Mul", "h f -> a", &[]);
+    cases.push(Case::new("ArgMax as a number", read_dense(read, "a"), &[]));
+    let output = dense(17)
+        .ints("k", &[3])
+        .node("TopK", "h k -> v i", &[])
+        .output_of("i", crate::onnx::ElementType::Int64);
+    cases.push(Case::new("TopK as an output", read_dense(output, "h"), &[]));
     cases
 }
 
