@@ -111,7 +111,9 @@ const EQUIVALENT: &[(&str, &str)] = &[
         STRETCHED,
     ),
     (": CumSum of channels 1 ", FIRST),
+    ("into a table: table along axis 0", UNTAKEN),
 ];
+const UNTAKEN: &str = "of a table few rows are taken";
 const CANCELLED: &str = "what is the same everywhere along the axis does not change the result";
 const UNCHANGED: &str = "the sign, or which of two numbers is the larger, stays as it is";
 const PADDED: &str = "the position is padding, which is zero";

@@ -64,6 +64,14 @@ fn models(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// Where gradients of the exports stop, and why that is right.
+const STOPS: [(&str, &str); 4] = [
+    ("gpt2_ort_past", "it reads or makes a cache"),
+    ("llama_genai", "it reads or makes a cache"),
+    ("llama_genai_int4", "it reads or makes a cache"),
+    ("llama_genai_int4", "its table is codes"),
+];
+
 #[test]
 fn every_weight_of_an_export_has_a_gradient() {
     let runtime = runtime();
@@ -82,7 +90,14 @@ fn every_weight_of_an_export_has_a_gradient() {
         .iter()
         .filter_map(|path| {
             let name = path.file_stem().expect("a name").to_string_lossy();
-            let found = examine(&load(&name), &runtime);
+            let found = examine(&load(&name), &runtime).map(|mut found| {
+                let known = |stop: &String| {
+                    let mut known = STOPS.iter();
+                    known.any(|(model, why)| *model == name && stop.contains(why))
+                };
+                found.stops.retain(|stop| !known(stop));
+                found
+            });
             match found {
                 Ok(found) if found.stops.is_empty() => None,
                 Ok(found) => Some(format!("{name}: {:?}", found.stops)),
