@@ -4,13 +4,16 @@
 //! Distances follow from the products of all pairs, tensor by tensor, each in units of the mean square of its channels,
 //! so that large tensors and small ones count alike.
 
+use std::collections::HashMap;
+
 use faer::Mat;
 use rayon::prelude::*;
 
+use super::codes::NumberedWeight;
 use super::making::Makers;
 use crate::algebra::add_lower_product;
-use crate::axes::Type;
-use crate::dimensions::{Analysis, Dimension, Site};
+use crate::axes::{Type, Types, VarId};
+use crate::dimensions::{Analysis, Dimension};
 use crate::error::{Error, Result};
 use crate::onnx::to_f32;
 
@@ -20,9 +23,19 @@ const COLUMNS: usize = 1024;
 /// Mean distance of every channel to the others of its block; none of a dimension that no weights make.
 pub(super) fn scores(analysis: &Analysis) -> Result<Vec<Vec<f64>>> {
     let makers = Makers::of(analysis);
+    let weights = NumberedWeight::all(analysis);
+    let mut places: HashMap<VarId, Vec<(&NumberedWeight, usize)>> = HashMap::new();
+    for weight in &weights {
+        for axis in (0..weight.axes.len()).filter(|&axis| makers.makes(weight, axis)) {
+            for var in analysis.state.types.vars(&weight.axes[axis]) {
+                places.entry(var).or_default().push((weight, axis));
+            }
+        }
+    }
     let dimensions = analysis.dimensions().iter();
     let scores = dimensions.map(|dimension| {
-        let products = products(analysis, &makers, dimension)?;
+        let made = places.get(&dimension.var).map_or(&[][..], Vec::as_slice);
+        let products = products(analysis, made, dimension)?;
         Ok(products.map_or(Vec::new(), |products| {
             mean_distances(&products, dimension.size / dimension.blocks.max(1))
         }))
@@ -33,16 +46,12 @@ pub(super) fn scores(analysis: &Analysis) -> Result<Vec<Vec<f64>>> {
 /// The products of the weights of all pairs of channels, on and below the diagonal.
 fn products(
     analysis: &Analysis,
-    makers: &Makers,
+    made: &[(&NumberedWeight, usize)],
     dimension: &Dimension,
 ) -> Result<Option<Mat<f64>>> {
     let mut sum: Option<Mat<f64>> = None;
-    for site in &dimension.sites {
-        let axes = analysis.state.axes(site.value).unwrap_or_default();
-        if !makers.makes(site.value, axes, site.axis) {
-            continue;
-        }
-        let Some(own) = products_at(analysis, *site, dimension)? else {
+    for (weight, axis) in made {
+        let Some(own) = products_at(analysis, (weight, *axis), dimension)? else {
             continue;
         };
         sum = Some(match sum {
@@ -54,15 +63,20 @@ fn products(
 }
 
 /// Those of one tensor in units of their mean square; none where it is zero.
-fn products_at(analysis: &Analysis, site: Site, dimension: &Dimension) -> Result<Option<Mat<f64>>> {
-    let Some(tensor) = analysis.graph().constant(site.value) else {
+fn products_at(
+    analysis: &Analysis,
+    (weight, axis): (&NumberedWeight, usize),
+    dimension: &Dimension,
+) -> Result<Option<Mat<f64>>> {
+    let Some(tensor) = weight.tensor(analysis)? else {
         return Ok(None);
     };
     let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
-    let Some(slices) = Slices::of(analysis, site, &dims, dimension) else {
+    let ty = &weight.axes[axis];
+    let Some(slices) = Slices::of(&analysis.state.types, (ty, axis), &dims, dimension) else {
         return Ok(None);
     };
-    let numbers = to_f32(tensor)?;
+    let numbers = to_f32(&tensor)?;
     let count = dimension.size;
     let mut products = Mat::zeros(count, count);
     let columns = slices.columns();
@@ -97,13 +111,12 @@ struct Slices {
 impl Slices {
     /// None where channels have no numbers, or not as many each.
     fn of(
-        analysis: &Analysis,
-        Site { value, axis }: Site,
+        types: &Types,
+        (ty, axis): (&Type, usize),
         dims: &[usize],
         dimension: &Dimension,
     ) -> Option<Slices> {
-        let types = &analysis.state.types;
-        let (of, blocks) = match types.normal(analysis.state.axes(value)?.get(axis)?) {
+        let (of, blocks) = match types.normal(ty) {
             Type::Block { of, blocks } => (*of, blocks.max(1)),
             ty => (ty, 1),
         };

@@ -1,6 +1,5 @@
 //! Norms of channel slices: one read of every weight, in parallel over tensors, summed in a fixed order.
 
-mod codes;
 mod powers;
 mod sums;
 
@@ -8,14 +7,13 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
+use super::codes::NumberedWeight;
 use super::making::Makers;
 use crate::axes::{Type, Types, VarId};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
-use crate::graph::ValueId;
 use crate::onnx::proto::TensorProto;
 
-use codes::Decoding;
 use powers::{axis_largest, axis_powers, log_sum};
 use sums::{Wanted, axis_sums};
 
@@ -82,7 +80,7 @@ type Contribution = (usize, Vec<f64>);
 pub(super) fn scores(analysis: &Analysis, norm: Norm) -> Result<Vec<Vec<f64>>> {
     let dimensions = analysis.dimensions();
     let mut scores: Vec<Vec<f64>> = dimensions.iter().map(|d| vec![0.0; d.size]).collect();
-    for (place, mut channels) in contributions(analysis, norm, &|_, _, _| true)? {
+    for (place, mut channels) in contributions(analysis, norm, &|_, _| true)? {
         norm.finish(&mut channels);
         let mean = channels.iter().sum::<f64>() / channels.len() as f64;
         if mean > 0.0 && mean.is_finite() {
@@ -97,7 +95,7 @@ pub(super) fn scores(analysis: &Analysis, norm: Norm) -> Result<Vec<Vec<f64>>> {
 /// Euclidean norms of all weights that make the channels, as they are; none of a dimension that no weights make.
 pub(super) fn making_norms(analysis: &Analysis) -> Result<Vec<Vec<f64>>> {
     let makers = Makers::of(analysis);
-    let makes = |value, axes: &[Type], axis| makers.makes(value, axes, axis);
+    let makes = |weight: &NumberedWeight, axis| makers.makes(weight, axis);
     let mut scores: Vec<Vec<f64>> = vec![Vec::new(); analysis.dimensions().len()];
     for (place, channels) in contributions(analysis, Norm::L2, &makes)? {
         scores[place].resize(channels.len(), 0.0);
@@ -111,7 +109,7 @@ pub(super) fn making_norms(analysis: &Analysis) -> Result<Vec<Vec<f64>>> {
 }
 
 /// Which axes of a weight count.
-type Chosen<'a> = dyn Fn(ValueId, &[Type], usize) -> bool + Sync + 'a;
+type Chosen<'a> = dyn Fn(&NumberedWeight, usize) -> bool + Sync + 'a;
 
 /// What every tensor comes to, along the axes that count.
 fn contributions(analysis: &Analysis, norm: Norm, chosen: &Chosen) -> Result<Vec<Contribution>> {
@@ -122,37 +120,24 @@ fn contributions(analysis: &Analysis, norm: Norm, chosen: &Chosen) -> Result<Vec
         .map(|(place, dimension)| (dimension.var, place))
         .collect();
     let types = &analysis.state.types;
-    let is_wanted = |value: ValueId, axes: &[Type], axis: usize| {
-        let vars = types.vars(&axes[axis]);
-        vars.iter().any(|var| places.contains_key(var)) && chosen(value, axes, axis)
+    let is_wanted = |weight: &NumberedWeight, axis: usize| {
+        let vars = types.vars(&weight.axes[axis]);
+        vars.iter().any(|var| places.contains_key(var)) && chosen(weight, axis)
     };
-    let decoding = Decoding::of(analysis);
-    let weights: Vec<(ValueId, &[Type], Vec<usize>)> = analysis
-        .weights()
-        .filter(|(value, _)| !decoding.is_part(*value))
-        .map(|(value, axes)| match decoding.codes(value) {
-            Some(codes) => (value, &codes.axes[..]),
-            None => (value, axes),
+    let weights = NumberedWeight::all(analysis).into_iter();
+    let weights: Vec<(NumberedWeight, Vec<usize>)> = weights
+        .map(|weight| {
+            let axes = 0..weight.axes.len();
+            let wanted = axes.filter(|&axis| is_wanted(&weight, axis)).collect();
+            (weight, wanted)
         })
-        .map(|(value, axes)| {
-            let wanted = (0..axes.len()).filter(|&axis| is_wanted(value, axes, axis));
-            (value, axes, wanted.collect())
-        })
-        .filter(|(.., wanted): &(_, _, Vec<usize>)| !wanted.is_empty())
+        .filter(|(_, wanted): &(_, Vec<usize>)| !wanted.is_empty())
         .collect();
     let found: Result<Vec<_>> = weights
         .par_iter()
-        .map(|(value, axes, wanted)| {
-            let decoded = match decoding.codes(*value) {
-                Some(codes) => codes::decoded(analysis, codes)?,
-                None => None,
-            };
-            let stored = analysis.graph().constant(*value);
-            let stored = stored.filter(|_| decoding.codes(*value).is_none());
-            match decoded.as_ref().or(stored) {
-                Some(tensor) => contribution(analysis, (tensor, axes), wanted, &places, norm),
-                None => Ok(Vec::new()),
-            }
+        .map(|(weight, wanted)| match weight.tensor(analysis)? {
+            Some(tensor) => contribution(analysis, (&tensor, weight.axes), wanted, &places, norm),
+            None => Ok(Vec::new()),
         })
         .collect();
     Ok(found?.into_iter().flatten().collect())

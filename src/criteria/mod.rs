@@ -6,6 +6,7 @@
 //! channels mean to them.
 
 mod activity;
+mod codes;
 mod criterion;
 mod distances;
 mod given;

@@ -6,9 +6,11 @@
 //! in 32 bits: a weight that is the first factor or without sign, data with sign that no DequantizeLinear makes numbers of
 //! (onnxruntime takes the sign away from data between such nodes), and a convolution with one filter per channel.
 
-use super::Layer;
+use std::collections::HashSet;
+
 use super::find::matrix;
 use super::view::view_of_codes;
+use super::{Layer, are_along};
 use crate::dimensions::Analysis;
 use crate::graph::{Graph, Producer, ValueId};
 use crate::onnx::ElementType;
@@ -42,6 +44,26 @@ impl Layer {
         }
         layers
     }
+}
+
+/// The axes of constants of codes, however wide, that linear maps sum over.
+pub(crate) fn summed_codes(analysis: &Analysis) -> HashSet<(ValueId, usize)> {
+    let graph = analysis.graph();
+    let mut summed = HashSet::new();
+    for linear in analysis.state.linears() {
+        let operand = graph.node(linear.node).input(linear.slot);
+        let view = operand.and_then(|operand| view_of_codes(graph, &analysis.state, operand));
+        let Some(view) = view else { continue };
+        let Some(tensor) = graph.constant(view.of) else {
+            continue;
+        };
+        let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
+        let is_code = graph.element(view.of).is_some_and(|of| !of.is_float());
+        let (_, _, columns, _) = matrix(&view, linear);
+        let axes = (0..dims.len()).filter(|&axis| is_code && are_along(&columns, &dims, axis));
+        summed.extend(axes.map(|axis| (view.of, axis)));
+    }
+    summed
 }
 
 /// The weight of a linear map as a layer, if it is such a constant.

@@ -27,6 +27,7 @@ use crate::onnx::to_f32;
 use crate::ops::{Bias, Linear, Operand, Pointwise, Role, find as find_row};
 
 pub(crate) use addition::Addition;
+pub(crate) use coded::summed_codes;
 pub(crate) use tail::{Follower, Tail};
 pub(crate) use view::constant_of;
 
@@ -61,6 +62,14 @@ pub struct Layer {
 }
 
 /// Number of positions of several axes.
+/// True if one of the coordinates runs along an axis of an initializer of these dims.
+fn are_along(coordinates: &[Stride], dims: &[usize], axis: usize) -> bool {
+    let step: usize = dims[axis + 1..].iter().product();
+    let along = step..step * dims[axis];
+    let mut coordinates = coordinates.iter();
+    coordinates.any(|of| of.size > 1 && along.contains(&of.step))
+}
+
 fn count(axes: &[Stride]) -> usize {
     axes.iter().map(|axis| axis.size).product()
 }
@@ -180,10 +189,7 @@ impl Layer {
 
     /// Whether its rows sum over this axis of the initializer.
     pub(crate) fn sums_over(&self, axis: usize) -> bool {
-        let step: usize = self.dims[axis + 1..].iter().product();
-        let along = step..step * self.dims[axis];
-        let mut columns = self.columns.iter();
-        columns.any(|column| column.size > 1 && along.contains(&column.step))
+        are_along(&self.columns, &self.dims, axis)
     }
 
     /// The nodes that read it.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use half::f16;
 use serde::{Deserialize, Serialize};
 
 /// The type of a tensor's elements.
@@ -96,6 +97,14 @@ impl ElementType {
     /// True for the types in which real-valued weights are stored, 16 bits and wider.
     pub fn is_float(self) -> bool {
         matches!(self, Float | Float16 | Bfloat16 | Double)
+    }
+
+    /// A finite number of a real type below what data holds: half of the lowest, so that what is taken off it stays finite.
+    pub(crate) fn low(self) -> f32 {
+        match self {
+            Float16 => f16::MIN.to_f32() / 2.0,
+            _ => f32::MIN / 2.0,
+        }
     }
 
     /// True for the types that carry shapes, indices and flags and never weights.

@@ -4,7 +4,10 @@
 //!   convolution that reads it so: of its weight, or of what that is computed from;
 //! - a variable that can lose positions has a number of them that fits 32 bits, and its blocks divide it;
 //! - a constant that can lose positions has elements, and a node reads it;
-//! - a variable whose size has to be a multiple of a number has a size that is one, and larger than the number.
+//! - a variable whose size has to be a multiple of a number has a size that is one, and larger than the number;
+//! - what can lose positions and is summed over stands in an axis of known size, for which a mask can be made.
+//!
+//! Where channels meet otherwise along an axis of unknown size, they are left out of proofs.
 
 use super::state::State;
 use crate::axes::{Origin, Reason, Type};
@@ -13,6 +16,7 @@ use crate::graph::Graph;
 /// Pins what later steps could not treat.
 pub(super) fn settle(graph: &Graph, state: &mut State) {
     settle_steps(state);
+    settle_open(graph, state);
     let grouped = grouped(graph, state);
     for id in graph.value_ids() {
         let axes: Vec<Type> = state.axes(id).unwrap_or_default().to_vec();
@@ -50,6 +54,28 @@ fn settle_steps(state: &mut State) {
             let origin = Origin::Node(demand.node.0);
             let why = demand.why;
             types.pin(&Type::Var(var), Reason { origin, why });
+        }
+    }
+}
+
+/// Pins what is summed over along axes of unknown size, and says of what meets there otherwise that no twin can mask it.
+fn settle_open(graph: &Graph, state: &mut State) {
+    const WHY: &str = "joins its channels with an axis of unknown size";
+    let is_open = |state: &State, ty: &Type| state.types.extent(ty).size().is_none();
+    for at in state.contractions().to_vec() {
+        let value = graph.node(at.node).input(at.slot);
+        let ty = value.and_then(|value| state.axes(value)?.get(at.axis).cloned());
+        if let Some(ty) = ty.filter(|ty| is_open(state, ty)) {
+            let origin = Origin::Node(at.node.0);
+            state.types.pin(&ty, Reason { origin, why: WHY });
+        }
+    }
+    for fact in state.mixes.all().to_vec() {
+        let origin = Origin::Node(fact.node.0);
+        for (_, ty) in &fact.axes {
+            if is_open(state, ty) {
+                state.types.unproven(ty, Reason { origin, why: WHY });
+            }
         }
     }
 }

@@ -203,6 +203,8 @@ pub(crate) struct BlockCodes {
     pub(crate) axes: Vec<Type>,
     /// The axis that is cut into blocks, and numbers of a block.
     pub(crate) block: (usize, usize),
+    /// True where the node sums over that axis.
+    pub(crate) summed: bool,
 }
 
 /// The codes that stand for 0.

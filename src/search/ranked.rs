@@ -127,7 +127,10 @@ impl Ranked {
         let wanted = wanted.max(self.least).min(self.size);
         let up = |multiple: usize| wanted.next_multiple_of(multiple).min(self.size);
         match self.rounding {
-            Rounding::Up(multiple) => up(multiple),
+            Rounding::Up(multiple) => {
+                let mut both = (1..=self.step).map(|times| times * multiple);
+                up(both.find(|of| of.is_multiple_of(self.step)).unwrap_or(1))
+            }
             Rounding::Nearest(multiple) => match nearest(wanted, multiple, self.size) {
                 found if found < self.least => up(multiple),
                 found => found,
@@ -329,6 +332,12 @@ mod tests {
             ..of(24, Rounding::NearestBelow(4))
         };
         assert_eq!(ranked.allowed(20), 16);
+        // What is asked for holds as well as what the kernels take.
+        let ranked = Ranked {
+            step: 8,
+            ..of(96, Rounding::Up(6))
+        };
+        assert_eq!([20, 26, 50].map(|n| ranked.allowed(n)), [24, 48, 72]);
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! Criteria from weights and files, against plain statements of the same things.
 
-use std::path::{Path, PathBuf};
+mod codes;
+mod files;
+mod thresholds;
+
+use std::path::Path;
 
 use super::builder::{Builder, analyse, floats};
 use crate::criteria::{Criterion, scores};
 use crate::dimensions::Analysis;
 use crate::onnx::{Model, to_f32};
-use crate::plan::{Cost, CostBudget, Decision, RoundTo, Settings};
+use crate::plan::{Decision, RoundTo, Settings};
 use crate::search::select;
 
 fn fixture(name: &str) -> Model {
@@ -265,190 +269,4 @@ fn a_model_without_scales_says_that_they_may_be_folded() {
         fault.to_string().contains("folded into its convolution"),
         "{fault}"
     );
-}
-
-/// Channels that stay of the first dimension of a model, with a threshold and other settings.
-fn above(norms: &[f32], settings: Settings) -> Decision {
-    let count = norms.len();
-    let rows: Vec<f32> = norms
-        .iter()
-        .flat_map(|norm| [0.6 * norm, -0.8 * norm])
-        .collect();
-    let model = Builder::new(17)
-        .input("x", &[3, 2])
-        .tensor(floats("w1", &[count, 2], &rows))
-        .node("Gemm", "x w1 -> a", &[("transB", 1.into())])
-        .weight("w2", &[count, 5])
-        .node("MatMul", "a w2 -> y", &[])
-        .output("y")
-        .model();
-    let analysis = analyse(&model);
-    let scores = scores(&analysis, settings.criterion(), 0).expect("scores");
-    for (norm, score) in norms.iter().zip(&scores[0]) {
-        assert!(
-            (f64::from(*norm) - score).abs() < 1e-6 * score,
-            "{norm} {score}"
-        );
-    }
-    let mut selection = select(&analysis, &scores, &settings).expect("a selection");
-    selection.decisions.remove(0)
-}
-
-fn threshold(least: f64, round_to: RoundTo) -> Settings {
-    Settings {
-        criterion: Some(Criterion::Threshold(least)),
-        round_to,
-        ..Settings::default()
-    }
-}
-
-#[test]
-fn a_threshold_removes_what_is_under_it_and_nothing_else() {
-    let norms = [3.0, 0.5, 2.0, 0.1, 0.9, 4.0, 1.0, 0.2];
-    let every = RoundTo::Multiple(1);
-    let kept = |settings| above(&norms, settings);
-    assert_eq!(
-        kept(threshold(0.95, every)),
-        Decision::Prune(vec![0, 2, 5, 6])
-    );
-    // Up to a multiple: what is above stays, and the best of the others.
-    let three = threshold(0.95, RoundTo::Multiple(3));
-    assert_eq!(kept(three), Decision::Prune(vec![0, 1, 2, 4, 5, 6]));
-    let limited = Settings {
-        max_ratio: Some(0.25),
-        ..threshold(0.95, every)
-    };
-    assert_eq!(kept(limited), Decision::Prune(vec![0, 1, 2, 4, 5, 6]));
-    let all = threshold(100.0, every);
-    assert_eq!(kept(all.clone()), Decision::Prune(vec![5]));
-    let least = Settings {
-        min_channels: 2,
-        ..all
-    };
-    assert_eq!(kept(least), Decision::Prune(vec![0, 5]));
-    match kept(threshold(0.05, every)) {
-        Decision::Leave(left) => {
-            assert_eq!(
-                left.why,
-                "none of its 8 channels has a norm under 0.05, the smallest has 0.1000"
-            );
-        }
-        other => panic!("{other:?}"),
-    }
-    // A budget takes less of what is under the threshold, never more.
-    let budget = |share| Settings {
-        budget: Some(CostBudget {
-            cost: Cost::Macs,
-            share,
-        }),
-        ..threshold(0.95, every)
-    };
-    assert_eq!(kept(budget(0.8)), Decision::Prune(vec![0, 1, 2, 4, 5, 6]));
-}
-
-#[test]
-fn a_threshold_is_rounded_up_to_good_widths() {
-    let norms: Vec<f32> = (0..64).map(|n| n as f32 + 1.0).collect();
-    for (least, kept) in [(4.5, 60), (20.5, 48), (60.5, 16)] {
-        let settings = threshold(least, "auto".parse().expect("auto"));
-        match above(&norms, settings) {
-            Decision::Prune(found) => {
-                let above = norms
-                    .iter()
-                    .filter(|norm| f64::from(**norm) >= least)
-                    .count();
-                assert!(
-                    found.len() >= above && found.len() < 64,
-                    "{least}: {found:?}"
-                );
-                assert_eq!(found.len(), kept, "{least}");
-            }
-            other => panic!("{least}: {other:?}"),
-        }
-    }
-}
-
-fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("scores.json");
-    std::fs::write(&path, text).expect("space");
-    (folder, path)
-}
-
-fn lists(entries: &[(&str, usize)]) -> String {
-    let lists = entries.iter().map(|(name, count)| {
-        let numbers: Vec<String> = (0..*count).map(|n| (n % 7).to_string()).collect();
-        format!("\"{name}\": [{}]", numbers.join(", "))
-    });
-    format!("{{{}}}", lists.collect::<Vec<_>>().join(", "))
-}
-
-#[test]
-fn files_score_what_they_name() {
-    let analysis = analyse(&fixture("lenet_mnist.onnx"));
-    let (_folder, path) = file(&lists(&[("conv?.*", 64), ("conv1.weight", 32)]));
-    let found = found(&analysis, Criterion::Scores(path));
-    assert_eq!(found[0].len(), 32);
-    assert_eq!(found[1][..9], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.0, 1.0]);
-    assert!(found[2].is_empty());
-    let settings = Settings {
-        criterion: Some(Criterion::Scores(PathBuf::new())),
-        ..Settings::default()
-    };
-    let selection = select(&analysis, &found, &settings).expect("a selection");
-    match &selection.decisions[..] {
-        [
-            Decision::Prune(_),
-            Decision::Prune(_),
-            Decision::Leave(left),
-        ] => {
-            assert!(left.why.contains("does not name it"), "{}", left.why);
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn all_that_is_wrong_with_a_file_is_said() {
-    let analysis = analyse(&fixture("lenet_mnist.onnx"));
-    let fault = |text: &str| {
-        let (_folder, path) = file(text);
-        let fault = scores(&analysis, Criterion::Scores(path), 0).expect_err(text);
-        assert_eq!(fault.class().exit_code(), 3, "{fault}");
-        fault.to_string()
-    };
-    let text = r#"{"conv1.weight": [1, 2], "cnov2.weight": [1], "fc9*": [1], "fc1.weight": [1, null],
-        "conv2.weight": "many", "conv2.weight": [[1]]}"#;
-    let all = fault(text);
-    for part in [
-        "'conv1.weight' has 2 scores for 32 channels",
-        "no dimension 'cnov2.weight' (the nearest: 'conv2.weight'",
-        "no dimension 'fc9*' (the nearest: 'fc1.weight'",
-        "'fc1.weight' holds at position 1 what is no number",
-        "'conv2.weight' is no list of numbers",
-        "'conv2.weight' is there twice",
-        "`secateur inspect` lists",
-    ] {
-        assert!(all.contains(part), "{part}: {all}");
-    }
-    for (text, part) in [
-        ("{}", "it names no dimension"),
-        ("[1, 2]", "no JSON object of lists"),
-        ("{\"conv1.weight\": [NaN]}", "no JSON object of lists"),
-        ("", "no JSON object of lists"),
-        (
-            &lists(&[("conv*", 32)]),
-            "'conv*' has 32 scores for 64 channels of 'conv2.weight'",
-        ),
-        (
-            &lists(&[("conv1*", 32), ("*1.weight", 32)]),
-            "'conv1*' and '*1.weight' both name 'conv1.weight'",
-        ),
-    ] {
-        let fault = fault(text);
-        assert!(fault.contains(part), "{part}: {fault}");
-    }
-    let missing = Criterion::Scores("no such file.npz".into());
-    let fault = scores(&analysis, missing, 0).expect_err("no file");
-    assert_eq!(fault.class().exit_code(), 3);
 }

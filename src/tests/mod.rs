@@ -51,6 +51,7 @@ mod state;
 mod storage;
 mod training;
 mod training_parts;
+mod unproven;
 mod whole_gradients;
 mod zoo;
 mod zoo_gradients;

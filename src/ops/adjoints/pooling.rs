@@ -89,7 +89,7 @@ pub(in crate::ops) fn max(b: &mut Backward, d: &Array) -> Ruling<Array> {
         return Err(Unsupported("its window has too many positions"));
     }
     let by_columns = b.int("storage_order", 0) != 0;
-    let lowest = lowest(x.element);
+    let lowest = f64::from(x.element.low());
     let reached = b.emit.reached(&x, &slide, lowest);
     let mut offsets = slide.offsets();
     let order = |offset: &Vec<usize>| offset.iter().rev().copied().collect::<Vec<_>>();
@@ -109,16 +109,6 @@ pub(in crate::ops) fn max(b: &mut Backward, d: &Array) -> Ruling<Array> {
     parts.sort_by(|a, b| a.0.cmp(&b.0));
     let parts: Vec<Array> = parts.into_iter().map(|(_, part)| part).collect();
     Ok(put_together(b.emit, &parts, &slide))
-}
-
-/// The lowest number of an element type.
-fn lowest(element: ElementType) -> f64 {
-    match element {
-        ElementType::Float16 => -65504.0,
-        ElementType::Double => f64::MIN,
-        ElementType::Bfloat16 => -3.0e38,
-        _ => f64::from(f32::MIN),
-    }
 }
 
 /// By position of the window what belongs there at each place, `[N, C, places..]`, put where it stands, and added where

@@ -368,6 +368,7 @@ impl CodedLayer {
             },
             axes: vec![mixture.experts.clone(), weight[1].clone(), read.clone()],
             block: (2, if self.block == 0 { summed } else { self.block }),
+            summed: true,
         });
         Ok(())
     }

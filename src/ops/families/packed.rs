@@ -205,6 +205,7 @@ fn packed_weight(op: &mut Typing, summed: &Type) -> Ruling<Type> {
             zeros,
             axes: vec![rows.clone(), summed.clone()],
             block: (1, block),
+            summed: true,
         });
     }
     Ok(rows.clone())
@@ -289,6 +290,7 @@ fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: 
         zeros,
         axes: numbers.to_vec(),
         block: (axis, block),
+        summed: false,
     });
     Ok(())
 }
@@ -333,6 +335,7 @@ pub(super) fn decoded(op: &mut Typing) -> Ruling<bool> {
         },
         axes: codes.clone(),
         block: (axis, block),
+        summed: false,
     });
     op.output(0, codes);
     Ok(true)

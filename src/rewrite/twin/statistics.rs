@@ -33,7 +33,7 @@ impl Neutral {
     /// The packed number.
     fn bytes(self, element: ElementType) -> Vec<u8> {
         match (self, element) {
-            (_, of) if of.is_float() => packed(&[self.real()], of),
+            (_, of) if of.is_float() => packed(&[self.real(of)], of),
             (_, ElementType::Int8) => (self.whole(i8::MIN.into(), i8::MAX.into()) as i8)
                 .to_le_bytes()
                 .into(),
@@ -46,12 +46,13 @@ impl Neutral {
         }
     }
 
-    fn real(self) -> f32 {
+    /// A number that is masked further on has to be finite: no product of an infinite one is 0.
+    fn real(self, element: ElementType) -> f32 {
         match self {
             Neutral::Zero => 0.0,
             Neutral::One => 1.0,
-            Neutral::Lowest => f32::MIN,
-            Neutral::Highest => f32::MAX,
+            Neutral::Lowest => element.low(),
+            Neutral::Highest => -element.low(),
             Neutral::Nothing => f32::NEG_INFINITY,
         }
     }

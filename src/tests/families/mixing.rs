@@ -1,5 +1,6 @@
 //! Channels that meet: what a twin has to put right.
 
+use crate::onnx::ElementType;
 use crate::tests::builder::{Value, floats};
 use crate::tests::cases::{Case, dense, image, read_dense, read_image};
 
@@ -78,6 +79,13 @@ fn distributions() -> Vec<Case> {
             cases.push(Case::new(&name, read_image(flat, "a"), &[8]).mixing(1));
         }
     }
+    // What is below all data in 16 bits is no infinity, which no mask makes 0.
+    let cast = |element: ElementType| [("to", i64::from(element.number()).into())];
+    let half = dense(17)
+        .node("Cast", "h -> f", &cast(ElementType::Float16))
+        .node("LogSoftmax", "f -> l", &[])
+        .node("Cast", "l -> a", &cast(ElementType::Float));
+    cases.push(Case::new("LogSoftmax in 16 bits", read_dense(half, "a"), &[8]).mixing(1));
     for (exclusive, reverse) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
         let attributes = [
             ("exclusive", Value::Int(exclusive)),

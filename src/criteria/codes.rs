@@ -1,7 +1,9 @@
-//! The numbers that codes in blocks stand for.
+//! Weights as numbers: of codes in blocks those that they stand for.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use crate::axes::Type;
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::ValueId;
@@ -9,36 +11,54 @@ use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, from_raw, packed_bytes, to_f32, unpacked};
 use crate::ops::{BlockCodes, ZeroCodes};
 
-/// Which constants are codes in blocks, and which their scales and zero points.
-pub(super) struct Decoding<'a> {
-    codes: HashMap<ValueId, &'a BlockCodes>,
-    parts: HashSet<ValueId>,
+/// A weight, and the types of the axes of its numbers.
+pub(super) struct NumberedWeight<'a> {
+    pub(super) value: ValueId,
+    pub(super) axes: &'a [Type],
+    /// Where it is codes in blocks.
+    codes: Option<&'a BlockCodes>,
 }
 
-impl<'a> Decoding<'a> {
-    pub(super) fn of(analysis: &'a Analysis) -> Decoding<'a> {
-        let mut out = Decoding {
-            codes: HashMap::new(),
-            parts: HashSet::new(),
-        };
+impl<'a> NumberedWeight<'a> {
+    /// All weights, without scales and zero points of codes, which are no numbers of a weight.
+    pub(super) fn all(analysis: &'a Analysis) -> Vec<NumberedWeight<'a>> {
+        let mut by_value: HashMap<ValueId, &BlockCodes> = HashMap::new();
+        let mut parts: HashSet<ValueId> = HashSet::new();
         for codes in analysis.state.block_codes() {
             let node = analysis.graph().node(codes.node);
             if let Some(value) = node.input(codes.codes.0) {
-                out.codes.entry(value).or_insert(codes);
+                by_value.entry(value).or_insert(codes);
             }
-            out.parts
-                .extend(codes.partners().filter_map(|slot| node.input(slot)));
+            parts.extend(codes.partners().filter_map(|slot| node.input(slot)));
         }
-        out
+        let weights = analysis.weights();
+        let weights = weights.filter(|(value, _)| !parts.contains(value));
+        let numbered = weights.map(|(value, axes)| {
+            let codes = by_value.get(&value).copied();
+            NumberedWeight {
+                value,
+                axes: codes.map_or(axes, |codes| &codes.axes),
+                codes,
+            }
+        });
+        numbered.collect()
     }
 
-    pub(super) fn codes(&self, value: ValueId) -> Option<&'a BlockCodes> {
-        self.codes.get(&value).copied()
+    /// True where the operator that reads the codes sums over this axis.
+    pub(super) fn sums_over(&self, axis: usize) -> bool {
+        let mut codes = self.codes.iter();
+        codes.any(|codes| codes.summed && codes.block.0 == axis)
     }
 
-    /// True for scales and zero points, which are no numbers of the weight.
-    pub(super) fn is_part(&self, value: ValueId) -> bool {
-        self.parts.contains(&value)
+    /// Its numbers; none of codes that are not of the sizes that they should have.
+    ///
+    /// # Errors
+    /// Elements that are no real numbers.
+    pub(super) fn tensor(&self, analysis: &'a Analysis) -> Result<Option<Cow<'a, TensorProto>>> {
+        match self.codes {
+            Some(codes) => Ok(decoded(analysis, codes)?.map(Cow::Owned)),
+            None => Ok(analysis.graph().constant(self.value).map(Cow::Borrowed)),
+        }
     }
 }
 
@@ -46,7 +66,7 @@ impl<'a> Decoding<'a> {
 ///
 /// # Errors
 /// Elements that are no real numbers.
-pub(super) fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<TensorProto>> {
+fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<TensorProto>> {
     let graph = analysis.graph();
     let node = graph.node(of.node);
     let constant = |slot: usize| graph.constant(node.input(slot)?);
