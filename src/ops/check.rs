@@ -7,7 +7,7 @@
 //! - a variable whose size has to be a multiple of a number has a size that is one, and larger than the number;
 //! - what can lose positions and is summed over stands in an axis of known size, for which a mask can be made.
 //!
-//! Where channels meet otherwise along an axis of unknown size, they are left out of proofs.
+//! Where channels meet otherwise along an axis of unknown size that no mask can be spread over, they are left out of proofs.
 
 use super::state::State;
 use crate::axes::{Origin, Reason, Type};
@@ -73,7 +73,7 @@ fn settle_open(graph: &Graph, state: &mut State) {
     for fact in state.mixes.all().to_vec() {
         let origin = Origin::Node(fact.node.0);
         for (_, ty) in &fact.axes {
-            if is_open(state, ty) {
+            if is_open(state, ty) && state.types.open_axis(ty).is_none() {
                 state.types.unproven(ty, Reason { origin, why: WHY });
             }
         }

@@ -69,6 +69,8 @@ impl MaskInput {
             }
             Meaning::Ratio(of, power) => {
                 let ratio = of.iter().map(|ty| {
+                    let open = types.open_axis(ty).map(|open| open.channels);
+                    let ty = open.as_ref().unwrap_or(ty);
                     let stay = types.kept_extent(ty, kept).known().unwrap_or(1);
                     f64::from(types.size(ty)) / stay as f64
                 });

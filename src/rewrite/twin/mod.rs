@@ -8,6 +8,7 @@
 //! left of the sum is what the branch reads.
 
 mod masks;
+mod open;
 mod statistics;
 
 use std::collections::HashMap;
@@ -87,6 +88,7 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
         kept,
         patch: Patch::of(source),
         masks: TwinMasks::default(),
+        open: HashMap::new(),
         flags: HashMap::new(),
         masked: HashMap::new(),
     };
@@ -131,6 +133,8 @@ struct TwinBuilder<'a> {
     kept: &'a Kept,
     patch: Patch,
     masks: TwinMasks,
+    /// By value, axis and element type the mask along an axis of unknown size.
+    open: HashMap<(ValueId, usize, ElementType), String>,
     /// By mask its flags.
     flags: HashMap<String, String>,
     /// By value and mask: the masked value.

@@ -139,6 +139,7 @@ impl TwinBuilder<'_> {
         let Some(input) = self.patch.reads(self.analysis.graph(), node, slot) else {
             return Ok(());
         };
+        self.patch.before(node);
         let key = format!("{}:{axis}:{with:?}", self.mask_of(value, axis)?);
         if let Some(name) = self.masked.get(&(input.clone(), key.clone())) {
             let name = name.clone();
@@ -146,7 +147,6 @@ impl TwinBuilder<'_> {
             self.patch.connect(node, slot, &name);
             return Ok(());
         }
-        self.patch.before(node);
         let element = self.element(value);
         let number = self
             .patch
@@ -192,16 +192,19 @@ impl TwinBuilder<'_> {
             .node(&base, "Add", &[&stays, &filling], Vec::new()))
     }
 
-    /// A mask as flags, made before all nodes.
+    /// A mask as flags, made before all nodes where the mask is there.
     fn flags(&mut self, mask: &str) -> String {
         if let Some(name) = self.flags.get(mask) {
             return name.clone();
         }
-        let place = self.patch.at_start();
+        let open = self.open.values().any(|made| made == mask);
+        let place = (!open).then(|| self.patch.at_start());
         let name = self
             .patch
             .cast(&format!("{mask}.flags"), mask, ElementType::Bool);
-        self.patch.back_to(place);
+        place
+            .into_iter()
+            .for_each(|place| self.patch.back_to(place));
         self.flags.insert(mask.to_owned(), name.clone());
         name
     }
@@ -215,6 +218,9 @@ impl TwinBuilder<'_> {
         let axes = self.analysis.state.axes(value).unwrap_or_default();
         let element = Some(self.element(value)).filter(|element| element.is_float());
         let element = element.unwrap_or(ElementType::Float);
+        if let Some(open) = self.analysis.state.types.open_axis(&axes[axis]) {
+            return self.open_mask(value, axis, element, &open);
+        }
         let choice = (self.analysis, self.kept);
         self.masks
             .positions(choice, &mut self.patch, (axes, axis), element)
