@@ -89,6 +89,7 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
         patch: Patch::of(source),
         masks: TwinMasks::default(),
         open: HashMap::new(),
+        infinite: false,
         flags: HashMap::new(),
         masked: HashMap::new(),
     };
@@ -135,6 +136,8 @@ struct TwinBuilder<'a> {
     masks: TwinMasks,
     /// By value, axis and element type the mask along an axis of unknown size.
     open: HashMap<(ValueId, usize, ElementType), String>,
+    /// Whether a share of 0, of which a logarithm is infinite, stands for anything.
+    infinite: bool,
     /// By mask its flags.
     flags: HashMap<String, String>,
     /// By value and mask: the masked value.
@@ -154,7 +157,8 @@ impl TwinBuilder<'_> {
             return Ok(());
         }
         let element = self.element(value);
-        if !element.is_float() {
+        // No product makes 0 of what is infinite.
+        if !element.is_float() || self.infinite {
             return self.fill_at((at.node, at.slot), value, at.axis, Neutral::Zero);
         }
         let Some(input) = self.patch.reads(self.analysis.graph(), at.node, at.slot) else {

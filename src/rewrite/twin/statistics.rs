@@ -87,7 +87,10 @@ impl TwinBuilder<'_> {
             Mix::Largest => self.replace(fact, value, &pruned, Neutral::Lowest),
             // What does not choose multiplies, and no product of minus infinity is 0.
             Mix::Powers if !self.chooses() => self.replace(fact, value, &pruned, Neutral::Lowest),
-            Mix::Powers => self.replace(fact, value, &pruned, Neutral::Nothing),
+            Mix::Powers => {
+                self.infinite = true;
+                self.replace(fact, value, &pruned, Neutral::Nothing)
+            }
             Mix::Smallest => self.replace(fact, value, &pruned, Neutral::Highest),
             Mix::Mean => {
                 self.replace(fact, value, &pruned, Neutral::Zero)?;

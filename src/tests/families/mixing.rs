@@ -86,6 +86,11 @@ fn distributions() -> Vec<Case> {
         .node("LogSoftmax", "f -> l", &[])
         .node("Cast", "l -> a", &cast(ElementType::Float));
     cases.push(Case::new("LogSoftmax in 16 bits", read_dense(half, "a"), &[8]).mixing(1));
+    let logarithm = image(13)
+        .node("Softmax", "h -> s", &[("axis", 1.into())])
+        .node("Log", "s -> a", &[]);
+    let name = "the logarithm of shares";
+    cases.push(Case::new(name, read_image(logarithm, "a"), &[8]).mixing(1));
     for (exclusive, reverse) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
         let attributes = [
             ("exclusive", Value::Int(exclusive)),

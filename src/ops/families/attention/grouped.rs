@@ -33,6 +33,7 @@ fn grouped_query(op: &mut Typing) -> Ruling {
     };
     op.contract(0, 2);
     let total = op.integers(6).and_then(|all| all.first().cloned()?);
+    counted(op, length, &total);
     let room = room(op, total.clone());
     let room = known_or_open(op, (1, 2), room);
     let of = Attention {
@@ -69,6 +70,19 @@ fn grouped_query(op: &mut Typing) -> Ruling {
     let products = of.products(op);
     op.output(3, products);
     Ok(())
+}
+
+/// Lengths that nothing in the graph says are those of the past and of what comes together.
+fn counted(op: &mut Typing, length: &Type, total: &Option<Extent>) {
+    let past = past_length(op, 3).unwrap_or(Extent::Known(0));
+    let all = past.add(&op.extent(length));
+    let Some(all) = all.filter(|_| total.is_none()) else {
+        return;
+    };
+    if let Some(before) = all.sub(&Extent::ONE) {
+        op.bounded(5, before.clone(), Some(before));
+    }
+    op.bounded(6, all.clone(), Some(all));
 }
 
 /// The length of the caches: they stay as long as they are where all fits.

@@ -95,6 +95,7 @@ impl Attention {
             return Ok(());
         };
         op.pin(keys, PLACE);
+        op.agree(keys, &self.lengths[1], true);
         let before = bias[..bias.len() - 1].iter().rev();
         for (axis, of) in before.zip(products[..3].iter().rev()) {
             broadcast_axis(op, of.clone(), axis)?;
@@ -132,6 +133,19 @@ impl Attention {
             op.unify(width, own);
         }
         Ok(())
+    }
+
+    /// A mask at a slot, which stays as it is: of two or three axes the last is as long as the keys.
+    fn masked(&self, op: &mut Typing, slot: usize, why: &'static str) -> bool {
+        let mask = op.held(slot, why);
+        if let Some([.., keys]) = mask.as_deref()
+            && mask
+                .as_ref()
+                .is_some_and(|axes| matches!(axes.len(), 2 | 3))
+        {
+            op.agree(keys, &self.lengths[1], false);
+        }
+        mask.is_some()
     }
 
     /// The order of the queries matters.

@@ -56,7 +56,11 @@ fn by_slots(op: &mut Typing, slots: &Slots) -> Ruling {
     let [q, k, v] = &joined;
     parted_bias(op, slots.bias, [q, k, v])?;
     for &slot in slots.masks {
-        if op.held(slot, MASK).is_some() {
+        let is_there = match slot == slots.masks[0] {
+            true => of.masked(op, slot, MASK),
+            false => op.held(slot, MASK).is_some(),
+        };
+        if is_there {
             of.ordered(op);
         }
     }

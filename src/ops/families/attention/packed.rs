@@ -46,9 +46,8 @@ fn attention(op: &mut Typing) -> Ruling {
         value,
     };
     of.ordered(op);
-    for slot in [3, 6] {
-        op.held(slot, COUNTED);
-    }
+    of.masked(op, 3, COUNTED);
+    op.held(6, COUNTED);
     if op.int("do_rotary", 0) != 0 {
         op.pin(&of.width, "is rotated inside the operator");
     }
