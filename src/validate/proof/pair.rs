@@ -55,7 +55,8 @@ impl Pair<'_> {
             },
             || self.open(self.candidate, &options),
         );
-        let (mut reference, mut candidate) = (reference?, candidate?);
+        let own = |fault| self.own_fault(None).unwrap_or(fault);
+        let (mut reference, mut candidate) = (reference.map_err(own)?, candidate.map_err(own)?);
         self.same_signature(&reference, &candidate)?;
         let mut whole = match self.whole {
             Some(whole) => Some(self.open(whole, &options)?),
@@ -68,8 +69,9 @@ impl Pair<'_> {
         for seed in 0..self.draws() {
             let inputs = self.inputs(&reference.inputs(), seed, 1.0)?;
             let (expected, computed) = beside(|| reference.run(&inputs), || candidate.run(&inputs));
-            let expected = expected?;
-            let computed = computed.map_err(|fault| self.refused(fault))?;
+            let own = |fault| self.own_fault(Some(&inputs)).unwrap_or(fault);
+            let expected = expected.map_err(own)?;
+            let computed = computed.map_err(|fault| own(self.refused(fault)))?;
             same_form(&expected, &computed)?;
             if let Some(whole) = &mut whole {
                 // Other numbers, but the same names, types and shapes.
@@ -79,6 +81,18 @@ impl Pair<'_> {
             draws.push(Draw { expected, computed });
         }
         Ok(draws)
+    }
+
+    /// What keeps the model from running, as it is and on these inputs; nothing if it runs.
+    fn own_fault(&self, inputs: Option<&Tensors>) -> Option<Error> {
+        let model = self.analysis.graph().model();
+        let what = "the model as it is, before anything is pruned,";
+        let session = self.runtime.session_with(model, what, &side_by_side());
+        match (session, inputs) {
+            (Err(fault), _) => Some(fault),
+            (Ok(mut session), Some(inputs)) => session.run(inputs).err(),
+            (Ok(_), None) => None,
+        }
     }
 
     fn draws(&self) -> u64 {
