@@ -105,6 +105,53 @@ fn a_plan_replays_to_the_same_bytes_at_any_thread_count() {
 }
 
 #[test]
+fn whole_groups_go_and_their_plan_replays_to_the_same_bytes() {
+    let folder = TempDir::new().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let model = fixture("field/grouped_transposed_convolution.onnx");
+    let groups = ["--groups", "whole"];
+    let found = json(secateur().arg("inspect").arg(&model).args(groups));
+    assert_eq!(found["dimensions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(found["dimensions"][0]["size"], 4);
+    let prune = |name: &str| {
+        let mut command = secateur();
+        command.arg("prune").arg(&model).arg("-o").arg(at(name));
+        command
+    };
+    let made = json(
+        prune("a.onnx")
+            .args(groups)
+            .arg("--plan-out")
+            .arg(at("plan.json")),
+    );
+    assert_eq!(made["dimensions"][0]["kept"], 2);
+    assert_eq!(made["verification"]["proven"], 1);
+    let plan = fs::read_to_string(at("plan.json")).expect("a plan");
+    assert!(plan.contains("\"groups\": \"whole\""), "{plan}");
+    let replayed = json(prune("b.onnx").arg("--plan").arg(at("plan.json")));
+    assert_eq!(replayed["verification"]["proven"], 1);
+    let bytes = |name: &str| fs::read(at(name)).expect("a file");
+    assert!(
+        bytes("a.onnx") == bytes("b.onnx"),
+        "the replayed plan differs"
+    );
+    secateur()
+        .arg("twin")
+        .arg(&model)
+        .arg("--plan")
+        .arg(at("plan.json"))
+        .arg("-o")
+        .arg(at("twin.onnx"))
+        .assert()
+        .success();
+    prune("c.onnx")
+        .args(["--groups", "halves"])
+        .assert()
+        .code(2)
+        .stderr(contains("choose one of inside, whole"));
+}
+
+#[test]
 fn a_dry_run_explains_every_dimension_and_writes_the_plan_only() {
     let folder = TempDir::new().expect("a folder");
     let plan = folder.path().join("plan.json");

@@ -43,16 +43,35 @@ impl Types {
         }
     }
 
-    /// Requires that `ty` keeps at least this many positions; of several parts it keeps all.
+    /// Requires that `ty` keeps at least this many positions. Every variable keeps one: a product has enough where its
+    /// outermost factor of that size does, a sum where it has as many parts; all others keep all.
     pub(crate) fn keep_least(&mut self, ty: &Type, least: usize, reason: Reason) {
         match self.normal(ty) {
             _ if least <= 1 => {}
             Type::Var(id) => {
                 let var = self.var_mut(id);
                 var.least = var.least.max(least);
+                if var.extent.size().is_some_and(|size| size <= least) {
+                    var.pin.get_or_insert(reason);
+                }
             }
-            ty => self.pin(&ty, reason),
+            Type::Sum(parts) if parts.len() >= least => {}
+            ty => match self.wide_factor(&ty, least) {
+                Some(factor) => self.keep_least(&factor, least, reason),
+                None => self.pin(&ty, reason),
+            },
         }
+    }
+
+    /// The outermost factor of a product that has at least this many positions.
+    fn wide_factor(&self, ty: &Type, least: usize) -> Option<Type> {
+        let Type::Product(factors) = ty else {
+            return None;
+        };
+        let size = |factor: &Type| self.extent(factor).size();
+        let mut factors = factors.iter();
+        let found = factors.find(|factor| size(factor).is_some_and(|size| size >= least));
+        found.cloned()
     }
 
     pub(super) fn balance_var(&mut self, id: VarId, blocks: usize, reason: Reason) {

@@ -342,7 +342,8 @@ impl Types {
         if var.blocks > 1 {
             self.balance(term, var.blocks, reason);
         }
-        self.keep_least(term, var.least, reason);
+        let why = "has parts, and a number of positions that have to stay";
+        self.keep_least(term, var.least, Reason { why, ..reason });
     }
 
     fn deepen(&mut self, id: VarId, depth: u32) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use secateur::plan::GroupCut;
 
 use super::Printer;
 use super::flags::ShapeFlags;
@@ -15,6 +16,14 @@ pub struct InspectArgs {
     /// Show the zeros instead: by initializer, with N:M patterns, dead channels and magnitudes
     #[arg(long)]
     sparsity: bool,
+    /// What of grouped convolutions may go, as for prune: inside or whole
+    #[arg(
+        long,
+        default_value_t,
+        value_name = "inside|whole",
+        conflicts_with = "sparsity"
+    )]
+    groups: GroupCut,
     #[command(flatten)]
     shapes: ShapeFlags,
 }
@@ -24,6 +33,7 @@ impl InspectArgs {
         if self.sparsity {
             return printer.print(&secateur::job::sparsity(&self.model)?);
         }
-        printer.print(&secateur::job::inspect(&self.model, &self.shapes.shapes())?)
+        let shapes = self.shapes.shapes();
+        printer.print(&secateur::job::inspect(&self.model, &shapes, self.groups)?)
     }
 }

@@ -6,7 +6,9 @@ use clap::Args;
 use secateur::Error;
 use secateur::criteria::Criterion;
 use secateur::job::{PlanInput, Proof, PruneFileOptions, PruneOptions, prune_file};
-use secateur::plan::{AttentionCut, Cost, CostBudget, DropBlocks, RoundTo, Scope, Settings};
+use secateur::plan::{
+    AttentionCut, Cost, CostBudget, DropBlocks, GroupCut, RoundTo, Scope, Settings,
+};
 use secateur::quantise::{QuantiseSettings, WeightBits};
 use secateur::recover::Recovery;
 use secateur::report::Breakdown;
@@ -141,6 +143,15 @@ struct ChoiceFlags {
         conflicts_with = "plan"
     )]
     attention: AttentionCut,
+    /// What of grouped convolutions may go: inside (channels of every group, as many of each) or whole (groups, of which two
+    /// stay at least)
+    #[arg(
+        long,
+        default_value_t,
+        value_name = "inside|whole",
+        conflicts_with = "plan"
+    )]
+    groups: GroupCut,
     /// Remove channels in this many rounds, each further than the one before, and score them anew in between; with
     /// --tune every round is trained [default: 1; 2 with --tune and a budget of 0.2 or less]
     #[arg(long, value_name = "K", value_parser = parse_multiple, conflicts_with = "plan")]
@@ -257,6 +268,7 @@ impl ChoiceFlags {
             round_to: self.round_to,
             exact: self.exact,
             attention: self.attention,
+            groups: self.groups,
             scope: self.scope,
             ratio_for: self.ratio_for,
             max_ratio: self.max_ratio,

@@ -8,7 +8,7 @@ use secateur::Error;
 use secateur::criteria::Criterion;
 use secateur::data::DataSource;
 use secateur::job::{Calibration, SearchFileOptions, SearchOptions, search_file};
-use secateur::plan::{AttentionCut, Cost, RoundTo, Settings};
+use secateur::plan::{AttentionCut, Cost, GroupCut, RoundTo, Settings};
 use secateur::quantise::{QuantiseSettings, WeightBits};
 use secateur::recover::Recovery;
 use secateur::report::{Breakdown, SearchReport};
@@ -129,6 +129,10 @@ struct SearchedFlags {
     /// may) or none
     #[arg(long, default_value_t, value_name = "heads|head-dim|both|none")]
     attention: AttentionCut,
+    /// What of grouped convolutions may go: inside (channels of every group, as many of each) or whole (groups, of which two
+    /// stay at least)
+    #[arg(long, default_value_t, value_name = "inside|whole")]
+    groups: GroupCut,
     /// Seed of the order in which samples are dealt, and of intervals
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -197,6 +201,7 @@ impl SearchArgs {
                 min_channels: self.choice.min_channels,
                 exact: self.choice.exact,
                 attention: self.choice.attention,
+                groups: self.choice.groups,
                 seed: self.choice.seed,
                 ..Settings::default()
             },

@@ -10,8 +10,8 @@ impl Analysis {
     /// The analysis of an edit of the model that `original` shows: other weights, new nodes, fewer channels.
     /// Dimensions that are in both have the same names.
     pub(crate) fn of_edit(graph: Graph, original: &Analysis) -> Analysis {
-        let (sizes, observed) = (original.sizes().clone(), original.observed.clone());
-        let mut edited = Analysis::with(graph, sizes, observed);
+        let (sizes, premises) = (original.sizes().clone(), original.premises.clone());
+        let mut edited = Analysis::with(graph, sizes, premises);
         edited.hold_as(original);
         let found = original.found_in(&edited);
         let mut taken: Vec<String> = original.dimensions.iter().map(|d| d.name.clone()).collect();
@@ -39,8 +39,8 @@ impl Analysis {
     /// The analysis of the same model with weights in another form. Dimensions of a value that is in both have the same
     /// names.
     pub(crate) fn of_rearranged(graph: Graph, original: &Analysis) -> Analysis {
-        let (sizes, observed) = (original.sizes().clone(), original.observed.clone());
-        let mut rearranged = Analysis::with(graph, sizes, observed);
+        let (sizes, premises) = (original.sizes().clone(), original.premises.clone());
+        let mut rearranged = Analysis::with(graph, sizes, premises);
         let vars = original.vars_in(&rearranged);
         for dimension in &original.dimensions {
             let var = vars.get(&dimension.var);

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::axes::{Kept, Origin, Reason, Type, VarId};
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::ElementType;
-use crate::ops::{AttentionPart, Observed, State, Unruled, type_graph};
+use crate::ops::{AttentionPart, Premises, State, Unruled, type_graph};
 
 pub use blocks::Block;
 pub use cost::Totals;
@@ -129,7 +129,7 @@ pub struct Analysis {
     weights: Vec<ValueId>,
     costs: CostPolynomial,
     blocks: Vec<Block>,
-    observed: Observed,
+    premises: Premises,
     /// Dimensions that were found and are held now, with the reason.
     held: Vec<(Dimension, &'static str)>,
     /// The last choice that was found to fit, with the graph that it leaves.
@@ -139,12 +139,12 @@ pub struct Analysis {
 impl Analysis {
     /// Types the axes of `graph` and collects its dimensions. Costs are counted at `sizes`.
     pub fn new(graph: Graph, sizes: InputSizes) -> Analysis {
-        Analysis::with(graph, sizes, Observed::default())
+        Analysis::with(graph, sizes, Premises::default())
     }
 
-    /// As [`Analysis::new`], with what runs of the model showed of values whose shape no rule says.
-    pub(crate) fn with(graph: Graph, sizes: InputSizes, observed: Observed) -> Analysis {
-        let state = type_graph(&graph, &observed);
+    /// As [`Analysis::new`], typed by these premises.
+    pub(crate) fn with(graph: Graph, sizes: InputSizes, premises: Premises) -> Analysis {
+        let state = type_graph(&graph, &premises);
         let sizes = settle::settled(sizes, &state);
         let mut analysis = Analysis {
             graph,
@@ -155,7 +155,7 @@ impl Analysis {
             weights: Vec::new(),
             costs: CostPolynomial::default(),
             blocks: Vec::new(),
-            observed,
+            premises,
             held: Vec::new(),
             fitting: Mutex::default(),
         };
@@ -197,9 +197,9 @@ impl Analysis {
         }
     }
 
-    /// What runs of the model showed.
-    pub(crate) fn observed(&self) -> &Observed {
-        &self.observed
+    /// What the model was typed by beside its graph.
+    pub(crate) fn premises(&self) -> &Premises {
+        &self.premises
     }
 
     /// The graph that was analysed.

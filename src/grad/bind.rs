@@ -4,7 +4,7 @@ use crate::dimensions::{Analysis, InputSizes};
 use crate::engine::observed;
 use crate::error::Result;
 use crate::graph::{Graph, declaration};
-use crate::ops::Settled;
+use crate::ops::{Premises, Settled};
 use crate::runtime::Runtime;
 
 /// A graph in which sizes are numbers, as far as they follow from those of the inputs.
@@ -49,7 +49,11 @@ impl BoundGraph {
             Some(runtime) => {
                 let seen = observed(&analysis, runtime);
                 let sizes = analysis.sizes().clone();
-                Analysis::with(analysis.graph().clone(), sizes, seen)
+                let premises = Premises {
+                    observed: seen,
+                    ..analysis.premises().clone()
+                };
+                Analysis::with(analysis.graph().clone(), sizes, premises)
             }
         };
         Ok(BoundGraph { analysis })

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::Graph;
 use crate::onnx::Model;
+use crate::ops::GroupCut;
 use crate::plan::{Decision, Left, Plan, Selection, Settings};
 use crate::report::{Outcome, PlannedRow, PruneReport};
 use crate::rewrite::{add_to_rows, prune};
@@ -178,7 +179,9 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         ..Files::default()
     };
     files.check(&model, options.overwrite)?;
-    let analysis = watch.stage("type", || analyse(&model, &options.shapes))?;
+    let analysis = watch.stage("type", || {
+        analyse(&model, &options.shapes, GroupCut::default())
+    })?;
     let runtime = options.runtime.load(events)?;
     let mut cleared = watch.stage("rewrite", || without_dead_channels(&analysis, &runtime))?;
     let verification = watch.stage("verify", || verify(&analysis, &cleared, &runtime))?;

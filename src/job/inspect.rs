@@ -8,19 +8,20 @@ use crate::error::Result;
 use crate::graph::NodeId;
 use crate::layers::Layer;
 use crate::onnx::{Model, to_f32};
+use crate::ops::GroupCut;
 use crate::report::{BlockRow, BlockedRow, DimensionRow, Inspection, IntegerRow, UnsupportedRow};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.inspection/1";
 
 /// Says what can be pruned of the model at `path`, and what holds the rest. Costs are counted with dynamic
-/// axes at their sizes in `shapes`.
+/// axes at their sizes in `shapes`; `groups` says what of grouped convolutions counts as what can go.
 ///
 /// # Errors
 /// The file is no valid model or has a tensor that cannot be read, or `shapes` names an axis that is not there.
-pub fn inspect(path: &Path, shapes: &Shapes) -> Result<Inspection> {
+pub fn inspect(path: &Path, shapes: &Shapes, groups: GroupCut) -> Result<Inspection> {
     let model = Model::load(path)?;
-    let analysis = analyse(&model, shapes)?;
+    let analysis = analyse(&model, shapes, groups)?;
     let dimensions = analysis.dimensions().iter();
     let blocked = analysis.blocked().iter().map(|blocked| BlockedRow {
         initializer: blocked.initializer.clone(),

@@ -27,6 +27,7 @@ use crate::engine::observed;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::onnx::Model;
+use crate::ops::{GroupCut, Premises};
 use crate::rewrite::hold_stale;
 use crate::runtime::{Library, Runtime};
 
@@ -48,13 +49,13 @@ pub use twin::{TwinOptions, twin};
 pub use validate::{ValidateOptions, Validated, validate};
 
 /// Types a model. Shapes that no rule says are looked up in an onnxruntime that is there already.
-fn analyse(model: &Model, shapes: &Shapes) -> Result<Analysis> {
-    analyse_in(model, shapes, &mut installed)
+fn analyse(model: &Model, shapes: &Shapes, groups: GroupCut) -> Result<Analysis> {
+    analyse_in(model, (shapes, groups), &mut installed)
 }
 
 /// As [`analyse`], for runs that cut nothing.
 fn analyse_whole(model: &Model, shapes: &Shapes) -> Result<Analysis> {
-    typed(model, shapes, &mut installed)
+    typed(model, (shapes, GroupCut::default()), &mut installed)
 }
 
 /// The onnxruntime that is there already, if one is.
@@ -66,29 +67,33 @@ fn installed() -> Option<Runtime> {
 /// As [`analyse`], with the onnxruntime that `load` gives where one is needed.
 fn analyse_in(
     model: &Model,
-    shapes: &Shapes,
+    told: (&Shapes, GroupCut),
     load: &mut dyn FnMut() -> Option<Runtime>,
 ) -> Result<Analysis> {
-    let mut analysis = typed(model, shapes, load)?;
+    let mut analysis = typed(model, told, load)?;
     hold_stale(&mut analysis)?;
     Ok(analysis)
 }
 
 fn typed(
     model: &Model,
-    shapes: &Shapes,
+    (shapes, groups): (&Shapes, GroupCut),
     load: &mut dyn FnMut() -> Option<Runtime>,
 ) -> Result<Analysis> {
     let graph = Graph::new(model)?;
     let sizes = InputSizes::with_sample_axes(&graph, &shapes.sizes, &shapes.sample_axes)?;
-    let mut analysis = Analysis::new(graph, sizes);
+    let premises = Premises {
+        groups,
+        ..Premises::default()
+    };
+    let mut analysis = Analysis::with(graph, sizes, premises);
     if analysis.has_unknown_ranks()
         && let Some(runtime) = load()
     {
         let observed = observed(&analysis, &runtime);
         if !observed.is_empty() {
             let (graph, sizes) = (analysis.graph().clone(), analysis.sizes().clone());
-            analysis = Analysis::with(graph, sizes, observed);
+            analysis = Analysis::with(graph, sizes, Premises { observed, groups });
         }
     }
     Ok(analysis)

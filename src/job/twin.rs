@@ -30,8 +30,9 @@ pub fn twin(path: &Path, plan: &Path, output: &Path, options: TwinOptions) -> Re
         ..Files::default()
     };
     files.check(&model, options.overwrite)?;
-    let analysis = analyse(&model, &Shapes::default())?;
-    let plan = Plan::load(plan)?.checked(&analysis)?;
+    let plan = Plan::load(plan)?;
+    let analysis = analyse(&model, &Shapes::default(), plan.settings.groups)?;
+    let plan = plan.checked(&analysis)?;
     let twin = rewrite::twin(&analysis, &plan, options.masks)?;
     twin.save(output)
 }

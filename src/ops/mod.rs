@@ -17,6 +17,7 @@ mod kinds;
 mod mix;
 mod pass;
 mod pointers;
+mod premises;
 mod readers;
 mod row;
 mod shapes;
@@ -40,7 +41,9 @@ pub(crate) use families::TABLE;
 pub(crate) use form::Form;
 pub(crate) use kinds::{KernelFamily, Pointwise, Viewing};
 pub(crate) use mix::{Mix, MixFact};
-pub(crate) use pass::{Observed, ObservedValue, declared_shape, type_graph};
+pub(crate) use pass::{declared_shape, type_graph};
+pub use premises::GroupCut;
+pub(crate) use premises::{Observed, ObservedValue, Premises};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};
 #[cfg(test)]
 pub(crate) use row::NEWEST_OPSET;

@@ -1,12 +1,13 @@
 //! The pass that runs every rule once, in topological order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::bodies;
 use super::check;
 use super::facts::Unruled;
 use super::kinds::Elements;
 use super::pointers;
+use super::premises::{Observed, Premises};
 use super::row::Row;
 use super::shapes::{self, Integers};
 use super::state::State;
@@ -18,36 +19,13 @@ use crate::onnx::proto::{NodeProto, TensorProto};
 
 const OUTPUT: &str = "is an output of the graph";
 
-/// What runs of a model showed of a value.
-#[derive(Clone, Debug)]
-pub(crate) struct ObservedValue {
-    /// A number where all runs agree, a name where all runs follow the dynamic size of an input.
-    pub(crate) sizes: Vec<DeclaredSize>,
-    pub(crate) element: Option<ElementType>,
-}
-
-/// What runs of a model showed, by the name of a value: what typing falls back to where no rule and no
-/// declaration says a shape.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Observed(HashMap<String, ObservedValue>);
-
-impl Observed {
-    pub(crate) fn insert(&mut self, name: String, value: ObservedValue) {
-        self.0.insert(name, value);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn of(&self, graph: &Graph, id: ValueId) -> Option<&ObservedValue> {
-        self.0.get(&graph.value(id).name)
-    }
-}
-
 /// Types every axis of `graph`.
-pub(crate) fn type_graph(graph: &Graph, observed: &Observed) -> State {
-    let mut state = State::default();
+pub(crate) fn type_graph(graph: &Graph, premises: &Premises) -> State {
+    let observed = &premises.observed;
+    let mut state = State {
+        groups: premises.groups,
+        ..State::default()
+    };
     for id in graph.value_ids() {
         let axes = initial_axes(graph, &mut state, id);
         state.axes.push(axes);

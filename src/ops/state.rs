@@ -12,6 +12,7 @@ use super::facts::{
     Multiple, NodeCost, Unruled,
 };
 use super::mix::MixFact;
+use super::premises::GroupCut;
 use super::shapes::Integers;
 
 /// Types and facts of a whole graph.
@@ -50,6 +51,8 @@ pub(crate) struct State {
     pub(crate) bodied: Vec<NodeId>,
     /// Bodies that were made, for nodes that are alike.
     pub(super) made: MadeBodies,
+    /// What of grouped convolutions may go.
+    pub(super) groups: GroupCut,
     /// The node whose body this is, where it is one.
     pub(super) inside: Option<Inside>,
 }

@@ -246,8 +246,8 @@ impl Typing<'_> {
         self.state.types.balance(ty, blocks, reason);
     }
 
-    pub(super) fn keep_least(&mut self, ty: &Type, least: usize) {
-        let reason = self.reason("chooses several of its positions");
+    pub(super) fn keep_least(&mut self, ty: &Type, least: usize, why: &'static str) {
+        let reason = self.reason(why);
         self.state.types.keep_least(ty, least, reason);
     }
 

@@ -11,6 +11,7 @@ mod rounding;
 mod settings;
 mod told;
 
+pub use crate::ops::GroupCut;
 pub use attention::AttentionCut;
 pub use blocks::DropBlocks;
 pub use decision::{Decision, Left, Selection};

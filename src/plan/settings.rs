@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttentionCut, DropBlocks, RoundTo};
+use super::{AttentionCut, DropBlocks, GroupCut, RoundTo};
 use crate::criteria::Criterion;
 use crate::dimensions::Totals;
 use crate::error::{Error, Result};
@@ -97,6 +97,9 @@ pub struct Settings {
     /// Which parts of attentions may lose positions.
     #[serde(default, skip_serializing_if = "AttentionCut::is_default")]
     pub attention: AttentionCut,
+    /// What of grouped convolutions may go.
+    #[serde(default, skip_serializing_if = "GroupCut::is_default")]
+    pub groups: GroupCut,
     /// Among which channels the least important are sought; without, [`Scope::Allocated`] on calibration data,
     /// or [`Scope::Fisher`] where that would take long, and [`Scope::Uniform`] without any.
     #[serde(default)]
@@ -132,6 +135,7 @@ impl Default for Settings {
             round_to: RoundTo::default(),
             exact: false,
             attention: AttentionCut::default(),
+            groups: GroupCut::default(),
             scope: None,
             budget: None,
             ratio_for: Vec::new(),
@@ -302,6 +306,9 @@ impl Settings {
         }
         if self.attention != default.attention {
             words += &format!(" --attention {}", self.attention);
+        }
+        if self.groups != default.groups {
+            words += &format!(" --groups {}", self.groups);
         }
         words
     }

@@ -201,7 +201,7 @@ fn walk<T>(
     let (explicit, biases) = Biases::explicit(scene.pruned)?;
     let Side { graph, prefix } = side_by_side(scene.teacher.graph(), &explicit)?;
     let prefix = format!("{prefix}.");
-    let both = Analysis::with(graph, analysis.sizes().clone(), analysis.observed().clone());
+    let both = Analysis::with(graph, analysis.sizes().clone(), analysis.premises().clone());
     let both_layers = solvable(&both);
     let by_name: HashMap<&str, &Layer> = both_layers
         .iter()

@@ -103,7 +103,7 @@ pub(super) fn attempt(analysis: &Analysis, kept: &Kept) -> Result<Result<Graph, 
     if kept.is_empty() {
         return Ok(Ok(after));
     }
-    let state = type_graph(&after, analysis.observed());
+    let state = type_graph(&after, analysis.premises());
     let pruned = Pruned { after, state };
     let order = analysis.graph().order().iter();
     let wrong = order

@@ -13,7 +13,7 @@ use crate::onnx::proto::{
     TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };
 use crate::onnx::{ElementType, Model, from_raw};
-use crate::ops::CONTRIB;
+use crate::ops::{CONTRIB, GroupCut, Premises};
 
 /// Value of an attribute.
 #[derive(Clone)]
@@ -296,7 +296,16 @@ impl Builder {
 }
 
 pub(in crate::tests) fn analyse(model: &Model) -> Analysis {
+    analyse_cutting(model, GroupCut::default())
+}
+
+/// As [`analyse`], with this of grouped convolutions as what may go.
+pub(in crate::tests) fn analyse_cutting(model: &Model, groups: GroupCut) -> Analysis {
     let graph = Graph::new(model).expect("the test model is a graph");
     let sizes = InputSizes::for_graph(&graph, &[]).expect("no sizes are given");
-    Analysis::new(graph, sizes)
+    let premises = Premises {
+        groups,
+        ..Premises::default()
+    };
+    Analysis::with(graph, sizes, premises)
 }

@@ -19,6 +19,7 @@ mod gradient_model;
 mod gradients;
 mod gradients_damage;
 mod graphs;
+mod groups;
 mod held;
 mod inputs;
 mod integers;

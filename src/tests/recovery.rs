@@ -90,7 +90,17 @@ fn halved(analysis: &Analysis, names: &[&str]) -> Plan {
 
 /// Relative errors of the outputs after plain slicing and after recovery, and what recovery did.
 fn errors(model: &Model, names: &[&str], recovery: Recovery) -> (f64, f64, Recovered) {
-    let analysis = analyse(model);
+    errors_as(model, names, recovery, &analyse)
+}
+
+/// As [`errors`], of a model and what is left of it as they are typed.
+pub(super) fn errors_as(
+    model: &Model,
+    names: &[&str],
+    recovery: Recovery,
+    typed: &dyn Fn(&Model) -> Analysis,
+) -> (f64, f64, Recovered) {
+    let analysis = typed(model);
     let source = DataSource::Random {
         samples: SAMPLES,
         seed: 3,
@@ -117,7 +127,7 @@ fn errors(model: &Model, names: &[&str], recovery: Recovery) -> (f64, f64, Recov
         provider: Provider::Cpu,
         data: &data,
     };
-    let pruned = analyse(&sliced.clone().settled());
+    let pruned = typed(&sliced.clone().settled());
     let recovered = recover(&analysis, &plan, &pruned, &context, &mut Silent).expect("recovery");
     let edited = recovered.applied(&analysis).expect("an edited model");
     let repaired = prune(&edited, &plan).expect("a recovered model");

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::builder::analyse;
+use super::builder::{analyse, analyse_cutting};
 use super::cases::{Case, all};
+use super::families::whole_groups;
 use super::held::{self, full_name};
 use crate::criteria::{Criterion, scores};
+use crate::dimensions::Analysis;
 use crate::events::Silent;
 use crate::onnx::NEWEST_IR;
-use crate::ops::{NEWEST_OPSET, TABLE};
+use crate::ops::{GroupCut, NEWEST_OPSET, TABLE};
 use crate::plan::{Plan, RoundTo, Settings};
 use crate::rewrite::prune;
 use crate::runtime::{Library, Runtime};
@@ -22,7 +24,11 @@ pub(super) fn runtime() -> Runtime {
 
 /// What is wrong with a case, if anything is.
 fn judge(case: &Case, runtime: &Runtime) -> Result<(), String> {
-    let analysis = analyse(&case.model);
+    judge_typed(case, &analyse(&case.model), runtime)
+}
+
+/// As [`judge`], of a case as it is typed.
+fn judge_typed(case: &Case, analysis: &Analysis, runtime: &Runtime) -> Result<(), String> {
     let mut sizes: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
     sizes.sort_unstable();
     if sizes != case.dimensions {
@@ -53,14 +59,14 @@ fn judge(case: &Case, runtime: &Runtime) -> Result<(), String> {
         only: vec!["*".to_owned()],
         ..Settings::default()
     };
-    let scores = scores(&analysis, Criterion::L2, 0).map_err(|e| e.to_string())?;
-    let selection = select(&analysis, &scores, &settings).map_err(|e| e.to_string())?;
-    let plan = Plan::new(&analysis, &selection, &scores, &settings);
+    let scores = scores(analysis, Criterion::L2, 0).map_err(|e| e.to_string())?;
+    let selection = select(analysis, &scores, &settings).map_err(|e| e.to_string())?;
+    let plan = Plan::new(analysis, &selection, &scores, &settings);
     if plan.dimensions.is_empty() {
         return Err("nothing was pruned".to_owned());
     }
-    let pruned = prune(&analysis, &plan).map_err(|e| e.to_string())?;
-    let proof = verify(&analysis, &plan, &pruned, runtime).map_err(|e| e.to_string())?;
+    let pruned = prune(analysis, &plan).map_err(|e| e.to_string())?;
+    let proof = verify(analysis, &plan, &pruned, runtime).map_err(|e| e.to_string())?;
     match proof.outputs.iter().all(|output| output.informative) {
         true => Ok(()),
         false => Err("the outputs say nothing".to_owned()),
@@ -78,6 +84,17 @@ fn every_case_has_its_dimensions_and_is_proven() {
         })
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn whole_groups_go_and_are_proven() {
+    let runtime = runtime();
+    for case in whole_groups() {
+        let analysis = analyse_cutting(&case.model, GroupCut::Whole);
+        if let Err(fault) = judge_typed(&case, &analysis, &runtime) {
+            panic!("{}: {fault}", case.name);
+        }
+    }
 }
 
 /// Operators that onnxruntime has no kernel for at the newest operator set.

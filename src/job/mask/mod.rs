@@ -21,6 +21,7 @@ use crate::files;
 use crate::masks::{MaskSettings, Pattern, tensor_core_obstacle, write_masks};
 use crate::metrics::OutputDeviation;
 use crate::onnx::{Model, sparse_bytes};
+use crate::ops::GroupCut;
 use crate::report::{Gains, LeftRow, MaskReport, MaskedRow, Outcome};
 use crate::rewrite::{Edit, Stored, store_sparse, with_weights};
 use crate::train::Tuning;
@@ -121,7 +122,9 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     options.files().check(&model, options.overwrite)?;
-    let analysis = watch.stage("type", || analyse(&model, &options.shapes))?;
+    let analysis = watch.stage("type", || {
+        analyse(&model, &options.shapes, GroupCut::default())
+    })?;
     let mut found = watch.stage("mask", || match &options.source {
         MaskSource::Settings(settings) => choose::by_settings(&analysis, settings, options, events),
         MaskSource::File(path) => choose::by_file(&analysis, path),

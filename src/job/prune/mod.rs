@@ -195,12 +195,15 @@ fn planned<T>(
 /// there.
 fn typed(model: &Model, options: &PruneOptions, voice: &mut Voice) -> Result<Analysis> {
     options.check(model)?;
+    let groups = options.groups()?;
     let Voice { watch, events } = voice;
     let load = &mut || match options.needs_runtime() {
         true => options.runtime.load(*events).ok(),
         false => installed(),
     };
-    watch.stage("type", || analyse_in(model, &options.shapes, load))
+    watch.stage("type", || {
+        analyse_in(model, (&options.shapes, groups), load)
+    })
 }
 
 fn calibrated<'a>(

@@ -6,7 +6,7 @@ use crate::data::DataSource;
 use crate::error::{Error, Result};
 use crate::job::options::{Calibration, Overwrite, Proof, RuntimeOptions, Shapes};
 use crate::onnx::Model;
-use crate::plan::{Cost, Plan, Settings};
+use crate::plan::{Cost, GroupCut, Plan, Settings};
 use crate::quantise::QuantiseSettings;
 use crate::recover::Recovery;
 use crate::train::Tuning;
@@ -121,6 +121,18 @@ impl PruneOptions {
             iterations: self.settings.iterations.or(Some(rounds)),
             ..self.settings.resolved(self.calibration.is_some())
         }
+    }
+
+    /// What of grouped convolutions may go: as the plan says, where one is replayed.
+    ///
+    /// # Errors
+    /// A plan that cannot be read.
+    pub(super) fn groups(&self) -> Result<GroupCut> {
+        Ok(match &self.plan {
+            None => self.settings.groups,
+            Some(PlanInput::Path(path)) => Plan::load(path)?.settings.groups,
+            Some(PlanInput::Plan(plan)) => plan.settings.groups,
+        })
     }
 
     /// True where training pays in two rounds.

@@ -159,8 +159,9 @@ pub fn sensitivity(
     let model = watch.stage("read", || input.load())?;
     options.check(&model)?;
     let mut load = || options.runtime.load(&mut crate::events::Silent).ok();
+    let told = (&options.shapes, options.settings.groups);
     let analysis = watch.stage("type", || match options.of {
-        SensitivityOf::Channels => analyse_in(&model, &options.shapes, &mut load),
+        SensitivityOf::Channels => analyse_in(&model, told, &mut load),
         _ => analyse_whole(&model, &options.shapes),
     })?;
     if options.of == SensitivityOf::Channels {

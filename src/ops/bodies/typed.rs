@@ -4,8 +4,9 @@ use super::call::Call;
 use super::{facts, sizes};
 use crate::axes::{Extent, Origin, Reason, Type};
 use crate::graph::{Producer, ValueId};
-use crate::ops::pass::{Observed, type_node};
+use crate::ops::pass::type_node;
 use crate::ops::pointers;
+use crate::ops::premises::Observed;
 use crate::ops::shapes;
 use crate::ops::state::{Inside, State};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
@@ -69,6 +70,7 @@ fn enter(op: &mut Typing, call: &Call) -> State {
         types: std::mem::take(&mut around.types),
         symbols: std::mem::take(&mut around.symbols),
         made: std::mem::take(&mut around.made),
+        groups: around.groups,
         ..State::default()
     };
     let graph = &call.called.graph;

@@ -1,7 +1,8 @@
 //! Convolutions of any rank: plain, grouped, depthwise, with channel multiplier; forward and transposed.
 //!
 //! In a grouped convolution each group keeps its own channels, as many as the others: the data's channel
-//! axis is balanced over the groups and the weight's channel axis is a [`Type::Block`] view of it.
+//! axis is balanced over the groups and the weight's channel axis is a [`Type::Block`] view of it. Where groups go
+//! whole, both channel axes are products of the groups and what is inside of one, which is pinned.
 
 use super::matmul::ACTIVATED;
 use crate::axes::{Extent, Type};
@@ -10,7 +11,7 @@ use crate::ops::facts::{Bias, Operand, Role};
 use crate::ops::row::GPU_ALONE;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::window::Window;
-use crate::ops::{Form, KernelFamily, Row, contrib, row};
+use crate::ops::{Form, GroupCut, KernelFamily, Row, contrib, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("Conv", conv)
@@ -117,12 +118,35 @@ pub(in crate::ops) fn channels(op: &mut Typing, x: &[Type], w: &[Type], groups: 
     if per_group == 1 {
         return depthwise(op, &x[1], &w[0], groups);
     }
-    divides(op, &w[0], groups)?;
-    op.balance(&x[1], groups);
-    op.balance(&w[0], groups);
-    view_by_block(op, &w[1], &x[1], groups);
+    let filters = divides(op, &w[0], groups)?;
+    if op.state.groups == GroupCut::Whole {
+        let (read, inside) = whole_groups(op, &x[1], [groups, per_group]);
+        let (made, _) = whole_groups(op, &w[0], [groups, filters / groups]);
+        op.unify(&read, &made);
+        op.unify(&inside, &w[1]);
+    } else {
+        op.balance(&x[1], groups);
+        op.balance(&w[0], groups);
+        view_by_block(op, &w[1], &x[1], groups);
+    }
     op.contract(0, 1);
     Ok(())
+}
+
+/// An axis of so many groups and channels of a group, of which groups go: both.
+fn whole_groups(op: &mut Typing, axis: &Type, [groups, size]: [usize; 2]) -> (Type, Type) {
+    let mut factors = op
+        .factor(axis, &[groups, size].map(Extent::from))
+        .into_iter();
+    let (Some(groups), Some(inside)) = (factors.next(), factors.next()) else {
+        return (axis.clone(), axis.clone());
+    };
+    op.pin(&inside, "is inside groups, which go whole");
+    // With a single one it would be no grouped convolution any more, and typed as none.
+    op.keep_least(&groups, 2, "has groups that go whole, of which two stay");
+    op.mirror_int("group", &groups);
+    op.nonlinear(&groups, "filters each group");
+    (groups, inside)
 }
 
 /// Y[N, g*M', ..] = sum over C/g, k of X[N, C, ..] * W[C, M', k..] + B[g*M']
@@ -140,15 +164,8 @@ fn conv_transpose(op: &mut Typing) -> Ruling {
         op.nonlinear(&w[0], "filters each channel");
         Type::Product(vec![w[0].clone(), w[1].clone()])
     } else {
-        divides(op, &w[0], groups)?;
-        let total = groups.checked_mul(per_group);
-        let total = total.ok_or(Unsupported("its channels overflow"))?;
-        let out = op.fresh(Extent::from(total));
-        op.balance(&w[0], groups);
-        op.balance(&out, groups);
-        view_by_block(op, &w[1], &out, groups);
         op.contract(0, 1);
-        out
+        transposed_groups(op, &w, [groups, per_group])?
     };
     // The kernel's places are rows: each makes its own part of an output position's sum.
     let mut roles = vec![Role::Reduction(1), Role::Row(Some(1))];
@@ -167,6 +184,23 @@ fn conv_transpose(op: &mut Typing) -> Ruling {
     work.extend_from_slice(&x[2..]);
     op.cost(work, w[2..].to_vec());
     Ok(())
+}
+
+/// The channels that a transposed convolution makes of so many groups, each so many.
+fn transposed_groups(op: &mut Typing, w: &[Type], [groups, per_group]: [usize; 2]) -> Ruling<Type> {
+    let read = divides(op, &w[0], groups)?;
+    let total = groups.checked_mul(per_group);
+    let total = total.ok_or(Unsupported("its channels overflow"))?;
+    if op.state.groups == GroupCut::Whole {
+        let (groups, _) = whole_groups(op, &w[0], [groups, read / groups]);
+        op.pin(&w[1], "is inside groups, which go whole");
+        return Ok(Type::Product(vec![groups, w[1].clone()]));
+    }
+    let out = op.fresh(Extent::from(total));
+    op.balance(&w[0], groups);
+    op.balance(&out, groups);
+    view_by_block(op, &w[1], &out, groups);
+    Ok(out)
 }
 
 fn ranked(op: &mut Typing) -> Ruling<(Vec<Type>, Vec<Type>)> {

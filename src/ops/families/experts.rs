@@ -87,7 +87,7 @@ impl Mixture {
             return Err(Unsupported("it chooses none, or more than there are"));
         }
         let gate = Gate::of(op)?;
-        op.keep_least(experts, chosen);
+        op.keep_least(experts, chosen, "chooses several of its positions");
         op.mixes(1, &scores, &[1], Mix::Largest, "chooses the best of them");
         if op.int("use_sparse_mixer", 0) != 0 {
             op.pin(experts, "is chosen by what the others are");

@@ -143,7 +143,7 @@ fn top_k(op: &mut Typing) -> Ruling {
     };
     // As many as are taken have to stay.
     match count.as_ref().and_then(Extent::size) {
-        Some(count) => op.keep_least(&x[axis], count),
+        Some(count) => op.keep_least(&x[axis], count, "chooses several of its positions"),
         None => op.pin(&x[axis], why),
     }
     let mix = match op.int("largest", 1) {
