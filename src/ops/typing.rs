@@ -285,6 +285,19 @@ impl Typing<'_> {
         self.fixed(extent, why)
     }
 
+    /// A pinned axis of a size, or of one that cannot be computed, which is called after a slot and an axis.
+    pub(super) fn sized(
+        &mut self,
+        (slot, axis): (usize, usize),
+        size: Option<Extent>,
+        why: &'static str,
+    ) -> Type {
+        match size {
+            Some(size) => self.fixed(size, why),
+            None => self.unknown(slot, axis, why),
+        }
+    }
+
     /// Sets the types of an output's axes.
     pub(super) fn output(&mut self, slot: usize, axes: Vec<Type>) {
         let outputs = &self.graph.node(self.node).outputs;

@@ -112,10 +112,7 @@ fn held_features(op: &mut Typing, x: &[Type]) {
 
 /// An axis of the output: of this size, or of one that cannot be computed.
 fn axis(op: &mut Typing, (slot, place): (usize, usize), size: Option<Extent>) -> Type {
-    match size {
-        Some(size) => op.fixed(size, NUMBERED),
-        None => op.unknown(slot, place, NUMBERED),
-    }
+    op.sized((slot, place), size, NUMBERED)
 }
 
 /// Positions of the last axis, as many as the second input names; rows where there is only one.

@@ -226,10 +226,7 @@ fn one_hot(op: &mut Typing) -> Ruling {
         op.nonlinear(axis, "is spread over classes");
     }
     let why = "is a class";
-    let classes = match depth {
-        Some(depth) => op.fixed(depth, why),
-        None => op.unknown(0, place, why),
-    };
+    let classes = op.sized((0, place), depth, why);
     out.insert(place, classes);
     op.output(0, out);
     Ok(())

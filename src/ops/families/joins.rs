@@ -302,8 +302,5 @@ fn padded(
     let [before, after] = pads;
     let size = before.as_ref().zip(after.as_ref());
     let size = size.and_then(|(before, after)| op.extent(x).add(before)?.add(after));
-    match size {
-        Some(size) => op.fixed(size, why),
-        None => op.unknown(0, axis, why),
-    }
+    op.sized((0, axis), size, why)
 }

@@ -129,10 +129,7 @@ fn regroup(op: &mut Typing, x: &[Type], target: &[Option<Extent>]) -> Vec<Type> 
     let between: Vec<Extent> = sizes[i..k].iter().flatten().cloned().collect();
     fill(&between, &mut held);
     let held = held.into_iter().enumerate();
-    let held = held.map(|(place, size)| match size {
-        Some(size) => op.fixed(size, RUN_TIME),
-        None => op.unknown(0, j + place, RUN_TIME),
-    });
+    let held = held.map(|(place, size)| op.sized((0, j + place), size, RUN_TIME));
     let groups = front.into_iter().chain(held.collect::<Vec<_>>());
     let mut groups = groups.chain(back);
     let out = target.iter().map(|size| match size {
@@ -255,10 +252,7 @@ fn block(op: &Typing, x: &[Type]) -> Ruling<Extent> {
 fn spatial(op: &mut Typing, x: &[Type], scale: impl Fn(&Extent) -> Option<Extent>) -> Vec<Type> {
     let why = "is a spatial axis";
     (2..4)
-        .map(|axis| match scale(&op.extent(&x[axis])) {
-            Some(size) => op.fixed(size, why),
-            None => op.unknown(0, axis, why),
-        })
+        .map(|axis| op.sized((0, axis), scale(&op.extent(&x[axis])), why))
         .collect()
 }
 

@@ -153,10 +153,7 @@ fn top_k(op: &mut Typing) -> Ruling {
     op.ranks(0, &x, &[axis], mix, why);
     op.yields_positions(1, &x[axis]);
     let mut out = x;
-    out[axis] = match count {
-        Some(count) => op.fixed(count, why),
-        None => op.unknown(0, axis, why),
-    };
+    out[axis] = op.sized((0, axis), count, why);
     for slot in 0..op.output_count() {
         op.output(slot, out.clone());
     }

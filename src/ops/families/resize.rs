@@ -45,10 +45,7 @@ fn resize(op: &mut Typing, scales_slot: usize) -> Ruling {
             continue;
         }
         op.pin(&x[axis], RESIZED);
-        out[axis] = match size {
-            Some(size) => op.fixed(size, RESIZED),
-            None => op.unknown(0, axis, RESIZED),
-        };
+        out[axis] = op.sized((0, axis), size, RESIZED);
     }
     op.mirror(3, "sizes", mirrors);
     op.output(0, out);
@@ -87,10 +84,7 @@ fn scaled(op: &mut Typing, x: &[Type], axes: &[usize], scales: &[Option<f32>]) -
             (size, true) => size.mul(&Extent::Known(scale as i64)),
             _ => None,
         };
-        out[axis] = match exact {
-            Some(size) => op.fixed(size, RESIZED),
-            None => op.unknown(0, axis, RESIZED),
-        };
+        out[axis] = op.sized((0, axis), exact, RESIZED);
     }
     op.output(0, out);
     Ok(())

@@ -65,19 +65,11 @@ fn affine_grid(op: &mut Typing) -> Ruling {
     op.mirror(1, "size", mirrors);
     let mut out = vec![samples.clone()];
     for (place, size) in sizes.into_iter().enumerate().skip(2) {
-        out.push(axis(op, place - 1, size, why));
+        out.push(op.sized((0, place - 1), size, why));
     }
     out.push(op.fixed(Extent::from(rank), why));
     op.output(0, out);
     Ok(())
-}
-
-/// An axis of the output: of this size, or of one that cannot be computed.
-fn axis(op: &mut Typing, place: usize, size: Option<Extent>, why: &'static str) -> Type {
-    match size {
-        Some(size) => op.fixed(size, why),
-        None => op.unknown(0, place, why),
-    }
 }
 
 /// Y[r, c, ..] = a window of X[index[r], c, ..]: each channel by itself.
@@ -113,7 +105,7 @@ fn regions_of(op: &mut Typing, x: &[Type], rois: &[Type], sizes: [Option<i64>; 2
     op.nonlinear(&x[1], "is pooled");
     let mut out = vec![rois[0].clone(), x[1].clone()];
     for (place, size) in sizes.into_iter().enumerate() {
-        out.push(axis(op, place + 2, size.map(Extent::Known), "is pooled"));
+        out.push(op.sized((0, place + 2), size.map(Extent::Known), "is pooled"));
     }
     op.output(0, out);
 }
@@ -180,7 +172,7 @@ fn col2im(op: &mut Typing) -> Ruling {
     let mut out = vec![samples.clone(), channel];
     let image = image.unwrap_or_else(|| vec![None; rank]);
     for (place, size) in image.into_iter().enumerate() {
-        out.push(axis(op, place + 2, size, why));
+        out.push(op.sized((0, place + 2), size, why));
     }
     op.output(0, out);
     Ok(())
@@ -203,7 +195,7 @@ fn center(op: &mut Typing) -> Ruling {
         }
         let why = "is cropped or padded";
         op.pin(&x[place], why);
-        out[place] = axis(op, place, size, why);
+        out[place] = op.sized((0, place), size, why);
     }
     op.mirror(1, "shape", mirrors);
     op.output(0, out);

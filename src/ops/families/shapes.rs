@@ -77,10 +77,7 @@ fn range(op: &mut Typing) -> Ruling {
         ] => Some(Extent::Known(ev::slice_count(*start, *limit, *step))),
         _ => real_count(op).map(Extent::Known),
     };
-    let axis = match axis {
-        Some(extent) => op.fixed(extent, why),
-        None => op.unknown(0, 0, why),
-    };
+    let axis = op.sized((0, 0), axis, why);
     op.output(0, vec![axis]);
     Ok(())
 }

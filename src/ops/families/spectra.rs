@@ -43,10 +43,7 @@ fn dft(op: &mut Typing, axis_is_input: bool) -> Ruling {
     for &axis in &pinned {
         op.pin(&x[axis], SPECTRUM);
         let size = place.and_then(|_| spectrum(op, &x[axis]));
-        out[axis] = match size {
-            Some(size) => op.fixed(size, SPECTRUM),
-            None => op.unknown(0, axis, SPECTRUM),
-        };
+        out[axis] = op.sized((0, axis), size, SPECTRUM);
     }
     op.pin(&x[last], "is real or imaginary");
     let one_sided = op.int("onesided", 0) != 0 && op.int("inverse", 0) != 0;
@@ -95,10 +92,7 @@ fn stft(op: &mut Typing) -> Ruling {
     let mut out = vec![samples.clone()];
     let sizes = [frames, frequencies, Some(Extent::Known(2))];
     for (place, size) in sizes.into_iter().enumerate() {
-        out.push(match size {
-            Some(size) => op.fixed(size, SPECTRUM),
-            None => op.unknown(0, place + 1, SPECTRUM),
-        });
+        out.push(op.sized((0, place + 1), size, SPECTRUM));
     }
     op.output(0, out);
     Ok(())

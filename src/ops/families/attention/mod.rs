@@ -197,10 +197,7 @@ fn total(op: &mut Typing, (slot, axis): (usize, usize), sizes: [Option<Extent>; 
 
 /// An axis of a length that can be told, or of one that cannot.
 fn known_or_open(op: &mut Typing, (slot, axis): (usize, usize), size: Option<Extent>) -> Type {
-    match size {
-        Some(size) => op.fixed(size, PLACE),
-        None => op.unknown(slot, axis, PLACE),
-    }
+    op.sized((slot, axis), size, PLACE)
 }
 
 /// The length of a cache, if the node has one at this slot.

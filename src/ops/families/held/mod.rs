@@ -51,10 +51,7 @@ impl Held {
 
 /// An axis of the output: of this size, or of one that cannot be computed.
 fn axis(op: &mut Typing, slot: usize, place: usize, size: Option<Extent>) -> Type {
-    match size {
-        Some(size) => op.fixed(size, HELD),
-        None => op.unknown(slot, place, HELD),
-    }
+    op.sized((slot, place), size, HELD)
 }
 
 /// An output whose axes have these sizes, where they can be computed.
