@@ -26,8 +26,8 @@ impl Types {
         let first = factors.iter().position(prunable)?;
         let last = factors.iter().rposition(prunable)?;
         let size = |factors: &[Type]| {
-            let sizes = factors.iter().map(|factor| self.extent(factor));
-            let size = sizes.fold(Some(Extent::ONE), |all, own| all?.mul(&own));
+            let mut sizes = factors.iter().map(|factor| self.extent(factor));
+            let size = sizes.try_fold(Extent::ONE, |all, own| all.mul(&own));
             size.and_then(|size| size.size())
         };
         let channels = &factors[first..=last];

@@ -10,6 +10,9 @@ use crate::criteria::Criterion;
 use crate::dimensions::Totals;
 use crate::error::{Error, Result};
 
+/// Rounds at most.
+const MOST_ROUNDS: usize = 1000;
+
 /// Largest share of a dimension that a scope over several dimensions takes unless told otherwise: a ranking
 /// alone would leave some with next to nothing.
 const SHARED_MAX_RATIO: f64 = 0.9;
@@ -231,6 +234,12 @@ impl Settings {
             return Err(Error::Usage(format!(
                 "the largest ratio {} is outside [0, 1]: it is a share of channels",
                 self.max_ratio()
+            )));
+        }
+        if self.rounds() > MOST_ROUNDS {
+            return Err(Error::Usage(format!(
+                "`iterations` {} are more rounds than {MOST_ROUNDS}: each removes a part of what is to go, and a few are enough",
+                self.rounds()
             )));
         }
         if self.drop_blocks == Some(DropBlocks::Least(0)) {

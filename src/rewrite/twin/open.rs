@@ -1,9 +1,9 @@
 //! Masks along axes whose size is known only when the model runs: the mask of the channels is spread over them.
 
 use super::TwinBuilder;
-use crate::axes::OpenAxis;
+use crate::axes::{OpenAxis, Type};
 use crate::error::Result;
-use crate::graph::ValueId;
+use crate::graph::{Patch, ValueId, int};
 use crate::onnx::ElementType;
 
 impl TwinBuilder<'_> {
@@ -25,7 +25,7 @@ impl TwinBuilder<'_> {
         let count = i64::from(types.size(&channels));
         let rank = self.analysis.state.axes(value).map_or(0, <[_]>::len);
         let choice = (self.analysis, self.kept);
-        let one = crate::axes::Type::Product(Vec::new());
+        let one = Type::Product(Vec::new());
         let column = [channels, one];
         let mask = self
             .masks
@@ -43,7 +43,7 @@ impl TwinBuilder<'_> {
         let known = patch.integers("secateur.known", &[known]);
         let whole = patch.node("secateur.whole", "Gather", &[&sizes, &place], Vec::new());
         let rest = patch.node("secateur.rest", "Div", &[&whole, &known], Vec::new());
-        let part = |patch: &mut crate::graph::Patch, size: Option<usize>| match size {
+        let part = |patch: &mut Patch, size: Option<usize>| match size {
             Some(size) => patch.integers("secateur.part", &[size as i64]),
             None => rest.clone(),
         };
@@ -54,7 +54,7 @@ impl TwinBuilder<'_> {
             "secateur.spread",
             "Concat",
             &[&before, &count, &behind],
-            vec![crate::graph::int("axis", 0)],
+            vec![int("axis", 0)],
         );
         let mut flat = vec![-1];
         flat.resize(rank - axis, 1);
