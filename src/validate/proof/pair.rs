@@ -55,7 +55,7 @@ impl Pair<'_> {
             },
             || self.open(self.candidate, &options),
         );
-        let own = |fault| self.own_fault(None).unwrap_or(fault);
+        let own = |fault| self.own_fault(fault, None);
         let (mut reference, mut candidate) = (reference.map_err(own)?, candidate.map_err(own)?);
         self.same_signature(&reference, &candidate)?;
         let mut whole = match self.whole {
@@ -69,7 +69,7 @@ impl Pair<'_> {
         for seed in 0..self.draws() {
             let inputs = self.inputs(&reference.inputs(), seed, 1.0)?;
             let (expected, computed) = beside(|| reference.run(&inputs), || candidate.run(&inputs));
-            let own = |fault| self.own_fault(Some(&inputs)).unwrap_or(fault);
+            let own = |fault| self.own_fault(fault, Some(&inputs));
             let expected = expected.map_err(own)?;
             let computed = computed.map_err(|fault| own(self.refused(fault)))?;
             same_form(&expected, &computed)?;
@@ -83,15 +83,19 @@ impl Pair<'_> {
         Ok(draws)
     }
 
-    /// What keeps the model from running, as it is and on these inputs; nothing if it runs.
-    fn own_fault(&self, inputs: Option<&Tensors>) -> Option<Error> {
+    /// What keeps the model from running, as it is and on these inputs; if it runs, or a crash has shown enough, the fault
+    /// that there is.
+    fn own_fault(&self, fault: Error, inputs: Option<&Tensors>) -> Error {
+        if matches!(fault, Error::Crash { .. }) {
+            return fault;
+        }
         let model = self.analysis.graph().model();
         let what = "the model as it is, before anything is pruned,";
         let session = self.runtime.session_with(model, what, &side_by_side());
         match (session, inputs) {
-            (Err(fault), _) => Some(fault),
-            (Ok(mut session), Some(inputs)) => session.run(inputs).err(),
-            (Ok(_), None) => None,
+            (Err(own), _) => own,
+            (Ok(mut session), Some(inputs)) => session.run(inputs).err().unwrap_or(fault),
+            (Ok(_), None) => fault,
         }
     }
 
