@@ -124,7 +124,7 @@ pruned_on_data! {
     packed_attention_in_constant_nodes: 3,
     position_table_times_projection: 2,
     two_recurrent_layers_without_names: 2,
-    attention23_ffn: 1,
+    attention23_ffn: 2,
     scaler_mlp: 2,
     conv_bilstm_dynamic_length: 2,
     behind_a_branch: 1,
