@@ -2,32 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use super::builder::{Builder, Size, analyse};
+use super::builder::{Builder, Size, analyse, halves, planned};
 use super::families::attention as cases;
 use super::rules::runtime;
-use crate::criteria::{Criterion, scores};
 use crate::data::DataSource;
 use crate::dimensions::Analysis;
 use crate::graph::Attributes;
 use crate::job::{self, Calibration, PruneOptions};
 use crate::onnx::{ElementType, Model};
 use crate::ops::AttentionPart;
-use crate::plan::{AttentionCut, Cost, Plan, RoundTo, Settings};
+use crate::plan::{AttentionCut, Cost, Plan, Settings};
 use crate::rewrite::prune;
-use crate::search::select;
 use crate::validate::verify;
-
-fn planned(analysis: &Analysis, settings: &Settings) -> Plan {
-    let scores = scores(analysis, Criterion::L2, 0).expect("scores");
-    let selection = select(analysis, &scores, settings).expect("a selection");
-    Plan::new(analysis, &selection, &scores, settings)
-}
 
 fn settings(attention: AttentionCut) -> Settings {
     Settings {
         attention,
-        round_to: RoundTo::Multiple(1),
-        ..Settings::default()
+        ..halves()
     }
 }
 

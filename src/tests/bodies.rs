@@ -1,14 +1,11 @@
 //! Operators typed by their bodies: forms that no kernel of processors has, and nodes that fit no body.
 
-use super::builder::{Attributes, Builder, analyse};
+use super::builder::{Attributes, Builder, analyse, halves, planned};
 use super::cases::{dense, image, read_dense, read_image};
-use crate::criteria::{Criterion, scores};
 use crate::dimensions::Analysis;
 use crate::graph::Attributes as _;
 use crate::onnx::Model;
-use crate::plan::{Plan, RoundTo, Settings};
 use crate::rewrite::prune;
-use crate::search::select;
 
 fn sizes(analysis: &Analysis) -> Vec<usize> {
     let mut sizes: Vec<usize> = analysis.dimensions().iter().map(|d| d.size).collect();
@@ -19,13 +16,7 @@ fn sizes(analysis: &Analysis) -> Vec<usize> {
 /// The model with half of every dimension.
 fn halved(model: &Model) -> Model {
     let analysis = analyse(model);
-    let settings = Settings {
-        round_to: RoundTo::Multiple(1),
-        ..Settings::default()
-    };
-    let scores = scores(&analysis, Criterion::L2, 0).expect("scores");
-    let selection = select(&analysis, &scores, &settings).expect("a selection");
-    let plan = Plan::new(&analysis, &selection, &scores, &settings);
+    let plan = planned(&analysis, &halves());
     prune(&analysis, &plan).expect("a smaller model")
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::criteria::scores;
 use crate::dimensions::{Analysis, InputSizes};
 use crate::graph::Graph;
 use crate::onnx::proto::attribute_proto::AttributeType;
@@ -14,6 +15,8 @@ use crate::onnx::proto::{
 };
 use crate::onnx::{ElementType, Model, from_raw};
 use crate::ops::{CONTRIB, GroupCut, Premises};
+use crate::plan::{Plan, RoundTo, Settings};
+use crate::search::select;
 
 /// Value of an attribute.
 #[derive(Clone)]
@@ -308,4 +311,19 @@ pub(in crate::tests) fn analyse_cutting(model: &Model, groups: GroupCut) -> Anal
         ..Premises::default()
     };
     Analysis::with(graph, sizes, premises)
+}
+
+/// What these settings leave of a model.
+pub(in crate::tests) fn planned(analysis: &Analysis, settings: &Settings) -> Plan {
+    let scores = scores(analysis, settings.criterion(), settings.seed).expect("scores");
+    let selection = select(analysis, &scores, settings).expect("a selection");
+    Plan::new(analysis, &selection, &scores, settings)
+}
+
+/// Half of every dimension, whatever kernels like.
+pub(in crate::tests) fn halves() -> Settings {
+    Settings {
+        round_to: RoundTo::Multiple(1),
+        ..Settings::default()
+    }
 }

@@ -1,15 +1,12 @@
 //! Wrong statements of how channels meet: a proof finds every one.
 
-use super::builder::analyse;
+use super::builder::{analyse, halves, planned};
 use super::cases::{Case, all};
 use super::rules::runtime;
-use crate::criteria::{Criterion, scores};
-use crate::dimensions::Analysis;
 use crate::error::Error;
 use crate::ops::Mix;
-use crate::plan::{Plan, RoundTo, Settings};
+use crate::plan::Settings;
 use crate::rewrite::prune;
-use crate::search::select;
 use crate::validate::verify;
 
 /// What could be stated instead; nothing at all where none.
@@ -43,15 +40,11 @@ fn wrong(mix: &Mix) -> Vec<Option<Mix>> {
     other.into_iter().chain([None]).collect()
 }
 
-fn plan(analysis: &Analysis) -> Plan {
-    let settings = Settings {
-        round_to: RoundTo::Multiple(1),
+fn all_of_it() -> Settings {
+    Settings {
         only: vec!["*".to_owned()],
-        ..Settings::default()
-    };
-    let scores = scores(analysis, Criterion::L2, 0).expect("scores");
-    let selection = select(analysis, &scores, &settings).expect("a selection");
-    Plan::new(analysis, &selection, &scores, &settings)
+        ..halves()
+    }
 }
 
 /// The mutants of a case that no proof found, and how many there were.
@@ -62,7 +55,7 @@ fn survivors(case: &Case) -> (usize, Vec<String>) {
         // The twin is made of bodies then, of which there is an analysis of its own.
         return (0, Vec::new());
     }
-    let plan = plan(&sound);
+    let plan = planned(&sound, &all_of_it());
     let pruned = prune(&sound, &plan).expect("it is pruned");
     let (mut count, mut survivors) = (0, Vec::new());
     for place in 0..sound.state.mixes().len() {

@@ -2,23 +2,15 @@
 
 use prost::Message;
 
-use super::builder::{Builder, analyse, info};
+use super::builder::{Builder, analyse, info, planned};
 use super::rules::runtime;
-use crate::criteria::{Criterion, scores};
-use crate::dimensions::Analysis;
+use crate::criteria::Criterion;
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::onnx::{ElementType, Model, from_raw};
-use crate::plan::{Plan, Settings};
+use crate::plan::Settings;
 use crate::rewrite::{Masks, prune, twin};
-use crate::search::select;
 use crate::validate::verify;
-
-fn plan(analysis: &Analysis, settings: &Settings) -> Plan {
-    let scores = scores(analysis, settings.criterion(), settings.seed).expect("scores");
-    let selection = select(analysis, &scores, settings).expect("a selection");
-    Plan::new(analysis, &selection, &scores, settings)
-}
 
 fn two_layers() -> Builder {
     Builder::new(17)
@@ -46,7 +38,7 @@ fn an_empty_plan_leaves_the_bytes_unchanged() {
     proto.metadata_props.push(Default::default());
     let bytes = proto.encode_to_vec();
     let analysis = analyse(&Model::from_bytes(bytes.clone()).expect("a model"));
-    let mut empty = plan(&analysis, &Settings::default());
+    let mut empty = planned(&analysis, &Settings::default());
     empty.dimensions.clear();
     let same = prune(&analysis, &empty).expect("a model");
     assert_eq!(same.to_bytes().expect("bytes"), bytes);
@@ -61,7 +53,7 @@ fn declared_shapes_follow_their_values() {
         .value_info
         .push(info("h", ElementType::Float, &shape));
     let analysis = analyse(&builder.model());
-    let pruned = prune(&analysis, &plan(&analysis, &Settings::default())).expect("a model");
+    let pruned = prune(&analysis, &planned(&analysis, &Settings::default())).expect("a model");
     let graph = Graph::new(&pruned).expect("a graph");
     let after = pruned
         .proto
@@ -88,7 +80,10 @@ fn a_wrong_rewrite_is_caught() {
         seed,
         ..Settings::default()
     };
-    let (right, wrong) = (plan(&analysis, &settings(1)), plan(&analysis, &settings(2)));
+    let (right, wrong) = (
+        planned(&analysis, &settings(1)),
+        planned(&analysis, &settings(2)),
+    );
     assert_ne!(right.dimensions[0].kept, wrong.dimensions[0].kept);
     let pruned = prune(&analysis, &wrong).expect("a model");
     let verdict = verify(&analysis, &right, &pruned, &runtime());
@@ -121,7 +116,7 @@ fn a_shared_constant_is_rewritten_for_one_reader_alone() {
         .output("e")
         .model();
     let analysis = analyse(&model);
-    let plan = plan(&analysis, &Settings::default());
+    let plan = planned(&analysis, &Settings::default());
     let pruned = prune(&analysis, &plan).expect("a model");
     verify(&analysis, &plan, &pruned, &runtime()).expect("it runs");
     let text = Graph::new(&pruned).expect("a graph").to_string();
@@ -134,7 +129,7 @@ fn a_shared_constant_is_rewritten_for_one_reader_alone() {
 #[test]
 fn the_twin_adds_masks_and_nothing_else() {
     let analysis = analyse(&two_layers().model());
-    let plan = plan(&analysis, &Settings::default());
+    let plan = planned(&analysis, &Settings::default());
     let masked = twin(&analysis, &plan, Masks::Initializers).expect("a twin");
     insta::assert_snapshot!(Graph::new(&masked).expect("a graph").to_string(), @"
     input x: float32[2, 6]
@@ -170,7 +165,7 @@ fn half_precision_and_packed_weights_are_sliced() {
         .output_of("y", ElementType::Float16)
         .model();
     let analysis = analyse(&model);
-    let plan = plan(&analysis, &Settings::default());
+    let plan = planned(&analysis, &Settings::default());
     let pruned = prune(&analysis, &plan).expect("a model");
     let proof = verify(&analysis, &plan, &pruned, &runtime()).expect("it runs");
     assert!(proof.worst() < 2e-2);
@@ -195,7 +190,7 @@ fn old_models_list_initializers_among_the_inputs() {
     let model = Model::from_bytes(proto.encode_to_vec()).expect("a model");
     let analysis = analyse(&model);
     assert_eq!(analysis.dimensions().len(), 1);
-    let plan = plan(&analysis, &Settings::default());
+    let plan = planned(&analysis, &Settings::default());
     let pruned = prune(&analysis, &plan).expect("a model");
     verify(&analysis, &plan, &pruned, &runtime()).expect("equal to the twin");
     assert_eq!((pruned.ir_version(), pruned.opset()), (3, 8));
@@ -212,7 +207,7 @@ fn a_size_that_is_an_output_keeps_its_value() {
         .output("f")
         .model();
     let analysis = analyse(&model);
-    let plan = plan(&analysis, &Settings::default());
+    let plan = planned(&analysis, &Settings::default());
     let pruned = prune(&analysis, &plan).expect("a model");
     let proof = verify(&analysis, &plan, &pruned, &runtime()).expect("equal to the twin");
     assert_eq!(proof.outputs.len(), 3);

@@ -1,17 +1,14 @@
 //! What a twin cannot show: channels that are flattened together with places whose number is not known.
 
-use super::builder::{Builder, analyse, floats};
+use super::builder::{Builder, analyse, floats, halves, planned};
 use super::rules::runtime;
-use crate::criteria::{Criterion, scores};
 use crate::onnx::{ElementType, Model};
-use crate::plan::{Plan, RoundTo, Settings};
 use crate::rewrite::prune;
-use crate::search::select;
 use crate::validate::verify;
 
-/// Channels and places in one axis, `f[2, channels x places]`.
-fn flattened() -> Builder {
-    Builder::new(18)
+/// Channels of places whose number is not known, `c[2, 8, height, width]`.
+fn convolved(opset: i64) -> Builder {
+    Builder::new(opset)
         .input_of(
             "x",
             ElementType::Float,
@@ -19,6 +16,11 @@ fn flattened() -> Builder {
         )
         .weight("w1", &[8, 3, 1, 1])
         .node("Conv", "x w1 -> c", &[])
+}
+
+/// Channels and places in one axis, `f[2, channels x places]`.
+fn flattened() -> Builder {
+    convolved(18)
         .ints("flat", &[0, -1])
         .node("Reshape", "c flat -> f", &[])
         .ints("axes", &[1])
@@ -27,13 +29,7 @@ fn flattened() -> Builder {
 /// Half of the channels, and its proof: dimensions proven and left out.
 fn proof(model: &Model) -> (usize, usize) {
     let analysis = analyse(model);
-    let settings = Settings {
-        round_to: RoundTo::Multiple(1),
-        ..Settings::default()
-    };
-    let scores = scores(&analysis, Criterion::L2, 0).expect("scores");
-    let selection = select(&analysis, &scores, &settings).expect("a selection");
-    let plan = Plan::new(&analysis, &selection, &scores, &settings);
+    let plan = planned(&analysis, &halves());
     let pruned = prune(&analysis, &plan).expect("it is pruned");
     let proof = verify(&analysis, &plan, &pruned, &runtime()).expect("it runs");
     (proof.proven, proof.left_out)

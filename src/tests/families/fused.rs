@@ -1,10 +1,7 @@
 //! Products that onnxruntime makes of several nodes.
 
-use crate::criteria::{Criterion, scores};
-use crate::plan::{Plan, RoundTo, Settings};
 use crate::rewrite::prune;
-use crate::search::select;
-use crate::tests::builder::{Attributes, Builder, Value, analyse};
+use crate::tests::builder::{Attributes, Builder, Value, analyse, halves, planned};
 use crate::tests::cases::{Case, dense, image, read_dense, read_image};
 
 pub(in crate::tests) fn fused() -> Vec<Case> {
@@ -229,13 +226,7 @@ fn operators_without_a_kernel_are_cut_to_the_sizes_that_are_asked_for() {
             case.name,
             analysis.blocked()
         );
-        let settings = Settings {
-            round_to: RoundTo::Multiple(1),
-            ..Settings::default()
-        };
-        let scores = scores(&analysis, Criterion::L2, 0).expect("scores");
-        let selection = select(&analysis, &scores, &settings).expect("a selection");
-        let plan = Plan::new(&analysis, &selection, &scores, &settings);
+        let plan = planned(&analysis, &halves());
         assert_eq!(plan.dimensions.len(), sizes.len(), "{}", case.name);
         let after = analyse(&prune(&analysis, &plan).expect("it is cut"));
         let mut left: Vec<usize> = after.dimensions().iter().map(|d| d.size).collect();

@@ -4,7 +4,7 @@ use crate::onnx::ElementType;
 use crate::tests::builder::{Value, floats};
 use crate::tests::cases::{Case, dense, image, read_dense, read_image};
 
-const REDUCTIONS: [&str; 10] = [
+pub(super) const REDUCTIONS: [&str; 10] = [
     "ReduceMean",
     "ReduceSum",
     "ReduceMax",

@@ -1,5 +1,6 @@
 //! Pools, interpolation, reductions and recurrent layers.
 
+use super::mixing::REDUCTIONS;
 use crate::onnx::ElementType;
 use crate::tests::builder::{Builder, Value, floats};
 use crate::tests::cases::{Case, image, read_image};
@@ -52,18 +53,7 @@ pub(in crate::tests) fn spatial() -> Vec<Case> {
 
 pub(in crate::tests) fn reductions() -> Vec<Case> {
     let mut cases = Vec::new();
-    for operator in [
-        "ReduceMean",
-        "ReduceSum",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceProd",
-        "ReduceL1",
-        "ReduceL2",
-        "ReduceSumSquare",
-        "ReduceLogSum",
-        "ReduceLogSumExp",
-    ] {
+    for operator in REDUCTIONS {
         // Spatial axes go, the channels stay.
         let builder = image(18)
             .ints("axes", &[2, 3])
