@@ -2,57 +2,54 @@
 
 use super::types::{Reason, Type, Types, Var};
 
-/// Says something of all positions of an axis.
-type Marking = fn(&mut Types, &Type, Reason);
+/// Where a variable keeps what is said of it.
+type Mark = fn(&mut Var) -> &mut Option<Reason>;
+
+const MARKS: [Mark; 5] = [
+    |var| &mut var.pin,
+    |var| &mut var.mixing,
+    |var| &mut var.unproven,
+    |var| &mut var.alternatives,
+    |var| &mut var.nonlinear,
+];
 
 impl Types {
-    /// Keeps all positions of `ty`. The first reason stays.
+    /// Keeps all positions of `ty`.
     pub(crate) fn pin(&mut self, ty: &Type, reason: Reason) {
-        for id in self.vars(ty) {
-            self.var_mut(id).pin.get_or_insert(reason);
-        }
+        self.mark(ty, |var| &mut var.pin, reason);
     }
 
     /// Marks the channels of `ty` as influencing each other.
     pub(crate) fn mixing(&mut self, ty: &Type, reason: Reason) {
-        for id in self.vars(ty) {
-            self.var_mut(id).mixing.get_or_insert(reason);
-        }
+        self.mark(ty, |var| &mut var.mixing, reason);
     }
 
     /// Marks the channels of `ty` as influencing each other in a way that no twin shows.
     pub(crate) fn unproven(&mut self, ty: &Type, reason: Reason) {
-        for id in self.vars(ty) {
-            self.var_mut(id).unproven.get_or_insert(reason);
-        }
+        self.mark(ty, |var| &mut var.unproven, reason);
     }
 
     /// Marks the positions of `ty` as alternatives.
     pub(crate) fn alternatives(&mut self, ty: &Type, reason: Reason) {
-        for id in self.vars(ty) {
-            self.var_mut(id).alternatives.get_or_insert(reason);
-        }
+        self.mark(ty, |var| &mut var.alternatives, reason);
     }
 
     /// Marks `ty` as meeting something that no change of basis survives.
     pub(crate) fn nonlinear(&mut self, ty: &Type, reason: Reason) {
+        self.mark(ty, |var| &mut var.nonlinear, reason);
+    }
+
+    fn mark(&mut self, ty: &Type, mark: Mark, reason: Reason) {
         for id in self.vars(ty) {
-            self.var_mut(id).nonlinear.get_or_insert(reason);
+            mark(self.var_mut(id)).get_or_insert(reason);
         }
     }
 
     /// What is said of a variable is said of the term that it stands for.
-    pub(super) fn pass_marks(&mut self, var: &Var, term: &Type) {
-        let marks: [(Option<Reason>, Marking); 5] = [
-            (var.pin, Types::pin),
-            (var.mixing, Types::mixing),
-            (var.unproven, Types::unproven),
-            (var.alternatives, Types::alternatives),
-            (var.nonlinear, Types::nonlinear),
-        ];
-        for (reason, mark) in marks {
-            if let Some(reason) = reason {
-                mark(self, term, reason);
+    pub(super) fn pass_marks(&mut self, var: &mut Var, term: &Type) {
+        for mark in MARKS {
+            if let Some(reason) = *mark(var) {
+                self.mark(term, mark, reason);
             }
         }
     }
@@ -60,16 +57,10 @@ impl Types {
 
 impl Var {
     /// What is said of another variable is said of this one, which becomes the same.
-    pub(super) fn take_marks(&mut self, of: &Var) {
-        let taken = [
-            (&mut self.pin, of.pin),
-            (&mut self.mixing, of.mixing),
-            (&mut self.unproven, of.unproven),
-            (&mut self.alternatives, of.alternatives),
-            (&mut self.nonlinear, of.nonlinear),
-        ];
-        for (own, other) in taken {
-            *own = own.or(other);
+    pub(super) fn take_marks(&mut self, of: &mut Var) {
+        for mark in MARKS {
+            let own = mark(self);
+            *own = own.or(*mark(of));
         }
     }
 }

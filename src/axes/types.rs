@@ -303,9 +303,9 @@ impl Types {
     /// no variable changes its class often.
     fn merge(&mut self, a: VarId, b: VarId, reason: Reason) {
         let (from, into) = (a.max(b), a.min(b));
-        let old = self.var(from).clone();
+        let mut old = self.var(from).clone();
         let var = self.var_mut(into);
-        var.take_marks(&old);
+        var.take_marks(&mut old);
         var.least = var.least.max(old.least);
         let (mut small, mut large) = (self.class(from), self.class(into));
         if self.classes[small].members.len() > self.classes[large].members.len() {
@@ -335,10 +335,10 @@ impl Types {
             return self.pin_both(&Type::Var(id), term, reason, why);
         }
         inner.iter().for_each(|&inner| self.deepen(inner, depth));
-        let var = self.var(id).clone();
+        let mut var = self.var(id).clone();
         let class = self.class(id);
         self.classes[class].term = term.clone();
-        self.pass_marks(&var, term);
+        self.pass_marks(&mut var, term);
         if var.blocks > 1 {
             self.balance(term, var.blocks, reason);
         }

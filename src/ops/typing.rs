@@ -93,6 +93,12 @@ impl Typing<'_> {
         Some(axes)
     }
 
+    /// Pins the axes of all inputs.
+    pub(super) fn hold_inputs(&mut self, why: &'static str) -> Vec<Option<Vec<Type>>> {
+        let slots = 0..self.input_count();
+        slots.map(|slot| self.held(slot, why)).collect()
+    }
+
     /// The element type of an input, where it can be told.
     pub(super) fn element(&self, slot: usize) -> Option<ElementType> {
         self.state.elements[self.value(slot)?.index()]

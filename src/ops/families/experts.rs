@@ -161,7 +161,7 @@ const MISSING: Unsupported = Unsupported("a required input is missing");
 fn held_unless(op: &mut Typing, rule: fn(&mut Typing) -> Ruling) -> Ruling {
     let x = op.input(0)?;
     if let Err(Unsupported(why)) = rule(op) {
-        (0..op.input_count()).for_each(|slot| drop(op.held(slot, why)));
+        op.hold_inputs(why);
     }
     op.output(0, x);
     Ok(())

@@ -134,7 +134,7 @@ fn packed_product(op: &mut Typing) -> Ruling {
             op.cost(out.clone(), vec![summed]);
         }
         Err(Unsupported(why)) => {
-            (0..op.input_count()).for_each(|slot| drop(op.held(slot, why)));
+            op.hold_inputs(why);
             let rows = positive(op, "N")?;
             out.push(op.fixed(Extent::from(rows), why));
         }
@@ -230,7 +230,7 @@ fn packed_gather(op: &mut Typing) -> Ruling {
         };
     }
     if let Err(Unsupported(why)) = table(op, &codes, &numbers, place, pack) {
-        (0..op.input_count()).for_each(|slot| drop(op.held(slot, why)));
+        op.hold_inputs(why);
         op.pin_all(&numbers, why);
     }
     op.pin(&numbers[place], "is selected from by index");

@@ -19,7 +19,7 @@ use super::switch::turn_off;
 use crate::axes::Kept;
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::Result;
-use crate::graph::{Graph, Patch, ValueId, declaration_of};
+use crate::graph::{Graph, NodeId, Patch, ValueId, declaration_of};
 use crate::onnx::{ElementType, Model};
 use crate::ops::Contraction;
 use crate::plan::Plan;
@@ -164,26 +164,28 @@ impl TwinBuilder<'_> {
         let Some(input) = self.patch.reads(self.analysis.graph(), at.node, at.slot) else {
             return Ok(());
         };
-        let choice = (self.analysis, self.kept);
-        let mask = self
-            .masks
-            .positions(choice, &mut self.patch, (axes, at.axis), element)?;
-        let key = (input.clone(), mask.clone());
-        let name = match self.masked.get(&key) {
-            Some(name) => {
-                self.patch.advance(name, at.node);
-                name.clone()
-            }
-            None => {
-                self.patch.before(at.node);
-                let base = format!("{input}.masked");
-                let name = self.patch.node(&base, "Mul", &[&input, &mask], Vec::new());
-                self.masked.insert(key, name.clone());
-                name
-            }
-        };
+        let mask = self.mask_of(value, at.axis)?;
+        let key = (input, mask);
+        if self.reuse((at.node, at.slot), &key) {
+            return Ok(());
+        }
+        self.patch.before(at.node);
+        let (input, mask) = &key;
+        let base = format!("{input}.masked");
+        let name = self.patch.node(&base, "Mul", &[input, mask], Vec::new());
         self.patch.connect(at.node, at.slot, &name);
+        self.masked.insert(key, name);
         Ok(())
+    }
+
+    /// Lets a node read a value that was masked like this for another; false where there is none.
+    fn reuse(&mut self, (node, slot): (NodeId, usize), key: &(String, String)) -> bool {
+        let Some(name) = self.masked.get(key) else {
+            return false;
+        };
+        self.patch.advance(name, node);
+        self.patch.connect(node, slot, name);
+        true
     }
 
     fn element(&self, value: ValueId) -> ElementType {

@@ -143,23 +143,21 @@ impl TwinBuilder<'_> {
             return Ok(());
         };
         self.patch.before(node);
-        let key = format!("{}:{axis}:{with:?}", self.mask_of(value, axis)?);
-        if let Some(name) = self.masked.get(&(input.clone(), key.clone())) {
-            let name = name.clone();
-            self.patch.advance(&name, node);
-            self.patch.connect(node, slot, &name);
+        let mask = self.mask_of(value, axis)?;
+        let key = (input, format!("{mask}:{axis}:{with:?}"));
+        if self.reuse((node, slot), &key) {
             return Ok(());
         }
         let element = self.element(value);
         let number = self
             .patch
             .constant("secateur.filling", element, &[1], with.bytes(element));
-        let name = self.chosen(value, axis, (&input, &number))?;
+        let name = self.chosen(value, axis, (&key.0, &number))?;
+        self.patch.connect(node, slot, &name);
         // Only what one node makes can be moved to stand before another reader as well.
         if self.chooses() {
-            self.masked.insert((input, key), name.clone());
+            self.masked.insert(key, name);
         }
-        self.patch.connect(node, slot, &name);
         Ok(())
     }
 
@@ -217,7 +215,7 @@ impl TwinBuilder<'_> {
     }
 
     /// The mask along an axis of a value, in its element type if that is real.
-    fn mask_of(&mut self, value: ValueId, axis: usize) -> Result<String> {
+    pub(super) fn mask_of(&mut self, value: ValueId, axis: usize) -> Result<String> {
         let axes = self.analysis.state.axes(value).unwrap_or_default();
         let element = Some(self.element(value)).filter(|element| element.is_float());
         let element = element.unwrap_or(ElementType::Float);

@@ -1,6 +1,6 @@
 //! Attention of which several heads of queries share one of keys and values.
 
-use super::{Attention, RANK, UNEVEN, groups, known_or_open, past_length, unify_parts, width_of};
+use super::{Attention, PLACE, RANK, UNEVEN, groups, past_length, unify_parts, width_of};
 use crate::axes::{Extent, Type};
 use crate::ops::adjoints::attention as back;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
@@ -35,12 +35,12 @@ fn grouped_query(op: &mut Typing) -> Ruling {
     let total = op.integers(6).and_then(|all| all.first().cloned()?);
     counted(op, length, &total);
     let room = room(op, total.clone());
-    let room = known_or_open(op, (1, 2), room);
+    let room = op.sized((1, 2), room, PLACE);
     let of = Attention {
         batch: batch.clone(),
         shared: joined[0].clone(),
         group: joined[1].clone(),
-        lengths: [length.clone(), known_or_open(op, (3, 3), total)],
+        lengths: [length.clone(), op.sized((3, 3), total, PLACE)],
         width: joined[2].clone(),
         value: joined[2].clone(),
     };

@@ -192,12 +192,7 @@ fn width_of(op: &Typing, axis: &Type, heads: &[Extent]) -> Ruling<Extent> {
 fn total(op: &mut Typing, (slot, axis): (usize, usize), sizes: [Option<Extent>; 2]) -> Type {
     let [past, new] = sizes;
     let total = past.zip(new).and_then(|(past, new)| past.add(&new));
-    known_or_open(op, (slot, axis), total)
-}
-
-/// An axis of a length that can be told, or of one that cannot.
-fn known_or_open(op: &mut Typing, (slot, axis): (usize, usize), size: Option<Extent>) -> Type {
-    op.sized((slot, axis), size, PLACE)
+    op.sized((slot, axis), total, PLACE)
 }
 
 /// The length of a cache, if the node has one at this slot.

@@ -1,6 +1,6 @@
 //! Attention of which every head has queries, keys and values of its own, in all the ways in which they may be packed.
 
-use super::{Attention, RANK, UNEVEN, count, known_or_open, parted_bias, past_length, width_of};
+use super::{Attention, PLACE, RANK, UNEVEN, count, parted_bias, past_length, width_of};
 use crate::axes::{Extent, Type};
 use crate::ops::adjoints::attention as back;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
@@ -130,7 +130,7 @@ fn taken_apart(op: &mut Typing, number: &Extent, slots: &Slots) -> Ruling<(Atten
         batch,
         shared: queries.heads.clone(),
         group: one,
-        lengths: [length, known_or_open(op, (1, 2), total)],
+        lengths: [length, op.sized((1, 2), total, PLACE)],
         width: queries.width.clone(),
         value: values.width.clone(),
     };

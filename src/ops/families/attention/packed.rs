@@ -1,6 +1,6 @@
 //! Attention that makes queries, keys and values itself, with one weight of which they are columns.
 
-use super::{Attention, RANK, UNEVEN, count, known_or_open, unify_parts, width_of};
+use super::{Attention, PLACE, RANK, UNEVEN, count, unify_parts, width_of};
 use crate::axes::{Extent, Type};
 use crate::ops::adjoints::attention as back;
 use crate::ops::facts::{Bias, Operand, Role};
@@ -41,7 +41,7 @@ fn attention(op: &mut Typing) -> Ruling {
         batch: batch.clone(),
         shared: heads,
         group: one,
-        lengths: [length.clone(), known_or_open(op, (1, 3), total)],
+        lengths: [length.clone(), op.sized((1, 3), total, PLACE)],
         width,
         value,
     };

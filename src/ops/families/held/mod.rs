@@ -27,8 +27,7 @@ struct Held(Vec<Option<Vec<Type>>>);
 
 impl Held {
     fn of(op: &mut Typing) -> Held {
-        let slots = 0..op.input_count();
-        Held(slots.map(|slot| op.held(slot, HELD)).collect())
+        Held(op.hold_inputs(HELD))
     }
 
     /// The axes of an input whose rank has to be known.
