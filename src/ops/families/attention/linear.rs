@@ -1,6 +1,6 @@
 //! Attention without softmax: a state of one matrix per head, which every place reads with its query.
 
-use super::{ORDERED, RANK, UNEVEN, groups, width_of};
+use super::{ORDERED, RANK, joined_heads};
 use crate::axes::Type;
 use crate::ops::adjoints::attention as back;
 use crate::ops::facts::AttentionPart;
@@ -26,32 +26,16 @@ fn linear(op: &mut Typing) -> Ruling {
     else {
         return Err(RANK);
     };
-    let [heads, group] = groups(op, "q_num_heads", "kv_num_heads")?;
-    let width = width_of(op, q, &[heads.clone(), group.clone()])?;
-    let each = |op: &Typing, axis| width_of(op, axis, std::slice::from_ref(&heads));
-    let value = each(op, v)?;
-    if each(op, k)? != width {
-        return Err(UNEVEN);
-    }
-    let queries = op.factor(q, &[heads.clone(), group, width.clone()]);
-    let keys = op.factor(k, &[heads.clone(), width]);
-    let values = op.factor(v, &[heads, value]);
-    for (a, b) in [
-        (&queries[0], &keys[0]),
-        (&queries[0], &values[0]),
-        (&queries[2], &keys[1]),
-    ] {
-        op.unify(a, b);
-    }
+    let [shared, group, width, value] = joined_heads(op, [q, k, v])?;
     for (a, b) in [(batch, b), (batch, c), (length, l), (length, m)] {
         op.unify(a, b);
     }
     op.pin(length, ORDERED);
     let of = State {
-        shared: queries[0].clone(),
-        group: queries[1].clone(),
-        width: queries[2].clone(),
-        value: values[1].clone(),
+        shared,
+        group,
+        width,
+        value,
     };
     gates(op, &of, [batch, length])?;
     // Rules that correct the state read it with the keys as well.

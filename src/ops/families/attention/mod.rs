@@ -188,6 +188,30 @@ fn width_of(op: &Typing, axis: &Type, heads: &[Extent]) -> Ruling<Extent> {
     width.ok_or(UNEVEN)
 }
 
+/// Heads of keys, heads of queries for each of these, width of queries and keys, and width of values, in axes that join heads
+/// with their width.
+fn joined_heads(op: &mut Typing, [q, k, v]: [&Type; 3]) -> Ruling<[Type; 4]> {
+    let [shared, group] = groups(op, "q_num_heads", "kv_num_heads")?;
+    let width = width_of(op, q, &[shared.clone(), group.clone()])?;
+    let each = |axis| width_of(op, axis, std::slice::from_ref(&shared));
+    if each(k)? != width {
+        return Err(UNEVEN);
+    }
+    let value = each(v)?;
+    let queries = op.factor(q, &[shared.clone(), group, width.clone()]);
+    let keys = op.factor(k, &[shared.clone(), width]);
+    let values = op.factor(v, &[shared, value]);
+    for (a, b) in [
+        (&queries[0], &keys[0]),
+        (&queries[0], &values[0]),
+        (&queries[2], &keys[1]),
+    ] {
+        op.unify(a, b);
+    }
+    let [shared, group, width] = <[Type; 3]>::try_from(queries).map_err(|_| UNEVEN)?;
+    Ok([shared, group, width, values[1].clone()])
+}
+
 /// The length of all keys where `past` are there before: a sum where both can be told.
 fn total(op: &mut Typing, (slot, axis): (usize, usize), sizes: [Option<Extent>; 2]) -> Type {
     let [past, new] = sizes;

@@ -1,6 +1,6 @@
 //! Attention of the standard: heads as an axis, or joined with their width.
 
-use super::{Attention, RANK, UNEVEN, groups, past_length, total, width_of};
+use super::{Attention, RANK, joined_heads, past_length, total};
 use crate::axes::Type;
 use crate::ops::adjoints::attention as back;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
@@ -80,27 +80,18 @@ fn apart(op: &mut Typing, [q, k, v]: [&[Type]; 3]) -> Ruling<Attention> {
 
 /// `[batch, length, heads of this width]`.
 fn joined(op: &mut Typing, [q, k, v]: [&[Type]; 3]) -> Ruling<Attention> {
-    let [shared, group] = groups(op, "q_num_heads", "kv_num_heads")?;
-    let width = width_of(op, &q[2], &[shared.clone(), group.clone()])?;
-    if width_of(op, &k[2], std::slice::from_ref(&shared))? != width {
-        return Err(UNEVEN);
-    }
-    let value = width_of(op, &v[2], std::slice::from_ref(&shared))?;
-    let queries = op.factor(&q[2], &[shared.clone(), group, width.clone()]);
-    let keyed = op.factor(&k[2], &[shared.clone(), width]);
-    let valued = op.factor(&v[2], &[shared, value]);
+    let [shared, group, width, value] = joined_heads(op, [&q[2], &k[2], &v[2]])?;
     let lengths = [q[1].clone(), keys(op, &k[1])];
     join(op, [(&q[0], &k[0]), (&q[0], &v[0])]);
-    join(op, [(&queries[0], &keyed[0]), (&queries[0], &valued[0])]);
-    join(op, [(&queries[2], &keyed[1]), (&k[1], &v[1])]);
+    op.unify(&k[1], &v[1]);
     op.pin(&k[1], super::PLACE);
     let of = Attention {
         batch: q[0].clone(),
-        shared: queries[0].clone(),
-        group: queries[1].clone(),
+        shared,
+        group,
         lengths,
-        width: queries[2].clone(),
-        value: valued[1].clone(),
+        width,
+        value,
     };
     op.mirror_int("q_num_heads", &of.heads(op));
     op.mirror_int("kv_num_heads", &of.shared);
