@@ -47,6 +47,11 @@ pub enum Error {
     /// A file could not be written; nothing was left behind.
     #[error("cannot write {}: {source}; nothing was written, check the folder, its permissions and the free space", path.display())]
     Write { path: PathBuf, source: io::Error },
+    /// The standard output takes nothing.
+    #[error(
+        "cannot write to the standard output: {source}; check where it goes to and the free space there"
+    )]
+    Output { source: io::Error },
     /// The bytes are not an ONNX model.
     #[error(
         "{} is not an ONNX model: {}; export it again or check that the download is complete",
@@ -151,6 +156,7 @@ impl Error {
             Error::Verification { .. } | Error::Gates { .. } => Class::Check,
             Error::Usage(_) => Class::Usage,
             Error::Write { .. }
+            | Error::Output { .. }
             | Error::Runtime { .. }
             | Error::Crash { .. }
             | Error::Provider { .. } => Class::Runtime,
