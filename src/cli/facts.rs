@@ -10,6 +10,9 @@ use super::Cli;
 use super::settings::is_setting;
 use crate::data::DataSource;
 
+/// What the values of flags are called that are models.
+const MODELS: [&str; 4] = ["MODEL", "MODELS", "REFERENCE", "CANDIDATE"];
+
 /// A command.
 #[derive(Clone, Debug, Serialize)]
 pub struct CommandFacts {
@@ -59,6 +62,8 @@ pub enum SettingKind {
     Text,
     /// A path of a file or folder.
     Path,
+    /// The path of a model that is read.
+    Model,
     /// Data: a path, or what is in memory.
     Data,
 }
@@ -155,7 +160,11 @@ fn kind(flag: &Arg) -> SettingKind {
         return SettingKind::Flag;
     }
     if is_one_of(&[TypeId::of::<PathBuf>()]) {
-        return SettingKind::Path;
+        let names = flag.get_value_names().unwrap_or_default();
+        return match names.iter().any(|name| MODELS.contains(&name.as_str())) {
+            true => SettingKind::Model,
+            false => SettingKind::Path,
+        };
     }
     match is_one_of(&[TypeId::of::<DataSource>()]) {
         true => SettingKind::Data,
@@ -191,7 +200,9 @@ mod tests {
                 .clone()
         };
         let kinds = [
-            ("prune", "model", SettingKind::Path),
+            ("prune", "model", SettingKind::Model),
+            ("prune", "plan", SettingKind::Path),
+            ("tune", "teacher", SettingKind::Model),
             ("prune", "macs", SettingKind::Number),
             ("prune", "dry_run", SettingKind::Flag),
             ("prune", "calibration", SettingKind::Data),
