@@ -47,6 +47,11 @@ pub enum Error {
     /// A file could not be written; nothing was left behind.
     #[error("cannot write {}: {source}; nothing was written, check the folder, its permissions and the free space", path.display())]
     Write { path: PathBuf, source: io::Error },
+    /// The standard output takes nothing.
+    #[error(
+        "cannot write to the standard output: {source}; check where it goes to and the free space there"
+    )]
+    Output { source: io::Error },
     /// The bytes are not an ONNX model.
     #[error(
         "{} is not an ONNX model: {}; export it again or check that the download is complete",
@@ -162,6 +167,7 @@ impl Error {
             Error::Usage(_) => Class::Usage,
             Error::Step { source, .. } => source.class(),
             Error::Write { .. }
+            | Error::Output { .. }
             | Error::Runtime { .. }
             | Error::Crash { .. }
             | Error::Provider { .. } => Class::Runtime,

@@ -42,6 +42,8 @@
 mod algebra;
 mod axes;
 pub mod benchmark;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod criteria;
 pub mod data;
 pub mod dead;

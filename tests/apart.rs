@@ -121,6 +121,8 @@ fn a_crash_while_the_library_is_loaded_is_a_message() {
 fn a_program_lives_on_after_a_crash_and_gives_up_after_an_endless_run() {
     let begun = run_apart(Apart {
         program: cargo_bin("secateur"),
+        arguments: Vec::new(),
+        environment: Vec::new(),
         time_limit: Some(Duration::from_secs(10)),
         memory_limit: Some(700 << 20),
     });

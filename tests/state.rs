@@ -115,6 +115,8 @@ fn much_is_handed_over(runtime: &Runtime) {
 fn a_state_is_kept_in_a_process_of_its_own() {
     let begun = run_apart(Apart {
         program: cargo_bin("secateur"),
+        arguments: Vec::new(),
+        environment: Vec::new(),
         time_limit: Some(Duration::from_secs(60)),
         memory_limit: Some(1 << 30),
     });

@@ -1,15 +1,16 @@
 //! `secateur bench`
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use crate::benchmark::Repetitions;
+use crate::job::{BenchOptions, Shapes, bench, peak_memory};
+use crate::runtime::{Profiling, Provider, Purpose, SessionOptions};
 use clap::Args;
-use secateur::benchmark::Repetitions;
-use secateur::job::{BenchOptions, Shapes, bench, peak_memory};
-use secateur::runtime::{Profiling, Provider, Purpose, SessionOptions};
 
 use super::flags::{RuntimeFlags, ShapeFlags, SumsFlag};
-use super::{Console, Printer, write_out};
+use super::program::Program;
+use super::{Answered, write_out};
+use crate::{Error, Events, Result};
 
 /// Measure latency, throughput and memory of models side by side
 #[derive(Args, Debug)]
@@ -51,7 +52,7 @@ fn parse_count(text: &str) -> Result<usize, String> {
 }
 
 impl BenchArgs {
-    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+    pub(super) fn run(self, events: &mut dyn Events) -> Result<Answered> {
         let options = BenchOptions {
             providers: self.provider,
             batches: self.batch,
@@ -74,20 +75,14 @@ impl BenchArgs {
         let peak = |model: &Path, provider: &Provider, batch: usize| {
             peak_of_a_process(model, provider, batch, shapes, flags)
         };
-        let report = bench(&self.models, &options, &peak, &mut Console::lines())?;
-        printer.print(&report)?;
-        match report
-            .settings
-            .into_iter()
-            .find_map(|setting| setting.unavailable)
-        {
-            None => Ok(()),
-            Some(reason) => Err(secateur::Error::Runtime {
-                reason,
-                remedy: "`secateur runtime status` shows what is missing".to_owned(),
-            }
-            .into()),
-        }
+        let report = bench(&self.models, &options, &peak, events)?;
+        let mut settings = report.settings.iter();
+        let unavailable = settings.find_map(|setting| setting.unavailable.clone());
+        let fault = unavailable.map(|reason| Error::Runtime {
+            reason,
+            remedy: "`secateur runtime status` shows what is missing".to_owned(),
+        });
+        Ok(Answered::with(report).but(fault))
     }
 }
 
@@ -99,7 +94,7 @@ fn peak_of_a_process(
     shapes: &Shapes,
     (runtime, sums): (&RuntimeFlags, SumsFlag),
 ) -> Option<u64> {
-    let mut command = Command::new(std::env::current_exe().ok()?);
+    let mut command = Program::own()?.command();
     command.arg("probe-memory").arg(model);
     command.args([
         "--provider",
@@ -141,7 +136,7 @@ pub struct ProbeArgs {
 }
 
 impl ProbeArgs {
-    pub(super) fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(self) -> Result<Answered> {
         let options = self.runtime.options();
         let session = SessionOptions {
             provider: self.provider,
@@ -157,6 +152,7 @@ impl ProbeArgs {
             &options,
         )?;
         let text = peak.map_or(String::new(), |bytes| format!("{bytes}\n"));
-        write_out(&mut std::io::stdout(), &text)
+        write_out(&mut std::io::stdout(), &text)?;
+        Ok(Answered::silent())
     }
 }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::job::{CleanOptions, clean};
 use clap::Args;
-use secateur::job::{CleanOptions, clean};
 
+use super::Answered;
 use super::flags::{ForceFlag, RuntimeFlags, ShapeFlags};
-use super::{Console, Printer};
+use crate::{Events, Result};
 
 /// Remove what zeros have made dead, without loss: channels that nothing reads, or that are constant
 #[derive(Args, Debug)]
@@ -28,15 +29,14 @@ pub struct CleanArgs {
 }
 
 impl CleanArgs {
-    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+    pub(super) fn run(self, events: &mut dyn Events) -> Result<Answered> {
         let options = CleanOptions {
             output: self.output.filter(|_| !self.dry_run),
             runtime: self.runtime.options(),
             shapes: self.shapes.shapes(),
             overwrite: self.force.overwrite(),
         };
-        let what = format!("cleaning {}", self.model.display());
-        let report = Console::watch(what, |events| clean(&self.model, &options, events))?;
-        printer.print(&report)
+        events.detail(&format!("cleaning {}", self.model.display()));
+        Ok(Answered::with(clean(&self.model, &options, events)?))
     }
 }

@@ -1,11 +1,15 @@
 //! Flags that several subcommands share, and the flags of the library's settings.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::data::DataSource;
+use crate::job::{Calibration, Overwrite, RuntimeOptions, Shapes};
+use crate::runtime::{IntegerSums, Provider};
 use clap::Args;
-use secateur::data::DataSource;
-use secateur::job::{Calibration, Overwrite, RuntimeOptions, Shapes};
-use secateur::runtime::{IntegerSums, Provider};
+use clap::builder::TypedValueParser;
 
 /// Which onnxruntime is used.
 #[derive(Args, Clone, Debug)]
@@ -73,8 +77,8 @@ impl ShapeFlags {
 #[command(next_help_heading = "Calibration")]
 pub struct CalibrationFlags {
     /// A few hundred samples, no labels needed: an .npz file, a folder of .npy files, or onnx test data
-    #[arg(long, value_name = "PATH")]
-    calibration: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", value_parser = DataParser::default())]
+    calibration: Option<DataSource>,
     /// Use at most this many calibration samples [default: 512]
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
@@ -86,7 +90,7 @@ pub struct CalibrationFlags {
 impl CalibrationFlags {
     /// On the data that is there, if it is.
     pub(super) fn calibration(&self) -> Option<Calibration> {
-        let data = self.calibration.clone().map(DataSource::Path)?;
+        let data = self.calibration.clone()?;
         Some(self.on(data))
     }
 
@@ -94,14 +98,14 @@ impl CalibrationFlags {
     ///
     /// # Errors
     /// There is no data, and a flag says something about it.
-    pub(super) fn calibration_alone(&self) -> secateur::Result<Option<Calibration>> {
+    pub(super) fn calibration_alone(&self) -> crate::Result<Option<Calibration>> {
         let flag = match (&self.samples, &self.provider) {
             (Some(_), _) => "--samples",
             (None, Some(_)) => "--provider",
             (None, None) => return Ok(self.calibration()),
         };
         match self.calibration() {
-            None => Err(secateur::Error::Usage(format!(
+            None => Err(crate::Error::Usage(format!(
                 "{flag} is about calibration data: give some with --calibration"
             ))),
             there => Ok(there),
@@ -121,6 +125,30 @@ impl CalibrationFlags {
             samples: self.samples.unwrap_or(Calibration::SAMPLES),
             provider: self.provider.clone().unwrap_or(Provider::Cpu),
         }
+    }
+}
+
+/// Data by the handles that a caller inside this process gives them.
+pub type DataInMemory = HashMap<String, DataSource>;
+
+/// Reads a flag with data: a path, or a handle.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DataParser(pub(super) Arc<DataInMemory>);
+
+impl TypedValueParser for DataParser {
+    type Value = DataSource;
+
+    fn parse_ref(
+        &self,
+        _: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<DataSource, clap::Error> {
+        let known = value.to_str().and_then(|handle| self.0.get(handle));
+        Ok(match known {
+            Some(data) => data.clone(),
+            None => DataSource::Path(value.into()),
+        })
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::plan::GroupCut;
 use clap::Args;
-use secateur::plan::GroupCut;
 
-use super::Printer;
+use super::Answered;
 use super::flags::ShapeFlags;
+use crate::Result;
 
 /// Show what can be pruned, what it would save, and what holds the rest
 #[derive(Args, Debug)]
@@ -29,11 +30,12 @@ pub struct InspectArgs {
 }
 
 impl InspectArgs {
-    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+    pub(super) fn run(self) -> Result<Answered> {
         if self.sparsity {
-            return printer.print(&secateur::job::sparsity(&self.model)?);
+            return Ok(Answered::with(crate::job::sparsity(&self.model)?));
         }
         let shapes = self.shapes.shapes();
-        printer.print(&secateur::job::inspect(&self.model, &shapes, self.groups)?)
+        let inspection = crate::job::inspect(&self.model, &shapes, self.groups)?;
+        Ok(Answered::with(inspection))
     }
 }

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use crate::job::{MaskOptions, MaskSource, Proof, Store, mask};
+use crate::masks::{Amount, Budget, MaskScope, MaskSettings, Pattern, WeightCriterion};
 use clap::{Args, ValueEnum};
-use secateur::job::{MaskOptions, MaskSource, Proof, Store, mask};
-use secateur::masks::{Amount, Budget, MaskScope, MaskSettings, Pattern, WeightCriterion};
 
 use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
 use super::tune::TrainingFlags;
-use super::{Console, Printer, parse_number};
+use super::{Answered, parse_number};
+use crate::{Error, Events, Result};
 
 /// Zero weights inside the layers: by magnitude, threshold, Wanda or SparseGPT; unstructured, N:M or in
 /// blocks
@@ -119,17 +120,15 @@ fn parse_own_share(text: &str) -> Result<(String, f64), String> {
 }
 
 impl MaskArgs {
-    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+    pub(super) fn run(self, events: &mut dyn Events) -> Result<Answered> {
         if self.sparsity.is_some() && matches!(self.pattern, Pattern::Grouped { .. }) {
             let text = "an N:M pattern says itself how many weights stay: leave out --sparsity";
-            return Err(secateur::Error::Usage(text.to_owned()).into());
+            return Err(Error::Usage(text.to_owned()));
         }
         let model = self.model.clone();
         let options = self.options();
-        let report = Console::watch(format!("masking {}", model.display()), |events| {
-            mask(&model, &options, events)
-        })?;
-        printer.print(&report)
+        events.detail(&format!("masking {}", model.display()));
+        Ok(Answered::with(mask(&model, &options, events)?))
     }
 
     fn options(self) -> MaskOptions {

@@ -1,35 +1,52 @@
-//! The command line: one file per subcommand; arguments in, one library call, printing.
+//! The command line: one file per subcommand; words in, one library call, a report out.
+//!
+//! [`main`] is the program. [`call`] runs one command for a caller inside the process, and [`words`] makes its words out of
+//! settings by name, so that files and other languages have exactly the names of the flags.
 
+mod answer;
 mod bench;
 mod clean;
 mod flags;
 mod inspect;
 mod mask;
+mod program;
 mod prune;
 mod quantise;
+mod recipe;
 mod runtime;
 mod search;
 mod sensitivity;
+mod settings;
+mod signals;
+mod terminal;
 mod tune;
 mod twin;
 mod validate;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::ops::RangeBounds;
-use std::time::Duration;
+use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
-use flags::{shown, with_flags};
-use indicatif::{ProgressBar, ProgressStyle};
-use secateur::Events;
-use secateur::runtime::{Apart, run_apart};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::signals::{end_at_once, end_early, is_asked_to_end};
+pub use answer::{Answered, Reported};
+pub use flags::DataInMemory;
+use flags::{DataParser, shown};
+pub use program::Program;
+pub use settings::words;
+use terminal::{Console, print, write_out};
+
+use crate::error::Class;
+use crate::events::Events;
+use crate::runtime::{WORKER_COMMAND, end_apart, serve};
+use crate::{Error, Result};
 
 /// Prune any exported ONNX model and prove the surgery.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
-pub struct Cli {
+#[command(name = "secateur", version, about, max_term_width = 100)]
+struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Print machine-readable JSON on stdout; text for people goes to stderr
@@ -58,40 +75,119 @@ enum Command {
     Runtime(runtime::RuntimeArgs),
 }
 
-/// What goes wrong, for the person at the terminal.
-pub fn message(error: &anyhow::Error) -> String {
-    // Our messages name their causes themselves.
-    format!("secateur: {}", shown(&error.to_string()))
+/// Runs the program with these words, of which the first is its name, and says how it ended. Where they say so, it serves as
+/// the process that runs onnxruntime for another.
+///
+/// The caller sets `ORT_DISABLE_TELEMETRY=1` before it has other threads, so that onnxruntime leaves no device id in the
+/// user's home and calls no server.
+pub fn main(words: &[OsString]) -> ExitCode {
+    if let Some(ended) = serve_if_asked(words) {
+        return ended;
+    }
+    signals::clean_up_on_end();
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(fault) => {
+            // Where neither stream can be written there is nobody to tell.
+            let _ = fault.print();
+            return ExitCode::from(u8::try_from(fault.exit_code()).unwrap_or(2));
+        }
+    };
+    let run = cli.run();
+    end_apart();
+    match run {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // As above. Our messages name their causes themselves.
+            let _ = writeln!(io::stderr(), "secateur: {}", shown(&error.to_string()));
+            ExitCode::from(error.class().exit_code())
+        }
+    }
+}
+
+/// Runs onnxruntime for the process that started this one, where that is what it was started for.
+fn serve_if_asked(words: &[OsString]) -> Option<ExitCode> {
+    if words.get(1)? != WORKER_COMMAND {
+        return None;
+    }
+    // A person's words may be no Unicode.
+    let numbers: Vec<String> = words[2..]
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    match serve(&numbers) {
+        Ok(()) => Some(ExitCode::SUCCESS),
+        Err(_) => Some(ExitCode::from(Class::Runtime.exit_code())),
+    }
+}
+
+/// Runs the command of these words, of which the first is the program's name. Flags with data take the handles of `data` as
+/// well as paths. Nothing is printed; onnxruntime runs in a process of its own from [`Program::declare`] on, until
+/// [`end_apart`].
+///
+/// # Errors
+/// Words that are no command, and what the command's call fails with.
+pub fn call(words: &[OsString], data: DataInMemory, events: &mut dyn Events) -> Result<Answered> {
+    let command = with_data(Cli::command(), &Arc::new(data));
+    let parsed = command.try_get_matches_from(words);
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = parsed.map_err(|fault| Error::Usage(fault.render().to_string()))?;
+    cli.command.answer(events)
+}
+
+/// The command with flags that take handles of data.
+fn with_data(command: clap::Command, data: &Arc<DataInMemory>) -> clap::Command {
+    let takes_data = |flag: &clap::Arg| {
+        let parsed = flag.get_value_parser().type_id();
+        parsed == clap::builder::ValueParser::new(DataParser::default()).type_id()
+    };
+    let command = command.mut_subcommands(|inner| with_data(inner, data));
+    command.mut_args(|flag| match takes_data(&flag) {
+        true => flag.value_parser(DataParser(data.clone())),
+        false => flag,
+    })
 }
 
 impl Cli {
-    /// Runs the command.
-    pub fn run(self) -> anyhow::Result<()> {
+    fn run(self) -> Result<()> {
         start_log(self.verbose);
-        // A probe measures its own memory.
-        let measured_here = matches!(self.command, Command::ProbeMemory(_));
-        if let (false, Ok(program)) = (measured_here, std::env::current_exe()) {
-            run_apart(Apart {
-                program,
-                time_limit: None,
-                memory_limit: None,
-            });
+        let mut console = Console::new();
+        let answered = self.command.answer(&mut console);
+        drop(console);
+        let answered = answered?;
+        if let Some(report) = answered.report {
+            print(report.as_ref(), self.json)?;
         }
-        let printer = Printer { json: self.json };
-        match self.command {
-            Command::Prune(args) => args.run(&printer),
-            Command::Mask(args) => args.run(&printer),
-            Command::Tune(args) => args.run(&printer),
-            Command::Quantise(args) => args.run(&printer),
-            Command::Clean(args) => args.run(&printer),
-            Command::Inspect(args) => args.run(&printer),
-            Command::Search(args) => args.run(&printer),
-            Command::Sensitivity(args) => args.run(&printer),
-            Command::Validate(args) => args.run(&printer),
-            Command::Bench(args) => args.run(&printer),
-            Command::Twin(args) => args.run(&printer),
+        answered.fault.map_or(Ok(()), Err)
+    }
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// As its call.
+    fn answer(self, events: &mut dyn Events) -> Result<Answered> {
+        // A probe measures its own memory.
+        if !matches!(self, Command::ProbeMemory(_))
+            && let Some(program) = Program::own()
+        {
+            program.runs_onnxruntime(matches!(self, Command::Validate(_)));
+        }
+        match self {
+            Command::Prune(args) => args.run(events),
+            Command::Mask(args) => args.run(events),
+            Command::Tune(args) => args.run(events),
+            Command::Quantise(args) => args.run(events),
+            Command::Clean(args) => args.run(events),
+            Command::Inspect(args) => args.run(),
+            Command::Search(args) => args.run(events),
+            Command::Sensitivity(args) => args.run(events),
+            Command::Validate(args) => args.run(events),
+            Command::Bench(args) => args.run(events),
+            Command::Twin(args) => args.run(events),
             Command::ProbeMemory(args) => args.run(),
-            Command::Runtime(args) => args.run(&printer),
+            Command::Runtime(args) => args.run(events),
         }
     }
 }
@@ -110,107 +206,6 @@ fn start_log(verbose: u8) {
         .with_writer(io::stderr)
         .without_time()
         .init();
-}
-
-/// Where results go: a table for people, or JSON on stdout and the table on stderr.
-struct Printer {
-    json: bool,
-}
-
-impl Printer {
-    fn print<T: std::fmt::Display + serde::Serialize>(&self, result: &T) -> anyhow::Result<()> {
-        let text = shown(&result.to_string());
-        if self.json {
-            write_out(&mut io::stderr(), &text)?;
-            let json = with_flags(&serde_json::to_string_pretty(result)?);
-            return write_out(&mut io::stdout(), &(json + "\n"));
-        }
-        write_out(&mut io::stdout(), &text)
-    }
-}
-
-/// Writes text; a reader that has gone away is no error of ours.
-fn write_out(out: &mut dyn Write, text: &str) -> anyhow::Result<()> {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(fault) => Err(anyhow::anyhow!(
-            "cannot write to the standard output: {fault}; check where it goes to and the free space there"
-        )),
-        Ok(()) => Ok(()),
-    }
-}
-
-/// Says a line to the person at the terminal.
-fn say(line: &str) {
-    // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(io::stderr(), "secateur: {}", shown(line));
-}
-
-/// The steps that an interruption ends early, with the best that there is.
-const ENDED_EARLY: [&str; 3] = ["tune", "cut", "check"];
-
-/// Shows a run to the person at the terminal: a spinner, from the first step that is counted on a bar.
-struct Console {
-    bar: ProgressBar,
-    step: &'static str,
-}
-
-impl Console {
-    /// Lines only.
-    fn lines() -> Console {
-        Console {
-            bar: ProgressBar::hidden(),
-            step: "",
-        }
-    }
-
-    /// Runs a library call that takes long; `what` says what it does.
-    fn watch<T>(
-        what: String,
-        call: impl FnOnce(&mut Console) -> secateur::Result<T>,
-    ) -> anyhow::Result<T> {
-        let bar = ProgressBar::new_spinner();
-        bar.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}")?);
-        bar.set_message(shown(&what));
-        bar.enable_steady_tick(Duration::from_millis(100));
-        let mut console = Console { bar, step: "" };
-        let result = call(&mut console);
-        console.bar.finish_and_clear();
-        Ok(result?)
-    }
-}
-
-impl Events for Console {
-    fn say(&mut self, line: &str) {
-        self.bar.suspend(|| say(line));
-    }
-
-    fn is_enough(&self) -> bool {
-        is_asked_to_end()
-    }
-
-    fn detail(&mut self, text: &str) {
-        self.bar
-            .set_message(format!("{} {}", self.step, shown(text)));
-    }
-
-    fn progress(&mut self, step: &'static str, done: usize, total: usize) {
-        if self.step != step {
-            match ENDED_EARLY.contains(&step) {
-                true => end_early(),
-                false => end_at_once(),
-            }
-            self.step = step;
-            let template = "{msg:10} {bar:40} {pos}/{len}, {per_sec}, {eta} left";
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                self.bar.set_style(style);
-            }
-            self.bar.set_message(step);
-            self.bar.reset();
-        }
-        self.bar.set_length(total as u64);
-        self.bar.set_position(done as u64);
-    }
 }
 
 /// A number inside a range; `what` says what it is and where it has to lie.

@@ -2,20 +2,18 @@
 
 use std::path::PathBuf;
 
+use crate::criteria::Criterion;
+use crate::job::{PlanInput, Proof, PruneFileOptions, PruneOptions, prune_file};
+use crate::plan::{AttentionCut, Cost, CostBudget, DropBlocks, GroupCut, RoundTo, Scope, Settings};
+use crate::quantise::{QuantiseSettings, WeightBits};
+use crate::recover::Recovery;
+use crate::report::Breakdown;
+use crate::{Error, Events, Result};
 use clap::Args;
-use secateur::Error;
-use secateur::criteria::Criterion;
-use secateur::job::{PlanInput, Proof, PruneFileOptions, PruneOptions, prune_file};
-use secateur::plan::{
-    AttentionCut, Cost, CostBudget, DropBlocks, GroupCut, RoundTo, Scope, Settings,
-};
-use secateur::quantise::{QuantiseSettings, WeightBits};
-use secateur::recover::Recovery;
-use secateur::report::Breakdown;
 
 use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
 use super::tune::TrainingFlags;
-use super::{Console, Printer, parse_number};
+use super::{Answered, parse_number};
 
 /// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original
 #[derive(Args, Debug)]
@@ -192,16 +190,16 @@ fn parse_multiple(text: &str) -> Result<usize, String> {
 }
 
 impl PruneArgs {
-    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+    pub(super) fn run(self, events: &mut dyn Events) -> Result<Answered> {
         let model = self.model.clone();
-        let what = format!("pruning {}", model.display());
         let options = self.options()?;
-        let report = Console::watch(what, |events| prune_file(&model, &options, events))?;
+        events.detail(&format!("pruning {}", model.display()));
+        let report = prune_file(&model, &options, events)?;
         tracing::info!("where the time went:\n{}", Breakdown(&report.stages));
-        printer.print(&report)
+        Ok(Answered::with(report))
     }
 
-    fn options(self) -> secateur::Result<PruneFileOptions> {
+    fn options(self) -> crate::Result<PruneFileOptions> {
         let budgets = [
             (Cost::Params, self.params),
             (Cost::Macs, self.macs),

@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
-use secateur::data::DataSource;
-use secateur::job::{Calibration, QuantiseOptions, quantise_file};
-use secateur::quantise::{
+use crate::data::DataSource;
+use crate::job::{Calibration, QuantiseOptions, quantise_file};
+use crate::quantise::{
     FileBudget, HalfType, KernelTarget, QuantiseSettings, StoredBits, WeightBits,
 };
-use secateur::report::Breakdown;
-use secateur::runtime::Provider;
+use crate::report::Breakdown;
+use crate::runtime::Provider;
+use clap::Args;
 
-use super::flags::{ForceFlag, RuntimeFlags, ShapeFlags, parse_bytes};
-use super::{Console, Printer, parse_number};
+use super::flags::{DataParser, ForceFlag, RuntimeFlags, ShapeFlags, parse_bytes};
+use super::{Answered, parse_number};
+use crate::{Events, Result};
 
 /// Turn products into products of 8-bit integers where onnxruntime has kernels for them
 #[derive(Args, Debug)]
@@ -23,8 +24,9 @@ pub struct QuantiseArgs {
     #[arg(short, long, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
     /// Samples: an .npz file, a folder of .npy files, or onnx test data
-    #[arg(long, value_name = "PATH", required_unless_present_any = ["weight_only", "store", "plan"])]
-    calibration: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", value_parser = DataParser::default(),
+        required_unless_present_any = ["weight_only", "store", "plan"])]
+    calibration: Option<DataSource>,
     /// Turn layers into products of integers that are faster in real numbers as well: small ones
     #[arg(long, conflicts_with_all = ["weight_only", "store", "budget", "plan"])]
     every_layer: bool,
@@ -82,19 +84,19 @@ pub struct QuantiseArgs {
 }
 
 impl QuantiseArgs {
-    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+    pub(super) fn run(self, events: &mut dyn Events) -> Result<Answered> {
         let model = self.model.clone();
-        let what = format!("quantising {}", model.display());
         let options = self.options();
-        let report = Console::watch(what, |events| quantise_file(&model, &options, events))?;
+        events.detail(&format!("quantising {}", model.display()));
+        let report = quantise_file(&model, &options, events)?;
         tracing::info!("where the time went:\n{}", Breakdown(&report.stages));
-        printer.print(&report)
+        Ok(Answered::with(report))
     }
 
     fn options(self) -> QuantiseOptions {
         QuantiseOptions {
-            calibration: self.calibration.map(|path| Calibration {
-                data: DataSource::Path(path),
+            calibration: self.calibration.map(|data| Calibration {
+                data,
                 samples: self.samples,
                 provider: self.provider,
             }),

@@ -1,11 +1,12 @@
 //! `secateur runtime`
 
+use crate::job::runtime_status;
+use crate::runtime::{self, install};
 use clap::{Args, Subcommand, ValueEnum};
-use secateur::job::runtime_status;
-use secateur::runtime::{self, install};
 
+use super::Answered;
 use super::flags::RuntimeFlags;
-use super::{Console, Printer, say};
+use crate::{Events, Result};
 
 /// Show or install onnxruntime and its providers
 #[derive(Args, Debug)]
@@ -37,18 +38,18 @@ enum Package {
 }
 
 impl RuntimeArgs {
-    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+    pub(super) fn run(self, events: &mut dyn Events) -> Result<Answered> {
         match self.command {
-            RuntimeCommand::Status(flags) => printer.print(&runtime_status(&flags.options())?),
+            RuntimeCommand::Status(flags) => Ok(Answered::with(runtime_status(&flags.options())?)),
             RuntimeCommand::Install { package } => {
                 let package = match package {
                     Package::Cpu => runtime::Package::Cpu,
                     Package::Cuda => runtime::Package::Cuda,
                     Package::Webgpu => runtime::Package::WebGpu,
                 };
-                let library = install(package, &mut Console::lines())?;
-                say(&format!("installed: {}", library.path.display()));
-                Ok(())
+                let library = install(package, events)?;
+                events.say(&format!("installed: {}", library.path.display()));
+                Ok(Answered::silent())
             }
         }
     }

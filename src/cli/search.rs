@@ -3,22 +3,22 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::criteria::Criterion;
+use crate::data::DataSource;
+use crate::job::{Calibration, SearchFileOptions, SearchOptions, search_file};
+use crate::plan::{AttentionCut, Cost, GroupCut, RoundTo, Settings};
+use crate::quantise::{QuantiseSettings, WeightBits};
+use crate::recover::Recovery;
+use crate::report::{Breakdown, SearchReport};
+use crate::results::Shard;
+use crate::runtime::Provider;
+use crate::search::SearchGoal;
+use crate::{Error, Events, Result};
 use clap::{Args, ValueEnum};
-use secateur::Error;
-use secateur::criteria::Criterion;
-use secateur::data::DataSource;
-use secateur::job::{Calibration, SearchFileOptions, SearchOptions, search_file};
-use secateur::plan::{AttentionCut, Cost, GroupCut, RoundTo, Settings};
-use secateur::quantise::{QuantiseSettings, WeightBits};
-use secateur::recover::Recovery;
-use secateur::report::{Breakdown, SearchReport};
-use secateur::results::Shard;
-use secateur::runtime::Provider;
-use secateur::search::SearchGoal;
 
-use super::flags::{ForceFlag, RuntimeFlags, ShapeFlags};
+use super::flags::{DataParser, ForceFlag, RuntimeFlags, ShapeFlags};
 use super::tune::parse_seconds;
-use super::{Console, Printer, parse_number};
+use super::{Answered, parse_number};
 
 /// Find the smallest model that still does what is asked, and write it with its plan, a record and the trade-off
 #[derive(Args, Debug)]
@@ -29,8 +29,8 @@ pub struct SearchArgs {
     #[arg(short, long, required_unless_present_any = ["dry_run", "shard"])]
     output: Option<PathBuf>,
     /// Samples, with labels where a metric is asked for: an .npz file, a folder of .npy files, or onnx test data
-    #[arg(long, value_name = "PATH")]
-    data: PathBuf,
+    #[arg(long, value_name = "PATH", value_parser = DataParser::default())]
+    data: DataSource,
     /// What a metric must be at least (of mse and mae at most), as in accuracy=0.97; repeatable
     #[arg(long, value_name = "METRIC=NUMBER", value_parser = SearchGoal::floor, help_heading = BOUNDS)]
     floor: Vec<SearchGoal>,
@@ -166,23 +166,23 @@ fn parse_share(text: &str) -> Result<f64, String> {
 }
 
 impl SearchArgs {
-    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+    pub(super) fn run(self, events: &mut dyn Events) -> Result<Answered> {
         let model = self.model.clone();
-        let what = format!("searching {}", model.display());
         let is_shard = self.many.shard.is_some();
         let options = self.options();
-        let report = Console::watch(what, |events| search_file(&model, &options, events))?;
+        events.detail(&format!("searching {}", model.display()));
+        let report = search_file(&model, &options, events)?;
         tracing::info!("where the time went:\n{}", Breakdown(&report.stages));
-        printer.print(&report)?;
-        match report.chosen {
-            None if !is_shard => Err(nothing_holds(&report).into()),
-            _ => Ok(()),
-        }
+        let fault = match report.chosen {
+            None if !is_shard => Some(nothing_holds(&report)),
+            _ => None,
+        };
+        Ok(Answered::with(report).but(fault))
     }
 
     fn options(self) -> SearchFileOptions {
         let data = Calibration {
-            data: DataSource::Path(self.data),
+            data: self.data,
             samples: self.samples.unwrap_or(SearchOptions::SAMPLES),
             provider: self.provider,
         };

@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
+use crate::criteria::Criterion;
+use crate::data::DataSource;
+use crate::job::{Calibration, SensitivityOf, SensitivityOptions, sensitivity};
+use crate::plan::Settings;
+use crate::recover::Recovery;
+use crate::report::Breakdown;
+use crate::runtime::Provider;
 use clap::Args;
-use secateur::criteria::Criterion;
-use secateur::data::DataSource;
-use secateur::job::{Calibration, SensitivityOf, SensitivityOptions, sensitivity};
-use secateur::plan::Settings;
-use secateur::recover::Recovery;
-use secateur::report::Breakdown;
-use secateur::runtime::Provider;
 
-use super::flags::{ForceFlag, RuntimeFlags, ShapeFlags};
-use super::{Console, Printer};
+use super::Answered;
+use super::flags::{DataParser, ForceFlag, RuntimeFlags, ShapeFlags};
+use crate::{Events, Result};
 
 /// Measure what each part of a model is worth: outputs with its channels cut, its weights masked or rounded, one at a time
 #[derive(Args, Debug)]
@@ -20,8 +21,8 @@ pub struct SensitivityArgs {
     /// The model
     model: PathBuf,
     /// Samples, with labels where a metric is to be measured: an .npz file, a folder of .npy files, or onnx test data
-    #[arg(long, value_name = "PATH")]
-    data: PathBuf,
+    #[arg(long, value_name = "PATH", value_parser = DataParser::default())]
+    data: DataSource,
     /// What is tried: channels of each dimension cut, weights of each layer masked, their bits taken
     /// away, or residual blocks dropped
     #[arg(long, value_name = "channels|weights|bits|blocks", default_value_t)]
@@ -65,20 +66,18 @@ pub struct SensitivityArgs {
 }
 
 impl SensitivityArgs {
-    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+    pub(super) fn run(self, events: &mut dyn Events) -> Result<Answered> {
         let model = self.model.clone();
-        let what = format!("measuring {}", model.display());
         let options = self.options();
-        let report = Console::watch(what, |events| {
-            sensitivity(model.as_path(), &options, events)
-        })?;
+        events.detail(&format!("measuring {}", model.display()));
+        let report = sensitivity(model.as_path(), &options, events)?;
         tracing::info!("where the time went:\n{}", Breakdown(&report.stages));
-        printer.print(&report)
+        Ok(Answered::with(report))
     }
 
     fn options(self) -> SensitivityOptions {
         let data = Calibration {
-            data: DataSource::Path(self.data),
+            data: self.data,
             samples: self.samples.unwrap_or(SensitivityOptions::SAMPLES),
             provider: self.provider,
         };

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::data::DataSource;
+use crate::job::{Calibration, TuneOptions, tune};
+use crate::quantise::{QuantiseSettings, WeightBits};
+use crate::report::Breakdown;
+use crate::runtime::Provider;
+use crate::train::{Augment, Tuning};
 use clap::{Args, ValueEnum};
-use secateur::data::DataSource;
-use secateur::job::{Calibration, TuneOptions, tune};
-use secateur::quantise::{QuantiseSettings, WeightBits};
-use secateur::report::Breakdown;
-use secateur::runtime::Provider;
-use secateur::train::{Augment, Tuning};
 
-use super::flags::{ForceFlag, RuntimeFlags, ShapeFlags, parse_bytes};
-use super::{Console, Printer, parse_number};
+use super::flags::{DataParser, ForceFlag, RuntimeFlags, ShapeFlags, parse_bytes};
+use super::{Answered, parse_number};
+use crate::{Events, Result};
 
 /// Train a pruned or masked model inside its file, to answer as the dense one does (no labels needed)
 #[derive(Args, Debug)]
@@ -40,8 +41,8 @@ pub struct TuneArgs {
     #[arg(long, value_name = "GLOB")]
     freeze: Vec<String>,
     /// Samples: an .npz file, a folder of .npy files, or onnx test data
-    #[arg(long, value_name = "PATH")]
-    data: PathBuf,
+    #[arg(long, value_name = "PATH", value_parser = DataParser::default())]
+    data: DataSource,
     /// Use at most this many samples [default: all]
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
@@ -134,19 +135,19 @@ impl TrainingFlags {
 }
 
 impl TuneArgs {
-    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
+    pub(super) fn run(self, events: &mut dyn Events) -> Result<Answered> {
         let model = self.model.clone();
-        let what = format!("training {}", model.display());
         let options = self.options();
-        let report = Console::watch(what, |events| tune(&model, &options, events))?;
+        events.detail(&format!("training {}", model.display()));
+        let report = tune(&model, &options, events)?;
         tracing::info!("where the time went:\n{}", Breakdown(&report.stages));
-        printer.print(&report)
+        Ok(Answered::with(report))
     }
 
     fn options(self) -> TuneOptions {
         TuneOptions {
             data: Calibration {
-                data: DataSource::Path(self.data),
+                data: self.data,
                 samples: self.samples.unwrap_or(usize::MAX),
                 provider: self.provider,
             },

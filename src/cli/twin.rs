@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use crate::job::{TwinOptions, twin};
+use crate::rewrite::Masks;
 use clap::Args;
-use secateur::job::{TwinOptions, twin};
-use secateur::rewrite::Masks;
 
+use super::Answered;
 use super::flags::ForceFlag;
-use super::{Printer, say};
+use crate::{Events, Result};
 
 /// Write the original with a plan's masks multiplied in: what the pruned model must equal
 #[derive(Args, Debug)]
@@ -28,7 +29,7 @@ pub struct TwinArgs {
 }
 
 impl TwinArgs {
-    pub(super) fn run(self, _printer: &Printer) -> anyhow::Result<()> {
+    pub(super) fn run(self, events: &mut dyn Events) -> Result<Answered> {
         let options = TwinOptions {
             masks: if self.mask_inputs {
                 Masks::Inputs
@@ -38,7 +39,7 @@ impl TwinArgs {
             overwrite: self.force.overwrite(),
         };
         twin(&self.model, &self.plan, &self.output, options)?;
-        say(&format!("written: {}", self.output.display()));
-        Ok(())
+        events.say(&format!("written: {}", self.output.display()));
+        Ok(Answered::silent())
     }
 }

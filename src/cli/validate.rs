@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
+use crate::data::{DataSource, ImageOptions, Layout};
+use crate::job::{ValidateOptions, validate};
+use crate::runtime::Provider;
+use crate::validate::{Fallback, Gate, Perturbation};
 use clap::Args;
-use secateur::data::{DataSource, ImageOptions, Layout};
-use secateur::job::{ValidateOptions, validate};
-use secateur::runtime::Provider;
-use secateur::validate::{Fallback, Gate, Perturbation};
 
-use super::flags::{RuntimeFlags, ShapeFlags, SumsFlag};
-use super::{Console, Printer};
+use super::Answered;
+use super::flags::{DataParser, RuntimeFlags, ShapeFlags, SumsFlag};
+use crate::{Events, Result};
 
 /// Compare a candidate with a reference, on every execution provider, and fail if a gate does not hold
 #[derive(Args, Debug)]
@@ -26,8 +27,8 @@ pub struct ValidateArgs {
     #[arg(long)]
     no_fallback: bool,
     /// An .npz file, a folder of .npy files, or a folder of onnx test data
-    #[arg(long, value_name = "PATH", conflicts_with = "images")]
-    data: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", value_parser = DataParser::default(), conflicts_with = "images")]
+    data: Option<DataSource>,
     /// A folder of images, with class folders or --labels
     #[arg(long, value_name = "FOLDER")]
     images: Option<PathBuf>,
@@ -117,20 +118,12 @@ fn parse_divisor(text: &str) -> Result<f32, String> {
 }
 
 impl ValidateArgs {
-    pub(super) fn run(self, printer: &Printer) -> anyhow::Result<()> {
-        // Parts of cuDNN use TF32 whatever the session says; this is what they listen to.
-        // SAFETY: no other thread has been started yet.
-        unsafe { std::env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
+    pub(super) fn run(self, events: &mut dyn Events) -> Result<Answered> {
         let (reference, candidate) = (self.reference.clone(), self.candidate.clone());
         let options = self.options();
-        let validated = Console::watch(format!("comparing {}", candidate.display()), |events| {
-            validate(&reference, &candidate, &options, events)
-        })?;
-        printer.print(&validated.report)?;
-        match validated.fault {
-            Some(fault) => Err(fault.into()),
-            None => Ok(()),
-        }
+        events.detail(&format!("comparing {}", candidate.display()));
+        let validated = validate(&reference, &candidate, &options, events)?;
+        Ok(Answered::with(validated.report).but(validated.fault))
     }
 
     fn options(self) -> ValidateOptions {
@@ -139,7 +132,7 @@ impl ValidateArgs {
         gates.extend(self.min_agreement.map(Gate::MinAgreement));
         gates.extend(self.min_speedup.map(Gate::MinSpeedup));
         let source = match (self.data, self.images) {
-            (Some(path), _) => DataSource::Path(path),
+            (Some(data), _) => data,
             (None, Some(folder)) => DataSource::Images(ImageOptions {
                 folder,
                 labels: self.labels,

@@ -1,7 +1,7 @@
 //! onnxruntime in this process or in one of its own.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use super::apart::{self, Remote, Worker};
 use super::inside::counted;
@@ -31,16 +31,20 @@ enum Place {
 /// Bytes of weights that are worth a file that can be mapped.
 const WORTH_A_FILE: usize = 1 << 20;
 
-static APART: OnceLock<Apart> = OnceLock::new();
+static APART: Mutex<Option<Apart>> = Mutex::new(None);
 static WORKER: Mutex<Option<Arc<Worker>>> = Mutex::new(None);
 
-/// From now on, onnxruntime is loaded in a process of its own, so that its crash, its want of memory or an endless run
+/// From now on, onnxruntime is loaded in a process of its own, begun anew after [`end_apart`], so that its crash, its want of memory or an endless run
 /// is an error instead of the end of this process. Says whether that holds: not where a library has been loaded here
 /// before, and not on systems other than Unix.
 ///
 /// The `secateur` command does this. Without it, onnxruntime is loaded in the process that uses the library.
 pub fn run_apart(apart: Apart) -> bool {
-    cfg!(unix) && !Local::is_loaded() && APART.set(apart).is_ok()
+    let may = cfg!(unix) && !Local::is_loaded();
+    if may {
+        *held(&APART) = Some(apart);
+    }
+    may
 }
 
 /// Ends the process that [`run_apart`] has led to, if there is one.
@@ -58,14 +62,14 @@ impl Runtime {
     /// # Errors
     /// The file is no onnxruntime, is too old, or cannot start.
     pub fn load(library: &Library) -> Result<Runtime> {
-        let place = match APART.get() {
+        let place = match held(&APART).clone() {
             None => Place::Here(Local::load(library)?),
             Some(apart) => {
                 let mut worker = held(&WORKER);
                 let worker = match worker.as_ref() {
                     Some(worker) => worker.clone(),
                     None => worker
-                        .insert(Arc::new(Worker::start(apart, library)?))
+                        .insert(Arc::new(Worker::start(&apart, library)?))
                         .clone(),
                 };
                 Place::Apart(worker)
@@ -75,7 +79,7 @@ impl Runtime {
     }
 
     /// The library's version, as `1.32.0`.
-    pub fn version(&self) -> &'static str {
+    pub fn version(&self) -> &str {
         match &self.place {
             Place::Here(local) => local.version(),
             Place::Apart(worker) => &worker.about().version,
@@ -83,7 +87,7 @@ impl Runtime {
     }
 
     /// What the library says of itself.
-    pub fn build_info(&self) -> &'static str {
+    pub fn build_info(&self) -> &str {
         match &self.place {
             Place::Here(local) => local.build_info(),
             Place::Apart(worker) => &worker.about().build,

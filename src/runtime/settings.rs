@@ -1,5 +1,6 @@
 //! How a session runs.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -124,6 +125,10 @@ pub struct Apart {
     /// A program that calls [`serve`](super::serve) with the arguments behind it where the first is
     /// [`WORKER_COMMAND`](super::WORKER_COMMAND): `secateur` itself does.
     pub program: PathBuf,
+    /// What stands before these arguments, where the program is one that runs others.
+    pub arguments: Vec<OsString>,
+    /// Variables of its environment that differ from those of this process.
+    pub environment: Vec<(OsString, OsString)>,
     /// Time for one answer. Without it: two minutes, and a second for each megabyte of the model and each 10,000
     /// elements of its inputs, an hour at most.
     pub time_limit: Option<Duration>,

@@ -46,7 +46,7 @@ pub(super) fn calibrated(
         samples: opened.data.samples(),
         sequential,
     });
-    found.onnxruntime = Some(opened.runtime.version());
+    found.onnxruntime = Some(opened.runtime.version().to_owned());
     for place in 0..chosen.len() {
         chosen
             .weights(place)

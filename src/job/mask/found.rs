@@ -41,6 +41,6 @@ pub(super) struct Found {
     pub(super) left: Vec<LeftRow>,
     pub(super) calibration: Option<CalibrationRow>,
     /// Version of the onnxruntime that measured.
-    pub(super) onnxruntime: Option<&'static str>,
+    pub(super) onnxruntime: Option<String>,
     pub(super) warnings: Vec<String>,
 }

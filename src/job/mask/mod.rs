@@ -155,7 +155,7 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
             })?;
             if let Some((outputs, version)) = proof {
                 report.verification = Some(outputs);
-                report.onnxruntime = Some(version.to_owned());
+                report.onnxruntime = Some(version);
             }
             note_storage(stored, &mut report);
             masked = sparse;
@@ -194,7 +194,7 @@ fn made(
         return Ok(made);
     };
     report.training = Some(row);
-    report.onnxruntime = Some(version.to_owned());
+    report.onnxruntime = Some(version);
     Ok(better.unwrap_or(made))
 }
 
@@ -234,7 +234,7 @@ fn begun(name: String, model: &Model, options: &MaskOptions, found: &mut Found) 
         },
         training: None,
         verification: None,
-        onnxruntime: found.onnxruntime.map(str::to_owned),
+        onnxruntime: found.onnxruntime.clone(),
         warnings: std::mem::take(&mut found.warnings),
         stages: Vec::new(),
     }
@@ -264,14 +264,14 @@ fn prove(
     sparse: &Model,
     options: &MaskOptions,
     events: &mut dyn Events,
-) -> Result<Option<(Vec<OutputDeviation>, &'static str)>> {
+) -> Result<Option<(Vec<OutputDeviation>, String)>> {
     if options.proof == Proof::Skipped {
         return Ok(None);
     }
     let runtime = options.runtime.load(events)?;
     let what = "the densely stored model";
     let outputs = verify_equal(analysis, dense, sparse, what, 0.0, &runtime)?;
-    Ok(Some((outputs, runtime.version())))
+    Ok(Some((outputs, runtime.version().to_owned())))
 }
 
 /// Counts zeros, estimates gains, and says what should be known.

@@ -46,7 +46,7 @@ pub(super) fn tuned(
     names: BTreeSet<String>,
     (tuning, options): (&Tuning, &MaskOptions),
     events: &mut dyn Events,
-) -> Result<Option<(Option<Model>, TrainingRow, &'static str)>> {
+) -> Result<Option<(Option<Model>, TrainingRow, String)>> {
     let Some(calibration) = &options.calibration else {
         return Ok(None);
     };

@@ -59,7 +59,7 @@ impl<'a> Calibrated<'a> {
     }
 
     /// Version of the onnxruntime that measures.
-    pub(super) fn onnxruntime(&self) -> &'static str {
+    pub(super) fn onnxruntime(&self) -> &str {
         self.opened.runtime.version()
     }
 

@@ -38,7 +38,7 @@ pub(in crate::job) struct Proven {
     pub(in crate::job) training: Option<TrainingRow>,
     pub(in crate::job) verification: Option<Verification>,
     /// Version of the onnxruntime that proved it.
-    pub(in crate::job) onnxruntime: Option<&'static str>,
+    pub(in crate::job) onnxruntime: Option<String>,
     /// Dimensions by name that were left alone, with why.
     pub(in crate::job) faulty: Vec<(String, String)>,
     pub(in crate::job) warnings: Vec<String>,
@@ -202,7 +202,7 @@ impl Maker<'_> {
             recovery: cut.recovery,
             training: cut.training,
             verification,
-            onnxruntime: judge.map(Runtime::version),
+            onnxruntime: judge.map(|judge| judge.version().to_owned()),
             faulty: Vec::new(),
             warnings: cut.warnings,
         })

@@ -37,7 +37,7 @@ impl PruneReport {
         self.training.clone_from(&proven.training);
         self.verification.clone_from(&proven.verification);
         if proven.onnxruntime.is_some() {
-            self.onnxruntime = proven.onnxruntime.map(str::to_owned);
+            self.onnxruntime = proven.onnxruntime.clone();
         }
         self.warnings.extend(proven.warnings.iter().cloned());
         for row in &mut self.dimensions {

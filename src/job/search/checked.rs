@@ -100,7 +100,12 @@ impl MadeAnew {
             }
             None => proven.model.clone(),
         };
-        stamp(&mut model, &command, &plan.model_hash, proven.onnxruntime);
+        stamp(
+            &mut model,
+            &command,
+            &plan.model_hash,
+            proven.onnxruntime.as_deref(),
+        );
         Ok(MadeAnew {
             model,
             plan,

@@ -232,7 +232,7 @@ pub(super) fn distilled(
     student: &Graph,
     events: &mut dyn Events,
     adapt: impl FnOnce(&mut TrainOptions),
-) -> Result<(Trained, &'static str)> {
+) -> Result<(Trained, String)> {
     let School {
         teacher,
         data,
@@ -253,7 +253,8 @@ pub(super) fn distilled(
         runtime: &runtime,
         provider,
     };
-    Ok((train(&class, &settings, events)?, runtime.version()))
+    let trained = train(&class, &settings, events)?;
+    Ok((trained, runtime.version().to_owned()))
 }
 
 /// The data of a training.

@@ -47,7 +47,7 @@ impl Remote {
         let errand = Errand {
             what,
             of: None,
-            limit: worker.time_limit.unwrap_or(LONGEST),
+            limit: worker.apart.time_limit.unwrap_or(LONGEST),
         };
         let request = |there: &mut Shared| {
             let place = match model {
@@ -224,7 +224,7 @@ impl Remote {
         Errand {
             what,
             of: Some(self.holder),
-            limit: self.worker.time_limit.unwrap_or(limit),
+            limit: self.worker.apart.time_limit.unwrap_or(limit),
         }
     }
 }
@@ -271,7 +271,7 @@ fn brief<'a>(worker: &Worker, what: &'a str) -> Errand<'a> {
     Errand {
         what,
         of: None,
-        limit: worker.time_limit.unwrap_or(LOAD_LIMIT),
+        limit: worker.apart.time_limit.unwrap_or(LOAD_LIMIT),
     }
 }
 

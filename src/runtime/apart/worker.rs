@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -29,8 +28,6 @@ pub(super) const OUT_OF_MEMORY: u8 = 77;
 /// Time in which a library is loaded, or devices are found.
 pub(super) const LOAD_LIMIT: Duration = Duration::from_secs(600);
 
-/// What the library says of itself, once it is loaded.
-static ABOUT: OnceLock<About> = OnceLock::new();
 static UNKNOWN: About = About {
     version: Cow::Borrowed(UNKNOWN_VERSION),
     build: Cow::Borrowed(""),
@@ -42,10 +39,10 @@ pub(super) const LANES: usize = 2;
 /// A process that runs onnxruntime.
 #[derive(Debug)]
 pub(in crate::runtime) struct Worker {
-    program: PathBuf,
-    pub(super) time_limit: Option<Duration>,
-    memory_limit: Option<u64>,
+    pub(super) apart: Apart,
     library: Library,
+    /// What the library says of itself, once it is loaded.
+    about: OnceLock<About>,
     /// Locked after a lane, never before one.
     process: Mutex<Process>,
     lanes: [Mutex<Lane>; LANES],
@@ -112,10 +109,9 @@ impl Worker {
     /// Starts the process; the library is loaded there while this one goes on.
     pub(in crate::runtime) fn start(apart: &Apart, library: &Library) -> Result<Worker> {
         let worker = Worker {
-            program: apart.program.clone(),
-            time_limit: apart.time_limit,
-            memory_limit: apart.memory_limit,
+            apart: apart.clone(),
             library: library.clone(),
+            about: OnceLock::new(),
             process: Mutex::default(),
             lanes: Default::default(),
         };
@@ -129,12 +125,12 @@ impl Worker {
     }
 
     /// What the library says of itself.
-    pub(in crate::runtime) fn about(&self) -> &'static About {
-        if ABOUT.get().is_none() {
+    pub(in crate::runtime) fn about(&self) -> &About {
+        if self.about.get().is_none() {
             // That it cannot be loaded is the error of what is asked next.
             let _ = self.loaded(0, &mut held(&self.lanes[0]));
         }
-        ABOUT.get().unwrap_or(&UNKNOWN)
+        self.about.get().unwrap_or(&UNKNOWN)
     }
 
     /// Asks what `request` says, which writes its parts; `read`s the answer and its parts. Says as well who answered.
@@ -201,7 +197,7 @@ impl Worker {
             let library = || self.library.path.display().to_string();
             match answer {
                 Ok(Reply::Loaded(about)) => {
-                    let _ = ABOUT.set(about);
+                    let _ = self.about.set(about);
                 }
                 Ok(Reply::Failed(failure)) => {
                     // The process lives on: it may be about to say so on another lane.
@@ -228,7 +224,10 @@ impl Worker {
         }
         if process.child.is_none() {
             self.spawn(&mut process).map_err(|source| Error::Runtime {
-                reason: format!("{} cannot be started: {source}", self.program.display()),
+                reason: format!(
+                    "{} cannot be started: {source}",
+                    self.apart.program.display()
+                ),
                 remedy: "check that the program is still there and may be run".to_owned(),
             })?;
         }
@@ -260,7 +259,9 @@ impl Worker {
         for end in &ends {
             fcntl_setfd(end, FdFlags::empty())?;
         }
-        let child = Command::new(&self.program)
+        let child = Command::new(&self.apart.program)
+            .args(&self.apart.arguments)
+            .envs(self.apart.environment.iter().cloned())
             .arg(WORKER_COMMAND)
             .args(ends.iter().map(|end| end.as_raw_fd().to_string()))
             .stdin(Stdio::null())
@@ -275,7 +276,7 @@ impl Worker {
         process.started += 1;
         let load = Request::Load {
             library: self.library.clone(),
-            memory_limit: self.memory_limit,
+            memory_limit: self.apart.memory_limit,
         };
         for (place, link) in process.links.iter_mut().zip(links) {
             // A process that died at once is missed at the first answer.

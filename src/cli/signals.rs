@@ -52,7 +52,7 @@ pub(crate) fn clean_up_on_end() {
                 ASKED.store(true, Ordering::Relaxed);
                 continue;
             }
-            secateur::remove_temporaries();
+            crate::remove_temporaries();
             signal_hook::low_level::exit(SIGNALLED + signal);
         }
     });
