@@ -121,6 +121,9 @@ pub enum Error {
     /// A step of a recipe failed.
     #[error("step '{step}': {source}")]
     Step { step: String, source: Box<Error> },
+    /// Somebody asked for the end.
+    #[error("ended early, as asked; the same command goes on from where it was")]
+    Interrupted,
     /// An argument is out of its range.
     #[error("{0}")]
     Usage(String),
@@ -168,6 +171,7 @@ impl Error {
             Error::Step { source, .. } => source.class(),
             Error::Write { .. }
             | Error::Output { .. }
+            | Error::Interrupted
             | Error::Runtime { .. }
             | Error::Crash { .. }
             | Error::Provider { .. } => Class::Runtime,

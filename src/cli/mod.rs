@@ -55,6 +55,9 @@ struct Cli {
     /// Say more about what happens (repeat for more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// Print the recipe that does the same, for `secateur run`, and end
+    #[arg(long, global = true)]
+    print_recipe: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,6 +73,7 @@ enum Command {
     Validate(Box<validate::ValidateArgs>),
     Bench(bench::BenchArgs),
     Twin(twin::TwinArgs),
+    Run(Box<recipe::RunArgs>),
     #[command(hide = true)]
     ProbeMemory(bench::ProbeArgs),
     Runtime(runtime::RuntimeArgs),
@@ -85,15 +89,15 @@ pub fn main(words: &[OsString]) -> ExitCode {
         return ended;
     }
     signals::clean_up_on_end();
-    let cli = match Cli::try_parse_from(words) {
-        Ok(cli) => cli,
+    let said = match Said::parse(Cli::command(), words) {
+        Ok(said) => said,
         Err(fault) => {
             // Where neither stream can be written there is nobody to tell.
             let _ = fault.print();
             return ExitCode::from(u8::try_from(fault.exit_code()).unwrap_or(2));
         }
     };
-    let run = cli.run();
+    let run = said.run();
     end_apart();
     match run {
         Ok(()) => ExitCode::SUCCESS,
@@ -129,10 +133,9 @@ fn serve_if_asked(words: &[OsString]) -> Option<ExitCode> {
 /// Words that are no command, and what the command's call fails with.
 pub fn call(words: &[OsString], data: DataInMemory, events: &mut dyn Events) -> Result<Answered> {
     let command = with_data(Cli::command(), &Arc::new(data));
-    let parsed = command.try_get_matches_from(words);
-    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = parsed.map_err(|fault| Error::Usage(fault.render().to_string()))?;
-    cli.command.answer(events)
+    let said = Said::parse(command, words);
+    let said = said.map_err(|fault| Error::Usage(fault.render().to_string()))?;
+    said.answer(events)
 }
 
 /// The command with flags that take handles of data.
@@ -148,15 +151,40 @@ fn with_data(command: clap::Command, data: &Arc<DataInMemory>) -> clap::Command 
     })
 }
 
-impl Cli {
+/// Words, understood.
+struct Said {
+    cli: Cli,
+    matches: clap::ArgMatches,
+}
+
+impl Said {
+    fn parse(command: clap::Command, words: &[OsString]) -> Result<Said, clap::Error> {
+        let matches = command.try_get_matches_from(words)?;
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok(Said { cli, matches })
+    }
+
+    /// Runs the command, or says how a recipe says it.
+    fn answer(self, events: &mut dyn Events) -> Result<Answered> {
+        if !self.cli.print_recipe {
+            return self.cli.command.answer(events);
+        }
+        let run = match &self.cli.command {
+            Command::Run(args) => Some(args.as_ref()),
+            _ => None,
+        };
+        recipe::recipe_in_force(&self.matches, run)
+    }
+
     fn run(self) -> Result<()> {
-        start_log(self.verbose);
+        start_log(self.cli.verbose);
+        let json = self.cli.json;
         let mut console = Console::new();
-        let answered = self.command.answer(&mut console);
+        let answered = self.answer(&mut console);
         drop(console);
         let answered = answered?;
         if let Some(report) = answered.report {
-            print(report.as_ref(), self.json)?;
+            print(report.as_ref(), json)?;
         }
         answered.fault.map_or(Ok(()), Err)
     }
@@ -186,6 +214,7 @@ impl Command {
             Command::Validate(args) => args.run(events),
             Command::Bench(args) => args.run(events),
             Command::Twin(args) => args.run(events),
+            Command::Run(args) => args.run(events),
             Command::ProbeMemory(args) => args.run(),
             Command::Runtime(args) => args.run(events),
         }

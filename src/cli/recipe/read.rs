@@ -68,9 +68,17 @@ fn rows_of(
     let path_below = sources.path(below.spot, said);
     above.push(place);
     let real = path_below.canonicalize();
-    if let Some(start) = above.iter().position(|path| real.as_ref().is_ok_and(|real| real == path)) {
+    if let Some(start) = above
+        .iter()
+        .position(|path| real.as_ref().is_ok_and(|real| real == path))
+    {
         let circle = above[start..].iter().chain(&real);
-        let names = circle.map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        let names = circle.map(|path| {
+            path.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        });
         let chain = names.collect::<Vec<_>>().join(" extends ");
         return Err(sources.fault(below.spot, format!("recipes extend each other: {chain}")));
     }
@@ -79,7 +87,10 @@ fn rows_of(
         return Err(sources.fault(below.spot, reason));
     }
     if let Err(fault) = real {
-        let reason = format!("it extends {}, which cannot be read: {fault}", path_below.display());
+        let reason = format!(
+            "it extends {}, which cannot be read: {fault}",
+            path_below.display()
+        );
         return Err(sources.fault(below.spot, reason));
     }
     let mut out = rows_of(&path_below, above, sources)?;
@@ -119,7 +130,10 @@ fn lay_over(rows: &mut Vec<(String, RecipeNode)>, name: String, node: RecipeNode
 
 /// Names are the same with `-` and with `_`.
 fn replace(settings: &mut Vec<(String, RecipeNode)>, name: String, node: RecipeNode) {
-    match settings.iter_mut().find(|(known, _)| same_name(known, &name)) {
+    match settings
+        .iter_mut()
+        .find(|(known, _)| same_name(known, &name))
+    {
         Some((_, setting)) => *setting = node,
         None => settings.push((name, node)),
     }
@@ -131,11 +145,7 @@ pub(super) fn same_name(one: &str, other: &str) -> bool {
 }
 
 /// A change that the command line makes.
-fn apply(
-    change: &str,
-    rows: &mut Vec<(String, RecipeNode)>,
-    sources: &mut Sources,
-) -> Result<()> {
+fn apply(change: &str, rows: &mut Vec<(String, RecipeNode)>, sources: &mut Sources) -> Result<()> {
     let spot = super::tree::Spot {
         source: sources.words(change),
         line: 0,
@@ -157,10 +167,12 @@ fn apply(
         lay_over(rows, step.to_owned(), step_or_setting(step, node));
         return Ok(());
     };
-    let steps = rows.iter_mut().filter_map(|(name, node)| match &mut node.value {
-        RecipeValue::Table(settings) => Some((name, settings)),
-        _ => None,
-    });
+    let steps = rows
+        .iter_mut()
+        .filter_map(|(name, node)| match &mut node.value {
+            RecipeValue::Table(settings) => Some((name, settings)),
+            _ => None,
+        });
     let mut steps: Vec<_> = steps.collect();
     match steps.iter_mut().find(|(name, _)| name.as_str() == step) {
         Some((_, settings)) => {
@@ -185,4 +197,19 @@ pub(super) fn no_step(name: &str, steps: &[&str], fault: impl FnOnce(String) -> 
         },
     };
     fault(format!("there is no step '{name}'{near}"))
+}
+
+impl ReadRecipe {
+    /// Says a text of the recipe as a whole, from the working directory.
+    pub(super) fn change(&mut self, name: &str, text: &str) {
+        let spot = super::tree::Spot {
+            source: self.sources.words(name),
+            line: 0,
+        };
+        lay_over(
+            &mut self.rows,
+            name.to_owned(),
+            RecipeNode::plain(text, spot),
+        );
+    }
 }

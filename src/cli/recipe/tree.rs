@@ -171,5 +171,7 @@ pub(super) fn check_depth(node: &RecipeNode, sources: &Sources) -> Result<()> {
 }
 
 pub(super) fn too_deep() -> String {
-    format!("tables and lists are nested more than {DEEPEST} deep; a recipe has steps with settings")
+    format!(
+        "tables and lists are nested more than {DEEPEST} deep; a recipe has steps with settings"
+    )
 }

@@ -30,7 +30,8 @@ pub(super) fn read_file(path: &Path, sources: &mut Sources) -> Result<RecipeNode
         "yaml" | "yml" => yaml::parse,
         "json" => json::parse,
         _ => {
-            let reason = "a recipe ends in .toml, .yaml, .yml or .json, which says how it is written";
+            let reason =
+                "a recipe ends in .toml, .yaml, .yml or .json, which says how it is written";
             return Err(sources.fault(start, reason));
         }
     };

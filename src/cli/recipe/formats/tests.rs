@@ -51,7 +51,12 @@ const JSON: &str = r#"{"model": "a.onnx", "report": ["x.html", "y.md"], "prune":
 
 #[test]
 fn the_formats_say_the_same_in_the_same_order() {
-    let all = [("r.toml", TOML), ("r.yaml", YAML), ("r.YML", YAML), ("r.json", JSON)];
+    let all = [
+        ("r.toml", TOML),
+        ("r.yaml", YAML),
+        ("r.YML", YAML),
+        ("r.json", JSON),
+    ];
     let all = all.map(|(name, text)| read(name, text.as_bytes()).expect(name));
     for node in &all {
         assert_eq!(node.json(), all[0].json());
@@ -76,7 +81,11 @@ fn what_is_hostile_or_wrong_is_refused_with_its_line() {
         ("r.yaml", "a: *b".to_owned(), ""),
         ("r.yaml", nested, "recursion limit"),
         ("r.yaml", yaml_tables.collect(), "nested"),
-        ("r.yaml", "a: 1\nb: 2\na: 3\n".to_owned(), "'a' is said twice"),
+        (
+            "r.yaml",
+            "a: 1\nb: 2\na: 3\n".to_owned(),
+            "'a' is said twice",
+        ),
         ("r.yaml", "a: 1\n---\nb: 1\n".to_owned(), "second document"),
         ("r.yaml", "? [a]\n: 1".to_owned(), "a name is a text"),
         ("r.yaml", "a: \"x".to_owned(), "no YAML"),
@@ -88,7 +97,11 @@ fn what_is_hostile_or_wrong_is_refused_with_its_line() {
         ("r.toml", "a = 2020-01-01".to_owned(), "a date"),
         ("r.toml", "a = [[[[[[[[[[[1]]]]]]]]]]]".to_owned(), "nested"),
         ("r.json", arrays, "recursion limit"),
-        ("r.json", "{\"a\": 1, \"a\": 2}".to_owned(), "'a' is said twice"),
+        (
+            "r.json",
+            "{\"a\": 1, \"a\": 2}".to_owned(),
+            "'a' is said twice",
+        ),
         ("r.json", "{\"a\": 1\n,}".to_owned(), "line 2"),
         ("r.txt", String::new(), ".toml"),
         ("recipe", String::new(), ".toml"),
@@ -99,7 +112,12 @@ fn what_is_hostile_or_wrong_is_refused_with_its_line() {
     assert!(fault("r.toml", b"a = 1\nb = \"\xff\"").contains("line 2: the bytes"));
     assert!(fault("r.toml", vec![b'#'; (1 << 20) + 1]).contains("1 MiB"));
     let missing = read_file(Path::new("/nowhere/r.toml"), &mut Sources::default());
-    assert!(missing.expect_err("it is missing").to_string().contains("cannot read"));
+    assert!(
+        missing
+            .expect_err("it is missing")
+            .to_string()
+            .contains("cannot read")
+    );
 }
 
 #[test]

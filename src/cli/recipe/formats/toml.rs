@@ -38,10 +38,7 @@ fn line_of(text: &str, byte: usize) -> usize {
     1 + before.iter().filter(|&&byte| byte == b'\n').count()
 }
 
-fn table_of(
-    table: &DeTable<'_>,
-    at: &dyn Fn(Range<usize>) -> Spot,
-) -> Result<RecipeValue, Misfit> {
+fn table_of(table: &DeTable<'_>, at: &dyn Fn(Range<usize>) -> Spot) -> Result<RecipeValue, Misfit> {
     // The parser sorts by name; what counts is where a name stands first.
     let mut rows: Vec<_> = table.iter().collect();
     rows.sort_by_key(|(name, _)| name.span().start);

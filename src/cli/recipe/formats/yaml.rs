@@ -26,7 +26,10 @@ pub(super) fn parse(text: &str, source: usize) -> Result<RecipeNode, Misfit> {
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|fault| {
             let line = fault.marker().line();
-            (Spot { source, line }, format!("it is no YAML: {}", fault.info()))
+            (
+                Spot { source, line },
+                format!("it is no YAML: {}", fault.info()),
+            )
         })?;
         let line = span.start.line();
         reader.take(event, Spot { source, line })?;
