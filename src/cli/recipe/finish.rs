@@ -124,7 +124,7 @@ pub(super) fn results_of(report: &RunReport) -> String {
 }
 
 /// Fields that say how long something took or where it was: another run has others.
-const OF_A_RUN: [&str; 7] = [
+const OF_A_RUN: [&str; 8] = [
     "seconds",
     "latency",
     "stages",
@@ -132,6 +132,7 @@ const OF_A_RUN: [&str; 7] = [
     "settings",
     "throughput",
     "memory",
+    "speedup",
 ];
 
 fn flatten(value: &Value, name: &str, out: &mut Map<String, Value>) {
