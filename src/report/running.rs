@@ -23,8 +23,6 @@ pub struct RunReport {
     pub outcome: Outcome,
     /// The steps, in their order.
     pub steps: Vec<StepRow>,
-    /// What the user should know.
-    pub warnings: Vec<String>,
 }
 
 /// A step of a recipe.
@@ -109,9 +107,6 @@ impl fmt::Display for RunReport {
             if let Some(fault) = &step.fault {
                 writeln!(f, "step '{}' failed: {fault}", step.step)?;
             }
-        }
-        for warning in &self.warnings {
-            writeln!(f, "warning: {warning}")?;
         }
         writeln!(f, "steps are kept in {}", self.work)?;
         match &self.outcome {

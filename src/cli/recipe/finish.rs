@@ -45,12 +45,6 @@ fn read_files(pipeline: &Pipeline) -> impl Iterator<Item = &SaidPath> {
 /// # Errors
 /// A file at fault, with its place in the recipe.
 pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> {
-    for path in read_files(pipeline) {
-        if let Err(fault) = std::fs::metadata(&path.path) {
-            let reason = format!("{} cannot be read: {fault}", path.path.display());
-            return Err(sources.fault(path.spot, reason));
-        }
-    }
     let mut outputs: Vec<&SaidPath> = pipeline.output.iter().collect();
     outputs.extend(made_files(pipeline).map(|(_, _, path)| path));
     for (place, output) in outputs.iter().enumerate() {
@@ -82,8 +76,17 @@ pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> 
             return Err(sources.fault(output.spot, reason));
         }
         if let Some(read) = read_files(pipeline).find(|read| same(&read.path)) {
-            let reason = format!("{} is read by this recipe; name another output", read.said);
+            let reason = format!(
+                "{} is read by this recipe; name another output, or read what a step makes as {{ step = \"NAME\", file = \"plan-out\" }}",
+                read.said
+            );
             return Err(sources.fault(output.spot, reason));
+        }
+    }
+    for path in read_files(pipeline) {
+        if let Err(fault) = std::fs::metadata(&path.path) {
+            let reason = format!("{} cannot be read: {fault}", path.path.display());
+            return Err(sources.fault(path.spot, reason));
         }
     }
     Ok(())

@@ -100,8 +100,7 @@ impl RunArgs {
         let path = self.recipe.as_deref().unwrap_or(Path::new(""));
         let mut read = read(path, &self.set)?;
         if let Some(work) = &self.work {
-            let text = work.to_string_lossy();
-            read.change("work", &text);
+            read.change("work", work)?;
         }
         let pipeline = settle(path, &read)?;
         Ok((path, read, pipeline))
@@ -126,7 +125,6 @@ impl RunArgs {
             work: pipeline.work.path.display().to_string(),
             outcome: Outcome::DryRun,
             steps: Vec::new(),
-            warnings: Vec::new(),
         };
         if self.dry_run {
             let mut run = RecipeRun::new(&pipeline, WorkFolder::look(&pipeline.work.path));

@@ -95,7 +95,7 @@ fn rows_of(
     }
     let mut out = rows_of(&path_below, above, sources)?;
     for (name, node) in rows {
-        lay_over(&mut out, name, node);
+        lay_over(&mut out, name, node, sources)?;
     }
     Ok(out)
 }
@@ -113,11 +113,29 @@ fn step_or_setting(name: &str, node: RecipeNode) -> RecipeNode {
 }
 
 /// What is said above counts; settings of a step are laid over those of the step below.
-fn lay_over(rows: &mut Vec<(String, RecipeNode)>, name: String, node: RecipeNode) {
-    let Some((_, below)) = rows.iter_mut().find(|(known, _)| *known == name) else {
+///
+/// # Errors
+/// A step is left out that is not there.
+fn lay_over(
+    rows: &mut Vec<(String, RecipeNode)>,
+    name: String,
+    node: RecipeNode,
+    sources: &Sources,
+) -> Result<()> {
+    let Some(place) = rows.iter().position(|(known, _)| *known == name) else {
+        if node.is(false) && !SETTINGS.contains(&name.as_str()) {
+            let steps = rows
+                .iter()
+                .filter(|(_, node)| matches!(node.value, RecipeValue::Table(_)));
+            let steps: Vec<&str> = steps.map(|(name, _)| name.as_str()).collect();
+            return Err(no_step(&name, &steps, |reason| {
+                sources.fault(node.spot, reason)
+            }));
+        }
         rows.push((name, node));
-        return;
+        return Ok(());
     };
+    let below = &mut rows[place].1;
     match (&mut below.value, node.value) {
         (RecipeValue::Table(settings), RecipeValue::Table(above)) => {
             for (name, setting) in above {
@@ -126,6 +144,7 @@ fn lay_over(rows: &mut Vec<(String, RecipeNode)>, name: String, node: RecipeNode
         }
         (_, value) => *below = RecipeNode { value, ..node },
     }
+    Ok(())
 }
 
 /// Names are the same with `-` and with `_`.
@@ -164,8 +183,7 @@ fn apply(change: &str, rows: &mut Vec<(String, RecipeNode)>, sources: &mut Sourc
         return Err(sources.fault(spot, reason));
     }
     let Some(setting) = setting else {
-        lay_over(rows, step.to_owned(), step_or_setting(step, node));
-        return Ok(());
+        return lay_over(rows, step.to_owned(), step_or_setting(step, node), sources);
     };
     let steps = rows
         .iter_mut()
@@ -200,16 +218,20 @@ pub(super) fn no_step(name: &str, steps: &[&str], fault: impl FnOnce(String) -> 
 }
 
 impl ReadRecipe {
-    /// Says a text of the recipe as a whole, from the working directory.
-    pub(super) fn change(&mut self, name: &str, text: &str) {
+    /// Says a path of the recipe as a whole, from the working directory.
+    ///
+    /// # Errors
+    /// It is no Unicode.
+    pub(super) fn change(&mut self, name: &str, path: &Path) -> Result<()> {
         let spot = super::tree::Spot {
             source: self.sources.words(name),
             line: 0,
         };
-        lay_over(
-            &mut self.rows,
-            name.to_owned(),
-            RecipeNode::plain(text, spot),
-        );
+        let Some(text) = path.to_str() else {
+            let reason = format!("the path {} is not UTF-8", path.display());
+            return Err(self.sources.fault(spot, reason));
+        };
+        let node = RecipeNode::plain(text, spot);
+        lay_over(&mut self.rows, name.to_owned(), node, &self.sources)
     }
 }

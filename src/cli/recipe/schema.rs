@@ -37,9 +37,8 @@ pub(super) fn schema() -> Value {
         "description": "Steps of a pipeline that makes a model smaller, in the order of the file",
         "type": "object",
         "properties": properties,
-        "patternProperties": { STEP_NAMES: true },
-        "unevaluatedProperties": false,
-        "additionalProperties": false,
+        "propertyNames": { "pattern": STEP_NAMES },
+        "additionalProperties": { "$ref": "#/$defs/step" },
         "$defs": definitions,
     })
 }
@@ -93,9 +92,15 @@ fn named(commands: &[StepCommand]) -> Value {
     });
     let by_command: Vec<Value> = by_command.collect();
     json!({
-        "type": ["object", "boolean", "null"],
-        "properties": { "command": { "enum": COMMANDS } },
-        "allOf": by_command,
+        "anyOf": [
+            { "const": false },
+            {
+                "type": "object",
+                "properties": { "command": { "enum": COMMANDS } },
+                "required": ["command"],
+                "allOf": by_command,
+            },
+        ],
     })
 }
 
