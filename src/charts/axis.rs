@@ -122,11 +122,11 @@ fn span(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
     })
 }
 
-/// The least of 1, 2 and 5 times a power of ten that is no less.
+/// 1, 2 or 5 times a power of ten: the least that is not much less.
 fn nice(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
     let of = [1.0, 2.0, 5.0, 10.0];
-    let fits = of.into_iter().find(|of| of * power >= step * 0.999);
+    let fits = of.into_iter().find(|of| of * power >= step * 0.8);
     let step = fits.unwrap_or(10.0) * power;
     if step.is_finite() && step > 0.0 {
         step
@@ -171,7 +171,12 @@ impl Plane {
     /// A picture of this size that is to be read alone.
     pub(crate) const LARGE: Plane = Plane {
         size: [420.0, 230.0],
-        around: [58.0, 10.0, 24.0, 40.0],
+        around: [58.0, 10.0, 24.0, 36.0],
+    };
+    /// The same without numbers along the bottom.
+    pub(super) const PROFILE: Plane = Plane {
+        size: [420.0, 200.0],
+        around: [58.0, 10.0, 24.0, 22.0],
     };
     /// One of many.
     pub(crate) const SMALL: Plane = Plane {
@@ -241,6 +246,17 @@ impl Plane {
     }
 }
 
+/// A number for who hears of it.
+pub(super) fn said(number: f64) -> String {
+    match number.is_finite() {
+        true => format!("{number:.4}")
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned(),
+        false => "no number".to_owned(),
+    }
+}
+
 /// A place in a picture, to a tenth.
 pub(super) fn at(place: f64) -> String {
     let text = format!("{place:.1}");
@@ -263,7 +279,7 @@ mod tests {
             ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"].map(|t| t.replace("0.0", "0"))
         );
         let axis = ChartAxis::from_zero([64.0, 512.0].into_iter());
-        assert_eq!(labels(&axis), ["0", "200", "400"]);
+        assert_eq!(labels(&axis), ["0", "100", "200", "300", "400", "500"]);
         let axis = ChartAxis::logarithmic([1e-4, 0.1].into_iter());
         assert_eq!(labels(&axis), ["0.0001", "0.001", "0.01", "0.1"]);
     }

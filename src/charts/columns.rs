@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::axis::{ChartAxis, Plane, at};
+use super::axis::{ChartAxis, Plane, at, said};
 use super::document::svg;
 
-/// Columns that are drawn at most.
-const SHOWN: usize = 1500;
+/// Width from which on columns are drawn one by one, with their names; what is narrower is an outline.
+const NARROW: f64 = 3.0;
 
 /// What parts were and what they are.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,32 +30,51 @@ pub struct ColumnChart {
 impl ColumnChart {
     /// The picture; `id` tells it from others of the page.
     pub(crate) fn draw(&self, id: &str) -> Markup {
-        let plane = Plane::LARGE;
+        let plane = Plane::PROFILE;
         let numbers = self.parts.iter().flat_map(|(_, numbers)| *numbers);
         let axis = match self.logarithmic {
             true => ChartAxis::logarithmic(numbers),
             false => ChartAxis::from_zero(numbers),
         };
-        let count = self.parts.len().min(SHOWN);
         let drawing = html! {
             (plane.draw_vertical(&axis, &self.y))
-            @for (place, (name, numbers)) in self.parts.iter().take(SHOWN).enumerate() {
-                g {
-                    title { (name) ": " (numbers[0]) " → " (numbers[1]) }
-                    (column(&plane, (place, count), axis.share(numbers[0]), "was"))
-                    (column(&plane, (place, count), axis.share(numbers[1]), "is"))
-                }
-            }
+            (self.profile(&plane, &axis))
             (plane.draw_bottom(&self.x))
             (self.legend(&plane))
         };
-        let left_out = self.parts.len() - count;
-        let more = match left_out {
-            0 => String::new(),
-            count => format!(" {count} more parts are not drawn."),
-        };
-        let description = format!("{}{more}", self.description);
-        svg([&self.title, &description], id, plane.size, &drawing)
+        svg([&self.title, &self.description], id, plane.size, &drawing)
+    }
+
+    fn profile(&self, plane: &Plane, axis: &ChartAxis) -> Markup {
+        let slot = (plane.right() - plane.left()) / self.parts.len().max(1) as f64;
+        if slot < NARROW {
+            return html! {
+                @for (place, class) in ["was", "is"].into_iter().enumerate() {
+                    path class=(class) d=(self.outline(place, plane, axis)) {}
+                }
+            };
+        }
+        html! {
+            @for (place, (name, numbers)) in self.parts.iter().enumerate() {
+                g {
+                    title { (name) ": " (said(numbers[0])) " → " (said(numbers[1])) }
+                    (column(plane, (place, slot), axis.share(numbers[0]), "was"))
+                    (column(plane, (place, slot), axis.share(numbers[1]), "is"))
+                }
+            }
+        }
+    }
+
+    /// The tops of all columns as one line with steps, down to the bottom at both ends.
+    fn outline(&self, of: usize, plane: &Plane, axis: &ChartAxis) -> String {
+        let slot = (plane.right() - plane.left()) / self.parts.len() as f64;
+        let mut path = format!("M{:.2} {:.2}", plane.left(), plane.bottom());
+        for (place, (_, numbers)) in self.parts.iter().enumerate() {
+            let y = plane.y(axis.share(numbers[of]));
+            let right = plane.left() + slot * (place + 1) as f64;
+            path += &format!("V{y:.2}H{right:.2}");
+        }
+        path + &format!("V{:.2}Z", plane.bottom())
     }
 
     fn legend(&self, plane: &Plane) -> Markup {
@@ -70,11 +89,9 @@ impl ColumnChart {
 }
 
 /// One column; the inner one is narrower where there is room.
-fn column(plane: &Plane, (place, count): (usize, usize), share: f64, class: &str) -> Markup {
-    let slot = (plane.right() - plane.left()) / count as f64;
-    let wide = match (slot, class) {
-        (..3.0, _) => slot,
-        (_, "is") => (slot * 0.5).min(22.0),
+fn column(plane: &Plane, (place, slot): (usize, f64), share: f64, class: &str) -> Markup {
+    let wide = match class {
+        "is" => (slot * 0.5).min(22.0),
         _ => (slot * 0.8).min(36.0),
     };
     let x = plane.left() + slot * (place as f64 + 0.5) - wide / 2.0;
@@ -104,12 +121,12 @@ mod tests {
     }
 
     #[test]
-    fn every_part_has_its_columns_up_to_many() {
-        for (parts, drawn) in [(0, 0), (1, 1), (300, 300), (5000, SHOWN)] {
+    fn few_parts_are_columns_and_many_are_an_outline() {
+        for (parts, columns, steps) in [(0, 0, 0), (1, 1, 0), (100, 100, 0), (300, 0, 600)] {
             let svg = chart(parts).draw("a").0;
-            assert_eq!(svg.matches("<g>").count(), drawn);
+            assert_eq!(svg.matches("<g>").count(), columns);
+            assert_eq!(svg.matches('H').count(), steps);
             assert!(!svg.contains("<layer") && !svg.contains("\"NaN\""));
         }
-        assert!(chart(5000).draw("a").0.contains("3500 more parts"));
     }
 }

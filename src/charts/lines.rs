@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::axis::{ChartAxis, Plane, at};
+use super::axis::{ChartAxis, Plane, at, said};
 use super::document::{alone, svg};
 
 /// Panels beside each other at most, in a file.
@@ -127,10 +127,8 @@ impl Chart {
         }
         let ends = panel.lines.iter().filter_map(|line| {
             let (first, last) = (line.points.first()?, line.points.last()?);
-            Some(format!(
-                "{:.4} at {:.2} to {:.4} at {:.2}",
-                first.1, first.0, last.1, last.0
-            ))
+            let point = |(x, y): &(f64, f64)| format!("{} at {}", said(*y), said(*x));
+            Some(format!("{} to {}", point(first), point(last)))
         });
         let ends: Vec<String> = ends.collect();
         format!("{} by {}: {}.", self.y, self.x, ends.join("; "))

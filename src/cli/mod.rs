@@ -36,8 +36,8 @@ pub use answer::{Answered, Reported};
 pub use flags::DataInMemory;
 use flags::{DataParser, shown};
 pub use program::Program;
-pub use settings::words;
 use reports::ReportFiles;
+pub use settings::words;
 use terminal::{Console, print, write_out};
 
 use crate::error::Class;

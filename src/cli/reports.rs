@@ -138,7 +138,10 @@ fn weights(model: &Path) -> Vec<PathBuf> {
 
 /// The words as a shell takes them.
 fn command_line(words: &[OsString]) -> String {
-    let mut words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut words: Vec<String> = words
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     if let Some(program) = words.first_mut() {
         "secateur".clone_into(program);
     }

@@ -195,3 +195,37 @@ fn plain(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::samples::of_layers;
+
+    #[test]
+    fn it_is_short_however_large_the_model_is() {
+        for layers in [0, 1, 300] {
+            let text = markdown(&of_layers(layers));
+            assert!(text.lines().count() <= LINES, "{text}");
+            assert!(text.contains("**failed**") && text.contains("⚠"));
+            let (words, code) = text.split_once("````\n").expect("a command");
+            assert!(!words.contains("<script>") && !text.contains('\u{1b}'));
+            assert!(code.contains("<script>"), "code is as it is");
+            let fence = text.lines().filter(|line| *line == "````").count();
+            assert_eq!(fence, 2, "{text}");
+        }
+        assert!(markdown(&Page::default()).lines().count() < 5);
+    }
+
+    #[test]
+    fn names_cannot_end_a_cell_or_begin_code() {
+        let text = markdown(&of_layers(3));
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
+        assert!(rows.len() > 4);
+        for row in rows {
+            let plain = row.replace("\\|", "");
+            let cells = plain.matches('|').count();
+            assert!((3..=6).contains(&cells), "{row}");
+            assert!(!row.replace("\\`", "").contains('`'), "{row}");
+        }
+    }
+}

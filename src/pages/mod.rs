@@ -9,6 +9,8 @@ mod numbers;
 mod output;
 mod page;
 mod rows;
+#[cfg(test)]
+mod samples;
 mod words;
 
 pub use output::{check, write};

@@ -67,7 +67,16 @@ pub(super) fn short(number: f64) -> String {
     }
 }
 
-/// The same of a number that may be missing.
+/// A small number by its power of ten.
+pub(super) fn tiny(number: f64) -> String {
+    match number {
+        0.0 => "0".to_owned(),
+        number if number.is_finite() => format!("{number:.1e}"),
+        _ => NONE.to_owned(),
+    }
+}
+
+/// As [`short`] of a number that may be missing.
 pub(super) fn short_or_none(number: Option<f64>) -> String {
     number.map_or(NONE.to_owned(), short)
 }
@@ -99,5 +108,6 @@ mod tests {
         assert_eq!(part(0, 0), NONE);
         assert_eq!(short(1.5e-7), "1.50e-7");
         assert_eq!(short(f64::INFINITY), NONE);
+        assert_eq!([0.0, 2.74e-7].map(tiny), ["0", "2.7e-7"]);
     }
 }

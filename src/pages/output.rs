@@ -92,3 +92,69 @@ fn metrics(page: &Page) -> Value {
     });
     Value::Object(numbers.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::samples::of_layers;
+
+    #[test]
+    fn the_name_says_the_form() {
+        let form = |name: &str| PageFormat::of(Path::new(name)).ok();
+        for (name, expected) in [
+            ("a.html", PageFormat::Html),
+            ("b/a.HTM", PageFormat::Html),
+            ("a.md", PageFormat::Markdown),
+            ("x/metrics.json", PageFormat::Metrics),
+            ("run.metrics.json", PageFormat::Metrics),
+            ("mymetrics.json", PageFormat::Document),
+            ("a.json", PageFormat::Document),
+        ] {
+            assert_eq!(form(name), Some(expected), "{name}");
+        }
+        for name in ["a", "a.txt", "html", ".html.gz", ""] {
+            let fault = PageFormat::of(Path::new(name)).expect_err("it is refused");
+            assert!(fault.to_string().contains(".htm"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        assert!(check(&[at("a.html"), at("a.md")], &[at("model.onnx")]).is_ok());
+        for (paths, others, class) in [
+            (vec![at("no/a.html")], vec![], crate::Class::Runtime),
+            (
+                vec![at("a.html"), at("./a.html")],
+                vec![],
+                crate::Class::Usage,
+            ),
+            (vec![at("a.json")], vec![at("a.json")], crate::Class::Usage),
+            (vec![at("a.png")], vec![], crate::Class::Usage),
+        ] {
+            let fault = check(&paths, &others).expect_err("it is refused");
+            assert_eq!(fault.class(), class, "{fault}");
+        }
+        assert_eq!(
+            std::fs::read_dir(folder.path())
+                .expect("it is there")
+                .count(),
+            0
+        );
+    }
+
+    #[test]
+    fn metrics_are_numbers_without_levels() {
+        let mut page = of_layers(3);
+        page.metric("whole", 3.0);
+        page.metric("none", f64::NAN);
+        let Value::Object(numbers) = metrics(&page) else {
+            panic!("a table");
+        };
+        assert!(numbers.values().all(Value::is_number));
+        assert_eq!(numbers["whole"], 3);
+        assert_eq!(numbers["a.left"], 0.4);
+        assert!(!numbers.contains_key("none") && !numbers.contains_key("c.before"));
+    }
+}

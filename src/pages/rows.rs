@@ -71,8 +71,13 @@ impl DataTable {
         }
     }
 
-    /// Adds a row.
+    /// Adds a row. What is drawn begins on the left.
     pub(super) fn push(&mut self, weight: f64, cells: Vec<DataCell>) {
+        for (column, cell) in self.columns.iter_mut().zip(&cells) {
+            if matches!(cell, DataCell::Bars(_) | DataCell::Interval(_)) {
+                column.side = Side::Left;
+            }
+        }
         self.rows.push(DataRow { cells, weight });
     }
 

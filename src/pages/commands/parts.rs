@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::dimensions::Totals;
 use crate::metrics::OutputDeviation;
-use crate::pages::numbers::{NONE, amount, count, part, percent, short};
+use crate::pages::numbers::{NONE, amount, count, part, percent, short, tiny};
 use crate::pages::page::{CostRow, Page, PagePart, Quantity, Verdict, VerdictRow};
 use crate::pages::rows::{DataCell, DataTable};
 use crate::report::{HolderRow, Outcome, Stage};
@@ -71,8 +71,8 @@ pub(super) fn proof(page: &mut Page, proof: Option<&Verification>) {
         true => (
             Verdict::Passed,
             format!(
-                "within {:.1e}, where {:.0e} is allowed; {} dimensions and {} dropped blocks proven",
-                proof.worst(),
+                "within {}, where {:.0e} is allowed; {} dimensions and {} dropped blocks proven",
+                tiny(proof.worst()),
                 proof.allowed,
                 proof.proven,
                 proof.dropped_blocks
@@ -116,7 +116,7 @@ pub(super) fn outputs(outputs: &[OutputDeviation]) -> Vec<PagePart> {
             output.relative / output.allowed,
             vec![
                 output.name.clone().into(),
-                format!("{:.1e}", output.relative).into(),
+                tiny(output.relative).into(),
                 format!("{:.0e}", output.allowed).into(),
                 remark.into(),
             ],

@@ -2,7 +2,7 @@
 
 use super::parts::{self, fact};
 use crate::charts::ColumnChart;
-use crate::pages::numbers::{NONE, count, short};
+use crate::pages::numbers::{NONE, count, short, tiny};
 use crate::pages::page::{Figure, Page, PagePart, Verdict, VerdictRow};
 use crate::pages::rows::DataTable;
 use crate::quantise::KernelTarget;
@@ -47,11 +47,11 @@ pub(super) fn add(page: &mut Page, of: &Quantisation) {
 fn proven(page: &mut Page, of: &Quantisation) {
     if let Some(proof) = &of.proof {
         let detail = format!(
-            "{} parts, {} codes of which {} lie a step off, real numbers within {:.0e}",
+            "{} parts, {} codes of which {} lie a step off, real numbers within {}",
             proof.parts,
             count(proof.codes),
             proof.steps,
-            proof.real
+            short(proof.real)
         );
         page.metric("quantisation.proof.steps", proof.steps as f64);
         page.metric("quantisation.proof.real", proof.real);
@@ -177,8 +177,7 @@ fn table(of: &Quantisation) -> DataTable {
             false => &row.operator,
         };
         let taken = way.and_then(|way| error(row, way));
-        let text =
-            |error: Option<f64>| error.map_or(NONE.to_owned(), |error| format!("{error:.1e}"));
+        let text = |error: Option<f64>| error.map_or(NONE.to_owned(), tiny);
         table.push(
             taken.unwrap_or(0.0),
             vec![

@@ -2,7 +2,7 @@
 
 use super::{parts, quantisation};
 use crate::pages::Paged;
-use crate::pages::numbers::short;
+use crate::pages::numbers::{short, tiny};
 use crate::pages::page::{CostRow, Page, Verdict, VerdictRow};
 use crate::report::QuantiseReport;
 
@@ -35,7 +35,7 @@ impl Paged for QuantiseReport {
                 .map(|output| output.relative)
                 .fold(0.0, f64::max);
             page.metric("proof.worst", worst);
-            let detail = format!("within {worst:.0e}");
+            let detail = format!("within {}", tiny(worst));
             page.verdicts.push(VerdictRow::new(
                 "Equal to the numbers that the codes stand for",
                 Verdict::Passed,

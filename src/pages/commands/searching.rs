@@ -2,7 +2,7 @@
 
 use super::parts::{self, between, fact, key};
 use crate::pages::Paged;
-use crate::pages::numbers::{NONE, amount, count, percent, short};
+use crate::pages::numbers::{NONE, amount, percent, round, short};
 use crate::pages::page::{CostRow, Figure, Page, PagePart, Quantity, VerdictRow};
 use crate::pages::rows::{DataCell, DataTable};
 use crate::report::{SearchPoint, SearchReport};
@@ -106,8 +106,8 @@ impl SearchReport {
             let mut cells: Vec<DataCell> = vec![
                 self.remarks_of(place).into(),
                 percent(point.got).into(),
-                count(point.after.params).into(),
-                count(point.after.macs).into(),
+                round(point.after.params as f64).into(),
+                round(point.after.macs as f64).into(),
                 amount(point.bytes as f64, Quantity::Bytes).into(),
             ];
             if let Some(name) = metric {

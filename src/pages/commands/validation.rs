@@ -159,6 +159,10 @@ fn on_provider(lane: &ProviderParity) -> PageSection {
             parts.extend(task_parts(condition, task));
         }
     }
+    let given = lane.conditions.first();
+    if let Some(task) = given.and_then(|condition| condition.task.as_ref()) {
+        parts.extend(classes(task));
+    }
     parts.push(PagePart::Table(deviations(lane)));
     let elsewhere = lane.placement.iter().flatten().flat_map(|of| &of.elsewhere);
     let mut elsewhere: Vec<&str> = elsewhere.map(String::as_str).collect();
@@ -218,8 +222,12 @@ fn task_parts(condition: &Condition, task: &TaskReport) -> Vec<PagePart> {
             format!("p = {}", short(p)),
         )]));
     }
+    parts
+}
+
+fn classes(task: &TaskReport) -> Vec<PagePart> {
     let mut classes = DataTable::new(
-        "Classes of the candidate",
+        "Classes, by the candidate on the data as given",
         &["class", "samples", "precision", "recall", "F1"],
         1,
     );
@@ -235,8 +243,7 @@ fn task_parts(condition: &Condition, task: &TaskReport) -> Vec<PagePart> {
             ],
         );
     }
-    parts.extend(parts::listed(classes));
-    parts
+    parts::listed(classes)
 }
 
 fn deviations(lane: &ProviderParity) -> DataTable {

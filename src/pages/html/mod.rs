@@ -116,3 +116,79 @@ fn reproduction(of: &Reproduction) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::samples::{HOSTILE, of_layers};
+
+    /// The names of all elements that are opened, and that every one is closed where it has to be.
+    fn elements(text: &str) -> Vec<&str> {
+        const VOID: [&str; 2] = ["meta", "!DOCTYPE"];
+        let (mut open, mut all) = (Vec::new(), Vec::new());
+        let styled = text.find("<style>").zip(text.find("</style>"));
+        let (start, end) = styled.expect("a style");
+        for part in [&text[..start], &text[end..]] {
+            for tag in part.split('<').skip(1) {
+                let tag = tag.split('>').next().expect("a tag");
+                let name = tag.split(' ').next().expect("a name");
+                match name.strip_prefix('/') {
+                    Some("style") => (),
+                    Some(name) => assert_eq!(open.pop(), Some(name), "{tag}"),
+                    None if VOID.contains(&name) => all.push(name),
+                    None => {
+                        open.push(name);
+                        all.push(name);
+                    }
+                }
+            }
+        }
+        assert!(open.is_empty(), "{open:?} are open");
+        all
+    }
+
+    #[test]
+    fn names_out_of_files_stay_text() {
+        for layers in [0, 1, 3, 300] {
+            let text = html(&of_layers(layers));
+            let elements = elements(&text);
+            assert!(!elements.contains(&"script"));
+            assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'));
+            assert!(text.contains("&lt;script&gt;alert(1)"));
+            for number in ["NaN", "inf"] {
+                let attribute = format!("\"{number}");
+                assert!(!text.contains(&attribute) && !text.contains(&format!(" {number} ")));
+            }
+        }
+        assert!(HOSTILE.contains("<script>"));
+    }
+
+    #[test]
+    fn pictures_have_names_of_their_own() {
+        let text = html(&of_layers(300));
+        let ids: Vec<&str> = text
+            .split(" id=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        let mut unique = ids.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), ids.len());
+        let pictures = text.matches("role=\"img\"").count();
+        assert_eq!(pictures, 2 * (1 + 60));
+        for attribute in ["aria-labelledby=\"", "aria-describedby=\"", "href=\"#"] {
+            for rest in text.split(attribute).skip(1) {
+                let id = rest.split('"').next().expect("an id");
+                assert!(ids.contains(&id), "{id} is not there");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_document_is_one() {
+        let text = html(&Page::default());
+        assert!(elements(&text).contains(&"main"));
+        assert!(text.contains("How to reproduce"));
+    }
+}

@@ -12,6 +12,8 @@ use crate::pages::rows::DataTable;
 
 /// Panels that are shown at once.
 const PANELS: usize = 12;
+/// Numbers of a picture that are shown without being asked for, in rows.
+const FEW: usize = 12;
 
 /// Counts pictures: each needs a name of its own.
 #[derive(Default)]
@@ -85,7 +87,7 @@ fn lines(chart: &Chart, numbers: &DataTable, id: &str) -> Markup {
 fn folded(numbers: &DataTable) -> Markup {
     html! {
         @if !numbers.rows.is_empty() {
-            details {
+            details open[numbers.rows.len() <= FEW] {
                 summary { "Numbers: " (numbers.caption) }
                 (table(numbers))
             }

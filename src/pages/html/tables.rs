@@ -10,7 +10,7 @@ const SHOWN: usize = 1000;
 /// Rows from which on a table scrolls in its box.
 const LONG: usize = 14;
 /// Width of a drawn interval, and what is free at its ends.
-const WIDTH: f64 = 120.0;
+const WIDTH: f64 = 96.0;
 const END: f64 = 6.0;
 
 /// Where the numbers of a column lie.
@@ -103,7 +103,7 @@ fn drawn(cell: &DataCell, [low, high]: Scale) -> Markup {
             let [from, middle, to, mark] =
                 numbers.map(|number| format!("{:.1}", END + share(number) * (WIDTH - 2.0 * END)));
             html! {
-                svg class="interval" aria-hidden="true" viewBox="0 0 120 14" width="120" height="14" {
+                svg class="interval" aria-hidden="true" viewBox="0 0 96 14" width="96" height="14" {
                     line class="mark" x1=(mark) x2=(mark) y1="0" y2="14" {}
                     line class="span" x1=(from) x2=(to) y1="7" y2="7" {}
                     circle class="dot" cx=(middle) cy="7" r="3.2" {}
