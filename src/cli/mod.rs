@@ -13,6 +13,7 @@ mod program;
 mod prune;
 mod quantise;
 mod recipe;
+mod reports;
 mod runtime;
 mod search;
 mod sensitivity;
@@ -26,15 +27,17 @@ mod validate;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::ops::RangeBounds;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use answer::{Answered, Reported};
 pub use flags::DataInMemory;
 use flags::{DataParser, shown};
 pub use program::Program;
+use reports::ReportFiles;
 pub use settings::words;
 use terminal::{Console, print, write_out};
 
@@ -52,6 +55,10 @@ struct Cli {
     /// Print machine-readable JSON on stdout; text for people goes to stderr
     #[arg(long, global = true)]
     json: bool,
+    /// Write what was found as a file too: .html to look at, .md for summaries, metrics.json for trackers, .json for all of
+    /// it; repeatable
+    #[arg(long, global = true, value_name = "FILE")]
+    report: Vec<PathBuf>,
     /// Say more about what happens (repeat for more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -89,15 +96,15 @@ pub fn main(words: &[OsString]) -> ExitCode {
         return ended;
     }
     signals::clean_up_on_end();
-    let said = match Said::parse(Cli::command(), words) {
-        Ok(said) => said,
+    let asked = match Asked::of(words, Cli::command()) {
+        Ok(asked) => asked,
         Err(fault) => {
             // Where neither stream can be written there is nobody to tell.
             let _ = fault.print();
             return ExitCode::from(u8::try_from(fault.exit_code()).unwrap_or(2));
         }
     };
-    let run = said.run();
+    let run = asked.run(words);
     end_apart();
     match run {
         Ok(()) => ExitCode::SUCCESS,
@@ -133,9 +140,9 @@ fn serve_if_asked(words: &[OsString]) -> Option<ExitCode> {
 /// Words that are no command, and what the command's call fails with.
 pub fn call(words: &[OsString], data: DataInMemory, events: &mut dyn Events) -> Result<Answered> {
     let command = with_data(Cli::command(), &Arc::new(data));
-    let said = Said::parse(command, words);
-    let said = said.map_err(|fault| Error::Usage(fault.render().to_string()))?;
-    said.answer(events)
+    let asked = Asked::of(words, command);
+    let asked = asked.map_err(|fault| Error::Usage(fault.render().to_string()))?;
+    asked.answer(words, events)
 }
 
 /// The command with flags that take handles of data.
@@ -151,42 +158,60 @@ fn with_data(command: clap::Command, data: &Arc<DataInMemory>) -> clap::Command 
     })
 }
 
-/// Words, understood.
-struct Said {
+/// What words ask for.
+struct Asked {
     cli: Cli,
-    matches: clap::ArgMatches,
+    command: clap::Command,
+    matches: ArgMatches,
 }
 
-impl Said {
-    fn parse(command: clap::Command, words: &[OsString]) -> Result<Said, clap::Error> {
-        let matches = command.try_get_matches_from(words)?;
+impl Asked {
+    fn of(words: &[OsString], mut command: clap::Command) -> Result<Asked, clap::Error> {
+        let matches = command.try_get_matches_from_mut(words)?;
         let cli = Cli::from_arg_matches(&matches)?;
-        Ok(Said { cli, matches })
+        Ok(Asked {
+            cli,
+            command,
+            matches,
+        })
     }
 
-    /// Runs the command, or says how a recipe says it.
-    fn answer(self, events: &mut dyn Events) -> Result<Answered> {
-        if !self.cli.print_recipe {
-            return self.cli.command.answer(events);
-        }
-        let run = match &self.cli.command {
-            Command::Run(args) => Some(args.as_ref()),
-            _ => None,
-        };
-        recipe::recipe_in_force(&self.matches, run)
-    }
-
-    fn run(self) -> Result<()> {
+    /// Runs the command at the terminal.
+    fn run(self, words: &[OsString]) -> Result<()> {
         start_log(self.cli.verbose);
-        let json = self.cli.json;
         let mut console = Console::new();
-        let answered = self.answer(&mut console);
+        let json = self.cli.json;
+        let answered = self.answer(words, &mut console);
         drop(console);
         let answered = answered?;
         if let Some(report) = answered.report {
             print(report.as_ref(), json)?;
         }
         answered.fault.map_or(Ok(()), Err)
+    }
+
+    /// Runs the command and writes its reports.
+    fn answer(self, words: &[OsString], events: &mut dyn Events) -> Result<Answered> {
+        let mut reports = self.cli.report;
+        if let Command::Run(args) = &self.cli.command {
+            reports.extend(args.reports()?);
+        }
+        if self.cli.print_recipe {
+            return recipe::recipe_in_force(&self.cli.command, &self.matches, &reports);
+        }
+        let files = ReportFiles::prepare(&reports, words, &self.command, &self.matches)?;
+        let mut answered = self.cli.command.answer(events)?;
+        let written = match (files, &answered.report) {
+            (Some(files), Some(report)) => files.write(report.as_ref()),
+            _ => Ok(()),
+        };
+        match (written, &answered.fault) {
+            (Ok(()), _) => (),
+            // What was found is shown in any case.
+            (Err(fault), None) => answered.fault = Some(fault),
+            (Err(fault), Some(_)) => events.say(&fault.to_string()),
+        }
+        Ok(answered)
     }
 }
 

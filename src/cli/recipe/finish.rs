@@ -8,7 +8,7 @@ use super::tree::Sources;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::onnx::Model;
-use crate::report::RunReport;
+use crate::pages::Page;
 use serde_json::{Map, Value};
 
 /// Names in the model's metadata.
@@ -29,7 +29,7 @@ fn made_files(pipeline: &Pipeline) -> impl Iterator<Item = (usize, &str, &SaidPa
 }
 
 /// The files that a recipe reads.
-fn read_files(pipeline: &Pipeline) -> impl Iterator<Item = &SaidPath> {
+pub(super) fn read_files(pipeline: &Pipeline) -> impl Iterator<Item = &SaidPath> {
     let settings = pipeline.steps.iter().flat_map(|step| &step.settings);
     let parts = settings.flat_map(|setting| &setting.parts);
     let read = parts.filter_map(|part| match part {
@@ -117,36 +117,35 @@ pub(super) fn write(run: &RecipeRun<'_>, recipe: &str, results: &str) -> Result<
     Ok(pipeline.output.as_ref().map(|output| output.path.clone()))
 }
 
-/// Numbers of the reports that are the same in every run, by step and field.
-pub(super) fn results_of(report: &RunReport) -> String {
+/// Numbers of the reports that are the same in every run, by step and name.
+pub(super) fn results_of(pages: &[(String, Page)]) -> String {
     let mut out = Map::new();
-    for step in &report.steps {
-        flatten(&step.report, &step.step, &mut out);
+    for (step, page) in pages {
+        let lasting = page.metrics.iter().filter(|(name, _)| {
+            let mut words = name.split(['.', '_', '/']);
+            !words.any(|word| OF_A_RUN.contains(&word))
+        });
+        for (name, number) in lasting {
+            let whole = number.fract() == 0.0 && number.abs() < LARGEST_WHOLE;
+            let number = match whole {
+                true => Value::from(*number as i64),
+                false => Value::from(*number),
+            };
+            out.insert(format!("{step}.{name}"), number);
+        }
     }
     Value::Object(out).to_string()
 }
 
-/// Fields that say how long something took or where it was: another run has others.
-const OF_A_RUN: [&str; 8] = [
+/// Words in names of numbers that say how long something took or what it needed: another run has others.
+const OF_A_RUN: [&str; 7] = [
     "seconds",
+    "ms",
     "latency",
-    "stages",
-    "benchmark",
-    "settings",
     "throughput",
     "memory",
+    "peak",
     "speedup",
 ];
-
-fn flatten(value: &Value, name: &str, out: &mut Map<String, Value>) {
-    match value {
-        Value::Object(rows) => {
-            let rows = rows
-                .iter()
-                .filter(|(key, _)| !OF_A_RUN.iter().any(|one| key.contains(one)));
-            rows.for_each(|(key, value)| flatten(value, &format!("{name}.{key}"), out));
-        }
-        Value::Number(_) | Value::Bool(_) => drop(out.insert(name.to_owned(), value.clone())),
-        Value::Null | Value::String(_) | Value::Array(_) => {}
-    }
-}
+/// Whole numbers up to this one are written without a fraction.
+const LARGEST_WHOLE: f64 = 9e15;

@@ -13,6 +13,7 @@ mod formats;
 mod pipeline;
 mod print;
 mod read;
+mod reported;
 mod run;
 mod said;
 mod schema;
@@ -25,15 +26,17 @@ use std::path::{Path, PathBuf};
 use clap::{ArgMatches, Args};
 
 use self::finish::check_files;
-use self::pipeline::Pipeline;
+use self::pipeline::{Pipeline, SaidPath};
 use self::print::{PathsFrom, toml_of};
 use self::read::{ReadRecipe, read};
+use self::reported::{PrintedText, RanRecipe};
 use self::run::{RecipeRun, row_of};
 use self::settle::settle;
 use self::store::WorkFolder;
-use super::{Answered, Reported};
+use super::{Answered, Command};
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::pages::Page;
 use crate::report::{Outcome, RunReport, StepState};
 
 /// Version of the JSON document.
@@ -59,33 +62,21 @@ pub struct RunArgs {
     schema: bool,
 }
 
-/// A text that is printed as it is.
-struct PrintedText {
-    text: String,
-    document: serde_json::Value,
-}
-
-impl Reported for PrintedText {
-    fn text(&self) -> String {
-        self.text.clone()
-    }
-
-    fn json(&self) -> Result<String> {
-        serde_json::to_string_pretty(&self.document)
-            .map_err(|fault| Error::Usage(format!("it cannot be written as JSON: {fault}")))
-    }
-}
-
-/// The recipe of a call of a command, or the one in force of `run`.
+/// The recipe of a call of a command, or the one in force of `run`, which writes these reports.
 ///
 /// # Errors
 /// The command is no step, or the recipe cannot be read.
-pub(super) fn recipe_in_force(matches: &ArgMatches, run: Option<&RunArgs>) -> Result<Answered> {
-    let (pipeline, left_out) = match (run, matches.subcommand()) {
-        (Some(args), _) => (args.read()?.2, Vec::new()),
-        (None, Some((name, matches))) => said::recipe_of(name, matches)?,
-        (None, None) => return Err(Error::Usage("no command is said".to_owned())),
+pub(super) fn recipe_in_force(
+    command: &Command,
+    matches: &ArgMatches,
+    reports: &[PathBuf],
+) -> Result<Answered> {
+    let (mut pipeline, left_out) = match (command, matches.subcommand()) {
+        (Command::Run(args), _) => (args.read()?.2, Vec::new()),
+        (_, Some((name, matches))) => said::recipe_of(name, matches)?,
+        (_, None) => return Err(Error::Usage("no command is said".to_owned())),
     };
+    pipeline.reports = reports.iter().map(|path| SaidPath::here(path)).collect();
     let mut text = toml_of(&pipeline, PathsFrom::Here, true);
     for (name, how) in left_out {
         text += &format!("# {name}: {how}\n");
@@ -129,19 +120,35 @@ impl RunArgs {
         if self.dry_run {
             let mut run = RecipeRun::new(&pipeline, WorkFolder::look(&pipeline.work.path));
             report.steps = pipeline.steps.iter().map(|_| run.foresee()).collect();
-            return Ok(Answered::with(report));
+            let pages = run.pages;
+            return Ok(Answered::with(RanRecipe::new(report, pages, &pipeline)?));
         }
-        let fault = follow(&pipeline, &mut report, events)?;
-        Ok(Answered::with(report).but(fault))
+        let (pages, fault) = follow(&pipeline, &mut report, events)?;
+        Ok(Answered::with(RanRecipe::new(report, pages, &pipeline)?).but(fault))
+    }
+
+    /// The reports that the recipe asks for.
+    ///
+    /// # Errors
+    /// The recipe cannot be read.
+    pub(super) fn reports(&self) -> Result<Vec<PathBuf>> {
+        if self.schema {
+            return Ok(Vec::new());
+        }
+        let reports = self.read()?.2.reports;
+        Ok(reports.into_iter().map(|report| report.path).collect())
     }
 }
+
+/// What there is to look at, by step.
+type StepPages = Vec<(String, Page)>;
 
 /// Runs the steps and writes what they made; returns what went wrong with one of them.
 fn follow(
     pipeline: &Pipeline,
     report: &mut RunReport,
     events: &mut dyn Events,
-) -> Result<Option<Error>> {
+) -> Result<(StepPages, Option<Error>)> {
     report.outcome = Outcome::Made;
     let work = WorkFolder::open(&pipeline.work.path)?;
     let mut run = RecipeRun::new(pipeline, Some(work));
@@ -159,10 +166,10 @@ fn follow(
     }
     if failed.is_none() {
         let recipe = toml_of(pipeline, PathsFrom::Recipe, false);
-        let results = finish::results_of(report);
+        let results = finish::results_of(&run.pages);
         if let Some(output) = finish::write(&run, &recipe, &results)? {
             report.outcome = Outcome::Written(output.display().to_string());
         }
     }
-    Ok(failed)
+    Ok((run.pages, failed))
 }

@@ -1,6 +1,6 @@
 //! A recipe with all defaults filled in: steps, what each takes from which, and where files go.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -13,6 +13,17 @@ pub(super) struct SaidPath {
     pub(super) said: String,
     pub(super) path: PathBuf,
     pub(super) spot: Spot,
+}
+
+impl SaidPath {
+    /// A path from the working directory.
+    pub(super) fn here(path: &Path) -> SaidPath {
+        SaidPath {
+            said: path.display().to_string(),
+            path: path.to_owned(),
+            spot: Spot { source: 0, line: 0 },
+        }
+    }
 }
 
 /// Whose model.

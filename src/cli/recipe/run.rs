@@ -13,6 +13,7 @@ use crate::cli::{Answered, DataInMemory, call, words};
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::job::RuntimeOptions;
+use crate::pages::Page;
 use crate::report::{StepRow, StepState};
 use crate::runtime::{Library, Runtime};
 
@@ -26,6 +27,8 @@ pub(super) struct RecipeRun<'a> {
     pub(super) work: Option<WorkFolder>,
     /// The model at each step: the one that it made, or the one that it left as it was.
     pub(super) models: Vec<Option<PathBuf>>,
+    /// What there is to look at, by step.
+    pub(super) pages: Vec<(String, Page)>,
     versions: BTreeMap<Option<PathBuf>, Option<String>>,
 }
 
@@ -41,6 +44,7 @@ impl<'a> RecipeRun<'a> {
             pipeline,
             work,
             models: Vec::new(),
+            pages: Vec::new(),
             versions: BTreeMap::new(),
         }
     }
@@ -105,6 +109,9 @@ impl<'a> RecipeRun<'a> {
         let bytes = made.as_deref().and_then(bytes_of);
         let model = made.or_else(|| self.model(step.from));
         self.models.push(model);
+        if let Ok(page) = serde_json::from_value(record.page) {
+            self.pages.push((step.name.clone(), page));
+        }
         StepRow {
             model_bytes: bytes,
             report: record.document,
@@ -133,12 +140,15 @@ impl<'a> RecipeRun<'a> {
         let folder = folder_of(&self.pipeline.work.path, &step.name);
         let made = folder.join(MODEL);
         let makes = step.command.makes_model() && is_changed && made.is_file();
+        let page = report.as_ref().map(|report| report.page());
         let mut record = StepRecord {
+            page: serde_json::to_value(&page).unwrap_or_default(),
             model: makes.then(|| MODEL.to_owned()),
             files: BTreeMap::new(),
             text: report.map_or(String::new(), |report| report.text()),
             document,
         };
+        self.pages.extend(page.map(|page| (step.name.clone(), page)));
         if let (None, Some(work)) = (&fault, &self.work) {
             work.keep(key, &mut record)?;
         }

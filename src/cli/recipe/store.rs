@@ -55,6 +55,8 @@ pub(super) struct StepRecord {
     pub(super) text: String,
     /// The report as a document.
     pub(super) document: Value,
+    /// The report to look at; null where there is none.
+    pub(super) page: Value,
 }
 
 /// A folder in which a run keeps its steps.
@@ -224,6 +226,7 @@ mod tests {
             files: BTreeMap::new(),
             text: "a text".to_owned(),
             document: Value::Null,
+            page: Value::Null,
         }
     }
 
