@@ -121,7 +121,7 @@ fn a_pipeline_runs_once_and_what_did_not_change_is_kept() {
     );
     let results = metadata(&kitchen.at("small.onnx"), "secateur.results");
     let results: Value = serde_json::from_str(&results).expect("JSON");
-    assert!(results["prune.after.macs"].is_number(), "{results}");
+    assert!(results["prune.macs.after"].is_number(), "{results}");
 
     fs::remove_file(kitchen.at("small.onnx")).expect("removed");
     let second = kitchen.run(&[]);
@@ -186,7 +186,8 @@ fn damaged_and_deleted_work_is_made_anew() {
 
 #[test]
 fn a_gate_that_fails_leaves_no_output_but_what_was_made() {
-    let recipe = "model = \"MODEL\"\noutput = \"o.onnx\"\ndata = \"DATA\"\n[prune]\nratio = 0.5\n\
+    let recipe = "model = \"MODEL\"\noutput = \"o.onnx\"\ndata = \"DATA\"\n\
+        report = [\"r.html\", \"metrics.json\"]\n[prune]\nratio = 0.5\n\
         [check]\ncommand = \"validate\"\nmax-error = 1e-9\n[inspect]\n";
     let kitchen = Kitchen::new(recipe);
     let output = kitchen.command(&["--json"]).assert().code(1);
@@ -198,6 +199,17 @@ fn a_gate_that_fails_leaves_no_output_but_what_was_made() {
     assert_eq!(found, ["done", "failed", "left"]);
     assert!(!kitchen.at("o.onnx").exists());
     assert!(kitchen.at("o.onnx.secateur/prune/model.onnx").is_file());
+    let page = fs::read_to_string(kitchen.at("r.html")).expect("the report is there");
+    assert!(
+        page.contains("Step check failed") && page.contains("prune"),
+        "{page}"
+    );
+    let metrics = fs::read_to_string(kitchen.at("metrics.json")).expect("numbers");
+    let metrics: Value = serde_json::from_str(&metrics).expect("JSON");
+    assert!(
+        metrics["prune.macs.left"].is_number() && metrics["check.gates.failed"] == 1,
+        "{metrics}"
+    );
     // The gate is judged again, and nothing else.
     let said = kitchen.fails(1, &[]);
     assert!(said.contains("gate"), "{said}");
@@ -525,4 +537,65 @@ fn every_command_prints_its_recipe_which_prints_itself() {
         .code(2);
     let said = String::from_utf8(said.get_output().stderr.clone()).expect("a text");
     assert!(said.contains("no step of a recipe"), "{said}");
+}
+
+/// The recipes of the documents, with nets of the fixtures in the place of the user's.
+#[test]
+fn recipes_of_the_documents_are_followed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/recipes");
+    let kitchen = Kitchen::new("");
+    let fashion = fixture("data/fashion_512.npz");
+    for (name, model, data) in [
+        (
+            "classifier.toml",
+            "lenet_mnist",
+            fixture("data/mnist_200.npz"),
+        ),
+        ("detector.toml", "resnet8_fashion.bn", fashion.clone()),
+        ("transformer.toml", "vit_fashion", fashion.clone()),
+        ("lstm.toml", "gru_fashion", fashion),
+        (
+            "quantised.toml",
+            "lenet_mnist",
+            fixture("data/mnist_200.npz"),
+        ),
+        ("search.yaml", "lenet_mnist", fixture("data/mnist_200.npz")),
+    ] {
+        fs::copy(folder.join(name), kitchen.at(name)).expect("copied");
+        fs::copy(
+            fixture(&format!("trained/{model}.onnx")),
+            kitchen.at("dense.onnx"),
+        )
+        .expect("copied");
+        fs::copy(&data, kitchen.at("calib.npz")).expect("copied");
+        fs::copy(&data, kitchen.at("test.npz")).expect("copied");
+        let recipe = kitchen.at(name).display().to_string();
+        let foreseen = common::json(&["run", &recipe, "--dry-run"]);
+        assert!(
+            states(&foreseen).iter().all(|(_, state)| state == "due"),
+            "{name}"
+        );
+    }
+    let recipe = kitchen.at("classifier.toml").display().to_string();
+    fs::copy(
+        fixture("trained/lenet_mnist.onnx"),
+        kitchen.at("dense.onnx"),
+    )
+    .expect("copied");
+    let few = [
+        "--set",
+        "tune.steps=3",
+        "--set",
+        "bench.runs=3",
+        "--set",
+        "validate.max-drop=[\"accuracy=1\"]",
+    ];
+    let report = common::json(&[&["run", &recipe][..], &few].concat());
+    assert_eq!(state(&report, "bench"), "done");
+    assert!(kitchen.at("small.onnx").is_file());
+    let again = common::json(&[&["run", &recipe][..], &few].concat());
+    assert_eq!(
+        (state(&again, "tune"), state(&again, "bench")),
+        ("kept".into(), "done".into())
+    );
 }

@@ -28,7 +28,11 @@ impl RanRecipe {
         pipeline: &Pipeline,
     ) -> Result<RanRecipe> {
         let mut read: Vec<PathBuf> = read_files(pipeline).map(|read| read.path.clone()).collect();
-        if let Some(model) = pipeline.model.as_ref().and_then(|model| Model::load(&model.path).ok()) {
+        if let Some(model) = pipeline
+            .model
+            .as_ref()
+            .and_then(|model| Model::load(&model.path).ok())
+        {
             read.extend(model.source_paths().map(PathBuf::from));
         }
         Ok(RanRecipe {
@@ -74,7 +78,11 @@ impl Reported for RanRecipe {
     fn page(&self) -> Page {
         let title = format!("Recipe {}", self.report.recipe);
         let mut page = Page::joined(title, self.summary(), self.pages.clone());
-        let failed = self.report.steps.iter().filter(|step| step.state == StepState::Failed);
+        let failed = self
+            .report
+            .steps
+            .iter()
+            .filter(|step| step.state == StepState::Failed);
         page.warnings.extend(failed.filter_map(|step| {
             let fault = step.fault.as_ref()?;
             Some(format!("{}: {}", step.step, shown(fault)))

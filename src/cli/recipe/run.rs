@@ -148,7 +148,8 @@ impl<'a> RecipeRun<'a> {
             text: report.map_or(String::new(), |report| report.text()),
             document,
         };
-        self.pages.extend(page.map(|page| (step.name.clone(), page)));
+        self.pages
+            .extend(page.map(|page| (step.name.clone(), page)));
         if let (None, Some(work)) = (&fault, &self.work) {
             work.keep(key, &mut record)?;
         }
