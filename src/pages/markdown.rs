@@ -148,7 +148,6 @@ fn table(of: &DataTable) -> Vec<String> {
     for row in of.largest(ROWS) {
         let cells = shown.iter().map(|&place| match row.cells.get(place) {
             Some(DataCell::Text(text)) => plain(text),
-            Some(DataCell::Holds(verdict)) => verdict.word().to_owned(),
             _ => String::new(),
         });
         out.push(line(cells.collect()));

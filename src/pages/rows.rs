@@ -48,8 +48,6 @@ pub enum DataCell {
     Bars([f64; 2]),
     /// A number with its interval and what it is compared with, on one scale in the whole column: low, number, high, mark.
     Interval([f64; 4]),
-    /// Whether it holds.
-    Holds(super::Verdict),
 }
 
 impl DataTable {

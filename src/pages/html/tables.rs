@@ -87,9 +87,6 @@ fn drawn(cell: &DataCell, [low, high]: Scale) -> Markup {
     };
     match cell {
         DataCell::Text(text) => html! { (text) },
-        DataCell::Holds(verdict) => {
-            html! { span class={ "word " (verdict.word()) } { (verdict.word()) } }
-        }
         DataCell::Bars(numbers) => {
             let wide = |number: f64| format!("width:{:.1}%", 100.0 * share(number));
             html! {
