@@ -7,6 +7,7 @@ mod answer;
 mod bench;
 mod clean;
 mod flags;
+mod help;
 mod inspect;
 mod mask;
 mod program;
@@ -16,6 +17,7 @@ mod runtime;
 mod search;
 mod sensitivity;
 mod settings;
+mod shell;
 mod signals;
 mod terminal;
 mod tune;
@@ -72,6 +74,8 @@ enum Command {
     #[command(hide = true)]
     ProbeMemory(bench::ProbeArgs),
     Runtime(runtime::RuntimeArgs),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
 }
 
 /// Runs the program with these words, of which the first is its name, and says how it ended. Where they say so, it serves as
@@ -84,7 +88,7 @@ pub fn main(words: &[OsString]) -> ExitCode {
         return ended;
     }
     signals::clean_up_on_end();
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match Cli::parsed(help::arranged(Cli::command()), words) {
         Ok(cli) => cli,
         Err(fault) => {
             // Where neither stream can be written there is nobody to tell.
@@ -128,9 +132,7 @@ fn serve_if_asked(words: &[OsString]) -> Option<ExitCode> {
 /// Words that are no command, and what the command's call fails with.
 pub fn call(words: &[OsString], data: DataInMemory, events: &mut dyn Events) -> Result<Answered> {
     let command = with_data(Cli::command(), &Arc::new(data));
-    let parsed = command.try_get_matches_from(words);
-    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = parsed.map_err(|fault| Error::Usage(fault.render().to_string()))?;
+    let cli = Cli::parsed(command, words).map_err(|fault| Error::Usage(fault.render().to_string()))?;
     cli.command.answer(events)
 }
 
@@ -148,6 +150,12 @@ fn with_data(command: clap::Command, data: &Arc<DataInMemory>) -> clap::Command 
 }
 
 impl Cli {
+    /// What the words say.
+    fn parsed(command: clap::Command, words: &[OsString]) -> clap::error::Result<Cli> {
+        let matches = command.try_get_matches_from(words)?;
+        Cli::from_arg_matches(&matches)
+    }
+
     fn run(self) -> Result<()> {
         start_log(self.verbose);
         let mut console = Console::new();
@@ -187,6 +195,8 @@ impl Command {
             Command::Twin(args) => args.run(events),
             Command::ProbeMemory(args) => args.run(),
             Command::Runtime(args) => args.run(events),
+            Command::Completions(args) => args.run(&Cli::command()),
+            Command::Man(args) => args.run(&help::arranged(Cli::command())),
         }
     }
 }
