@@ -279,7 +279,10 @@ fn the_container_is_built_from_stages_that_there_are_and_runs_without_rights() {
         "{version}"
     );
     let let_through = file("ci/Dockerfile.dockerignore");
-    for path in let_through.lines().filter_map(|line| line.strip_prefix('!')) {
+    for path in let_through
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+    {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         assert!(path.exists(), "{}", path.display());
     }

@@ -2,7 +2,6 @@
 
 mod benchmark;
 mod blocks;
-mod chart;
 mod inspection;
 mod latency;
 mod masking;
@@ -21,7 +20,6 @@ mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
 pub use blocks::{BlockRow, DroppedRow};
-pub use chart::{Chart, Line, Panel};
 pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, IntegerRow, UnsupportedRow};
 pub use latency::LatencyRow;
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
@@ -36,3 +34,5 @@ pub use stage::{Breakdown, Stage};
 pub use training::TrainingRow;
 pub use tuning::{CodedCandidate, CodedTuning, CodedWay, TuneReport};
 pub use validation::ValidationReport;
+
+pub(crate) use table::count;
