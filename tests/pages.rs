@@ -89,7 +89,7 @@ fn pages(folder: &Path) -> Result<Vec<String>, Failed> {
                 "cpu",
                 "--max-drop",
                 "accuracy=0",
-                "--max-kl",
+                "--max-error",
                 "0",
             ],
         ),

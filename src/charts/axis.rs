@@ -153,7 +153,7 @@ fn written(number: f64, decimals: usize) -> String {
                 .to_owned()
                 + "M"
         }
-        ..1e-4 => format!("{number:e}"),
+        ..1e-4 => format!("{number:.1e}").replace(".0e", "e"),
         _ => format!("{number:.decimals$}"),
     }
 }
@@ -280,6 +280,8 @@ mod tests {
         );
         let axis = ChartAxis::from_zero([64.0, 512.0].into_iter());
         assert_eq!(labels(&axis), ["0", "100", "200", "300", "400", "500"]);
+        let axis = ChartAxis::logarithmic([4e-6, 8e-6].into_iter());
+        assert_eq!(labels(&axis), ["5e-6", "1e-5"]);
         let axis = ChartAxis::logarithmic([1e-4, 0.1].into_iter());
         assert_eq!(labels(&axis), ["0.0001", "0.001", "0.01", "0.1"]);
     }
