@@ -8,6 +8,7 @@ mod bench;
 mod clean;
 mod facts;
 mod flags;
+mod help;
 mod inspect;
 mod mask;
 mod program;
@@ -19,10 +20,13 @@ mod runtime;
 mod search;
 mod sensitivity;
 mod settings;
+mod shell;
 mod signals;
 mod terminal;
 mod tune;
 mod twin;
+#[cfg(test)]
+mod typed;
 mod validate;
 
 use std::ffi::OsString;
@@ -85,6 +89,8 @@ enum Command {
     #[command(hide = true)]
     ProbeMemory(bench::ProbeArgs),
     Runtime(runtime::RuntimeArgs),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
 }
 
 /// Runs the program with these words, of which the first is its name, and gives its exit code. Where they say so, it serves as
@@ -97,7 +103,7 @@ pub fn main(words: &[OsString]) -> u8 {
         return ended;
     }
     signals::clean_up_on_end();
-    let asked = match Asked::of(words, Cli::command()) {
+    let asked = match Asked::of(words, help::arranged(Cli::command())) {
         Ok(asked) => asked,
         Err(fault) => {
             // Where neither stream can be written there is nobody to tell.
@@ -243,6 +249,8 @@ impl Command {
             Command::Run(args) => args.run(events),
             Command::ProbeMemory(args) => args.run(),
             Command::Runtime(args) => args.run(events),
+            Command::Completions(args) => args.run(&Cli::command()),
+            Command::Man(args) => args.run(&help::arranged(Cli::command())),
         }
     }
 }
