@@ -10,9 +10,9 @@ FOLDER holds resnet8_fashion.onnx, resnet8_fashion.bn.onnx, fashion_calib.npz an
     nncf            pip install nncf torch torchao onnx
     olive           pip install olive-ai onnxruntime requests
 
-and onnxruntime in each, which judges. Seconds are of the processor, on all cores together, from the start of Python to the
-written file. Packages and bytes are those of the installed environment that the tool needs with all that these need; `beyond`
-leaves out what PyTorch, onnx and onnxruntime need, which many have anyway.
+and onnxruntime in each, which judges. Seconds are of the processor, on all cores together, from the start of Python to
+the written file. Packages and bytes are those that the tool needs, with all that these need; `beyond` leaves out PyTorch,
+onnx and onnxruntime with what they need, which many have anyway.
 """
 
 import json
