@@ -11,8 +11,8 @@ FOLDER holds resnet8_fashion.onnx, resnet8_fashion.bn.onnx, fashion_calib.npz an
     olive           pip install olive-ai onnxruntime requests
 
 and onnxruntime in each, which judges. Seconds are of the processor, on all cores together, from the start of Python to
-the written file. Packages and bytes are those that the tool needs, with all that these need; `beyond` leaves out PyTorch,
-onnx and onnxruntime with what they need, which many have anyway.
+the written file. Packages and bytes are those that the tool needs, with all that these need; `beyond` leaves PyTorch,
+onnx and onnxruntime out with what they need, which many have anyway.
 """
 
 import json

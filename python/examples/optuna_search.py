@@ -32,7 +32,7 @@ def study(folder: Path) -> optuna.Study:
 
 
 def work(model: Path, calibration: Path, data: Path, folder: Path, trials: int, seed: int) -> None:
-    """Makes trials until there are so many in the journal."""
+    """Makes trials until there are so many in the journal; all processes end the one that they are at."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     shared = study(folder)
     shared.sampler = optuna.samplers.TPESampler(seed=seed)
@@ -54,10 +54,11 @@ def work(model: Path, calibration: Path, data: Path, folder: Path, trials: int, 
         trial.set_user_attr("accuracy", accuracy["candidate"])
         return pruned.report["after"]["macs"] / pruned.report["before"]["macs"], accuracy["drop"]
 
-    # Processes count together what is done and what goes on.
-    states = (TrialState.COMPLETE, TrialState.RUNNING)
+    # Processes count together; what one was at when it was ended counts for nothing.
+    states = (TrialState.COMPLETE,)
     enough = optuna.study.MaxTrialsCallback(trials, states=states)
-    shared.optimize(objective, n_trials=trials, callbacks=[enough], catch=[secateur.Error])
+    if len(shared.get_trials(deepcopy=False, states=states)) < trials:
+        shared.optimize(objective, n_trials=trials, callbacks=[enough], catch=[secateur.Error])
 
 
 def main() -> None:

@@ -59,10 +59,13 @@ def test_two_nodes_share_out_a_search(tmp_path: Path, monkeypatch: pytest.Monkey
 @needs("optuna")
 def test_two_processes_share_a_study(tmp_path: Path) -> None:
     said = example("optuna_search.py", MODEL, DATA, DATA, tmp_path, "--trials", 6, "--processes", 2)
-    assert re.match(r"6 trials by 2 processes$", said, re.MULTILINE), said
+    # Each process ends the trial that it is at.
+    trials = re.match(r"([67]) trials by 2 processes$", said, re.MULTILINE)
+    assert trials, said
     front = sorted(re.findall(r"^(\d+\.onnx): 0\.\d+ of the operations, accuracy 0\.\d+", said, re.MULTILINE))
     assert front and front == sorted(path.name for path in tmp_path.glob("*.onnx")), said
     for name in front:
         onnx.checker.check_model(onnx.load(tmp_path / name))
     # It goes on where it was: nothing is left to do.
-    assert re.match(r"6 trials", example("optuna_search.py", MODEL, DATA, DATA, tmp_path, "--trials", 6)), said
+    again = example("optuna_search.py", MODEL, DATA, DATA, tmp_path, "--trials", 6)
+    assert again.startswith(f"{trials[1]} trials by 2 processes"), again
