@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -19,7 +20,7 @@ import secateur
 
 
 @ray.remote(max_retries=3)
-def shard(model: str, data: str, settings: dict[str, object]) -> dict[str, object]:
+def shard(model: str, data: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Makes a share of the evaluations; returns where that was."""
     secateur.search(model, data=data, **settings)
     context = ray.get_runtime_context()
@@ -27,8 +28,8 @@ def shard(model: str, data: str, settings: dict[str, object]) -> dict[str, objec
 
 
 def search(
-    model: Path, data: Path, output: Path, results: Path, shards: int, goal: dict[str, object], cores: float
-) -> tuple[secateur.Result, list[dict[str, object]]]:
+    model: Path, data: Path, output: Path, results: Path, shards: int, goal: dict[str, Any], cores: float
+) -> tuple[secateur.Result, list[dict[str, Any]]]:
     """The smallest model that reaches the goal, and where the shards ran."""
     common = {**goal, "results": str(results.resolve())}
     # Shards beside each other on one node take no more than their part of it.

@@ -77,7 +77,7 @@ class SecateurPass:
 def parameter(setting: dict[str, Any]) -> PassConfigParam:
     """A setting of a command as Olive says it."""
     is_path = setting["kind"] in ("path", "model", "data")
-    kind = Path | str if is_path else TYPES.get(setting["kind"], str)
+    kind: Any = Path | str if is_path else TYPES.get(setting["kind"], str)
     if setting["pairs"]:
         kind = dict | list[str] | str
     elif setting["many"]:
