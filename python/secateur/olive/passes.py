@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from pydantic import model_validator
 
 import secateur
 from olive.common.config_utils import ParamCategory, validate_config
@@ -48,6 +50,22 @@ class SecateurPass:
                 description=f"A data set of the workflow in place of `{cls._data()}`; labels are left out.",
             )
         return parameters
+
+    @classmethod
+    def _validators(cls) -> dict[str, Any]:
+        """Olive leaves out what it does not know; here that is an error."""
+
+        names = list(cls._default_config(None))
+
+        def known(said: dict[str, Any]) -> dict[str, Any]:
+            for name in said:
+                if name not in names:
+                    near = difflib.get_close_matches(name, names, n=1)
+                    hint = f", did you mean '{near[0]}'?" if near else f": there are {', '.join(names)}"
+                    raise ValueError(f"{cls.__name__} has no setting '{name}'{hint}")
+            return said
+
+        return {"names_are_known": model_validator(mode="before")(known)}
 
     @classmethod
     def _data(cls) -> str | None:
