@@ -36,6 +36,8 @@ def example(name: str, *words: object) -> str:
 @needs("ray")
 def test_two_nodes_share_out_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    # Its sockets lie there, whose paths have to be short.
+    monkeypatch.delenv("TMPDIR", raising=False)
     from ray.cluster_utils import Cluster
 
     cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
