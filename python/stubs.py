@@ -74,7 +74,7 @@ def function(command: dict[str, Any]) -> str:
             ordered.append(f"*{setting['name']}: {kind}")
         elif setting["positional"]:
             ordered.append(f"{setting['name']}: {kind}")
-        elif setting["required"]:
+        elif _commands.is_required(setting):
             named.append(f"{setting['name']}: {kind}")
         else:
             named.append(f"{setting['name']}: {kind} | None = None")

@@ -52,6 +52,11 @@ def makes_model(command: dict[str, Any]) -> bool:
     return any(setting["name"] == "output" for setting in command["settings"])
 
 
+def is_required(setting: dict[str, Any]) -> bool:
+    """True if a setting has to be said; a model goes to a temporary folder where none is."""
+    return bool(setting["required"]) and setting["name"] != "output"
+
+
 def documentation(command: dict[str, Any]) -> str:
     """The text of a function: what the command does, and its settings."""
     lines = [f"{command['about']}.", ""]
@@ -70,13 +75,9 @@ def _signature(command: dict[str, Any]) -> inspect.Signature:
     kinds = inspect.Parameter
     parameters = []
     for setting in command["settings"]:
-        kind = kinds.KEYWORD_ONLY
-        if setting["positional"]:
-            kind = kinds.VAR_POSITIONAL if setting["many"] else kinds.POSITIONAL_OR_KEYWORD
-        required = setting["positional"] or setting["required"]
-        default = kinds.empty if required and kind is not kinds.KEYWORD_ONLY else None
-        if kind is kinds.KEYWORD_ONLY and setting["required"]:
-            default = kinds.empty
+        ordered = kinds.VAR_POSITIONAL if setting["many"] else kinds.POSITIONAL_OR_KEYWORD
+        kind = ordered if setting["positional"] else kinds.KEYWORD_ONLY
+        default = kinds.empty if setting["positional"] or is_required(setting) else None
         parameters.append(kinds(setting["name"], kind, default=default))
     parameters.append(kinds(PROGRESS, kinds.KEYWORD_ONLY, default=None))
     return inspect.Signature(parameters)
@@ -120,6 +121,13 @@ class _Call:
         return Path(self.folder.path)
 
     def result(self) -> Result:
+        try:
+            return self._run()
+        finally:
+            # An exception holds what it went through: the result alone holds the folder.
+            self.folder = None
+
+    def _run(self) -> Result:
         _environment.declare()
         output = self._output()
         settings = [(name, self._plain(name, value)) for name, value in self.settings.items()]
@@ -128,14 +136,14 @@ class _Call:
                 self.command["name"], json.dumps(settings), self.data, hear, _log, _logger.getEffectiveLevel()
             )
         fault = answer.take_fault()
+        error = exception(fault) if fault else None
+        if error is not None and not isinstance(error, GateFailed):
+            raise error
         kind = ModelResult if makes_model(self.command) else Result
-        # Whoever holds the result holds its folder.
         result = kind(self.command["name"], answer, output, self.folder)
-        if fault is not None:
-            error = exception(fault)
-            if isinstance(error, GateFailed):
-                result.passed = False
-                error.result = result
+        if isinstance(error, GateFailed):
+            result.passed = False
+            error.result = result
             raise error
         return result
 
@@ -239,7 +247,7 @@ class _Progress:
         self.hear: Callable[[str, int, int], object] | None = None
         if wanted is True:
             try:
-                from tqdm.auto import tqdm
+                from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
             except ImportError as fault:
                 raise ImportError("`progress=True` shows a bar of tqdm: `pip install tqdm`") from fault
             self.make = tqdm

@@ -28,7 +28,7 @@ def declare() -> None:
     """Says what there is; anew each time, since a package may have been installed meanwhile."""
     program = sys.executable
     if program:
-        module = _secateur.__file__
+        module = str(_secateur.__file__)
         _secateur.declare_program(program, ["-I", "-S", "-c", _START, module])
     library, reason = _library()
     remedy = f"run `{_pip()}`, or name a library with `onnxruntime`"

@@ -62,7 +62,7 @@ class ModelResult(Result):
     @property
     def path(self) -> Path:
         """Where the model is: as long as this result lives, where no ``output`` was named."""
-        if self._path is None:
+        if self._path is None or not self._path.exists():
             raise UsageError(f"this {self._command} wrote no model")
         return self._path
 

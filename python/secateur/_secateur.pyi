@@ -6,7 +6,6 @@ from typing import Literal
 
 from secateur._data import Given
 
-__file__: str
 __version__: str
 OLDEST_MINOR: int
 CALIBRATION_SAMPLES: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 import numpy
 import pytest
+
+# Decides in a moment, on data.
+QUICK: Any = {"ratio": 0.5, "criterion": "act-mean", "scope": "uniform"}
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -40,4 +44,5 @@ def temporaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
     yield folder
+    gc.collect()
     assert [path.name for path in folder.iterdir() if "secateur" in path.name] == []

@@ -10,11 +10,12 @@ from typing import Any
 import numpy
 import pytest
 import secateur
+from conftest import QUICK
 
 
 def plan(model: Path, **settings: Any) -> Any:
     """What is decided on data."""
-    dimensions = secateur.prune(model, macs=0.5, dry_run=True, **settings).report["dimensions"]
+    dimensions = secateur.prune(model, dry_run=True, **QUICK, **settings).report["dimensions"]
     assert dimensions
     return dimensions
 
@@ -102,7 +103,7 @@ def test_samples_are_counted_along_their_axis(tmp_path: Path) -> None:
 def test_all_misfits_are_named_at_once(lenet: Path, images: dict[str, Any]) -> None:
     wrong = {"image": images["input"], "mask": numpy.zeros(3, bool), "label": numpy.array(["a"], object)}
     with pytest.raises(secateur.InputError) as fault:
-        secateur.prune(lenet, macs=0.5, calibration=wrong)
+        secateur.prune(lenet, **QUICK, calibration=wrong)
     for part in ["no array 'input'", "no input 'image'", "no input 'mask'", "'label' cannot be used", "'|O'"]:
         assert part in str(fault.value)
 
@@ -121,7 +122,7 @@ def test_all_misfits_are_named_at_once(lenet: Path, images: dict[str, Any]) -> N
 )
 def test_arrays_that_do_not_fit_are_refused(lenet: Path, tmp_path: Path, array: Any, part: str) -> None:
     with pytest.raises(secateur.InputError, match=part.replace("|", r"\|")):
-        secateur.prune(lenet, macs=0.5, calibration={"input": array}, output=tmp_path / "small.onnx")
+        secateur.prune(lenet, **QUICK, calibration={"input": array}, output=tmp_path / "small.onnx")
     assert not (tmp_path / "small.onnx").exists()
 
 
@@ -131,7 +132,7 @@ def test_iterables_that_break_are_told(lenet: Path, images: dict[str, Any]) -> N
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        secateur.prune(lenet, macs=0.5, calibration=failing())
+        secateur.prune(lenet, **QUICK, calibration=failing())
     batch = images["input"]
     for batches, part in [
         ([], "no batch"),
@@ -144,4 +145,4 @@ def test_iterables_that_break_are_told(lenet: Path, images: dict[str, Any]) -> N
         ({3: batch}, "no name of an input"),
     ]:
         with pytest.raises(secateur.InputError, match=part):
-            secateur.prune(lenet, macs=0.5, calibration=batches)  # type: ignore[arg-type]
+            secateur.prune(lenet, **QUICK, calibration=batches)  # type: ignore[arg-type]

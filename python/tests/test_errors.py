@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 import pytest
 import secateur
+from conftest import QUICK
 
 
 def test_settings_that_are_none_are_named_with_the_nearest(lenet: Path) -> None:
@@ -39,9 +40,9 @@ def test_messages_name_keywords(lenet: Path) -> None:
 
 def test_places_and_names_are_told_apart(lenet: Path) -> None:
     with pytest.raises(secateur.UsageError, match="`model` twice"):
-        secateur.prune(lenet, model=lenet)  # type: ignore[misc]
+        secateur.prune(lenet, model=lenet)  # type: ignore[misc, call-arg, unused-ignore]
     with pytest.raises(secateur.UsageError, match="takes model without a name, and 2"):
-        secateur.prune(lenet, lenet)  # type: ignore[misc]
+        secateur.prune(lenet, lenet)  # type: ignore[call-arg, misc, unused-ignore]
     with pytest.raises(secateur.UsageError, match="required"):
         secateur.prune()  # type: ignore[call-arg]
     assert secateur.inspect(model=lenet).report
@@ -67,7 +68,7 @@ def test_models_that_are_none_are_refused(lenet: Path, tmp_path: Path) -> None:
 
 def test_outputs_in_missing_folders_leave_nothing(lenet: Path, tmp_path: Path, images: dict[str, Any]) -> None:
     with pytest.raises(secateur.RuntimeFailed, match="absent") as fault:
-        secateur.prune(lenet, macs=0.5, calibration=images, output=tmp_path / "absent" / "small.onnx")
+        secateur.prune(lenet, **QUICK, calibration=images, output=tmp_path / "absent" / "small.onnx")
     assert fault.value.exit_code == 4 and isinstance(fault.value, RuntimeError)
     assert not (tmp_path / "absent").exists()
     pruned = secateur.prune(lenet, ratio=0.5)
@@ -94,7 +95,7 @@ def test_paths_need_not_be_ascii(lenet: Path, tmp_path: Path, images: dict[str, 
     folder.mkdir()
     numpy.savez(folder / "données.npz", **images)
     output = folder / "-m.onnx"
-    result = secateur.prune(lenet, ratio=0.5, calibration=folder / "données.npz", samples=8, output=output)
+    result = secateur.prune(lenet, **QUICK, calibration=folder / "données.npz", samples=8, output=output)
     assert result.path == output and output.exists()
     raw = os.fsencode(tmp_path) + b"/\xff.onnx"
     with pytest.raises(secateur.Error, match="text"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import secateur
+from conftest import QUICK
 
 
 def _python(code: str, *words: object, **variables: str) -> subprocess.Popen[str]:
@@ -25,6 +27,8 @@ def _python(code: str, *words: object, **variables: str) -> subprocess.Popen[str
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # The sources have no compiled module.
+        cwd=Path(__file__).parent,
         env={**os.environ, **variables},
     )
 
@@ -72,11 +76,11 @@ def test_what_hears_may_fail_and_may_not_call(lenet: Path, mnist: dict[str, Any]
 
 def test_lines_go_to_the_log(lenet: Path, images: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="secateur"):
-        secateur.prune(lenet, macs=0.5, calibration=images)
+        secateur.prune(lenet, calibration=images, **QUICK)
     assert any(record.name == "secateur" for record in caplog.records)
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="secateur"):
-        secateur.prune(lenet, macs=0.5, calibration=images)
+        secateur.prune(lenet, calibration=images, **QUICK)
     assert [record for record in caplog.records if record.levelno < logging.WARNING] == []
 
 
@@ -91,7 +95,7 @@ try:
 except KeyboardInterrupt:
     start = time.monotonic()
     secateur.inspect(model)
-    secateur.prune(model, macs=0.5, calibration=data, samples=64)
+    secateur.prune(model, ratio=0.5, calibration=data, samples=64, criterion="act-mean", scope="uniform")
     print("goes on", flush=True)
 """
 
@@ -111,9 +115,9 @@ def test_keys_interrupt_a_run(lenet: Path, tmp_path: Path, temporaries: Path, wa
     assert not any(Path(f"/proc/{worker}/exe").exists() for worker in workers)
 
 
-def test_threads_take_turns(lenet: Path, images: dict[str, Any]) -> None:
+def test_threads_take_turns(lenet: Path) -> None:
     def prune(number: int) -> bytes:
-        return secateur.prune(lenet, macs=0.3 + number / 10, calibration=images, samples=16).to_bytes()
+        return secateur.prune(lenet, ratio=0.3 + number / 10).to_bytes()
 
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(prune, range(4)))
@@ -127,7 +131,7 @@ import numpy, secateur
 model, when = sys.argv[1:]
 data = {"input": numpy.random.default_rng(0).normal(size=(64, 1, 28, 28)).astype(numpy.float32)}
 def prune():
-    return secateur.prune(model, macs=0.5, calibration=data)
+    return secateur.prune(model, ratio=0.5, calibration=data, criterion="act-mean", scope="uniform")
 if when == "after":
     kept = prune()
 if when == "amidst":
@@ -183,7 +187,7 @@ import sys
 import numpy, secateur
 data = {"input": numpy.zeros((8, 1, 28, 28), numpy.float32)}
 try:
-    print(len(secateur.prune(sys.argv[1], ratio=0.5, calibration=data).report))
+    print(len(secateur.prune(sys.argv[1], ratio=0.5, calibration=data, criterion="act-mean", scope="uniform").report))
 except secateur.RuntimeFailed as fault:
     print(fault)
 """
@@ -192,14 +196,14 @@ except secateur.RuntimeFailed as fault:
 def test_an_old_onnxruntime_is_named(lenet: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     cache = str(tmp_path / "cache")
-    for number, (version, part) in enumerate([("1.19.2", "onnxruntime 1.19.2 of this environment is too old"),
-                                              (None, "has no library")]):
+    cases = [("1.19.2", "onnxruntime 1.19.2 of this environment is too old"), (None, "has no library")]
+    for number, (version, part) in enumerate(cases):
         path = str(_package(tmp_path / str(number), version))
         out, err = _python(PRUNES, lenet, PYTHONPATH=path, SECATEUR_CACHE=cache).communicate(timeout=60)
         assert part in out and "1.24 or newer is needed" in out and "pip install" in out, out + err
-    import onnxruntime
-
-    library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so*"))
+    spec = importlib.util.find_spec("onnxruntime")
+    assert spec and spec.origin
+    library = next((Path(spec.origin).parent / "capi").glob("libonnxruntime.so*"))
     out, err = _python(
         PRUNES, lenet, PYTHONPATH=str(tmp_path / "0"), SECATEUR_CACHE=cache, ORT_DYLIB_PATH=str(library)
     ).communicate(timeout=60)
