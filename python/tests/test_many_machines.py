@@ -22,7 +22,7 @@ DATA = ROOT / "fixtures" / "data" / "mnist_200.npz"
 
 def needs(module: str) -> pytest.MarkDecorator:
     missing = importlib.util.find_spec(module) is None
-    return pytest.mark.skipif(missing, reason=f"{module} is not installed: pip install {module}")
+    return pytest.mark.skipif(missing, reason=f"{module} is not installed: pip install 'secateur[{module}]'")
 
 
 def example(name: str, *words: object) -> str:

@@ -34,7 +34,7 @@ def package_config() -> dict[str, Any]:
     """
     found = importlib.util.find_spec("olive")
     if found is None or found.origin is None:
-        raise ModuleNotFoundError("Olive is not installed here: `pip install olive-ai`", name="olive")
+        raise ModuleNotFoundError("Olive is not installed here: `pip install 'secateur[olive]'`", name="olive")
     path = Path(found.origin).with_name("olive_config.json")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
