@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from pydantic import model_validator
-
-import secateur
 from olive.common.config_utils import ParamCategory, validate_config
 from olive.data.config import DataConfig
 from olive.model import ONNXModelHandler
@@ -18,6 +15,9 @@ from olive.model.utils import resolve_onnx_path
 from olive.passes import Pass
 from olive.passes.pass_config import PassConfigParam
 from olive.resource_path import LocalFile, LocalFolder
+from pydantic import model_validator
+
+import secateur
 from secateur import _secateur
 from secateur.olive import PASSES
 
