@@ -57,4 +57,4 @@ torch.onnx.export(
 )
 # done
 
-job.report("ModelOpt", ("nvidia-modelopt", "huggingface-hub", "requests", "onnx"), "")
+job.report("ModelOpt", ("nvidia-modelopt", "huggingface-hub", "requests", "torchprofile", "onnx"), "")
