@@ -151,3 +151,52 @@ fn command_line(words: &[OsString]) -> String {
     let quoted = shlex::try_join(words.iter().map(String::as_str));
     quoted.unwrap_or_else(|_| words.join(" "))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Flags whose file a command reads, where it is there.
+    const READ: [&str; 8] = [
+        "stats",
+        "plan",
+        "mask",
+        "calibration",
+        "data",
+        "images",
+        "labels",
+        "merge",
+    ];
+
+    #[test]
+    fn every_path_is_known_as_read_or_written() {
+        let mut found = 0;
+        for command in super::super::Cli::command().get_subcommands() {
+            for flag in command.get_arguments() {
+                let kinds = [
+                    ValueParser::path_buf().type_id(),
+                    ValueParser::new(DataParser::default()).type_id(),
+                ];
+                let name = flag.get_id().as_str();
+                if kinds.contains(&flag.get_value_parser().type_id()) {
+                    found += 1;
+                    let lists = [&READ[..], &WRITTEN, &MODELS, &ASIDE];
+                    let known = lists.iter().filter(|list| list.contains(&name)).count();
+                    assert_eq!(known, 1, "{} --{name}", command.get_name());
+                }
+            }
+        }
+        assert!(found > 30, "{found} paths");
+    }
+
+    #[test]
+    fn a_command_line_can_be_pasted_into_a_shell() {
+        let words = ["/bin/x", "prune", "my model.onnx", "--only", "a*"].map(OsString::from);
+        assert_eq!(
+            command_line(&words),
+            "secateur prune 'my model.onnx' --only 'a*'"
+        );
+    }
+}
