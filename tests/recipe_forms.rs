@@ -12,7 +12,7 @@ use common::{fixture, secateur};
 use kitchen::{Kitchen, WHOLE, state, states};
 
 /// A file of a recipe that cannot be followed: its name, what it says, and a part of the message.
-const REFUSED: [(&str, &str, &str); 24] = [
+const REFUSED: [(&str, &str, &str); 26] = [
     (
         "r.toml",
         "[prun]\nmacs = 0.5\n",
@@ -124,6 +124,16 @@ const REFUSED: [(&str, &str, &str); 24] = [
         "r.toml",
         "extends = \"none.toml\"\n[prune]\n",
         "it extends ",
+    ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\noutput = \"r.toml\"\n[prune]\n",
+        "r.toml is the recipe",
+    ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\noutput = \"o.onnx\"\ndata = \".\"\n[prune]\n",
+        "is read by this recipe",
     ),
 ];
 

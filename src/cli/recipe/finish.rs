@@ -67,7 +67,10 @@ pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> 
             );
             return Err(sources.fault(output.spot, reason));
         }
-        let same = |other: &Path| other == output.path || files::same_file(other, &output.path);
+        let place_of_output = files::place_of(&output.path);
+        let same = |other: &Path| {
+            files::place_of(other) == place_of_output || files::same_file(other, &output.path)
+        };
         if let Some(other) = outputs[..place].iter().find(|other| same(&other.path)) {
             let reason = format!(
                 "{} is written twice; give each file a name of its own",
@@ -75,7 +78,15 @@ pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> 
             );
             return Err(sources.fault(output.spot, reason));
         }
-        if let Some(read) = read_files(pipeline).find(|read| same(&read.path)) {
+        // A folder that is read would have another content after each run.
+        let holds = |read: &Path| {
+            same(read) || (read.is_dir() && place_of_output.starts_with(files::place_of(read)))
+        };
+        if let Some(recipe) = sources.files().find(|recipe| same(recipe)) {
+            let reason = format!("{} is the recipe; name another output", recipe.display());
+            return Err(sources.fault(output.spot, reason));
+        }
+        if let Some(read) = read_files(pipeline).find(|read| holds(&read.path)) {
             let reason = format!(
                 "{} is read by this recipe; name another output, or read what a step makes as {{ step = \"NAME\", file = \"plan-out\" }}",
                 read.said

@@ -98,6 +98,7 @@ pub(super) struct Sources {
 #[derive(Clone, Debug)]
 struct RecipeSource {
     name: String,
+    path: PathBuf,
     /// What paths in it are relative to.
     folder: PathBuf,
     is_file: bool,
@@ -108,6 +109,7 @@ impl Sources {
     pub(super) fn file(&mut self, path: &Path) -> usize {
         self.list.push(RecipeSource {
             name: path.display().to_string(),
+            path: path.to_owned(),
             folder: path.parent().unwrap_or(Path::new("")).to_owned(),
             is_file: true,
         });
@@ -118,10 +120,17 @@ impl Sources {
     pub(super) fn words(&mut self, text: &str) -> usize {
         self.list.push(RecipeSource {
             name: text.to_owned(),
+            path: PathBuf::new(),
             folder: PathBuf::new(),
             is_file: false,
         });
         self.list.len() - 1
+    }
+
+    /// The files that were read.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let files = self.list.iter().filter(|source| source.is_file);
+        files.map(|source| source.path.as_path())
     }
 
     /// A path that is said there, from the working directory.
