@@ -1,5 +1,7 @@
 //! Columns before and after, one pair behind the other: a profile of many parts in their order.
 
+use serde::{Deserialize, Serialize};
+
 use maud::{Markup, html};
 
 use super::axis::{ChartAxis, Plane, at, said};
@@ -9,7 +11,7 @@ use super::document::svg;
 const NARROW: f64 = 3.0;
 
 /// What parts were and what they are.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ColumnChart {
     /// What it shows.
     pub title: String,

@@ -1,5 +1,7 @@
 //! Line charts: one panel or several on the same axes, with intervals, a bound and a marked point.
 
+use serde::{Deserialize, Serialize};
+
 use maud::{Markup, html};
 
 use super::axis::{ChartAxis, Plane, at, said};
@@ -14,7 +16,7 @@ const HEAD: f64 = 20.0;
 const COLOURS: usize = 6;
 
 /// A picture of one or more panels.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chart {
     /// What it shows.
     pub title: String,
@@ -31,7 +33,7 @@ pub struct Chart {
 }
 
 /// Axes with lines.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Panel {
     /// What it is of.
     pub title: String,
@@ -42,7 +44,7 @@ pub struct Panel {
 }
 
 /// Points that a line joins.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// What it is called; nothing is written for an empty name.
     pub name: String,

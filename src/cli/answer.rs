@@ -62,10 +62,10 @@ pub trait Reported: Send {
 
 /// A report that says how to reproduce it.
 #[derive(Serialize)]
-struct Reproducible<'a, T> {
+pub(super) struct Reproducible<'a, T> {
     #[serde(flatten)]
-    report: &'a T,
-    reproduce: &'a Reproduction,
+    pub(super) report: &'a T,
+    pub(super) reproduce: &'a Reproduction,
 }
 
 impl<T: Display + Serialize + Paged + Send> Reported for T {
@@ -89,7 +89,11 @@ impl<T: Display + Serialize + Paged + Send> Reported for T {
     }
 }
 
-fn json(document: &impl Serialize) -> Result<String> {
+/// A document as JSON, with settings as flags.
+///
+/// # Errors
+/// It cannot be written so.
+pub(super) fn json(document: &impl Serialize) -> Result<String> {
     let json = serde_json::to_string_pretty(document);
     json.map(|json| with_flags(&json)).map_err(|fault| {
         Error::Usage(format!(

@@ -13,6 +13,7 @@ mod mask;
 mod program;
 mod prune;
 mod quantise;
+mod recipe;
 mod reports;
 mod runtime;
 mod search;
@@ -23,7 +24,6 @@ mod signals;
 mod terminal;
 mod tune;
 mod twin;
-#[cfg(test)]
 mod typed;
 mod validate;
 
@@ -65,6 +65,9 @@ struct Cli {
     /// Say more about what happens (repeat for more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// Print the recipe that does the same, for `secateur run`, and end
+    #[arg(long, global = true)]
+    print_recipe: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,6 +83,7 @@ enum Command {
     Validate(Box<validate::ValidateArgs>),
     Bench(bench::BenchArgs),
     Twin(twin::TwinArgs),
+    Run(Box<recipe::RunArgs>),
     #[command(hide = true)]
     ProbeMemory(bench::ProbeArgs),
     Runtime(runtime::RuntimeArgs),
@@ -193,7 +197,14 @@ impl Asked {
 
     /// Runs the command and writes its reports.
     fn answer(self, words: &[OsString], events: &mut dyn Events) -> Result<Answered> {
-        let files = ReportFiles::prepare(&self.cli.report, words, &self.command, &self.matches)?;
+        let mut reports = self.cli.report;
+        if let Command::Run(args) = &self.cli.command {
+            reports.extend(args.reports()?);
+        }
+        if self.cli.print_recipe {
+            return recipe::recipe_in_force(&self.cli.command, &self.matches, &reports);
+        }
+        let files = ReportFiles::prepare(&reports, words, &self.command, &self.matches)?;
         let mut answered = self.cli.command.answer(events)?;
         let written = match (files, &answered.report) {
             (Some(files), Some(report)) => files.write(report.as_ref()),
@@ -233,6 +244,7 @@ impl Command {
             Command::Validate(args) => args.run(events),
             Command::Bench(args) => args.run(events),
             Command::Twin(args) => args.run(events),
+            Command::Run(args) => args.run(events),
             Command::ProbeMemory(args) => args.run(),
             Command::Runtime(args) => args.run(events),
             Command::Completions(args) => args.run(&Cli::command()),

@@ -76,7 +76,10 @@ impl ReportFiles {
     pub(super) fn write(self, report: &dyn Reported) -> Result<()> {
         let mut page = report.page();
         page.reproduction.command = self.command;
-        page.reproduction.inputs = self.inputs;
+        let inputs = &mut page.reproduction.inputs;
+        inputs.extend(self.inputs);
+        let mut seen = std::collections::BTreeSet::new();
+        inputs.retain(|input| seen.insert(input.path.clone()));
         for path in &self.paths {
             write(&page, || report.json_with(&page.reproduction), path)?;
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::rows::DataTable;
 use crate::charts::{Chart, ColumnChart};
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 /// A document.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// What it is about.
     pub title: String,
@@ -31,7 +31,7 @@ pub struct Page {
 }
 
 /// A part of a document under a heading.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PageSection {
     /// The heading.
     pub heading: String,
@@ -42,7 +42,7 @@ pub struct PageSection {
 }
 
 /// What stands under a heading.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum PagePart {
     /// A paragraph.
@@ -62,7 +62,7 @@ pub enum PagePart {
 }
 
 /// A picture with the numbers that it shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Figure {
     /// Lines; the table has their numbers.
@@ -72,7 +72,7 @@ pub enum Figure {
 }
 
 /// Something that is counted, before and after.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CostRow {
     /// Its name for trackers, as in `params`.
     pub key: String,
@@ -87,7 +87,7 @@ pub struct CostRow {
 }
 
 /// What a number is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Quantity {
     /// A count of things.
@@ -99,7 +99,7 @@ pub enum Quantity {
 }
 
 /// A demand or a proof.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VerdictRow {
     /// What is asked.
     pub name: String,
@@ -110,7 +110,7 @@ pub struct VerdictRow {
 }
 
 /// Whether something holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Verdict {
     /// It holds.
@@ -122,7 +122,7 @@ pub enum Verdict {
 }
 
 /// How to come to the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reproduction {
     /// The command line; empty where it is not known.
     pub command: String,
@@ -135,7 +135,7 @@ pub struct Reproduction {
 }
 
 /// A file that was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputFile {
     /// Where it is.
     pub path: String,

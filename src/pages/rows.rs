@@ -1,7 +1,9 @@
 //! Numbers by rows and columns.
 
+use serde::{Deserialize, Serialize};
+
 /// A table.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataTable {
     /// What it is of; also its name for who cannot see it.
     pub caption: String,
@@ -12,7 +14,7 @@ pub struct DataTable {
 }
 
 /// A column.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataColumn {
     /// Its heading.
     pub heading: String,
@@ -21,7 +23,7 @@ pub struct DataColumn {
 }
 
 /// Where cells stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Side {
     /// Names and words.
     Left,
@@ -30,7 +32,7 @@ pub enum Side {
 }
 
 /// A row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataRow {
     /// A cell for each column.
     pub cells: Vec<DataCell>,
@@ -39,7 +41,7 @@ pub struct DataRow {
 }
 
 /// What stands in a row and a column.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DataCell {
     /// Words or a number as people read it.
