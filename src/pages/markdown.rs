@@ -3,7 +3,7 @@
 
 use super::numbers::{NONE, amount, percent};
 use super::page::{CostRow, Figure, Page, PagePart, PageSection, Verdict, VerdictRow};
-use super::rows::{DataCell, DataTable, Side};
+use super::rows::{CellSide, DataCell, DataTable};
 use crate::charts::readable;
 use crate::error::one_line;
 
@@ -141,14 +141,13 @@ fn table(of: &DataTable) -> Vec<String> {
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     let headings = shown.iter().map(|&place| plain(&of.columns[place].heading));
     let sides = shown.iter().map(|&place| match of.columns[place].side {
-        Side::Left => "---".to_owned(),
-        Side::Right => "---:".to_owned(),
+        CellSide::Left => "---".to_owned(),
+        CellSide::Right => "---:".to_owned(),
     });
     let mut out = vec![line(headings.collect()), line(sides.collect())];
     for row in of.largest(ROWS) {
         let cells = shown.iter().map(|&place| match row.cells.get(place) {
             Some(DataCell::Text(text)) => plain(text),
-            Some(DataCell::Holds(verdict)) => verdict.word().to_owned(),
             _ => String::new(),
         });
         out.push(line(cells.collect()));

@@ -18,7 +18,7 @@ pub use page::{
     CostRow, Figure, InputFile, Page, PagePart, PageSection, Quantity, Reproduction, Verdict,
     VerdictRow,
 };
-pub use rows::{DataCell, DataColumn, DataRow, DataTable, Side};
+pub use rows::{CellSide, DataCell, DataColumn, DataRow, DataTable};
 
 /// What a command found, as a document.
 pub trait Paged {

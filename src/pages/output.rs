@@ -42,6 +42,18 @@ impl PageFormat {
     }
 }
 
+impl Page {
+    /// The document as one HTML file that needs nothing from elsewhere.
+    pub fn to_html(&self) -> String {
+        html(self)
+    }
+
+    /// The document as Markdown of at most 60 lines.
+    pub fn to_markdown(&self) -> String {
+        markdown(self)
+    }
+}
+
 /// That a report can be written to each of these files, before the work is done that it is of: each has a form, a folder that
 /// is there, and a name of its own, also among the `others` that the command reads or writes.
 ///
@@ -72,8 +84,8 @@ pub fn check(paths: &[PathBuf], others: &[PathBuf]) -> Result<()> {
 /// [`Error::Usage`] for a name without a form, [`Error::Write`] where it cannot be written, and what `document` fails with.
 pub fn write(page: &Page, document: impl FnOnce() -> Result<String>, path: &Path) -> Result<()> {
     let text = match PageFormat::of(path)? {
-        PageFormat::Html => html(page),
-        PageFormat::Markdown => markdown(page),
+        PageFormat::Html => page.to_html(),
+        PageFormat::Markdown => page.to_markdown(),
         PageFormat::Metrics => format!("{:#}\n", metrics(page)),
         PageFormat::Document => document()? + "\n",
     };

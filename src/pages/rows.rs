@@ -19,12 +19,12 @@ pub struct DataColumn {
     /// Its heading.
     pub heading: String,
     /// Where its cells stand.
-    pub side: Side,
+    pub side: CellSide,
 }
 
 /// Where cells stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Side {
+pub enum CellSide {
     /// Names and words.
     Left,
     /// Numbers.
@@ -50,8 +50,6 @@ pub enum DataCell {
     Bars([f64; 2]),
     /// A number with its interval and what it is compared with, on one scale in the whole column: low, number, high, mark.
     Interval([f64; 4]),
-    /// Whether it holds.
-    Holds(super::Verdict),
 }
 
 impl DataTable {
@@ -61,9 +59,9 @@ impl DataTable {
         let columns = columns.map(|(place, heading)| DataColumn {
             heading: (*heading).to_owned(),
             side: if place < left {
-                Side::Left
+                CellSide::Left
             } else {
-                Side::Right
+                CellSide::Right
             },
         });
         DataTable {
@@ -77,7 +75,7 @@ impl DataTable {
     pub(super) fn push(&mut self, weight: f64, cells: Vec<DataCell>) {
         for (column, cell) in self.columns.iter_mut().zip(&cells) {
             if matches!(cell, DataCell::Bars(_) | DataCell::Interval(_)) {
-                column.side = Side::Left;
+                column.side = CellSide::Left;
             }
         }
         self.rows.push(DataRow { cells, weight });

@@ -23,13 +23,47 @@ pub(super) fn of_layers(layers: usize) -> Page {
             .push(VerdictRow::new(HOSTILE, verdict, HOSTILE.to_owned()));
     }
     page.warnings.push(HOSTILE.to_owned());
-    let name = |place: usize| format!("/层{place}/{}{HOSTILE}", "long_name_".repeat(20));
-    let number = |place: usize| match place % 5 {
+    let parts = parts(layers);
+    page.section(HOSTILE, parts.clone());
+    let costs = page.costs.iter().cloned();
+    page.sections.push(PageSection {
+        heading: "Step".to_owned(),
+        parts: costs.map(|row| PagePart::Costs(vec![row])).collect(),
+        sections: vec![PageSection {
+            heading: "Within".to_owned(),
+            parts,
+            sections: Vec::new(),
+        }],
+    });
+    page.reproduction.command = format!("secateur prune '{HOSTILE}' ```");
+    page
+}
+
+fn parts(layers: usize) -> Vec<PagePart> {
+    let table = table(layers);
+    vec![
+        PagePart::Text(HOSTILE.to_owned()),
+        PagePart::Facts(vec![(HOSTILE.to_owned(), HOSTILE.to_owned())]),
+        PagePart::Figure(Figure::Columns(columns(layers), table.clone())),
+        PagePart::Figure(Figure::Lines(lines(layers), DataTable::default())),
+        PagePart::Table(table),
+    ]
+}
+
+fn name(place: usize) -> String {
+    format!("/层{place}/{}{HOSTILE}", "long_name_".repeat(20))
+}
+
+fn number(place: usize) -> f64 {
+    match place % 5 {
         0 => f64::NAN,
         1 => f64::INFINITY,
         2 => 0.0,
         _ => place as f64,
-    };
+    }
+}
+
+fn table(layers: usize) -> DataTable {
     let mut table = DataTable::new(HOSTILE, &["layer", "bars", "interval", "n"], 1);
     for place in 0..layers {
         let at = number(place);
@@ -39,11 +73,15 @@ pub(super) fn of_layers(layers: usize) -> Page {
                 name(place).into(),
                 DataCell::Bars([at, number(place + 1)]),
                 DataCell::Interval([at, at, number(place + 2), 0.0]),
-                DataCell::Holds(Verdict::Failed),
+                "1".into(),
             ],
         );
     }
-    let columns = ColumnChart {
+    table
+}
+
+fn columns(layers: usize) -> ColumnChart {
+    ColumnChart {
         title: HOSTILE.to_owned(),
         description: HOSTILE.to_owned(),
         x: "layers".to_owned(),
@@ -53,14 +91,15 @@ pub(super) fn of_layers(layers: usize) -> Page {
         parts: (0..layers)
             .map(|at| (name(at), [number(at), number(at + 1)]))
             .collect(),
-    };
+    }
+}
+
+fn lines(layers: usize) -> Chart {
     let line = |at: usize| Line {
         name: String::new(),
-        points: vec![
-            (0.1, number(at)),
-            (0.5, number(at + 1)),
-            (0.9, number(at + 2)),
-        ],
+        points: [0, 1, 2]
+            .map(|of| (0.1 + of as f64, number(at + of)))
+            .into(),
         intervals: vec![[0.0, number(at)]; 3],
         marked: Some(2),
     };
@@ -69,36 +108,12 @@ pub(super) fn of_layers(layers: usize) -> Page {
         lines: vec![line(at)],
         bound: Some(number(at)),
     };
-    let lines = Chart {
+    Chart {
         title: HOSTILE.to_owned(),
         description: HOSTILE.to_owned(),
         x: "removed".to_owned(),
         y: "divergence".to_owned(),
         logarithmic: true,
         panels: (0..layers.min(60)).map(panel).collect(),
-    };
-    let parts = vec![
-        PagePart::Text(HOSTILE.to_owned()),
-        PagePart::Facts(vec![(HOSTILE.to_owned(), HOSTILE.to_owned())]),
-        PagePart::Figure(Figure::Columns(columns, table.clone())),
-        PagePart::Figure(Figure::Lines(lines, DataTable::default())),
-        PagePart::Table(table),
-    ];
-    page.section(HOSTILE, parts.clone());
-    page.sections.push(PageSection {
-        heading: "Step".to_owned(),
-        parts: page
-            .costs
-            .clone()
-            .into_iter()
-            .map(|row| PagePart::Costs(vec![row]))
-            .collect(),
-        sections: vec![PageSection {
-            heading: "Within".to_owned(),
-            parts,
-            sections: Vec::new(),
-        }],
-    });
-    page.reproduction.command = format!("secateur prune '{HOSTILE}' ```");
-    page
+    }
 }

@@ -1,7 +1,7 @@
 //! The page of `inspect`.
 
 use super::parts::{self, fact};
-use crate::charts::ColumnChart;
+use crate::charts::{Chart, Line, Panel};
 use crate::pages::Paged;
 use crate::pages::numbers::{NONE, count, part};
 use crate::pages::page::{Figure, Page, PagePart};
@@ -85,33 +85,38 @@ impl Inspection {
                 ],
             );
         }
-        let share = |number: u64, whole: u64| number as f64 / whole.max(1) as f64;
-        let chart = ColumnChart {
+        let figure = Figure::Lines(self.shares(), DataTable::default());
+        vec![PagePart::Figure(figure), PagePart::Table(table)]
+    }
+
+    fn shares(&self) -> Chart {
+        let line = |name: &str, of: fn(&DimensionRow) -> u64, whole: u64| Line {
+            name: name.to_owned(),
+            points: (1..)
+                .zip(&self.dimensions)
+                .map(|(place, row)| (f64::from(place), of(row) as f64 / whole.max(1) as f64))
+                .collect(),
+            intervals: Vec::new(),
+            marked: None,
+        };
+        Chart {
             title: "What dimensions take part in".to_owned(),
             description: format!(
                 "Shares of the model's parameters and operations in the tensors and nodes of each of {} dimensions.",
                 self.dimensions.len()
             ),
-            x: "dimensions in the order of the model".to_owned(),
-            y: "share".to_owned(),
+            x: "dimension, in the order of the model".to_owned(),
+            y: "share of all".to_owned(),
             logarithmic: false,
-            names: ["params".to_owned(), "MACs".to_owned()],
-            parts: self
-                .dimensions
-                .iter()
-                .map(|row| {
-                    let shares = [
-                        share(row.params, self.totals.params),
-                        share(row.macs, self.totals.macs),
-                    ];
-                    (row.name.clone(), shares)
-                })
-                .collect(),
-        };
-        vec![
-            PagePart::Figure(Figure::Columns(chart, table.clone())),
-            PagePart::Table(table),
-        ]
+            panels: vec![Panel {
+                title: String::new(),
+                lines: vec![
+                    line("params", |row| row.params, self.totals.params),
+                    line("MACs", |row| row.macs, self.totals.macs),
+                ],
+                bound: None,
+            }],
+        }
     }
 
     fn blocks(&self) -> Vec<PagePart> {

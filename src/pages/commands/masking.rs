@@ -96,8 +96,13 @@ impl MaskReport {
                 ],
             );
         }
+        let figure = Figure::Columns(self.densities(), table);
+        vec![PagePart::Facts(facts), PagePart::Figure(figure)]
+    }
+
+    fn densities(&self) -> ColumnChart {
         let density = |zeros: usize, weights: usize| 1.0 - zeros as f64 / weights.max(1) as f64;
-        let chart = ColumnChart {
+        ColumnChart {
             title: "Share of weights that are not 0, layer by layer".to_owned(),
             description: format!("{} layers that were masked.", self.layers.len()),
             x: "layers in the order of the model".to_owned(),
@@ -115,11 +120,7 @@ impl MaskReport {
                     )
                 })
                 .collect(),
-        };
-        vec![
-            PagePart::Facts(facts),
-            PagePart::Figure(Figure::Columns(chart, table)),
-        ]
+        }
     }
 
     fn bought(&self) -> Vec<(String, String)> {

@@ -113,13 +113,13 @@ impl PruneReport {
         }
         let headings = [
             "dimension",
+            "what happened",
             "before",
             "after",
             "left",
             "width",
-            "what happened",
         ];
-        let mut table = DataTable::new("Channels of every dimension", &headings, 1);
+        let mut table = DataTable::new("Channels of every dimension", &headings, 2);
         for row in &self.dimensions {
             let what = match &row.left {
                 Some(reason) => format!("left alone: {reason}"),
@@ -130,11 +130,11 @@ impl PruneReport {
                 (row.size - row.kept.min(row.size)) as f64,
                 vec![
                     row.name.clone().into(),
+                    what.into(),
                     row.size.to_string().into(),
                     row.kept.to_string().into(),
                     part(row.kept as u64, row.size as u64).into(),
                     DataCell::Bars([row.size as f64, row.kept as f64]),
-                    what.into(),
                 ],
             );
         }

@@ -27,6 +27,32 @@ impl Paged for SensitivityReport {
                 self.samples[1]
             ),
         );
+        let facts = self.facts(&mut page);
+        for row in &tried {
+            if let Some(point) = row.points.last() {
+                let name = format!("sensitivity.{}", key(&row.name));
+                page.metric(format!("{name}.divergence"), point.divergence);
+                page.metric(format!("{name}.drop"), point.drop.unwrap_or(f64::NAN));
+            }
+        }
+        page.section("What was tried", vec![PagePart::Facts(facts)]);
+        let numbers = self.numbers(&tried);
+        let curves = match tried.is_empty() {
+            true => PagePart::Text(
+                "Nothing of this kind is in the model, or nothing may go.".to_owned(),
+            ),
+            false => PagePart::Figure(Figure::Lines(self.chart(), numbers)),
+        };
+        page.section("Curves", vec![curves]);
+        page.section("Not tried", self.left());
+        parts::stages(&mut page, &self.stages);
+        page.reproduction.onnxruntime = Some(self.onnxruntime.clone());
+        page
+    }
+}
+
+impl SensitivityReport {
+    fn facts(&self, page: &mut Page) -> Vec<(String, String)> {
         let mut facts = vec![
             fact("Data", self.data.clone()),
             fact(
@@ -51,35 +77,9 @@ impl Paged for SensitivityReport {
             };
             facts.push(fact("What went", made_up));
         }
-        for row in &tried {
-            if let Some(point) = row.points.last() {
-                let name = format!("sensitivity.{}", key(&row.name));
-                page.metric(format!("{name}.divergence"), point.divergence);
-                page.metric(format!("{name}.drop"), point.drop.unwrap_or(f64::NAN));
-            }
-        }
-        page.section("What was tried", vec![PagePart::Facts(facts)]);
-        let numbers = self.numbers(&tried);
-        match tried.is_empty() {
-            true => page.section(
-                "Curves",
-                vec![PagePart::Text(
-                    "Nothing of this kind is in the model, or nothing may go.".to_owned(),
-                )],
-            ),
-            false => page.section(
-                "Curves",
-                vec![PagePart::Figure(Figure::Lines(self.chart(), numbers))],
-            ),
-        }
-        page.section("Not tried", self.left());
-        parts::stages(&mut page, &self.stages);
-        page.reproduction.onnxruntime = Some(self.onnxruntime.clone());
-        page
+        facts
     }
-}
 
-impl SensitivityReport {
     fn numbers(&self, tried: &[&SensitivityRow]) -> DataTable {
         let headings = [
             self.of.as_str(),

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::pages::numbers::count;
-use crate::pages::rows::{DataCell, DataTable, Side};
+use crate::pages::rows::{CellSide, DataCell, DataTable};
 
 /// Rows that are shown; a JSON document has all.
 const SHOWN: usize = 1000;
@@ -50,10 +50,10 @@ pub(super) fn table(of: &DataTable) -> Markup {
     }
 }
 
-fn class(side: Side) -> Option<&'static str> {
+fn class(side: CellSide) -> Option<&'static str> {
     match side {
-        Side::Left => None,
-        Side::Right => Some("number"),
+        CellSide::Left => None,
+        CellSide::Right => Some("number"),
     }
 }
 
@@ -87,9 +87,6 @@ fn drawn(cell: &DataCell, [low, high]: Scale) -> Markup {
     };
     match cell {
         DataCell::Text(text) => html! { (text) },
-        DataCell::Holds(verdict) => {
-            html! { span class={ "word " (verdict.word()) } { (verdict.word()) } }
-        }
         DataCell::Bars(numbers) => {
             let wide = |number: f64| format!("width:{:.1}%", 100.0 * share(number));
             html! {
