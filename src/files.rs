@@ -21,8 +21,8 @@ mod temporary;
 mod tensors;
 
 pub(crate) use pair::{data_name, persist_pair, same_file};
-pub use temporary::remove_temporaries;
-pub(crate) use temporary::{Temporary, TemporaryFolder};
+pub(crate) use temporary::Temporary;
+pub use temporary::{TemporaryFolder, remove_temporaries, write_nothing_after};
 pub(crate) use tensors::replace_tensors;
 
 /// Replaces the file at `path` by what `write` writes.

@@ -82,6 +82,6 @@ pub mod validate;
 
 pub use error::{Class, Error, Fault, ProofFault, Result};
 pub use events::{Events, Silent};
-pub use files::remove_temporaries;
+pub use files::{TemporaryFolder, remove_temporaries, write_nothing_after};
 pub use job::{ModelInput, PruneOptions, Pruned, prune, prune_with};
 pub use onnx::Model;

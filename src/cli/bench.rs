@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::benchmark::Repetitions;
 use crate::job::{BenchOptions, Shapes, bench, peak_memory};
-use crate::runtime::{Profiling, Provider, Purpose, SessionOptions};
+use crate::runtime::{Hosted, Profiling, Provider, Purpose, SessionOptions};
 use clap::Args;
 
 use super::flags::{RuntimeFlags, ShapeFlags, SumsFlag};
@@ -109,7 +109,7 @@ fn peak_of_a_process(
         let axis = axis.map_or("none".to_owned(), |axis| axis.to_string());
         command.arg("--sample-axis").arg(format!("{name}={axis}"));
     }
-    if let Some(library) = &runtime.onnxruntime {
+    if let Some(library) = runtime.onnxruntime.clone().or_else(Hosted::to_tell) {
         command.arg("--onnxruntime").arg(library);
     }
     if sums.exact_integers {

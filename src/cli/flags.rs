@@ -299,6 +299,31 @@ pub(super) fn with_flags(text: &str) -> String {
     out
 }
 
+/// A text for people who say settings as keyword arguments: flags, and settings of the library, are those. Of what the parser
+/// of words says, the usage and the hint at its help are left out.
+pub fn with_keywords(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let end = text
+        .find("\n\nUsage: ")
+        .or_else(|| text.find("\n\nFor more information"));
+    let text = shown(text[..end.unwrap_or(text.len())].trim_end());
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(place) = rest.find("--") {
+        let (before, after) = (&rest[..place], &rest[place + 2..]);
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '-' || c.is_ascii_digit();
+        let end = after.find(|c| !is_name(c)).unwrap_or(after.len());
+        let name = after[..end].trim_end_matches('-');
+        out.push_str(before);
+        match before.ends_with(|c: char| c.is_alphanumeric()) || name.is_empty() {
+            true => out.push_str(&rest[place..place + 2 + name.len()]),
+            false => out.push_str(&format!("`{}`", name.replace('-', "_"))),
+        }
+        rest = &after[name.len()..];
+    }
+    out + rest
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -321,6 +346,26 @@ mod tests {
             "", "MB", "512", "-1MB", "0KB", "NaNMB", "infGB", "1e300GB", "1XB",
         ] {
             assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn flags_are_shown_as_keywords() {
+        for (text, shown) in [
+            (
+                "skip it with `skip`, or run with `proof` skipped",
+                "skip it with `skip`, or run with `no_verify`",
+            ),
+            (
+                "error: the argument '--macs <S>' cannot be used with '--ratio-for <G>'\n\nUsage: secateur",
+                "the argument '`macs` <S>' cannot be used with '`ratio_for` <G>'",
+            ),
+            (
+                "a -- b, c--d and --no-verify--",
+                "a -- b, c--d and `no_verify`--",
+            ),
+        ] {
+            assert_eq!(with_keywords(text), shown);
         }
     }
 

@@ -6,6 +6,7 @@
 mod answer;
 mod bench;
 mod clean;
+mod facts;
 mod flags;
 mod help;
 mod inspect;
@@ -31,13 +32,13 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::ops::RangeBounds;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use answer::{Answered, Reported};
-pub use flags::DataInMemory;
+pub use facts::{CommandFacts, SettingFacts, SettingKind, commands};
+pub use flags::{DataInMemory, with_keywords};
 use flags::{DataParser, shown};
 pub use program::Program;
 use reports::ReportFiles;
@@ -91,12 +92,12 @@ enum Command {
     Man(shell::ManArgs),
 }
 
-/// Runs the program with these words, of which the first is its name, and says how it ended. Where they say so, it serves as
+/// Runs the program with these words, of which the first is its name, and gives its exit code. Where they say so, it serves as
 /// the process that runs onnxruntime for another.
 ///
 /// The caller sets `ORT_DISABLE_TELEMETRY=1` before it has other threads, so that onnxruntime leaves no device id in the
 /// user's home and calls no server.
-pub fn main(words: &[OsString]) -> ExitCode {
+pub fn main(words: &[OsString]) -> u8 {
     if let Some(ended) = serve_if_asked(words) {
         return ended;
     }
@@ -106,23 +107,23 @@ pub fn main(words: &[OsString]) -> ExitCode {
         Err(fault) => {
             // Where neither stream can be written there is nobody to tell.
             let _ = fault.print();
-            return ExitCode::from(u8::try_from(fault.exit_code()).unwrap_or(2));
+            return u8::try_from(fault.exit_code()).unwrap_or(2);
         }
     };
     let run = asked.run(words);
     end_apart();
     match run {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             // As above. Our messages name their causes themselves.
             let _ = writeln!(io::stderr(), "secateur: {}", shown(&error.to_string()));
-            ExitCode::from(error.class().exit_code())
+            error.class().exit_code()
         }
     }
 }
 
 /// Runs onnxruntime for the process that started this one, where that is what it was started for.
-fn serve_if_asked(words: &[OsString]) -> Option<ExitCode> {
+fn serve_if_asked(words: &[OsString]) -> Option<u8> {
     if words.get(1)? != WORKER_COMMAND {
         return None;
     }
@@ -132,8 +133,8 @@ fn serve_if_asked(words: &[OsString]) -> Option<ExitCode> {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     match serve(&numbers) {
-        Ok(()) => Some(ExitCode::SUCCESS),
-        Err(_) => Some(ExitCode::from(Class::Runtime.exit_code())),
+        Ok(()) => Some(0),
+        Err(_) => Some(Class::Runtime.exit_code()),
     }
 }
 

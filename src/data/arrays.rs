@@ -1,24 +1,22 @@
-//! numpy arrays: an `.npz` file or a folder of `.npy` files, named after the inputs; `label` is optional.
+//! numpy arrays: an `.npz` file, a folder of `.npy` files, or arrays in memory, named after the inputs; `label` is
+//! optional.
 
 use std::collections::HashMap;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
-
 use super::archive;
+use super::column::{Column, Found, LABEL, Place};
 use super::hash::Parts;
+use super::memory::NamedArray;
 use super::npy::{Header, Kind};
-use super::{Batch, Labels, declared_names, misfit, read_fault};
+use super::{Batch, declared_names, misfit, read_fault};
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::onnx::ElementType;
 use crate::runtime::{Signature, Tensor};
-
-/// Name of the array with the right answers.
-const LABEL: &str = "label";
 
 /// An input with its array and the axis that counts samples.
 #[derive(Debug)]
@@ -31,34 +29,75 @@ struct Fed {
 /// An array for every input; all that count samples have as many.
 #[derive(Debug)]
 pub(super) struct Arrays {
-    pub(super) path: PathBuf,
+    /// What holds them, for people.
+    pub(super) origin: String,
     fed: Vec<Fed>,
     label: Option<Column>,
     length: usize,
 }
 
-/// An array that is there, before its elements are read.
-struct Found {
-    name: String,
-    header: Header,
-    place: Place,
+/// What arrays are taken from.
+struct Store<'a> {
+    /// The file or folder; none for arrays in memory.
+    path: Option<&'a Path>,
+    found: Vec<Found>,
+    /// By name, why an array cannot be read.
+    unreadable: Vec<(&'a str, &'a str)>,
 }
 
-/// Where an array stands.
-enum Place {
-    File(PathBuf),
-    /// The entry of an archive with this number.
-    Entry(usize),
+impl Store<'_> {
+    fn describe(&self) -> String {
+        match self.path {
+            Some(path) => path.display().to_string(),
+            None => "the data in memory".to_owned(),
+        }
+    }
 }
 
 impl Arrays {
     pub(super) fn open(path: &Path, inputs: &[Signature], analysis: &Analysis) -> Result<Arrays> {
-        let mut found = match path.is_dir() {
-            true => folder_arrays(path)?,
-            false => archive_arrays(path)?,
+        let store = Store {
+            path: Some(path),
+            found: match path.is_dir() {
+                true => folder_arrays(path)?,
+                false => archive_arrays(path)?,
+            },
+            unreadable: Vec::new(),
         };
+        Arrays::of(store, inputs, analysis)
+    }
+
+    pub(super) fn in_memory(
+        arrays: &[NamedArray],
+        inputs: &[Signature],
+        analysis: &Analysis,
+    ) -> Result<Arrays> {
+        let mut store = Store {
+            path: None,
+            found: Vec::new(),
+            unreadable: Vec::new(),
+        };
+        for array in arrays {
+            match &array.header {
+                Ok(header) => store.found.push(Found {
+                    name: array.name.clone(),
+                    header: header.clone(),
+                    place: Place::Memory(array.bytes.clone()),
+                }),
+                Err(reason) => store.unreadable.push((&array.name, reason)),
+            }
+        }
+        Arrays::of(store, inputs, analysis)
+    }
+
+    fn of(mut store: Store, inputs: &[Signature], analysis: &Analysis) -> Result<Arrays> {
+        let origin = store.describe();
         let axis = |input: &Signature| analysis.sizes().samples().axis(&input.name);
-        let mut misfits = Vec::new();
+        let unreadable = store.unreadable.iter();
+        let unreadable =
+            unreadable.map(|(name, reason)| format!("'{name}' cannot be used: {reason}"));
+        let mut misfits: Vec<String> = unreadable.collect();
+        let found = &mut store.found;
         let mut take = |name: &str| {
             let place = found.iter().position(|array| array.name == name);
             place.map(|place| found.remove(place))
@@ -66,6 +105,7 @@ impl Arrays {
         let mut wanted = Vec::new();
         for input in inputs {
             match take(&input.name) {
+                None if store.unreadable.iter().any(|(name, _)| *name == input.name) => {}
                 None => misfits.push(format!("there is no array '{}'", input.name)),
                 Some(array) => {
                     let element = array.header.element_for(input);
@@ -75,7 +115,7 @@ impl Arrays {
             }
         }
         let label = take(LABEL);
-        let unknown = found.iter().map(|array| &array.name);
+        let unknown = store.found.iter().map(|array| &array.name);
         misfits.extend(unknown.map(|name| format!("the model has no input '{name}'")));
         if misfits.is_empty() {
             misfits.extend(disagreements(analysis, &wanted));
@@ -91,22 +131,28 @@ impl Arrays {
             misfits.push("it is empty".to_owned());
         }
         if !misfits.is_empty() {
-            let what = path.display().to_string();
-            return Err(Error::Data { what, misfits });
+            return Err(Error::Data {
+                what: origin,
+                misfits,
+            });
         }
-        let arrays = wanted.iter().map(|(_, array)| array).chain(&label);
-        archive::check_size(path, arrays.map(|array| &array.header))?;
+        if let Some(path) = store.path {
+            let arrays = wanted.iter().map(|(_, array)| array).chain(&label);
+            archive::check_size(path, arrays.map(|array| &array.header))?;
+        }
         let fed = wanted.into_iter().map(|(input, array)| {
             Ok(Fed {
                 input: input.clone(),
-                column: Column::open(path, array)?,
+                column: Column::open(&origin, array)?,
                 axis: axis(input),
             })
         });
         Ok(Arrays {
-            path: path.to_owned(),
             fed: fed.collect::<Result<_>>()?,
-            label: label.map(|label| Column::open(path, label)).transpose()?,
+            label: label
+                .map(|label| Column::open(&origin, label))
+                .transpose()?,
+            origin,
             length,
         })
     }
@@ -118,7 +164,7 @@ impl Arrays {
     pub(super) fn hash(&self, parts: &mut Parts) {
         for Fed { input, column, .. } in &self.fed {
             parts.add(&input.name, format!("{:?}", column.header).as_bytes());
-            parts.add("elements", column.header.elements(&column.map));
+            parts.add("elements", column.header.elements(&column.bytes));
             column.release();
         }
     }
@@ -208,76 +254,6 @@ fn disagreements(analysis: &Analysis, arrays: &[(&Signature, Found)]) -> Vec<Str
     out
 }
 
-/// One mapped array.
-#[derive(Debug)]
-struct Column {
-    name: String,
-    header: Header,
-    map: Mmap,
-}
-
-impl Column {
-    fn open(path: &Path, array: Found) -> Result<Column> {
-        let file = match &array.place {
-            Place::File(path) => files::open(path).map_err(|source| read_fault(path, source))?,
-            Place::Entry(index) => archive::unpacked(path, *index, &array.header)?,
-        };
-        let map = files::mapped(&file).map_err(|source| read_fault(path, source))?;
-        if (map.len() as u64) < array.header.file_length() {
-            return Err(Error::data(
-                path.display().to_string(),
-                format!(
-                    "array '{}' is cut off: {} of {} bytes are there",
-                    array.name,
-                    map.len(),
-                    array.header.file_length()
-                ),
-            ));
-        }
-        Ok(Column {
-            name: array.name,
-            header: array.header,
-            map,
-        })
-    }
-
-    fn read(&self, element: ElementType, part: Option<(usize, Range<usize>)>) -> Result<Tensor> {
-        let tensor = self.header.tensor(&self.map, element, part);
-        self.release();
-        tensor
-    }
-
-    /// Gives back the pages that were read, which would stay in memory until the file is closed.
-    fn release(&self) {
-        #[cfg(unix)]
-        {
-            // SAFETY: the map is a read-only view of a file, so its pages come back unchanged.
-            let _ = unsafe {
-                self.map
-                    .unchecked_advise(memmap2::UncheckedAdvice::DontNeed)
-            };
-        }
-    }
-
-    fn labels(&self, range: Range<usize>) -> Result<Labels> {
-        let fault = |misfit: String| Error::data(format!("array '{}'", self.name), misfit);
-        let Kind::Number(element) = self.header.kind else {
-            return Err(fault("it holds bytes without a type".to_owned()));
-        };
-        let part = (!self.header.shape.is_empty()).then_some((0, range));
-        let numbers = self.read(element, part)?.to_f64();
-        if element.is_float() || self.header.shape.len() > 1 {
-            return Ok(Labels::Values(numbers));
-        }
-        let class = |&number: &f64| match number >= 0.0 {
-            true => Ok(number as usize),
-            false => Err(fault(format!("{number} is no class; classes count from 0"))),
-        };
-        let classes = numbers.iter().map(class).collect::<Result<_>>();
-        classes.map(Labels::Classes)
-    }
-}
-
 /// What the array that starts at `source` is.
 fn array(source: &mut dyn Read, name: &str, path: &Path, place: Place) -> Result<Found> {
     let header = Header::read(source).map_err(|reason| {
@@ -309,7 +285,12 @@ fn folder_arrays(folder: &Path) -> Result<Vec<Found>> {
 fn archive_arrays(path: &Path) -> Result<Vec<Found>> {
     let mut out = Vec::new();
     archive::each_array(path, &mut |name, index, source| {
-        out.push(array(source, name, path, Place::Entry(index))?);
+        out.push(array(
+            source,
+            name,
+            path,
+            Place::Entry(path.to_owned(), index),
+        )?);
         Ok(())
     })?;
     Ok(out)

@@ -1,14 +1,16 @@
-//! Data sets for running models on: arrays, onnx test data, images, random numbers.
+//! Data sets for running models on: arrays in files or in memory, onnx test data, images, random numbers.
 //!
 //! A [`DataSet`] gives batches by number. Arrays are memory-mapped (compressed ones by way of a temporary
 //! file), images are decoded batch by batch: memory does not grow with the number of samples.
 
 mod archive;
 mod arrays;
+mod column;
 mod hash;
 mod images;
 mod inputs;
 mod joined;
+mod memory;
 mod named;
 mod npy;
 mod stored;
@@ -31,6 +33,7 @@ use stored::StoredCases;
 pub use images::{ImageOptions, Layout};
 pub(crate) use inputs::random_batch;
 pub use inputs::random_inputs;
+pub use memory::{ArrayOrder, NamedArray};
 pub(crate) use named::{NamedNumbers, named_numbers};
 pub(crate) use npy::{Header as Npy, Kind as NpyKind};
 
@@ -45,6 +48,8 @@ pub enum DataSource {
     Path(PathBuf),
     /// A folder of images.
     Images(ImageOptions),
+    /// Arrays in memory, named after the inputs; `label` is optional.
+    Arrays(Vec<NamedArray>),
     /// Random inputs.
     Random {
         /// Number of samples.
@@ -134,6 +139,9 @@ impl<'a> DataSet<'a> {
                 Kind::Stored(StoredCases::open(path, inputs, analysis)?)
             }
             DataSource::Path(path) => Kind::Arrays(Arrays::open(path, inputs, analysis)?),
+            DataSource::Arrays(arrays) => {
+                Kind::Arrays(Arrays::in_memory(arrays, inputs, analysis)?)
+            }
             DataSource::Images(options) => Kind::Images(Images::open(options, inputs)?),
             DataSource::Random { samples, seed } => Kind::Random {
                 analysis,
@@ -254,7 +262,7 @@ impl<'a> DataSet<'a> {
         match &*self.kind {
             Kind::Stored(_) => format!("{} stored test case(s)", self.samples()),
             Kind::Arrays(arrays) => {
-                format!("{} sample(s) of {}", self.samples(), arrays.path.display())
+                format!("{} sample(s) of {}", self.samples(), arrays.origin)
             }
             Kind::Images(_) => format!("{} image(s)", self.samples()),
             Kind::Random { .. } => format!("{} random sample(s)", self.samples()),

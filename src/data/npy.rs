@@ -64,6 +64,27 @@ impl Header {
         Ok(header)
     }
 
+    /// That of an array whose elements a numpy descriptor (as `<f4`) says, without bytes before them.
+    pub(super) fn described(
+        descriptor: &str,
+        shape: Vec<usize>,
+        fortran: bool,
+    ) -> std::result::Result<Header, String> {
+        let (kind, width) = element(descriptor.trim_start_matches(['<', '>', '|', '=']))
+            .ok_or_else(|| format!("its element type '{descriptor}' cannot be read"))?;
+        let length = shape.iter().try_fold(width, |n, &size| n.checked_mul(size));
+        let length = length.filter(|&length| length <= isize::MAX as usize);
+        Ok(Header {
+            kind,
+            width,
+            big_endian: descriptor.starts_with('>') && width > 1 && kind != Kind::Raw,
+            fortran,
+            offset: 0,
+            length: length.ok_or("its sizes are larger than any file")?,
+            shape,
+        })
+    }
+
     /// The bytes before the elements of an array of Booleans in row-major order.
     ///
     /// # Errors
@@ -161,27 +182,7 @@ fn parse(text: &str) -> Option<std::result::Result<Header, String>> {
         .map(|size| size.trim().trim_end_matches('L'));
     let shape = sizes.filter(|size| !size.is_empty()).map(str::parse);
     let shape: Vec<usize> = shape.collect::<std::result::Result<_, _>>().ok()?;
-    let (kind, width) = match element(descriptor.trim_start_matches(['<', '>', '|', '='])) {
-        Some(found) => found,
-        None => {
-            return Some(Err(format!(
-                "its element type '{descriptor}' cannot be read"
-            )));
-        }
-    };
-    let length = shape.iter().try_fold(width, |n, &size| n.checked_mul(size));
-    let Some(length) = length.filter(|&length| length <= isize::MAX as usize) else {
-        return Some(Err("its sizes are larger than any file".to_owned()));
-    };
-    Some(Ok(Header {
-        kind,
-        shape,
-        width,
-        big_endian: descriptor.starts_with('>') && width > 1 && kind != Kind::Raw,
-        fortran,
-        offset: 0,
-        length,
-    }))
+    Some(Header::described(descriptor, shape, fortran))
 }
 
 fn element(code: &str) -> Option<(Kind, usize)> {

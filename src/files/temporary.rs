@@ -3,11 +3,13 @@
 //! Each is locked as long as its run lives. What bears our name and is not locked belongs to a dead run, and the next
 //! run that writes there removes it. Those of this run are listed, so that an interrupted run can remove them.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tempfile::{NamedTempFile, TempDir};
 
@@ -42,6 +44,25 @@ pub fn remove_temporaries() {
         };
     }
     std::mem::forget(alive);
+}
+
+thread_local! {
+    /// Set where the run of this thread may write no more.
+    static INTERRUPTED: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// From now on, this thread makes and renames no file once `flag` is set: a run that is given up leaves nothing behind,
+/// however long it takes to notice.
+pub fn write_nothing_after(flag: Arc<AtomicBool>) {
+    INTERRUPTED.with(|interrupted| interrupted.replace(Some(flag)));
+}
+
+fn check_not_interrupted() -> io::Result<()> {
+    let set = |flag: &Arc<AtomicBool>| flag.load(Ordering::Relaxed);
+    match INTERRUPTED.with(|flag| flag.borrow().as_ref().is_some_and(set)) {
+        true => Err(io::Error::other("the run was interrupted")),
+        false => Ok(()),
+    }
 }
 
 /// Whether a folder is a temporary one of this process, and so locked by it.
@@ -81,6 +102,7 @@ impl Temporary {
             // Temporary files are private by default; a model gets the permissions of any new file.
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
+        check_not_interrupted()?;
         for _ in 0..TRIES {
             let mut alive = alive();
             let file = builder.tempfile_in(folder)?;
@@ -116,6 +138,7 @@ impl Temporary {
 
     /// Renames the file; to be called within [`uninterrupted`].
     pub(super) fn rename(&mut self, target: &Path) -> io::Result<()> {
+        check_not_interrupted()?;
         std::fs::rename(self.file.path(), target)?;
         self.file.disable_cleanup(true);
         Ok(())
@@ -124,7 +147,7 @@ impl Temporary {
 
 /// A locked folder of the system's temporary ones, deleted with all that is in it.
 #[derive(Debug)]
-pub(crate) struct TemporaryFolder {
+pub struct TemporaryFolder {
     folder: TempDir,
     _lock: Option<File>,
     _listed: Listed,
@@ -141,6 +164,7 @@ impl TemporaryFolder {
             .prefix(FOLDER_PREFIX)
             .suffix(FOLDER_SUFFIX)
             .rand_bytes(RANDOM);
+        check_not_interrupted()?;
         for _ in 0..TRIES {
             let mut alive = alive();
             let folder = builder.tempdir_in(parent)?;
@@ -161,8 +185,20 @@ impl TemporaryFolder {
         Err(io::Error::other("its temporary folder was removed"))
     }
 
+    /// Makes one in the system's folder for them, and removes those of dead runs.
+    ///
+    /// # Errors
+    /// The system's folder cannot be written.
+    pub fn new() -> Result<TemporaryFolder> {
+        let parent = std::env::temp_dir();
+        super::temporary_folder(&parent).map_err(|source| Error::Write {
+            path: parent,
+            source,
+        })
+    }
+
     /// Where the folder is.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 }
@@ -214,5 +250,28 @@ pub(super) fn lock_within(file: &File, patience: std::time::Duration) -> bool {
             Err(TryLockError::WouldBlock) => return false,
             _ => return true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interrupted_threads_write_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, flag) = (folder.path().to_owned(), Arc::new(AtomicBool::new(false)));
+        let run = move || {
+            write_nothing_after(flag.clone());
+            let mut file = Temporary::new_in(&path).expect("a file");
+            flag.store(true, Ordering::Relaxed);
+            assert!(file.rename(&path.join("model")).is_err());
+            assert!(Temporary::new_in(&path).is_err());
+            assert!(TemporaryFolder::new_in(&path).is_err());
+        };
+        std::thread::spawn(run).join().expect("it refuses");
+        let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(left, 0);
+        assert!(Temporary::new_in(folder.path()).is_ok());
     }
 }

@@ -13,6 +13,7 @@ mod rows;
 mod samples;
 mod words;
 
+pub use html::html;
 pub use output::{check, write};
 pub use page::{
     CostRow, Figure, InputFile, Page, PagePart, PageSection, Quantity, Reproduction, Verdict,

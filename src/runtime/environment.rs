@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::apart::{self, Remote, Worker};
+use super::held;
 use super::inside::counted;
 use super::library::Library;
 use super::local::Local;
@@ -11,8 +12,8 @@ use super::provider::Provider;
 use super::session::Session;
 use super::settings::{Apart, ModelAt, SessionOptions};
 use super::signature::Device;
-use super::{held, temporary_folder};
 use crate::error::Result;
+use crate::files::TemporaryFolder;
 use crate::onnx::{Beside, Model};
 
 /// A loaded onnxruntime. One process loads one library.
@@ -52,6 +53,14 @@ pub fn end_apart() {
     let mut worker = held(&WORKER);
     if let Some(worker) = worker.take() {
         worker.end();
+    }
+}
+
+/// As [`end_apart`], in the midst of a run: whoever still uses that process gets errors, and not another one.
+pub fn interrupt_apart() {
+    // Whoever starts one holds this only until it is started.
+    if let Some(worker) = held(&WORKER).take() {
+        worker.give_up("it was interrupted");
     }
 }
 
@@ -139,7 +148,7 @@ impl Runtime {
         }
         let large = model.needs_external_data();
         if large || model.weight_bytes() >= WORTH_A_FILE {
-            let folder = temporary_folder();
+            let folder = TemporaryFolder::new();
             match folder.and_then(|folder| Ok((model.spread(folder.path())?, folder))) {
                 Ok((beside, _folder)) => {
                     return self.session_beside(model, &beside, what, options);
@@ -177,7 +186,7 @@ impl Runtime {
     /// # Errors
     /// onnxruntime does not accept the model, or there is no room for what it writes.
     pub(crate) fn rewritten(&self, model: &Model, what: &str) -> Result<Model> {
-        let folder = temporary_folder()?;
+        let folder = TemporaryFolder::new()?;
         let path = folder.path().join("rewritten.onnx");
         let options = SessionOptions {
             rewritten: Some(path.clone()),

@@ -3,16 +3,18 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
 use super::cache::{Cached, Damage, cached};
 use super::elf::cut_short;
+use super::held;
 use super::packages::Package;
 use crate::error::{Error, Result};
 
 /// Oldest minor version of onnxruntime 1.x whose interface we can use.
-pub(super) const OLDEST_MINOR: u32 = 24;
+pub const OLDEST_MINOR: u32 = 24;
 /// Environment variable with the path of the library.
 pub(super) const PATH_VARIABLE: &str = "ORT_DYLIB_PATH";
 
@@ -50,6 +52,43 @@ pub struct Library {
     pub source: Source,
 }
 
+/// What the program that this library is a part of has of onnxruntime in its own environment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Hosted {
+    /// This library.
+    Library(PathBuf),
+    /// None that can be used, and what to do about it: none is installed then.
+    Missing {
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+}
+
+static HOSTED: Mutex<Option<Hosted>> = Mutex::new(None);
+
+impl Hosted {
+    /// From now on, this is what the program has: it goes before what other programs have.
+    pub fn declare(self) {
+        *held(&HOSTED) = Some(self);
+    }
+
+    /// The library that a part of this program which runs in another process has to be told of.
+    pub(crate) fn to_tell() -> Option<PathBuf> {
+        match (held(&HOSTED).clone(), named_by_variable()) {
+            (Some(Hosted::Library(path)), None) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+fn named_by_variable() -> Option<PathBuf> {
+    let variable = std::env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty());
+    variable.map(PathBuf::from)
+}
+
 /// What looking for a library came to.
 pub(super) enum Sought {
     /// One that can be loaded.
@@ -61,8 +100,8 @@ pub(super) enum Sought {
 }
 
 impl Library {
-    /// The library that a command would use, in this order: `given`, `ORT_DYLIB_PATH`, the cache (first the
-    /// packages in `preferred`), the active Python. `None` if there is none yet.
+    /// The library that a command would use, in this order: `given`, `ORT_DYLIB_PATH`, the packages in `preferred` in the
+    /// cache, what is [`Hosted`], the CPU package in the cache, the active Python. `None` if there is none yet.
     ///
     /// # Errors
     /// A named library that is not there, or one in the cache that is not as it was published.
@@ -75,10 +114,9 @@ impl Library {
     }
 
     pub(super) fn look(given: Option<&Path>, preferred: &[Package]) -> Result<Sought> {
-        let variable = std::env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty());
         let named = [
             (given.map(Path::to_owned), Source::Given),
-            (variable.map(PathBuf::from), Source::Environment),
+            (named_by_variable(), Source::Environment),
         ];
         for (path, source) in named {
             let Some(path) = path else { continue };
@@ -95,13 +133,21 @@ impl Library {
             library.check_whole()?;
             return Ok(Sought::Usable(library));
         }
-        for &package in preferred.iter().chain(&[Package::Cpu]) {
-            let source = Source::Cache;
-            match cached(package)? {
-                Cached::Sound(path) => return Ok(Sought::Usable(Library { path, source })),
-                Cached::Damaged(damage) => return Ok(Sought::Damaged(damage)),
-                Cached::Absent => {}
-            }
+        if let Some(sought) = in_cache(preferred)? {
+            return Ok(sought);
+        }
+        let hosted = held(&HOSTED).clone();
+        if let Some(Hosted::Library(path)) = hosted {
+            let source = Source::Python;
+            let library = Library { path, source };
+            library.check_whole()?;
+            return Ok(Sought::Usable(library));
+        }
+        if let Some(sought) = in_cache(&[Package::Cpu])? {
+            return Ok(sought);
+        }
+        if let Some(Hosted::Missing { reason, remedy }) = hosted {
+            return Err(Error::Runtime { reason, remedy });
         }
         let Some(library) = in_python() else {
             return Ok(Sought::Nothing);
@@ -125,6 +171,19 @@ impl Library {
             remedy: "install it again, or name another library with `library`".to_owned(),
         })
     }
+}
+
+/// The first of these packages that is in the cache.
+fn in_cache(packages: &[Package]) -> Result<Option<Sought>> {
+    for &package in packages {
+        let source = Source::Cache;
+        match cached(package)? {
+            Cached::Sound(path) => return Ok(Some(Sought::Usable(Library { path, source }))),
+            Cached::Damaged(damage) => return Ok(Some(Sought::Damaged(damage))),
+            Cached::Absent => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Commands that may start the active Python.

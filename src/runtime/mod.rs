@@ -28,11 +28,11 @@ mod tensor;
 mod wheels;
 
 pub use apart::{WORKER_COMMAND, serve};
-pub use environment::{Runtime, end_apart, run_apart};
+pub use environment::{Runtime, end_apart, interrupt_apart, run_apart};
 pub(crate) use inside::time_inside;
 pub use install::{install, repair};
 pub use kernel::Kernel;
-pub use library::{Library, Source};
+pub use library::{Hosted, Library, OLDEST_MINOR, Source};
 pub(crate) use memory::available;
 pub use packages::{Package, VERSION as PINNED_VERSION, cache_folder};
 pub use provider::Provider;
@@ -45,15 +45,7 @@ pub use tensor::Tensor;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::error::{Error, Result};
-use crate::files::{self, TemporaryFolder};
-
-fn temporary_folder() -> Result<TemporaryFolder> {
-    files::temporary_folder(&std::env::temp_dir()).map_err(|source| Error::Write {
-        path: std::env::temp_dir(),
-        source,
-    })
-}
+use crate::error::Error;
 
 /// Fits most causes of trouble.
 const USUAL_REMEDY: &str = "`secateur runtime status` shows which library is used";

@@ -44,6 +44,10 @@ impl Worker {
         match *self {}
     }
 
+    pub(super) fn give_up(&self, _: &str) {
+        match *self {}
+    }
+
     pub(super) fn about(&self) -> &'static About {
         match *self {}
     }

@@ -1,6 +1,7 @@
 //! Tests that look inside: every operator's rule, judged by onnxruntime on models made for it.
 
 mod adjoints;
+mod arrays;
 mod attention;
 mod blocks;
 mod blocks_left;

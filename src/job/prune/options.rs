@@ -208,6 +208,6 @@ pub(in crate::job) fn data_path(source: &DataSource) -> Option<&Path> {
     match source {
         DataSource::Path(path) => Some(path),
         DataSource::Images(images) => Some(&images.folder),
-        DataSource::Random { .. } => None,
+        DataSource::Arrays(_) | DataSource::Random { .. } => None,
     }
 }

@@ -16,7 +16,7 @@ const LOOK: &str = include_str!("page.css");
 const MANY: usize = 4;
 
 /// The document as HTML.
-pub(super) fn html(page: &Page) -> String {
+pub fn html(page: &Page) -> String {
     let drawing = Drawing::default();
     let text = html! {
         (DOCTYPE)

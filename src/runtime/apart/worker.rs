@@ -124,6 +124,13 @@ impl Worker {
         held(&self.process).end(true);
     }
 
+    /// Ends the process and starts no other.
+    pub(in crate::runtime) fn give_up(&self, reason: &str) {
+        let mut process = held(&self.process);
+        process.given_up = Some(reason.to_owned());
+        process.end(true);
+    }
+
     /// What the library says of itself.
     pub(in crate::runtime) fn about(&self) -> &About {
         if self.about.get().is_none() {

@@ -27,7 +27,7 @@ use super::settings::{
     IntegerSums, MemoryUse, ModelAt, Optimisation, Profiling, Purpose, SessionOptions, Spinning,
 };
 use super::signature::{Device, UNKNOWN_VERSION};
-use super::{fault, held, temporary_folder};
+use super::{fault, held};
 use crate::error::{Error, Result};
 use crate::files::TemporaryFolder;
 
@@ -210,7 +210,7 @@ impl Local {
         };
         let profile = match options.profiling {
             Profiling::Off => None,
-            Profiling::On => Some(temporary_folder()?),
+            Profiling::On => Some(TemporaryFolder::new()?),
         };
         let mut builder = self.builder(options, profile.as_ref())?;
         // Sizes below zero, as of a kernel that is larger than its image, are a panic there.

@@ -1,0 +1,102 @@
+"""Exceptions: by what is wrong, with the words of the caller, and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import secateur
+from conftest import QUICK
+
+
+def test_settings_that_are_none_are_named_with_the_nearest(lenet: Path) -> None:
+    with pytest.raises(secateur.UsageError, match="did you mean 'macs'"):
+        secateur.prune(lenet, mac=0.5)  # type: ignore[call-arg]
+    with pytest.raises(secateur.UsageError, match="`output` is bytes|it takes a path|a setting is"):
+        secateur.prune(lenet, macs=0.5, output=b"small.onnx")  # type: ignore[arg-type]
+    with pytest.raises(secateur.UsageError, match="`dry_run`.*true or false"):
+        secateur.prune(lenet, dry_run="yes")  # type: ignore[arg-type]
+    with pytest.raises(secateur.UsageError, match="`macs` is dict|not a table"):
+        secateur.prune(lenet, macs={"a": 1})  # type: ignore[arg-type]
+    with pytest.raises(secateur.UsageError, match="`macs`.*object|`macs` is"):
+        secateur.prune(lenet, macs=object())  # type: ignore[arg-type]
+    with pytest.raises(secateur.UsageError, match="share that is kept"):
+        secateur.prune(lenet, macs=2.0)
+    with pytest.raises(secateur.UsageError, match="progress"):
+        secateur.prune(lenet, macs=0.5, progress=3)  # type: ignore[arg-type]
+
+
+def test_messages_name_keywords(lenet: Path) -> None:
+    with pytest.raises(secateur.UsageError) as fault:
+        secateur.prune(lenet, macs=0.5, ratio=0.5)
+    assert "`macs`" in str(fault.value) and "--" not in str(fault.value) and "Usage" not in str(fault.value)
+    assert fault.value.exit_code == 2 and isinstance(fault.value, ValueError)
+    with pytest.raises(secateur.UsageError, match="`calibration`"):
+        secateur.prune(lenet, macs=0.5, samples=3)
+
+
+def test_places_and_names_are_told_apart(lenet: Path) -> None:
+    with pytest.raises(secateur.UsageError, match="`model` twice"):
+        secateur.prune(lenet, model=lenet)  # type: ignore[misc, call-arg, unused-ignore]
+    with pytest.raises(secateur.UsageError, match="takes model without a name, and 2"):
+        secateur.prune(lenet, lenet)  # type: ignore[call-arg, misc, unused-ignore]
+    with pytest.raises(secateur.UsageError, match="required"):
+        secateur.prune()  # type: ignore[call-arg]
+    assert secateur.inspect(model=lenet).report
+
+
+def test_models_that_are_none_are_refused(lenet: Path, tmp_path: Path) -> None:
+    class Large:
+        def SerializeToString(self) -> bytes:
+            raise ValueError("Failed to serialize proto")
+
+    output = tmp_path / "small.onnx"
+    for model, kind, part in [
+        (b"no model", secateur.InputError, "no model|not an ONNX model"),
+        (b"", secateur.InputError, "given_model.onnx"),
+        (tmp_path / "absent.onnx", secateur.InputError, "absent.onnx"),
+        (Large(), secateur.InputError, "external data"),
+        (3, secateur.UsageError, "int"),
+    ]:
+        with pytest.raises(kind, match=part):
+            secateur.prune(model, macs=0.5, output=output)  # type: ignore[arg-type]
+        assert not output.exists()
+
+
+def test_outputs_in_missing_folders_leave_nothing(lenet: Path, tmp_path: Path, images: dict[str, Any]) -> None:
+    with pytest.raises(secateur.RuntimeFailed, match="absent") as fault:
+        secateur.prune(lenet, **QUICK, calibration=images, output=tmp_path / "absent" / "small.onnx")
+    assert fault.value.exit_code == 4 and isinstance(fault.value, RuntimeError)
+    assert not (tmp_path / "absent").exists()
+    pruned = secateur.prune(lenet, ratio=0.5)
+    with pytest.raises(secateur.RuntimeFailed, match="absent"):
+        pruned.save(tmp_path / "absent" / "small.onnx")
+    copy = tmp_path / "model.onnx"
+    copy.write_bytes(lenet.read_bytes())
+    with pytest.raises(secateur.Error, match="`force`"):
+        secateur.prune(copy, ratio=0.5, output=copy)
+    assert copy.read_bytes() == lenet.read_bytes()
+
+
+def test_gates_that_fail_have_a_result(lenet: Path, images: dict[str, Any]) -> None:
+    pruned = secateur.prune(lenet, ratio=0.5)
+    with pytest.raises(secateur.GateFailed, match="gate") as fault:
+        secateur.validate(lenet, pruned.path, data=images, max_error=1e-9, provider="cpu")
+    assert fault.value.exit_code == 1 and isinstance(fault.value, secateur.CheckFailed)
+    assert fault.value.result is not None and not fault.value.result.passed
+    assert fault.value.result.report["gates"]
+
+
+def test_paths_need_not_be_ascii(lenet: Path, tmp_path: Path, images: dict[str, Any]) -> None:
+    folder = tmp_path / "Größe Ω"
+    folder.mkdir()
+    numpy.savez(folder / "données.npz", **images)
+    output = folder / "-m.onnx"
+    result = secateur.prune(lenet, **QUICK, calibration=folder / "données.npz", samples=8, output=output)
+    assert result.path == output and output.exists()
+    raw = os.fsencode(tmp_path) + b"/\xff.onnx"
+    with pytest.raises(secateur.Error, match="text"):
+        secateur.inspect(os.fsdecode(raw))
