@@ -78,6 +78,7 @@ def function(command: dict[str, Any]) -> str:
             named.append(f"{setting['name']}: {kind}")
         else:
             named.append(f"{setting['name']}: {kind} | None = None")
+    named.append("report: _Path | Sequence[_Path] | None = None")
     named.append("progress: _Progress | None = None")
     star = [] if any(argument.startswith("*") for argument in ordered) else ["*"]
     arguments = "".join(f"    {argument},\n" for argument in [*ordered, *star, *named])

@@ -111,6 +111,19 @@ pub enum Error {
     /// A plan does not fit the model or itself.
     #[error("the plan does not fit: {}", one_line(reason))]
     Plan { reason: String },
+    /// A recipe cannot be followed.
+    #[error("the recipe {}: {}", one_line(recipe), one_line(reason))]
+    Recipe {
+        /// Its file, with the line where that is known.
+        recipe: String,
+        reason: String,
+    },
+    /// A step of a recipe failed.
+    #[error("step '{step}': {source}")]
+    Step { step: String, source: Box<Error> },
+    /// Somebody asked for the end.
+    #[error("ended early, as asked; the same command goes on from where it was")]
+    Interrupted,
     /// An argument is out of its range.
     #[error("{0}")]
     Usage(String),
@@ -155,8 +168,10 @@ impl Error {
         match self {
             Error::Verification { .. } | Error::Gates { .. } => Class::Check,
             Error::Usage(_) => Class::Usage,
+            Error::Step { source, .. } => source.class(),
             Error::Write { .. }
             | Error::Output { .. }
+            | Error::Interrupted
             | Error::Runtime { .. }
             | Error::Crash { .. }
             | Error::Provider { .. } => Class::Runtime,
@@ -171,6 +186,7 @@ impl Error {
             | Error::Budget { .. }
             | Error::Data { .. }
             | Error::Results { .. }
+            | Error::Recipe { .. }
             | Error::Signatures { .. }
             | Error::Plan { .. } => Class::Input,
         }

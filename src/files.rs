@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 
 /// Bytes that are gathered before they are written; more at once go straight to the file.
 const BUFFER: usize = 64 << 10;
+/// Links that are followed to a file that is not there yet.
+const LINKS: usize = 16;
 
 mod pair;
 mod sweep;
@@ -145,6 +147,26 @@ pub(crate) fn check_replaceable(path: &Path) -> io::Result<()> {
 /// Its folder is not there or cannot be written.
 pub(crate) fn check_writable(path: &Path) -> Result<()> {
     write_temporary(path, |_| Ok(())).map(drop)
+}
+
+/// Where a path leads, over links and other names of folders, whether or not the file is there.
+pub(crate) fn place_of(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        if let Ok(real) = path.canonicalize() {
+            return real;
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let folder = folder.canonicalize().unwrap_or(folder);
+        match std::fs::read_link(&path) {
+            Ok(target) => path = folder.join(target),
+            Err(_) => return folder.join(path.file_name().unwrap_or_default()),
+        }
+    }
+    path
 }
 
 /// The folder that a file is in.

@@ -35,13 +35,15 @@
 //! `random`, [`results`], `algebra`, [`onnx`] (files), `axes` (types), [`graph`], [`runtime`] (onnxruntime), `ops` (rules),
 //! [`dimensions`], [`layers`] (weights as matrices), [`data`], [`benchmark`], `engine` (a model run in pieces),
 //! `grad` (gradients), [`metrics`], `statistics`, [`dead`], [`masks`], [`criteria`], [`plan`], [`rewrite`], [`validate`],
-//! [`recover`], [`quantise`] (codes of 8 bits), [`train`] (distillation), `latency` (times of a model), [`search`], [`report`], [`job`] (the commands as calls).
+//! [`recover`], [`quantise`] (codes of 8 bits), [`train`] (distillation), `latency` (times of a model), [`search`], [`charts`], [`report`], [`pages`] (reports as
+//! documents), [`job`] (the commands as calls).
 
 #![warn(missing_docs)]
 
 mod algebra;
 mod axes;
 pub mod benchmark;
+pub mod charts;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod criteria;
@@ -61,6 +63,7 @@ pub mod masks;
 pub mod metrics;
 pub mod onnx;
 mod ops;
+pub mod pages;
 mod patterns;
 pub mod plan;
 pub mod quantise;

@@ -71,6 +71,7 @@ fn options_are_documented_no_more_and_no_fewer() {
         "validate",
         "bench",
         "twin",
+        "run",
     ] {
         let offered = offered(command);
         assert!(offered.len() > 4, "{command}: {offered:?}");
@@ -98,6 +99,7 @@ fn the_readme_is_short_and_names_options_that_there_are() {
         "validate",
         "bench",
         "twin",
+        "run",
     ] {
         known.extend(offered(command));
     }

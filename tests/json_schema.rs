@@ -180,6 +180,28 @@ fn every_document_is_as_documented() {
     check(&["bench", &model, &pruned, "--runs", "3", "--profile"]);
 }
 
+/// Reports of steps are documents of their own.
+#[test]
+fn a_run_of_a_recipe_is_as_documented() {
+    let folder = TempDir::new().expect("a folder");
+    let recipe = folder.path().join("recipe.toml");
+    let model = fixture("trained/lenet_mnist.onnx").display().to_string();
+    let text = format!("model = {model:?}\noutput = \"o.onnx\"\n[prune]\nratio = 0.3\n[inspect]\n");
+    std::fs::write(&recipe, text).expect("written");
+    let mut document = json(&["run", &recipe.display().to_string()]);
+    for step in document["steps"].as_array_mut().expect("steps") {
+        assert!(step["report"]["schema"].is_string());
+        step["report"] = Value::Null;
+    }
+    let (mut leaves, mut all) = (BTreeSet::new(), BTreeSet::new());
+    paths(&document, "", &mut leaves, &mut all);
+    let documented = documented("secateur.run/1");
+    let missing: Vec<&String> = leaves.difference(&documented).collect();
+    assert!(missing.is_empty(), "not documented: {missing:?}");
+    let gone: Vec<&String> = documented.difference(&all).collect();
+    assert!(gone.is_empty(), "documented, but not there: {gone:?}");
+}
+
 #[test]
 fn budgets_of_time_are_as_documented() {
     let model = fixture("trained/lenet_mnist.onnx").display().to_string();

@@ -19,6 +19,10 @@ from secateur._result import ModelResult, Result
 # What settings every function has besides those of its command.
 PROGRESS = "progress"
 _PROGRESS_HELP = "A function that hears of (step, done, total), or True for a bar of tqdm"
+REPORT = "report"
+_REPORT_HELP = (
+    "Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json for all of it"
+)
 # Commands that make files for shells, not reports.
 _OF_SHELLS = ("completions", "man", "manual")
 
@@ -62,7 +66,7 @@ def documentation(command: dict[str, Any]) -> str:
     lines = [f"{command['about']}.", ""]
     for setting in command["settings"]:
         lines += _entry(setting["name"], setting["help"])
-    lines += _entry(PROGRESS, _PROGRESS_HELP)
+    lines += _entry(REPORT, _REPORT_HELP) + _entry(PROGRESS, _PROGRESS_HELP)
     return "\n".join(lines)
 
 
@@ -79,7 +83,7 @@ def _signature(command: dict[str, Any]) -> inspect.Signature:
         kind = ordered if setting["positional"] else kinds.KEYWORD_ONLY
         default = kinds.empty if setting["positional"] or is_required(setting) else None
         parameters.append(kinds(setting["name"], kind, default=default))
-    parameters.append(kinds(PROGRESS, kinds.KEYWORD_ONLY, default=None))
+    parameters += [kinds(name, kinds.KEYWORD_ONLY, default=None) for name in (REPORT, PROGRESS)]
     return inspect.Signature(parameters)
 
 
@@ -90,6 +94,7 @@ class _Call:
         self.command = command
         self.facts = {setting["name"]: setting for setting in command["settings"]}
         self.progress = settings.pop(PROGRESS, None)
+        self.reports = [str(_json(REPORT, path)) for path in _flat([settings.pop(REPORT, None) or []])]
         self.settings = self._named(positional, settings)
         self.folder: _secateur.Folder | None = None
         self.data: list[tuple[str, list[_data.Given]]] = []
@@ -133,7 +138,11 @@ class _Call:
         settings = [(name, self._plain(name, value)) for name, value in self.settings.items()]
         with _Progress(self.progress) as hear:
             answer = _secateur.call(
-                self.command["name"], json.dumps(settings), self.data, hear, _log, _logger.getEffectiveLevel()
+                (self.command["name"], self.reports),
+                json.dumps(settings),
+                self.data,
+                hear,
+                (_log, min(_logger.getEffectiveLevel(), 255)),
             )
         fault = answer.take_fault()
         error = exception(fault) if fault else None

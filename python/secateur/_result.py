@@ -20,8 +20,7 @@ class Result:
 
     def __init__(self, command: str, answer: _secateur.Answer, path: Path | None, folder: Folder | None) -> None:
         self._command = command
-        self._json = answer.json
-        self._text = answer.text or ""
+        self._answer = answer
         self._path = path
         self._folder = folder
         self._report: dict[str, Any] | None = None
@@ -32,28 +31,47 @@ class Result:
     def report(self) -> dict[str, Any]:
         """The report, as the command line prints it with ``--json``."""
         if self._report is None:
-            self._report = json.loads(self._json) if self._json else {}
+            content, fault = self._answer.json()
+            check(fault)
+            self._report = json.loads(content)
         return self._report
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Every number of the report by a flat name, for trackers of experiments."""
+        return dict(self._answer.metrics())
 
     @property
     def text(self) -> str:
         """The report as tables for people."""
-        return self._text
+        return self._answer.text()
 
     def to_html(self) -> str:
-        """The report as a part of an HTML page."""
-        return f"<pre>{html.escape(self._text)}</pre>"
+        """The report as an HTML page that needs nothing from elsewhere."""
+        return self._answer.html()
 
     def _repr_html_(self) -> str:
-        return self.to_html()
+        # In a frame of its own, so that its look is not the notebook's.
+        page = html.escape(self.to_html(), quote=True)
+        return f'<iframe srcdoc="{page}" title="secateur" style="border:0;width:100%;height:40em"></iframe>'
 
     def __str__(self) -> str:
-        return self._text
+        return self.text
 
     def __repr__(self) -> str:
-        lines = self._text.strip().splitlines()
-        head = f": {lines[0].strip()}" if lines else ""
-        return f"<secateur {self._command}{head}>"
+        words = [word for word in (self._report_line(), self._place()) if word]
+        return f"<secateur {self._command}{': ' if words else ''}{', '.join(words)}>"
+
+    def _report_line(self) -> str:
+        """What came out, in a few words."""
+        before, after = self.report.get("before"), self.report.get("after")
+        if not isinstance(before, dict) or not isinstance(after, dict):
+            return "" if self.passed else "failed"
+        both = [(name, before.get(name), after.get(name)) for name in ("params", "macs")]
+        return ", ".join(f"{name} {old:,} to {new:,}" for name, old, new in both if old and new is not None)
+
+    def _place(self) -> str:
+        return str(self._path) if self._path and self._path.exists() else ""
 
 
 class ModelResult(Result):

@@ -17,9 +17,11 @@ class Fault:
     exit_code: int
 
 class Answer:
-    json: str | None
-    text: str | None
     def take_fault(self) -> Fault | None: ...
+    def json(self) -> tuple[str, Fault | None]: ...
+    def text(self) -> str: ...
+    def html(self) -> str: ...
+    def metrics(self) -> list[tuple[str, float]]: ...
 
 class Folder:
     path: os.PathLike[str]
@@ -37,10 +39,9 @@ def sample_axes(
 def save(path: os.PathLike[str], target: os.PathLike[str]) -> Fault | None: ...
 def to_bytes(path: os.PathLike[str]) -> tuple[bytes, Fault | None]: ...
 def call(
-    command: str,
+    command: tuple[str, list[str]],
     settings: str,
     data: list[tuple[str, list[Given]]],
     hear: Callable[[str, int, int], object] | None,
-    log: Callable[[int, str], None],
-    lowest: int,
+    log: tuple[Callable[[int, str], None], int],
 ) -> Answer: ...

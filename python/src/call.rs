@@ -6,12 +6,13 @@ use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use secateur::cli::{self, Answered, with_keywords};
+use secateur::cli::{self, Answered, Reported, with_keywords};
+use secateur::pages::html;
 use secateur::runtime::{end_apart, interrupt_apart};
 use secateur::{Class, Error, Events, Result, write_nothing_after};
 
@@ -70,11 +71,10 @@ impl Fault {
 /// What a command gave back.
 #[pyclass(frozen)]
 pub(crate) struct Answer {
-    #[pyo3(get)]
-    json: Option<String>,
-    #[pyo3(get)]
-    text: Option<String>,
+    report: Mutex<Option<Box<dyn Reported>>>,
     fault: Mutex<Option<Fault>>,
+    /// The call, for the page.
+    words: String,
 }
 
 #[pymethods]
@@ -83,45 +83,76 @@ impl Answer {
     fn take_fault(&self) -> Option<Fault> {
         self.fault.lock().ok()?.take()
     }
+
+    /// The JSON document.
+    fn json(&self) -> (String, Option<Fault>) {
+        match self.of_report(|report| report.json()) {
+            None => ("{}".to_owned(), None),
+            Some(Ok(json)) => (json, None),
+            Some(Err(error)) => (String::new(), Some(Fault::of(&error))),
+        }
+    }
+
+    /// The tables for people.
+    fn text(&self) -> String {
+        self.of_report(|report| report.text()).unwrap_or_default()
+    }
+
+    /// The page to look at.
+    fn html(&self, py: Python<'_>) -> String {
+        let page = || self.of_report(|report| report.page());
+        let page = py.detach(page).map(|mut page| {
+            page.reproduction.command.clone_from(&self.words);
+            page
+        });
+        page.map_or(String::new(), |page| html(&page))
+    }
+
+    /// Numbers by flat names.
+    fn metrics(&self) -> Vec<(String, f64)> {
+        let metrics = self.of_report(|report| report.page().metrics);
+        metrics.unwrap_or_default()
+    }
 }
 
 impl Answer {
     fn of(answered: Result<Answered>) -> Answer {
-        let read = answered.and_then(|answered| {
-            let report = answered.report.as_ref();
-            let json = report.map(|report| report.json()).transpose()?;
-            let text = report.map(|report| report.text());
-            Ok((json, text, answered.fault))
-        });
-        let (json, text, fault) = read.unwrap_or_else(|error| (None, None, Some(error)));
-        Answer {
-            json,
-            text,
-            fault: Mutex::new(fault.as_ref().map(Fault::of)),
+        match answered {
+            Ok(Answered { report, fault }) => Answer {
+                report: Mutex::new(report),
+                fault: Mutex::new(fault.as_ref().map(Fault::of)),
+                words: String::new(),
+            },
+            Err(error) => Answer::failed(&error),
         }
     }
 
     fn failed(error: &Error) -> Answer {
         Answer {
-            json: None,
-            text: None,
+            report: Mutex::new(None),
             fault: Mutex::new(Some(Fault::of(error))),
+            words: String::new(),
         }
+    }
+
+    fn of_report<T>(&self, read: impl FnOnce(&dyn Reported) -> T) -> Option<T> {
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.as_deref().map(read)
     }
 }
 
-/// Runs `command` with `settings`, a JSON list of names and values, on data by handle. `hear(step, done, total)` hears of
+/// Runs `command`, which writes these reports, with `settings`, a JSON list of names and values, on data by handle. `hear(step, done, total)` hears of
 /// progress if it is there, `log(level, line)` of lines from the `lowest` level on.
 #[pyfunction]
 pub(crate) fn call(
     py: Python<'_>,
-    command: &str,
+    command: (&str, Vec<OsString>),
     settings: &str,
     data: Vec<(String, Vec<Given>)>,
     hear: Option<Py<PyAny>>,
-    log: Py<PyAny>,
-    lowest: u8,
+    log: (Py<PyAny>, u8),
 ) -> PyResult<Answer> {
+    let (log, lowest) = log;
     let Some(_calling) = Calling::begin() else {
         return Ok(Answer::failed(&Error::Usage(
             "a command cannot be called by what hears of another one: call it when that has returned".to_owned(),
@@ -139,6 +170,7 @@ pub(crate) fn call(
         }));
     };
     let data = arrays::in_memory(data);
+    let shown = command_line(&words);
     let given_up = Arc::new(AtomicBool::new(false));
     let (sender, receiver) = mpsc::channel();
     let job = Job {
@@ -161,7 +193,10 @@ pub(crate) fn call(
         return Err(fault);
     }
     Ok(match py.detach(|| thread.join()) {
-        Ok(Ok(answer)) => answer,
+        Ok(Ok(answer)) => Answer {
+            words: shown,
+            ..answer
+        },
         Ok(Err(panic)) | Err(panic) => Answer::failed(&panicked(panic.as_ref())),
     })
 }
@@ -186,14 +221,32 @@ impl Drop for Calling {
     }
 }
 
-fn words(command: &str, settings: &str) -> Result<Vec<OsString>> {
+fn words((command, reports): (&str, Vec<OsString>), settings: &str) -> Result<Vec<OsString>> {
     let settings = serde_json::from_str::<Vec<(String, serde_json::Value)>>(settings);
     let settings = settings.map_err(|fault| {
         Error::Usage(format!(
             "a setting is no text that can be handed on: {fault}"
         ))
     })?;
-    cli::words(command, &settings)
+    let mut words = cli::words(command, &settings)?;
+    // Behind the program and the command.
+    for report in reports {
+        words.splice(2..2, ["--report".into(), report]);
+    }
+    Ok(words)
+}
+
+/// Words as a shell takes them.
+fn command_line(words: &[OsString]) -> String {
+    let words = words.iter().map(|word| {
+        let word = word.to_string_lossy();
+        let plain = |c: char| c.is_alphanumeric() || "-_=./:,+".contains(c);
+        match !word.is_empty() && word.chars().all(plain) {
+            true => word.into_owned(),
+            false => format!("'{}'", word.replace('\'', "'\\''")),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Hears of a run until it ends, a signal arrives, or who is told fails.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,11 @@ def test_results_show_and_keep_what_was_made(lenet: Path, tmp_path: Path, tempor
     assert pruned.report["schema"].startswith("secateur.")
     assert pruned.report["after"]["params"] < pruned.report["before"]["params"]
     assert str(pruned) == pruned.text and len(pruned.text.splitlines()) > 3
-    assert repr(pruned).startswith("<secateur prune")
-    assert "<" in pruned.to_html() and pruned._repr_html_() == pruned.to_html()
+    assert re.fullmatch(r"<secateur prune: params [\d,]+ to [\d,]+, macs .*model\.onnx>", repr(pruned))
+    page = pruned.to_html()
+    assert page.startswith("<!DOCTYPE html>") and "secateur prune --ratio=0.5" in page
+    assert pruned._repr_html_().startswith("<iframe") and "<!DOCTYPE" not in pruned._repr_html_()
+    assert pruned.metrics and all(isinstance(number, float) for number in pruned.metrics.values())
     assert pruned.save(tmp_path / "kept.onnx") == tmp_path / "kept.onnx"
     onnx.checker.check_model(pruned.model)
     path = pruned.path
@@ -102,6 +106,20 @@ def test_settings_are_handed_on_in_every_form(lenet: Path, images: dict[str, Any
     assert settings["min_channels"] == 3 and settings["ratio_for"] == [["*", 0.5]]
     with pytest.raises(secateur.UsageError, match="wrote no model"):
         result.path
+
+
+def test_reports_and_recipes_are_written(lenet: Path, tmp_path: Path) -> None:
+    files = [tmp_path / "report.html", tmp_path / "metrics.json"]
+    result = secateur.prune(lenet, ratio=0.5, report=files)
+    assert json.loads(files[1].read_text()) and files[0].read_text().startswith("<!DOCTYPE html>")
+    secateur.inspect(result.path, report=str(tmp_path / "inspected.md"))
+    assert (tmp_path / "inspected.md").exists()
+    with pytest.raises(secateur.UsageError, match="none of them"):
+        secateur.inspect(lenet, report="report.txt")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f'model = "{lenet}"\noutput = "small.onnx"\n[prune]\nratio = 0.25\n')
+    ran = secateur.run(recipe, set={"prune.ratio": 0.5})
+    assert ran.report["steps"] and (tmp_path / "small.onnx").exists()
 
 
 def test_functions_describe_themselves() -> None:

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::flags::{shown, with_flags};
 use crate::error::{Error, Result};
+use crate::pages::{Page, Paged, Reproduction};
 
 /// What a command found, and what is wrong with it.
 pub struct Answered {
@@ -48,19 +49,55 @@ pub trait Reported: Send {
     /// # Errors
     /// It cannot be written as JSON.
     fn json(&self) -> Result<String>;
+
+    /// The JSON document with how to reproduce it.
+    ///
+    /// # Errors
+    /// As [`Reported::json`].
+    fn json_with(&self, reproduce: &Reproduction) -> Result<String>;
+
+    /// The document that people look at, with settings as flags.
+    fn page(&self) -> Page;
 }
 
-impl<T: Display + Serialize + Send> Reported for T {
+/// A report that says how to reproduce it.
+#[derive(Serialize)]
+pub(super) struct Reproducible<'a, T> {
+    #[serde(flatten)]
+    pub(super) report: &'a T,
+    pub(super) reproduce: &'a Reproduction,
+}
+
+impl<T: Display + Serialize + Paged + Send> Reported for T {
     fn text(&self) -> String {
         shown(&self.to_string())
     }
 
     fn json(&self) -> Result<String> {
-        let json = serde_json::to_string_pretty(self);
-        json.map(|json| with_flags(&json)).map_err(|fault| {
-            Error::Usage(format!(
-                "the report cannot be written as JSON: {fault}; please report this model"
-            ))
+        json(self)
+    }
+
+    fn json_with(&self, reproduce: &Reproduction) -> Result<String> {
+        json(&Reproducible {
+            report: self,
+            reproduce,
         })
     }
+
+    fn page(&self) -> Page {
+        Paged::page(self).in_words(&with_flags)
+    }
+}
+
+/// A document as JSON, with settings as flags.
+///
+/// # Errors
+/// It cannot be written so.
+pub(super) fn json(document: &impl Serialize) -> Result<String> {
+    let json = serde_json::to_string_pretty(document);
+    json.map(|json| with_flags(&json)).map_err(|fault| {
+        Error::Usage(format!(
+            "the report cannot be written as JSON: {fault}; please report this model"
+        ))
+    })
 }

@@ -13,6 +13,8 @@ mod mask;
 mod program;
 mod prune;
 mod quantise;
+mod recipe;
+mod reports;
 mod runtime;
 mod search;
 mod sensitivity;
@@ -26,15 +28,17 @@ mod validate;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::ops::RangeBounds;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use answer::{Answered, Reported};
 pub use facts::{CommandFacts, SettingFacts, SettingKind, commands};
 pub use flags::{DataInMemory, with_keywords};
 use flags::{DataParser, shown};
 pub use program::Program;
+use reports::ReportFiles;
 pub use settings::words;
 use terminal::{Console, print, write_out};
 
@@ -52,9 +56,16 @@ struct Cli {
     /// Print machine-readable JSON on stdout; text for people goes to stderr
     #[arg(long, global = true)]
     json: bool,
+    /// Write what was found as a file too: .html to look at, .md for summaries, metrics.json for trackers, .json for all of
+    /// it; repeatable
+    #[arg(long, global = true, value_name = "FILE")]
+    report: Vec<PathBuf>,
     /// Say more about what happens (repeat for more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// Print the recipe that does the same, for `secateur run`, and end
+    #[arg(long, global = true)]
+    print_recipe: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,6 +81,7 @@ enum Command {
     Validate(Box<validate::ValidateArgs>),
     Bench(bench::BenchArgs),
     Twin(twin::TwinArgs),
+    Run(Box<recipe::RunArgs>),
     #[command(hide = true)]
     ProbeMemory(bench::ProbeArgs),
     Runtime(runtime::RuntimeArgs),
@@ -85,15 +97,15 @@ pub fn main(words: &[OsString]) -> u8 {
         return ended;
     }
     signals::clean_up_on_end();
-    let cli = match Cli::try_parse_from(words) {
-        Ok(cli) => cli,
+    let asked = match Asked::of(words, Cli::command()) {
+        Ok(asked) => asked,
         Err(fault) => {
             // Where neither stream can be written there is nobody to tell.
             let _ = fault.print();
             return u8::try_from(fault.exit_code()).unwrap_or(2);
         }
     };
-    let run = cli.run();
+    let run = asked.run(words);
     end_apart();
     match run {
         Ok(()) => 0,
@@ -129,10 +141,9 @@ fn serve_if_asked(words: &[OsString]) -> Option<u8> {
 /// Words that are no command, and what the command's call fails with.
 pub fn call(words: &[OsString], data: DataInMemory, events: &mut dyn Events) -> Result<Answered> {
     let command = with_data(Cli::command(), &Arc::new(data));
-    let parsed = command.try_get_matches_from(words);
-    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = parsed.map_err(|fault| Error::Usage(fault.render().to_string()))?;
-    cli.command.answer(events)
+    let asked = Asked::of(words, command);
+    let asked = asked.map_err(|fault| Error::Usage(fault.render().to_string()))?;
+    asked.answer(words, events)
 }
 
 /// The command with flags that take handles of data.
@@ -148,17 +159,60 @@ fn with_data(command: clap::Command, data: &Arc<DataInMemory>) -> clap::Command 
     })
 }
 
-impl Cli {
-    fn run(self) -> Result<()> {
-        start_log(self.verbose);
+/// What words ask for.
+struct Asked {
+    cli: Cli,
+    command: clap::Command,
+    matches: ArgMatches,
+}
+
+impl Asked {
+    fn of(words: &[OsString], mut command: clap::Command) -> Result<Asked, clap::Error> {
+        let matches = command.try_get_matches_from_mut(words)?;
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok(Asked {
+            cli,
+            command,
+            matches,
+        })
+    }
+
+    /// Runs the command at the terminal.
+    fn run(self, words: &[OsString]) -> Result<()> {
+        start_log(self.cli.verbose);
         let mut console = Console::new();
-        let answered = self.command.answer(&mut console);
+        let json = self.cli.json;
+        let answered = self.answer(words, &mut console);
         drop(console);
         let answered = answered?;
         if let Some(report) = answered.report {
-            print(report.as_ref(), self.json)?;
+            print(report.as_ref(), json)?;
         }
         answered.fault.map_or(Ok(()), Err)
+    }
+
+    /// Runs the command and writes its reports.
+    fn answer(self, words: &[OsString], events: &mut dyn Events) -> Result<Answered> {
+        let mut reports = self.cli.report;
+        if let Command::Run(args) = &self.cli.command {
+            reports.extend(args.reports()?);
+        }
+        if self.cli.print_recipe {
+            return recipe::recipe_in_force(&self.cli.command, &self.matches, &reports);
+        }
+        let files = ReportFiles::prepare(&reports, words, &self.command, &self.matches)?;
+        let mut answered = self.cli.command.answer(events)?;
+        let written = match (files, &answered.report) {
+            (Some(files), Some(report)) => files.write(report.as_ref()),
+            _ => Ok(()),
+        };
+        match (written, &answered.fault) {
+            (Ok(()), _) => (),
+            // What was found is shown in any case.
+            (Err(fault), None) => answered.fault = Some(fault),
+            (Err(fault), Some(_)) => events.say(&fault.to_string()),
+        }
+        Ok(answered)
     }
 }
 
@@ -186,6 +240,7 @@ impl Command {
             Command::Validate(args) => args.run(events),
             Command::Bench(args) => args.run(events),
             Command::Twin(args) => args.run(events),
+            Command::Run(args) => args.run(events),
             Command::ProbeMemory(args) => args.run(),
             Command::Runtime(args) => args.run(events),
         }

@@ -4,11 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::Overwrite;
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, place_of};
 use crate::onnx::Model;
-
-/// Links that are followed to a file that is not there yet.
-const LINKS: usize = 16;
 
 /// A text on disk beside the file that it is to be, where one is asked for: a full disk is known before anything appears.
 ///
@@ -92,26 +89,6 @@ fn holds(input: &Path, output: &Path) -> bool {
     input == place
         || files::same_file(&input, &place)
         || (input.is_dir() && place.is_file() && place.starts_with(&input))
-}
-
-/// Where a path leads, over links and other names of folders, whether or not the file is there.
-fn place_of(path: &Path) -> PathBuf {
-    let mut path = path.to_owned();
-    for _ in 0..LINKS {
-        if let Ok(real) = path.canonicalize() {
-            return real;
-        }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let folder = folder.canonicalize().unwrap_or(folder);
-        match std::fs::read_link(&path) {
-            Ok(target) => path = folder.join(target),
-            Err(_) => return folder.join(path.file_name().unwrap_or_default()),
-        }
-    }
-    path
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 mod benchmark;
 mod blocks;
-mod chart;
 mod inspection;
 mod latency;
 mod masking;
 mod pruning;
 mod quantising;
 mod recovery;
+mod running;
 mod runtime;
 mod searching;
 mod sensitivity;
@@ -21,13 +21,13 @@ mod validation;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
 pub use blocks::{BlockRow, DroppedRow};
-pub use chart::{Chart, Line, Panel};
 pub use inspection::{BlockedRow, DimensionRow, HolderRow, Inspection, IntegerRow, UnsupportedRow};
 pub use latency::LatencyRow;
 pub use masking::{CalibrationRow, Gains, LeftRow, MaskReport, MaskedRow};
 pub use pruning::{BudgetRow, Outcome, PlannedRow, PruneCalibrationRow, PruneReport, RoundRow};
 pub use quantising::{CodedRow, PrunedFirst, Quantisation, QuantiseReport, RealRow};
 pub use recovery::RecoveryRow;
+pub use running::{RunReport, StepRow, StepState};
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
 pub use searching::{SearchPoint, SearchReport, SearchSamples};
 pub use sensitivity::{SensitivityPoint, SensitivityReport, SensitivityRow};
@@ -36,3 +36,5 @@ pub use stage::{Breakdown, Stage};
 pub use training::TrainingRow;
 pub use tuning::{CodedCandidate, CodedTuning, CodedWay, TuneReport};
 pub use validation::ValidationReport;
+
+pub(crate) use table::count;

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::chart::{Chart, Line, Panel};
 use super::pruning::Outcome;
 use super::stage::Stage;
 use super::table::{count, table};
+use crate::charts::{Chart, Line, Panel};
 use crate::dimensions::Totals;
 use crate::plan::Cost;
 use crate::search::{GoalRow, ModelJudgement};

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::chart::{Chart, Line, Panel};
 use super::stage::Stage;
 use super::table::table;
+use crate::charts::{Chart, Line, Panel};
 use crate::error::one_line;
 use crate::search::ModelJudgement;
 

@@ -50,7 +50,7 @@ pub(super) fn table(headings: &[&str], left: usize) -> TableRows {
 }
 
 /// `1234567` as `1,234,567`.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -1,0 +1,151 @@
+//! The end of a run: the model with its recipe and results, and the files that were asked for, all at once.
+
+use std::path::{Path, PathBuf};
+
+use super::pipeline::{Pipeline, SaidPath, SettingPart};
+use super::run::RecipeRun;
+use super::tree::Sources;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::onnx::Model;
+use crate::pages::Page;
+use serde_json::{Map, Value};
+
+/// Names in the model's metadata.
+const RECIPE: &str = "secateur.recipe";
+const RESULTS: &str = "secateur.results";
+
+/// The files beside the model that a recipe asks for.
+fn made_files(pipeline: &Pipeline) -> impl Iterator<Item = (usize, &str, &SaidPath)> {
+    let steps = pipeline.steps.iter().enumerate();
+    steps.flat_map(|(place, step)| {
+        step.settings
+            .iter()
+            .filter_map(move |setting| match setting.parts.first() {
+                Some(SettingPart::Made(Some(path))) => Some((place, setting.name.as_str(), path)),
+                _ => None,
+            })
+    })
+}
+
+/// The files that a recipe reads.
+pub(super) fn read_files(pipeline: &Pipeline) -> impl Iterator<Item = &SaidPath> {
+    let settings = pipeline.steps.iter().flat_map(|step| &step.settings);
+    let parts = settings.flat_map(|setting| &setting.parts);
+    let read = parts.filter_map(|part| match part {
+        SettingPart::Read(path) => Some(path),
+        SettingPart::WithPath("scores:", path, _) => Some(path),
+        _ => None,
+    });
+    pipeline.model.iter().chain(read)
+}
+
+/// That all files that are read are there, and that those which are made can be, before anything runs.
+///
+/// # Errors
+/// A file at fault, with its place in the recipe.
+pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> {
+    let mut outputs: Vec<&SaidPath> = pipeline.output.iter().collect();
+    outputs.extend(made_files(pipeline).map(|(_, _, path)| path));
+    for (place, output) in outputs.iter().enumerate() {
+        let refused = |source| Error::Write {
+            path: output.path.clone(),
+            source,
+        };
+        files::check_replaceable(&output.path).map_err(refused)?;
+        let folder = output
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder
+            && !folder.is_dir()
+        {
+            let reason = format!(
+                "the folder {} of {} is not there; make it first",
+                folder.display(),
+                output.said
+            );
+            return Err(sources.fault(output.spot, reason));
+        }
+        let same = |other: &Path| other == output.path || files::same_file(other, &output.path);
+        if let Some(other) = outputs[..place].iter().find(|other| same(&other.path)) {
+            let reason = format!(
+                "{} is written twice; give each file a name of its own",
+                other.said
+            );
+            return Err(sources.fault(output.spot, reason));
+        }
+        if let Some(read) = read_files(pipeline).find(|read| same(&read.path)) {
+            let reason = format!(
+                "{} is read by this recipe; name another output, or read what a step makes as {{ step = \"NAME\", file = \"plan-out\" }}",
+                read.said
+            );
+            return Err(sources.fault(output.spot, reason));
+        }
+    }
+    for path in read_files(pipeline) {
+        if let Err(fault) = std::fs::metadata(&path.path) {
+            let reason = format!("{} cannot be read: {fault}", path.path.display());
+            return Err(sources.fault(path.spot, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the model with its recipe and results, and the files beside it; returns where the model is.
+///
+/// # Errors
+/// One of them cannot be written; the model is not there then.
+pub(super) fn write(run: &RecipeRun<'_>, recipe: &str, results: &str) -> Result<Option<PathBuf>> {
+    let pipeline = run.pipeline;
+    let files = made_files(pipeline).map(|(place, setting, target)| {
+        let made = run.made_file(&pipeline.steps[place], setting);
+        let bytes = files::map_file(&made)?;
+        let file = files::write_temporary(&target.path, |file| file.write_all(&bytes))?;
+        Ok((file, &target.path))
+    });
+    let files: Vec<_> = files.collect::<Result<_>>()?;
+    if let Some(output) = &pipeline.output {
+        let mut model = Model::load(run.model_path(pipeline.last_model())?)?;
+        model.set_metadata(RECIPE, recipe);
+        model.set_metadata(RESULTS, results);
+        model.save(&output.path)?;
+    }
+    for (file, target) in files {
+        files::persist(file, target)?;
+    }
+    Ok(pipeline.output.as_ref().map(|output| output.path.clone()))
+}
+
+/// Numbers of the reports that are the same in every run, by step and name.
+pub(super) fn results_of(pages: &[(String, Page)]) -> String {
+    let mut out = Map::new();
+    for (step, page) in pages {
+        let lasting = page.metrics.iter().filter(|(name, _)| {
+            let mut words = name.split(['.', '_', '/']);
+            !words.any(|word| OF_A_RUN.contains(&word))
+        });
+        for (name, number) in lasting {
+            let whole = number.fract() == 0.0 && number.abs() < LARGEST_WHOLE;
+            let number = match whole {
+                true => Value::from(*number as i64),
+                false => Value::from(*number),
+            };
+            out.insert(format!("{step}.{name}"), number);
+        }
+    }
+    Value::Object(out).to_string()
+}
+
+/// Words in names of numbers that say how long something took or what it needed: another run has others.
+const OF_A_RUN: [&str; 7] = [
+    "seconds",
+    "ms",
+    "latency",
+    "throughput",
+    "memory",
+    "peak",
+    "speedup",
+];
+/// Whole numbers up to this one are written without a fraction.
+const LARGEST_WHOLE: f64 = 9e15;

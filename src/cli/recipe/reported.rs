@@ -1,0 +1,117 @@
+//! What `run` gives back: the reports of all steps as one.
+
+use std::path::PathBuf;
+
+use super::finish::read_files;
+use super::pipeline::Pipeline;
+use crate::cli::Reported;
+use crate::cli::answer::{Reproducible, json};
+use crate::cli::flags::shown;
+use crate::error::Result;
+use crate::onnx::Model;
+use crate::pages::{InputFile, Page, Reproduction};
+use crate::report::{Outcome, RunReport, StepState};
+
+/// A run, with what there is to look at of each step.
+pub(super) struct RanRecipe {
+    report: RunReport,
+    pages: Vec<(String, Page)>,
+    inputs: Vec<InputFile>,
+}
+
+impl RanRecipe {
+    /// # Errors
+    /// A file that the recipe reads cannot be read any more.
+    pub(super) fn new(
+        report: RunReport,
+        pages: Vec<(String, Page)>,
+        pipeline: &Pipeline,
+    ) -> Result<RanRecipe> {
+        let mut read: Vec<PathBuf> = read_files(pipeline).map(|read| read.path.clone()).collect();
+        if let Some(model) = pipeline
+            .model
+            .as_ref()
+            .and_then(|model| Model::load(&model.path).ok())
+        {
+            read.extend(model.source_paths().map(PathBuf::from));
+        }
+        Ok(RanRecipe {
+            report,
+            pages,
+            inputs: InputFile::among(read)?,
+        })
+    }
+
+    fn summary(&self) -> String {
+        let steps = &self.report.steps;
+        let count = |state| steps.iter().filter(|step| step.state == state).count();
+        let failed = steps.iter().find(|step| step.state == StepState::Failed);
+        match (failed, &self.report.outcome) {
+            (Some(step), _) => format!("Step {} failed: nothing was written.", step.step),
+            (None, Outcome::DryRun) => format!(
+                "{} of {} steps are kept from before.",
+                count(StepState::Kept),
+                steps.len()
+            ),
+            (None, Outcome::Written(path)) => format!("{} steps, written to {path}.", steps.len()),
+            (None, _) => format!("{} steps.", steps.len()),
+        }
+    }
+}
+
+impl Reported for RanRecipe {
+    fn text(&self) -> String {
+        shown(&self.report.to_string())
+    }
+
+    fn json(&self) -> Result<String> {
+        json(&self.report)
+    }
+
+    fn json_with(&self, reproduce: &Reproduction) -> Result<String> {
+        json(&Reproducible {
+            report: &self.report,
+            reproduce,
+        })
+    }
+
+    fn page(&self) -> Page {
+        let title = format!("Recipe {}", self.report.recipe);
+        let mut page = Page::joined(title, self.summary(), self.pages.clone());
+        let failed = self
+            .report
+            .steps
+            .iter()
+            .filter(|step| step.state == StepState::Failed);
+        page.warnings.extend(failed.filter_map(|step| {
+            let fault = step.fault.as_ref()?;
+            Some(format!("{}: {}", step.step, shown(fault)))
+        }));
+        page.reproduction.inputs.clone_from(&self.inputs);
+        page
+    }
+}
+
+/// A text that is printed as it is.
+pub(super) struct PrintedText {
+    pub(super) text: String,
+    pub(super) document: serde_json::Value,
+}
+
+impl Reported for PrintedText {
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+
+    fn json(&self) -> Result<String> {
+        json(&self.document)
+    }
+
+    fn json_with(&self, _: &Reproduction) -> Result<String> {
+        self.json()
+    }
+
+    fn page(&self) -> Page {
+        Page::default()
+    }
+}

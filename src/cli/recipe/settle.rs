@@ -1,0 +1,464 @@
+//! From what a recipe says to what its steps do.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::commands::{
+    COMMANDS, SettingRole, StepCommand, command_of, may_be_bare, role, said_otherwise,
+    setting_name, takes_list,
+};
+use super::fill::fill;
+use super::pipeline::{ModelOf, Pipeline, RecipeStep, SaidPath, SettingPart, StepSetting};
+use super::read::{ReadRecipe, SETTINGS, no_step};
+use super::tree::{RecipeNode, RecipeValue, Spot};
+use crate::error::Result;
+use crate::patterns::like;
+
+/// What stands in a step beside the settings of its command.
+const OF_STEP: [&str; 2] = ["command", "from"];
+/// What is called the recipe's own model.
+const ORIGINAL: &str = "model";
+/// Characters of a step's name at most.
+const LONGEST: usize = 64;
+/// What is added to a name for the folder of the work.
+const WORK: &str = ".secateur";
+
+/// A step as it is said.
+struct SaidStep<'a> {
+    name: &'a str,
+    command: StepCommand,
+    settings: &'a [(String, RecipeNode)],
+    spot: Spot,
+}
+
+impl SaidStep<'_> {
+    fn said(&self, name: &str) -> Option<&RecipeNode> {
+        let mut found = self.settings.iter().filter(|(known, _)| known == name);
+        found.next().map(|(_, node)| node)
+    }
+}
+
+/// Settles the recipe that was read from `path`.
+///
+/// # Errors
+/// A name that is none, with the nearest; a value that a setting cannot have; steps that take from each other in a circle.
+pub(super) fn settle(path: &Path, read: &ReadRecipe) -> Result<Pipeline> {
+    let one = |name: &str| -> Result<Option<SaidPath>> {
+        let row = read.rows.iter().find(|(known, _)| known == name);
+        row.map(|(name, node)| read.path(name, node)).transpose()
+    };
+    let reports = read.rows.iter().find(|(name, _)| name == "report");
+    let reports = reports.map_or(&[][..], |(_, node)| node.items());
+    let reports = reports.iter().map(|node| read.path("report", node));
+    let (output, work) = (one("output")?, one("work")?);
+    let said = read.steps()?;
+    let mut pipeline = Pipeline {
+        model: one("model")?,
+        data: one("data")?,
+        reports: reports.collect::<Result<_>>()?,
+        says_work: work.is_some(),
+        work: work.unwrap_or_else(|| work_beside(path, output.as_ref())),
+        output,
+        steps: Vec::new(),
+    };
+    for (place, step) in said.iter().enumerate() {
+        let step = read.step(place, step, &said, &mut pipeline)?;
+        pipeline.steps.push(step);
+    }
+    read.check_calls(&pipeline)?;
+    Ok(pipeline)
+}
+
+/// Where steps are kept unless a recipe says it: beside its output, or beside itself.
+fn work_beside(path: &Path, output: Option<&SaidPath>) -> SaidPath {
+    let spot = output.map_or(Spot { source: 0, line: 0 }, |output| output.spot);
+    let beside = output.map_or(path, |output| &output.path);
+    let mut name = beside.file_name().unwrap_or_default().to_owned();
+    name.push(WORK);
+    let said = name.to_string_lossy().into_owned();
+    let path = beside.with_file_name(name);
+    SaidPath { said, path, spot }
+}
+
+impl ReadRecipe {
+    /// A path, said at a place.
+    fn path(&self, name: &str, node: &RecipeNode) -> Result<SaidPath> {
+        match node.text() {
+            Some(said) if !said.is_empty() => Ok(SaidPath {
+                said: said.to_owned(),
+                path: self.sources.path(node.spot, said),
+                spot: node.spot,
+            }),
+            _ => {
+                let reason = format!("`{name}` is a path, and this is {}", node.kind());
+                Err(self.sources.fault(node.spot, reason))
+            }
+        }
+    }
+
+    fn steps(&self) -> Result<Vec<SaidStep<'_>>> {
+        let rows = self
+            .rows
+            .iter()
+            .filter(|(name, _)| !SETTINGS.contains(&name.as_str()));
+        rows.map(|(name, node)| self.said_step(name, node))
+            .collect()
+    }
+
+    fn said_step<'a>(&'a self, name: &'a str, node: &'a RecipeNode) -> Result<SaidStep<'a>> {
+        let fault = |reason: String| self.sources.fault(node.spot, reason);
+        let RecipeValue::Table(settings) = &node.value else {
+            let near = match like(name, SETTINGS.into_iter().chain(COMMANDS)) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => format!("there are {}", SETTINGS.join(", ")),
+            };
+            let reason = format!(
+                "'{name}' is no setting of a recipe, and no table of a step's settings; {near}"
+            );
+            return Err(fault(reason));
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > LONGEST || !name.chars().all(is_name) {
+            let reason = format!(
+                "'{name}' is no name of a step: letters, digits, - and _ make one, {LONGEST} at most"
+            );
+            return Err(fault(reason));
+        }
+        let said = settings.iter().find(|(known, _)| known == OF_STEP[0]);
+        let command = match said {
+            None => command_of(name, |reason| {
+                fault(format!(
+                    "{reason} A step of another name says its `command`."
+                ))
+            })?,
+            Some((_, node)) => {
+                let fault = |reason: String| self.sources.fault(node.spot, reason);
+                let said = node
+                    .text()
+                    .ok_or_else(|| fault("`command` is a text".to_owned()))?;
+                if COMMANDS.contains(&name) && said != name {
+                    let reason = format!(
+                        "a step that is called '{name}' cannot do '{said}'; give it another name"
+                    );
+                    return Err(fault(reason));
+                }
+                command_of(said, fault)?
+            }
+        };
+        Ok(SaidStep {
+            name,
+            command,
+            settings,
+            spot: node.spot,
+        })
+    }
+
+    fn step(
+        &self,
+        place: usize,
+        said: &SaidStep<'_>,
+        all: &[SaidStep<'_>],
+        pipeline: &mut Pipeline,
+    ) -> Result<RecipeStep> {
+        let from = match said.said(OF_STEP[1]) {
+            None => None,
+            Some(node) => Some(self.model_of(place, node, all)?),
+        };
+        let mut step = RecipeStep {
+            name: said.name.to_owned(),
+            command: said.command.clone(),
+            settings: Vec::new(),
+            unsaid: Vec::new(),
+            says_from: from.is_some(),
+            from: from.unwrap_or_else(|| pipeline.last_model()),
+            spot: said.spot,
+        };
+        let settings = said.settings.iter();
+        for (name, node) in settings.filter(|(name, _)| !OF_STEP.contains(&name.as_str())) {
+            let arg = self.known(said, name, node)?;
+            let nothing = node.value == RecipeValue::Plain(Value::Null);
+            let takes_false = may_be_bare(arg)
+                && arg
+                    .get_possible_values()
+                    .iter()
+                    .any(|value| value.get_name() == "false");
+            if nothing || (node.is(false) && !takes_false) {
+                step.unsaid.push(setting_name(arg));
+                continue;
+            }
+            let name = setting_name(arg);
+            if step.setting(&name).is_some() {
+                let reason = format!("`{name}` is said twice, once with - and once with _");
+                return Err(self.sources.fault(node.spot, reason));
+            }
+            let parts = node
+                .items()
+                .iter()
+                .map(|item| self.part(arg, item, place, all));
+            let is_value = role(arg) == SettingRole::Value;
+            let parts = match is_value {
+                // Tables and lists of values are the command's.
+                true => vec![SettingPart::Value(node.json())],
+                false => parts.collect::<Result<_>>()?,
+            };
+            step.settings.push(StepSetting {
+                name,
+                parts,
+                is_list: !is_value && takes_list(arg),
+                is_filled: false,
+                spot: node.spot,
+            });
+        }
+        self.ask(&step, pipeline);
+        fill(&mut step, pipeline);
+        Ok(step)
+    }
+
+    /// The argument that a setting is called after.
+    fn known<'a>(
+        &self,
+        said: &'a SaidStep<'_>,
+        name: &str,
+        node: &RecipeNode,
+    ) -> Result<&'a clap::Arg> {
+        said.command.setting(name).ok_or_else(|| {
+            if let Some(how) =
+                said_otherwise(name).filter(|_| said.command.has(&name.replace('_', "-")))
+            {
+                let reason = format!("step '{}': `{name}` is no setting here: {how}", said.name);
+                return self.sources.fault(node.spot, reason);
+            }
+            let names: Vec<String> = said.command.settings().map(setting_name).collect();
+            let names = names.iter().map(String::as_str).chain(OF_STEP);
+            let near = match like(name, names.clone()) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => format!("there are {}", names.collect::<Vec<_>>().join(", ")),
+            };
+            let reason = format!(
+                "step '{}': {} has no setting '{name}'; {near}",
+                said.name,
+                said.command.name()
+            );
+            self.sources.fault(node.spot, reason)
+        })
+    }
+
+    /// A value of a setting that is more than a value.
+    fn part(
+        &self,
+        arg: &clap::Arg,
+        node: &RecipeNode,
+        place: usize,
+        all: &[SaidStep<'_>],
+    ) -> Result<SettingPart> {
+        let name = setting_name(arg);
+        let role = role(arg);
+        if let RecipeValue::Table(rows) = &node.value {
+            return self.of_step(&name, rows, node.spot, (place, all));
+        }
+        Ok(match role {
+            SettingRole::Value => SettingPart::Value(node.json()),
+            SettingRole::WithPath(before) => match node.text() {
+                Some(text) if text.starts_with(before) => {
+                    let rest = &text[before.len()..];
+                    let (said, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
+                    let path = self.path(&name, &RecipeNode::plain(said, node.spot))?;
+                    SettingPart::WithPath(before, path, after.to_owned())
+                }
+                _ => SettingPart::Value(node.json()),
+            },
+            SettingRole::Read => SettingPart::Read(self.path(&name, node)?),
+            SettingRole::Shared => SettingPart::Shared(self.path(&name, node)?),
+            SettingRole::Made => SettingPart::Made(Some(self.path(&name, node)?)),
+        })
+    }
+
+    /// `{ step = "NAME" }`, its model, or `{ step = "NAME", file = "plan-out" }`.
+    fn of_step(
+        &self,
+        name: &str,
+        rows: &[(String, RecipeNode)],
+        spot: Spot,
+        (place, all): (usize, &[SaidStep<'_>]),
+    ) -> Result<SettingPart> {
+        let fault = |reason: String| self.sources.fault(spot, reason);
+        let text = |key: &str| {
+            let row = rows.iter().find(|(known, _)| known == key);
+            row.and_then(|(_, node)| node.text())
+        };
+        let others = rows.iter().any(|(key, _)| key != "step" && key != "file");
+        let (Some(step), false) = (text("step"), others) else {
+            let reason = format!(
+                "`{name}` is a path, {{ step = \"NAME\" }} for the model of a step, or {{ step = \"NAME\", file = \"plan-out\" }} for a file that it makes"
+            );
+            return Err(fault(reason));
+        };
+        let node = RecipeNode::plain(step, spot);
+        let Some(file) = text("file") else {
+            return Ok(SettingPart::Model(self.model_of(place, &node, all)?));
+        };
+        let found = self.earlier(place, step, spot, all)?;
+        let makes = all[found].command.setting(file);
+        match makes.filter(|arg| role(arg) == SettingRole::Made) {
+            Some(arg) => Ok(SettingPart::FileOf(found, setting_name(arg))),
+            None => Err(fault(format!(
+                "step '{step}' makes no file by `{file}`: {} has no such setting",
+                all[found].command.name()
+            ))),
+        }
+    }
+
+    /// The model that is called so.
+    fn model_of(&self, place: usize, node: &RecipeNode, all: &[SaidStep<'_>]) -> Result<ModelOf> {
+        let fault = |reason: String| self.sources.fault(node.spot, reason);
+        let name = node
+            .text()
+            .ok_or_else(|| fault("`from` is the name of a step".to_owned()))?;
+        if name == ORIGINAL {
+            return Ok(ModelOf::Original);
+        }
+        let found = self.earlier(place, name, node.spot, all)?;
+        match all[found].command.makes_model() {
+            true => Ok(ModelOf::Step(found)),
+            false => Err(fault(format!(
+                "step '{name}' makes no model: {} only looks at models",
+                all[found].command.name()
+            ))),
+        }
+    }
+
+    /// The step of this name, which comes before.
+    fn earlier(&self, place: usize, name: &str, spot: Spot, all: &[SaidStep<'_>]) -> Result<usize> {
+        let fault = |reason: String| self.sources.fault(spot, reason);
+        let names: Vec<&str> = all.iter().map(|step| step.name).collect();
+        let Some(found) = names.iter().position(|known| *known == name) else {
+            return Err(no_step(name, &names, fault));
+        };
+        if found < place {
+            return Ok(found);
+        }
+        let mut chain = vec![place];
+        let mut next = Some(found);
+        while let Some(at) = next.filter(|_| chain.len() <= all.len()) {
+            chain.push(at);
+            if at == place {
+                let chain: Vec<&str> = chain.iter().map(|&at| names[at]).collect();
+                let reason = format!("the steps take from each other: {}", chain.join(" from "));
+                return Err(fault(reason));
+            }
+            let from = all[at].said(OF_STEP[1]).and_then(RecipeNode::text);
+            next = from.and_then(|from| names.iter().position(|known| *known == from));
+        }
+        let reason = format!(
+            "step '{}' takes from '{name}', which comes after it",
+            names[place]
+        );
+        Err(fault(reason))
+    }
+
+    /// Has the steps make the files that another one takes from them.
+    fn ask(&self, step: &RecipeStep, pipeline: &mut Pipeline) {
+        for setting in &step.settings {
+            for part in &setting.parts {
+                if let SettingPart::FileOf(place, file) = part
+                    && let Some(maker) = pipeline.steps.get_mut(*place)
+                    && maker.setting(file).is_none()
+                {
+                    maker.settings.push(StepSetting {
+                        name: file.clone(),
+                        parts: vec![SettingPart::Made(None)],
+                        is_list: false,
+                        is_filled: true,
+                        spot: setting.spot,
+                    });
+                }
+            }
+        }
+    }
+
+    /// That there is a model to begin with and a place for the one at the end.
+    ///
+    /// # Errors
+    /// There is not, or no step.
+    pub(super) fn check_ends(&self, pipeline: &Pipeline) -> Result<()> {
+        let start = Spot { source: 0, line: 0 };
+        let fault = |reason: String| Err(self.sources.fault(start, reason));
+        let Some(first) = pipeline.steps.first() else {
+            return fault(format!(
+                "it has no step; steps are tables called {}",
+                COMMANDS.join(", ")
+            ));
+        };
+        let takes = |step: &&RecipeStep| {
+            let parts = step.settings.iter().flat_map(|setting| &setting.parts);
+            let mut parts = parts.filter(|part| **part == SettingPart::Model(ModelOf::Original));
+            parts.next().is_some()
+        };
+        if let (None, Some(step)) = (&pipeline.model, pipeline.steps.iter().find(takes)) {
+            return fault(format!(
+                "it names no `model`, which step '{}' takes",
+                step.name
+            ));
+        }
+        let makes = pipeline
+            .steps
+            .iter()
+            .find(|step| step.command.makes_model());
+        match (&pipeline.output, makes) {
+            (None, Some(step)) => fault(format!(
+                "it names no `output`, though step '{}' makes a model",
+                step.name
+            )),
+            (Some(output), None) => Err(self.sources.fault(
+                output.spot,
+                format!(
+                    "it names an `output`, but no step makes a model: '{}' only looks",
+                    first.name
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// That every step is a call of its command.
+    fn check_calls(&self, pipeline: &Pipeline) -> Result<()> {
+        for step in &pipeline.steps {
+            let mut settings: Vec<(String, Value)> = Vec::new();
+            for setting in &step.settings {
+                let values = setting.parts.iter().map(|part| match part {
+                    SettingPart::Value(value) => value.clone(),
+                    SettingPart::WithPath(before, path, after) => {
+                        format!("{before}{}{after}", path.path.display()).into()
+                    }
+                    SettingPart::Read(path) | SettingPart::Shared(path) => {
+                        path.path.display().to_string().into()
+                    }
+                    _ => "made".into(),
+                });
+                settings.push((setting.name.clone(), setting.value(values.collect())));
+            }
+            if step.command.makes_model() {
+                settings.push(("output".to_owned(), "made".into()));
+            }
+            step.command.check(&settings).map_err(|fault| {
+                let at = fault
+                    .setting
+                    .and_then(|name| Some(step.setting(&name)?.spot));
+                let reason = format!("step '{}': {}", step.name, fault.reason);
+                self.sources.fault(at.unwrap_or(step.spot), reason)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl StepSetting {
+    /// The setting's value, of its parts' values.
+    pub(super) fn value(&self, mut values: Vec<Value>) -> Value {
+        match (self.is_list, values.len()) {
+            (false, 1) => values.remove(0),
+            _ => Value::Array(values),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `--report`: what a command found as files, and what it was made of.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::builder::ValueParser;
+use clap::{ArgMatches, Command};
+
+use super::answer::Reported;
+use super::flags::DataParser;
+use crate::onnx::Model;
+use crate::pages::{InputFile, check, write};
+use crate::{Error, Result};
+
+/// Commands that only do something.
+const SILENT: [&str; 3] = ["twin", "probe-memory", "install"];
+/// Flags whose file a command writes.
+const WRITTEN: [&str; 8] = [
+    "output",
+    "plan_out",
+    "mask_out",
+    "csv",
+    "svg",
+    "keep_front",
+    "results",
+    "checkpoints",
+];
+/// Arguments that are models, whose weights may lie in other files.
+const MODELS: [&str; 5] = ["model", "models", "reference", "candidate", "teacher"];
+/// Flags whose file is no input of the result.
+const ASIDE: [&str; 2] = ["onnxruntime", "report"];
+
+/// Reports that are asked for, and what is known before the run.
+pub(super) struct ReportFiles {
+    paths: Vec<PathBuf>,
+    command: String,
+    inputs: Vec<InputFile>,
+}
+
+impl ReportFiles {
+    /// Looks whether the reports can be written, and at the files that the command is going to read, unless no report is
+    /// asked for.
+    ///
+    /// # Errors
+    /// A report that cannot be written, or a file that cannot be read.
+    pub(super) fn prepare(
+        paths: &[PathBuf],
+        words: &[OsString],
+        command: &Command,
+        matches: &ArgMatches,
+    ) -> Result<Option<ReportFiles>> {
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let (command, matches) = innermost(command, matches);
+        if SILENT.contains(&command.get_name()) {
+            return Err(Error::Usage(format!(
+                "{} has nothing to report: leave --report out",
+                command.get_name()
+            )));
+        }
+        let named = named_paths(command, matches);
+        let others: Vec<PathBuf> = named.iter().map(|(_, path)| path.clone()).collect();
+        check(paths, &others)?;
+        Ok(Some(ReportFiles {
+            paths: paths.to_owned(),
+            command: command_line(words),
+            inputs: InputFile::among(read(&named))?,
+        }))
+    }
+
+    /// Writes the reports.
+    ///
+    /// # Errors
+    /// One cannot be written.
+    pub(super) fn write(self, report: &dyn Reported) -> Result<()> {
+        let mut page = report.page();
+        page.reproduction.command = self.command;
+        let inputs = &mut page.reproduction.inputs;
+        inputs.extend(self.inputs);
+        let mut seen = std::collections::BTreeSet::new();
+        inputs.retain(|input| seen.insert(input.path.clone()));
+        for path in &self.paths {
+            write(&page, || report.json_with(&page.reproduction), path)?;
+        }
+        Ok(())
+    }
+}
+
+/// The command of commands that is called.
+fn innermost<'a>(command: &'a Command, matches: &'a ArgMatches) -> (&'a Command, &'a ArgMatches) {
+    let inner = matches.subcommand();
+    let inner = inner.and_then(|(name, matches)| Some((command.find_subcommand(name)?, matches)));
+    match inner {
+        Some((command, matches)) => innermost(command, matches),
+        None => (command, matches),
+    }
+}
+
+/// The paths that were said, by the names of their arguments.
+fn named_paths(command: &Command, matches: &ArgMatches) -> Vec<(String, PathBuf)> {
+    let kinds = [
+        ValueParser::path_buf().type_id(),
+        ValueParser::new(DataParser::default()).type_id(),
+    ];
+    let paths = command.get_arguments().filter(|flag| {
+        kinds.contains(&flag.get_value_parser().type_id())
+            && !ASIDE.contains(&flag.get_id().as_str())
+    });
+    let said = paths.flat_map(|flag| {
+        let name = flag.get_id().as_str();
+        let values = matches.try_get_raw(name).ok().flatten();
+        let values = values.into_iter().flatten();
+        values.map(move |value| (name.to_owned(), PathBuf::from(value)))
+    });
+    said.collect()
+}
+
+/// The files of these that are read, with the files of models' weights.
+fn read(named: &[(String, PathBuf)]) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for (name, path) in named {
+        if WRITTEN.contains(&name.as_str()) {
+            continue;
+        }
+        out.push(path.clone());
+        if MODELS.contains(&name.as_str()) {
+            out.extend(weights(path));
+        }
+    }
+    out
+}
+
+/// The files beside a model that its weights lie in. A model that is none is said by the command.
+fn weights(model: &Path) -> Vec<PathBuf> {
+    let model = Model::load(model);
+    model.map_or(Vec::new(), |model| {
+        model.source_paths().map(Path::to_path_buf).collect()
+    })
+}
+
+/// The words as a shell takes them.
+fn command_line(words: &[OsString]) -> String {
+    let mut words: Vec<String> = words
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    if let Some(program) = words.first_mut() {
+        "secateur".clone_into(program);
+    }
+    let quoted = shlex::try_join(words.iter().map(String::as_str));
+    quoted.unwrap_or_else(|_| words.join(" "))
+}
