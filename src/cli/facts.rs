@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, CommandFactory};
 use serde::Serialize;
 
-use super::shell::ABOUT_COMMANDS;
 use super::Cli;
 use super::settings::is_setting;
+use super::shell::ABOUT_COMMANDS;
 use crate::data::DataSource;
 
 /// What the values of flags are called that are models.
