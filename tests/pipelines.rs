@@ -114,6 +114,20 @@ fn the_workflow_gives_the_action_inputs_that_it_has() {
     }
 }
 
+/// A folder with the program.
+fn programs() -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_secateur"));
+    std::os::unix::fs::symlink(&program, folder.path().join("secateur")).expect("a link");
+    folder
+}
+
+/// Where programs are looked for: in this folder first.
+fn path(programs: &TempDir) -> String {
+    let inherited = std::env::var("PATH").expect("a path");
+    format!("{}:{inherited}", programs.path().display())
+}
+
 /// What the action left behind.
 struct Ran {
     code: Option<i32>,
@@ -126,11 +140,7 @@ struct Ran {
 fn act(folder: &Path, inputs: &[(&str, &str)]) -> Ran {
     let source = file("ci/action/action.yml");
     let action = yaml(&source);
-    let programs = TempDir::new().expect("a folder");
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_secateur"));
-    std::os::unix::fs::symlink(&program, programs.path().join("secateur")).expect("a link");
-    let inherited = std::env::var("PATH").expect("a path");
-    let path = format!("{}:{inherited}", programs.path().display());
+    let programs = programs();
     let (summary, output) = (folder.join("summary"), folder.join("output"));
     fs::write(&summary, "").expect("space");
     fs::write(&output, "").expect("space");
@@ -148,7 +158,7 @@ fn act(folder: &Path, inputs: &[(&str, &str)]) -> Ran {
         // As runners call it.
         command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c"]);
         command.arg(text(step, "run")).current_dir(folder);
-        command.env("PATH", &path);
+        command.env("PATH", path(&programs));
         command.env("GITHUB_STEP_SUMMARY", &summary);
         command.env("GITHUB_OUTPUT", &output);
         for name in keys(at(step, "env")) {
@@ -215,26 +225,34 @@ fn what_a_person_wrote_is_words_and_no_script() {
 fn hooks_have_the_fields_of_hooks_and_run() {
     let source = file("ci/pre-commit-hooks.yaml");
     let hooks = yaml(&source);
+    let folder = folder();
+    let recipe = "model = \"a model.onnx\"\noutput = \"out.onnx\"\n[prune]\nratio = 0.5\n";
+    fs::write(folder.path().join("recipe.toml"), recipe).expect("space");
+    fs::write(folder.path().join("broken.onnx"), "no model").expect("space");
+    fs::write(folder.path().join("broken.toml"), "[prune]\nrato = 1\n").expect("space");
+    let programs = programs();
     for hook in hooks.as_sequence().expect("a list") {
         let known = ["id", "name", "description", "entry", "language", "files"];
         none_but(&keys(hook), &known);
-        let folder = folder();
-        let mut words = text(hook, "entry").split_whitespace();
-        assert_eq!(words.next(), Some("secateur"));
-        let words: Vec<&str> = words.collect();
-        let is_recipe = words.contains(&"run");
-        let recipe = "model = \"a model.onnx\"\noutput = \"out.onnx\"\n[prune]\nratio = 0.5\n";
-        fs::write(folder.path().join("recipe.toml"), recipe).expect("space");
-        let name = if is_recipe {
-            "recipe.toml"
-        } else {
-            "a model.onnx"
+        let [good, bad] = match text(hook, "id") {
+            "secateur-recipe" => ["recipe.toml", "broken.toml"],
+            _ => ["a model.onnx", "broken.onnx"],
         };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_secateur"));
-        let ended = command.args(&words).arg(name).current_dir(folder.path());
-        let ended = ended.output().expect("it runs");
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert!(ended.status.success(), "{words:?}: {said}");
+        for (files, passes) in [(&[good][..], true), (&[good, bad][..], false)] {
+            let words = shlex::split(text(hook, "entry")).expect("words of a shell");
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]).args(files);
+            command
+                .current_dir(folder.path())
+                .env("PATH", path(&programs));
+            let ended = command.output().expect("it runs");
+            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+            assert_eq!(
+                ended.status.success(),
+                passes,
+                "{words:?} {files:?}: {said}"
+            );
+        }
         assert!(!folder.path().join("out.onnx").exists());
     }
 }

@@ -150,8 +150,9 @@ pub(crate) fn call(
     settings: &str,
     data: Vec<(String, Vec<Given>)>,
     hear: Option<Py<PyAny>>,
-    (log, lowest): (Py<PyAny>, u8),
+    log: (Py<PyAny>, u8),
 ) -> PyResult<Answer> {
+    let (log, lowest) = log;
     let Some(_calling) = Calling::begin() else {
         return Ok(Answer::failed(&Error::Usage(
             "a command cannot be called by what hears of another one: call it when that has returned".to_owned(),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Cli;
 use super::settings::is_setting;
+use super::shell::ABOUT_COMMANDS;
 use crate::data::DataSource;
 
 /// What the values of flags are called that are models.
@@ -75,7 +76,7 @@ pub fn commands() -> Vec<CommandFacts> {
     let offered = cli
         .get_subcommands()
         .filter(|command| !command.is_hide_set() && !command.has_subcommands());
-    let offered = offered.filter(|command| command.get_name() != "help");
+    let offered = offered.filter(|command| !ABOUT_COMMANDS.contains(&command.get_name()));
     let facts = offered.map(|command| {
         let settings = command.get_arguments().filter(|flag| is_setting(flag));
         let mut settings: Vec<SettingFacts> = settings.map(SettingFacts::of).collect();

@@ -3,7 +3,7 @@
 use clap::{Arg, Command};
 
 /// The options that matter, by command, in their order. What a command takes without a flag is always shown.
-const FIRST: [(&str, &[&str]); 12] = [
+const FIRST: [(&str, &[&str]); 13] = [
     ("prune", &["output", "macs", "ratio", "calibration", "tune"]),
     (
         "mask",
@@ -33,6 +33,7 @@ const FIRST: [(&str, &[&str]); 12] = [
         &["batch", "threads", "provider", "runs", "profile"],
     ),
     ("twin", &["plan", "output", "mask-inputs", "force"]),
+    ("run", &["set", "dry-run", "work", "schema"]),
     ("runtime", &[]),
 ];
 

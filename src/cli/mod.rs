@@ -25,7 +25,6 @@ mod signals;
 mod terminal;
 mod tune;
 mod twin;
-#[cfg(test)]
 mod typed;
 mod validate;
 

@@ -11,6 +11,9 @@ use super::Answered;
 use super::terminal::write_out;
 use crate::{Error, Result, files};
 
+/// Commands that are about commands, and take no model.
+pub(super) const ABOUT_COMMANDS: [&str; 3] = ["completions", "man", "help"];
+
 /// Print a script with which a shell completes commands and options
 #[derive(Args, Debug)]
 pub struct CompletionsArgs {
