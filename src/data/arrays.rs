@@ -52,6 +52,37 @@ impl Store<'_> {
             None => "the data in memory".to_owned(),
         }
     }
+
+    fn take(&mut self, name: &str) -> Option<FoundArray> {
+        let place = self.found.iter().position(|array| array.name == name)?;
+        Some(self.found.remove(place))
+    }
+
+    /// The arrays of these inputs, and what is wrong with each.
+    fn wanted<'a>(
+        &mut self,
+        inputs: &'a [Signature],
+        analysis: &Analysis,
+    ) -> (Vec<(&'a Signature, FoundArray)>, Vec<String>) {
+        let unreadable = self.unreadable.iter();
+        let unreadable =
+            unreadable.map(|(name, reason)| format!("'{name}' cannot be used: {reason}"));
+        let mut misfits: Vec<String> = unreadable.collect();
+        let mut wanted = Vec::new();
+        for input in inputs {
+            let axis = analysis.sizes().samples().axis(&input.name);
+            match self.take(&input.name) {
+                None if self.unreadable.iter().any(|(name, _)| *name == input.name) => {}
+                None => misfits.push(format!("there is no array '{}'", input.name)),
+                Some(array) => {
+                    let element = array.header.element_for(input);
+                    misfits.extend(misfit(input, axis, element, &array.header.shape));
+                    wanted.push((input, array));
+                }
+            }
+        }
+        (wanted, misfits)
+    }
 }
 
 impl Arrays {
@@ -93,28 +124,8 @@ impl Arrays {
     fn of(mut store: Store, inputs: &[Signature], analysis: &Analysis) -> Result<Arrays> {
         let origin = store.describe();
         let axis = |input: &Signature| analysis.sizes().samples().axis(&input.name);
-        let unreadable = store.unreadable.iter();
-        let unreadable =
-            unreadable.map(|(name, reason)| format!("'{name}' cannot be used: {reason}"));
-        let mut misfits: Vec<String> = unreadable.collect();
-        let found = &mut store.found;
-        let mut take = |name: &str| {
-            let place = found.iter().position(|array| array.name == name);
-            place.map(|place| found.remove(place))
-        };
-        let mut wanted = Vec::new();
-        for input in inputs {
-            match take(&input.name) {
-                None if store.unreadable.iter().any(|(name, _)| *name == input.name) => {}
-                None => misfits.push(format!("there is no array '{}'", input.name)),
-                Some(array) => {
-                    let element = array.header.element_for(input);
-                    misfits.extend(misfit(input, axis(input), element, &array.header.shape));
-                    wanted.push((input, array));
-                }
-            }
-        }
-        let label = take(LABEL);
+        let (wanted, mut misfits) = store.wanted(inputs, analysis);
+        let label = store.take(LABEL);
         let unknown = store.found.iter().map(|array| &array.name);
         misfits.extend(unknown.map(|name| format!("the model has no input '{name}'")));
         if misfits.is_empty() {
