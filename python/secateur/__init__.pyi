@@ -37,6 +37,7 @@ def bench(
     sample_axis: Mapping[str, _Text] | str | Sequence[str] | None = None,
     onnxruntime: _Path | None = None,
     offline: bool | None = None,
+    report: _Path | Sequence[_Path] | None = None,
     progress: _Progress | None = None,
 ) -> Result:
     """Measure latency, throughput and memory of models side by side.
@@ -56,6 +57,8 @@ def bench(
         input; repeatable (the axis that the model's symbols share without)
     onnxruntime: The onnxruntime library to use, instead of looking for one
     offline: Never install onnxruntime
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
     progress: A function that hears of (step, done, total), or True for a bar of tqdm
     """
 
@@ -69,6 +72,7 @@ def clean(
     sample_axis: Mapping[str, _Text] | str | Sequence[str] | None = None,
     onnxruntime: _Path | None = None,
     offline: bool | None = None,
+    report: _Path | Sequence[_Path] | None = None,
     progress: _Progress | None = None,
 ) -> ModelResult:
     """Remove what zeros have made dead, without loss: channels that nothing reads, or that are constant.
@@ -82,6 +86,8 @@ def clean(
         input; repeatable (the axis that the model's symbols share without)
     onnxruntime: The onnxruntime library to use, instead of looking for one
     offline: Never install onnxruntime
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
     progress: A function that hears of (step, done, total), or True for a bar of tqdm
     """
 
@@ -92,6 +98,7 @@ def inspect(
     groups: _Text | None = None,
     dim: Mapping[str, _Text] | str | Sequence[str] | None = None,
     sample_axis: Mapping[str, _Text] | str | Sequence[str] | None = None,
+    report: _Path | Sequence[_Path] | None = None,
     progress: _Progress | None = None,
 ) -> Result:
     """Show what can be pruned, what it would save, and what holds the rest.
@@ -102,6 +109,8 @@ def inspect(
     dim: Size of a dynamic input axis, as in batch=2 or sequence=128; repeatable
     sample_axis: The axis of an input that counts samples, as in tokens=1, or none where every run gets the whole
         input; repeatable (the axis that the model's symbols share without)
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
     progress: A function that hears of (step, done, total), or True for a bar of tqdm
     """
 
@@ -145,6 +154,7 @@ def mask(
     sample_axis: Mapping[str, _Text] | str | Sequence[str] | None = None,
     onnxruntime: _Path | None = None,
     offline: bool | None = None,
+    report: _Path | Sequence[_Path] | None = None,
     progress: _Progress | None = None,
 ) -> ModelResult:
     """Zero weights inside the layers: by magnitude, threshold, Wanda or SparseGPT; unstructured, N:M or in blocks.
@@ -192,6 +202,8 @@ def mask(
         input; repeatable (the axis that the model's symbols share without)
     onnxruntime: The onnxruntime library to use, instead of looking for one
     offline: Never install onnxruntime
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
     progress: A function that hears of (step, done, total), or True for a bar of tqdm
     """
 
@@ -245,6 +257,7 @@ def prune(
     sample_axis: Mapping[str, _Text] | str | Sequence[str] | None = None,
     onnxruntime: _Path | None = None,
     offline: bool | None = None,
+    report: _Path | Sequence[_Path] | None = None,
     progress: _Progress | None = None,
 ) -> ModelResult:
     """Remove channels, neurons, heads and hidden units, and prove that the result is the masked original.
@@ -315,6 +328,8 @@ def prune(
         input; repeatable (the axis that the model's symbols share without)
     onnxruntime: The onnxruntime library to use, instead of looking for one
     offline: Never install onnxruntime
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
     progress: A function that hears of (step, done, total), or True for a bar of tqdm
     """
 
@@ -343,6 +358,7 @@ def quantise(
     sample_axis: Mapping[str, _Text] | str | Sequence[str] | None = None,
     onnxruntime: _Path | None = None,
     offline: bool | None = None,
+    report: _Path | Sequence[_Path] | None = None,
     progress: _Progress | None = None,
 ) -> ModelResult:
     """Turn products into products of 8-bit integers where onnxruntime has kernels for them.
@@ -377,6 +393,31 @@ def quantise(
         input; repeatable (the axis that the model's symbols share without)
     onnxruntime: The onnxruntime library to use, instead of looking for one
     offline: Never install onnxruntime
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
+    progress: A function that hears of (step, done, total), or True for a bar of tqdm
+    """
+
+def run(
+    recipe: _Path,
+    *,
+    set: Mapping[str, _Text] | str | Sequence[str] | None = None,
+    work: _Path | None = None,
+    dry_run: bool | None = None,
+    schema: bool | None = None,
+    report: _Path | Sequence[_Path] | None = None,
+    progress: _Progress | None = None,
+) -> Result:
+    """Do what a recipe says: clean, prune, tune, quantise, validate, in one file (docs/recipes.md).
+
+    recipe: The recipe: a .toml, .yaml or .json file
+    set: Change a setting, as in prune.macs=0.4 or output=small.onnx, or leave a step out, as in tune=false;
+        repeatable
+    work: Keep the steps in this folder [default: OUTPUT.secateur]
+    dry_run: Say which steps would run, and which are kept from before
+    schema: Print the JSON schema of recipes, for editors
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
     progress: A function that hears of (step, done, total), or True for a bar of tqdm
     """
 
@@ -414,6 +455,7 @@ def search(
     sample_axis: Mapping[str, _Text] | str | Sequence[str] | None = None,
     onnxruntime: _Path | None = None,
     offline: bool | None = None,
+    report: _Path | Sequence[_Path] | None = None,
     progress: _Progress | None = None,
 ) -> ModelResult:
     """Find the smallest model that still does what is asked, and write it with its plan, a record and the trade-off.
@@ -456,6 +498,8 @@ def search(
         input; repeatable (the axis that the model's symbols share without)
     onnxruntime: The onnxruntime library to use, instead of looking for one
     offline: Never install onnxruntime
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
     progress: A function that hears of (step, done, total), or True for a bar of tqdm
     """
 
@@ -479,6 +523,7 @@ def sensitivity(
     sample_axis: Mapping[str, _Text] | str | Sequence[str] | None = None,
     onnxruntime: _Path | None = None,
     offline: bool | None = None,
+    report: _Path | Sequence[_Path] | None = None,
     progress: _Progress | None = None,
 ) -> Result:
     """Measure what each part of a model is worth: outputs with its channels cut, its weights masked or rounded, one at a time.
@@ -505,6 +550,8 @@ def sensitivity(
         input; repeatable (the axis that the model's symbols share without)
     onnxruntime: The onnxruntime library to use, instead of looking for one
     offline: Never install onnxruntime
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
     progress: A function that hears of (step, done, total), or True for a bar of tqdm
     """
 
@@ -535,6 +582,7 @@ def tune(
     sample_axis: Mapping[str, _Text] | str | Sequence[str] | None = None,
     onnxruntime: _Path | None = None,
     offline: bool | None = None,
+    report: _Path | Sequence[_Path] | None = None,
     progress: _Progress | None = None,
 ) -> ModelResult:
     """Train a pruned or masked model inside its file, to answer as the dense one does (no labels needed).
@@ -569,6 +617,8 @@ def tune(
         input; repeatable (the axis that the model's symbols share without)
     onnxruntime: The onnxruntime library to use, instead of looking for one
     offline: Never install onnxruntime
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
     progress: A function that hears of (step, done, total), or True for a bar of tqdm
     """
 
@@ -579,6 +629,7 @@ def twin(
     output: _Path | None = None,
     mask_inputs: bool | None = None,
     force: bool | None = None,
+    report: _Path | Sequence[_Path] | None = None,
     progress: _Progress | None = None,
 ) -> ModelResult:
     """Write the original with a plan's masks multiplied in: what the pruned model must equal.
@@ -588,6 +639,8 @@ def twin(
     output: Where the twin goes
     mask_inputs: Make the masks graph inputs instead of initializers
     force: Allow the output to replace the input
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
     progress: A function that hears of (step, done, total), or True for a bar of tqdm
     """
 
@@ -617,6 +670,7 @@ def validate(
     sample_axis: Mapping[str, _Text] | str | Sequence[str] | None = None,
     onnxruntime: _Path | None = None,
     offline: bool | None = None,
+    report: _Path | Sequence[_Path] | None = None,
     progress: _Progress | None = None,
 ) -> Result:
     """Compare a candidate with a reference, on every execution provider, and fail if a gate does not hold.
@@ -648,5 +702,7 @@ def validate(
         input; repeatable (the axis that the model's symbols share without)
     onnxruntime: The onnxruntime library to use, instead of looking for one
     offline: Never install onnxruntime
+    report: Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json
+        for all of it
     progress: A function that hears of (step, done, total), or True for a bar of tqdm
     """
