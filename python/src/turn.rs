@@ -89,7 +89,7 @@ impl Drop for Turn {
 pub(crate) fn with_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let process = std::process::id();
     let first = THREADS.compare_exchange(0, process, Ordering::SeqCst, Ordering::SeqCst);
-    if matches!(first, Ok(_)) || first == Err(process) {
+    if first.is_ok() || first == Err(process) {
         return work();
     }
     let mut pool = held(&POOL);

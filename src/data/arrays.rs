@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::archive;
-use super::column::{Column, Found, LABEL, Place};
+use super::column::{Column, FoundArray, LABEL, Place};
 use super::hash::Parts;
 use super::memory::NamedArray;
 use super::npy::{Header, Kind};
@@ -40,7 +40,7 @@ pub(super) struct Arrays {
 struct Store<'a> {
     /// The file or folder; none for arrays in memory.
     path: Option<&'a Path>,
-    found: Vec<Found>,
+    found: Vec<FoundArray>,
     /// By name, why an array cannot be read.
     unreadable: Vec<(&'a str, &'a str)>,
 }
@@ -51,6 +51,37 @@ impl Store<'_> {
             Some(path) => path.display().to_string(),
             None => "the data in memory".to_owned(),
         }
+    }
+
+    fn take(&mut self, name: &str) -> Option<FoundArray> {
+        let place = self.found.iter().position(|array| array.name == name)?;
+        Some(self.found.remove(place))
+    }
+
+    /// The arrays of these inputs, and what is wrong with each.
+    fn wanted<'a>(
+        &mut self,
+        inputs: &'a [Signature],
+        analysis: &Analysis,
+    ) -> (Vec<(&'a Signature, FoundArray)>, Vec<String>) {
+        let unreadable = self.unreadable.iter();
+        let unreadable =
+            unreadable.map(|(name, reason)| format!("'{name}' cannot be used: {reason}"));
+        let mut misfits: Vec<String> = unreadable.collect();
+        let mut wanted = Vec::new();
+        for input in inputs {
+            let axis = analysis.sizes().samples().axis(&input.name);
+            match self.take(&input.name) {
+                None if self.unreadable.iter().any(|(name, _)| *name == input.name) => {}
+                None => misfits.push(format!("there is no array '{}'", input.name)),
+                Some(array) => {
+                    let element = array.header.element_for(input);
+                    misfits.extend(misfit(input, axis, element, &array.header.shape));
+                    wanted.push((input, array));
+                }
+            }
+        }
+        (wanted, misfits)
     }
 }
 
@@ -79,7 +110,7 @@ impl Arrays {
         };
         for array in arrays {
             match &array.header {
-                Ok(header) => store.found.push(Found {
+                Ok(header) => store.found.push(FoundArray {
                     name: array.name.clone(),
                     header: header.clone(),
                     place: Place::Memory(array.bytes.clone()),
@@ -93,28 +124,8 @@ impl Arrays {
     fn of(mut store: Store, inputs: &[Signature], analysis: &Analysis) -> Result<Arrays> {
         let origin = store.describe();
         let axis = |input: &Signature| analysis.sizes().samples().axis(&input.name);
-        let unreadable = store.unreadable.iter();
-        let unreadable =
-            unreadable.map(|(name, reason)| format!("'{name}' cannot be used: {reason}"));
-        let mut misfits: Vec<String> = unreadable.collect();
-        let found = &mut store.found;
-        let mut take = |name: &str| {
-            let place = found.iter().position(|array| array.name == name);
-            place.map(|place| found.remove(place))
-        };
-        let mut wanted = Vec::new();
-        for input in inputs {
-            match take(&input.name) {
-                None if store.unreadable.iter().any(|(name, _)| *name == input.name) => {}
-                None => misfits.push(format!("there is no array '{}'", input.name)),
-                Some(array) => {
-                    let element = array.header.element_for(input);
-                    misfits.extend(misfit(input, axis(input), element, &array.header.shape));
-                    wanted.push((input, array));
-                }
-            }
-        }
-        let label = take(LABEL);
+        let (wanted, mut misfits) = store.wanted(inputs, analysis);
+        let label = store.take(LABEL);
         let unknown = store.found.iter().map(|array| &array.name);
         misfits.extend(unknown.map(|name| format!("the model has no input '{name}'")));
         if misfits.is_empty() {
@@ -212,14 +223,14 @@ impl Header {
 }
 
 /// Labels count samples along their first axis, as many as the array called `name`.
-fn label_misfit(label: &Found, name: &str, length: usize) -> Option<String> {
+fn label_misfit(label: &FoundArray, name: &str, length: usize) -> Option<String> {
     let labels = label.header.shape.first().copied().unwrap_or(0);
     (labels != length)
         .then(|| format!("'{LABEL}' has {labels} samples along axis 0, '{name}' has {length}"))
 }
 
 /// Axes that the model calls by one name have one size, in all arrays.
-fn disagreements(analysis: &Analysis, arrays: &[(&Signature, Found)]) -> Vec<String> {
+fn disagreements(analysis: &Analysis, arrays: &[(&Signature, FoundArray)]) -> Vec<String> {
     let mut known: HashMap<String, (&str, usize, usize)> = HashMap::new();
     let mut out = Vec::new();
     for (input, array) in arrays {
@@ -255,21 +266,21 @@ fn disagreements(analysis: &Analysis, arrays: &[(&Signature, Found)]) -> Vec<Str
 }
 
 /// What the array that starts at `source` is.
-fn array(source: &mut dyn Read, name: &str, path: &Path, place: Place) -> Result<Found> {
+fn array(source: &mut dyn Read, name: &str, path: &Path, place: Place) -> Result<FoundArray> {
     let header = Header::read(source).map_err(|reason| {
         Error::data(
             path.display().to_string(),
             format!("array '{name}' cannot be used ({reason}); numbers and Booleans are read, pickled objects are refused"),
         )
     })?;
-    Ok(Found {
+    Ok(FoundArray {
         name: name.to_owned(),
         header,
         place,
     })
 }
 
-fn folder_arrays(folder: &Path) -> Result<Vec<Found>> {
+fn folder_arrays(folder: &Path) -> Result<Vec<FoundArray>> {
     let entries = std::fs::read_dir(folder).map_err(|source| read_fault(folder, source))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "npy"));
@@ -282,7 +293,7 @@ fn folder_arrays(folder: &Path) -> Result<Vec<Found>> {
     paths.iter().map(open).collect()
 }
 
-fn archive_arrays(path: &Path) -> Result<Vec<Found>> {
+fn archive_arrays(path: &Path) -> Result<Vec<FoundArray>> {
     let mut out = Vec::new();
     archive::each_array(path, &mut |name, index, source| {
         out.push(array(

@@ -17,7 +17,7 @@ use crate::runtime::Tensor;
 pub(super) const LABEL: &str = "label";
 
 /// An array that is there, before its elements are read.
-pub(super) struct Found {
+pub(super) struct FoundArray {
     pub(super) name: String,
     pub(super) header: Header,
     pub(super) place: Place,
@@ -62,7 +62,7 @@ impl std::fmt::Debug for ColumnBytes {
 }
 
 impl Column {
-    pub(super) fn open(origin: &str, array: Found) -> Result<Column> {
+    pub(super) fn open(origin: &str, array: FoundArray) -> Result<Column> {
         let mapped = |path: &Path, file: &std::fs::File| {
             let map = files::mapped(file).map_err(|source| read_fault(path, source))?;
             Ok(ColumnBytes::Mapped(map))

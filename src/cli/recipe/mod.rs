@@ -5,14 +5,17 @@
 //! work folder (`store.rs`) under a key of all that it was made of. What a recipe may say follows from the command line
 //! (`commands.rs`), and so does its schema.
 
+mod check;
 mod commands;
 mod contents;
 mod fill;
 mod finish;
 mod formats;
+mod keys;
 mod pipeline;
 mod print;
 mod read;
+mod refer;
 mod reported;
 mod run;
 mod said;

@@ -58,6 +58,20 @@ fn rows_of(
         return Ok(rows);
     };
     let (_, below) = rows.remove(found);
+    above.push(place);
+    let path_below = below_of(&below, above, sources)?;
+    let mut out = rows_of(&path_below, above, sources)?;
+    for (name, node) in rows {
+        lay_over(&mut out, name, node, sources)?;
+    }
+    Ok(out)
+}
+
+/// The file of the recipe below; `above` are those that led to it.
+///
+/// # Errors
+/// It is no file's name, cannot be read, or is one of those above.
+fn below_of(below: &RecipeNode, above: &[PathBuf], sources: &Sources) -> Result<PathBuf> {
     let Some(said) = below.text() else {
         let reason = format!(
             "`extends` names the recipe below, as in \"base.toml\"; this is {}",
@@ -66,7 +80,6 @@ fn rows_of(
         return Err(sources.fault(below.spot, reason));
     };
     let path_below = sources.path(below.spot, said);
-    above.push(place);
     let real = path_below.canonicalize();
     if let Some(start) = above
         .iter()
@@ -93,11 +106,7 @@ fn rows_of(
         );
         return Err(sources.fault(below.spot, reason));
     }
-    let mut out = rows_of(&path_below, above, sources)?;
-    for (name, node) in rows {
-        lay_over(&mut out, name, node, sources)?;
-    }
-    Ok(out)
+    Ok(path_below)
 }
 
 /// A step of which only its name is said has no settings.

@@ -85,8 +85,11 @@ fn values_of(matches: &ArgMatches, id: &str, spot: Spot) -> Result<RecipeNode> {
 
 /// A word as the number that it is, if it is one that is written back as it was.
 pub(super) fn scalar_of(text: &str) -> Value {
-    match serde_json::from_str::<Value>(text) {
-        Ok(value) if value.is_number() && value.to_string() == text => value,
+    let value = serde_json::from_str::<Value>(text).ok();
+    let number = value.filter(Value::is_number);
+    let written = number.as_ref().map(ToString::to_string);
+    match number {
+        Some(number) if written.as_deref() == Some(text) => number,
         _ => text.into(),
     }
 }

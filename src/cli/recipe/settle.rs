@@ -9,31 +9,31 @@ use super::commands::{
     setting_name, takes_list,
 };
 use super::fill::fill;
-use super::pipeline::{ModelOf, Pipeline, RecipeStep, SaidPath, SettingPart, StepSetting};
-use super::read::{ReadRecipe, SETTINGS, no_step};
+use super::pipeline::{Pipeline, RecipeStep, SaidPath, SettingPart, StepSetting};
+use super::read::{ReadRecipe, SETTINGS};
 use super::tree::{RecipeNode, RecipeValue, Spot};
 use crate::error::Result;
 use crate::patterns::like;
 
 /// What stands in a step beside the settings of its command.
 const OF_STEP: [&str; 2] = ["command", "from"];
-/// What is called the recipe's own model.
-const ORIGINAL: &str = "model";
+/// The step whose model is taken.
+pub(super) const FROM: &str = OF_STEP[1];
 /// Characters of a step's name at most.
 const LONGEST: usize = 64;
 /// What is added to a name for the folder of the work.
 const WORK: &str = ".secateur";
 
 /// A step as it is said.
-struct SaidStep<'a> {
-    name: &'a str,
-    command: StepCommand,
+pub(super) struct SaidStep<'a> {
+    pub(super) name: &'a str,
+    pub(super) command: StepCommand,
     settings: &'a [(String, RecipeNode)],
     spot: Spot,
 }
 
 impl SaidStep<'_> {
-    fn said(&self, name: &str) -> Option<&RecipeNode> {
+    pub(super) fn said(&self, name: &str) -> Option<&RecipeNode> {
         let mut found = self.settings.iter().filter(|(known, _)| known == name);
         found.next().map(|(_, node)| node)
     }
@@ -161,7 +161,7 @@ impl ReadRecipe {
         all: &[SaidStep<'_>],
         pipeline: &mut Pipeline,
     ) -> Result<RecipeStep> {
-        let from = match said.said(OF_STEP[1]) {
+        let from = match said.said(FROM) {
             None => None,
             Some(node) => Some(self.model_of(place, node, all)?),
         };
@@ -274,89 +274,6 @@ impl ReadRecipe {
         })
     }
 
-    /// `{ step = "NAME" }`, its model, or `{ step = "NAME", file = "plan-out" }`.
-    fn of_step(
-        &self,
-        name: &str,
-        rows: &[(String, RecipeNode)],
-        spot: Spot,
-        (place, all): (usize, &[SaidStep<'_>]),
-    ) -> Result<SettingPart> {
-        let fault = |reason: String| self.sources.fault(spot, reason);
-        let text = |key: &str| {
-            let row = rows.iter().find(|(known, _)| known == key);
-            row.and_then(|(_, node)| node.text())
-        };
-        let others = rows.iter().any(|(key, _)| key != "step" && key != "file");
-        let (Some(step), false) = (text("step"), others) else {
-            let reason = format!(
-                "`{name}` is a path, {{ step = \"NAME\" }} for the model of a step, or {{ step = \"NAME\", file = \"plan-out\" }} for a file that it makes"
-            );
-            return Err(fault(reason));
-        };
-        let node = RecipeNode::plain(step, spot);
-        let Some(file) = text("file") else {
-            return Ok(SettingPart::Model(self.model_of(place, &node, all)?));
-        };
-        let found = self.earlier(place, step, spot, all)?;
-        let makes = all[found].command.setting(file);
-        match makes.filter(|arg| role(arg) == SettingRole::Made) {
-            Some(arg) => Ok(SettingPart::FileOf(found, setting_name(arg))),
-            None => Err(fault(format!(
-                "step '{step}' makes no file by `{file}`: {} has no such setting",
-                all[found].command.name()
-            ))),
-        }
-    }
-
-    /// The model that is called so.
-    fn model_of(&self, place: usize, node: &RecipeNode, all: &[SaidStep<'_>]) -> Result<ModelOf> {
-        let fault = |reason: String| self.sources.fault(node.spot, reason);
-        let name = node
-            .text()
-            .ok_or_else(|| fault("`from` is the name of a step".to_owned()))?;
-        if name == ORIGINAL {
-            return Ok(ModelOf::Original);
-        }
-        let found = self.earlier(place, name, node.spot, all)?;
-        match all[found].command.makes_model() {
-            true => Ok(ModelOf::Step(found)),
-            false => Err(fault(format!(
-                "step '{name}' makes no model: {} only looks at models",
-                all[found].command.name()
-            ))),
-        }
-    }
-
-    /// The step of this name, which comes before.
-    fn earlier(&self, place: usize, name: &str, spot: Spot, all: &[SaidStep<'_>]) -> Result<usize> {
-        let fault = |reason: String| self.sources.fault(spot, reason);
-        let names: Vec<&str> = all.iter().map(|step| step.name).collect();
-        let Some(found) = names.iter().position(|known| *known == name) else {
-            return Err(no_step(name, &names, fault));
-        };
-        if found < place {
-            return Ok(found);
-        }
-        let mut chain = vec![place];
-        let mut next = Some(found);
-        while let Some(at) = next.filter(|_| chain.len() <= all.len()) {
-            chain.push(at);
-            if at == place {
-                let chain: Vec<&str> = chain.iter().map(|&at| names[at]).collect();
-                let reason = format!("the steps take from each other: {}", chain.join(" from "));
-                return Err(fault(reason));
-            }
-            let from = all[at].said(OF_STEP[1]).and_then(RecipeNode::text);
-            next = from.and_then(|from| names.iter().position(|known| *known == from));
-        }
-        let reason = format!(
-            "step '{}' takes from '{name}', which comes after it",
-            names[place]
-        );
-        Err(fault(reason))
-    }
-
     /// Has the steps make the files that another one takes from them.
     fn ask(&self, step: &RecipeStep, pipeline: &mut Pipeline) {
         for setting in &step.settings {
@@ -375,81 +292,6 @@ impl ReadRecipe {
                 }
             }
         }
-    }
-
-    /// That there is a model to begin with and a place for the one at the end.
-    ///
-    /// # Errors
-    /// There is not, or no step.
-    pub(super) fn check_ends(&self, pipeline: &Pipeline) -> Result<()> {
-        let start = Spot { source: 0, line: 0 };
-        let fault = |reason: String| Err(self.sources.fault(start, reason));
-        let Some(first) = pipeline.steps.first() else {
-            return fault(format!(
-                "it has no step; steps are tables called {}",
-                COMMANDS.join(", ")
-            ));
-        };
-        let takes = |step: &&RecipeStep| {
-            let parts = step.settings.iter().flat_map(|setting| &setting.parts);
-            let mut parts = parts.filter(|part| **part == SettingPart::Model(ModelOf::Original));
-            parts.next().is_some()
-        };
-        if let (None, Some(step)) = (&pipeline.model, pipeline.steps.iter().find(takes)) {
-            return fault(format!(
-                "it names no `model`, which step '{}' takes",
-                step.name
-            ));
-        }
-        let makes = pipeline
-            .steps
-            .iter()
-            .find(|step| step.command.makes_model());
-        match (&pipeline.output, makes) {
-            (None, Some(step)) => fault(format!(
-                "it names no `output`, though step '{}' makes a model",
-                step.name
-            )),
-            (Some(output), None) => Err(self.sources.fault(
-                output.spot,
-                format!(
-                    "it names an `output`, but no step makes a model: '{}' only looks",
-                    first.name
-                ),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// That every step is a call of its command.
-    fn check_calls(&self, pipeline: &Pipeline) -> Result<()> {
-        for step in &pipeline.steps {
-            let mut settings: Vec<(String, Value)> = Vec::new();
-            for setting in &step.settings {
-                let values = setting.parts.iter().map(|part| match part {
-                    SettingPart::Value(value) => value.clone(),
-                    SettingPart::WithPath(before, path, after) => {
-                        format!("{before}{}{after}", path.path.display()).into()
-                    }
-                    SettingPart::Read(path) | SettingPart::Shared(path) => {
-                        path.path.display().to_string().into()
-                    }
-                    _ => "made".into(),
-                });
-                settings.push((setting.name.clone(), setting.value(values.collect())));
-            }
-            if step.command.makes_model() {
-                settings.push(("output".to_owned(), "made".into()));
-            }
-            step.command.check(&settings).map_err(|fault| {
-                let at = fault
-                    .setting
-                    .and_then(|name| Some(step.setting(&name)?.spot));
-                let reason = format!("step '{}': {}", step.name, fault.reason);
-                self.sources.fault(at.unwrap_or(step.spot), reason)
-            })?;
-        }
-        Ok(())
     }
 }
 
