@@ -35,7 +35,7 @@ class _Message(Protocol):
     def SerializeToString(self) -> bytes: ...
 
 _Path = str | os.PathLike[str]
-_Model = _Path | bytes | _Message
+_Model = _Path | bytes | _Message | ModelResult
 _Text = str | int | float
 _Data = _Path | Mapping[str, Any] | Iterable[Mapping[str, Any]]
 _Progress = Callable[[str, int, int], object] | bool

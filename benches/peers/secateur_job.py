@@ -8,4 +8,4 @@ import secateur
 secateur.prune(job.MODEL, output=job.OUTPUT, macs=0.5, calibration=job.CALIBRATION, tune=True)
 # done
 
-job.report("secateur", ("secateur", "onnx"), "")
+job.report("secateur", ("secateur",), "")

@@ -6,9 +6,10 @@ Every command of the command line is a function here, and every flag a keyword a
 >>> pruned = secateur.prune("big.onnx", macs=0.5, calibration={"input": images})
 >>> pruned.save("small.onnx")
 
-A model is a path, the bytes of one, or an ``onnx.ModelProto``. Data is a path, a dictionary of arrays by input (read
-where they are: leave them alone until the call returns), or an iterable of such dictionaries with the next samples each.
-Without ``output`` the new model lives in a temporary folder as long as the result does.
+A model is a path, the bytes of one, an ``onnx.ModelProto``, or the result of a call that made one. Data is a path, a
+dictionary of arrays by input (read where they are: leave them alone until the call returns), or an iterable of such
+dictionaries with the next samples each. Without ``output`` the new model lives in a temporary folder as long as the
+result does.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secateur._errors import InputError, UsageError
+from secateur._result import ModelResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,8 @@ def path_of(name: str, value: object, folder: Callable[[], Path]) -> str:
     """The path of a model; one in memory is written to the folder, under the setting's name."""
     if isinstance(value, (str, os.PathLike)):
         return os.fsdecode(value)
+    if isinstance(value, ModelResult):
+        return os.fsdecode(value.path)
     content = _content(name, value)
     path = folder() / f"given_{name}.onnx"
     path.write_bytes(content)
@@ -31,7 +34,8 @@ def _content(name: str, value: object) -> bytes | bytearray | memoryview:
     serialise = getattr(value, "SerializeToString", None)
     if serialise is None:
         kind = type(value).__name__
-        raise UsageError(f"`{name}` is {kind}: it takes a path, the bytes of a model or an onnx.ModelProto")
+        takes = "a path, the bytes of a model, an onnx.ModelProto or a result with a model"
+        raise UsageError(f"`{name}` is {kind}: it takes {takes}")
     try:
         content = serialise()
     except Exception as fault:  # protobuf has exceptions of its own, which may not be there to be named

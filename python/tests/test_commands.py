@@ -30,6 +30,16 @@ def test_models_are_paths_bytes_or_messages(lenet: Path, tmp_path: Path) -> None
         assert weights(content) == first
 
 
+def test_results_are_models(lenet: Path, tmp_path: Path) -> None:
+    pruned = secateur.prune(lenet, ratio=0.5)
+    again = secateur.prune(pruned, ratio=0.5, output=tmp_path / "again.onnx")
+    assert again.report["before"]["params"] == pruned.report["after"]["params"]
+    assert len(secateur.bench(lenet, pruned, again, runs=2, warm_up=1).report["models"]) == 3
+    planned = secateur.prune(lenet, ratio=0.5, dry_run=True)
+    with pytest.raises(secateur.UsageError, match="wrote no model"):
+        secateur.inspect(planned)
+
+
 def test_results_show_and_keep_what_was_made(lenet: Path, tmp_path: Path, temporaries: Path) -> None:
     pruned = secateur.prune(lenet, ratio=0.5)
     assert isinstance(pruned, secateur.ModelResult) and pruned.passed

@@ -26,8 +26,9 @@ def needs(module: str) -> pytest.MarkDecorator:
 
 
 def example(name: str, *words: object) -> str:
+    # Ray's workers look for packages where it was started: not among the sources, which have no compiled module.
     done = subprocess.run(
-        [sys.executable, EXAMPLES / name, *map(str, words)], capture_output=True, text=True, check=False
+        [sys.executable, EXAMPLES / name, *map(str, words)], cwd=EXAMPLES, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

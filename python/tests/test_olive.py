@@ -114,14 +114,14 @@ def test_the_package_configuration_keeps_the_passes_of_olive(tmp_path: Path) -> 
     passes = json.loads((tmp_path / "packages.json").read_text())["passes"]
     assert "OnnxStaticQuantization" in passes
     assert set(secateur.olive.PASSES) <= set(passes)
-    assert list(tmp_path.iterdir()) == [tmp_path / "packages.json"]
+    assert [path.name for path in tmp_path.iterdir() if "packages" in path.name] == ["packages.json"]
 
 
 def test_without_olive_the_command_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ModuleNotFoundError, match="pip install"):
         secateur.olive.write_package_config(tmp_path / "packages.json")
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "packages.json").exists()
 
 
 def test_an_unknown_olive_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
