@@ -635,7 +635,7 @@ def twin(
     """Write the original with a plan's masks multiplied in: what the pruned model must equal.
 
     model: The model
-    plan: The plan, as `prune `plan_out`` writes it
+    plan: The plan, as `prune --plan-out` writes it
     output: Where the twin goes
     mask_inputs: Make the masks graph inputs instead of initializers
     force: Allow the output to replace the input

@@ -200,7 +200,7 @@ def test_an_old_onnxruntime_is_named(lenet: Path, tmp_path: Path) -> None:
     for number, (version, part) in enumerate(cases):
         path = str(_package(tmp_path / str(number), version))
         out, err = _python(PRUNES, lenet, PYTHONPATH=path, SECATEUR_CACHE=cache).communicate(timeout=60)
-        assert part in out and "1.24 or newer is needed" in out and "pip install" in out, out + err
+        assert part in out and "1.24 or newer is needed" in out and "pip install --upgrade 'onnxruntime>=1.24'" in out, out + err
     spec = importlib.util.find_spec("onnxruntime")
     assert spec and spec.origin
     library = next((Path(spec.origin).parent / "capi").glob("libonnxruntime.so*"))

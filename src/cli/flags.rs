@@ -315,7 +315,9 @@ pub fn with_keywords(text: &str) -> String {
         let end = after.find(|c| !is_name(c)).unwrap_or(after.len());
         let name = after[..end].trim_end_matches('-');
         out.push_str(before);
-        match before.ends_with(|c: char| c.is_alphanumeric()) || name.is_empty() {
+        // A command that is quoted stays as a shell takes it.
+        let quoted = out.matches('`').count() % 2 == 1;
+        match quoted || before.ends_with(|c: char| c.is_alphanumeric()) || name.is_empty() {
             true => out.push_str(&rest[place..place + 2 + name.len()]),
             false => out.push_str(&format!("`{}`", name.replace('-', "_"))),
         }
@@ -359,6 +361,10 @@ mod tests {
             (
                 "error: the argument '--macs <S>' cannot be used with '--ratio-for <G>'\n\nUsage: secateur",
                 "the argument '`macs` <S>' cannot be used with '`ratio_for` <G>'",
+            ),
+            (
+                "run `pip install --upgrade x` or say --seed",
+                "run `pip install --upgrade x` or say `seed`",
             ),
             (
                 "a -- b, c--d and --no-verify--",
