@@ -13,7 +13,7 @@ use crate::pages::{InputFile, check, write};
 use crate::{Error, Result};
 
 /// Commands that only do something.
-const SILENT: [&str; 3] = ["twin", "probe-memory", "install"];
+const SILENT: [&str; 5] = ["twin", "probe-memory", "install", "completions", "man"];
 /// Flags whose file a command writes.
 const WRITTEN: [&str; 8] = [
     "output",
