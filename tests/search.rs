@@ -73,7 +73,7 @@ fn the_smallest_model_that_holds_is_written_with_all_that_is_known_of_it() {
         serde_json::from_slice(&content(&out.with_extension("search.json"))).expect("JSON");
     assert_eq!(record["points"], report["points"]);
     let svg = String::from_utf8(content(&out.with_extension("search.svg"))).expect("text");
-    assert!(svg.contains("<title id=\"title\">drop of accuracy"));
+    assert!(svg.contains("-title\">drop of accuracy"), "{svg}");
     let csv = String::from_utf8(content(&out.with_extension("search.csv"))).expect("text");
     assert_eq!(csv.lines().count(), points.len() + 1);
     let on_front = points.iter().filter(|point| point["on_front"] == true);
