@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Commands that only do something.
 const SILENT: [&str; 3] = ["twin", "probe-memory", "install"];
 /// Flags whose file a command writes.
-const WRITTEN: [&str; 8] = [
+const WRITTEN: [&str; 10] = [
     "output",
     "plan_out",
     "mask_out",
@@ -24,6 +24,8 @@ const WRITTEN: [&str; 8] = [
     "keep_front",
     "results",
     "checkpoints",
+    "work",
+    "folder",
 ];
 /// Arguments that are models, whose weights may lie in other files.
 const MODELS: [&str; 5] = ["model", "models", "reference", "candidate", "teacher"];
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
 
     /// Flags whose file a command reads, where it is there.
-    const READ: [&str; 8] = [
+    const READ: [&str; 9] = [
         "stats",
         "plan",
         "mask",
@@ -168,6 +170,7 @@ mod tests {
         "images",
         "labels",
         "merge",
+        "recipe",
     ];
 
     #[test]
