@@ -26,7 +26,7 @@ pub(super) const COMMANDS: [&str; 11] = [
 ];
 
 /// Settings that a recipe says otherwise, and how.
-const SAID_OTHERWISE: [(&str, &str); 7] = [
+const SAID_OTHERWISE: [(&str, &str); 9] = [
     (
         "model",
         "`from` names the step whose model is taken, or \"model\"",
@@ -40,11 +40,19 @@ const SAID_OTHERWISE: [(&str, &str); 7] = [
     ("shard", "a shard makes no model; share `results` instead"),
     ("checkpoints", "the work folder has them"),
     ("resume", "a run goes on by itself"),
+    (
+        "keep-front",
+        "a recipe goes on with one model; `secateur search` writes all of the front",
+    ),
+    (
+        "stats",
+        "a step that is kept is not measured again, and another one measures anew",
+    ),
 ];
 /// Files that a command makes besides its model.
 const MADE: [&str; 4] = ["plan-out", "mask-out", "csv", "svg"];
-/// Folders and files that several runs share, or that are made where they are named.
-const SHARED: [&str; 4] = ["keep-front", "results", "merge", "stats"];
+/// Folders that several runs share.
+const SHARED: [&str; 2] = ["results", "merge"];
 /// Texts with a path in them: what stands before it.
 const WITH_PATH: [(&str, &str); 2] = [("criterion", "scores:"), ("provider", "plugin:")];
 
