@@ -149,7 +149,8 @@ pub(super) fn results_of(pages: &[(String, Page)]) -> String {
 }
 
 /// Words in names of numbers that say how long something took or what it needed: another run has others.
-const OF_A_RUN: [&str; 7] = [
+const OF_A_RUN: [&str; 8] = [
+    "time",
     "seconds",
     "ms",
     "latency",
