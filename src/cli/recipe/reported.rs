@@ -85,7 +85,9 @@ impl Reported for RanRecipe {
             .filter(|step| step.state == StepState::Failed);
         page.warnings.extend(failed.filter_map(|step| {
             let fault = step.fault.as_ref()?;
-            Some(format!("{}: {}", step.step, shown(fault)))
+            let fault = shown(fault);
+            let lines: Vec<&str> = fault.lines().map(str::trim).collect();
+            Some(format!("{}: {}", step.step, lines.join(" ")))
         }));
         page.reproduction.inputs.clone_from(&self.inputs);
         page
