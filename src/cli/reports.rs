@@ -8,6 +8,7 @@ use clap::{ArgMatches, Command};
 
 use super::answer::Reported;
 use super::flags::DataParser;
+use super::recipe::RunFiles;
 use crate::onnx::Model;
 use crate::pages::{InputFile, check, write};
 use crate::{Error, Result};
@@ -46,12 +47,16 @@ impl ReportFiles {
     /// # Errors
     /// A report that cannot be written, or a file that cannot be read.
     pub(super) fn prepare(
-        paths: &[PathBuf],
+        files: RunFiles,
         words: &[OsString],
         command: &Command,
         matches: &ArgMatches,
     ) -> Result<Option<ReportFiles>> {
-        if paths.is_empty() {
+        let RunFiles {
+            reports,
+            read: more,
+        } = files;
+        if reports.is_empty() {
             return Ok(None);
         }
         let (command, matches) = innermost(command, matches);
@@ -63,11 +68,11 @@ impl ReportFiles {
         }
         let named = named_paths(command, matches);
         let others: Vec<PathBuf> = named.iter().map(|(_, path)| path.clone()).collect();
-        check(paths, &others)?;
+        check(&reports, &others)?;
         Ok(Some(ReportFiles {
-            paths: paths.to_owned(),
+            paths: reports,
             command: command_line(words),
-            inputs: InputFile::among(read(&named))?,
+            inputs: InputFile::among(read(&named).into_iter().chain(more))?,
         }))
     }
 

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::keys::MODELS;
 use super::pipeline::{Pipeline, SaidPath, SettingPart};
 use super::run::RecipeRun;
 use super::tree::Sources;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files;
 use crate::onnx::Model;
 use crate::pages::Page;
@@ -34,10 +35,28 @@ pub(super) fn read_files(pipeline: &Pipeline) -> impl Iterator<Item = &SaidPath>
     let parts = settings.flat_map(|setting| &setting.parts);
     let read = parts.filter_map(|part| match part {
         SettingPart::Read(path) => Some(path),
-        SettingPart::WithPath("scores:", path, _) => Some(path),
+        SettingPart::WithPath(_, path, _) => Some(path),
         _ => None,
     });
     pipeline.model.iter().chain(read)
+}
+
+/// The models that a recipe reads, with the files of their weights. A model that is none is said by its step.
+pub(super) fn weights_of(pipeline: &Pipeline) -> Vec<PathBuf> {
+    let settings = pipeline.steps.iter().flat_map(|step| &step.settings);
+    let settings = settings.filter(|setting| MODELS.contains(&setting.name.as_str()));
+    let parts = settings.flat_map(|setting| &setting.parts);
+    let named = parts.filter_map(|part| match part {
+        SettingPart::Read(path) => Some(path),
+        _ => None,
+    });
+    let models = pipeline.model.iter().chain(named);
+    let models = models.filter_map(|model| Model::load(&model.path).ok());
+    let weights = models.flat_map(|model| {
+        let paths = model.source_paths().map(Path::to_path_buf);
+        paths.collect::<Vec<_>>()
+    });
+    weights.collect()
 }
 
 /// That all files that are read are there, and that those which are made can be, before anything runs.
@@ -47,12 +66,13 @@ pub(super) fn read_files(pipeline: &Pipeline) -> impl Iterator<Item = &SaidPath>
 pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> {
     let mut outputs: Vec<&SaidPath> = pipeline.output.iter().collect();
     outputs.extend(made_files(pipeline).map(|(_, _, path)| path));
+    outputs.extend(&pipeline.reports);
+    let weights = weights_of(pipeline);
     for (place, output) in outputs.iter().enumerate() {
-        let refused = |source| Error::Write {
-            path: output.path.clone(),
-            source,
-        };
-        files::check_replaceable(&output.path).map_err(refused)?;
+        files::check_replaceable(&output.path).map_err(|fault| {
+            let reason = format!("{} cannot be written: {fault}", output.said);
+            sources.fault(output.spot, reason)
+        })?;
         let folder = output
             .path
             .parent()
@@ -93,6 +113,13 @@ pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> 
             );
             return Err(sources.fault(output.spot, reason));
         }
+        if let Some(weights) = weights.iter().find(|weights| same(weights)) {
+            let reason = format!(
+                "the weights of a model that this recipe reads are in {}; name another output",
+                weights.display()
+            );
+            return Err(sources.fault(output.spot, reason));
+        }
     }
     for path in read_files(pipeline) {
         if let Err(fault) = std::fs::metadata(&path.path) {
@@ -116,14 +143,14 @@ pub(super) fn write(run: &RecipeRun<'_>, recipe: &str, results: &str) -> Result<
         Ok((file, &target.path))
     });
     let files: Vec<_> = files.collect::<Result<_>>()?;
+    for (file, target) in files {
+        files::persist(file, target)?;
+    }
     if let Some(output) = &pipeline.output {
         let mut model = Model::load(run.model_path(pipeline.last_model())?)?;
         model.set_metadata(RECIPE, recipe);
         model.set_metadata(RESULTS, results);
         model.save(&output.path)?;
-    }
-    for (file, target) in files {
-        files::persist(file, target)?;
     }
     Ok(pipeline.output.as_ref().map(|output| output.path.clone()))
 }

@@ -125,4 +125,22 @@ impl Pipeline {
             .rposition(|step| step.command.makes_model());
         last.map_or(ModelOf::Original, ModelOf::Step)
     }
+
+    /// The steps between the recipe's model and its last one, and those that only look at a model between them.
+    pub(super) fn way(&self) -> Vec<&str> {
+        let mut models = vec![ModelOf::Original];
+        let mut next = self.last_model();
+        while let ModelOf::Step(place) = next {
+            models.push(next);
+            next = self.steps[place].from;
+        }
+        let steps = self.steps.iter().enumerate().filter(|(place, step)| {
+            let of = match step.command.makes_model() {
+                true => ModelOf::Step(*place),
+                false => step.from,
+            };
+            models.contains(&of)
+        });
+        steps.map(|(_, step)| step.name.as_str()).collect()
+    }
 }

@@ -1,45 +1,38 @@
 //! What `run` gives back: the reports of all steps as one.
 
-use std::path::PathBuf;
-
-use super::finish::read_files;
 use super::pipeline::Pipeline;
 use crate::cli::Reported;
 use crate::cli::answer::{Reproducible, json};
 use crate::cli::flags::shown;
 use crate::error::Result;
-use crate::onnx::Model;
-use crate::pages::{InputFile, Page, Reproduction};
+use crate::pages::{Page, PipelineStep, Reproduction};
 use crate::report::{Outcome, RunReport, StepState};
 
 /// A run, with what there is to look at of each step.
 pub(super) struct RanRecipe {
     report: RunReport,
-    pages: Vec<(String, Page)>,
-    inputs: Vec<InputFile>,
+    pages: Vec<PipelineStep>,
 }
 
 impl RanRecipe {
-    /// # Errors
-    /// A file that the recipe reads cannot be read any more.
     pub(super) fn new(
         report: RunReport,
         pages: Vec<(String, Page)>,
         pipeline: &Pipeline,
-    ) -> Result<RanRecipe> {
-        let mut read: Vec<PathBuf> = read_files(pipeline).map(|read| read.path.clone()).collect();
-        if let Some(model) = pipeline
-            .model
-            .as_ref()
-            .and_then(|model| Model::load(&model.path).ok())
-        {
-            read.extend(model.source_paths().map(PathBuf::from));
-        }
-        Ok(RanRecipe {
+    ) -> RanRecipe {
+        let way = pipeline.way();
+        let pages = pages.into_iter().map(|(name, page)| {
+            let is_aside = !way.contains(&name.as_str());
+            PipelineStep {
+                name,
+                page,
+                is_aside,
+            }
+        });
+        RanRecipe {
             report,
-            pages,
-            inputs: InputFile::among(read)?,
-        })
+            pages: pages.collect(),
+        }
     }
 
     fn summary(&self) -> String {
@@ -89,7 +82,6 @@ impl Reported for RanRecipe {
             let lines: Vec<&str> = fault.lines().map(str::trim).collect();
             Some(format!("{}: {}", step.step, lines.join(" ")))
         }));
-        page.reproduction.inputs.clone_from(&self.inputs);
         page
     }
 }
