@@ -180,22 +180,29 @@ pub(super) struct CallFault {
 impl CallFault {
     fn of(fault: &clap::Error) -> CallFault {
         use clap::error::{ContextKind, ContextValue};
-        let flag = match fault.get(ContextKind::InvalidArg) {
-            Some(ContextValue::String(flag)) => Some(flag.clone()),
-            Some(ContextValue::Strings(flags)) => flags.first().cloned(),
-            _ => None,
+        let flags = |kind| match fault.get(kind) {
+            Some(ContextValue::String(flag)) => vec![flag.clone()],
+            Some(ContextValue::Strings(flags)) => flags.clone(),
+            _ => Vec::new(),
         };
-        let name = flag.as_deref().and_then(|flag| {
+        let at_fault = flags(ContextKind::InvalidArg);
+        let name = |flag: &String| {
             let name = flag.trim_start_matches('-');
             name.split([' ', '=', '[']).next().map(str::to_owned)
-        });
+        };
         let text = fault.render().to_string();
-        let lines = text.lines().take_while(|line| !line.starts_with("Usage:"));
+        let is_reason = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more");
+        let lines = text.lines().take_while(is_reason);
         let lines = lines.map(str::trim).filter(|line| !line.is_empty());
         let reason = lines.collect::<Vec<_>>().join(" ");
+        let mut reason = reason.strip_prefix("error: ").unwrap_or(&reason).to_owned();
+        for flag in at_fault.iter().chain(&flags(ContextKind::PriorArg)) {
+            // Settings of a recipe are no flags.
+            reason = reason.replace(flag, &name(flag).unwrap_or_default());
+        }
         CallFault {
-            setting: name,
-            reason: reason.strip_prefix("error: ").unwrap_or(&reason).to_owned(),
+            setting: at_fault.first().and_then(name),
+            reason,
         }
     }
 }
@@ -234,6 +241,12 @@ fn is_path(arg: &Arg) -> bool {
     [TypeId::of::<PathBuf>(), TypeId::of::<DataSource>()]
         .iter()
         .any(|path| parsed == *path)
+}
+
+/// Whether the values of a setting are patterns.
+pub(super) fn takes_pattern(arg: &Arg) -> bool {
+    let names = arg.get_value_names().unwrap_or_default();
+    names.iter().any(|name| name.as_str() == "GLOB")
 }
 
 /// Whether a setting takes a list.
