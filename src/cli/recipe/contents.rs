@@ -63,7 +63,8 @@ fn walk(folder: &Path, name: &str, depth: usize, out: &mut BTreeMap<String, Stri
         let name = format!("{name}{}", entry.file_name().to_string_lossy());
         match path.is_dir() {
             true => walk(&path, &format!("{name}/"), depth + 1, out)?,
-            false => drop(out.insert(name, hash_of_file(&path)?)),
+            // What cannot be read, as links to nothing, may be of no use to whoever reads the folder.
+            false => drop(out.insert(name, hash_of_file(&path).unwrap_or_default())),
         }
     }
     Ok(())
