@@ -67,26 +67,52 @@ pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> 
     let mut outputs: Vec<&SaidPath> = pipeline.output.iter().collect();
     outputs.extend(made_files(pipeline).map(|(_, _, path)| path));
     outputs.extend(&pipeline.reports);
-    let weights = weights_of(pipeline);
-    for (place, output) in outputs.iter().enumerate() {
-        files::check_replaceable(&output.path).map_err(|fault| {
-            let reason = format!("{} cannot be written: {fault}", output.said);
-            sources.fault(output.spot, reason)
-        })?;
-        let folder = output
-            .path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder
-            && !folder.is_dir()
-        {
+    check_apart(pipeline, &outputs, sources)?;
+    let work = files::place_of(&pipeline.work.path);
+    for path in read_files(pipeline) {
+        if path.path.is_dir() && work.starts_with(files::place_of(&path.path)) {
+            let reason = format!(
+                "steps are kept in {}, which is in {}, a folder that this recipe reads; name another folder with `work`",
+                pipeline.work.path.display(),
+                path.said
+            );
+            return Err(sources.fault(pipeline.work.spot, reason));
+        }
+        if let Err(fault) = std::fs::metadata(&path.path) {
+            let reason = format!("{} cannot be read: {fault}", path.path.display());
+            return Err(sources.fault(path.spot, reason));
+        }
+    }
+    outputs
+        .iter()
+        .try_for_each(|output| check_place(output, sources))
+}
+
+/// That a file can be put where it is said.
+fn check_place(output: &SaidPath, sources: &Sources) -> Result<()> {
+    files::check_replaceable(&output.path).map_err(|fault| {
+        let reason = format!("{} cannot be written: {fault}", output.said);
+        sources.fault(output.spot, reason)
+    })?;
+    let folder = output.path.parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        None => Ok(()),
+        Some(folder) => {
             let reason = format!(
                 "the folder {} of {} is not there; make it first",
                 folder.display(),
                 output.said
             );
-            return Err(sources.fault(output.spot, reason));
+            Err(sources.fault(output.spot, reason))
         }
+    }
+}
+
+/// That each file that is made is another one than the others, and than all that is read.
+fn check_apart(pipeline: &Pipeline, outputs: &[&SaidPath], sources: &Sources) -> Result<()> {
+    let weights = weights_of(pipeline);
+    for (place, output) in outputs.iter().enumerate() {
         let place_of_output = files::place_of(&output.path);
         let same = |other: &Path| {
             files::place_of(other) == place_of_output || files::same_file(other, &output.path)
@@ -119,12 +145,6 @@ pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> 
                 weights.display()
             );
             return Err(sources.fault(output.spot, reason));
-        }
-    }
-    for path in read_files(pipeline) {
-        if let Err(fault) = std::fs::metadata(&path.path) {
-            let reason = format!("{} cannot be read: {fault}", path.path.display());
-            return Err(sources.fault(path.spot, reason));
         }
     }
     Ok(())

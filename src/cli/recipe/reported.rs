@@ -39,6 +39,10 @@ impl RanRecipe {
         let steps = &self.report.steps;
         let count = |state| steps.iter().filter(|step| step.state == state).count();
         let failed = steps.iter().find(|step| step.state == StepState::Failed);
+        let many = match steps.len() {
+            1 => "1 step".to_owned(),
+            many => format!("{many} steps"),
+        };
         match (failed, &self.report.outcome) {
             (Some(step), _) => format!("Step {} failed: nothing was written.", step.step),
             (None, Outcome::DryRun) => format!(
@@ -46,8 +50,8 @@ impl RanRecipe {
                 count(StepState::Kept),
                 steps.len()
             ),
-            (None, Outcome::Written(path)) => format!("{} steps, written to {path}.", steps.len()),
-            (None, _) => format!("{} steps.", steps.len()),
+            (None, Outcome::Written(path)) => format!("{many}, written to {path}."),
+            (None, _) => format!("{many}."),
         }
     }
 }
