@@ -25,7 +25,10 @@ impl<'a> Patterns<'a> {
     /// # Errors
     /// A pattern that is no glob.
     pub(crate) fn new(globs: impl IntoIterator<Item = &'a str>) -> Result<Patterns<'a>> {
-        let bad = |fault: globset::Error| Error::Usage(format!("'{fault}' is no glob pattern"));
+        let bad = |fault: globset::Error| {
+            let glob = fault.glob().unwrap_or_default();
+            Error::Usage(format!("'{glob}' is no glob pattern: {}", fault.kind()))
+        };
         let globs: Vec<&str> = globs.into_iter().collect();
         let mut builder = GlobSetBuilder::new();
         for glob in &globs {

@@ -12,7 +12,7 @@ use common::{fixture, secateur};
 use kitchen::{Kitchen, WHOLE, state, states};
 
 /// A file of a recipe that cannot be followed: its name, what it says, and a part of the message.
-const REFUSED: [(&str, &str, &str); 26] = [
+const REFUSED: [(&str, &str, &str); 36] = [
     (
         "r.toml",
         "[prun]\nmacs = 0.5\n",
@@ -135,6 +135,56 @@ const REFUSED: [(&str, &str, &str); 26] = [
         "model = \"MODEL\"\noutput = \"o.onnx\"\ndata = \".\"\n[prune]\n",
         "is read by this recipe",
     ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\noutput = \"o.json\"\nreport = \"o.json\"\n[prune]\n",
+        "line 3: o.json is written twice",
+    ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\noutput = \"o\"\nreport = \"p.json\"\n[prune]\nplan-out = \"p.json\"\n",
+        "line 3: p.json is written twice",
+    ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\noutput = \"o\"\nreport = \"MODEL\"\n[prune]\n",
+        "is read by this recipe",
+    ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\noutput = \"o\"\n[search]\nkeep-front = \"f\"\n",
+        "line 4: step 'search': `keep-front` is no setting here",
+    ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\noutput = \"o\"\n[prune]\nstats = \"s\"\n",
+        "line 4: step 'prune': --stats is no setting here",
+    ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\noutput = \"o\"\n[prune]\nonly = [\"a*\", \"[\"]\n",
+        "line 4: step 'prune': only: '[' is no glob pattern",
+    ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\noutput = \"o\"\n[A]\ncommand = \"clean\"\n[a]\ncommand = \"clean\"\n",
+        "'a' and 'A' differ in nothing but the case",
+    ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\noutput = \"\"\n[prune]\n",
+        "line 2: `output` is a path, and this is empty",
+    ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\noutput = \".\"\n[prune]\n",
+        "line 2: . cannot be written: it is a folder",
+    ),
+    (
+        "r.toml",
+        "model = \"MODEL\"\nextends = \".\"\n[prune]\n",
+        "line 2: it extends ",
+    ),
 ];
 
 #[test]
@@ -162,7 +212,7 @@ fn changes_of_the_command_line_are_checked_too() {
         ("prune.ratio", "write STEP.SETTING=VALUE"),
         ("prune.ratio=2", "invalid value"),
         ("extends=x", "said in the file alone"),
-        ("prune=5", "no table"),
+        ("prune=5", "'prune' is a step"),
     ] {
         let said = kitchen.fails(2, &["--set", change]);
         assert!(said.contains(what), "{change}: {said}");

@@ -41,6 +41,7 @@ pub use facts::{CommandFacts, SettingFacts, SettingKind, commands};
 pub use flags::{DataInMemory, with_keywords};
 use flags::{DataParser, shown};
 pub use program::Program;
+use recipe::RunFiles;
 use reports::ReportFiles;
 pub use settings::words;
 use terminal::{Console, print, write_out};
@@ -198,14 +199,15 @@ impl Asked {
 
     /// Runs the command and writes its reports.
     fn answer(self, words: &[OsString], events: &mut dyn Events) -> Result<Answered> {
-        let mut reports = self.cli.report;
-        if let Command::Run(args) = &self.cli.command {
-            reports.extend(args.reports()?);
-        }
         if self.cli.print_recipe {
-            return recipe::recipe_in_force(&self.cli.command, &self.matches, &reports);
+            let reports = &self.cli.report;
+            return recipe::recipe_in_force(&self.cli.command, &self.matches, reports);
         }
-        let files = ReportFiles::prepare(&reports, words, &self.command, &self.matches)?;
+        let files = match &self.cli.command {
+            Command::Run(args) => args.files(self.cli.report)?,
+            _ => RunFiles::only(self.cli.report),
+        };
+        let files = ReportFiles::prepare(files, words, &self.command, &self.matches)?;
         let mut answered = self.cli.command.answer(events)?;
         let written = match (files, &answered.report) {
             (Some(files), Some(report)) => files.write(report.as_ref()),

@@ -8,6 +8,7 @@ use clap::{ArgMatches, Command};
 
 use super::answer::Reported;
 use super::flags::DataParser;
+use super::recipe::RunFiles;
 use crate::onnx::Model;
 use crate::pages::{InputFile, check, write};
 use crate::{Error, Result};
@@ -15,7 +16,7 @@ use crate::{Error, Result};
 /// Commands that only do something.
 const SILENT: [&str; 5] = ["twin", "probe-memory", "install", "completions", "man"];
 /// Flags whose file a command writes.
-const WRITTEN: [&str; 8] = [
+const WRITTEN: [&str; 10] = [
     "output",
     "plan_out",
     "mask_out",
@@ -24,6 +25,8 @@ const WRITTEN: [&str; 8] = [
     "keep_front",
     "results",
     "checkpoints",
+    "work",
+    "folder",
 ];
 /// Arguments that are models, whose weights may lie in other files.
 const MODELS: [&str; 5] = ["model", "models", "reference", "candidate", "teacher"];
@@ -44,12 +47,16 @@ impl ReportFiles {
     /// # Errors
     /// A report that cannot be written, or a file that cannot be read.
     pub(super) fn prepare(
-        paths: &[PathBuf],
+        files: RunFiles,
         words: &[OsString],
         command: &Command,
         matches: &ArgMatches,
     ) -> Result<Option<ReportFiles>> {
-        if paths.is_empty() {
+        let RunFiles {
+            reports,
+            read: more,
+        } = files;
+        if reports.is_empty() {
             return Ok(None);
         }
         let (command, matches) = innermost(command, matches);
@@ -61,11 +68,11 @@ impl ReportFiles {
         }
         let named = named_paths(command, matches);
         let others: Vec<PathBuf> = named.iter().map(|(_, path)| path.clone()).collect();
-        check(paths, &others)?;
+        check(&reports, &others)?;
         Ok(Some(ReportFiles {
-            paths: paths.to_owned(),
+            paths: reports,
             command: command_line(words),
-            inputs: InputFile::among(read(&named))?,
+            inputs: InputFile::among(read(&named).into_iter().chain(more))?,
         }))
     }
 
@@ -159,7 +166,7 @@ mod tests {
     use super::*;
 
     /// Flags whose file a command reads, where it is there.
-    const READ: [&str; 8] = [
+    const READ: [&str; 9] = [
         "stats",
         "plan",
         "mask",
@@ -168,6 +175,7 @@ mod tests {
         "images",
         "labels",
         "merge",
+        "recipe",
     ];
 
     #[test]

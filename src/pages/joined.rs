@@ -4,11 +4,22 @@ use super::numbers::{NONE, amount, percent};
 use super::page::{CostRow, Page, PagePart, PageSection, VerdictRow};
 use super::rows::{DataCell, DataTable};
 
+/// A step of a pipeline, with what there is to look at.
+#[derive(Clone, Debug)]
+pub struct PipelineStep {
+    /// What it is called.
+    pub name: String,
+    /// What it found.
+    pub page: Page,
+    /// Whether the model at the end is not made of what it made or looked at: it counts for nothing in what is left.
+    pub is_aside: bool,
+}
+
 impl Page {
     /// One document of several steps, each with its name, in their order: what there was before the first and is left after the
     /// last, the same from step to step, all verdicts, and a section for each step. Metrics are named after their step, those of
     /// the whole are not.
-    pub fn joined(title: String, summary: String, steps: Vec<(String, Page)>) -> Page {
+    pub fn joined(title: String, summary: String, steps: Vec<PipelineStep>) -> Page {
         let mut page = Page::new(title, summary);
         for row in chained(&steps) {
             page.cost(row);
@@ -17,7 +28,10 @@ impl Page {
             let table = from_step_to_step(&page.costs, &steps);
             page.section("From step to step", vec![PagePart::Table(table)]);
         }
-        for (name, step) in steps {
+        for PipelineStep {
+            name, page: step, ..
+        } in steps
+        {
             let verdicts = step.verdicts.iter().map(|row| VerdictRow {
                 name: format!("{name}: {}", row.name),
                 ..row.clone()
@@ -63,9 +77,9 @@ impl Page {
 }
 
 /// What there was before the first step that counts it, and is left after the last.
-fn chained(steps: &[(String, Page)]) -> Vec<CostRow> {
+fn chained(steps: &[PipelineStep]) -> Vec<CostRow> {
     let mut out: Vec<CostRow> = Vec::new();
-    for row in steps.iter().flat_map(|(_, page)| &page.costs) {
+    for row in on_the_way(steps).flat_map(|step| &step.page.costs) {
         match out.iter_mut().find(|known| known.key == row.key) {
             Some(known) => known.after = row.after.or(known.after),
             None => out.push(row.clone()),
@@ -74,7 +88,11 @@ fn chained(steps: &[(String, Page)]) -> Vec<CostRow> {
     out
 }
 
-fn from_step_to_step(costs: &[CostRow], steps: &[(String, Page)]) -> DataTable {
+fn on_the_way(steps: &[PipelineStep]) -> impl Iterator<Item = &PipelineStep> {
+    steps.iter().filter(|step| !step.is_aside)
+}
+
+fn from_step_to_step(costs: &[CostRow], steps: &[PipelineStep]) -> DataTable {
     let mut headings = vec!["after"];
     headings.extend(costs.iter().map(|row| row.name.as_str()));
     let mut table = DataTable::new("What is left after each step", &headings, 1);
@@ -83,7 +101,7 @@ fn from_step_to_step(costs: &[CostRow], steps: &[(String, Page)]) -> DataTable {
     let mut cells = vec!["(start)".into()];
     cells.extend(start);
     table.push(0.0, cells);
-    for (name, page) in steps {
+    for PipelineStep { name, page, .. } in on_the_way(steps) {
         let left = |row: &CostRow| {
             let own = page.costs.iter().find(|own| own.key == row.key);
             let after = own.and_then(|own| own.after);
@@ -119,10 +137,19 @@ mod tests {
     #[test]
     fn what_is_left_is_counted_from_the_first_to_the_last_step() {
         let steps = vec![
-            ("prune".to_owned(), step(100.0, 40.0)),
-            ("bench".to_owned(), Page::new(String::new(), String::new())),
-            ("quantise".to_owned(), step(40.0, 10.0)),
+            ("prune", step(100.0, 40.0), false),
+            ("bench", Page::new(String::new(), String::new()), false),
+            ("quantise", step(40.0, 10.0), false),
+            ("branch", step(100.0, 90.0), true),
         ];
+        let steps = steps
+            .into_iter()
+            .map(|(name, page, is_aside)| PipelineStep {
+                name: name.to_owned(),
+                page,
+                is_aside,
+            });
+        let steps = steps.collect();
         let page = Page::joined("all".to_owned(), String::new(), steps);
         assert_eq!(page.costs[0].left(), Some(0.1));
         let number = |name: &str| {
@@ -133,7 +160,9 @@ mod tests {
         };
         assert_eq!(number("params.left"), Some(0.1));
         assert_eq!(number("prune.params.left"), Some(0.4));
-        assert_eq!(page.sections.len(), 4);
-        assert_eq!(page.warnings, ["prune: careful", "quantise: careful"]);
+        assert_eq!(number("branch.params.left"), Some(0.9));
+        assert_eq!(page.sections.len(), 5);
+        let said = ["prune: careful", "quantise: careful", "branch: careful"];
+        assert_eq!(page.warnings, said);
     }
 }

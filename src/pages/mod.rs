@@ -14,6 +14,7 @@ mod samples;
 mod words;
 
 pub use html::html;
+pub use joined::PipelineStep;
 pub use output::{check, write};
 pub use page::{
     CostRow, Figure, InputFile, Page, PagePart, PageSection, Quantity, Reproduction, Verdict,

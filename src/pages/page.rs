@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::DataTable;
 use crate::charts::{Chart, ColumnChart};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files;
 
 /// A document.
@@ -151,17 +151,12 @@ impl InputFile {
     /// # Errors
     /// It is no file, or cannot be read.
     pub fn of(path: &Path) -> Result<InputFile> {
-        let fault = |source| Error::Read {
-            path: path.to_owned(),
-            source,
-        };
+        let content = files::map_file(path)?;
         let mut hasher = blake3::Hasher::new();
-        let file = files::open(path).map_err(fault)?;
-        let bytes = file.metadata().map_err(fault)?.len();
-        hasher.update_reader(file).map_err(fault)?;
+        hasher.update_rayon(&content);
         Ok(InputFile {
             path: path.display().to_string(),
-            bytes,
+            bytes: content.len() as u64,
             blake3: hasher.finalize().to_hex().to_string(),
         })
     }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::common::{fixture, secateur};
 
 /// A pipeline of every kind of step on a small net; paths are those of the fixtures.
+#[allow(dead_code, reason = "not every test file needs it")]
 pub const WHOLE: &str = r#"
 model = "MODEL"
 output = "small.onnx"

@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use super::commands::COMMANDS;
+use super::commands::{COMMANDS, takes_pattern};
 use super::pipeline::{ModelOf, Pipeline, RecipeStep, SettingPart};
 use super::read::ReadRecipe;
 use super::tree::Spot;
 use crate::error::Result;
+use crate::patterns::Patterns;
 
 impl ReadRecipe {
     /// That there is a model to begin with and a place for the one at the end.
@@ -53,6 +54,28 @@ impl ReadRecipe {
         }
     }
 
+    /// That patterns are some.
+    fn check_patterns(&self, step: &RecipeStep) -> Result<()> {
+        for setting in &step.settings {
+            let arg = step.command.setting(&setting.name);
+            if !arg.is_some_and(takes_pattern) {
+                continue;
+            }
+            let texts = setting.parts.iter().filter_map(|part| match part {
+                SettingPart::Value(Value::String(text)) => Some(vec![text.as_str()]),
+                SettingPart::Value(Value::Array(texts)) => {
+                    Some(texts.iter().filter_map(Value::as_str).collect())
+                }
+                _ => None,
+            });
+            Patterns::new(texts.flatten()).map_err(|fault| {
+                let reason = format!("step '{}': {}: {fault}", step.name, setting.name);
+                self.sources.fault(setting.spot, reason)
+            })?;
+        }
+        Ok(())
+    }
+
     /// That every step is a call of its command.
     pub(super) fn check_calls(&self, pipeline: &Pipeline) -> Result<()> {
         for step in &pipeline.steps {
@@ -73,6 +96,7 @@ impl ReadRecipe {
             if step.command.makes_model() {
                 settings.push(("output".to_owned(), "made".into()));
             }
+            self.check_patterns(step)?;
             step.command.check(&settings).map_err(|fault| {
                 let at = fault
                     .setting

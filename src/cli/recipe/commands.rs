@@ -26,7 +26,7 @@ pub(super) const COMMANDS: [&str; 11] = [
 ];
 
 /// Settings that a recipe says otherwise, and how.
-const SAID_OTHERWISE: [(&str, &str); 7] = [
+const SAID_OTHERWISE: [(&str, &str); 9] = [
     (
         "model",
         "`from` names the step whose model is taken, or \"model\"",
@@ -40,11 +40,19 @@ const SAID_OTHERWISE: [(&str, &str); 7] = [
     ("shard", "a shard makes no model; share `results` instead"),
     ("checkpoints", "the work folder has them"),
     ("resume", "a run goes on by itself"),
+    (
+        "keep-front",
+        "a recipe goes on with one model; `secateur search` writes all of the front",
+    ),
+    (
+        "stats",
+        "a step that is kept is not measured again, and another one measures anew",
+    ),
 ];
 /// Files that a command makes besides its model.
 const MADE: [&str; 4] = ["plan-out", "mask-out", "csv", "svg"];
-/// Folders and files that several runs share, or that are made where they are named.
-const SHARED: [&str; 4] = ["keep-front", "results", "merge", "stats"];
+/// Folders that several runs share.
+const SHARED: [&str; 2] = ["results", "merge"];
 /// Texts with a path in them: what stands before it.
 const WITH_PATH: [(&str, &str); 2] = [("criterion", "scores:"), ("provider", "plugin:")];
 
@@ -172,22 +180,29 @@ pub(super) struct CallFault {
 impl CallFault {
     fn of(fault: &clap::Error) -> CallFault {
         use clap::error::{ContextKind, ContextValue};
-        let flag = match fault.get(ContextKind::InvalidArg) {
-            Some(ContextValue::String(flag)) => Some(flag.clone()),
-            Some(ContextValue::Strings(flags)) => flags.first().cloned(),
-            _ => None,
+        let flags = |kind| match fault.get(kind) {
+            Some(ContextValue::String(flag)) => vec![flag.clone()],
+            Some(ContextValue::Strings(flags)) => flags.clone(),
+            _ => Vec::new(),
         };
-        let name = flag.as_deref().and_then(|flag| {
+        let at_fault = flags(ContextKind::InvalidArg);
+        let name = |flag: &String| {
             let name = flag.trim_start_matches('-');
             name.split([' ', '=', '[']).next().map(str::to_owned)
-        });
+        };
         let text = fault.render().to_string();
-        let lines = text.lines().take_while(|line| !line.starts_with("Usage:"));
+        let is_reason = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more");
+        let lines = text.lines().take_while(is_reason);
         let lines = lines.map(str::trim).filter(|line| !line.is_empty());
         let reason = lines.collect::<Vec<_>>().join(" ");
+        let mut reason = reason.strip_prefix("error: ").unwrap_or(&reason).to_owned();
+        for flag in at_fault.iter().chain(&flags(ContextKind::PriorArg)) {
+            // Settings of a recipe are no flags.
+            reason = reason.replace(flag, &name(flag).unwrap_or_default());
+        }
         CallFault {
-            setting: name,
-            reason: reason.strip_prefix("error: ").unwrap_or(&reason).to_owned(),
+            setting: at_fault.first().and_then(name),
+            reason,
         }
     }
 }
@@ -226,6 +241,12 @@ fn is_path(arg: &Arg) -> bool {
     [TypeId::of::<PathBuf>(), TypeId::of::<DataSource>()]
         .iter()
         .any(|path| parsed == *path)
+}
+
+/// Whether the values of a setting are patterns.
+pub(super) fn takes_pattern(arg: &Arg) -> bool {
+    let names = arg.get_value_names().unwrap_or_default();
+    names.iter().any(|name| name.as_str() == "GLOB")
 }
 
 /// Whether a setting takes a list.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::files;
 use crate::onnx::Model;
+use crate::pages::InputFile;
 
 /// Folders in folders at most: a link may lead back.
 const DEEPEST: usize = 32;
@@ -15,10 +15,7 @@ const DEEPEST: usize = 32;
 /// # Errors
 /// It cannot be read.
 pub(super) fn hash_of_file(path: &Path) -> Result<String> {
-    let bytes = files::map_file(path)?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_rayon(&bytes);
-    Ok(hasher.finalize().to_hex().to_string())
+    Ok(InputFile::of(path)?.blake3)
 }
 
 /// Hash of a file, or of a folder with all that is in it.
@@ -66,7 +63,8 @@ fn walk(folder: &Path, name: &str, depth: usize, out: &mut BTreeMap<String, Stri
         let name = format!("{name}{}", entry.file_name().to_string_lossy());
         match path.is_dir() {
             true => walk(&path, &format!("{name}/"), depth + 1, out)?,
-            false => drop(out.insert(name, hash_of_file(&path)?)),
+            // What cannot be read, as links to nothing, may be of no use to whoever reads the folder.
+            false => drop(out.insert(name, hash_of_file(&path).unwrap_or_default())),
         }
     }
     Ok(())

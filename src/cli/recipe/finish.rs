@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::keys::MODELS;
 use super::pipeline::{Pipeline, SaidPath, SettingPart};
 use super::run::RecipeRun;
 use super::tree::Sources;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files;
 use crate::onnx::Model;
 use crate::pages::Page;
@@ -34,10 +35,28 @@ pub(super) fn read_files(pipeline: &Pipeline) -> impl Iterator<Item = &SaidPath>
     let parts = settings.flat_map(|setting| &setting.parts);
     let read = parts.filter_map(|part| match part {
         SettingPart::Read(path) => Some(path),
-        SettingPart::WithPath("scores:", path, _) => Some(path),
+        SettingPart::WithPath(_, path, _) => Some(path),
         _ => None,
     });
     pipeline.model.iter().chain(read)
+}
+
+/// The models that a recipe reads, with the files of their weights. A model that is none is said by its step.
+pub(super) fn weights_of(pipeline: &Pipeline) -> Vec<PathBuf> {
+    let settings = pipeline.steps.iter().flat_map(|step| &step.settings);
+    let settings = settings.filter(|setting| MODELS.contains(&setting.name.as_str()));
+    let parts = settings.flat_map(|setting| &setting.parts);
+    let named = parts.filter_map(|part| match part {
+        SettingPart::Read(path) => Some(path),
+        _ => None,
+    });
+    let models = pipeline.model.iter().chain(named);
+    let models = models.filter_map(|model| Model::load(&model.path).ok());
+    let weights = models.flat_map(|model| {
+        let paths = model.source_paths().map(Path::to_path_buf);
+        paths.collect::<Vec<_>>()
+    });
+    weights.collect()
 }
 
 /// That all files that are read are there, and that those which are made can be, before anything runs.
@@ -47,26 +66,53 @@ pub(super) fn read_files(pipeline: &Pipeline) -> impl Iterator<Item = &SaidPath>
 pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> {
     let mut outputs: Vec<&SaidPath> = pipeline.output.iter().collect();
     outputs.extend(made_files(pipeline).map(|(_, _, path)| path));
-    for (place, output) in outputs.iter().enumerate() {
-        let refused = |source| Error::Write {
-            path: output.path.clone(),
-            source,
-        };
-        files::check_replaceable(&output.path).map_err(refused)?;
-        let folder = output
-            .path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder
-            && !folder.is_dir()
-        {
+    outputs.extend(&pipeline.reports);
+    check_apart(pipeline, &outputs, sources)?;
+    let work = files::place_of(&pipeline.work.path);
+    for path in read_files(pipeline) {
+        if path.path.is_dir() && work.starts_with(files::place_of(&path.path)) {
+            let reason = format!(
+                "steps are kept in {}, which is in {}, a folder that this recipe reads; name another folder with `work`",
+                pipeline.work.path.display(),
+                path.said
+            );
+            return Err(sources.fault(pipeline.work.spot, reason));
+        }
+        if let Err(fault) = std::fs::metadata(&path.path) {
+            let reason = format!("{} cannot be read: {fault}", path.path.display());
+            return Err(sources.fault(path.spot, reason));
+        }
+    }
+    outputs
+        .iter()
+        .try_for_each(|output| check_place(output, sources))
+}
+
+/// That a file can be put where it is said.
+fn check_place(output: &SaidPath, sources: &Sources) -> Result<()> {
+    files::check_replaceable(&output.path).map_err(|fault| {
+        let reason = format!("{} cannot be written: {fault}", output.said);
+        sources.fault(output.spot, reason)
+    })?;
+    let folder = output.path.parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        None => Ok(()),
+        Some(folder) => {
             let reason = format!(
                 "the folder {} of {} is not there; make it first",
                 folder.display(),
                 output.said
             );
-            return Err(sources.fault(output.spot, reason));
+            Err(sources.fault(output.spot, reason))
         }
+    }
+}
+
+/// That each file that is made is another one than the others, and than all that is read.
+fn check_apart(pipeline: &Pipeline, outputs: &[&SaidPath], sources: &Sources) -> Result<()> {
+    let weights = weights_of(pipeline);
+    for (place, output) in outputs.iter().enumerate() {
         let place_of_output = files::place_of(&output.path);
         let same = |other: &Path| {
             files::place_of(other) == place_of_output || files::same_file(other, &output.path)
@@ -93,11 +139,12 @@ pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> 
             );
             return Err(sources.fault(output.spot, reason));
         }
-    }
-    for path in read_files(pipeline) {
-        if let Err(fault) = std::fs::metadata(&path.path) {
-            let reason = format!("{} cannot be read: {fault}", path.path.display());
-            return Err(sources.fault(path.spot, reason));
+        if let Some(weights) = weights.iter().find(|weights| same(weights)) {
+            let reason = format!(
+                "the weights of a model that this recipe reads are in {}; name another output",
+                weights.display()
+            );
+            return Err(sources.fault(output.spot, reason));
         }
     }
     Ok(())
@@ -116,14 +163,14 @@ pub(super) fn write(run: &RecipeRun<'_>, recipe: &str, results: &str) -> Result<
         Ok((file, &target.path))
     });
     let files: Vec<_> = files.collect::<Result<_>>()?;
+    for (file, target) in files {
+        files::persist(file, target)?;
+    }
     if let Some(output) = &pipeline.output {
         let mut model = Model::load(run.model_path(pipeline.last_model())?)?;
         model.set_metadata(RECIPE, recipe);
         model.set_metadata(RESULTS, results);
         model.save(&output.path)?;
-    }
-    for (file, target) in files {
-        files::persist(file, target)?;
     }
     Ok(pipeline.output.as_ref().map(|output| output.path.clone()))
 }
@@ -149,7 +196,8 @@ pub(super) fn results_of(pages: &[(String, Page)]) -> String {
 }
 
 /// Words in names of numbers that say how long something took or what it needed: another run has others.
-const OF_A_RUN: [&str; 7] = [
+const OF_A_RUN: [&str; 8] = [
+    "time",
     "seconds",
     "ms",
     "latency",

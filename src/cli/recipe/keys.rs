@@ -6,12 +6,15 @@ use serde_json::Value;
 
 use super::contents::{hash_of, hash_of_model};
 use super::pipeline::{RecipeStep, SettingPart};
-use super::run::RecipeRun;
+use super::run::{RecipeRun, not_made};
 use super::store::StepKey;
 use crate::error::Result;
 use crate::events::Events;
 use crate::job::RuntimeOptions;
 use crate::runtime::{Library, Runtime};
+
+/// Settings that name models, whose weights may be in other files.
+pub(super) const MODELS: [&str; 4] = ["teacher", "reference", "candidate", "models"];
 
 impl RecipeRun<'_> {
     /// All that a step depends on, by content.
@@ -47,7 +50,6 @@ impl RecipeRun<'_> {
     }
 
     fn part_key(&self, setting: &str, part: &SettingPart) -> Result<Value> {
-        const MODELS: [&str; 4] = ["teacher", "reference", "candidate", "models"];
         let of = |hash: String| serde_json::json!({ "content": hash });
         Ok(match part {
             SettingPart::Value(value) => value.clone(),
@@ -63,9 +65,18 @@ impl RecipeRun<'_> {
                 let extension = path.map(|extension| extension.to_string_lossy().into_owned());
                 serde_json::json!({ "made": extension })
             }
-            SettingPart::Model(model) => of(hash_of_model(&self.model_path(*model)?)?),
+            SettingPart::Model(model) => {
+                let path = self.model_path(*model)?;
+                match self.hashes.get(&path) {
+                    Some(hash) => of(hash.clone()),
+                    None => of(hash_of_model(&path)?),
+                }
+            }
             SettingPart::FileOf(place, file) => {
                 let maker = &self.pipeline.steps[*place];
+                if self.due.contains(place) {
+                    return Err(not_made(&maker.name));
+                }
                 of(hash_of(&self.made_file(maker, file))?)
             }
         })

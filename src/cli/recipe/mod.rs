@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Args};
 
-use self::finish::check_files;
+use self::finish::{check_files, read_files, weights_of};
 use self::pipeline::{Pipeline, SaidPath};
 use self::print::{PathsFrom, toml_of};
 use self::read::{ReadRecipe, read};
@@ -36,6 +36,7 @@ use self::reported::{PrintedText, RanRecipe};
 use self::run::{RecipeRun, row_of};
 use self::settle::settle;
 use self::store::WorkFolder;
+use self::tree::Spot;
 use super::{Answered, Command};
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -65,6 +66,22 @@ pub struct RunArgs {
     schema: bool,
 }
 
+/// Reports that are asked for, and files that are read though no argument names them.
+pub(super) struct RunFiles {
+    pub(super) reports: Vec<PathBuf>,
+    pub(super) read: Vec<PathBuf>,
+}
+
+impl RunFiles {
+    /// Reports alone.
+    pub(super) fn only(reports: Vec<PathBuf>) -> RunFiles {
+        RunFiles {
+            reports,
+            read: Vec::new(),
+        }
+    }
+}
+
 /// The recipe of a call of a command, or the one in force of `run`, which writes these reports.
 ///
 /// # Errors
@@ -79,7 +96,8 @@ pub(super) fn recipe_in_force(
         (_, Some((name, matches))) => said::recipe_of(name, matches)?,
         (_, None) => return Err(Error::Usage("no command is said".to_owned())),
     };
-    pipeline.reports = reports.iter().map(|path| SaidPath::here(path)).collect();
+    let reports = reports.iter().map(|path| SaidPath::here(path));
+    pipeline.reports.extend(reports);
     let mut text = toml_of(&pipeline, PathsFrom::Here, true);
     for (name, how) in left_out {
         text += &format!("# {name}: {how}\n");
@@ -124,22 +142,41 @@ impl RunArgs {
             let mut run = RecipeRun::new(&pipeline, WorkFolder::look(&pipeline.work.path));
             report.steps = pipeline.steps.iter().map(|_| run.foresee()).collect();
             let pages = run.pages;
-            return Ok(Answered::with(RanRecipe::new(report, pages, &pipeline)?));
+            return Ok(Answered::with(RanRecipe::new(report, pages, &pipeline)));
         }
         let (pages, fault) = follow(&pipeline, &mut report, events)?;
-        Ok(Answered::with(RanRecipe::new(report, pages, &pipeline)?).but(fault))
+        Ok(Answered::with(RanRecipe::new(report, pages, &pipeline)).but(fault))
     }
 
-    /// The reports that the recipe asks for.
+    /// The reports of a run, `said` and the recipe's own, and what it reads. Who only looks gets no report but those that are
+    /// said: the ones of the last run stay.
     ///
     /// # Errors
-    /// The recipe cannot be read.
-    pub(super) fn reports(&self) -> Result<Vec<PathBuf>> {
+    /// The recipe cannot be read, or a report would replace a file of it.
+    pub(super) fn files(&self, said: Vec<PathBuf>) -> Result<RunFiles> {
         if self.schema {
-            return Ok(Vec::new());
+            return Ok(RunFiles::only(said));
         }
-        let reports = self.read()?.2.reports;
-        Ok(reports.into_iter().map(|report| report.path).collect())
+        let (_, mut read, mut pipeline) = self.read()?;
+        if self.dry_run {
+            pipeline.reports.clear();
+        }
+        let source = read.sources.words("--report");
+        pipeline.reports.extend(said.iter().map(|path| SaidPath {
+            spot: Spot { source, line: 0 },
+            ..SaidPath::here(path)
+        }));
+        if pipeline.reports.is_empty() {
+            return Ok(RunFiles::only(Vec::new()));
+        }
+        read.check_ends(&pipeline)?;
+        check_files(&pipeline, &read.sources)?;
+        let reports = pipeline.reports.iter().map(|report| report.path.clone());
+        let files = read_files(&pipeline).map(|read| read.path.clone());
+        Ok(RunFiles {
+            reports: reports.collect(),
+            read: files.chain(weights_of(&pipeline)).collect(),
+        })
     }
 }
 

@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::commands::StepCommand;
 use super::tree::Spot;
 
+/// The command whose model is a yardstick.
+const TWIN: &str = "twin";
+
 /// A path as it is said, and from the working directory.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SaidPath {
@@ -117,12 +120,31 @@ impl RecipeStep {
 }
 
 impl Pipeline {
-    /// The model at the end of the recipe.
+    /// The model at the end of the recipe. A twin is what others are held against, unless nothing else is made.
     pub(super) fn last_model(&self) -> ModelOf {
-        let last = self
-            .steps
-            .iter()
-            .rposition(|step| step.command.makes_model());
+        let steps = self.steps.iter();
+        let is_result =
+            |step: &RecipeStep| step.command.makes_model() && step.command.name() != TWIN;
+        let last = steps.clone().rposition(is_result);
+        let last = last.or_else(|| steps.clone().rposition(|step| step.command.makes_model()));
         last.map_or(ModelOf::Original, ModelOf::Step)
+    }
+
+    /// The steps between the recipe's model and its last one, and those that only look at a model between them.
+    pub(super) fn way(&self) -> Vec<&str> {
+        let mut models = vec![ModelOf::Original];
+        let mut next = self.last_model();
+        while let ModelOf::Step(place) = next {
+            models.push(next);
+            next = self.steps[place].from;
+        }
+        let steps = self.steps.iter().enumerate().filter(|(place, step)| {
+            let of = match step.command.makes_model() {
+                true => ModelOf::Step(*place),
+                false => step.from,
+            };
+            models.contains(&of)
+        });
+        steps.map(|(_, step)| step.name.as_str()).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! A settled recipe as TOML.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ const DIRECTIONS: std::ops::RangeInclusive<char> = '\u{202a}'..='\u{202e}';
 pub(super) enum PathsFrom {
     /// From the working directory, so that the printed recipe can be kept there.
     Here,
-    /// As the recipe says them, without folders of this machine.
+    /// As the recipe says them, and outside of its folder by their names alone: folders of this machine are nobody's business.
     Recipe,
 }
 
@@ -133,12 +133,18 @@ fn name_of(pipeline: &Pipeline, of: ModelOf) -> &str {
 fn shown(path: &SaidPath, from: PathsFrom) -> String {
     match from {
         PathsFrom::Here => path.path.display().to_string(),
-        PathsFrom::Recipe if Path::new(&path.said).is_absolute() => {
+        PathsFrom::Recipe if leads_out(Path::new(&path.said)) => {
             let name = Path::new(&path.said).file_name().unwrap_or_default();
             name.to_string_lossy().into_owned()
         }
         PathsFrom::Recipe => path.said.clone(),
     }
+}
+
+/// Whether a path leads out of the folder that it is relative to.
+fn leads_out(path: &Path) -> bool {
+    let inside = |part: Component| matches!(part, Component::Normal(_) | Component::CurDir);
+    !path.components().all(inside)
 }
 
 fn json_as_toml(value: &Value) -> String {

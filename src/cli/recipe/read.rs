@@ -106,6 +106,10 @@ fn below_of(below: &RecipeNode, above: &[PathBuf], sources: &Sources) -> Result<
         );
         return Err(sources.fault(below.spot, reason));
     }
+    if !path_below.is_file() {
+        let reason = format!("it extends {}, which is no file", path_below.display());
+        return Err(sources.fault(below.spot, reason));
+    }
     Ok(path_below)
 }
 

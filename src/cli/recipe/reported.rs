@@ -1,51 +1,48 @@
 //! What `run` gives back: the reports of all steps as one.
 
-use std::path::PathBuf;
-
-use super::finish::read_files;
 use super::pipeline::Pipeline;
 use crate::cli::Reported;
 use crate::cli::answer::{Reproducible, json};
 use crate::cli::flags::shown;
 use crate::error::Result;
-use crate::onnx::Model;
-use crate::pages::{InputFile, Page, Reproduction};
+use crate::pages::{Page, PipelineStep, Reproduction};
 use crate::report::{Outcome, RunReport, StepState};
 
 /// A run, with what there is to look at of each step.
 pub(super) struct RanRecipe {
     report: RunReport,
-    pages: Vec<(String, Page)>,
-    inputs: Vec<InputFile>,
+    pages: Vec<PipelineStep>,
 }
 
 impl RanRecipe {
-    /// # Errors
-    /// A file that the recipe reads cannot be read any more.
     pub(super) fn new(
         report: RunReport,
         pages: Vec<(String, Page)>,
         pipeline: &Pipeline,
-    ) -> Result<RanRecipe> {
-        let mut read: Vec<PathBuf> = read_files(pipeline).map(|read| read.path.clone()).collect();
-        if let Some(model) = pipeline
-            .model
-            .as_ref()
-            .and_then(|model| Model::load(&model.path).ok())
-        {
-            read.extend(model.source_paths().map(PathBuf::from));
-        }
-        Ok(RanRecipe {
+    ) -> RanRecipe {
+        let way = pipeline.way();
+        let pages = pages.into_iter().map(|(name, page)| {
+            let is_aside = !way.contains(&name.as_str());
+            PipelineStep {
+                name,
+                page,
+                is_aside,
+            }
+        });
+        RanRecipe {
             report,
-            pages,
-            inputs: InputFile::among(read)?,
-        })
+            pages: pages.collect(),
+        }
     }
 
     fn summary(&self) -> String {
         let steps = &self.report.steps;
         let count = |state| steps.iter().filter(|step| step.state == state).count();
         let failed = steps.iter().find(|step| step.state == StepState::Failed);
+        let many = match steps.len() {
+            1 => "1 step".to_owned(),
+            many => format!("{many} steps"),
+        };
         match (failed, &self.report.outcome) {
             (Some(step), _) => format!("Step {} failed: nothing was written.", step.step),
             (None, Outcome::DryRun) => format!(
@@ -53,8 +50,8 @@ impl RanRecipe {
                 count(StepState::Kept),
                 steps.len()
             ),
-            (None, Outcome::Written(path)) => format!("{} steps, written to {path}.", steps.len()),
-            (None, _) => format!("{} steps.", steps.len()),
+            (None, Outcome::Written(path)) => format!("{many}, written to {path}."),
+            (None, _) => format!("{many}."),
         }
     }
 }
@@ -85,9 +82,10 @@ impl Reported for RanRecipe {
             .filter(|step| step.state == StepState::Failed);
         page.warnings.extend(failed.filter_map(|step| {
             let fault = step.fault.as_ref()?;
-            Some(format!("{}: {}", step.step, shown(fault)))
+            let fault = shown(fault);
+            let lines: Vec<&str> = fault.lines().map(str::trim).collect();
+            Some(format!("{}: {}", step.step, lines.join(" ")))
         }));
-        page.reproduction.inputs.clone_from(&self.inputs);
         page
     }
 }

@@ -1,6 +1,6 @@
 //! The steps of a settled recipe, one after the other: each is kept, or runs and is kept from then on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use super::store::{StepKey, StepRecord, WorkFolder, folder_of};
 use crate::cli::{Answered, DataInMemory, call, words};
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::onnx::Model;
 use crate::pages::Page;
 use crate::report::{StepRow, StepState};
 
@@ -24,6 +25,10 @@ pub(super) struct RecipeRun<'a> {
     pub(super) work: Option<WorkFolder>,
     /// The model at each step: the one that it made, or the one that it left as it was.
     pub(super) models: Vec<Option<PathBuf>>,
+    /// Hashes of the models that steps made, which nobody else changes.
+    pub(super) hashes: BTreeMap<PathBuf, String>,
+    /// Steps that would run, where a run is only foreseen: what they made before does not count.
+    pub(super) due: BTreeSet<usize>,
     /// What there is to look at, by step.
     pub(super) pages: Vec<(String, Page)>,
     /// Versions of onnxruntime, by the library that is named.
@@ -42,6 +47,8 @@ impl<'a> RecipeRun<'a> {
             pipeline,
             work,
             models: Vec::new(),
+            hashes: BTreeMap::new(),
+            due: BTreeSet::new(),
             pages: Vec::new(),
             versions: BTreeMap::new(),
         }
@@ -57,6 +64,7 @@ impl<'a> RecipeRun<'a> {
             Some(record) => return self.take_kept(step, record),
             None => StepState::Due,
         };
+        self.due.insert(self.models.len());
         self.models.push(None);
         row_of(step, state)
     }
@@ -104,7 +112,7 @@ impl<'a> RecipeRun<'a> {
     fn take_kept(&mut self, step: &RecipeStep, record: StepRecord) -> StepRow {
         let folder = folder_of(&self.pipeline.work.path, &step.name);
         let made = record.model.map(|name| folder.join(name));
-        let bytes = made.as_deref().and_then(bytes_of);
+        let bytes = made.as_deref().and_then(|made| self.look_at(made));
         let model = made.or_else(|| self.model(step.from));
         self.models.push(model);
         if let Ok(page) = serde_json::from_value(record.page) {
@@ -155,7 +163,8 @@ impl<'a> RecipeRun<'a> {
             true => Some(made),
             false => self.model(step.from),
         };
-        let bytes = model.as_deref().filter(|_| makes).and_then(bytes_of);
+        let bytes = model.as_deref().filter(|_| makes);
+        let bytes = bytes.and_then(|model| self.look_at(model));
         self.models.push(model);
         let state = match (&fault, is_changed) {
             (Some(_), _) => StepState::Failed,
@@ -172,6 +181,13 @@ impl<'a> RecipeRun<'a> {
         };
         let fault = fault.map(|fault| of_step(step, fault));
         Ok(StepEnd { row, fault })
+    }
+
+    /// Bytes of a model that a step made, with its data files; its hash is known from then on.
+    fn look_at(&mut self, path: &Path) -> Option<u64> {
+        let model = Model::load(path).ok()?;
+        self.hashes.insert(path.to_owned(), model.hash().to_owned());
+        Some(model.source_bytes())
     }
 
     /// Calls the step's command.
@@ -275,7 +291,10 @@ impl<'a> RecipeRun<'a> {
     /// A model that is there.
     pub(super) fn model_path(&self, of: ModelOf) -> Result<PathBuf> {
         self.model(of).ok_or_else(|| {
-            Error::Usage("the model of a step is not there yet; run the steps before it".to_owned())
+            not_made(match of {
+                ModelOf::Original => "model",
+                ModelOf::Step(place) => &self.pipeline.steps[place].name,
+            })
         })
     }
 }
@@ -321,12 +340,16 @@ fn of_step(step: &RecipeStep, source: Error) -> Error {
 }
 
 fn no_work() -> Error {
-    Error::Usage("a run needs a folder for its work".to_owned())
+    Error::Usage(
+        "this run only looks, and cannot make a step; please report this recipe".to_owned(),
+    )
 }
 
-/// Bytes of a model with its data files.
-fn bytes_of(path: &Path) -> Option<u64> {
-    Some(crate::onnx::Model::load(path).ok()?.source_bytes())
+/// What a step makes is asked for before it is made.
+pub(super) fn not_made(step: &str) -> Error {
+    Error::Usage(format!(
+        "what '{step}' makes is not there yet; please report this recipe"
+    ))
 }
 
 fn text_of(path: &Path) -> Result<String> {

@@ -21,6 +21,8 @@ const OF_STEP: [&str; 2] = ["command", "from"];
 pub(super) const FROM: &str = OF_STEP[1];
 /// Characters of a step's name at most.
 const LONGEST: usize = 64;
+/// Steps of a recipe at most.
+const MOST: usize = 256;
 /// What is added to a name for the folder of the work.
 const WORK: &str = ".secateur";
 
@@ -90,8 +92,9 @@ impl ReadRecipe {
                 path: self.sources.path(node.spot, said),
                 spot: node.spot,
             }),
-            _ => {
-                let reason = format!("`{name}` is a path, and this is {}", node.kind());
+            said => {
+                let kind = said.map_or(node.kind(), |_| "empty");
+                let reason = format!("`{name}` is a path, and this is {kind}");
                 Err(self.sources.fault(node.spot, reason))
             }
         }
@@ -102,13 +105,34 @@ impl ReadRecipe {
             .rows
             .iter()
             .filter(|(name, _)| !SETTINGS.contains(&name.as_str()));
-        rows.map(|(name, node)| self.said_step(name, node))
-            .collect()
+        let mut steps: Vec<SaidStep<'_>> = Vec::new();
+        for (name, node) in rows {
+            let fault = |reason: String| Err(self.sources.fault(node.spot, reason));
+            if steps.len() == MOST {
+                return fault(format!(
+                    "it has more than {MOST} steps; make several recipes of it"
+                ));
+            }
+            // Each has a folder, and there are disks on which such names are one.
+            let same = |step: &&SaidStep<'_>| step.name.eq_ignore_ascii_case(name);
+            if let Some(other) = steps.iter().find(same) {
+                return fault(format!(
+                    "'{name}' and '{}' differ in nothing but the case of letters; give one another name",
+                    other.name
+                ));
+            }
+            steps.push(self.said_step(name, node)?);
+        }
+        Ok(steps)
     }
 
     fn said_step<'a>(&'a self, name: &'a str, node: &'a RecipeNode) -> Result<SaidStep<'a>> {
         let fault = |reason: String| self.sources.fault(node.spot, reason);
         let RecipeValue::Table(settings) = &node.value else {
+            if COMMANDS.contains(&name) {
+                let reason = format!("'{name}' is a step, and this is no table of its settings");
+                return Err(fault(reason));
+            }
             let near = match like(name, SETTINGS.into_iter().chain(COMMANDS)) {
                 Some(near) => format!("did you mean '{near}'?"),
                 None => format!("there are {}", SETTINGS.join(", ")),

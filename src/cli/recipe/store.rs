@@ -78,31 +78,54 @@ impl WorkFolder {
             reason: reason.to_owned(),
         };
         let there = std::fs::read_dir(root).map(|mut entries| entries.next().is_some());
-        if there.unwrap_or(false) && !root.join(MARK).is_file() {
+        let is_known = root.join(LOCK).is_file();
+        if there.unwrap_or(false) && !is_known && !root.join(MARK).is_file() {
             return Err(refused(
                 "there is something else in it; name a folder for the work that is empty or not there",
             ));
         }
-        let write = |source| Error::Write {
-            path: root.to_owned(),
-            source,
-        };
-        let results = Results::open(root, &identity(), false)?;
-        let lock = File::options()
-            .create(true)
-            .append(true)
-            .open(root.join(LOCK))
-            .map_err(write)?;
-        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            return Err(refused(
-                "another run works in it; wait until it ends, or name another folder with `work`",
-            ));
+        // Nothing is made in the folder of anything else.
+        if !is_known {
+            Results::open(root, &identity(), false)?;
         }
+        let lock = WorkFolder::lock(root)?;
+        let results = Results::open(root, &identity(), false).or_else(|_| {
+            // What says whose it is was damaged; if it cannot be removed, that is said next.
+            let _ = std::fs::remove_file(root.join(MARK));
+            Results::open(root, &identity(), false)
+        })?;
         Ok(WorkFolder {
             root: root.to_owned(),
             results,
             _lock: Some(lock),
         })
+    }
+
+    /// What other runs find locked until it is dropped.
+    fn lock(root: &Path) -> Result<File> {
+        let refused = |reason: String| Error::Results {
+            folder: root.to_owned(),
+            reason,
+        };
+        let write = |source| Error::Write {
+            path: root.to_owned(),
+            source,
+        };
+        let lock = File::options()
+            .create(true)
+            .append(true)
+            .open(root.join(LOCK))
+            .map_err(write)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => Err(refused(
+                "another run works in it; wait until it ends, or name another folder with `work`"
+                    .to_owned(),
+            )),
+            Err(TryLockError::Error(fault)) => Err(refused(format!(
+                "it cannot be locked against other runs: {fault}; name a folder on another disk with `work`"
+            ))),
+        }
     }
 
     /// The folder as it is, to look at; none where there is none.
@@ -143,6 +166,10 @@ impl WorkFolder {
         let hash = key.hash();
         let begun = folder.join(BEGUN);
         let goes_on = std::fs::read_to_string(&begun).is_ok_and(|known| known == hash);
+        // What a link leads to is somebody else's.
+        if folder.is_symlink() {
+            std::fs::remove_file(&folder).map_err(write)?;
+        }
         empty(&folder, goes_on).map_err(write)?;
         std::fs::create_dir_all(&folder).map_err(write)?;
         files::replace(&begun, |file| file.write_all(hash.as_bytes()))?;

@@ -30,8 +30,7 @@ pub(super) fn read_file(path: &Path, sources: &mut Sources) -> Result<RecipeNode
         "yaml" | "yml" => yaml::parse,
         "json" => json::parse,
         _ => {
-            let reason =
-                "a recipe ends in .toml, .yaml, .yml or .json, which says how it is written";
+            let reason = "a recipe is a file that ends in .toml, .yaml, .yml or .json, which says how it is written; pipes are not read";
             return Err(sources.fault(start, reason));
         }
     };
