@@ -14,6 +14,8 @@ class Error(Exception):
 
     # The exit code of the command line.
     exit_code = 4
+    # What was found in spite of it, where a gate failed or a provider could not be used.
+    result: Result | None = None
 
 
 class CheckFailed(Error):
@@ -24,8 +26,6 @@ class CheckFailed(Error):
 
 class GateFailed(CheckFailed):
     """Gates failed: :attr:`result` says what was measured."""
-
-    result: Result | None = None
 
 
 class UsageError(Error, ValueError):

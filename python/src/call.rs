@@ -11,14 +11,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use secateur::cli::{self, Answered, Reported, with_keywords};
+use secateur::cli::{self, Answered, Reported, command_line, with_keywords};
 use secateur::pages::html;
 use secateur::runtime::{end_apart, interrupt_apart};
 use secateur::{Class, Error, Events, Result, write_nothing_after};
 
 use crate::arrays::{self, Given};
 use crate::log;
-use crate::turn::{Turn, with_threads};
+use crate::turn::{Turn, Waited, with_threads};
 
 /// Time between two looks for signals.
 const LOOK: Duration = Duration::from_millis(50);
@@ -55,7 +55,7 @@ impl Fault {
     pub(crate) fn of(error: &Error) -> Fault {
         let class = error.class();
         Fault {
-            kind: match (error, class) {
+            kind: match (error.cause(), class) {
                 (Error::Gates { .. }, _) => "gates",
                 (_, Class::Check) => "check",
                 (_, Class::Usage) => "usage",
@@ -82,6 +82,11 @@ impl Answer {
     /// What is wrong, once.
     fn take_fault(&self) -> Option<Fault> {
         self.fault.lock().ok()?.take()
+    }
+
+    /// Whether there is something to show.
+    fn has_report(&self) -> bool {
+        self.of_report(|_| ()).is_some()
     }
 
     /// The JSON document.
@@ -141,8 +146,8 @@ impl Answer {
     }
 }
 
-/// Runs `command`, which writes these reports, with `settings`, a JSON list of names and values, on data by handle. `hear(step, done, total)` hears of
-/// progress if it is there, `log(level, line)` of lines from the `lowest` level on.
+/// Runs `command`, which writes these reports, with `settings`, a JSON list of names and values, on data by handle.
+/// `hear(step, done, total)` hears of progress if it is there, `log(level, line)` of lines from the `lowest` level on.
 #[pyfunction]
 pub(crate) fn call(
     py: Python<'_>,
@@ -236,19 +241,6 @@ fn words((command, reports): (&str, Vec<OsString>), settings: &str) -> Result<Ve
     Ok(words)
 }
 
-/// Words as a shell takes them.
-fn command_line(words: &[OsString]) -> String {
-    let words = words.iter().map(|word| {
-        let word = word.to_string_lossy();
-        let plain = |c: char| c.is_alphanumeric() || "-_=./:,+".contains(c);
-        match !word.is_empty() && word.chars().all(plain) {
-            true => word.into_owned(),
-            false => format!("'{}'", word.replace('\'', "'\\''")),
-        }
-    });
-    words.collect::<Vec<_>>().join(" ")
-}
-
 /// Hears of a run until it ends, a signal arrives, or who is told fails.
 fn listen(
     py: Python<'_>,
@@ -329,7 +321,8 @@ fn give_up(
             break;
         }
     }
-    turn.end();
+    // What goes on nevertheless keeps its turn: two runs at once would share a process and the log.
+    turn.leave();
 }
 
 struct Job {
@@ -345,8 +338,10 @@ struct GivenUp;
 
 impl Job {
     fn run(mut self, work: impl FnOnce(&mut Job) -> Result<Answered> + Send) -> Answer {
-        if !self.turn.wait(&self.given_up) {
-            return Answer::failed(&interrupted());
+        match self.turn.wait(&self.given_up, PATIENCE) {
+            Waited::Turn => {}
+            Waited::GivenUp => return Answer::failed(&interrupted()),
+            Waited::Left => return Answer::failed(&left()),
         }
         log::listen(self.lowest, Some(self.sender.clone()));
         let turn = self.turn.clone();
@@ -409,6 +404,13 @@ impl Events for Job {
 
 fn interrupted() -> Error {
     Error::Usage("the run was interrupted".to_owned())
+}
+
+fn left() -> Error {
+    Error::Runtime {
+        reason: "a run that was interrupted has not ended yet".to_owned(),
+        remedy: "call again when it has, or start Python anew".to_owned(),
+    }
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {

@@ -25,7 +25,6 @@ mod signals;
 mod terminal;
 mod tune;
 mod twin;
-mod typed;
 mod validate;
 
 use std::ffi::OsString;
@@ -42,6 +41,7 @@ pub use flags::{DataInMemory, with_keywords};
 use flags::{DataParser, shown};
 pub use program::Program;
 use reports::ReportFiles;
+pub use reports::command_line;
 pub use settings::words;
 use terminal::{Console, print, write_out};
 
@@ -53,7 +53,7 @@ use crate::{Error, Result};
 /// Prune any exported ONNX model and prove the surgery.
 #[derive(Debug, Parser)]
 #[command(name = "secateur", version, about, max_term_width = 100)]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Print machine-readable JSON on stdout; text for people goes to stderr
