@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur import _data, _environment, _models, _secateur
-from secateur._errors import GateFailed, UsageError, check, exception
+from secateur._errors import UsageError, check, exception
 from secateur._result import ModelResult, Result
 
 # What settings every function has besides those of its command.
@@ -21,17 +21,16 @@ PROGRESS = "progress"
 _PROGRESS_HELP = "A function that hears of (step, done, total), or True for a bar of tqdm"
 REPORT = "report"
 _REPORT_HELP = (
-    "Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json for all of it"
+    "Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, "
+    ".json for all of it"
 )
-# Commands that make files for shells, not reports.
-_OF_SHELLS = ("completions", "man", "manual")
 
 
 @functools.cache
 def facts() -> dict[str, dict[str, Any]]:
     """What there is to say of each command, by name."""
     commands = json.loads(_secateur.commands())
-    return {command["name"]: command for command in commands if command["name"] not in _OF_SHELLS}
+    return {command["name"]: command for command in commands}
 
 
 @functools.cache
@@ -72,7 +71,8 @@ def documentation(command: dict[str, Any]) -> str:
 
 def _entry(name: str, text: str) -> list[str]:
     text = _secateur.with_keywords(text)
-    return textwrap.wrap(f"{name}: {text}", 112, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    entry = f"{name}: {text}"
+    return textwrap.wrap(entry, 112, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def _signature(command: dict[str, Any]) -> inspect.Signature:
@@ -111,7 +111,7 @@ class _Call:
             others = f"{len(positional)} are given without one"
             raise UsageError(f"{function}() takes {', '.join(names)} without a name, and {others}")
         else:
-            said = dict(zip(names, positional))
+            said = dict(zip(names, positional, strict=False))
         twice = [name for name in said if name in settings]
         if twice:
             raise UsageError(f"{function}() has `{twice[0]}` twice: by its place and by its name")
@@ -146,11 +146,11 @@ class _Call:
             )
         fault = answer.take_fault()
         error = exception(fault) if fault else None
-        if error is not None and not isinstance(error, GateFailed):
+        if error is not None and not answer.has_report():
             raise error
         kind = ModelResult if makes_model(self.command) else Result
         result = kind(self.command["name"], answer, output, self.folder)
-        if isinstance(error, GateFailed):
+        if error is not None:
             result.passed = False
             error.result = result
             raise error
@@ -231,7 +231,7 @@ def _json(name: str, value: Any) -> Any:
         return os.fsdecode(value)
     if isinstance(value, Mapping):
         return {str(key): _json(name, part) for key, part in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (list, tuple)):
         return [_json(name, part) for part in value]
     number = getattr(value, "item", None)
     if number is not None and getattr(value, "shape", None) == ():

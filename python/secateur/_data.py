@@ -85,7 +85,7 @@ def _joined(batches: Iterator[Any], samples: int | None, axes: SampleAxes) -> di
         arrays = _arrays(batch)
         if not number:
             names = list(arrays)
-            along = dict(zip(names, axes(names)))
+            along = dict(zip(names, axes(names), strict=True))
             if LABEL in along:
                 along[LABEL] = 0
         _check_like_first(number, arrays, parts, along)

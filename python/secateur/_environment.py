@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -34,8 +35,8 @@ def declare() -> None:
     remedy = f"run `{_pip()}`, or name a library with `onnxruntime`"
     if sys.version_info < (3, 11):
         remedy = (
-            "no package of it for this Python is: use Python 3.11 or newer, run `secateur runtime install` once, or name a "
-            "library with `onnxruntime`"
+            "no package of it for this Python is: use Python 3.11 or newer, run `secateur runtime install` once, or "
+            "name a library with `onnxruntime`"
         )
     _secateur.declare_library(library, reason, remedy)
 
@@ -57,10 +58,8 @@ def _library() -> tuple[str | None, str]:
         return None, f"this environment has no onnxruntime package, and {wanted}"
     folder = Path(folders[0])
     version = None
-    try:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
         version = _VERSION.search((folder / "__init__.py").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        pass
     if version and (int(version[1]), int(version[2])) < (1, _secateur.OLDEST_MINOR):
         found = f"{version[1]}.{version[2]}{version[3]}"
         return None, f"the onnxruntime {found} of this environment is too old, and {wanted}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 import pytest
+
 import secateur
 from secateur import _commands
 
@@ -115,7 +116,7 @@ def test_settings_are_handed_on_in_every_form(lenet: Path, images: dict[str, Any
     settings = json.loads(plan.read_text())["settings"]
     assert settings["min_channels"] == 3 and settings["ratio_for"] == [["*", 0.5]]
     with pytest.raises(secateur.UsageError, match="wrote no model"):
-        result.path
+        _ = result.path
 
 
 def test_reports_and_recipes_are_written(lenet: Path, tmp_path: Path) -> None:
@@ -142,4 +143,4 @@ def test_functions_describe_themselves() -> None:
     assert "macs: Keep at most this share" in text and "--" not in text
     assert "prune" in dir(secateur)
     with pytest.raises(AttributeError, match="prunes"):
-        secateur.prunes  # type: ignore[attr-defined]
+        _ = secateur.prunes  # type: ignore[attr-defined]
