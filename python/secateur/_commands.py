@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import logging
+import math
 import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -135,7 +136,10 @@ class _Call:
     def _run(self) -> Result:
         _environment.declare()
         output = self._output()
-        settings = [(name, self._plain(name, value)) for name, value in self.settings.items()]
+        try:
+            settings = [(name, self._plain(name, value)) for name, value in self.settings.items()]
+        except RecursionError as fault:
+            raise UsageError("a setting contains itself") from fault
         with _Progress(self.progress) as hear:
             answer = _secateur.call(
                 (self.command["name"], self.reports),
@@ -162,7 +166,10 @@ class _Call:
             return None
         if "output" not in self.settings:
             self.settings["output"] = self.path() / "model.onnx"
-        return Path(os.fsdecode(self.settings["output"]))
+        output = self.settings["output"]
+        if not isinstance(output, (str, os.PathLike)):
+            raise UsageError(f"`output` is {type(output).__name__}: it is a path")
+        return Path(os.fsdecode(output))
 
     def _plain(self, name: str, value: Any) -> Any:
         """A value as JSON."""
@@ -184,8 +191,9 @@ class _Call:
     def _samples(self, name: str) -> int | None:
         """Samples that are taken of an iterable."""
         samples = self.settings.get("samples")
-        if isinstance(samples, int) and self.command["name"] != "validate":
-            return samples
+        if isinstance(samples, int):
+            # What is no number of samples is told when all settings are read.
+            return max(samples, 1)
         if self.command["name"] == "sensitivity":
             return _secateur.SENSITIVITY_SAMPLES
         return _secateur.CALIBRATION_SAMPLES if name == "calibration" else None
@@ -213,6 +221,8 @@ def _pairs(value: Any) -> list[str]:
         return [f"{name}={part}" for name, part in value.items()]
     if value is None or isinstance(value, str):
         return [value] if value else []
+    if not isinstance(value, (list, tuple)):
+        raise UsageError(f"`sample_axis` is {type(value).__name__}: it takes NAME=AXIS, or a dictionary of those")
     return [str(part) for part in value]
 
 
@@ -225,6 +235,10 @@ def _axis(text: str) -> tuple[str, int | None] | None:
 
 
 def _json(name: str, value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"`{name}` is {value}: it takes a number that is finite")
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise UsageError(f"`{name}` is {value!r}: it is no text, since half of a character is no character")
     if isinstance(value, (bool, str, int, float)):
         return value
     if isinstance(value, os.PathLike):

@@ -17,6 +17,10 @@ class Error(Exception):
     # What was found in spite of it, where a gate failed or a provider could not be used.
     result: Result | None = None
 
+    def __reduce__(self) -> tuple[type[Error], tuple[object, ...]]:
+        # Another process has to hear what is wrong, and a result stays in its own.
+        return type(self), self.args
+
 
 class CheckFailed(Error):
     """A proof or a gate failed."""

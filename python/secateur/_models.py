@@ -29,7 +29,9 @@ def path_of(name: str, value: object, folder: Callable[[], Path]) -> str:
 
 
 def _content(name: str, value: object) -> bytes | bytearray | memoryview:
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, memoryview):
+        return value if value.contiguous else value.tobytes()
+    if isinstance(value, (bytes, bytearray)):
         return value
     serialise = getattr(value, "SerializeToString", None)
     if serialise is None:

@@ -14,9 +14,10 @@ use pyo3::prelude::*;
 use secateur::cli::{self, Answered, Reported, command_line, with_keywords};
 use secateur::pages::html;
 use secateur::runtime::{end_apart, interrupt_apart};
-use secateur::{Class, Error, Events, Result, write_nothing_after};
+use secateur::{Error, Events, Result, write_nothing_after};
 
 use crate::arrays::{self, Given};
+use crate::fault::Fault;
 use crate::log;
 use crate::turn::{Turn, Waited, with_threads};
 
@@ -40,32 +41,6 @@ pub(crate) enum Happening {
         done: usize,
         total: usize,
     },
-}
-
-/// What went wrong, for an exception.
-#[pyclass(frozen, get_all)]
-pub(crate) struct Fault {
-    /// `gates`, `check`, `usage`, `input` or `runtime`.
-    kind: &'static str,
-    message: String,
-    exit_code: u8,
-}
-
-impl Fault {
-    pub(crate) fn of(error: &Error) -> Fault {
-        let class = error.class();
-        Fault {
-            kind: match (error.cause(), class) {
-                (Error::Gates { .. }, _) => "gates",
-                (_, Class::Check) => "check",
-                (_, Class::Usage) => "usage",
-                (_, Class::Input) => "input",
-                _ => "runtime",
-            },
-            message: with_keywords(&error.to_string()),
-            exit_code: class.exit_code(),
-        }
-    }
 }
 
 /// What a command gave back.
@@ -133,9 +108,13 @@ impl Answer {
     }
 
     fn failed(error: &Error) -> Answer {
+        Answer::broken(Fault::of(error))
+    }
+
+    fn broken(fault: Fault) -> Answer {
         Answer {
             report: Mutex::new(None),
-            fault: Mutex::new(Some(Fault::of(error))),
+            fault: Mutex::new(Some(fault)),
             words: String::new(),
         }
     }
@@ -168,11 +147,10 @@ pub(crate) fn call(
         Err(error) => return Ok(Answer::failed(&error)),
     };
     let Some(turn) = Turn::new() else {
-        return Ok(Answer::failed(&Error::Runtime {
-            reason: "this process is a copy, by fork, of one in the midst of a run".to_owned(),
-            remedy: "start processes with `spawn` or `forkserver`, or while nothing runs"
-                .to_owned(),
-        }));
+        return Ok(Answer::broken(Fault::of_process(
+            "this process is a copy, by fork, of one in the midst of a run; start processes with `spawn` or \
+             `forkserver`, or while nothing runs",
+        )));
     };
     let data = arrays::in_memory(data);
     let shown = command_line(&words);
@@ -202,7 +180,7 @@ pub(crate) fn call(
             words: shown,
             ..answer
         },
-        Ok(Err(panic)) | Err(panic) => Answer::failed(&panicked(panic.as_ref())),
+        Ok(Err(panic)) | Err(panic) => Answer::broken(panicked(panic.as_ref())),
     })
 }
 
@@ -341,7 +319,7 @@ impl Job {
         match self.turn.wait(&self.given_up, PATIENCE) {
             Waited::Turn => {}
             Waited::GivenUp => return Answer::failed(&interrupted()),
-            Waited::Left => return Answer::failed(&left()),
+            Waited::Left => return Answer::broken(left()),
         }
         log::listen(self.lowest, Some(self.sender.clone()));
         let turn = self.turn.clone();
@@ -359,7 +337,7 @@ impl Job {
         turn.end();
         answer.unwrap_or_else(|panic| match panic.is::<GivenUp>() {
             true => Answer::failed(&interrupted()),
-            false => Answer::failed(&panicked(panic.as_ref())),
+            false => Answer::broken(panicked(panic.as_ref())),
         })
     }
 
@@ -406,21 +384,17 @@ fn interrupted() -> Error {
     Error::Usage("the run was interrupted".to_owned())
 }
 
-fn left() -> Error {
-    Error::Runtime {
-        reason: "a run that was interrupted has not ended yet".to_owned(),
-        remedy: "call again when it has, or start Python anew".to_owned(),
-    }
+fn left() -> Fault {
+    Fault::of_process(
+        "a run that was interrupted has not ended yet; call again when it has, or start Python anew",
+    )
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+fn panicked(panic: &(dyn Any + Send)) -> Fault {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    Error::Runtime {
-        reason: format!(
-            "the run broke off: {}",
-            text.unwrap_or("for an unknown reason")
-        ),
-        remedy: "this is a fault of secateur: please report it with the model".to_owned(),
-    }
+    let text = text.unwrap_or("for an unknown reason");
+    Fault::of_process(format!(
+        "the run broke off: {text}; this is a fault of secateur: please report it with the model"
+    ))
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from conftest import QUICK
 
 import secateur
+from secateur import _data
 
 
 def plan(model: Path, **settings: Any) -> Any:
@@ -132,6 +134,17 @@ def test_arrays_that_do_not_fit_are_refused(lenet: Path, tmp_path: Path, array: 
     assert not (tmp_path / "small.onnx").exists()
 
 
+def test_iterables_without_end_are_left(
+    lenet: Path, images: dict[str, Any], mnist: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {name: array[:50] for name, array in mnist.items()}
+    judged = secateur.validate(lenet, lenet, data=itertools.repeat(parts), samples=100, provider="cpu")
+    assert judged.report["providers"]
+    monkeypatch.setattr(_data, "_most", lambda: 10 * images["input"].nbytes)
+    with pytest.raises(secateur.InputError, match="not ended after 11 batches"):
+        secateur.tune(lenet, teacher=lenet, data=itertools.repeat(images), steps=1)
+
+
 def test_iterables_that_break_are_told(lenet: Path, images: dict[str, Any]) -> None:
     def failing() -> Iterator[dict[str, Any]]:
         yield images
@@ -147,6 +160,7 @@ def test_iterables_that_break_are_told(lenet: Path, images: dict[str, Any]) -> N
         ([{"input": batch}, {"input": batch[:, :, 1:]}], "has shape"),
         ([{"input": batch}, {"input": batch.astype(int)}], "has type"),
         ([{"input": numpy.float32(1)}], "rank 0"),
+        ([{"input": batch}, None], "batch 1 of the data is NoneType"),
         (3, "not int"),
         ({3: batch}, "no name of an input"),
     ]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,38 @@ def test_settings_that_are_none_are_named_with_the_nearest(lenet: Path) -> None:
         secateur.prune(lenet, macs=2.0)
     with pytest.raises(secateur.UsageError, match="progress"):
         secateur.prune(lenet, macs=0.5, progress=3)  # type: ignore[arg-type]
+
+
+def test_values_that_are_none_are_usage_errors(lenet: Path, images: dict[str, Any]) -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    for settings, part in [
+        ({"output": 5}, "`output` is int"),
+        ({"output": []}, "`output` is list"),
+        ({"ratio": float("nan")}, "`ratio` is nan"),
+        ({"only": "\ud800"}, "half of a character"),
+        ({"only": circle}, "contains itself"),
+        ({"sample_axis": 5, "calibration": [images]}, "`sample_axis` is int"),
+        ({"samples": 0, "calibration": [images]}, "samples"),
+    ]:
+        with pytest.raises(secateur.UsageError, match=part):
+            secateur.prune(lenet, **{**QUICK, **settings})
+    content = memoryview(lenet.read_bytes())
+    with pytest.raises(secateur.InputError, match="not an ONNX model"):
+        secateur.inspect(content[::2])  # type: ignore[arg-type]
+    pruned = secateur.prune(lenet, ratio=0.5)
+    with pytest.raises(secateur.UsageError, match="NoneType"):
+        pruned.save(None)  # type: ignore[arg-type]
+
+
+def test_exceptions_reach_other_processes(lenet: Path, images: dict[str, Any]) -> None:
+    pruned = secateur.prune(lenet, ratio=0.5)
+    with pytest.raises(TypeError, match="hand on what is wanted"):
+        pickle.dumps(pruned)
+    with pytest.raises(secateur.GateFailed) as fault:
+        secateur.validate(lenet, pruned, data=images, max_error=1e-9, provider="cpu")
+    arrived = pickle.loads(pickle.dumps(fault.value))
+    assert type(arrived) is secateur.GateFailed and str(arrived) == str(fault.value) and arrived.result is None
 
 
 def test_messages_name_keywords(lenet: Path) -> None:

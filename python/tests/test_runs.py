@@ -194,6 +194,12 @@ except secateur.RuntimeFailed as fault:
 """
 
 
+def test_a_python_that_does_not_say_where_it_is_runs(lenet: Path) -> None:
+    code = "import sys; sys.executable = ''\n" + textwrap.dedent(PRUNES)
+    out, err = _python(code, lenet).communicate(timeout=60)
+    assert out.strip().isdigit(), out + err
+
+
 def test_an_old_onnxruntime_is_named(lenet: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     cache = str(tmp_path / "cache")
