@@ -138,8 +138,8 @@ class _Call:
         output = self._output()
         try:
             settings = [(name, self._plain(name, value)) for name, value in self.settings.items()]
-        except RecursionError as fault:
-            raise UsageError("a setting contains itself") from fault
+        except RecursionError as endless:
+            raise UsageError("a setting contains itself") from endless
         with _Progress(self.progress) as hear:
             answer = _secateur.call(
                 (self.command["name"], self.reports),

@@ -50,7 +50,7 @@ def test_results_show_and_keep_what_was_made(lenet: Path, tmp_path: Path, tempor
     assert str(pruned) == pruned.text and len(pruned.text.splitlines()) > 3
     assert re.fullmatch(r"<secateur prune: params [\d,]+ to [\d,]+, macs .*model\.onnx>", repr(pruned))
     page = pruned.to_html()
-    assert page.startswith("<!DOCTYPE html>") and "secateur prune --ratio=0.5" in page
+    assert page.startswith("<!DOCTYPE html>") and re.search("secateur prune .*--ratio=0.5", page)
     assert pruned._repr_html_().startswith("<iframe") and "<!DOCTYPE" not in pruned._repr_html_()
     assert pruned.metrics and all(isinstance(number, float) for number in pruned.metrics.values())
     assert pruned.save(tmp_path / "kept.onnx") == tmp_path / "kept.onnx"

@@ -17,7 +17,7 @@ import secateur
 def test_settings_that_are_none_are_named_with_the_nearest(lenet: Path) -> None:
     with pytest.raises(secateur.UsageError, match="did you mean 'macs'"):
         secateur.prune(lenet, mac=0.5)  # type: ignore[call-arg]
-    with pytest.raises(secateur.UsageError, match="`output` is bytes: a setting is a text"):
+    with pytest.raises(secateur.UsageError, match="`output` is bytes: it is a path"):
         secateur.prune(lenet, macs=0.5, output=b"small.onnx")  # type: ignore[arg-type]
     with pytest.raises(secateur.UsageError, match=r"`dry_run`.*true or false"):
         secateur.prune(lenet, dry_run="yes")  # type: ignore[arg-type]
@@ -37,7 +37,7 @@ def test_settings_that_are_none_are_named_with_the_nearest(lenet: Path) -> None:
 def test_values_that_are_none_are_usage_errors(lenet: Path, images: dict[str, Any]) -> None:
     circle: list[Any] = []
     circle.append(circle)
-    for settings, part in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"output": 5}, "`output` is int"),
         ({"output": []}, "`output` is list"),
         ({"ratio": float("nan")}, "`ratio` is nan"),
@@ -45,7 +45,8 @@ def test_values_that_are_none_are_usage_errors(lenet: Path, images: dict[str, An
         ({"only": circle}, "contains itself"),
         ({"sample_axis": 5, "calibration": [images]}, "`sample_axis` is int"),
         ({"samples": 0, "calibration": [images]}, "samples"),
-    ]:
+    ]
+    for settings, part in cases:
         with pytest.raises(secateur.UsageError, match=part):
             secateur.prune(lenet, **{**QUICK, **settings})
     content = memoryview(lenet.read_bytes())
@@ -138,7 +139,7 @@ def test_gates_of_a_recipe_have_a_result(lenet: Path, tmp_path: Path) -> None:
         secateur.run(recipe)
     assert not (tmp_path / "small.onnx").exists()
     assert fault.value.result is not None and not fault.value.result.passed
-    assert [step["name"] for step in fault.value.result.report["steps"]] == ["prune", "validate"]
+    assert [step["step"] for step in fault.value.result.report["steps"]] == ["prune", "validate"]
     assert "agreement" in fault.value.result.to_html()
 
 
