@@ -192,6 +192,14 @@ impl Error {
         }
     }
 
+    /// What went wrong, whatever step of a recipe it was in.
+    pub fn cause(&self) -> &Error {
+        match self {
+            Error::Step { source, .. } => source.cause(),
+            other => other,
+        }
+    }
+
     /// What is wrong and what to do, without the provider's name where that is said elsewhere.
     pub(crate) fn provider_reason(&self) -> String {
         match self {

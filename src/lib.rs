@@ -82,6 +82,9 @@ pub mod validate;
 
 pub use error::{Class, Error, Fault, ProofFault, Result};
 pub use events::{Events, Silent};
-pub use files::{TemporaryFolder, remove_temporaries, write_nothing_after};
+pub use files::remove_temporaries;
+// For hosts of the command line, such as the Python module.
+#[doc(hidden)]
+pub use files::{TemporaryFolder, write_nothing_after};
 pub use job::{ModelInput, PruneOptions, Pruned, prune, prune_with};
 pub use onnx::Model;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Crates that the library and the binary are built of: name and version, and licence.
+/// Crates that the library, the binary and the Python module are built of: name and version, and licence.
 fn built_in() -> BTreeMap<(String, String), String> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked"])
@@ -22,7 +22,14 @@ fn built_in() -> BTreeMap<(String, String), String> {
     let nodes = list(&metadata["resolve"]["nodes"]);
     let nodes: BTreeMap<String, &Value> =
         nodes.iter().map(|node| (text(&node["id"]), node)).collect();
-    let mut open = vec![text(&metadata["resolve"]["root"])];
+    let packages = list(&metadata["packages"]);
+    // The members of the workspace: what they need, they are themselves.
+    let own = |package: &&Value| package["source"].is_null();
+    let mut open: Vec<_> = packages
+        .iter()
+        .filter(own)
+        .map(|own| text(&own["id"]))
+        .collect();
     let mut reached = BTreeSet::new();
     while let Some(id) = open.pop() {
         for dependency in list(&nodes[&id]["deps"]) {
@@ -33,9 +40,9 @@ fn built_in() -> BTreeMap<(String, String), String> {
             }
         }
     }
-    let packages = list(&metadata["packages"]).into_iter();
     packages
-        .filter(|package| reached.contains(&text(&package["id"])))
+        .iter()
+        .filter(|package| !own(package) && reached.contains(&text(&package["id"])))
         .map(|package| {
             let version = (text(&package["name"]), text(&package["version"]));
             (version, text(&package["license"]))
@@ -79,7 +86,7 @@ fn every_licence_is_listed() {
         .into_iter()
         .map(|((name, version), licence)| format!("| {name} | {version} | {licence} |\n"));
     let head = "# Licences of what is built in\n\n\
-        The crates of the library and the binary on x86_64 Linux; onnxruntime (MIT) is installed, not built in. \
+        The crates of the library, the binary and the Python module on x86_64 Linux; onnxruntime (MIT) is installed, not built in. \
         `SECATEUR_WRITE_LICENCES=1 cargo test licence` writes this file anew.\n\n\
         | Crate | Version | Licence |\n| --- | --- | --- |\n";
     let text = head.to_owned() + &rows.collect::<String>();

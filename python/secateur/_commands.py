@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import logging
+import math
 import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur import _data, _environment, _models, _secateur
-from secateur._errors import GateFailed, UsageError, check, exception
+from secateur._errors import UsageError, check, exception
 from secateur._result import ModelResult, Result
 
 # What settings every function has besides those of its command.
@@ -21,17 +22,16 @@ PROGRESS = "progress"
 _PROGRESS_HELP = "A function that hears of (step, done, total), or True for a bar of tqdm"
 REPORT = "report"
 _REPORT_HELP = (
-    "Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, .json for all of it"
+    "Files to write what was found to: .html to look at, .md for summaries, metrics.json for trackers, "
+    ".json for all of it"
 )
-# Commands that make files for shells, not reports.
-_OF_SHELLS = ("completions", "man", "manual")
 
 
 @functools.cache
 def facts() -> dict[str, dict[str, Any]]:
     """What there is to say of each command, by name."""
     commands = json.loads(_secateur.commands())
-    return {command["name"]: command for command in commands if command["name"] not in _OF_SHELLS}
+    return {command["name"]: command for command in commands}
 
 
 @functools.cache
@@ -72,7 +72,8 @@ def documentation(command: dict[str, Any]) -> str:
 
 def _entry(name: str, text: str) -> list[str]:
     text = _secateur.with_keywords(text)
-    return textwrap.wrap(f"{name}: {text}", 112, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    entry = f"{name}: {text}"
+    return textwrap.wrap(entry, 112, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def _signature(command: dict[str, Any]) -> inspect.Signature:
@@ -111,7 +112,7 @@ class _Call:
             others = f"{len(positional)} are given without one"
             raise UsageError(f"{function}() takes {', '.join(names)} without a name, and {others}")
         else:
-            said = dict(zip(names, positional))
+            said = dict(zip(names, positional, strict=False))
         twice = [name for name in said if name in settings]
         if twice:
             raise UsageError(f"{function}() has `{twice[0]}` twice: by its place and by its name")
@@ -135,7 +136,10 @@ class _Call:
     def _run(self) -> Result:
         _environment.declare()
         output = self._output()
-        settings = [(name, self._plain(name, value)) for name, value in self.settings.items()]
+        try:
+            settings = [(name, self._plain(name, value)) for name, value in self.settings.items()]
+        except RecursionError as endless:
+            raise UsageError("a setting contains itself") from endless
         with _Progress(self.progress) as hear:
             answer = _secateur.call(
                 (self.command["name"], self.reports),
@@ -146,11 +150,11 @@ class _Call:
             )
         fault = answer.take_fault()
         error = exception(fault) if fault else None
-        if error is not None and not isinstance(error, GateFailed):
+        if error is not None and not answer.has_report():
             raise error
         kind = ModelResult if makes_model(self.command) else Result
         result = kind(self.command["name"], answer, output, self.folder)
-        if isinstance(error, GateFailed):
+        if error is not None:
             result.passed = False
             error.result = result
             raise error
@@ -162,7 +166,10 @@ class _Call:
             return None
         if "output" not in self.settings:
             self.settings["output"] = self.path() / "model.onnx"
-        return Path(os.fsdecode(self.settings["output"]))
+        output = self.settings["output"]
+        if not isinstance(output, (str, os.PathLike)):
+            raise UsageError(f"`output` is {type(output).__name__}: it is a path")
+        return Path(os.fsdecode(output))
 
     def _plain(self, name: str, value: Any) -> Any:
         """A value as JSON."""
@@ -184,8 +191,9 @@ class _Call:
     def _samples(self, name: str) -> int | None:
         """Samples that are taken of an iterable."""
         samples = self.settings.get("samples")
-        if isinstance(samples, int) and self.command["name"] != "validate":
-            return samples
+        if isinstance(samples, int):
+            # What is no number of samples is told when all settings are read.
+            return max(samples, 1)
         if self.command["name"] == "sensitivity":
             return _secateur.SENSITIVITY_SAMPLES
         return _secateur.CALIBRATION_SAMPLES if name == "calibration" else None
@@ -213,6 +221,8 @@ def _pairs(value: Any) -> list[str]:
         return [f"{name}={part}" for name, part in value.items()]
     if value is None or isinstance(value, str):
         return [value] if value else []
+    if not isinstance(value, (list, tuple)):
+        raise UsageError(f"`sample_axis` is {type(value).__name__}: it takes NAME=AXIS, or a dictionary of those")
     return [str(part) for part in value]
 
 
@@ -225,13 +235,17 @@ def _axis(text: str) -> tuple[str, int | None] | None:
 
 
 def _json(name: str, value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"`{name}` is {value}: it takes a number that is finite")
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise UsageError(f"`{name}` is {value!r}: it is no text, since half of a character is no character")
     if isinstance(value, (bool, str, int, float)):
         return value
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
     if isinstance(value, Mapping):
         return {str(key): _json(name, part) for key, part in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (list, tuple)):
         return [_json(name, part) for part in value]
     number = getattr(value, "item", None)
     if number is not None and getattr(value, "shape", None) == ():

@@ -18,6 +18,7 @@ Given = tuple[str, str, list[int], bool, int, int, object]
 SampleAxes = Callable[[list[str]], list["int | None"]]
 
 LABEL = "label"
+_END = object()
 
 
 def is_in_memory(value: object) -> bool:
@@ -66,18 +67,23 @@ def _described(name: str, array: numpy.ndarray[Any, Any]) -> Given:
     return name, array.dtype.str, list(array.shape), column_major, address, array.nbytes, array
 
 
+def _most() -> int:
+    """Bytes that are pulled out of an iterable: it may have no end."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+
+
 def _joined(batches: Iterator[Any], samples: int | None, axes: SampleAxes) -> dict[str, numpy.ndarray[Any, Any]]:
     import numpy
 
     names: list[str] = []
     along: dict[str, int | None] = {}
     parts: dict[str, list[numpy.ndarray[Any, Any]]] = {}
-    count = 0
-    number = 0
+    count = number = size = 0
+    most = _most()
     while samples is None or count < samples:
         # What the iterable raises is the caller's.
-        batch = next(batches, None)
-        if batch is None:
+        batch = next(batches, _END)
+        if batch is _END:
             break
         if not isinstance(batch, Mapping):
             kind = type(batch).__name__
@@ -85,7 +91,7 @@ def _joined(batches: Iterator[Any], samples: int | None, axes: SampleAxes) -> di
         arrays = _arrays(batch)
         if not number:
             names = list(arrays)
-            along = dict(zip(names, axes(names)))
+            along = dict(zip(names, axes(names), strict=True))
             if LABEL in along:
                 along[LABEL] = 0
         _check_like_first(number, arrays, parts, along)
@@ -93,9 +99,15 @@ def _joined(batches: Iterator[Any], samples: int | None, axes: SampleAxes) -> di
             if not number or along[name] is not None:
                 # Whoever made it may fill it anew for the next batch.
                 parts.setdefault(name, []).append(numpy.array(arrays[name]))
+                size += parts[name][-1].nbytes
         counted = [arrays[name].shape[axis] for name, axis in along.items() if axis is not None]
         count += counted[0] if counted else 1
         number += 1
+        if size > most:
+            raise InputError(
+                f"the data has not ended after {number} batches of {size >> 20} MiB together, a quarter of this "
+                "machine's memory: end it earlier, or give a path or whole arrays"
+            )
     if not number:
         raise InputError("the data has no batch: the iterable ended before the first one")
     joined = {}

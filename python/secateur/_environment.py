@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 from secateur import _secateur
+from secateur._errors import RuntimeFailed
 
 # A process that runs onnxruntime loads the compiled module alone: no site, no numpy, nothing of the working directory.
 _START = """
@@ -26,18 +28,27 @@ _LIBRARY = re.compile(r"onnxruntime\.dll|libonnxruntime\.so(\.[0-9.]+)?|libonnxr
 
 def declare() -> None:
     """Says what there is; anew each time, since a package may have been installed meanwhile."""
-    program = sys.executable
-    if program:
-        module = str(_secateur.__file__)
-        _secateur.declare_program(program, ["-I", "-S", "-c", _START, module])
+    _secateur.declare_program(_program(), ["-I", "-S", "-c", _START, str(_secateur.__file__)])
     library, reason = _library()
     remedy = f"run `{_pip()}`, or name a library with `onnxruntime`"
     if sys.version_info < (3, 11):
         remedy = (
-            "no package of it for this Python is: use Python 3.11 or newer, run `secateur runtime install` once, or name a "
-            "library with `onnxruntime`"
+            "no package of it for this Python is: use Python 3.11 or newer, run `secateur runtime install` once, or "
+            "name a library with `onnxruntime`"
         )
     _secateur.declare_library(library, reason, remedy)
+
+
+def _program() -> str:
+    """A Python of this environment: where it is part of another program, `sys.executable` may say none."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    own = [sys.executable, *(os.path.join(sys.exec_prefix, "bin", name) for name in (version, "python3"))]
+    found = next((path for path in own if path and os.path.exists(path)), None)
+    if found is None:
+        raise RuntimeFailed(
+            "onnxruntime runs in a process of its own, and `sys.executable` says no Python for it: set it to one's path"
+        )
+    return found
 
 
 def _pip() -> str:
@@ -57,10 +68,8 @@ def _library() -> tuple[str | None, str]:
         return None, f"this environment has no onnxruntime package, and {wanted}"
     folder = Path(folders[0])
     version = None
-    try:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
         version = _VERSION.search((folder / "__init__.py").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        pass
     if version and (int(version[1]), int(version[2])) < (1, _secateur.OLDEST_MINOR):
         found = f"{version[1]}.{version[2]}{version[3]}"
         return None, f"the onnxruntime {found} of this environment is too old, and {wanted}"

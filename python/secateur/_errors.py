@@ -14,6 +14,12 @@ class Error(Exception):
 
     # The exit code of the command line.
     exit_code = 4
+    # What was found in spite of it, where a gate failed or a provider could not be used.
+    result: Result | None = None
+
+    def __reduce__(self) -> tuple[type[Error], tuple[object, ...]]:
+        # Another process has to hear what is wrong, and a result stays in its own.
+        return type(self), self.args
 
 
 class CheckFailed(Error):
@@ -24,8 +30,6 @@ class CheckFailed(Error):
 
 class GateFailed(CheckFailed):
     """Gates failed: :attr:`result` says what was measured."""
-
-    result: Result | None = None
 
 
 class UsageError(Error, ValueError):

@@ -29,7 +29,9 @@ def path_of(name: str, value: object, folder: Callable[[], Path]) -> str:
 
 
 def _content(name: str, value: object) -> bytes | bytearray | memoryview:
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, memoryview):
+        return value if value.contiguous else value.tobytes()
+    if isinstance(value, (bytes, bytearray)):
         return value
     serialise = getattr(value, "SerializeToString", None)
     if serialise is None:
@@ -40,8 +42,8 @@ def _content(name: str, value: object) -> bytes | bytearray | memoryview:
         content = serialise()
     except Exception as fault:  # protobuf has exceptions of its own, which may not be there to be named
         raise InputError(
-            f"`{name}` cannot be written as one message ({fault}): a model of 2 GB or more has to be saved with external "
-            "data (`onnx.save_model(model, path, save_as_external_data=True)`) and given by its path"
+            f"`{name}` cannot be written as one message ({fault}): a model of 2 GB or more has to be saved with "
+            "external data (`onnx.save_model(model, path, save_as_external_data=True)`) and given by its path"
         ) from fault
     if not isinstance(content, bytes) or len(content) > _LARGEST:
         raise InputError(f"`{name}` is no message that can be read: save it with external data and give its path")

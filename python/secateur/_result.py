@@ -6,7 +6,7 @@ import html
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from secateur import _secateur
 from secateur._errors import UsageError, check
@@ -55,6 +55,10 @@ class Result:
         page = html.escape(self.to_html(), quote=True)
         return f'<iframe srcdoc="{page}" title="secateur" style="border:0;width:100%;height:40em"></iframe>'
 
+    def __reduce__(self) -> NoReturn:
+        wanted = "hand on what is wanted of it (`report`, `metrics`, `text`, `to_html()`, `to_bytes()`, a path)"
+        raise TypeError(f"a result of secateur stays in its process and is not copied: {wanted}")
+
     def __str__(self) -> str:
         return self.text
 
@@ -80,8 +84,10 @@ class ModelResult(Result):
     @property
     def path(self) -> Path:
         """Where the model is: as long as this result lives, where no ``output`` was named."""
-        if self._path is None or not self._path.exists():
+        if self._path is None:
             raise UsageError(f"this {self._command} wrote no model")
+        if not self._path.exists():
+            raise UsageError(f"this {self._command} wrote no model, or {self._path} was removed")
         return self._path
 
     @property
@@ -95,7 +101,9 @@ class ModelResult(Result):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the model to ``path``, whole or not at all."""
-        target = Path(path)
+        if not isinstance(path, (str, os.PathLike)):
+            raise UsageError(f"a model is saved to a path, and this is {type(path).__name__}")
+        target = Path(os.fsdecode(path))
         check(_secateur.save(self.path, target))
         return target
 

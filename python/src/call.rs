@@ -11,14 +11,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use secateur::cli::{self, Answered, Reported, with_keywords};
+use secateur::cli::{self, Answered, Reported, command_line, with_keywords};
 use secateur::pages::html;
 use secateur::runtime::{end_apart, interrupt_apart};
-use secateur::{Class, Error, Events, Result, write_nothing_after};
+use secateur::{Error, Events, Result, write_nothing_after};
 
 use crate::arrays::{self, Given};
+use crate::fault::Fault;
 use crate::log;
-use crate::turn::{Turn, with_threads};
+use crate::turn::{Turn, Waited, with_threads};
 
 /// Time between two looks for signals.
 const LOOK: Duration = Duration::from_millis(50);
@@ -42,32 +43,6 @@ pub(crate) enum Happening {
     },
 }
 
-/// What went wrong, for an exception.
-#[pyclass(frozen, get_all)]
-pub(crate) struct Fault {
-    /// `gates`, `check`, `usage`, `input` or `runtime`.
-    kind: &'static str,
-    message: String,
-    exit_code: u8,
-}
-
-impl Fault {
-    pub(crate) fn of(error: &Error) -> Fault {
-        let class = error.class();
-        Fault {
-            kind: match (error, class) {
-                (Error::Gates { .. }, _) => "gates",
-                (_, Class::Check) => "check",
-                (_, Class::Usage) => "usage",
-                (_, Class::Input) => "input",
-                _ => "runtime",
-            },
-            message: with_keywords(&error.to_string()),
-            exit_code: class.exit_code(),
-        }
-    }
-}
-
 /// What a command gave back.
 #[pyclass(frozen)]
 pub(crate) struct Answer {
@@ -82,6 +57,11 @@ impl Answer {
     /// What is wrong, once.
     fn take_fault(&self) -> Option<Fault> {
         self.fault.lock().ok()?.take()
+    }
+
+    /// Whether there is something to show.
+    fn has_report(&self) -> bool {
+        self.of_report(|_| ()).is_some()
     }
 
     /// The JSON document.
@@ -128,9 +108,13 @@ impl Answer {
     }
 
     fn failed(error: &Error) -> Answer {
+        Answer::broken(Fault::of(error))
+    }
+
+    fn broken(fault: Fault) -> Answer {
         Answer {
             report: Mutex::new(None),
-            fault: Mutex::new(Some(Fault::of(error))),
+            fault: Mutex::new(Some(fault)),
             words: String::new(),
         }
     }
@@ -141,8 +125,8 @@ impl Answer {
     }
 }
 
-/// Runs `command`, which writes these reports, with `settings`, a JSON list of names and values, on data by handle. `hear(step, done, total)` hears of
-/// progress if it is there, `log(level, line)` of lines from the `lowest` level on.
+/// Runs `command`, which writes these reports, with `settings`, a JSON list of names and values, on data by handle.
+/// `hear(step, done, total)` hears of progress if it is there, `log(level, line)` of lines from the `lowest` level on.
 #[pyfunction]
 pub(crate) fn call(
     py: Python<'_>,
@@ -163,11 +147,10 @@ pub(crate) fn call(
         Err(error) => return Ok(Answer::failed(&error)),
     };
     let Some(turn) = Turn::new() else {
-        return Ok(Answer::failed(&Error::Runtime {
-            reason: "this process is a copy, by fork, of one in the midst of a run".to_owned(),
-            remedy: "start processes with `spawn` or `forkserver`, or while nothing runs"
-                .to_owned(),
-        }));
+        return Ok(Answer::broken(Fault::of_process(
+            "this process is a copy, by fork, of one in the midst of a run; start processes with `spawn` or \
+             `forkserver`, or while nothing runs",
+        )));
     };
     let data = arrays::in_memory(data);
     let shown = command_line(&words);
@@ -197,7 +180,7 @@ pub(crate) fn call(
             words: shown,
             ..answer
         },
-        Ok(Err(panic)) | Err(panic) => Answer::failed(&panicked(panic.as_ref())),
+        Ok(Err(panic)) | Err(panic) => Answer::broken(panicked(panic.as_ref())),
     })
 }
 
@@ -234,19 +217,6 @@ fn words((command, reports): (&str, Vec<OsString>), settings: &str) -> Result<Ve
         words.splice(2..2, ["--report".into(), report]);
     }
     Ok(words)
-}
-
-/// Words as a shell takes them.
-fn command_line(words: &[OsString]) -> String {
-    let words = words.iter().map(|word| {
-        let word = word.to_string_lossy();
-        let plain = |c: char| c.is_alphanumeric() || "-_=./:,+".contains(c);
-        match !word.is_empty() && word.chars().all(plain) {
-            true => word.into_owned(),
-            false => format!("'{}'", word.replace('\'', "'\\''")),
-        }
-    });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Hears of a run until it ends, a signal arrives, or who is told fails.
@@ -329,7 +299,8 @@ fn give_up(
             break;
         }
     }
-    turn.end();
+    // What goes on nevertheless keeps its turn: two runs at once would share a process and the log.
+    turn.leave();
 }
 
 struct Job {
@@ -345,8 +316,10 @@ struct GivenUp;
 
 impl Job {
     fn run(mut self, work: impl FnOnce(&mut Job) -> Result<Answered> + Send) -> Answer {
-        if !self.turn.wait(&self.given_up) {
-            return Answer::failed(&interrupted());
+        match self.turn.wait(&self.given_up, PATIENCE) {
+            Waited::Turn => {}
+            Waited::GivenUp => return Answer::failed(&interrupted()),
+            Waited::Left => return Answer::broken(left()),
         }
         log::listen(self.lowest, Some(self.sender.clone()));
         let turn = self.turn.clone();
@@ -364,7 +337,7 @@ impl Job {
         turn.end();
         answer.unwrap_or_else(|panic| match panic.is::<GivenUp>() {
             true => Answer::failed(&interrupted()),
-            false => Answer::failed(&panicked(panic.as_ref())),
+            false => Answer::broken(panicked(panic.as_ref())),
         })
     }
 
@@ -411,14 +384,17 @@ fn interrupted() -> Error {
     Error::Usage("the run was interrupted".to_owned())
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+fn left() -> Fault {
+    Fault::of_process(
+        "a run that was interrupted has not ended yet; call again when it has, or start Python anew",
+    )
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Fault {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    Error::Runtime {
-        reason: format!(
-            "the run broke off: {}",
-            text.unwrap_or("for an unknown reason")
-        ),
-        remedy: "this is a fault of secateur: please report it with the model".to_owned(),
-    }
+    let text = text.unwrap_or("for an unknown reason");
+    Fault::of_process(format!(
+        "the run broke off: {text}; this is a fault of secateur: please report it with the model"
+    ))
 }

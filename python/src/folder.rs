@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use secateur::TemporaryFolder;
 
-use crate::call::Fault;
+use crate::fault::Fault;
 
 /// A folder that is removed with all that is in it when nobody holds it any more. What a process leaves behind that is
 /// killed, the next one removes.

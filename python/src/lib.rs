@@ -6,6 +6,7 @@
 
 mod arrays;
 mod call;
+mod fault;
 mod folder;
 mod log;
 mod turn;
@@ -22,7 +23,8 @@ use secateur::graph::Graph;
 use secateur::job::{Calibration, SensitivityOptions};
 use secateur::runtime::{Hosted, OLDEST_MINOR};
 
-use call::{Answer, Fault};
+use call::Answer;
+use fault::Fault;
 
 /// Runs the program as from a shell; the first word is its name. Returns the exit code.
 #[pyfunction]

@@ -2,15 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 
 /// How often who waits looks whether it still should.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The number of the run whose turn it is.
-static HOLDER: Mutex<Option<u64>> = Mutex::new(None);
+/// The run whose turn it is.
+static HOLDER: Mutex<Option<Holder>> = Mutex::new(None);
 static FREE: Condvar = Condvar::new();
 static NUMBERS: Mutex<u64> = Mutex::new(0);
 
@@ -23,6 +23,21 @@ static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Holder {
+    number: u64,
+    /// Nobody waits for its end any more.
+    is_left: bool,
+}
+
+/// What waiting for a turn came to.
+pub(crate) enum Waited {
+    Turn,
+    /// It is not wanted any more.
+    GivenUp,
+    /// The run before was left, and goes on.
+    Left,
 }
 
 /// A run that waits for its turn, has it, or has given it up.
@@ -49,29 +64,52 @@ impl Turn {
         Some(Arc::new(Turn { number: *numbers }))
     }
 
-    /// Waits for the turn, unless it is given up.
-    pub(crate) fn wait(&self, given_up: &AtomicBool) -> bool {
+    /// Waits for the turn, unless it is given up; for a run that was left only with `patience`.
+    pub(crate) fn wait(&self, given_up: &AtomicBool, patience: Duration) -> Waited {
+        let start = Instant::now();
         let mut holder = held(&HOLDER);
-        while holder.is_some() {
+        while let Some(before) = holder.as_ref() {
             if given_up.load(Ordering::Relaxed) {
-                return false;
+                return Waited::GivenUp;
+            }
+            if before.is_left && start.elapsed() > patience {
+                return Waited::Left;
             }
             let waited = FREE.wait_timeout(holder, LOOK);
             holder = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        *holder = Some(self.number);
-        true
+        *holder = Some(Holder {
+            number: self.number,
+            is_left: false,
+        });
+        Waited::Turn
     }
 
     /// Whether it is this one's turn.
     pub(crate) fn has_it(&self) -> bool {
-        *held(&HOLDER) == Some(self.number)
+        self.is_in(&held(&HOLDER))
+    }
+
+    fn is_in(&self, holder: &Option<Holder>) -> bool {
+        holder
+            .as_ref()
+            .is_some_and(|holder| holder.number == self.number)
+    }
+
+    /// Says that nobody waits for its end any more.
+    pub(crate) fn leave(&self) {
+        let mut holder = held(&HOLDER);
+        if self.is_in(&holder)
+            && let Some(holder) = holder.as_mut()
+        {
+            holder.is_left = true;
+        }
     }
 
     /// Lets the next one in.
     pub(crate) fn end(&self) {
         let mut holder = held(&HOLDER);
-        if *holder == Some(self.number) {
+        if self.is_in(&holder) {
             *holder = None;
             FREE.notify_all();
         }

@@ -1,4 +1,4 @@
-"""What the tests share: models and data of the repository, and a folder for temporary files that has to be empty again."""
+"""What the tests share: models and data of the repository, and a folder for temporary files that ends empty."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import numpy
 import pytest
-import secateur
 from conftest import QUICK
+
+import secateur
+from secateur import _data
 
 
 def plan(model: Path, **settings: Any) -> Any:
@@ -43,7 +46,6 @@ def test_arrays_are_read_in_every_layout(lenet: Path, images: dict[str, Any], tm
 
 def test_arrays_are_not_copied(lenet: Path) -> None:
     count = 300_000
-    large = numpy.broadcast_to(numpy.zeros((1, 1, 28, 28), numpy.float32), (count, 1, 28, 28))
     large = numpy.zeros((count, 1, 28, 28), numpy.float32)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     plan(lenet, calibration={"input": large}, samples=16)
@@ -71,9 +73,15 @@ def test_batches_are_joined_until_there_are_samples_enough(lenet: Path, images: 
 
 def test_labels_are_joined(lenet: Path, mnist: dict[str, Any]) -> None:
     parts = [{name: array[place : place + 50] for name, array in mnist.items()} for place in range(0, 200, 50)]
-    whole = secateur.validate(lenet, lenet, data=mnist, provider="cpu").report
-    joined = secateur.validate(lenet, lenet, data=iter(parts), provider="cpu").report
-    assert joined["providers"] == whole["providers"] or joined["samples"] == whole["samples"] == 200
+    small = secateur.prune(lenet, ratio=0.5)
+    whole = secateur.validate(lenet, small, data=mnist, provider="cpu").metrics
+    joined = secateur.validate(lenet, small, data=iter(parts), provider="cpu").metrics
+    judged = {name: value for name, value in whole.items() if "accuracy" in name}
+    assert judged and judged == {name: value for name, value in joined.items() if "accuracy" in name}
+    # Labels that went astray are seen.
+    parts[0]["label"] = parts[0]["label"][::-1]
+    astray = secateur.validate(lenet, small, data=iter(parts), provider="cpu").metrics
+    assert judged != {name: value for name, value in astray.items() if "accuracy" in name}
 
 
 def test_samples_are_counted_along_their_axis(tmp_path: Path) -> None:
@@ -126,6 +134,17 @@ def test_arrays_that_do_not_fit_are_refused(lenet: Path, tmp_path: Path, array: 
     assert not (tmp_path / "small.onnx").exists()
 
 
+def test_iterables_without_end_are_left(
+    lenet: Path, images: dict[str, Any], mnist: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {name: array[:50] for name, array in mnist.items()}
+    judged = secateur.validate(lenet, lenet, data=itertools.repeat(parts), samples=100, provider="cpu")
+    assert judged.report["providers"]
+    monkeypatch.setattr(_data, "_most", lambda: 10 * images["input"].nbytes)
+    with pytest.raises(secateur.InputError, match="not ended after 11 batches"):
+        secateur.tune(lenet, teacher=lenet, data=itertools.repeat(images), steps=1)
+
+
 def test_iterables_that_break_are_told(lenet: Path, images: dict[str, Any]) -> None:
     def failing() -> Iterator[dict[str, Any]]:
         yield images
@@ -141,6 +160,7 @@ def test_iterables_that_break_are_told(lenet: Path, images: dict[str, Any]) -> N
         ([{"input": batch}, {"input": batch[:, :, 1:]}], "has shape"),
         ([{"input": batch}, {"input": batch.astype(int)}], "has type"),
         ([{"input": numpy.float32(1)}], "rank 0"),
+        ([{"input": batch}, None], "batch 1 of the data is NoneType"),
         (3, "not int"),
         ({3: batch}, "no name of an input"),
     ]:

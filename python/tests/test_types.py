@@ -16,4 +16,4 @@ if TYPE_CHECKING:
     secateur.prune("m.onnx", macs="half")  # type: ignore[arg-type]
     secateur.prune("m.onnx", mac=0.5)  # type: ignore[call-arg]
     secateur.mask("m.onnx", store="dens")  # type: ignore[arg-type]
-    secateur.inspect("m.onnx").model  # type: ignore[attr-defined]
+    _ = secateur.inspect("m.onnx").model  # type: ignore[attr-defined]

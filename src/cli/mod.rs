@@ -25,7 +25,6 @@ mod signals;
 mod terminal;
 mod tune;
 mod twin;
-mod typed;
 mod validate;
 
 use std::ffi::OsString;
@@ -43,6 +42,7 @@ use flags::{DataParser, shown};
 pub use program::Program;
 use recipe::RunFiles;
 use reports::ReportFiles;
+pub use reports::command_line;
 pub use settings::words;
 use terminal::{Console, print, write_out};
 
@@ -54,7 +54,7 @@ use crate::{Error, Result};
 /// Prune any exported ONNX model and prove the surgery.
 #[derive(Debug, Parser)]
 #[command(name = "secateur", version, about, max_term_width = 100)]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Print machine-readable JSON on stdout; text for people goes to stderr

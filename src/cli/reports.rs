@@ -146,8 +146,8 @@ fn weights(model: &Path) -> Vec<PathBuf> {
     })
 }
 
-/// The words as a shell takes them.
-fn command_line(words: &[OsString]) -> String {
+/// The words of a call as a shell takes them, with the program's name for the first.
+pub fn command_line(words: &[OsString]) -> String {
     let mut words: Vec<String> = words
         .iter()
         .map(|word| word.to_string_lossy().into_owned())

@@ -28,11 +28,16 @@ mod tensor;
 mod wheels;
 
 pub use apart::{WORKER_COMMAND, serve};
-pub use environment::{Runtime, end_apart, interrupt_apart, run_apart};
+pub use environment::{Runtime, end_apart, run_apart};
+// For hosts of the command line, such as the Python module.
+#[doc(hidden)]
+pub use environment::interrupt_apart;
 pub(crate) use inside::time_inside;
 pub use install::{install, repair};
 pub use kernel::Kernel;
-pub use library::{Hosted, Library, OLDEST_MINOR, Source};
+#[doc(hidden)]
+pub use library::OLDEST_MINOR;
+pub use library::{Hosted, Library, Source};
 pub(crate) use memory::available;
 pub use packages::{Package, VERSION as PINNED_VERSION, cache_folder};
 pub use provider::Provider;

@@ -53,6 +53,8 @@ mod state;
 mod storage;
 mod training;
 mod training_parts;
+#[cfg(feature = "cli")]
+mod typed;
 mod unproven;
 mod whole_gradients;
 mod zoo;
