@@ -219,7 +219,11 @@ fn what_a_person_wrote_is_words_and_no_script() {
     assert!(!folder.path().join("hacked").exists());
     let ran = act(folder.path(), &[]);
     assert_eq!((ran.code, ran.output.as_str()), (Some(2), "exit-code=2\n"));
-    assert!(ran.said.contains("say a recipe or arguments"), "{}", ran.said);
+    assert!(
+        ran.said.contains("say a recipe or arguments"),
+        "{}",
+        ran.said
+    );
 }
 
 #[test]
@@ -231,16 +235,25 @@ fn a_recipe_alone_is_enough_for_the_action() {
     assert_eq!(ran.code, Some(0), "{}", ran.said);
     assert!(!ran.summary.is_empty() && folder.path().join("out.onnx").exists());
     fs::remove_file(folder.path().join("out.onnx")).expect("it is there");
-    let inputs = [("recipe", "recipe.toml"), ("model", "a model.onnx"), ("arguments", "--set prune.ratio=0.25")];
+    let inputs = [
+        ("recipe", "recipe.toml"),
+        ("model", "a model.onnx"),
+        ("arguments", "--set prune.ratio=0.25"),
+    ];
     let ran = act(folder.path(), &inputs);
     assert_eq!(ran.code, Some(0), "{}", ran.said);
-    assert!(ran.summary.contains("a model.onnx") || ran.summary.contains("a model"), "{}", ran.summary);
+    assert!(
+        ran.summary.contains("a model.onnx") || ran.summary.contains("a model"),
+        "{}",
+        ran.summary
+    );
 }
 
 #[test]
 fn a_quote_that_is_not_closed_takes_no_gate_away() {
     let folder = folder();
-    let words = "validate 'a model.onnx' small.onnx --data test.npz --seed 1 it's --min-speedup 100";
+    let words =
+        "validate 'a model.onnx' small.onnx --data test.npz --seed 1 it's --min-speedup 100";
     let ran = act(folder.path(), &[("arguments", words)]);
     assert_eq!((ran.code, ran.output.as_str()), (Some(2), "exit-code=2\n"));
     assert!(ran.said.contains("is not closed"), "{}", ran.said);

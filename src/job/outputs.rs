@@ -38,7 +38,8 @@ impl Files<'_> {
     /// Refuses outputs that are the same file, and outputs that are read unless they may be replaced.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the file's name; [`Error::Write`] where something else than a regular file is there.
+    /// [`Error::Usage`] with the file's name; [`Error::Write`] where something else than a regular file is there,
+    /// or none can be made.
     pub(super) fn check(&self, model: &Model, overwrite: Overwrite) -> Result<()> {
         let mut outputs: Vec<PathBuf> = match self.output {
             Some(output) => {
@@ -65,6 +66,8 @@ impl Files<'_> {
                 path: output.clone(),
                 source,
             })?;
+            // A folder that is not there is known before hours of work, not after.
+            files::check_writable(output)?;
         }
         if overwrite == Overwrite::Allowed {
             return Ok(());

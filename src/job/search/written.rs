@@ -40,9 +40,6 @@ impl SearchFileOptions {
                 .collect(),
         };
         files.check(model, self.overwrite)?;
-        if let Some(output) = &self.output {
-            files::check_writable(output)?;
-        }
         match &self.keep_front {
             Some(folder) => check_empty(folder),
             None => Ok(()),

@@ -138,9 +138,7 @@ impl SensitivityOptions {
                 .chain(self.settings.scores_file())
                 .collect(),
         };
-        named.check(model, self.overwrite)?;
-        let mut outputs = self.csv.iter().chain(&self.svg);
-        outputs.try_for_each(|path| files::check_writable(path))
+        named.check(model, self.overwrite)
     }
 }
 
