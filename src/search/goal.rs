@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::judge::{Estimate, ModelJudgement};
 use crate::error::{Error, Result};
+use crate::validate::is_within;
 
 /// Standard errors in a 95 % interval of a normal distribution.
 const INTERVAL: f64 = 3.92;
@@ -109,13 +110,7 @@ impl SearchGoal {
         };
         let found = found.unwrap_or(none);
         let at_least = matches!(self, SearchGoal::MinAgreement(_));
-        let within = |found: f64| {
-            if at_least {
-                found >= bound
-            } else {
-                found <= bound
-            }
-        };
+        let within = |found: f64| is_within(found, bound, at_least);
         let best = if at_least {
             found.interval[1]
         } else {

@@ -10,6 +10,19 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::metrics::Deviation;
 
+/// What rounding makes of a difference of shares, as a share of the bound.
+const ROUNDING: f64 = 1e-12;
+
+/// Whether a number is `at_least`, or else at most, a bound: a comparison with NaN is false, so that a number that is none fails.
+/// What is at its bound but for the rounding of a difference (0.975 - 0.965 and 0.01) is there.
+pub(crate) fn is_within(found: f64, bound: f64, at_least: bool) -> bool {
+    let slack = ROUNDING * bound.abs();
+    match at_least {
+        true => found >= bound - slack,
+        false => found <= bound + slack,
+    }
+}
+
 /// A provider's own drift may add this many times to the error that a gate allows.
 const DRIFTS: f64 = 2.0;
 
@@ -172,11 +185,9 @@ impl Verdict {
         Verdict::at_most(Err(why), gate.bound())
     }
 
-    /// A comparison with NaN is false, so a number that is none fails.
     fn passed(&self) -> bool {
         match &self.found {
-            Ok(found) if self.at_least => *found >= self.bound,
-            Ok(found) => *found <= self.bound,
+            Ok(found) => is_within(*found, self.bound, self.at_least),
             Err(_) => false,
         }
     }
@@ -268,6 +279,15 @@ mod tests {
     use crate::metrics::Deviations;
     use crate::onnx::ElementType;
     use crate::runtime::Tensor;
+
+    #[test]
+    fn what_is_at_its_bound_holds_and_what_is_no_number_does_not() {
+        assert!(is_within(0.975 - 0.965, 0.01, false));
+        assert!(is_within(0.3 - 0.1, 0.2, true));
+        assert!(!is_within(0.010001, 0.01, false));
+        assert!(is_within(0.0, 0.0, false) && !is_within(1e-300, 0.0, false));
+        assert!(!is_within(f64::NAN, 1.0, false) && !is_within(f64::NAN, 0.0, true));
+    }
 
     fn lane(shape: &[usize], reference: &[f64], candidate: &[f64]) -> ProviderParity {
         let tensor = |numbers: &[f64]| {

@@ -22,7 +22,7 @@ pub use placement::Placement;
 pub use proof::{Blame, Verification, blame, verify, verify_equal};
 
 pub(crate) use fused::fused;
-pub(crate) use gates::check_labels;
+pub(crate) use gates::{check_labels, is_within};
 pub(crate) use integers::{PlacedFor, verify_integers};
 pub(crate) use proof::is_of_the_plan;
 pub use refusal::Fallback;
