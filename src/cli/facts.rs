@@ -7,12 +7,9 @@ use clap::{Arg, ArgAction, CommandFactory};
 use serde::Serialize;
 
 use super::Cli;
-use super::settings::is_setting;
+use super::settings::{MODELS, is_setting};
 use super::shell::ABOUT_COMMANDS;
 use crate::data::DataSource;
-
-/// What the values of flags are called that are models.
-const MODELS: [&str; 4] = ["MODEL", "MODELS", "REFERENCE", "CANDIDATE"];
 
 /// A command.
 #[derive(Clone, Debug, Serialize)]
@@ -115,7 +112,7 @@ impl SettingFacts {
         SettingFacts {
             name: name.replace('-', "_"),
             help,
-            kind: kind(flag),
+            kind: SettingKind::of(flag),
             positional: flag.is_positional(),
             required: flag.is_required_set(),
             many: matches!(flag.get_action(), ArgAction::Append),
@@ -132,44 +129,46 @@ impl SettingFacts {
     }
 }
 
-fn kind(flag: &Arg) -> SettingKind {
-    if !flag.get_action().takes_values() {
-        return SettingKind::Flag;
-    }
-    let parsed = flag.get_value_parser().type_id();
-    let is_one_of = |types: &[TypeId]| types.iter().any(|one| parsed == *one);
-    let of = TypeId::of::<usize>;
-    if is_one_of(&[
-        of(),
-        TypeId::of::<u64>(),
-        TypeId::of::<u32>(),
-        TypeId::of::<i64>(),
-    ]) {
-        // A size in memory has a unit.
-        let has_unit = flag
-            .get_value_names()
-            .is_some_and(|names| names.iter().any(|name| name == "SIZE"));
-        return match has_unit {
-            true => SettingKind::Text,
-            false => SettingKind::Integer,
-        };
-    }
-    if is_one_of(&[TypeId::of::<f64>(), TypeId::of::<f32>()]) {
-        return SettingKind::Number;
-    }
-    if is_one_of(&[TypeId::of::<bool>()]) {
-        return SettingKind::Flag;
-    }
-    if is_one_of(&[TypeId::of::<PathBuf>()]) {
-        let names = flag.get_value_names().unwrap_or_default();
-        return match names.iter().any(|name| MODELS.contains(&name.as_str())) {
-            true => SettingKind::Model,
-            false => SettingKind::Path,
-        };
-    }
-    match is_one_of(&[TypeId::of::<DataSource>()]) {
-        true => SettingKind::Data,
-        false => SettingKind::Text,
+impl SettingKind {
+    /// What the value of an argument is, by what it is parsed to.
+    pub(super) fn of(flag: &Arg) -> SettingKind {
+        if !flag.get_action().takes_values() {
+            return SettingKind::Flag;
+        }
+        let parsed = flag.get_value_parser().type_id();
+        let is_one_of = |types: &[TypeId]| types.iter().any(|one| parsed == *one);
+        let of = TypeId::of::<usize>;
+        if is_one_of(&[
+            of(),
+            TypeId::of::<u64>(),
+            TypeId::of::<u32>(),
+            TypeId::of::<i64>(),
+        ]) {
+            // A size in memory has a unit.
+            let has_unit = flag
+                .get_value_names()
+                .is_some_and(|names| names.iter().any(|name| name == "SIZE"));
+            return match has_unit {
+                true => SettingKind::Text,
+                false => SettingKind::Integer,
+            };
+        }
+        if is_one_of(&[TypeId::of::<f64>(), TypeId::of::<f32>()]) {
+            return SettingKind::Number;
+        }
+        if is_one_of(&[TypeId::of::<bool>()]) {
+            return SettingKind::Flag;
+        }
+        if is_one_of(&[TypeId::of::<PathBuf>()]) {
+            return match MODELS.contains(&flag.get_id().as_str()) {
+                true => SettingKind::Model,
+                false => SettingKind::Path,
+            };
+        }
+        match is_one_of(&[TypeId::of::<DataSource>()]) {
+            true => SettingKind::Data,
+            false => SettingKind::Text,
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use crate::runtime::{IntegerSums, Provider};
 use clap::Args;
 use clap::builder::TypedValueParser;
 
+use super::characters::has_power;
+
 /// Which onnxruntime is used.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "onnxruntime")]
@@ -220,9 +222,6 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Characters that change the direction of writing, so that a text looks like another.
-const DIRECTIONS: std::ops::RangeInclusive<char> = '\u{202a}'..='\u{202e}';
-
 /// Phrases of the library that one flag says. Longer ones come first.
 const PHRASES: [(&str, &str); 4] = [
     ("`sums` exact", "--exact-integers"),
@@ -280,7 +279,7 @@ pub(super) fn shown(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\n' | '\t' => out.push(c),
-            c if c.is_control() || DIRECTIONS.contains(&c) => out.extend(c.escape_unicode()),
+            c if has_power(c) => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
     }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod bench;
+mod characters;
 mod clean;
 mod facts;
 mod flags;

@@ -9,6 +9,7 @@ use clap::{ArgMatches, Command};
 use super::answer::Reported;
 use super::flags::DataParser;
 use super::recipe::RunFiles;
+use super::settings::MODELS;
 use crate::onnx::Model;
 use crate::pages::{InputFile, check, write};
 use crate::{Error, Result};
@@ -28,8 +29,6 @@ const WRITTEN: [&str; 10] = [
     "work",
     "folder",
 ];
-/// Arguments that are models, whose weights may lie in other files.
-const MODELS: [&str; 5] = ["model", "models", "reference", "candidate", "teacher"];
 /// Flags whose file is no input of the result.
 const ASIDE: [&str; 2] = ["onnxruntime", "report"];
 

@@ -9,6 +9,9 @@ use super::Cli;
 use crate::patterns::like;
 use crate::{Error, Result};
 
+/// Arguments that are models, whose weights may lie in other files.
+pub(super) const MODELS: [&str; 5] = ["model", "models", "reference", "candidate", "teacher"];
+
 /// The words of `secateur COMMAND` with these settings. A setting is called as its flag, with `-` or `_`, or as the
 /// argument that has no flag (`model`, `models`, `reference`, `candidate`).
 ///

@@ -15,6 +15,7 @@ mod words;
 
 pub use html::html;
 pub use joined::PipelineStep;
+pub(crate) use output::metric_value;
 pub use output::{check, write};
 pub use page::{
     CostRow, Figure, InputFile, Page, PagePart, PageSection, Quantity, Reproduction, Verdict,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 use super::html::html;
 use super::markdown::markdown;
@@ -92,17 +92,22 @@ pub fn write(page: &Page, document: impl FnOnce() -> Result<String>, path: &Path
     files::replace(path, |file| file.write_all(text.as_bytes()))
 }
 
+/// Whole numbers up to this one are written without a fraction.
+const LARGEST_WHOLE: f64 = 9e15;
+
 /// The flat numbers of a document; of two with one name the last counts.
 fn metrics(page: &Page) -> Value {
-    let numbers = page.metrics.iter().filter_map(|(name, number)| {
-        let whole = number.fract() == 0.0 && number.abs() < 9e15;
-        let number = match whole {
-            true => Number::from(*number as i64),
-            false => Number::from_f64(*number)?,
-        };
-        Some((name.clone(), Value::Number(number)))
-    });
+    let numbers = page.metrics.iter();
+    let numbers = numbers.map(|(name, number)| (name.clone(), metric_value(*number)));
     Value::Object(numbers.collect())
+}
+
+/// A flat number, which is finite, as JSON: whole ones up to [`LARGEST_WHOLE`] without a fraction.
+pub(crate) fn metric_value(number: f64) -> Value {
+    match number.fract() == 0.0 && number.abs() < LARGEST_WHOLE {
+        true => Value::from(number as i64),
+        false => Value::from(number),
+    }
 }
 
 #[cfg(test)]

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::keys::MODELS;
 use super::pipeline::{Pipeline, SaidPath, SettingPart};
 use super::run::RecipeRun;
 use super::tree::Sources;
+use crate::cli::settings::MODELS;
 use crate::error::Result;
 use crate::files;
 use crate::onnx::Model;
-use crate::pages::Page;
+use crate::pages::{Page, metric_value};
 use serde_json::{Map, Value};
 
 /// Names in the model's metadata.
@@ -184,12 +184,7 @@ pub(super) fn results_of(pages: &[(String, Page)]) -> String {
             !words.any(|word| OF_A_RUN.contains(&word))
         });
         for (name, number) in lasting {
-            let whole = number.fract() == 0.0 && number.abs() < LARGEST_WHOLE;
-            let number = match whole {
-                true => Value::from(*number as i64),
-                false => Value::from(*number),
-            };
-            out.insert(format!("{step}.{name}"), number);
+            out.insert(format!("{step}.{name}"), metric_value(*number));
         }
     }
     Value::Object(out).to_string()
@@ -206,5 +201,3 @@ const OF_A_RUN: [&str; 8] = [
     "peak",
     "speedup",
 ];
-/// Whole numbers up to this one are written without a fraction.
-const LARGEST_WHOLE: f64 = 9e15;

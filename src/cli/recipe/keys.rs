@@ -8,13 +8,11 @@ use super::contents::{hash_of, hash_of_model};
 use super::pipeline::{RecipeStep, SettingPart};
 use super::run::{RecipeRun, not_made};
 use super::store::StepKey;
+use crate::cli::settings::MODELS;
 use crate::error::Result;
 use crate::events::Events;
 use crate::job::RuntimeOptions;
 use crate::runtime::{Library, Runtime};
-
-/// Settings that name models, whose weights may be in other files.
-pub(super) const MODELS: [&str; 4] = ["teacher", "reference", "candidate", "models"];
 
 impl RecipeRun<'_> {
     /// All that a step depends on, by content.

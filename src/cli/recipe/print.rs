@@ -8,9 +8,7 @@ use serde_json::Value;
 use super::commands::{is_switch, setting_name};
 use super::pipeline::{ModelOf, Pipeline, RecipeStep, SaidPath, SettingPart, StepSetting};
 use super::said::scalar_of;
-
-/// Characters that change the direction of writing.
-const DIRECTIONS: std::ops::RangeInclusive<char> = '\u{202a}'..='\u{202e}';
+use crate::cli::characters::has_power;
 
 /// From where paths are said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +170,7 @@ pub(super) fn quoted(text: &str) -> String {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            c if c.is_control() || DIRECTIONS.contains(&c) => {
+            c if has_power(c) => {
                 // Writing to a text does not fail.
                 let _ = write!(out, "\\u{:04X}", u32::from(c));
             }

@@ -1,13 +1,12 @@
 //! The JSON schema of recipes, for editors, made from the command line.
 
-use std::any::TypeId;
-
 use clap::Arg;
 use serde_json::{Map, Value, json};
 
 use super::commands::{
     COMMANDS, SettingRole, StepCommand, is_switch, may_be_bare, role, setting_name, takes_list,
 };
+use crate::cli::facts::SettingKind;
 
 /// The dialect.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -192,24 +191,9 @@ fn value(arg: &Arg) -> Value {
         let names: Vec<&str> = possible.iter().map(|value| value.get_name()).collect();
         return json!({ "enum": names });
     }
-    let parsed = arg.get_value_parser().type_id();
-    let is = |types: &[TypeId]| types.iter().any(|one| parsed == *one);
-    if is(&[
-        TypeId::of::<usize>(),
-        TypeId::of::<u64>(),
-        TypeId::of::<i64>(),
-    ]) && !has_unit(arg)
-    {
-        return json!({ "type": "integer", "minimum": 0 });
+    match SettingKind::of(arg) {
+        SettingKind::Integer => json!({ "type": "integer", "minimum": 0 }),
+        SettingKind::Number => json!({ "type": "number" }),
+        _ => json!({ "type": ["string", "number"] }),
     }
-    if is(&[TypeId::of::<f64>(), TypeId::of::<f32>()]) {
-        return json!({ "type": "number" });
-    }
-    json!({ "type": ["string", "number"] })
-}
-
-/// Whether a number is said with a unit.
-fn has_unit(arg: &Arg) -> bool {
-    let names = arg.get_value_names().unwrap_or_default();
-    names.iter().any(|name| name.as_str() == "SIZE")
 }
