@@ -185,7 +185,10 @@ fn ranges<'a>(analysis: &'a Analysis, sizes: &InputSizes) -> HashMap<&'a str, Ra
                     *known = (known.0.max(range.0), known.1.min(range.1));
                 }
                 Producer::Node(node, _) => queue.extend(sources(analysis, node, range)),
-                Producer::Initializer(_) | Producer::SparseInitializer(_) | Producer::Missing => {}
+                Producer::Initializer(_)
+                | Producer::SparseInitializer(_)
+                | Producer::BodyInput(_)
+                | Producer::Missing => {}
             }
         }
     }

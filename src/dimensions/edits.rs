@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use super::{Analysis, Dimension, DimensionId, Site};
 use crate::axes::{Kept, Origin, Reason, Type, VarId};
-use crate::graph::Graph;
+use crate::graph::{BodyId, Graph};
+
+/// A body, the name of a weight in it, an axis and a part of that.
+type SiteKey<'a> = (Option<BodyId>, &'a str, usize, usize);
 
 impl Analysis {
     /// The analysis of an edit of the model that `original` shows: other weights, new nodes, fewer channels.
@@ -57,7 +60,7 @@ impl Analysis {
     fn vars_in(&self, other: &Analysis) -> HashMap<VarId, VarId> {
         let mut vars = HashMap::new();
         for value in self.graph.value_ids() {
-            let there = other.graph.find(&self.graph.value(value).name);
+            let there = self.graph.find_in(&other.graph, value);
             let there = there.and_then(|value| other.state.axes(value));
             let pairs = self.state.axes(value).into_iter().flatten();
             for (own, other_axis) in pairs.zip(there.into_iter().flatten()) {
@@ -82,7 +85,7 @@ impl Analysis {
         edited: &Analysis,
         dimensions: impl Iterator<Item = &'a Dimension>,
     ) -> Vec<Option<DimensionId>> {
-        let mut by_site: HashMap<(&str, usize, usize), usize> = HashMap::new();
+        let mut by_site: HashMap<SiteKey, usize> = HashMap::new();
         for (place, dimension) in edited.dimensions.iter().enumerate() {
             let keys = dimension
                 .sites
@@ -139,9 +142,10 @@ impl Analysis {
         self.hold(held);
     }
 
-    fn key(&self, site: &Site, dimension: &Dimension) -> Option<(&str, usize, usize)> {
+    fn key(&self, site: &Site, dimension: &Dimension) -> Option<SiteKey<'_>> {
         let part = self.part(site, dimension.var)?;
-        Some((&self.graph.value(site.value).name, site.axis, part))
+        let value = self.graph.value(site.value);
+        Some((value.body, &value.name, site.axis, part))
     }
 
     /// What a choice for `original` is for this edit of it that has all of its channels.

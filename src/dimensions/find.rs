@@ -117,7 +117,7 @@ fn naming_sites(
     uses: &Uses,
     places: &HashMap<ValueId, (usize, usize)>,
 ) -> Vec<(Site, Option<NodeId>)> {
-    let order = analysis.graph().order();
+    let order = analysis.graph().order_with_bodies();
     let reader = |site: &Site| {
         let (at, _) = places.get(&site.value)?;
         order.get(*at).copied()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::Analysis;
 use crate::axes::{Kept, Origin, Reason};
 use crate::graph::{NodeId, Producer, ValueId};
-use crate::onnx::proto::{GraphProto, TensorProto};
+use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, element_count};
 
 /// Weights that something holds.
@@ -22,8 +22,7 @@ pub struct Holder {
 impl Analysis {
     /// Numbers in all weights, those in bodies of If, Loop and Scan included.
     pub fn all_params(&self) -> u64 {
-        let own = self.own_weights().map(|(_, params)| params).sum::<u64>();
-        own + self.body_weights().values().sum::<u64>()
+        self.own_weights().map(|(_, params)| params).sum()
     }
 
     /// What holds the weights that lose nothing where `kept` stays, most first. `left` says why the dimension of
@@ -53,10 +52,6 @@ impl Analysis {
                 *sums.entry(by).or_default() += params;
             }
         }
-        for (operator, params) in self.body_weights() {
-            let by = format!("{operator} (its body is not entered)");
-            *sums.entry((by, false)).or_default() += params;
-        }
         let mut holders: Vec<Holder> = sums
             .into_iter()
             .filter(|(_, params)| *params > 0)
@@ -66,7 +61,7 @@ impl Analysis {
         holders
     }
 
-    /// Constants of the graph itself that hold numbers and no indices.
+    /// Constants of the graph, and of bodies, that hold numbers and no indices.
     fn own_weights(&self) -> impl Iterator<Item = (ValueId, u64)> + '_ {
         self.graph().value_ids().filter_map(|id| {
             let params = params_of(self.graph().constant(id)?)?;
@@ -107,31 +102,6 @@ impl Analysis {
                 format!("{what} ({})", reason.why)
             }
         }
-    }
-
-    /// By operator the numbers in the constants of its bodies, bodies inside them included.
-    fn body_weights(&self) -> BTreeMap<String, u64> {
-        let mut sums = BTreeMap::new();
-        for node in &self.graph().proto().node {
-            let mut bodies: Vec<&GraphProto> = Vec::new();
-            let mut sum = 0_u64;
-            for attribute in &node.attribute {
-                bodies.extend(attribute.g.iter().chain(&attribute.graphs));
-            }
-            while let Some(body) = bodies.pop() {
-                let inner = body.node.iter().flat_map(|node| &node.attribute);
-                bodies.extend(inner.clone().flat_map(|a| a.g.iter().chain(&a.graphs)));
-                let tensors = body
-                    .initializer
-                    .iter()
-                    .chain(inner.filter_map(|a| a.t.as_ref()));
-                sum = tensors.filter_map(params_of).fold(sum, u64::saturating_add);
-            }
-            if sum > 0 {
-                *sums.entry(node.op_type().to_owned()).or_default() += sum;
-            }
-        }
-        sums
     }
 }
 

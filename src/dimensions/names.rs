@@ -97,12 +97,12 @@ fn split(graph: &Graph, node: NodeId) -> Option<(&str, bool)> {
     known.then_some((scope, last == proto.op_type()))
 }
 
-/// Where a constant is read first: place of the node in the order of the graph, and slot; behind nodes that
+/// Where a constant is read first: place of the node in the order of the graph with its bodies, and slot; behind nodes that
 /// depend on constants only, where their results are read.
 pub(super) fn reading_places(graph: &Graph) -> HashMap<ValueId, (usize, usize)> {
     let fixed = graph.fixed_nodes();
     let mut places: HashMap<ValueId, (usize, usize)> = HashMap::new();
-    for (at, &node) in graph.order().iter().enumerate().rev() {
+    for (at, node) in graph.order_with_bodies().into_iter().enumerate().rev() {
         let connections = graph.node(node);
         let made = connections.outputs.iter().flatten();
         let behind = made.filter_map(|value| places.get(value).copied()).min();

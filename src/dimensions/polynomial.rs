@@ -322,7 +322,7 @@ fn totals_of(sums: [u128; 3], nodes: usize) -> Totals {
 fn read_values(analysis: &Analysis) -> Vec<(ValueId, Option<Vec<usize>>)> {
     let graph = analysis.graph();
     let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
-    for &node in graph.order() {
+    for node in graph.order_with_bodies() {
         for value in graph.node(node).reads() {
             readers.entry(value).or_default().push(node.index());
         }

@@ -16,6 +16,8 @@ pub(super) struct Reach {
     roots: Vec<usize>,
     /// By block.
     joints: Vec<Joint>,
+    /// Nodes of bodies, each with the node of the graph itself that it runs in.
+    inner: Vec<(usize, usize)>,
 }
 
 /// Where a block joins what it is added to.
@@ -40,6 +42,9 @@ impl Reach {
         for &node in graph.order() {
             sources[node.index()] = graph.node(node).reads().filter_map(maker).collect();
         }
+        let inner = (graph.order_with_bodies().into_iter())
+            .filter(|&node| graph.body_of(node).is_some())
+            .map(|node| (node.index(), graph.outermost(node).index()));
         let live = graph.live_nodes();
         let outputs = graph.value_ids().filter(|&id| graph.value(id).is_output);
         let dead = (0..live.len()).filter(|&node| !live[node]);
@@ -57,6 +62,7 @@ impl Reach {
             uses,
             roots: outputs.filter_map(maker).chain(dead).collect(),
             joints: joints.collect(),
+            inner: inner.collect(),
         }
     }
 
@@ -101,6 +107,9 @@ impl Reach {
         joints()
             .filter(|joint| !joint.stays)
             .for_each(|joint| left[joint.sum] = false);
+        for &(node, outermost) in &self.inner {
+            left[node] = left[outermost];
+        }
         left
     }
 }

@@ -153,7 +153,8 @@ impl Cutting<'_> {
                             .push(declaration(name, Some(*element), Some(&shape)));
                     }
                 }
-                Producer::Node(..) | Producer::Missing => {}
+                // Only what stands in the graph itself is read here.
+                Producer::Node(..) | Producer::BodyInput(_) | Producer::Missing => {}
             }
         }
     }

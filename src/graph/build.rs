@@ -28,13 +28,18 @@ pub(super) fn build(model: Model) -> (Graph, Vec<Fault>) {
     builder.declare_shapes(proto);
     let flow = builder.flow();
     let order = builder.order(&flow, proto);
-    let captured = flow.node_weights().flat_map(|node| &node.captured).copied();
-    let captured: HashSet<ValueId> = captured.collect();
+    let (bodies, inner, inner_names) = builder.enter(proto).shared();
+    let nodes = flow.node_weights().chain(&inner);
+    let mut captured: HashSet<ValueId> = nodes.flat_map(|node| &node.captured).copied().collect();
+    captured.extend(builder.given_back);
     let graph = Graph {
         model,
         flow,
         order,
         captured,
+        bodies,
+        inner,
+        inner_names,
         values: builder.values,
         names: builder.names,
     };
@@ -42,11 +47,13 @@ pub(super) fn build(model: Model) -> (Graph, Vec<Fault>) {
 }
 
 #[derive(Default)]
-struct Builder {
+pub(super) struct Builder {
     nodes: Vec<Node>,
-    values: Vec<Value>,
+    pub(super) values: Vec<Value>,
     names: HashMap<String, ValueId>,
-    faults: Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
+    /// Values that bodies give back.
+    pub(super) given_back: Vec<ValueId>,
 }
 
 impl Builder {
@@ -101,6 +108,7 @@ impl Builder {
             producer,
             consumers: Vec::new(),
             is_output: false,
+            body: None,
             declared: None,
             element: None,
         });
@@ -108,7 +116,12 @@ impl Builder {
         id
     }
 
-    fn read(&mut self, name: &str, reader: impl FnOnce() -> String) -> ValueId {
+    /// True if the graph itself has this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
+    pub(super) fn read(&mut self, name: &str, reader: impl FnOnce() -> String) -> ValueId {
         if let Some(&id) = self.names.get(name) {
             return id;
         }
@@ -183,8 +196,7 @@ impl Builder {
         ) else {
             return;
         };
-        let value = &mut self.values[id.index()];
-        value.element = value.element.or(ElementType::of(tensor.elem_type()));
+        self.declare_inner(id, info);
         let Some(shape) = &tensor.shape else { return };
         let rank = shape.dim.len();
         let (first, first_place) = *ranks.entry(id).or_insert((rank, place));
@@ -197,6 +209,16 @@ impl Builder {
                 second_place: place,
             });
         }
+    }
+
+    /// What is declared of a value, where it is the first.
+    pub(super) fn declare_inner(&mut self, id: ValueId, info: &ValueInfoProto) {
+        let Some(tensor) = declared_tensor(info.r#type.as_ref()) else {
+            return;
+        };
+        let value = &mut self.values[id.index()];
+        value.element = value.element.or(ElementType::of(tensor.elem_type()));
+        let Some(shape) = &tensor.shape else { return };
         if value.declared.is_none() {
             let size = |dim: &crate::onnx::proto::tensor_shape_proto::Dimension| match &dim.value {
                 Some(dimension::Value::DimValue(size)) => DeclaredSize::Known(*size),
@@ -258,6 +280,7 @@ fn describe_producer(producer: Producer, proto: &GraphProto) -> String {
         Producer::Node(node, slot) => {
             format!("output {slot} of {}", describe(&proto.node[node.index()]))
         }
+        Producer::BodyInput(index) => format!("input {index} of a body"),
         Producer::Missing => "nothing".to_owned(),
     }
 }

@@ -113,7 +113,7 @@ pub(crate) fn with_calls(
     let mut proto = graph.model().proto.clone();
     for (node, function, attributes) in calls {
         let overload = proto.functions.len().to_string();
-        let Some(call) = proto.graph.as_mut().map(|own| graph.node_mut(own, node)) else {
+        let Some(call) = (proto.graph.as_mut()).and_then(|own| graph.node_mut(own, node)) else {
             continue;
         };
         let outputs: Vec<bool> = call.output.iter().map(|name| !name.is_empty()).collect();

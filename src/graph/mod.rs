@@ -8,18 +8,20 @@
 //! - there is a topological order, and it is the same for the same file;
 //! - the declarations of a value agree about its rank.
 //!
-//! Subgraphs (If, Loop, Scan) are not entered: a node that has them lists the outer values they read as
-//! [`Node::captured`].
+//! Bodies of nodes (If, Loop, Scan) have nodes and values of their own ([`bodies`]); a node that has them lists the outer
+//! values that they read as [`Node::captured`].
 
 mod arrange;
 mod array;
 mod attributes;
+mod bodies;
 mod build;
 mod call;
 mod calls;
 mod declare;
 mod derived;
 mod emit;
+mod enter;
 mod inline;
 mod names;
 mod patch;
@@ -28,6 +30,7 @@ mod text;
 mod windows;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::{Dfs, GraphRef, IntoNeighbors, Reversed, Visitable};
@@ -39,6 +42,8 @@ use crate::onnx::{ElementType, Model, domain_of};
 pub(crate) use arrange::Span;
 pub(crate) use array::{Array, broadcast_sizes};
 pub(crate) use attributes::Attributes;
+use bodies::Bodies;
+pub use bodies::BodyId;
 pub(crate) use call::{CalledGraph, called, with_calls};
 pub(crate) use declare::{declaration, declaration_of, tapped};
 pub(crate) use emit::Emitter;
@@ -79,6 +84,8 @@ pub enum Producer {
     SparseInitializer(usize),
     /// An output of a node.
     Node(NodeId, usize),
+    /// The node that runs a body gives it this input.
+    BodyInput(usize),
     /// Nothing: only in a graph that has faults.
     Missing,
 }
@@ -102,6 +109,8 @@ pub struct Value {
     pub consumers: Vec<(NodeId, usize)>,
     /// True if it is an output of the graph.
     pub is_output: bool,
+    /// The body that makes it; none of the graph itself.
+    pub body: Option<BodyId>,
     pub(crate) declared: Option<Vec<DeclaredSize>>,
     pub(crate) element: Option<ElementType>,
 }
@@ -142,8 +151,12 @@ pub struct Graph {
     order: Vec<NodeId>,
     values: Vec<Value>,
     names: HashMap<String, ValueId>,
-    /// Values that subgraphs read.
+    /// Values that bodies read or give back.
     captured: HashSet<ValueId>,
+    bodies: Arc<Bodies>,
+    /// The nodes of bodies.
+    inner: Vec<Node>,
+    inner_names: HashMap<(BodyId, String), ValueId>,
 }
 
 /// Everything that is wrong with a model's graph; empty for a valid one. Local functions are not entered.
@@ -182,14 +195,14 @@ impl Graph {
         self.model
     }
 
-    /// All nodes in topological order; ties are in file order.
+    /// All nodes of the graph itself in topological order; ties are in file order.
     pub fn order(&self) -> &[NodeId] {
         &self.order
     }
 
-    /// Number of nodes.
+    /// Number of nodes, with those of bodies.
     pub fn node_count(&self) -> usize {
-        self.flow.node_count()
+        self.flow.node_count() + self.inner.len()
     }
 
     /// All values.
@@ -199,7 +212,10 @@ impl Graph {
 
     /// The connections of a node.
     pub fn node(&self, id: NodeId) -> &Node {
-        &self.flow[NodeIndex::new(id.index())]
+        match id.index() < self.flow.node_count() {
+            true => &self.flow[NodeIndex::new(id.index())],
+            false => self.inner_node(id),
+        }
     }
 
     /// A value.
@@ -207,7 +223,7 @@ impl Graph {
         &self.values[id.index()]
     }
 
-    /// The value called `name`.
+    /// The value of the graph itself called `name`.
     pub fn find(&self, name: &str) -> Option<ValueId> {
         self.names.get(name).copied()
     }
@@ -225,12 +241,19 @@ impl Graph {
     }
 
     pub(crate) fn node_proto(&self, id: NodeId) -> &NodeProto {
-        &self.proto().node[id.index()]
+        match self.bodies.place(id) {
+            (None, place) => &self.proto().node[place],
+            (Some(body), place) => &self.body_proto(body).node[place],
+        }
     }
 
     /// A node in messages that this graph was built from, to be changed.
-    pub(crate) fn node_mut<'a>(&self, graph: &'a mut GraphProto, id: NodeId) -> &'a mut NodeProto {
-        &mut graph.node[id.index()]
+    pub(crate) fn node_mut<'a>(
+        &self,
+        graph: &'a mut GraphProto,
+        id: NodeId,
+    ) -> Option<&'a mut NodeProto> {
+        self.bodies.node_mut(graph, id)
     }
 
     /// The tensor behind a constant value in messages that this graph was built from, to be changed.
@@ -240,13 +263,19 @@ impl Graph {
         id: ValueId,
     ) -> Option<&'a mut TensorProto> {
         match self.value(id).producer {
-            Producer::Initializer(index) => graph.initializer.get_mut(index),
+            Producer::Initializer(index) => {
+                let holder = self.bodies.message_mut(graph, self.value(id).body)?;
+                holder.initializer.get_mut(index)
+            }
             Producer::Node(node, _) => {
-                let attributes = &mut self.node_mut(graph, node).attribute;
+                let attributes = &mut self.node_mut(graph, node)?.attribute;
                 let value = attributes.iter_mut().find(|a| a.name() == "value");
                 value.and_then(|attribute| attribute.t.as_mut())
             }
-            Producer::Input(_) | Producer::SparseInitializer(_) | Producer::Missing => None,
+            Producer::Input(_)
+            | Producer::SparseInitializer(_)
+            | Producer::BodyInput(_)
+            | Producer::Missing => None,
         }
     }
 
@@ -258,7 +287,10 @@ impl Graph {
     /// The tensor behind a constant value: an initializer or the output of a Constant node.
     pub(crate) fn constant(&self, id: ValueId) -> Option<&TensorProto> {
         match self.value(id).producer {
-            Producer::Initializer(index) => self.proto().initializer.get(index),
+            Producer::Initializer(index) => match self.value(id).body {
+                None => self.proto().initializer.get(index),
+                Some(body) => self.body_proto(body).initializer.get(index),
+            },
             Producer::Node(node, 0) => {
                 let node = self.node_proto(node);
                 let is_constant =
@@ -271,7 +303,7 @@ impl Graph {
         }
     }
 
-    /// By node: whether it depends on constants only.
+    /// By node: whether it depends on constants only. Nodes of bodies count as if they depended on data.
     pub(crate) fn fixed_nodes(&self) -> Vec<bool> {
         let reads_data = |value: ValueId| {
             let producer = self.value(value).producer;
@@ -281,25 +313,32 @@ impl Graph {
         let sources = sources.filter(|&index| self.flow[index].reads().any(reads_data));
         let mut fixed = self.reached(&self.flow, sources);
         fixed.iter_mut().for_each(|reached| *reached = !*reached);
+        fixed.resize(self.node_count(), false);
         fixed
     }
 
-    /// By node: whether an output of the graph depends on it.
+    /// By node: whether an output of the graph depends on it; of bodies, whether one depends on who runs them.
     pub(crate) fn live_nodes(&self) -> Vec<bool> {
         let outputs = self.values.iter().filter(|value| value.is_output);
         let makers = outputs.filter_map(|value| match value.producer {
             Producer::Node(node, _) => Some(NodeIndex::new(node.index())),
             _ => None,
         });
-        self.reached(Reversed(&self.flow), makers)
+        let mut live = self.reached(Reversed(&self.flow), makers);
+        let inner = (live.len()..self.node_count()).map(|node| NodeId(node as u32));
+        let inner: Vec<bool> = inner
+            .map(|node| live[self.outermost(node).index()])
+            .collect();
+        live.extend(inner);
+        live
     }
 
-    /// By node: whether it can be reached from `sources`, these included.
+    /// By node of the graph itself: whether it can be reached from `sources`, these included.
     fn reached<G>(&self, graph: G, sources: impl Iterator<Item = NodeIndex>) -> Vec<bool>
     where
         G: GraphRef + IntoNeighbors + Visitable<NodeId = NodeIndex>,
     {
-        let mut reached = vec![false; self.node_count()];
+        let mut reached = vec![false; self.flow.node_count()];
         let mut search = Dfs::empty(graph);
         for source in sources {
             search.move_to(source);
@@ -315,11 +354,11 @@ impl Graph {
         match self.value(value).producer {
             Producer::Initializer(_) | Producer::SparseInitializer(_) => true,
             Producer::Node(node, _) => nodes[node.index()],
-            Producer::Input(_) | Producer::Missing => false,
+            Producer::Input(_) | Producer::BodyInput(_) | Producer::Missing => false,
         }
     }
 
-    /// True if a subgraph reads the value.
+    /// True if a body reads the value, or gives it back.
     pub(crate) fn is_captured(&self, value: ValueId) -> bool {
         self.captured.contains(&value)
     }

@@ -6,8 +6,10 @@
 //! node, in no body either.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::{Graph, Names, NodeId};
+use super::bodies::Bodies;
+use super::{BodyId, Graph, Names, NodeId};
 use crate::onnx::proto::attribute_proto::AttributeType;
 use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::onnx::{ElementType, from_raw};
@@ -52,12 +54,31 @@ fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
     }
 }
 
+/// Where new nodes stand: in a body or the graph itself, before the old node of this place in its message; behind the last one
+/// at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    body: Option<BodyId>,
+    place: usize,
+}
+
+impl Spot {
+    const END: Spot = Spot {
+        body: None,
+        place: usize::MAX,
+    };
+    const START: Spot = Spot {
+        body: None,
+        place: 0,
+    };
+}
+
 /// A change of a graph.
 pub(crate) struct Patch {
     names: Names,
-    /// The old node before which new ones stand; behind the last one at the end.
-    place: usize,
-    nodes: Vec<(usize, NodeProto)>,
+    bodies: Arc<Bodies>,
+    spot: Spot,
+    nodes: Vec<(Spot, NodeProto)>,
     initializers: Vec<TensorProto>,
     inputs: Vec<ValueInfoProto>,
     outputs: Vec<ValueInfoProto>,
@@ -69,6 +90,8 @@ pub(crate) struct Patch {
     renamed: Vec<(NodeId, usize, String)>,
     /// Outputs of the graph that are another value: name, new name of what was there, the other value.
     replaced: Vec<(String, String, String)>,
+    /// What bodies give back instead: body, place among its outputs, name.
+    given_back: Vec<(BodyId, usize, String)>,
 }
 
 impl Patch {
@@ -76,7 +99,8 @@ impl Patch {
     pub(crate) fn of(graph: &Graph) -> Patch {
         Patch {
             names: Names::of(graph),
-            place: usize::MAX,
+            bodies: graph.bodies.clone(),
+            spot: Spot::END,
             nodes: Vec::new(),
             initializers: Vec::new(),
             inputs: Vec::new(),
@@ -85,37 +109,47 @@ impl Patch {
             removed: Vec::new(),
             renamed: Vec::new(),
             replaced: Vec::new(),
+            given_back: Vec::new(),
         }
     }
 
     /// From now on new nodes stand before all old ones; returns where they stood until now.
-    pub(crate) fn at_start(&mut self) -> usize {
-        std::mem::take(&mut self.place)
+    pub(crate) fn at_start(&mut self) -> Spot {
+        std::mem::replace(&mut self.spot, Spot::START)
     }
 
     /// From now on new nodes stand where they stood at another time.
-    pub(crate) fn back_to(&mut self, place: usize) {
-        self.place = place;
+    pub(crate) fn back_to(&mut self, spot: Spot) {
+        self.spot = spot;
     }
 
     /// From now on new nodes stand before this one.
     pub(crate) fn before(&mut self, node: NodeId) {
-        self.place = node.index();
+        let (body, place) = self.bodies.place(node);
+        self.spot = Spot { body, place };
     }
 
     /// From now on new nodes stand directly behind this one.
     pub(crate) fn behind(&mut self, node: NodeId) {
-        self.place = node.index() + 1;
+        let (body, place) = self.bodies.place(node);
+        let place = place.saturating_add(1);
+        self.spot = Spot { body, place };
     }
 
-    /// Moves the new node that makes `output` so that it stands before `node` as well.
+    /// From now on new nodes stand at the end of this body.
+    pub(crate) fn at_end_of(&mut self, body: BodyId) {
+        let body = Some(body);
+        self.spot = Spot { body, ..Spot::END };
+    }
+
+    /// Moves the new node that makes `output` so that it stands before `node`, which is in the same body, as well.
     pub(crate) fn advance(&mut self, output: &str, node: NodeId) {
         let made = self
             .nodes
             .iter_mut()
             .find(|(_, new)| new.output[0] == output);
-        if let Some((place, _)) = made {
-            *place = node.index().min(*place);
+        if let Some((spot, _)) = made {
+            spot.place = self.bodies.place(node).1.min(spot.place);
         }
     }
 
@@ -158,6 +192,11 @@ impl Patch {
         let moved = self.fresh(&format!("{name}.replaced"));
         self.replaced
             .push((name.to_owned(), moved, with.to_owned()));
+    }
+
+    /// Lets a body give back another value at a place.
+    pub(crate) fn give_back(&mut self, body: BodyId, place: usize, name: &str) {
+        self.given_back.push((body, place, name.to_owned()));
     }
 
     /// A new node with one output, whose name is like `base`; returns that name.
@@ -203,7 +242,7 @@ impl Patch {
             attribute: attributes,
             ..NodeProto::default()
         };
-        self.nodes.push((self.place, node));
+        self.nodes.push((self.spot, node));
     }
 
     /// Puts the node that was made last into another set of operators.
@@ -232,7 +271,7 @@ impl Patch {
             output: outputs.clone(),
             ..node.clone()
         };
-        self.nodes.push((self.place, copied));
+        self.nodes.push((self.spot, copied));
         outputs
     }
 
@@ -278,22 +317,62 @@ impl Patch {
     /// several nodes before one the first made comes first.
     pub(crate) fn apply(mut self, graph: &mut GraphProto) {
         for (node, slot, name) in std::mem::take(&mut self.connections) {
-            let inputs = &mut graph.node[node.index()].input;
+            let Some(node) = self.bodies.node_mut(graph, node) else {
+                continue;
+            };
+            let inputs = &mut node.input;
             inputs.resize(inputs.len().max(slot + 1), String::new());
             inputs[slot] = name;
         }
         for (node, slot, name) in std::mem::take(&mut self.renamed) {
-            let outputs = &mut graph.node[node.index()].output;
+            let Some(node) = self.bodies.node_mut(graph, node) else {
+                continue;
+            };
+            let outputs = &mut node.output;
             outputs.resize(outputs.len().max(slot + 1), String::new());
             outputs[slot] = name;
         }
         self.replace_outputs(graph);
-        insert(graph, self.nodes, &self.removed);
+        self.give(graph);
+        self.insert(graph);
         graph.initializer.append(&mut self.initializers);
         graph.input.append(&mut self.inputs);
         for output in self.outputs {
             if graph.output.iter().all(|known| known.name != output.name) {
                 graph.output.push(output);
+            }
+        }
+    }
+
+    fn give(&mut self, graph: &mut GraphProto) {
+        for (body, place, name) in std::mem::take(&mut self.given_back) {
+            let message = self.bodies.message_mut(graph, Some(body));
+            if let Some(output) = message.and_then(|message| message.output.get_mut(place)) {
+                output.name = Some(name);
+            }
+        }
+    }
+
+    /// Puts the new nodes in. Bodies inside others come first: the places of those around them hold until then.
+    fn insert(&mut self, graph: &mut GraphProto) {
+        let bodies = (0..self.bodies.all.len()).rev();
+        let bodies = bodies.map(|body| Some(BodyId(body as u32))).chain([None]);
+        let mut nodes = std::mem::take(&mut self.nodes);
+        for body in bodies {
+            let own: Vec<(Spot, NodeProto)> = nodes
+                .extract_if(.., |(spot, _)| spot.body == body)
+                .collect();
+            let removed = self.removed.iter().map(|&node| self.bodies.place(node));
+            let removed = removed
+                .filter(|(of, _)| *of == body)
+                .map(|(_, place)| place);
+            let removed: HashSet<usize> = removed.collect();
+            if own.is_empty() && removed.is_empty() {
+                continue;
+            }
+            if let Some(message) = self.bodies.message_mut(graph, body) {
+                let own = own.into_iter().map(|(spot, node)| (spot.place, node));
+                insert(message, own.collect(), &removed);
             }
         }
     }
@@ -308,16 +387,15 @@ impl Patch {
                 }
             }
         }
-        self.place = usize::MAX;
+        self.spot = Spot::END;
         for (name, _, with) in &replaced {
             self.node_as(name, "Identity", &[with], Vec::new());
         }
     }
 }
 
-/// Puts nodes before the old ones with a given index, those past the last one at the end, and leaves old ones out.
-fn insert(graph: &mut GraphProto, mut nodes: Vec<(usize, NodeProto)>, removed: &[NodeId]) {
-    let removed: HashSet<usize> = removed.iter().map(|node| node.index()).collect();
+/// Puts nodes before the old ones of a given place, those past the last one at the end, and leaves old ones out.
+fn insert(graph: &mut GraphProto, mut nodes: Vec<(usize, NodeProto)>, removed: &HashSet<usize>) {
     nodes.sort_by_key(|&(place, _)| place);
     let mut inserted = nodes.into_iter().peekable();
     let old = std::mem::take(&mut graph.node);

@@ -25,6 +25,7 @@ impl fmt::Display for Graph {
         for id in self.value_ids() {
             let value = self.value(id);
             match value.producer {
+                _ if value.body.is_some() => {}
                 Producer::Initializer(index) => {
                     let tensor = &self.proto().initializer[index];
                     let element = value.element.map_or("?".to_owned(), |e| e.to_string());
@@ -36,7 +37,10 @@ impl fmt::Display for Graph {
                     )?;
                 }
                 Producer::SparseInitializer(_) => writeln!(f, "sparse weight {}", value.name)?,
-                Producer::Input(_) | Producer::Node(..) | Producer::Missing => {}
+                Producer::Input(_)
+                | Producer::Node(..)
+                | Producer::BodyInput(_)
+                | Producer::Missing => {}
             }
         }
         for &id in self.order() {

@@ -38,6 +38,9 @@ impl Layer {
     pub(crate) fn coded(analysis: &Analysis) -> Vec<Layer> {
         let mut layers: Vec<Layer> = Vec::new();
         for linear in analysis.state.linears() {
+            if analysis.graph().body_of(linear.node).is_some() {
+                continue;
+            }
             let layer = coded(analysis, linear);
             let known = |layer: &Layer| layers.iter().any(|known| known.value == layer.value);
             layers.extend(layer.filter(|layer| !known(layer)));

@@ -35,6 +35,9 @@ impl Layers {
     pub fn of(analysis: &Analysis) -> Layers {
         let mut uses: BTreeMap<ValueId, Vec<(View, Linear)>> = BTreeMap::new();
         for linear in analysis.state.linears() {
+            if analysis.graph().body_of(linear.node).is_some() {
+                continue;
+            }
             let operand = analysis.graph().node(linear.node).inputs.get(linear.slot);
             let Some(operand) = operand.copied().flatten() else {
                 continue;
@@ -153,13 +156,17 @@ fn other_reader(analysis: &Analysis, value: ValueId) -> Option<String> {
     if graph.value(value).is_output {
         return Some("is an output of the graph".to_owned());
     }
+    if let Some(body) = graph.value(value).body {
+        let owner = graph.describe(graph.owner(body));
+        return Some(format!("stands in the body of {owner}"));
+    }
     let mut queue = vec![value];
     let mut seen = Vec::new();
     let mut nodes = graph.order().iter();
     if graph.is_captured(value)
         && let Some(&node) = nodes.find(|&&node| graph.node(node).captured.contains(&value))
     {
-        return Some(format!("is read by a subgraph of {}", graph.describe(node)));
+        return Some(format!("is read by the body of {}", graph.describe(node)));
     }
     while let Some(value) = queue.pop() {
         for &(node, slot) in &graph.value(value).consumers {

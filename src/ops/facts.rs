@@ -265,7 +265,7 @@ facts!(
 );
 
 /// Facts of one kind in the order in which they were stated.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Facts<T> {
     all: Vec<T>,
     by_node: HashMap<NodeId, Vec<usize>>,

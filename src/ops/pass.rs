@@ -13,7 +13,7 @@ use super::shapes::{self, Integers};
 use super::state::State;
 use super::typing::{Ruling, Typing, Unsupported};
 use crate::axes::{Extent, Origin, Reason, Type};
-use crate::graph::{Attributes, DeclaredSize, Graph, NodeId, Producer, ValueId};
+use crate::graph::{Attributes, BodyId, DeclaredSize, Graph, NodeId, Producer, ValueId};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{NodeProto, TensorProto};
 
@@ -173,6 +173,7 @@ pub(super) fn type_node(graph: &Graph, observed: &Observed, state: &mut State, n
         None => bodies::by_body(&mut typing),
     };
     let asked = std::mem::take(&mut typing.asked);
+    state.typed.push(node);
     pin_unasked(graph, state, node, ruling, &asked);
     pointers::settle(graph, state, node, row);
     if let Err(Unsupported(why)) = ruling {
@@ -183,6 +184,13 @@ pub(super) fn type_node(graph: &Graph, observed: &Observed, state: &mut State, n
         if untyped && graph.constant(value).is_none() {
             state.axes[value.index()] = known_axes(graph, observed, state, value);
         }
+    }
+}
+
+/// Types a body whose inputs have their types.
+pub(super) fn type_body(graph: &Graph, state: &mut State, body: BodyId) {
+    for &node in graph.body_order(body) {
+        type_node(graph, &Observed::default(), state, node);
     }
 }
 
@@ -206,8 +214,11 @@ fn pin_unasked(
             pin_value(state, value, Reason { origin, why });
         }
     }
-    for &value in &connections.captured {
-        let why = "is read by a subgraph";
+    if state.opened.contains(&node) && ruling.is_ok() {
+        return;
+    }
+    for value in (connections.captured.iter().copied()).chain(graph.inside(node)) {
+        let why = "is read by a body that is not entered";
         pin_value(state, value, Reason { origin, why });
     }
 }

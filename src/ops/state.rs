@@ -16,7 +16,7 @@ use super::premises::GroupCut;
 use super::shapes::Integers;
 
 /// Types and facts of a whole graph.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub(crate) types: Types,
     pub(crate) symbols: Symbols,
@@ -51,6 +51,14 @@ pub(crate) struct State {
     pub(crate) bodied: Vec<NodeId>,
     /// Bodies that were made, for nodes that are alike.
     pub(super) made: MadeBodies,
+    /// The nodes that were typed, those of bodies before the one that runs them, else in graph order.
+    pub(crate) typed: Vec<NodeId>,
+    /// Nodes of which the bodies were typed with the graph around them.
+    pub(crate) opened: HashSet<NodeId>,
+    /// Loops around what is being typed.
+    pub(super) loops: usize,
+    /// How often what is being typed runs, where a node runs its body again and again.
+    pub(super) repeated: Vec<Type>,
     /// What of grouped convolutions may go.
     pub(super) groups: GroupCut,
     /// The node whose body this is, where it is one.

@@ -62,8 +62,9 @@ impl Typing<'_> {
     }
 
     /// States that the node does one multiply-accumulate per element of `produced` x `contracted`.
-    pub(super) fn cost(&mut self, produced: Vec<Type>, contracted: Vec<Type>) {
+    pub(super) fn cost(&mut self, mut produced: Vec<Type>, contracted: Vec<Type>) {
         let node = self.node;
+        produced.extend(self.state.repeated.iter().cloned());
         self.state.costs.state(NodeCost {
             node,
             produced,

@@ -60,8 +60,8 @@ impl Typing<'_> {
     pub(super) fn has_output(&self, slot: usize) -> bool {
         let outputs = &self.graph.node(self.node).outputs;
         let used = |value: ValueId| {
-            let value = self.graph.value(value);
-            value.is_output || !value.consumers.is_empty()
+            let known = self.graph.value(value);
+            known.is_output || self.graph.is_captured(value) || !known.consumers.is_empty()
         };
         outputs.get(slot).copied().flatten().is_some_and(used)
     }

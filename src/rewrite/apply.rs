@@ -7,7 +7,7 @@ use super::slice::{TensorSlice, kept_size};
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::{NodeId, Producer, ValueId};
+use crate::graph::{BodyId, NodeId, Producer, ValueId};
 use crate::onnx::proto::{
     GraphProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
 };
@@ -43,11 +43,9 @@ fn slice_constants(
         };
         let slice = TensorSlice::new(tensor, axes, &analysis.state.types, kept)?;
         replace_dims(tensor, &slice);
-        // What stands in a node is not looked for when the model is written.
-        if !matches!(
-            analysis.graph().value(value).producer,
-            Producer::Initializer(_)
-        ) {
+        // What stands in a node, or in its body, is not looked for when the model is written.
+        let known = analysis.graph().value(value);
+        if known.body.is_some() || !matches!(known.producer, Producer::Initializer(_)) {
             tensor.raw_data = Some(slice.run().into());
             continue;
         }
@@ -71,21 +69,35 @@ fn replace_dims(tensor: &mut TensorProto, slice: &TensorSlice) {
 
 /// Declared shapes of values that lost positions are updated, not dropped.
 fn update_declarations(analysis: &Analysis, kept: &Kept, graph: &mut GraphProto) {
-    let lists = [&mut graph.value_info, &mut graph.input];
-    for info in lists.into_iter().flatten() {
-        let value = analysis.graph().find(info.name());
-        let axes = value.and_then(|value| analysis.state.axes(value));
-        let (Some(axes), Some(tensor)) = (axes, declared_mut(info)) else {
+    for part in analysis.graph().parts() {
+        let Some(message) = analysis.graph().part_mut(graph, part) else {
             continue;
         };
-        let dims = tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim);
-        for (dim, ty) in dims.zip(axes) {
-            if !analysis.state.types.is_pruned(ty, kept) {
-                continue;
-            }
-            if let Some(size) = kept_size(&analysis.state.types, ty, kept) {
-                dim.value = Some(dimension::Value::DimValue(size));
-            }
+        let given_back = part.is_some().then_some(&mut message.output);
+        let lists = [&mut message.value_info, &mut message.input];
+        for info in lists.into_iter().chain(given_back).flatten() {
+            update_declaration(analysis, kept, (part, info));
+        }
+    }
+}
+
+fn update_declaration(
+    analysis: &Analysis,
+    kept: &Kept,
+    (part, info): (Option<BodyId>, &mut ValueInfoProto),
+) {
+    let value = analysis.graph().find_of(part, info.name());
+    let axes = value.and_then(|value| analysis.state.axes(value));
+    let (Some(axes), Some(tensor)) = (axes, declared_mut(info)) else {
+        return;
+    };
+    let dims = tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim);
+    for (dim, ty) in dims.zip(axes) {
+        if !analysis.state.types.is_pruned(ty, kept) {
+            continue;
+        }
+        if let Some(size) = kept_size(&analysis.state.types, ty, kept) {
+            dim.value = Some(dimension::Value::DimValue(size));
         }
     }
 }

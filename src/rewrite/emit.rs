@@ -62,7 +62,7 @@ impl ShapeRewriter<'_> {
         value: ValueId,
         wanted: Vec<Option<Extent>>,
     ) -> String {
-        let key = (value, wanted.clone());
+        let key = (self.analysis.graph().body_of(node), value, wanted.clone());
         if let Some(name) = self.written.get(&key) {
             return name.clone();
         }
@@ -70,21 +70,30 @@ impl ShapeRewriter<'_> {
         let graph = self.analysis.graph();
         let old_name = graph.value(value).name.clone();
         let base = format!("{old_name}.pruned");
-        let element = self.element(value);
-        let name = match (self.bytes(element, &wanted), self.joined_parts(value)) {
-            (Some(bytes), _) => {
-                let dims = self.dims(value, wanted.len());
-                Some(self.patch.constant(&base, element, &dims, bytes))
-            }
-            (None, Some(parts)) => self.emit_joined(node, &base, value, &parts, &wanted),
-            (None, None) => self.emit_changed(node, &base, value, &wanted),
-        };
+        let known = self.number_list(value, &base, &wanted);
+        let name = known.or_else(|| match self.joined_parts(value) {
+            Some(parts) => self.emit_joined(node, &base, value, &parts, &wanted),
+            None => self.emit_changed(node, &base, value, &wanted),
+        });
         let Some(name) = name else {
             self.faults.push(node);
             return old_name;
         };
         self.written.insert(key, name.clone());
         name
+    }
+
+    /// The name of a new constant in the place of a value, where all of its numbers are known.
+    pub(super) fn number_list(
+        &mut self,
+        value: ValueId,
+        base: &str,
+        wanted: &[Option<Extent>],
+    ) -> Option<String> {
+        let element = self.element(value);
+        let bytes = self.bytes(element, wanted)?;
+        let dims = self.dims(value, wanted.len());
+        Some(self.patch.constant(base, element, &dims, bytes))
     }
 
     fn element(&self, value: ValueId) -> ElementType {

@@ -157,7 +157,9 @@ impl<'a, 'b> SizeWriter<'a, 'b> {
     fn source(&self, symbol: Symbol) -> Option<(ValueId, usize)> {
         let analysis = self.rewriter.analysis;
         let graph = analysis.graph();
-        let before = graph.order().iter().take_while(|&&node| node != self.node);
+        // What stands around a body is there inside.
+        let outermost = graph.outermost(self.node);
+        let before = graph.order().iter().take_while(|&&node| node != outermost);
         let made = before.flat_map(|&node| graph.node(node).outputs.iter().flatten().copied());
         let inputs = graph
             .value_ids()

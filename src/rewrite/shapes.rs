@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use super::slice::kept_size;
 use crate::axes::{Extent, Kept, Symbols, Type};
 use crate::dimensions::Analysis;
-use crate::graph::{Attributes, Node, NodeId, Patch, Producer, ValueId};
+use crate::graph::{Attributes, BodyId, Node, NodeId, Patch, Producer, ValueId};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::ops::{Integers, Known, Mirror, NumberPlace, element_of, evaluate_node, find};
@@ -21,8 +21,8 @@ pub(super) struct ShapeRewriter<'a> {
     pub(super) symbols: Symbols,
     /// By value: what the graph computes once pruned.
     pub(super) predicted: Vec<Option<Integers>>,
-    /// What was written anew: by value and wanted numbers, its new name.
-    pub(super) written: HashMap<(ValueId, Vec<Option<Extent>>), String>,
+    /// What was written anew: by body, value and wanted numbers, its new name.
+    pub(super) written: HashMap<(Option<BodyId>, ValueId, Vec<Option<Extent>>), String>,
     pub(super) patch: Patch,
     /// Nodes that read a number that cannot be written.
     pub(super) faults: Vec<NodeId>,
@@ -51,12 +51,37 @@ impl<'a> ShapeRewriter<'a> {
 
     /// Brings every number of `graph` up to date; returns the nodes that read one that cannot be.
     pub(super) fn rewrite(mut self, graph: &mut GraphProto) -> Vec<NodeId> {
-        for &node in self.analysis.graph().order() {
-            self.node(node, &mut graph.node[node.index()]);
+        let analysis = self.analysis;
+        for &node in &analysis.state.typed {
+            // A node with bodies is changed in itself; those in the bodies have had their turn.
+            if let Some(proto) = analysis.graph().node_mut(graph, node) {
+                self.node(node, proto);
+            }
+            self.freeze_given_back(node);
         }
         self.freeze_outputs();
         self.patch.apply(graph);
         self.faults
+    }
+
+    /// A size that a body gives back keeps its old value: nothing is known of it outside.
+    fn freeze_given_back(&mut self, node: NodeId) {
+        let source = self.analysis.graph();
+        for (body, place, value) in source.given_back(node) {
+            let Some(before) = self.changed(value) else {
+                continue;
+            };
+            let base = format!("{}.pruned", source.value(value).name);
+            match self.number_list(value, &base, &before) {
+                // What a body gives back is made in it.
+                Some(name) => {
+                    self.patch.at_end_of(body);
+                    let given = self.patch.node(&base, "Identity", &[&name], Vec::new());
+                    self.patch.give_back(body, place, &given);
+                }
+                None => self.faults.push(node),
+            }
+        }
     }
 
     /// A size that is an output of the graph keeps its old value.
@@ -105,7 +130,9 @@ impl<'a> ShapeRewriter<'a> {
         let computed = |value: &Option<ValueId>| {
             value.is_some_and(|value| self.analysis.state.integers[value.index()].is_some())
         };
-        self.freeze_captured(node, reader.proto);
+        if !analysis.state.opened.contains(&node) {
+            self.freeze_captured(node, reader.proto);
+        }
         let is_arithmetic = connections.outputs.iter().any(computed);
         if !is_arithmetic {
             for (slot, value) in connections.inputs.iter().enumerate() {

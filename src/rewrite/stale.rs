@@ -105,10 +105,8 @@ pub(super) fn attempt(analysis: &Analysis, kept: &Kept) -> Result<Result<Graph, 
     }
     let state = type_graph(&after, analysis.premises());
     let pruned = Pruned { after, state };
-    let order = analysis.graph().order().iter();
-    let wrong = order
-        .copied()
-        .find(|&node| pruned.is_wrong(analysis, kept, node));
+    let wrong =
+        (analysis.state.typed.iter().copied()).find(|&node| pruned.is_wrong(analysis, kept, node));
     Ok(match wrong {
         Some(node) => Err(blamed(analysis, kept, node, REFUSED)),
         None => Ok(pruned.after),
@@ -197,7 +195,7 @@ impl Pruned {
         let graph = analysis.graph();
         let outputs = graph.node(node).outputs.iter().flatten();
         let mut pairs = outputs.filter_map(|&old| {
-            let new = self.after.find(&graph.value(old).name)?;
+            let new = graph.find_in(&self.after, old)?;
             Some((old, new))
         });
         pairs.any(|(old, new)| {

@@ -4,6 +4,7 @@ mod attention;
 mod broadcast;
 mod classical;
 mod composed;
+mod control;
 mod convolution;
 mod elementwise;
 mod experts;
@@ -48,6 +49,7 @@ pub(crate) const TABLE: &[&[Row]] = &[
     recurrent::ROWS,
     shapes::ROWS,
     composed::ROWS,
+    control::ROWS,
     attention::FAMILIES[0],
     attention::FAMILIES[1],
     attention::FAMILIES[2],

@@ -19,7 +19,7 @@ use super::switch::turn_off;
 use crate::axes::Kept;
 use crate::dimensions::{Analysis, Dimension};
 use crate::error::Result;
-use crate::graph::{Graph, NodeId, Patch, ValueId, declaration_of};
+use crate::graph::{BodyId, Graph, NodeId, Patch, ValueId, declaration_of};
 use crate::onnx::{ElementType, Model};
 use crate::ops::Contraction;
 use crate::plan::Plan;
@@ -87,6 +87,7 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
         analysis,
         kept,
         patch: Patch::of(source),
+        body: None,
         masks: TwinMasks::default(),
         open: HashMap::new(),
         infinite: false,
@@ -94,7 +95,8 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
         masked: HashMap::new(),
     };
     // In the order of the graph: what is corrected behind a node is there for those that read it.
-    for &node in source.order() {
+    for &node in &analysis.state.typed {
+        builder.body = source.body_of(node);
         for contraction in analysis.state.contractions_of(node) {
             builder.mask_at(contraction)?;
         }
@@ -129,19 +131,24 @@ fn masked(analysis: &Analysis, kept: &Kept, masks: Masks) -> Result<(Model, Vec<
     Ok((model, inputs))
 }
 
+/// A body, and the names of a value there and of its mask.
+type MaskedKey = (Option<BodyId>, String, String);
+
 struct TwinBuilder<'a> {
     analysis: &'a Analysis,
     kept: &'a Kept,
     patch: Patch,
+    /// The body in which new nodes stand: what is made there is seen there alone.
+    body: Option<BodyId>,
     masks: TwinMasks,
-    /// By value, axis and element type the mask along an axis of unknown size.
-    open: HashMap<(ValueId, usize, ElementType), String>,
+    /// By body, value, axis and element type the mask along an axis of unknown size.
+    open: HashMap<(Option<BodyId>, ValueId, usize, ElementType), String>,
     /// Whether a share of 0, of which a logarithm is infinite, stands for anything.
     infinite: bool,
     /// By mask its flags.
     flags: HashMap<String, String>,
-    /// By value and mask: the masked value.
-    masked: HashMap<(String, String), String>,
+    /// By body, value and mask: the masked value.
+    masked: HashMap<MaskedKey, String>,
 }
 
 impl TwinBuilder<'_> {
@@ -165,12 +172,12 @@ impl TwinBuilder<'_> {
             return Ok(());
         };
         let mask = self.mask_of(value, at.axis)?;
-        let key = (input, mask);
+        let key = (self.body, input, mask);
         if self.reuse((at.node, at.slot), &key) {
             return Ok(());
         }
         self.patch.before(at.node);
-        let (input, mask) = &key;
+        let (_, input, mask) = &key;
         let base = format!("{input}.masked");
         let name = self.patch.node(&base, "Mul", &[input, mask], Vec::new());
         self.patch.connect(at.node, at.slot, &name);
@@ -179,7 +186,7 @@ impl TwinBuilder<'_> {
     }
 
     /// Lets a node read a value that was masked like this for another; false where there is none.
-    fn reuse(&mut self, (node, slot): (NodeId, usize), key: &(String, String)) -> bool {
+    fn reuse(&mut self, (node, slot): (NodeId, usize), key: &MaskedKey) -> bool {
         let Some(name) = self.masked.get(key) else {
             return false;
         };

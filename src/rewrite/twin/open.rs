@@ -15,7 +15,7 @@ impl TwinBuilder<'_> {
         element: ElementType,
         open: &OpenAxis,
     ) -> Result<String> {
-        let key = (value, axis, element);
+        let key = (self.body, value, axis, element);
         if let Some(name) = self.open.get(&key) {
             return Ok(name.clone());
         }

@@ -144,7 +144,7 @@ impl TwinBuilder<'_> {
         };
         self.patch.before(node);
         let mask = self.mask_of(value, axis)?;
-        let key = (input, format!("{mask}:{axis}:{with:?}"));
+        let key = (self.body, input, format!("{mask}:{axis}:{with:?}"));
         if self.reuse((node, slot), &key) {
             return Ok(());
         }
@@ -152,7 +152,7 @@ impl TwinBuilder<'_> {
         let number = self
             .patch
             .constant("secateur.filling", element, &[1], with.bytes(element));
-        let name = self.chosen(value, axis, (&key.0, &number))?;
+        let name = self.chosen(value, axis, (&key.1, &number))?;
         self.patch.connect(node, slot, &name);
         // Only what one node makes can be moved to stand before another reader as well.
         if self.chooses() {
