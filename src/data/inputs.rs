@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::switches::switches;
+
 use crate::dimensions::{Analysis, InputSizes};
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, Producer, ValueId};
@@ -51,6 +53,7 @@ fn made(
     seed: u64,
 ) -> Result<Vec<(String, Tensor)>> {
     let ranges = ranges(analysis, sizes);
+    let switches = switches(analysis);
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut left = LARGEST_INPUT;
     let tensor = |signature: &Signature| {
@@ -69,6 +72,11 @@ fn made(
             None => ranges.get(signature.name.as_str()).copied(),
         };
         let count: usize = shape.iter().product();
+        let switched = switches.iter().find(|own| own.input == signature.name);
+        let range = switched.map_or(range, |own| {
+            let number = own.numbers[(seed % own.numbers.len() as u64) as usize];
+            Some((number, number))
+        });
         let numbers = (0..count).map(|place| draw(&mut generator, element, range, place));
         let tensor = Tensor::from_numbers(element, &shape, numbers)?;
         Ok((signature.name.clone(), tensor))
@@ -185,9 +193,14 @@ fn ranges<'a>(analysis: &'a Analysis, sizes: &InputSizes) -> HashMap<&'a str, Ra
                     *known = (known.0.max(range.0), known.1.min(range.1));
                 }
                 Producer::Node(node, _) => queue.extend(sources(analysis, node, range)),
+                // What a node with a body reads at a place the body has at the same.
+                Producer::BodyInput(place) => {
+                    let owner = value.body.map(|body| analysis.graph().owner(body));
+                    let given = owner.and_then(|owner| analysis.graph().node(owner).input(place));
+                    queue.extend(given.map(|given| (given, range)));
+                }
                 Producer::Initializer(_)
                 | Producer::SparseInitializer(_)
-                | Producer::BodyInput(_)
                 | Producer::Missing => {}
             }
         }

@@ -14,6 +14,7 @@ mod memory;
 mod named;
 mod npy;
 mod stored;
+mod switches;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub use images::{ImageOptions, Layout};
 pub(crate) use inputs::random_batch;
 pub use inputs::random_inputs;
 pub use memory::{ArrayOrder, NamedArray};
+pub(crate) use switches::switches;
 pub(crate) use named::{NamedNumbers, named_numbers};
 pub(crate) use npy::{Header as Npy, Kind as NpyKind};
 

@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(crate) typed: Vec<NodeId>,
     /// Nodes of which the bodies were typed with the graph around them.
     pub(crate) opened: HashSet<NodeId>,
+    /// Values that choose which body runs.
+    pub(crate) conditions: Vec<ValueId>,
     /// Loops around what is being typed.
     pub(super) loops: usize,
     /// How often what is being typed runs, where a node runs its body again and again.

@@ -4,6 +4,7 @@ use super::proven::Proven;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::Result;
 use crate::onnx::Model;
+use crate::onnx::proto::GraphProto;
 use crate::plan::{CostBudget, Plan, Platform, RoundTo};
 use crate::report::{BudgetRow, PruneReport};
 
@@ -53,5 +54,12 @@ impl PruneReport {
 
 fn node_count(model: &Model, totals: Totals) -> usize {
     let graph = model.proto.graph.as_ref();
-    graph.map_or(totals.nodes, |graph| graph.node.len())
+    graph.map_or(totals.nodes, nodes_with_bodies)
+}
+
+/// Number of nodes, with those of bodies.
+fn nodes_with_bodies(graph: &GraphProto) -> usize {
+    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+    let bodies = attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+    graph.node.len() + bodies.map(nodes_with_bodies).sum::<usize>()
 }

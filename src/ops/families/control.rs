@@ -62,6 +62,7 @@ fn opened(op: &mut Typing, bodies: &[&Ends]) {
 
 fn branches(op: &mut Typing) -> Ruling {
     op.held(0, "is a condition");
+    op.state.conditions.extend(op.value(0));
     let [yes, no] = [ends(op, "then_branch")?, ends(op, "else_branch")?];
     let count = op.output_count();
     if [&yes, &no].iter().any(|ends| ends.outputs.len() < count) {

@@ -2,7 +2,7 @@
 
 use super::entries::Entries;
 use super::{ALLOWED_INTEGER, MASKED_TWIN};
-use crate::data::random_inputs;
+use crate::data::{random_inputs, switches};
 use crate::dimensions::Analysis;
 use crate::error::{Error, ProofFault, Result};
 use crate::metrics::{Gap, OutputDeviation, same_form, spread};
@@ -101,7 +101,9 @@ impl Pair<'_> {
 
     fn draws(&self) -> u64 {
         let macs = self.analysis.model_totals().macs.max(1);
-        (OPERATIONS / macs).clamp(DRAWS[0], DRAWS[1])
+        let switches = switches(self.analysis).into_iter();
+        let bodies = switches.map(|switch| switch.numbers.len() as u64).max();
+        (OPERATIONS / macs).clamp(DRAWS[0].max(bodies.unwrap_or(0)), DRAWS[1])
     }
 
     /// Random inputs; real numbers times a scale.
