@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::graph::ValueId;
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{ElementType, from_raw, packed_bytes, to_f32, unpacked};
-use crate::ops::{BlockCodes, ZeroCodes};
+use crate::ops::{AxisCodes, BlockCodes, ZeroCodes};
 
 /// A weight, and the types of the axes of its numbers.
 pub(super) struct NumberedWeight<'a> {
@@ -17,6 +17,8 @@ pub(super) struct NumberedWeight<'a> {
     pub(super) axes: &'a [Type],
     /// Where it is codes in blocks.
     codes: Option<&'a BlockCodes>,
+    /// Where it is codes with scales along an axis.
+    scaled: Option<&'a AxisCodes>,
 }
 
 impl<'a> NumberedWeight<'a> {
@@ -31,6 +33,15 @@ impl<'a> NumberedWeight<'a> {
             }
             parts.extend(codes.partners().filter_map(|slot| node.input(slot)));
         }
+        let mut scaled: HashMap<ValueId, &AxisCodes> = HashMap::new();
+        for codes in analysis.state.axis_codes() {
+            let node = analysis.graph().node(codes.node);
+            if let Some(value) = node.input(codes.codes) {
+                scaled.entry(value).or_insert(codes);
+            }
+            let partners = [codes.scale, codes.zero].into_iter().flatten();
+            parts.extend(partners.filter_map(|slot| node.input(slot)));
+        }
         let weights = analysis.weights();
         let weights = weights.filter(|(value, _)| !parts.contains(value));
         let numbered = weights.map(|(value, axes)| {
@@ -39,6 +50,7 @@ impl<'a> NumberedWeight<'a> {
                 value,
                 axes: codes.map_or(axes, |codes| &codes.axes),
                 codes,
+                scaled: scaled.get(&value).copied(),
             }
         });
         numbered.collect()
@@ -55,9 +67,10 @@ impl<'a> NumberedWeight<'a> {
     /// # Errors
     /// Elements that are no real numbers.
     pub(super) fn tensor(&self, analysis: &'a Analysis) -> Result<Option<Cow<'a, TensorProto>>> {
-        match self.codes {
-            Some(codes) => Ok(decoded(analysis, codes)?.map(Cow::Owned)),
-            None => Ok(analysis.graph().constant(self.value).map(Cow::Borrowed)),
+        match (self.codes, self.scaled) {
+            (Some(codes), _) => Ok(decoded(analysis, codes)?.map(Cow::Owned)),
+            (None, Some(codes)) => Ok(rescaled(analysis, codes)?.map(Cow::Owned)),
+            (None, None) => Ok(analysis.graph().constant(self.value).map(Cow::Borrowed)),
         }
     }
 }
@@ -118,6 +131,42 @@ fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<TensorProto>> 
         &dims,
         bytes,
     )))
+}
+
+/// `(code - zero) * scale` of codes with one scale, or one for each position of an axis; none where they are not all constants.
+///
+/// # Errors
+/// Elements that are no real numbers.
+fn rescaled(analysis: &Analysis, of: &AxisCodes) -> Result<Option<TensorProto>> {
+    let graph = analysis.graph();
+    let node = graph.node(of.node);
+    let constant = |slot: usize| graph.constant(node.input(slot)?);
+    let Some(codes) = constant(of.codes) else {
+        return Ok(None);
+    };
+    let numbers = |slot: Option<usize>, left_out: f32| -> Result<Option<Vec<f32>>> {
+        // A scale that is made when the model runs is the same for all, or of another node.
+        match slot.and_then(constant) {
+            Some(tensor) => to_f32(tensor).map(Some),
+            None => Ok(Some(vec![left_out])),
+        }
+    };
+    let (Some(scales), Some(zeros)) = (numbers(of.scale, 1.0)?, numbers(of.zero, 0.0)?) else {
+        return Ok(None);
+    };
+    let dims: Vec<usize> = codes.dims.iter().map(|&dim| dim.max(0) as usize).collect();
+    let inner: usize = dims.iter().skip(of.axis + 1).product();
+    let size = dims.get(of.axis).copied().unwrap_or(1).max(1);
+    let own = |list: &[f32], at: usize| match list.len() {
+        1 => Some(list[0]),
+        _ => list.get(at / inner.max(1) % size).copied(),
+    };
+    let number = |(at, code): (usize, f32)| Some((code - own(&zeros, at)?) * own(&scales, at)?);
+    let numbers: Option<Vec<f32>> = to_f32(codes)?.into_iter().enumerate().map(number).collect();
+    Ok(numbers.map(|numbers| {
+        let bytes: Vec<u8> = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
+        from_raw(codes.name(), ElementType::Float, &dims, bytes)
+    }))
 }
 
 /// Codes of a few bits, as many as there should be, where there are bytes for all.

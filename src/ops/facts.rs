@@ -11,6 +11,8 @@ pub(crate) struct Contraction {
     pub(crate) node: NodeId,
     pub(crate) slot: usize,
     pub(crate) axis: usize,
+    /// The input that stands for 0, where the numbers are codes.
+    pub(crate) zero: Option<usize>,
 }
 
 /// What an axis of a weight is in a linear map `Y = W X`.
@@ -207,6 +209,16 @@ pub(crate) struct BlockCodes {
     pub(crate) summed: bool,
 }
 
+/// An input of a node is codes with one scale, or one for each position of an axis: `(code - zero) * scale`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AxisCodes {
+    pub(crate) node: NodeId,
+    pub(crate) codes: usize,
+    pub(crate) scale: Option<usize>,
+    pub(crate) zero: Option<usize>,
+    pub(crate) axis: usize,
+}
+
 /// The codes that stand for 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ZeroCodes {
@@ -253,6 +265,7 @@ macro_rules! facts {
 
 facts!(
     Attending,
+    AxisCodes,
     BlockCodes,
     Contraction,
     Implied,

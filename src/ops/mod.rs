@@ -33,7 +33,7 @@ pub(crate) use adjoints::{
 };
 pub(crate) use bodies::call_of;
 pub(crate) use facts::{
-    Agreement, AttentionPart, Bias, BlockCodes, Contraction, Linear, Mirror, NumberPlace, Operand,
+    Agreement, AttentionPart, AxisCodes, Bias, BlockCodes, Contraction, Linear, Mirror, NumberPlace, Operand,
     Role, Unruled, ZeroCodes,
 };
 #[cfg(test)]

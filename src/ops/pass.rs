@@ -61,10 +61,22 @@ fn can_be_cut(tensor: &TensorProto) -> bool {
     }
 }
 
+/// True for a list of integers that are codes wherever they are read.
+fn is_list_of_codes(graph: &Graph, id: ValueId) -> bool {
+    let value = graph.value(id);
+    let as_codes = |&(node, slot): &(NodeId, usize)| {
+        super::find(graph, node).is_some_and(|row| row.lists.contains(&slot))
+    };
+    !value.is_output
+        && !graph.is_captured(id)
+        && !value.consumers.is_empty()
+        && value.consumers.iter().all(as_codes)
+}
+
 /// Types of the values that are there before any node: inputs, initializers, constants.
 fn initial_axes(graph: &Graph, state: &mut State, id: ValueId) -> Option<Vec<Type>> {
     if let Some(tensor) = graph.constant(id) {
-        let weights = can_be_cut(tensor)
+        let weights = (can_be_cut(tensor) || is_list_of_codes(graph, id))
             && !tensor.dims.contains(&0)
             && !shapes::is_part_of_a_list(graph, id);
         let reason = Reason {
@@ -167,6 +179,8 @@ pub(super) fn type_node(graph: &Graph, observed: &Observed, state: &mut State, n
         state,
         node,
         asked: HashSet::new(),
+        coded: Vec::new(),
+        is_quiet: false,
     };
     let ruling = match row {
         Some(row) => (row.rule)(&mut typing),

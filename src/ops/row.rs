@@ -74,6 +74,8 @@ pub(crate) struct Row {
     pub(crate) adjoint: Adjoint,
     /// Inputs that are measured on data, and not trained.
     pub(crate) measured: &'static [usize],
+    /// Inputs of which a list of integers is codes, and no sizes.
+    pub(super) lists: &'static [usize],
 }
 
 /// A row of the default domain.
@@ -100,6 +102,7 @@ pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
         draws: false,
         adjoint: Adjoint::Unstated,
         measured: &[],
+        lists: &[],
     }
 }
 
@@ -261,6 +264,11 @@ impl Row {
     /// Inputs that are measured on data, and not trained.
     pub(super) const fn measured(self, measured: &'static [usize]) -> Row {
         Row { measured, ..self }
+    }
+
+    /// Inputs of which a list of integers is codes, and no sizes.
+    pub(super) const fn lists(self, lists: &'static [usize]) -> Row {
+        Row { lists, ..self }
     }
 
     /// The gradient of the first input, from that of the output.

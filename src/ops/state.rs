@@ -8,7 +8,7 @@ use crate::graph::{CalledGraph, NodeId, ValueId};
 use crate::onnx::ElementType;
 
 use super::facts::{
-    Agreement, Attending, BlockCodes, Bound, Contraction, Facts, Implied, Linear, Lookup, Mirror,
+    Agreement, Attending, AxisCodes, BlockCodes, Bound, Contraction, Facts, Implied, Linear, Lookup, Mirror,
     Multiple, NodeCost, Unruled,
 };
 use super::mix::MixFact;
@@ -41,6 +41,7 @@ pub(crate) struct State {
     pub(super) unruled: Facts<Unruled>,
     pub(super) lookups: Facts<Lookup>,
     pub(super) block_codes: Facts<BlockCodes>,
+    pub(super) axis_codes: Facts<AxisCodes>,
     /// By variable of what number its size has to be a multiple, where it is of one.
     pub(crate) steps: BTreeMap<VarId, usize>,
     pub(crate) bounds: Vec<Bound>,
@@ -205,6 +206,11 @@ impl State {
     /// Inputs that are codes in blocks, in graph order.
     pub(crate) fn block_codes(&self) -> &[BlockCodes] {
         self.block_codes.all()
+    }
+
+    /// Inputs that are codes with scales along an axis, in graph order.
+    pub(crate) fn axis_codes(&self) -> &[AxisCodes] {
+        self.axis_codes.all()
     }
 
     /// The values by which a node selects.

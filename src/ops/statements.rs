@@ -1,7 +1,7 @@
 //! The verbs with which rules state facts about a node, beside the types of its axes.
 
 use super::facts::{
-    Agreement, Attending, AttentionPart, Bias, BlockCodes, Bound, Contraction, Implied, Joined,
+    Agreement, Attending, AttentionPart, AxisCodes, Bias, BlockCodes, Bound, Contraction, Implied, Joined,
     Linear, Lookup, Mirror, Multiple, NodeCost, NumberPlace, Operand, Role,
 };
 use super::typing::Typing;
@@ -12,7 +12,14 @@ impl Typing<'_> {
     /// States that the node sums over this axis of this input.
     pub(super) fn contract(&mut self, slot: usize, axis: usize) {
         let node = self.node;
-        let contraction = Contraction { node, slot, axis };
+        let zero = self.coded.get(slot).and_then(|own| own.zero);
+        let slot = self.at(slot);
+        let contraction = Contraction {
+            node,
+            slot,
+            axis,
+            zero,
+        };
         self.state.contractions.state(contraction);
     }
 
@@ -30,7 +37,19 @@ impl Typing<'_> {
         groups: usize,
         bias: Option<Bias>,
     ) {
+        if self.is_quiet {
+            return;
+        }
         let node = self.node;
+        let own = |operand| match operand {
+            Operand::Input(slot) => Operand::Input(self.at(slot)),
+            other => other,
+        };
+        let (data, slot) = (data.map(own), self.at(slot));
+        let bias = bias.map(|bias| Bias {
+            slot: self.at(bias.slot),
+            ..bias
+        });
         let scales = ["alpha", "beta"].map(|name| {
             let attribute = self.proto().attribute(name).and_then(|a| a.f);
             attribute.unwrap_or(1.0)
@@ -208,6 +227,11 @@ impl Typing<'_> {
             let range = [min, max];
             self.state.bounds.push(Bound { value, range });
         }
+    }
+
+    /// States that an input is codes with a scale, or one for each position of an axis.
+    pub(super) fn has_codes(&mut self, codes: AxisCodes) {
+        self.state.axis_codes.state(codes);
     }
 
     /// States that an input is codes in blocks.

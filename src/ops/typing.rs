@@ -25,6 +25,51 @@ pub(crate) struct Typing<'a> {
     pub(super) node: NodeId,
     /// The input slots that the rule has asked for.
     pub(super) asked: HashSet<usize>,
+    /// Where the inputs of the rule stand that runs, where it is that of an operator on numbers and the node's is on codes.
+    pub(super) coded: Vec<CodedSlot>,
+    /// Whether linear maps are not stated.
+    pub(super) is_quiet: bool,
+}
+
+/// Where an input of an operator on numbers stands among those of one on codes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CodedSlot {
+    pub(super) codes: usize,
+    /// The inputs that are scales and zero points, where there are such.
+    pub(super) scale: Option<usize>,
+    pub(super) zero: Option<usize>,
+    /// The axis that may have one of them for each position; from the back where it is negative.
+    pub(super) axis: Option<i64>,
+}
+
+impl CodedSlot {
+    /// An input that is numbers.
+    pub(super) const fn numbers(slot: usize) -> CodedSlot {
+        CodedSlot {
+            codes: slot,
+            scale: None,
+            zero: None,
+            axis: None,
+        }
+    }
+
+    /// Codes with their scale and zero point behind them.
+    pub(super) const fn codes(slot: usize) -> CodedSlot {
+        CodedSlot {
+            codes: slot,
+            scale: Some(slot + 1),
+            zero: Some(slot + 2),
+            axis: None,
+        }
+    }
+
+    /// With a scale for each position of an axis.
+    pub(super) const fn along(self, axis: i64) -> CodedSlot {
+        CodedSlot {
+            axis: Some(axis),
+            ..self
+        }
+    }
 }
 
 impl Typing<'_> {
@@ -43,13 +88,24 @@ impl Typing<'_> {
         }
     }
 
+    /// The input of the node that a slot of the rule is.
+    pub(super) fn at(&self, slot: usize) -> usize {
+        match self.coded.is_empty() {
+            true => slot,
+            false => self.coded.get(slot).map_or(usize::MAX, |own| own.codes),
+        }
+    }
+
     /// The value at an input slot, if it is connected.
     pub(super) fn value(&self, slot: usize) -> Option<ValueId> {
-        self.graph.node(self.node).input(slot)
+        self.graph.node(self.node).input(self.at(slot))
     }
 
     pub(super) fn input_count(&self) -> usize {
-        self.graph.node(self.node).inputs.len()
+        match self.coded.len() {
+            0 => self.graph.node(self.node).inputs.len(),
+            count => count,
+        }
     }
 
     pub(super) fn output_count(&self) -> usize {
@@ -77,7 +133,7 @@ impl Typing<'_> {
         let Some(value) = self.value(slot) else {
             return Ok(None);
         };
-        self.asked.insert(slot);
+        self.asked.insert(self.at(slot));
         match self.state.axes(value) {
             Some(axes) => Ok(Some(axes.to_vec())),
             None => Err(Unsupported("the rank of an input is unknown")),
@@ -87,7 +143,7 @@ impl Typing<'_> {
     /// The axes of an input, pinned; none where it is left out or its rank is unknown.
     pub(super) fn held(&mut self, slot: usize, why: &'static str) -> Option<Vec<Type>> {
         let value = self.value(slot)?;
-        self.asked.insert(slot);
+        self.asked.insert(self.at(slot));
         let axes = self.state.axes(value)?.to_vec();
         self.pin_all(&axes, why);
         Some(axes)
@@ -107,7 +163,7 @@ impl Typing<'_> {
     /// An input of which only numbers matter: its axes stay as they are.
     pub(super) fn integers(&mut self, slot: usize) -> Option<Vec<Option<Extent>>> {
         let value = self.value(slot)?;
-        self.asked.insert(slot);
+        self.asked.insert(self.at(slot));
         // Numbers that are no integers are steps on the way to sizes.
         self.element(slot)
             .filter(|element| element.is_float())
@@ -170,7 +226,7 @@ impl Typing<'_> {
             return Some(numbers.into_iter().map(Some).collect());
         }
         let value = self.value(slot)?;
-        self.asked.insert(slot);
+        self.asked.insert(self.at(slot));
         let elements = &self.state.integers[value.index()].as_ref()?.elements;
         let number = |element: &Option<Extent>| {
             let (over, by) = self.state.symbols.fraction(element.as_ref()?)?;

@@ -34,7 +34,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
 ];
 
 /// Y[N, M, ..] = sum over C/g, k of X[N, C, ..] * W[M, C/g, k..] + B[M]
-fn conv(op: &mut Typing) -> Ruling {
+pub(super) fn conv(op: &mut Typing) -> Ruling {
     convolve(op, true).map(drop)
 }
 

@@ -192,7 +192,7 @@ fn carry_as(op: &mut Typing) -> Ruling {
 }
 
 /// Y[..] = f(X[..]).
-fn unary(op: &mut Typing) -> Ruling {
+pub(super) fn unary(op: &mut Typing) -> Ruling {
     let x = op.input(0)?;
     for axis in &x {
         op.nonlinear(axis, "applies a function to each element");
@@ -202,7 +202,7 @@ fn unary(op: &mut Typing) -> Ruling {
 }
 
 /// Sums of tensors: linear in all of them together.
-fn additive(op: &mut Typing) -> Ruling {
+pub(super) fn additive(op: &mut Typing) -> Ruling {
     let inputs = different_inputs(op)?;
     let out = broadcast(op, &inputs)?;
     op.output(0, out);
@@ -210,7 +210,7 @@ fn additive(op: &mut Typing) -> Ruling {
 }
 
 /// Products: linear along an axis only where one operand is the same for all its positions.
-fn scaling(op: &mut Typing) -> Ruling {
+pub(super) fn scaling(op: &mut Typing) -> Ruling {
     let inputs = all_inputs(op)?;
     let out = broadcast(op, &inputs)?;
     for (from_back, axis) in out.iter().rev().enumerate() {

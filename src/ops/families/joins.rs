@@ -25,7 +25,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
     row("Pad", pad).gives(adjoint::pad).carries(Carried::First),
 ];
 
-fn concat(op: &mut Typing) -> Ruling {
+pub(super) fn concat(op: &mut Typing) -> Ruling {
     let inputs: Ruling<Vec<_>> = (0..op.input_count()).map(|slot| op.input(slot)).collect();
     let inputs = inputs?;
     let first = inputs.first().ok_or(Unsupported("it has no inputs"))?;

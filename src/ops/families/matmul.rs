@@ -57,7 +57,7 @@ fn implied(seen: &BTreeMap<char, usize>) -> Vec<char> {
 }
 
 /// Y[.., M, N] = sum over K of A[.., M, K] * B[.., K, N]
-fn matmul(op: &mut Typing) -> Ruling {
+pub(super) fn matmul(op: &mut Typing) -> Ruling {
     let factors = [Factor::of(op, 0)?, Factor::of(op, 1)?];
     product(op, &factors, true).map(drop)
 }
@@ -131,7 +131,7 @@ fn fused_gemm(op: &mut Typing) -> Ruling {
 }
 
 /// Y[M, N] = alpha * sum over K of A[M, K] * B[K, N] + beta * C[M, N]
-fn gemm(op: &mut Typing) -> Ruling {
+pub(super) fn gemm(op: &mut Typing) -> Ruling {
     affine(op, true).map(drop)
 }
 

@@ -3,6 +3,7 @@
 mod attention;
 mod broadcast;
 mod classical;
+mod coded;
 mod composed;
 mod control;
 mod convolution;
@@ -33,6 +34,7 @@ pub(crate) const TABLE: &[&[Row]] = &[
     convolution::ROWS,
     matmul::ROWS,
     packed::ROWS,
+    coded::ROWS,
     experts::ROWS,
     normalization::ROWS,
     joins::ROWS,
@@ -59,5 +61,4 @@ pub(crate) const TABLE: &[&[Row]] = &[
     held::FAMILIES[1],
     held::FAMILIES[2],
     held::FAMILIES[3],
-    held::FAMILIES[4],
 ];

@@ -38,7 +38,7 @@ fn image(op: &mut Typing) -> Ruling<Vec<Type>> {
 }
 
 /// Axes along which the window has one position and moves by one pass.
-fn window(op: &mut Typing) -> Ruling {
+pub(super) fn window(op: &mut Typing) -> Ruling {
     let x = image(op)?;
     let kernel = op
         .ints("kernel_shape")
@@ -75,7 +75,7 @@ fn selecting_window(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
-fn global(op: &mut Typing) -> Ruling {
+pub(super) fn global(op: &mut Typing) -> Ruling {
     let x = image(op)?;
     op.pin_all(&x[2..], POOLED);
     let mut out = x[..2].to_vec();

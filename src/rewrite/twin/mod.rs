@@ -164,6 +164,12 @@ impl TwinBuilder<'_> {
             return Ok(());
         }
         let element = self.element(value);
+        if !element.is_float()
+            && let Some(zero) = at.zero
+            && let Some(zero) = self.patch.reads(self.analysis.graph(), at.node, zero)
+        {
+            return self.fill_codes((at.node, at.slot), value, at.axis, &zero);
+        }
         // No product makes 0 of what is infinite.
         if !element.is_float() || self.infinite {
             return self.fill_at((at.node, at.slot), value, at.axis, Neutral::Zero);

@@ -2,19 +2,16 @@
 //! can still be typed.
 
 mod fused;
-mod quantised;
 mod selecting;
 mod signals;
 mod spatial;
 
 use crate::axes::{Extent, Type};
 use crate::ops::Row;
-use crate::ops::families::convolution::window_sizes;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 
-pub(super) const FAMILIES: [&[Row]; 5] = [
+pub(super) const FAMILIES: [&[Row]; 4] = [
     selecting::ROWS,
-    quantised::ROWS,
     fused::ROWS,
     spatial::ROWS,
     signals::ROWS,
@@ -77,19 +74,5 @@ fn ranks(op: &mut Typing, ranks: &[usize]) -> Ruling {
     for (slot, &rank) in ranks.iter().enumerate() {
         output(op, slot, vec![None; rank]);
     }
-    Ok(())
-}
-
-/// Windows over the data at one slot with the weight at another: X[N, C, ..] and W[O, ..] to Y[N, O, ..].
-fn convolution(op: &mut Typing, data: usize, weight: usize) -> Ruling {
-    let held = Held::of(op);
-    let (x, w) = (held.at(data)?, held.at(weight)?);
-    if x.len() < 2 || x.len() != w.len() {
-        return Err(Unsupported("data and weight have no matching ranks"));
-    }
-    let kernel = op.extents(&w[2..]);
-    let mut out = vec![x[0].clone(), w[0].clone()];
-    out.extend(window_sizes(op, &x[2..], &kernel)?);
-    op.output(0, out);
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Windows of signals, texts, losses, and numbers made from nothing.
 
-use super::quantised::pairwise;
 use super::{Held, axis, like, output, ranks};
 use crate::axes::Extent;
 use crate::onnx::ElementType;
 use crate::ops::adjoints::{Adjoint, losses};
+use crate::ops::families::elementwise::broadcast_sizes;
 use crate::ops::families::spectra::{half_spectrum, number};
 use crate::ops::row::{BOOL, FLOAT};
 use crate::ops::typing::{Ruling, Typing, Unsupported};
@@ -47,7 +47,7 @@ pub(super) const ROWS: &[Row] = &[
     row("TfIdfVectorizer", features)
         .adjoint(Adjoint::Zero)
         .of_elements(FLOAT),
-    row("StringConcat", |op| pairwise(op, [0, 1])).adjoint(Adjoint::Zero),
+    row("StringConcat", pairwise).adjoint(Adjoint::Zero),
     row("StringSplit", split)
         .adjoint(Adjoint::Zero)
         .yields(1, ElementType::Int64),
@@ -124,5 +124,14 @@ fn loss(op: &mut Typing) -> Ruling {
     if let Some(scores) = held.get(0) {
         op.output(1, scores.to_vec());
     }
+    Ok(())
+}
+
+/// Elements of two inputs, broadcast.
+fn pairwise(op: &mut Typing) -> Ruling {
+    let held = Held::of(op);
+    let (a, b) = (op.extents(&held.at(0)?), op.extents(&held.at(1)?));
+    let sizes = broadcast_sizes(&[&a, &b]);
+    output(op, 0, sizes);
     Ok(())
 }

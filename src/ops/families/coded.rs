@@ -1,0 +1,371 @@
+//! Operators on codes: what they do is what an operator on numbers does to the numbers that the codes stand for.
+//!
+//! So their rule is the rule of that operator, with its inputs at other places (`on_codes`). Beside that only scales and zero
+//! points are said: there is one, or one for each position of an axis, which goes where the position goes. What is summed over
+//! is removed where the codes stand for 0.
+
+use super::convolution::conv;
+use super::elementwise::{additive, scaling, unary};
+use super::joins::concat;
+use super::matmul::{gemm, matmul};
+use super::packed;
+use super::pooling::{global, window};
+use crate::axes::Extent;
+use crate::onnx::ElementType::{Float, Int32, Uint8};
+use crate::ops::adjoints::{Adjoint, quantised as back};
+use crate::ops::facts::AxisCodes;
+use crate::ops::typing::{CodedSlot, Ruling, Typing, Unsupported, axis_of};
+use crate::ops::{Elements, Form, Row, contrib, row};
+
+/// Codes have the type of their zero point.
+const CODES: &[Elements] = &[
+    Elements::Input(2),
+    Elements::Attribute("output_dtype"),
+    Elements::Always(Uint8),
+];
+/// Numbers have the type of their scale.
+const NUMBERS: &[Elements] = &[Elements::Attribute("output_dtype"), Elements::Input(1)];
+const SUMS: &[Elements] = &[Elements::Always(Int32)];
+const FIRST: &[Elements] = &[Elements::Input(0)];
+
+/// Kernels for codes take the scales of a product for what they were when it was made.
+const SCALE: &[usize] = &[1];
+
+const ROUNDS: &str = "it rounds to codes: train the model before its quantisation";
+const CODES_ONLY: &str = "its factors are codes: train the model before its quantisation";
+const HELD: &str = "holds all axes it touches";
+
+pub(super) const ROWS: &[Row] = &[
+    row("QuantizeLinear", encoded)
+        .straight(back::quantize)
+        .measured(SCALE)
+        .of_elements(CODES),
+    row("DequantizeLinear", decoded)
+        .straight(back::dequantize)
+        .measured(SCALE)
+        .form(Form::Decoded)
+        .lists(&[0, 2])
+        .of_elements(NUMBERS),
+    row("DynamicQuantizeLinear", dynamic)
+        .stops(ROUNDS)
+        .yields(0, Uint8)
+        .yields(1, Float)
+        .yields(2, Uint8),
+    row("MatMulInteger", whole_product)
+        .adjoint(Adjoint::Zero)
+        .of_elements(SUMS),
+    row("ConvInteger", whole_filters)
+        .adjoint(Adjoint::Zero)
+        .of_elements(SUMS),
+    row("QLinearMatMul", product)
+        .stops(ROUNDS)
+        .of_elements(&[Elements::Input(7)]),
+    row("QLinearConv", filters)
+        .stops(ROUNDS)
+        .lists(&[8])
+        .of_elements(&[Elements::Input(7)]),
+    contrib("QuantizeLinear", encoded)
+        .straight(back::quantize)
+        .measured(SCALE)
+        .of_elements(CODES),
+    contrib("DequantizeLinear", decoded)
+        .straight(back::dequantize)
+        .measured(SCALE)
+        .form(Form::Decoded)
+        .lists(&[0, 2])
+        .of_elements(NUMBERS),
+    contrib("QLinearAdd", |op| pairwise(op, additive))
+        .stops(ROUNDS)
+        .of_elements(FIRST),
+    contrib("QLinearMul", |op| pairwise(op, scaling))
+        .stops(ROUNDS)
+        .of_elements(FIRST),
+    contrib("QLinearSigmoid", |op| alone(op, unary))
+        .stops(ROUNDS)
+        .of_elements(FIRST),
+    contrib("QLinearLeakyRelu", |op| alone(op, unary))
+        .stops(ROUNDS)
+        .of_elements(FIRST),
+    contrib("QLinearSoftmax", shares)
+        .stops(ROUNDS)
+        .of_elements(FIRST),
+    contrib("QLinearGlobalAveragePool", pooled)
+        .stops(ROUNDS)
+        .of_elements(FIRST),
+    contrib("QLinearAveragePool", pool)
+        .stops(ROUNDS)
+        .of_elements(FIRST),
+    contrib("QLinearConcat", joined)
+        .stops(ROUNDS)
+        .of_elements(&[Elements::Input(1)]),
+    contrib("QGemm", affine)
+        .stops(ROUNDS)
+        .lists(&[6])
+        .of_elements(&[Elements::Input(8), Elements::Always(Float)]),
+    contrib("MatMulIntegerToFloat", product_to_numbers)
+        .stops(CODES_ONLY)
+        .of_elements(&[Elements::Input(2)]),
+    contrib("DynamicQuantizeMatMul", product_of_numbers)
+        .stops(ROUNDS)
+        .of_elements(FIRST),
+];
+
+/// Runs the rule of an operator on numbers, whose inputs stand at these places, and joins scales and zero points.
+fn on_codes<T>(
+    op: &mut Typing,
+    slots: Vec<CodedSlot>,
+    rule: impl FnOnce(&mut Typing) -> Ruling<T>,
+) -> Ruling<T> {
+    op.coded.clone_from(&slots);
+    let ruling = rule(op);
+    op.coded.clear();
+    let made = ruling?;
+    for own in slots {
+        join_scales(op, own)?;
+    }
+    Ok(made)
+}
+
+/// One scale and one zero point, or as many as there are positions along the axis.
+fn join_scales(op: &mut Typing, own: CodedSlot) -> Ruling {
+    let Some(axes) = op.optional(own.codes)? else {
+        return Ok(());
+    };
+    for slot in [own.scale, own.zero].into_iter().flatten() {
+        let Some(partner) = op.optional(slot)? else {
+            continue;
+        };
+        if partner.iter().all(|axis| op.is_one(axis)) {
+            continue;
+        }
+        let axis = own.axis.filter(|_| partner.len() == 1 || partner.len() == axes.len());
+        let axis = axis.ok_or(Unsupported("its scales are more than one"))?;
+        let axis = axis_of(axis, axes.len())?;
+        // A list, or as many axes as the codes have of which only this one is long.
+        let place = if partner.len() == 1 { 0 } else { axis };
+        let others = partner.iter().enumerate().filter(|(at, _)| *at != place);
+        if others.into_iter().any(|(_, other)| !op.is_one(other)) {
+            return Err(Unsupported("its scales lie along several axes"));
+        }
+        if op.extent(&partner[place]) != op.extent(&axes[axis]) {
+            return Err(Unsupported("its scales are not as many as the channels"));
+        }
+        op.unify(&partner[place], &axes[axis]);
+    }
+    note_codes(op, own, axes.len());
+    Ok(())
+}
+
+/// Says what constant codes stand for.
+fn note_codes(op: &mut Typing, own: CodedSlot, rank: usize) {
+    let axis = own.axis.and_then(|axis| axis_of(axis, rank).ok());
+    if own.scale.or(own.zero).is_some() && op.is_constant(own.codes) {
+        op.has_codes(AxisCodes {
+            node: op.node,
+            codes: own.codes,
+            scale: own.scale,
+            zero: own.zero,
+            axis: axis.unwrap_or(0),
+        });
+    }
+}
+
+/// The scale and the zero point of what the node makes are one each.
+fn single(op: &mut Typing, slots: [usize; 2]) -> Ruling {
+    for slot in slots {
+        let axes = op.optional(slot)?.unwrap_or_default();
+        if axes.iter().any(|axis| !op.is_one(axis)) {
+            return Err(Unsupported("what it makes has several scales"));
+        }
+    }
+    Ok(())
+}
+
+/// The axis that the attribute says, which is the second where it says none.
+fn along(op: &Typing) -> i64 {
+    op.int("axis", 1)
+}
+
+fn encoded(op: &mut Typing) -> Ruling {
+    if op.int("block_size", 0) > 0 {
+        return Err(Unsupported("it makes codes in blocks"));
+    }
+    let slots = vec![CodedSlot::codes(0).along(along(op))];
+    on_codes(op, slots, first)
+}
+
+/// Weights in blocks lose blocks.
+fn decoded(op: &mut Typing) -> Ruling {
+    if op.int("block_size", 0) > 0 {
+        return match packed::decoded(op)? {
+            true => Ok(()),
+            false => Err(Unsupported("its codes are in blocks that do not divide it")),
+        };
+    }
+    let slots = vec![CodedSlot::codes(0).along(along(op))];
+    on_codes(op, slots, first)
+}
+
+/// Each element for itself.
+fn first(op: &mut Typing) -> Ruling {
+    let x = op.input(0)?;
+    for axis in &x {
+        op.nonlinear(axis, "is an axis of codes");
+    }
+    op.output(0, x);
+    Ok(())
+}
+
+/// Codes by the smallest and the largest number, of which 0 is always one.
+fn dynamic(op: &mut Typing) -> Ruling {
+    first(op)?;
+    look_at_all(op, 0)?;
+    op.output(1, Vec::new());
+    op.output(2, Vec::new());
+    Ok(())
+}
+
+/// The extremes of all numbers of an input decide: what is removed counts as 0, which is always among them.
+fn look_at_all(op: &mut Typing, slot: usize) -> Ruling {
+    for (axis, ty) in op.input(slot)?.iter().enumerate() {
+        match op.extent(ty).size() {
+            Some(_) => op.contract(slot, axis),
+            None => op.pin(ty, "decides what codes stand for"),
+        }
+    }
+    Ok(())
+}
+
+/// Codes without a scale, and their zero point.
+const fn whole(slot: usize, zero: usize) -> CodedSlot {
+    CodedSlot {
+        codes: slot,
+        scale: None,
+        zero: Some(zero),
+        axis: None,
+    }
+}
+
+fn whole_product(op: &mut Typing) -> Ruling {
+    let slots = vec![whole(0, 2), whole(1, 3).along(-1)];
+    on_codes(op, slots, matmul)
+}
+
+fn whole_filters(op: &mut Typing) -> Ruling {
+    let slots = vec![whole(0, 2), whole(1, 3).along(0)];
+    // Its kernel multiplies from the left, in 32 bits: the weight is none of those whose sums overflow.
+    op.is_quiet = true;
+    on_codes(op, slots, conv)
+}
+
+fn product(op: &mut Typing) -> Ruling {
+    let slots = vec![CodedSlot::codes(0), CodedSlot::codes(3).along(-1)];
+    on_codes(op, slots, matmul)?;
+    single(op, [6, 7])
+}
+
+fn filters(op: &mut Typing) -> Ruling {
+    let weight = CodedSlot::codes(3).along(0);
+    let slots = vec![CodedSlot::codes(0), weight, CodedSlot::numbers(8)];
+    on_codes(op, slots, conv)?;
+    single(op, [6, 7])
+}
+
+fn affine(op: &mut Typing) -> Ruling {
+    let columns = i64::from(op.int("transB", 0) == 0);
+    let weight = CodedSlot::codes(3).along(columns);
+    let slots = vec![CodedSlot::codes(0), weight, CodedSlot::numbers(6)];
+    on_codes(op, slots, gemm)?;
+    single(op, [7, 8])
+}
+
+/// A product whose output is numbers, and a bias.
+fn product_to_numbers(op: &mut Typing) -> Ruling {
+    let own = |slot, scale, zero| CodedSlot {
+        codes: slot,
+        scale: Some(scale),
+        zero: Some(zero),
+        axis: None,
+    };
+    let slots = vec![own(0, 2, 4), own(1, 3, 5).along(-1)];
+    on_codes(op, slots, |op| biased(op, 6))
+}
+
+/// A product of numbers, made codes by their extremes, and codes.
+fn product_of_numbers(op: &mut Typing) -> Ruling {
+    let slots = vec![CodedSlot::numbers(0), CodedSlot::codes(1).along(-1)];
+    on_codes(op, slots, |op| biased(op, 4))?;
+    look_at_all(op, 0)
+}
+
+/// As a product of matrices, with a bias at this input of the node.
+fn biased(op: &mut Typing, bias: usize) -> Ruling {
+    matmul(op)?;
+    let columns = op.input(1)?.pop();
+    op.coded.push(CodedSlot::numbers(bias));
+    if let (Some(columns), Some(bias)) = (columns, op.optional(2)?) {
+        let bias = bias.last().ok_or(Unsupported("its bias has rank 0"))?;
+        op.unify(bias, &columns);
+    }
+    Ok(())
+}
+
+fn pairwise(op: &mut Typing, rule: fn(&mut Typing) -> Ruling) -> Ruling {
+    let slots = vec![CodedSlot::codes(0), CodedSlot::codes(3)];
+    on_codes(op, slots, rule)?;
+    single(op, [6, 7])
+}
+
+fn alone(op: &mut Typing, rule: fn(&mut Typing) -> Ruling) -> Ruling {
+    on_codes(op, vec![CodedSlot::codes(0)], rule)?;
+    single(op, [3, 4])
+}
+
+/// The axis of the shares keeps its positions.
+fn shares(op: &mut Typing) -> Ruling {
+    alone(op, |op| {
+        let x = op.input(0)?;
+        let axis = axis_of(op.int("axis", -1), x.len())?;
+        // Before version 13 all axes from there on share.
+        let end = if op.int("opset", 13) < 13 { x.len() } else { axis + 1 };
+        op.pin_all(&x[axis..end], HELD);
+        op.output(0, x);
+        Ok(())
+    })
+}
+
+/// Channels stand at axis 1, or at the end where the attribute says so.
+fn channels_last(op: &Typing) -> bool {
+    op.int("channels_last", 0) != 0
+}
+
+fn pooled(op: &mut Typing) -> Ruling {
+    match channels_last(op) {
+        false => alone(op, global),
+        true => alone(op, |op| {
+            let mut x = op.input(0)?;
+            let last = x.len().saturating_sub(1);
+            for axis in x.iter_mut().take(last).skip(1) {
+                op.pin(axis, HELD);
+                *axis = op.fixed(Extent::ONE, HELD);
+            }
+            op.output(0, x);
+            Ok(())
+        }),
+    }
+}
+
+fn pool(op: &mut Typing) -> Ruling {
+    match channels_last(op) {
+        false => alone(op, window),
+        true => Err(Unsupported("its channels stand last")),
+    }
+}
+
+/// Scale and zero point of the output, then each part with its own.
+fn joined(op: &mut Typing) -> Ruling {
+    let parts = (2..op.input_count()).step_by(3);
+    let slots: Vec<CodedSlot> = parts.map(CodedSlot::codes).collect();
+    single(op, [0, 1])?;
+    on_codes(op, slots, concat)
+}
