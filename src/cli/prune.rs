@@ -150,6 +150,10 @@ struct ChoiceFlags {
         conflicts_with = "plan"
     )]
     groups: GroupCut,
+    /// Let the declared sizes of the inputs and outputs follow whose names match this glob (caches, states); without,
+    /// the signature stays as it is
+    #[arg(long, value_name = "GLOB", conflicts_with = "plan")]
+    change_signature: Vec<String>,
     /// Remove channels in this many rounds, each further than the one before, and score them anew in between; with
     /// --tune every round is trained [default: 1; 2 with --tune and a budget of 0.2 or less]
     #[arg(long, value_name = "K", value_parser = parse_multiple, conflicts_with = "plan")]
@@ -267,6 +271,7 @@ impl ChoiceFlags {
             exact: self.exact,
             attention: self.attention,
             groups: self.groups,
+            change_signature: self.change_signature,
             scope: self.scope,
             ratio_for: self.ratio_for,
             max_ratio: self.max_ratio,

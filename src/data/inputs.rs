@@ -199,9 +199,7 @@ fn ranges<'a>(analysis: &'a Analysis, sizes: &InputSizes) -> HashMap<&'a str, Ra
                     let given = owner.and_then(|owner| analysis.graph().node(owner).input(place));
                     queue.extend(given.map(|given| (given, range)));
                 }
-                Producer::Initializer(_)
-                | Producer::SparseInitializer(_)
-                | Producer::Missing => {}
+                Producer::Initializer(_) | Producer::SparseInitializer(_) | Producer::Missing => {}
             }
         }
     }

@@ -35,9 +35,9 @@ pub use images::{ImageOptions, Layout};
 pub(crate) use inputs::random_batch;
 pub use inputs::random_inputs;
 pub use memory::{ArrayOrder, NamedArray};
-pub(crate) use switches::switches;
 pub(crate) use named::{NamedNumbers, named_numbers};
 pub(crate) use npy::{Header as Npy, Kind as NpyKind};
+pub(crate) use switches::switches;
 
 /// One in this many batches is held out, the last ones, at least one.
 pub(crate) const HELD_OUT: usize = 5;

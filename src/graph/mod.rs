@@ -25,6 +25,7 @@ mod enter;
 mod inline;
 mod names;
 mod patch;
+mod reads;
 mod spread;
 mod text;
 mod windows;
@@ -50,6 +51,7 @@ pub(crate) use emit::Emitter;
 pub(crate) use inline::{inlined, prefixed};
 pub(crate) use names::Names;
 pub(crate) use patch::{Patch, float, int, ints, text};
+pub(crate) use reads::{bodies_read_instead, read_instead};
 pub(crate) use windows::Slide;
 
 /// A node, by its place in the model's node list.

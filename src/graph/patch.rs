@@ -118,6 +118,11 @@ impl Patch {
         std::mem::replace(&mut self.spot, Spot::START)
     }
 
+    /// From now on new nodes stand behind all old ones.
+    pub(crate) fn at_end(&mut self) {
+        self.spot = Spot::END;
+    }
+
     /// From now on new nodes stand where they stood at another time.
     pub(crate) fn back_to(&mut self, spot: Spot) {
         self.spot = spot;

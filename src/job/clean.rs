@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::Graph;
 use crate::onnx::Model;
-use crate::ops::GroupCut;
+use crate::ops::CutRules;
 use crate::plan::{Decision, Left, Plan, Selection, Settings};
 use crate::report::{Outcome, PlannedRow, PruneReport};
 use crate::rewrite::{add_to_rows, prune};
@@ -180,7 +180,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
     };
     files.check(&model, options.overwrite)?;
     let analysis = watch.stage("type", || {
-        analyse(&model, &options.shapes, GroupCut::default())
+        analyse(&model, &options.shapes, CutRules::default())
     })?;
     let runtime = options.runtime.load(events)?;
     let mut cleared = watch.stage("rewrite", || without_dead_channels(&analysis, &runtime))?;
@@ -198,6 +198,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         latency: None,
         dimensions: cleared.rows,
         held: Vec::new(),
+        signature: Vec::new(),
         calibration: None,
         rounds: Vec::new(),
         recovery: None,

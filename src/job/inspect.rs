@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::graph::NodeId;
 use crate::layers::Layer;
 use crate::onnx::{Model, to_f32};
-use crate::ops::GroupCut;
+use crate::ops::{CutRules, GroupCut};
 use crate::report::{BlockRow, BlockedRow, DimensionRow, Inspection, IntegerRow, UnsupportedRow};
 
 /// Version of the JSON document.
@@ -21,7 +21,11 @@ const SCHEMA: &str = "secateur.inspection/1";
 /// The file is no valid model or has a tensor that cannot be read, or `shapes` names an axis that is not there.
 pub fn inspect(path: &Path, shapes: &Shapes, groups: GroupCut) -> Result<Inspection> {
     let model = Model::load(path)?;
-    let analysis = analyse(&model, shapes, groups)?;
+    let cuts = CutRules {
+        groups,
+        ..CutRules::default()
+    };
+    let analysis = analyse(&model, shapes, cuts)?;
     let dimensions = analysis.dimensions().iter();
     let blocked = analysis.blocked().iter().map(|blocked| BlockedRow {
         initializer: blocked.initializer.clone(),

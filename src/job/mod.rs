@@ -27,7 +27,7 @@ use crate::engine::observed;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::onnx::Model;
-use crate::ops::{GroupCut, Premises};
+use crate::ops::{CutRules, Premises};
 use crate::rewrite::hold_stale;
 use crate::runtime::{Library, Runtime};
 
@@ -49,13 +49,13 @@ pub use twin::{TwinOptions, twin};
 pub use validate::{ValidateOptions, Validated, validate};
 
 /// Types a model. Shapes that no rule says are looked up in an onnxruntime that is there already.
-fn analyse(model: &Model, shapes: &Shapes, groups: GroupCut) -> Result<Analysis> {
-    analyse_in(model, (shapes, groups), &mut installed)
+fn analyse(model: &Model, shapes: &Shapes, cuts: CutRules) -> Result<Analysis> {
+    analyse_in(model, (shapes, cuts), &mut installed)
 }
 
 /// As [`analyse`], for runs that cut nothing.
 fn analyse_whole(model: &Model, shapes: &Shapes) -> Result<Analysis> {
-    typed(model, (shapes, GroupCut::default()), &mut installed)
+    typed(model, (shapes, CutRules::default()), &mut installed)
 }
 
 /// The onnxruntime that is there already, if one is.
@@ -67,7 +67,7 @@ fn installed() -> Option<Runtime> {
 /// As [`analyse`], with the onnxruntime that `load` gives where one is needed.
 fn analyse_in(
     model: &Model,
-    told: (&Shapes, GroupCut),
+    told: (&Shapes, CutRules),
     load: &mut dyn FnMut() -> Option<Runtime>,
 ) -> Result<Analysis> {
     let mut analysis = typed(model, told, load)?;
@@ -77,13 +77,13 @@ fn analyse_in(
 
 fn typed(
     model: &Model,
-    (shapes, groups): (&Shapes, GroupCut),
+    (shapes, cuts): (&Shapes, CutRules),
     load: &mut dyn FnMut() -> Option<Runtime>,
 ) -> Result<Analysis> {
     let graph = Graph::new(model)?;
     let sizes = InputSizes::with_sample_axes(&graph, &shapes.sizes, &shapes.sample_axes)?;
     let premises = Premises {
-        groups,
+        cuts: cuts.clone(),
         ..Premises::default()
     };
     let mut analysis = Analysis::with(graph, sizes, premises);
@@ -93,7 +93,7 @@ fn typed(
         let observed = observed(&analysis, &runtime);
         if !observed.is_empty() {
             let (graph, sizes) = (analysis.graph().clone(), analysis.sizes().clone());
-            analysis = Analysis::with(graph, sizes, Premises { observed, groups });
+            analysis = Analysis::with(graph, sizes, Premises { observed, cuts });
         }
     }
     Ok(analysis)

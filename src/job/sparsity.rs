@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::layers::{Layer, Layers};
 use crate::masks::{Weights, dead, holds};
 use crate::onnx::Model;
-use crate::ops::GroupCut;
+use crate::ops::CutRules;
 use crate::report::{SparsityReport, SparsityRow};
 
 /// Version of the JSON document.
@@ -26,7 +26,7 @@ const BUCKETS: usize = 12;
 /// The file is no valid model.
 pub fn sparsity(path: &Path) -> Result<SparsityReport> {
     let model = Model::load(path)?;
-    let analysis = analyse(&model, &Shapes::default(), GroupCut::default())?;
+    let analysis = analyse(&model, &Shapes::default(), CutRules::default())?;
     let Layers { layers, left } = Layers::of(&analysis);
     let others = left
         .iter()

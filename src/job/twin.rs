@@ -31,7 +31,7 @@ pub fn twin(path: &Path, plan: &Path, output: &Path, options: TwinOptions) -> Re
     };
     files.check(&model, options.overwrite)?;
     let plan = Plan::load(plan)?;
-    let analysis = analyse(&model, &Shapes::default(), plan.settings.groups)?;
+    let analysis = analyse(&model, &Shapes::default(), plan.settings.cuts())?;
     let plan = plan.checked(&analysis)?;
     let twin = rewrite::twin(&analysis, &plan, options.masks)?;
     twin.save(output)

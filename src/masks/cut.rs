@@ -11,7 +11,7 @@ const LOWER: u32 = 15;
 const UPPER_BUCKETS: usize = 1 << (31 - LOWER);
 const LOWER_BUCKETS: usize = 1 << LOWER;
 
-/// Cuts that zero the `zeros` smallest of all `tensors` together; of equal ones the first tensor's first.
+/// CutRules that zero the `zeros` smallest of all `tensors` together; of equal ones the first tensor's first.
 ///
 /// # Errors
 /// A weight that is no number.

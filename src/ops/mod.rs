@@ -33,8 +33,8 @@ pub(crate) use adjoints::{
 };
 pub(crate) use bodies::call_of;
 pub(crate) use facts::{
-    Agreement, AttentionPart, AxisCodes, Bias, BlockCodes, Contraction, Linear, Mirror, NumberPlace, Operand,
-    Role, Unruled, ZeroCodes,
+    Agreement, AttentionPart, AxisCodes, Bias, BlockCodes, Contraction, Linear, Mirror,
+    NumberPlace, Operand, Role, Unruled, ZeroCodes,
 };
 #[cfg(test)]
 pub(crate) use families::TABLE;
@@ -43,7 +43,7 @@ pub(crate) use kinds::{KernelFamily, Pointwise, Viewing};
 pub(crate) use mix::{Mix, MixFact};
 pub(crate) use pass::{declared_shape, type_graph};
 pub use premises::GroupCut;
-pub(crate) use premises::{Observed, ObservedValue, Premises};
+pub(crate) use premises::{CutRules, Observed, ObservedValue, Premises};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};
 #[cfg(test)]
 pub(crate) use row::NEWEST_OPSET;

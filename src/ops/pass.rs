@@ -16,6 +16,7 @@ use crate::axes::{Extent, Origin, Reason, Type};
 use crate::graph::{Attributes, BodyId, DeclaredSize, Graph, NodeId, Producer, ValueId};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{NodeProto, TensorProto};
+use crate::patterns::Patterns;
 
 const OUTPUT: &str = "is an output of the graph";
 
@@ -23,11 +24,15 @@ const OUTPUT: &str = "is an output of the graph";
 pub(crate) fn type_graph(graph: &Graph, premises: &Premises) -> State {
     let observed = &premises.observed;
     let mut state = State {
-        groups: premises.groups,
+        groups: premises.cuts.groups,
         ..State::default()
     };
+    let changes = changes(graph, &premises.cuts.signature);
     for id in graph.value_ids() {
-        let axes = initial_axes(graph, &mut state, id);
+        let axes = match changes.contains(&id) {
+            true => open_axes(graph, &mut state, id),
+            false => initial_axes(graph, &mut state, id),
+        };
         state.axes.push(axes);
         let numbers = shapes::constant(graph, id, &mut state.symbols);
         state.integers.push(numbers);
@@ -37,7 +42,8 @@ pub(crate) fn type_graph(graph: &Graph, premises: &Premises) -> State {
     for &node in graph.order() {
         type_node(graph, observed, &mut state, node);
     }
-    for id in graph.value_ids().filter(|&id| graph.value(id).is_output) {
+    let outputs = graph.value_ids().filter(|&id| graph.value(id).is_output);
+    for id in outputs.filter(|id| !changes.contains(id)) {
         let reason = Reason {
             origin: Origin::Value(id.0),
             why: OUTPUT,
@@ -50,6 +56,37 @@ pub(crate) fn type_graph(graph: &Graph, premises: &Premises) -> State {
     });
     check::settle(graph, &mut state);
     state
+}
+
+/// The inputs and outputs of which the sizes may change.
+fn changes(graph: &Graph, globs: &[String]) -> HashSet<ValueId> {
+    let globs = Patterns::new(globs.iter().map(String::as_str)).ok();
+    let ends = graph.value_ids().filter(|&id| {
+        let value = graph.value(id);
+        value.is_output || matches!(value.producer, Producer::Input(_))
+    });
+    let named = |id: &ValueId| {
+        let name = [graph.value(*id).name.as_str()];
+        globs
+            .as_ref()
+            .is_some_and(|globs| globs.matched(&name).is_some())
+    };
+    ends.filter(named).collect()
+}
+
+/// As [`initial_axes`], of an input whose known sizes may change.
+fn open_axes(graph: &Graph, state: &mut State, id: ValueId) -> Option<Vec<Type>> {
+    let axes = initial_axes(graph, state, id)?;
+    if !matches!(graph.value(id).producer, Producer::Input(_)) {
+        return Some(axes);
+    }
+    let axes = axes
+        .into_iter()
+        .map(|axis| match state.types.extent(&axis) {
+            size @ Extent::Known(2..) => state.types.fresh(size),
+            _ => axis,
+        });
+    Some(axes.collect())
 }
 
 /// True if a constant can lose positions: weights, masks, and tables of positions. A list of integers may be a shape.

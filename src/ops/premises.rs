@@ -84,5 +84,14 @@ impl Observed {
 pub(crate) struct Premises {
     /// What runs of the model showed of values whose shape no rule says.
     pub(crate) observed: Observed,
+    pub(crate) cuts: CutRules,
+}
+
+/// What may go of a model beside what always may.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CutRules {
+    /// What of grouped convolutions.
     pub(crate) groups: GroupCut,
+    /// Globs of the inputs and outputs of which declared sizes may change.
+    pub(crate) signature: Vec<String>,
 }

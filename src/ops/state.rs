@@ -8,8 +8,8 @@ use crate::graph::{CalledGraph, NodeId, ValueId};
 use crate::onnx::ElementType;
 
 use super::facts::{
-    Agreement, Attending, AxisCodes, BlockCodes, Bound, Contraction, Facts, Implied, Linear, Lookup, Mirror,
-    Multiple, NodeCost, Unruled,
+    Agreement, Attending, AxisCodes, BlockCodes, Bound, Contraction, Facts, Implied, Linear,
+    Lookup, Mirror, Multiple, NodeCost, Unruled,
 };
 use super::mix::MixFact;
 use super::premises::GroupCut;

@@ -1,8 +1,8 @@
 //! The verbs with which rules state facts about a node, beside the types of its axes.
 
 use super::facts::{
-    Agreement, Attending, AttentionPart, AxisCodes, Bias, BlockCodes, Bound, Contraction, Implied, Joined,
-    Linear, Lookup, Mirror, Multiple, NodeCost, NumberPlace, Operand, Role,
+    Agreement, Attending, AttentionPart, AxisCodes, Bias, BlockCodes, Bound, Contraction, Implied,
+    Joined, Linear, Lookup, Mirror, Multiple, NodeCost, NumberPlace, Operand, Role,
 };
 use super::typing::Typing;
 use crate::axes::{Extent, Type};

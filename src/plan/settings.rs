@@ -9,6 +9,7 @@ use super::{AttentionCut, DropBlocks, GroupCut, RoundTo};
 use crate::criteria::Criterion;
 use crate::dimensions::Totals;
 use crate::error::{Error, Result};
+use crate::ops::CutRules;
 
 /// Rounds at most.
 const MOST_ROUNDS: usize = 1000;
@@ -103,6 +104,10 @@ pub struct Settings {
     /// What of grouped convolutions may go.
     #[serde(default, skip_serializing_if = "GroupCut::is_default")]
     pub groups: GroupCut,
+    /// Glob patterns of inputs and outputs of the graph of which the declared sizes may change, as caches do; all others are
+    /// a contract.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub change_signature: Vec<String>,
     /// Among which channels the least important are sought; without, [`Scope::Allocated`] on calibration data,
     /// or [`Scope::Fisher`] where that would take long, and [`Scope::Uniform`] without any.
     #[serde(default)]
@@ -139,6 +144,7 @@ impl Default for Settings {
             exact: false,
             attention: AttentionCut::default(),
             groups: GroupCut::default(),
+            change_signature: Vec::new(),
             scope: None,
             budget: None,
             ratio_for: Vec::new(),
@@ -316,10 +322,23 @@ impl Settings {
         if self.attention != default.attention {
             words += &format!(" --attention {}", self.attention);
         }
+        for glob in &self.change_signature {
+            words += &format!(" --change-signature '{glob}'");
+        }
         if self.groups != default.groups {
             words += &format!(" --groups {}", self.groups);
         }
         words
+    }
+}
+
+impl Settings {
+    /// What may go of a model beside what always may.
+    pub(crate) fn cuts(&self) -> CutRules {
+        CutRules {
+            groups: self.groups,
+            signature: self.change_signature.clone(),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::stage::Stage;
 use super::table::{count, percent, table};
 use super::training::{TrainingRow, write_training};
 use super::validation::write_unread;
-use super::{BenchSetting, HolderRow, LatencyRow, Quantisation, RecoveryRow};
+use super::{BenchSetting, HolderRow, LatencyRow, Quantisation, RecoveryRow, SignatureRow};
 use crate::dimensions::Totals;
 use crate::error::one_line;
 use crate::plan::Cost;
@@ -44,6 +44,8 @@ pub struct PruneReport {
     pub dimensions: Vec<PlannedRow>,
     /// What holds the weights that lost nothing, most first.
     pub held: Vec<HolderRow>,
+    /// Inputs and outputs of which the declared sizes are others now.
+    pub signature: Vec<SignatureRow>,
     /// What was calibrated on; none without data.
     pub calibration: Option<PruneCalibrationRow>,
     /// The rounds before the last, in their order.
@@ -140,6 +142,9 @@ impl fmt::Display for PruneReport {
         write_dropped(&self.dropped_blocks, &self.before, f)?;
         self.write_dimensions(f)?;
         self.write_totals(f)?;
+        for row in &self.signature {
+            write!(f, "{row}")?;
+        }
         if let Some(latency) = &self.latency {
             write!(f, "{latency}")?;
         } else if let Some(BudgetRow { cost, asked, got }) = &self.budget {

@@ -73,9 +73,12 @@ fn update_declarations(analysis: &Analysis, kept: &Kept, graph: &mut GraphProto)
         let Some(message) = analysis.graph().part_mut(graph, part) else {
             continue;
         };
-        let given_back = part.is_some().then_some(&mut message.output);
-        let lists = [&mut message.value_info, &mut message.input];
-        for info in lists.into_iter().chain(given_back).flatten() {
+        let lists = [
+            &mut message.value_info,
+            &mut message.input,
+            &mut message.output,
+        ];
+        for info in lists.into_iter().flatten() {
             update_declaration(analysis, kept, (part, info));
         }
     }

@@ -10,7 +10,9 @@ use std::collections::HashMap;
 use super::slice::kept_size;
 use crate::axes::{Extent, Kept, Symbols, Type};
 use crate::dimensions::Analysis;
-use crate::graph::{Attributes, BodyId, Node, NodeId, Patch, Producer, ValueId};
+use crate::graph::{
+    Attributes, BodyId, Node, NodeId, Patch, Producer, ValueId, bodies_read_instead,
+};
 use crate::onnx::ElementType;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::ops::{Integers, Known, Mirror, NumberPlace, element_of, evaluate_node, find};
@@ -207,7 +209,7 @@ impl<'a> ShapeRewriter<'a> {
         for &value in &graph.node(node).captured {
             if let Some(before) = self.changed(value) {
                 let new = self.emit(node, value, before);
-                rename_outer(proto, &graph.value(value).name, &new);
+                bodies_read_instead(proto, &graph.value(value).name, &new);
             }
         }
     }
@@ -367,36 +369,4 @@ impl<'a> ShapeRewriter<'a> {
             .resize(proto.input.len().max(slot + 1), String::new());
         proto.input[slot] = name;
     }
-}
-
-/// Lets the subgraphs of a node read another outer value.
-fn rename_outer(node: &mut NodeProto, old: &str, new: &str) {
-    for attribute in &mut node.attribute {
-        for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-            rename_in(graph, old, new);
-        }
-    }
-}
-
-fn rename_in(graph: &mut GraphProto, old: &str, new: &str) {
-    let own = graph.input.iter().any(|input| input.name() == old)
-        || graph.initializer.iter().any(|tensor| tensor.name() == old)
-        || graph
-            .node
-            .iter()
-            .any(|node| node.output.iter().any(|name| name == old));
-    if own {
-        return;
-    }
-    let replace = |name: &mut String| {
-        if name == old {
-            new.clone_into(name);
-        }
-    };
-    for node in &mut graph.node {
-        node.input.iter_mut().for_each(replace);
-        rename_outer(node, old, new);
-    }
-    let outputs = graph.output.iter_mut().filter_map(|o| o.name.as_mut());
-    outputs.for_each(replace);
 }

@@ -14,7 +14,7 @@ use crate::onnx::proto::{
     TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };
 use crate::onnx::{ElementType, Model, from_raw};
-use crate::ops::{CONTRIB, GroupCut, Premises};
+use crate::ops::{CONTRIB, CutRules, GroupCut, Premises};
 use crate::plan::{Plan, RoundTo, Settings};
 use crate::search::select;
 
@@ -307,7 +307,10 @@ pub(in crate::tests) fn analyse_cutting(model: &Model, groups: GroupCut) -> Anal
     let graph = Graph::new(model).expect("the test model is a graph");
     let sizes = InputSizes::for_graph(&graph, &[]).expect("no sizes are given");
     let premises = Premises {
-        groups,
+        cuts: CutRules {
+            groups,
+            ..CutRules::default()
+        },
         ..Premises::default()
     };
     Analysis::with(graph, sizes, premises)

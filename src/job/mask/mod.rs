@@ -21,7 +21,7 @@ use crate::files;
 use crate::masks::{MaskSettings, Pattern, tensor_core_obstacle, write_masks};
 use crate::metrics::OutputDeviation;
 use crate::onnx::{Model, sparse_bytes};
-use crate::ops::GroupCut;
+use crate::ops::CutRules;
 use crate::report::{Gains, LeftRow, MaskReport, MaskedRow, Outcome};
 use crate::rewrite::{Edit, Stored, store_sparse, with_weights};
 use crate::train::Tuning;
@@ -123,7 +123,7 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     let model = watch.stage("read", || Model::load(path))?;
     options.files().check(&model, options.overwrite)?;
     let analysis = watch.stage("type", || {
-        analyse(&model, &options.shapes, GroupCut::default())
+        analyse(&model, &options.shapes, CutRules::default())
     })?;
     let mut found = watch.stage("mask", || match &options.source {
         MaskSource::Settings(settings) => choose::by_settings(&analysis, settings, options, events),

@@ -12,6 +12,7 @@ mod proven;
 mod reported;
 mod round;
 mod rounds;
+mod signature;
 mod start;
 mod timed;
 mod tuned;
@@ -195,15 +196,15 @@ fn planned<T>(
 /// there.
 fn typed(model: &Model, options: &PruneOptions, voice: &mut Voice) -> Result<Analysis> {
     options.check(model)?;
-    let groups = options.groups()?;
+    let cuts = options.cuts()?;
     let Voice { watch, events } = voice;
     let load = &mut || match options.needs_runtime() {
         true => options.runtime.load(*events).ok(),
         false => installed(),
     };
-    watch.stage("type", || {
-        analyse_in(model, (&options.shapes, groups), load)
-    })
+    let analysis = watch.stage("type", || analyse_in(model, (&options.shapes, cuts), load))?;
+    options.check_signature(&analysis)?;
+    Ok(analysis)
 }
 
 fn calibrated<'a>(
@@ -272,6 +273,7 @@ impl Job<'_> {
             latency,
             dimensions: rows,
             held: Vec::new(),
+            signature: Vec::new(),
             calibration,
             rounds: remains.as_ref().map_or(Vec::new(), |of| of.rows.clone()),
             recovery: None,

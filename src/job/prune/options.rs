@@ -6,7 +6,8 @@ use crate::data::DataSource;
 use crate::error::{Error, Result};
 use crate::job::options::{Calibration, Overwrite, Proof, RuntimeOptions, Shapes};
 use crate::onnx::Model;
-use crate::plan::{Cost, GroupCut, Plan, Settings};
+use crate::ops::CutRules;
+use crate::plan::{Cost, Plan, Settings};
 use crate::quantise::QuantiseSettings;
 use crate::recover::Recovery;
 use crate::train::Tuning;
@@ -123,15 +124,15 @@ impl PruneOptions {
         }
     }
 
-    /// What of grouped convolutions may go: as the plan says, where one is replayed.
+    /// What may go beside what always may: as the plan says, where one is replayed.
     ///
     /// # Errors
     /// A plan that cannot be read.
-    pub(super) fn groups(&self) -> Result<GroupCut> {
+    pub(super) fn cuts(&self) -> Result<CutRules> {
         Ok(match &self.plan {
-            None => self.settings.groups,
-            Some(PlanInput::Path(path)) => Plan::load(path)?.settings.groups,
-            Some(PlanInput::Plan(plan)) => plan.settings.groups,
+            None => self.settings.cuts(),
+            Some(PlanInput::Path(path)) => Plan::load(path)?.settings.cuts(),
+            Some(PlanInput::Plan(plan)) => plan.settings.cuts(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! What the report says of a plan and of what was made of it.
 
 use super::proven::Proven;
+use super::signature::changed;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::Result;
 use crate::onnx::Model;
@@ -32,7 +33,9 @@ pub(super) fn met(budget: CostBudget, report: &PruneReport) -> BudgetRow {
 impl PruneReport {
     /// What became of the plan.
     pub(super) fn note(&mut self, analysis: &Analysis, proven: &Proven) -> Result<()> {
-        self.after = analysis.totals(&proven.plan.kept(analysis)?);
+        let kept = proven.plan.kept(analysis)?;
+        self.after = analysis.totals(&kept);
+        self.signature = changed(analysis, &kept);
         self.after.nodes = node_count(&proven.model, self.after);
         self.recovery.clone_from(&proven.recovery);
         self.training.clone_from(&proven.training);

@@ -136,8 +136,8 @@ fn typed<T>(
     model.hash_ahead();
     let options = &options.with_hash()?;
     let mut load = || options.runtime.load(&mut crate::events::Silent).ok();
-    let told = (&options.shapes, options.settings.groups);
-    let typed = || analyse_in(model, told, &mut load);
+    let told = (&options.shapes, options.settings.cuts());
+    let typed = || analyse_in(model, told.clone(), &mut load);
     let analysis = watch.stage("type", typed)?;
     check(&analysis, &options.settings)?;
     searched((&analysis, name, start), options, (watch, events), finish)

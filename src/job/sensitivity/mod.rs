@@ -157,7 +157,7 @@ pub fn sensitivity(
     let model = watch.stage("read", || input.load())?;
     options.check(&model)?;
     let mut load = || options.runtime.load(&mut crate::events::Silent).ok();
-    let told = (&options.shapes, options.settings.groups);
+    let told = (&options.shapes, options.settings.cuts());
     let analysis = watch.stage("type", || match options.of {
         SensitivityOf::Channels => analyse_in(&model, told, &mut load),
         _ => analyse_whole(&model, &options.shapes),

@@ -138,7 +138,9 @@ fn join_scales(op: &mut Typing, own: CodedSlot) -> Ruling {
         if partner.iter().all(|axis| op.is_one(axis)) {
             continue;
         }
-        let axis = own.axis.filter(|_| partner.len() == 1 || partner.len() == axes.len());
+        let axis = own
+            .axis
+            .filter(|_| partner.len() == 1 || partner.len() == axes.len());
         let axis = axis.ok_or(Unsupported("its scales are more than one"))?;
         let axis = axis_of(axis, axes.len())?;
         // A list, or as many axes as the codes have of which only this one is long.
@@ -327,7 +329,11 @@ fn shares(op: &mut Typing) -> Ruling {
         let x = op.input(0)?;
         let axis = axis_of(op.int("axis", -1), x.len())?;
         // Before version 13 all axes from there on share.
-        let end = if op.int("opset", 13) < 13 { x.len() } else { axis + 1 };
+        let end = if op.int("opset", 13) < 13 {
+            x.len()
+        } else {
+            axis + 1
+        };
         op.pin_all(&x[axis..end], HELD);
         op.output(0, x);
         Ok(())

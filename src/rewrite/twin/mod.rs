@@ -9,6 +9,7 @@
 
 mod masks;
 mod open;
+mod signature;
 mod statistics;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use crate::plan::Plan;
 
 pub(crate) use masks::MaskInput;
 use masks::{StandIn, TwinMasks};
+use signature::narrowed;
 use statistics::Neutral;
 
 /// Where the masks of a twin stand.
@@ -48,7 +50,14 @@ pub fn twin(analysis: &Analysis, plan: &Plan, masks: Masks) -> Result<Model> {
         Some((bodies, kept)) => masked(&bodies, &kept, masks)?,
         None => masked(analysis, &kept, masks)?,
     };
-    Ok(model)
+    if masks == Masks::Inputs {
+        return Ok(model);
+    }
+    Ok(narrowed(
+        analysis,
+        &kept,
+        Graph::verified(model, "the masked twin")?,
+    ))
 }
 
 /// The twin that masks one dimension by graph inputs, and those inputs.

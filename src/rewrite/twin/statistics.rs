@@ -179,7 +179,9 @@ impl TwinBuilder<'_> {
         let [wide, zero] = [input.as_str(), zero]
             .map(|name| self.patch.cast("secateur.wide", name, ElementType::Int32));
         let read = [flags.as_str(), &wide, &zero];
-        let chosen = self.patch.node("secateur.chosen", "Where", &read, Vec::new());
+        let chosen = self
+            .patch
+            .node("secateur.chosen", "Where", &read, Vec::new());
         let element = self.element(value);
         let base = format!("{input}.masked");
         let masked = self.patch.cast(&base, &chosen, element);

@@ -10,12 +10,8 @@ use crate::axes::{Extent, Type};
 use crate::ops::Row;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 
-pub(super) const FAMILIES: [&[Row]; 4] = [
-    selecting::ROWS,
-    fused::ROWS,
-    spatial::ROWS,
-    signals::ROWS,
-];
+pub(super) const FAMILIES: [&[Row]; 4] =
+    [selecting::ROWS, fused::ROWS, spatial::ROWS, signals::ROWS];
 
 const HELD: &str = "holds all axes it touches";
 
