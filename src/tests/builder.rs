@@ -238,6 +238,18 @@ impl Builder {
         self
     }
 
+    /// Gives the last node a body.
+    pub(in crate::tests) fn body(mut self, attribute: &str, body: Builder) -> Builder {
+        let node = self.graph.node.last_mut().expect("a node");
+        node.attribute.push(AttributeProto {
+            name: Some(attribute.to_owned()),
+            g: Some(body.graph),
+            r#type: Some(AttributeType::Graph as i32),
+            ..AttributeProto::default()
+        });
+        self
+    }
+
     /// As [`Builder::node`], of onnxruntime's own operators.
     pub(in crate::tests) fn contrib(
         self,

@@ -34,6 +34,8 @@ pub(in crate::tests) fn all() -> Vec<Case> {
     cases.extend(families::contractions());
     cases.extend(families::fused());
     cases.extend(families::packed());
+    cases.extend(families::coded());
+    cases.extend(families::control());
     cases.extend(families::experts());
     cases.extend(families::attention());
     cases.extend(families::normalizations());

@@ -171,30 +171,22 @@ fn a_function_of_another_version_is_refused_whatever_name_the_default_set_has() 
     }
 }
 
+/// What a body gives back is an output of the graph here.
 #[test]
-fn values_that_subgraphs_read_are_pinned() {
-    let inner = Builder::new(17)
-        .node("Identity", "h -> z", &[])
-        .output("z")
-        .proto();
-    let branch = |name: &str| AttributeProto {
-        name: Some(name.to_owned()),
-        g: inner.graph.clone(),
-        r#type: Some(5),
-        ..AttributeProto::default()
-    };
-    let mut builder = Builder::new(17)
+fn what_outputs_of_bodies_hold_is_held_around_them() {
+    let inner = || Builder::new(17).node("Identity", "h -> z", &[]).output("z");
+    let builder = Builder::new(17)
         .input("x", &[2, 6])
         .input_of("flag", ElementType::Bool, &[])
         .tensor(noise("w1", &[6, 8]))
         .tensor(noise("w2", &[8, 4]))
         .node("MatMul", "x w1 -> h", &[])
         .node("If", "flag -> i", &[])
+        .body("then_branch", inner())
+        .body("else_branch", inner())
         .node("MatMul", "h w2 -> y", &[])
         .output("y")
         .output("i");
-    let node = &mut builder.graph_proto().node[1];
-    node.attribute = vec![branch("then_branch"), branch("else_branch")];
     let analysis = analyse(&builder.model());
     assert!(analysis.dimensions().is_empty());
     let reasons: Vec<&str> = analysis
@@ -203,7 +195,9 @@ fn values_that_subgraphs_read_are_pinned() {
         .map(|b| b.reason.as_str())
         .collect();
     assert!(
-        reasons.iter().any(|reason| reason.contains("If 'If1'")),
+        reasons
+            .iter()
+            .any(|reason| reason.contains("'i' (is an output of the graph)")),
         "{reasons:?}"
     );
 }

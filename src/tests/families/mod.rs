@@ -2,8 +2,10 @@
 
 mod arrangements;
 mod attention;
+mod coded;
 mod composed;
 mod contractions;
+mod control;
 mod elementwise;
 mod experts;
 mod fused;
@@ -17,8 +19,10 @@ mod spatial;
 
 pub(super) use arrangements::arrangements;
 pub(super) use attention::attention;
+pub(super) use coded::coded;
 pub(super) use composed::composed;
 pub(super) use contractions::contractions;
+pub(super) use control::control;
 pub(super) use elementwise::elementwise;
 pub(super) use experts::experts;
 pub(super) use fused::{fused, on_gpus};

@@ -20,7 +20,7 @@ enum Zeros {
 }
 
 /// Bytes that depend on the name alone.
-pub(super) fn bytes(name: &str, count: usize) -> Vec<u8> {
+pub(in crate::tests) fn bytes(name: &str, count: usize) -> Vec<u8> {
     let seeds = (0..count.div_ceil(32)).flat_map(|part| {
         let hash = blake3::hash(format!("{name} {part}").as_bytes());
         hash.as_bytes().to_vec()

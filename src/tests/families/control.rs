@@ -1,0 +1,273 @@
+//! Bodies of nodes: what they capture, carry and step through.
+
+use crate::onnx::ElementType;
+use crate::tests::builder::{Builder, Size, floats, noise};
+use crate::tests::cases::Case;
+
+pub(in crate::tests) fn control() -> Vec<Case> {
+    vec![
+        own_weights_in_branches(),
+        captured_weights(),
+        branches_of_other_sizes(),
+        branch_in_a_branch(),
+        carried_state(),
+        growing_state(),
+        loop_in_a_branch(),
+        stepped("Scan", 0),
+        stepped("Scan along another axis", 1),
+        shadowed(),
+    ]
+}
+
+fn flagged(opset: i64) -> Builder {
+    Builder::new(opset)
+        .input("x", &[2, 6])
+        .input_of("flag", ElementType::Bool, &[])
+}
+
+/// Weights of one size each in both branches: each has its own hidden channels.
+fn own_weights_in_branches() -> Case {
+    let branch = |name: &str, width: usize| {
+        let weight = |part: &str| format!("{name}.{part}");
+        Builder::new(17)
+            .tensor(noise(&weight("w1"), &[6, width]))
+            .tensor(noise(&weight("w2"), &[width, 4]))
+            .node(
+                "MatMul",
+                &format!("x {} -> {}", weight("w1"), weight("h")),
+                &[],
+            )
+            .node("Relu", &format!("{} -> {}", weight("h"), weight("r")), &[])
+            .node(
+                "MatMul",
+                &format!("{} {} -> {}", weight("r"), weight("w2"), weight("y")),
+                &[],
+            )
+            .output(&weight("y"))
+    };
+    let builder = flagged(17)
+        .node("If", "flag -> y", &[])
+        .body("then_branch", branch("yes", 8))
+        .body("else_branch", branch("no", 12))
+        .output("y");
+    Case::new("If with weights of its own", builder, &[8, 12])
+}
+
+/// Both branches read weights around them, and what is made there.
+fn captured_weights() -> Case {
+    let branch = |name: &str, function: &str| {
+        Builder::new(17)
+            .node(function, &format!("h -> {name}.a"), &[])
+            .node("MatMul", &format!("{name}.a w2 -> {name}.y"), &[])
+            .output(&format!("{name}.y"))
+    };
+    let builder = flagged(17)
+        .weight("w1", &[6, 8])
+        .weight("w2", &[8, 5])
+        .weight("w3", &[5, 4])
+        .node("MatMul", "x w1 -> h", &[])
+        .node("If", "flag -> i", &[])
+        .body("then_branch", branch("yes", "Relu"))
+        .body("else_branch", branch("no", "Tanh"))
+        .node("MatMul", "i w3 -> y", &[])
+        .output("y");
+    Case::new("If with weights around it", builder, &[5, 8])
+}
+
+/// What comes out is as wide as the branch says: nothing of it goes.
+fn branches_of_other_sizes() -> Case {
+    let branch = |name: &str, width: usize| {
+        Builder::new(17)
+            .tensor(noise(&format!("{name}.w"), &[8, width]))
+            .node("MatMul", &format!("h {name}.w -> {name}.y"), &[])
+            .output(&format!("{name}.y"))
+    };
+    let builder = flagged(17)
+        .weight("w1", &[6, 8])
+        .node("MatMul", "x w1 -> h", &[])
+        .node("If", "flag -> i", &[])
+        .body("then_branch", branch("yes", 4))
+        .body("else_branch", branch("no", 6))
+        .node("ReduceSum", "i -> y", &[("keepdims", 1.into())])
+        .output("y");
+    Case::new("If of two widths", builder, &[8])
+}
+
+fn branch_in_a_branch() -> Case {
+    let leaf = |name: &str| {
+        Builder::new(17)
+            .tensor(noise(&format!("{name}.w2"), &[8, 4]))
+            .node("MatMul", &format!("r {name}.w2 -> {name}.y"), &[])
+            .output(&format!("{name}.y"))
+    };
+    let inner = Builder::new(17)
+        .node("Relu", "h -> r", &[])
+        .node("If", "other -> inner.y", &[])
+        .body("then_branch", leaf("a"))
+        .body("else_branch", leaf("b"))
+        .output("inner.y");
+    let outer = Builder::new(17)
+        .tensor(noise("c.w2", &[8, 4]))
+        .node("MatMul", "h c.w2 -> c.y", &[])
+        .output("c.y");
+    let builder = flagged(17)
+        .input_of("other", ElementType::Bool, &[])
+        .weight("w1", &[6, 8])
+        .node("MatMul", "x w1 -> h", &[])
+        .node("If", "flag -> y", &[])
+        .body("then_branch", inner)
+        .body("else_branch", outer)
+        .output("y");
+    Case::new("If in an If", builder, &[8])
+}
+
+/// s = tanh(x wx + s ws), three times.
+fn recurrence() -> Builder {
+    let scalar: [Size; 0] = [];
+    Builder::new(17)
+        .input_of("number", ElementType::Int64, &scalar)
+        .input_of("going", ElementType::Bool, &scalar)
+        .input("s", &[2, 8])
+        .node("MatMul", "x wx -> a", &[])
+        .node("MatMul", "s ws -> b", &[])
+        .node("Add", "a b -> c", &[])
+        .node("Tanh", "c -> s.next", &[])
+        .node("Identity", "going -> going.next", &[])
+        .output_of("going.next", ElementType::Bool)
+        .output("s.next")
+}
+
+fn rounds(builder: Builder) -> Builder {
+    builder
+        .weight("wx", &[6, 8])
+        .weight("ws", &[8, 8])
+        .weight("wo", &[8, 4])
+        .tensor(noise("s0", &[2, 8]))
+        .scalar("rounds", 3)
+        .tensor(crate::onnx::from_raw(
+            "going0",
+            ElementType::Bool,
+            &[],
+            vec![1],
+        ))
+}
+
+fn carried_state() -> Case {
+    let builder = rounds(Builder::new(17).input("x", &[2, 6]))
+        .node("Loop", "rounds going0 s0 -> state", &[])
+        .body("body", recurrence())
+        .node("MatMul", "state wo -> y", &[])
+        .output("y");
+    Case::new("Loop with a state", builder, &[8])
+}
+
+/// What is carried becomes longer in each round, along an axis of steps; its channels go all the same.
+fn growing_state() -> Case {
+    let scalar: [Size; 0] = [];
+    let body = Builder::new(17)
+        .input_of("number", ElementType::Int64, &scalar)
+        .input_of("going", ElementType::Bool, &scalar)
+        .input_of(
+            "s",
+            ElementType::Float,
+            &[2.into(), "steps".into(), 8.into()],
+        )
+        .node("MatMul", "x wx -> a", &[])
+        .node("Reshape", "a one_step -> a3", &[])
+        .node("Concat", "s a3 -> s.next", &[("axis", 1.into())])
+        .node("Identity", "going -> going.next", &[])
+        .output_of("going.next", ElementType::Bool)
+        .output("s.next");
+    let builder = Builder::new(17)
+        .input("x", &[2, 6])
+        .weight("wx", &[6, 8])
+        .weight("wo", &[8, 4])
+        .tensor(noise("s0", &[2, 1, 8]))
+        .ints("one_step", &[2, 1, 8])
+        .scalar("rounds", 3)
+        .tensor(crate::onnx::from_raw(
+            "going0",
+            ElementType::Bool,
+            &[],
+            vec![1],
+        ))
+        .node("Loop", "rounds going0 s0 -> state", &[])
+        .body("body", body)
+        .node("MatMul", "state wo -> y", &[])
+        .output("y");
+    Case::new("Loop with a state that grows", builder, &[8])
+}
+
+fn loop_in_a_branch() -> Case {
+    let looped = rounds(Builder::new(17))
+        .node("Loop", "rounds going0 s0 -> state", &[])
+        .body("body", recurrence())
+        .node("MatMul", "state wo -> yes.y", &[])
+        .output("yes.y");
+    let plain = Builder::new(17)
+        .tensor(noise("no.w", &[6, 4]))
+        .node("MatMul", "x no.w -> no.y", &[])
+        .output("no.y");
+    let builder = flagged(17)
+        .node("If", "flag -> y", &[])
+        .body("then_branch", looped)
+        .body("else_branch", plain)
+        .output("y");
+    Case::new("Loop in an If", builder, &[8])
+}
+
+/// h = tanh(x w + h r) at each step, stacked along an axis.
+fn stepped(name: &str, axis: i64) -> Case {
+    let body = Builder::new(17)
+        .input("h", &[2, 8])
+        .input("step", &[2, 6])
+        .node("MatMul", "step w -> a", &[])
+        .node("MatMul", "h r -> b", &[])
+        .node("Add", "a b -> c", &[])
+        .node("Tanh", "c -> h.next", &[])
+        .node("Identity", "h.next -> seen", &[])
+        .output("h.next")
+        .output("seen");
+    let shape: [i64; 3] = if axis == 0 { [5, 2, 6] } else { [2, 5, 6] };
+    let builder = Builder::new(17)
+        .input("x", &shape)
+        .weight("w", &[6, 8])
+        .weight("r", &[8, 8])
+        .weight("wo", &[8, 4])
+        .tensor(floats("h0", &[2, 8], &[0.1; 16]))
+        .node(
+            "Scan",
+            "h0 x -> last all",
+            &[
+                ("num_scan_inputs", 1.into()),
+                ("scan_input_axes", [axis].into()),
+                ("scan_output_axes", [axis].into()),
+            ],
+        )
+        .body("body", body)
+        .node("MatMul", "all wo -> y", &[])
+        .node("MatMul", "last wo -> z", &[])
+        .output("y")
+        .output("z");
+    Case::new(name, builder, &[8])
+}
+
+/// A name in a body that a value around it has: what it means is not guessed.
+fn shadowed() -> Case {
+    let branch = |name: &str| {
+        Builder::new(17)
+            .tensor(noise("w2", &[8, 4]))
+            .node("MatMul", &format!("h w2 -> {name}.y"), &[])
+            .output(&format!("{name}.y"))
+    };
+    let builder = flagged(17)
+        .weight("w1", &[6, 8])
+        .weight("w2", &[4, 4])
+        .node("MatMul", "x w1 -> h", &[])
+        .node("If", "flag -> i", &[])
+        .body("then_branch", branch("yes"))
+        .body("else_branch", branch("no"))
+        .node("MatMul", "i w2 -> y", &[])
+        .output("y");
+    Case::new("If with a name twice", builder, &[])
+}
