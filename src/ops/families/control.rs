@@ -11,9 +11,9 @@ use crate::ops::row::row;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 
 pub(super) const ROWS: &[Row] = &[
-    row("If", branches).stops(STOPS),
-    row("Loop", repeat).stops(STOPS),
-    row("Scan", scan).since(9).stops(STOPS),
+    row("If", branches).of_elements(&[]).stops(STOPS),
+    row("Loop", repeat).of_elements(&[]).stops(STOPS),
+    row("Scan", scan).since(9).of_elements(&[]).stops(STOPS),
 ];
 
 const STOPS: &str = "its body is not differentiated";

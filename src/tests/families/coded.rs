@@ -9,7 +9,7 @@ use super::packed::bytes;
 /// Codes of 8 bits, and their scale and zero point: one, or one for each position of an axis.
 fn weight(builder: Builder, name: &str, dims: &[usize], along: Option<usize>) -> Builder {
     let count = dims.iter().product();
-    let signed = bytes(name, count)
+    let signed: Vec<u8> = bytes(name, count)
         .into_iter()
         .map(|code| code / 2)
         .collect();

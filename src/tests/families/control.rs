@@ -88,7 +88,8 @@ fn branches_of_other_sizes() -> Case {
         .node("If", "flag -> i", &[])
         .body("then_branch", branch("yes", 4))
         .body("else_branch", branch("no", 6))
-        .node("ReduceSum", "i -> y", &[("keepdims", 1.into())])
+        .ints("last", &[1])
+        .node("ReduceSum", "i last -> y", &[])
         .output("y");
     Case::new("If of two widths", builder, &[8])
 }
