@@ -60,6 +60,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
             "every-layer",
             "freeze",
             "groups",
+            "change-signature",
             "include",
             "keep",
             "only",

@@ -4,7 +4,7 @@
 //! points are said: there is one, or one for each position of an axis, which goes where the position goes. What is summed over
 //! is removed where the codes stand for 0.
 
-use super::convolution::conv;
+use super::convolution::{conv, window_sizes};
 use super::elementwise::{additive, scaling, unary};
 use super::joins::concat;
 use super::matmul::{gemm, matmul};
@@ -190,7 +190,7 @@ fn along(op: &Typing) -> i64 {
 
 fn encoded(op: &mut Typing) -> Ruling {
     if op.int("block_size", 0) > 0 {
-        return Err(Unsupported("it makes codes in blocks"));
+        return held(op, "it makes codes in blocks");
     }
     let slots = vec![CodedSlot::codes(0).along(along(op))];
     on_codes(op, slots, first)
@@ -201,7 +201,7 @@ fn decoded(op: &mut Typing) -> Ruling {
     if op.int("block_size", 0) > 0 {
         return match packed::decoded(op)? {
             true => Ok(()),
-            false => Err(Unsupported("its codes are in blocks that do not divide it")),
+            false => held(op, "its codes are in blocks that do not divide it"),
         };
     }
     let slots = vec![CodedSlot::codes(0).along(along(op))];
@@ -364,8 +364,33 @@ fn pooled(op: &mut Typing) -> Ruling {
 fn pool(op: &mut Typing) -> Ruling {
     match channels_last(op) {
         false => alone(op, window),
-        true => Err(Unsupported("its channels stand last")),
+        true => pool_of_the_inside(op),
     }
+}
+
+/// Windows between the first and the last axis, which are held.
+fn pool_of_the_inside(op: &mut Typing) -> Ruling {
+    const WHY: &str = "its channels stand last";
+    let x = op.hold_inputs(WHY).swap_remove(0);
+    let x = x.ok_or(Unsupported("the rank of an input is unknown"))?;
+    let kernel = op.ints("kernel_shape").unwrap_or_default();
+    if x.len() != kernel.len() + 2 {
+        return Err(Unsupported("data and kernel have no matching ranks"));
+    }
+    let kernel: Vec<Extent> = kernel.into_iter().map(Extent::Known).collect();
+    let last = x.len() - 1;
+    let mut out = vec![x[0].clone()];
+    out.extend(window_sizes(op, &x[1..last], &kernel)?);
+    out.push(x[last].clone());
+    op.output(0, out);
+    Ok(())
+}
+
+/// An output like the first input, of which nothing goes.
+fn held(op: &mut Typing, why: &'static str) -> Ruling {
+    let x = op.hold_inputs(why).swap_remove(0);
+    op.output(0, x.ok_or(Unsupported("the rank of an input is unknown"))?);
+    Ok(())
 }
 
 /// Scale and zero point of the output, then each part with its own.

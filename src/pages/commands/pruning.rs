@@ -26,6 +26,7 @@ impl Paged for PruneReport {
         parts::unread(&mut page, &self.unread);
         page.warnings.extend(self.warnings.iter().cloned());
         page.section("Widths", self.widths());
+        page.section("Signature", self.ends());
         self.recovered(&mut page);
         page.section("Dropped blocks", self.dropped());
         page.section("Rounds", self.by_round());
@@ -176,6 +177,22 @@ impl PruneReport {
             said.extend(recovery::parts(page, row));
         }
         page.section("Calibration and recovery", said);
+    }
+
+    fn ends(&self) -> Vec<PagePart> {
+        let caption = "Inputs and outputs of which declared sizes changed";
+        let mut table = DataTable::new(caption, &["name", "kind", "before", "after"], 4);
+        for row in &self.signature {
+            let kind = if row.is_input { "input" } else { "output" };
+            let cells = [
+                row.name.clone(),
+                kind.to_owned(),
+                row.before.join(" × "),
+                row.after.join(" × "),
+            ];
+            table.push(1.0, cells.map(DataCell::from).into());
+        }
+        parts::listed(table)
     }
 
     fn dropped(&self) -> Vec<PagePart> {

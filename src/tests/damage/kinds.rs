@@ -178,6 +178,10 @@ fn slices(old: &GraphProto, new: &GraphProto, plan: &Plan, make: OfSlices) -> Gr
                 continue;
             };
             for damaged in make(&whole, &blocks, &kept) {
+                // Where all positions are alike there is nothing to see.
+                if damaged == *tensor {
+                    continue;
+                }
                 let what = format!("{} along axis {}", tensor.name(), axis.axis);
                 out.push((what, with_tensor(new, place, damaged)));
             }

@@ -33,12 +33,6 @@ impl Held {
     fn get(&self, slot: usize) -> Option<&[Type]> {
         self.0.get(slot)?.as_deref()
     }
-
-    /// The axes of an input with this many of them.
-    fn ranked<const N: usize>(&self, slot: usize) -> Ruling<[Type; N]> {
-        let axes = <[Type; N]>::try_from(self.at(slot)?);
-        axes.map_err(|_| Unsupported("an input has an unusual rank"))
-    }
 }
 
 /// An axis of the output: of this size, or of one that cannot be computed.
