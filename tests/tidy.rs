@@ -58,7 +58,7 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 23] = [
+const EMITTERS: [&str; 25] = [
     "engine/taps.rs",
     "graph/arrange.rs",
     "graph/derived.rs",
@@ -76,10 +76,12 @@ const EMITTERS: [&str; 23] = [
     "rewrite/emit.rs",
     "rewrite/gates.rs",
     "rewrite/polynomial.rs",
+    "rewrite/shapes.rs",
     "rewrite/stored.rs",
     "rewrite/switch.rs",
     "rewrite/twin/mod.rs",
     "rewrite/twin/open.rs",
+    "rewrite/twin/signature.rs",
     "rewrite/twin/statistics.rs",
     "statistics/statistic.rs",
 ];

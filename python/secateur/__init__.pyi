@@ -247,6 +247,7 @@ def prune(
     exact: bool | None = None,
     attention: _Text | None = None,
     groups: _Text | None = None,
+    change_signature: _Text | Sequence[_Text] | None = None,
     iterations: int | None = None,
     seed: int | None = None,
     plan_out: _Path | None = None,
@@ -316,6 +317,8 @@ def prune(
         heads, where they may) or none [default: both]
     groups: What of grouped convolutions may go: inside (channels of every group, as many of each) or whole (groups,
         of which two stay at least) [default: inside]
+    change_signature: Let the declared sizes of the inputs and outputs follow whose names match this glob (caches,
+        states); without, the signature stays as it is
     iterations: Remove channels in this many rounds, each further than the one before, and score them anew in
         between; with `tune` every round is trained [default: 1; 2 with `tune` and a budget of 0.2 or less]
     seed: Seed of the random criterion, and of the answers that gradients are made for [default: 0]

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{Graph, Node, NodeId, ValueId};
+use super::{Graph, Node, NodeId, ValueId, numbered};
 use crate::onnx::proto::{GraphProto, NodeProto};
 
 /// A body, by the order in which bodies are entered: one that is around others comes before them.
@@ -20,7 +20,7 @@ impl BodyId {
 
 /// A graph in an attribute of a node.
 #[derive(Clone, Debug)]
-pub(crate) struct Body {
+pub(crate) struct BodyGraph {
     /// The node that runs it.
     pub(crate) owner: NodeId,
     /// The name of the attribute.
@@ -42,7 +42,7 @@ pub(crate) struct Body {
 pub(crate) struct Bodies {
     /// Number of nodes of the graph itself.
     pub(super) own: usize,
-    pub(super) all: Vec<Body>,
+    pub(super) all: Vec<BodyGraph>,
     /// By node behind those of the graph itself: its body, and its place in the body's message.
     pub(super) places: Vec<(BodyId, usize)>,
     /// By node its bodies.
@@ -113,7 +113,10 @@ impl Bodies {
 
 impl Graph {
     /// The bodies of a node, in the order of its attributes.
-    pub(crate) fn bodies_of(&self, node: NodeId) -> impl Iterator<Item = (BodyId, &Body)> + '_ {
+    pub(crate) fn bodies_of(
+        &self,
+        node: NodeId,
+    ) -> impl Iterator<Item = (BodyId, &BodyGraph)> + '_ {
         let own = self.bodies.of.get(&node).into_iter().flatten();
         own.map(|&id| (id, &self.bodies.all[id.index()]))
     }
@@ -174,7 +177,7 @@ impl Graph {
 
     /// The graph itself, and all bodies.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Option<BodyId>> + use<> {
-        let bodies = (0..self.bodies.all.len()).map(|body| Some(BodyId(body as u32)));
+        let bodies = (0..self.bodies.all.len()).map(|body| Some(BodyId(numbered(body))));
         [None].into_iter().chain(bodies)
     }
 

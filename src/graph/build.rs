@@ -22,7 +22,7 @@ pub(super) fn describe(node: &NodeProto) -> String {
 pub(super) fn build(model: Model) -> (Graph, Vec<Fault>) {
     let empty = GraphProto::default();
     let proto = model.proto.graph.as_ref().unwrap_or(&empty);
-    let mut builder = Builder::default();
+    let mut builder = GraphBuilder::default();
     builder.declare_producers(proto);
     builder.connect(proto);
     builder.declare_shapes(proto);
@@ -47,7 +47,7 @@ pub(super) fn build(model: Model) -> (Graph, Vec<Fault>) {
 }
 
 #[derive(Default)]
-pub(super) struct Builder {
+pub(super) struct GraphBuilder {
     nodes: Vec<Node>,
     pub(super) values: Vec<Value>,
     names: HashMap<String, ValueId>,
@@ -56,7 +56,7 @@ pub(super) struct Builder {
     pub(super) given_back: Vec<ValueId>,
 }
 
-impl Builder {
+impl GraphBuilder {
     fn declare_producers(&mut self, proto: &GraphProto) {
         for (index, tensor) in proto.initializer.iter().enumerate() {
             self.produce(tensor.name(), Producer::Initializer(index), proto);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::bodies::{Bodies, Body, BodyId};
-use super::build::{Builder, describe, outer_names};
-use super::{Node, NodeId, Producer, Value, ValueId};
+use super::bodies::{Bodies, BodyGraph, BodyId};
+use super::build::{GraphBuilder, describe, outer_names};
+use super::{Node, NodeId, Producer, Value, ValueId, numbered};
 use crate::error::Fault;
 use crate::onnx::proto::{GraphProto, NodeProto};
 
@@ -23,13 +23,17 @@ pub(super) struct Entered {
 /// Names in sight inside a body, from those of the graph itself to its own.
 type Sight<'a> = Vec<HashMap<&'a str, ValueId>>;
 
-impl Builder {
+impl GraphBuilder {
     /// Enters the bodies of the nodes of the graph itself.
     pub(super) fn enter(&mut self, proto: &GraphProto) -> Entered {
         let mut entered = Entered::default();
         entered.bodies.own = proto.node.len();
         for (index, node) in proto.node.iter().enumerate() {
-            self.enter_node((NodeId(index as u32), node), &mut Vec::new(), &mut entered);
+            self.enter_node(
+                (NodeId(numbered(index)), node),
+                &mut Vec::new(),
+                &mut entered,
+            );
         }
         entered
     }
@@ -45,7 +49,7 @@ impl Builder {
             if let Some(graph) = &attribute.g
                 && attributes.insert(attribute.name())
             {
-                let body = Body {
+                let body = BodyGraph {
                     owner,
                     attribute: attribute.name().to_owned(),
                     inputs: Vec::new(),
@@ -54,7 +58,7 @@ impl Builder {
                     values: Vec::new(),
                     order: Vec::new(),
                 };
-                let id = BodyId(entered.bodies.all.len() as u32);
+                let id = BodyId(numbered(entered.bodies.all.len()));
                 entered.bodies.all.push(body);
                 entered.bodies.of.entry(owner).or_default().push(id);
                 self.enter_body((id, graph), sight, entered);
@@ -124,9 +128,21 @@ impl Builder {
             };
             entered.bodies.all[id.index()].inputs.push(value);
         }
+        let nodes = self.declare_nodes((id, graph), sight, entered);
+        self.note_names((id, graph), sight, entered);
+        nodes
+    }
+
+    /// Makes the nodes of a body and what they make.
+    fn declare_nodes<'a>(
+        &mut self,
+        (id, graph): (BodyId, &'a GraphProto),
+        sight: &mut Sight<'a>,
+        entered: &mut Entered,
+    ) -> Vec<NodeId> {
         let first = entered.bodies.own + entered.inner.len();
         let nodes: Vec<NodeId> = (0..graph.node.len())
-            .map(|place| NodeId((first + place) as u32))
+            .map(|place| NodeId(numbered(first + place)))
             .collect();
         for ((place, node), &number) in graph.node.iter().enumerate().zip(&nodes) {
             let outputs = node.output.iter().enumerate().map(|(slot, name)| {
@@ -140,6 +156,16 @@ impl Builder {
                 ..Node::default()
             });
         }
+        nodes
+    }
+
+    /// Notes the names of a body, what is declared of them, and which of them it gives back.
+    fn note_names<'a>(
+        &mut self,
+        (id, graph): (BodyId, &'a GraphProto),
+        sight: &Sight<'a>,
+        entered: &mut Entered,
+    ) {
         entered.bodies.all[id.index()].shadows = self.is_shadowing(sight);
         let own = sight.last().into_iter().flatten();
         let own = own.map(|(&name, &value)| ((id, name.to_owned()), value));
@@ -164,7 +190,6 @@ impl Builder {
             self.given_back.push(value);
             body.outputs.push(value);
         }
-        nodes
     }
 
     /// Whether the innermost of these have a name in common with those around.
@@ -192,7 +217,7 @@ impl Builder {
             });
             return known;
         }
-        let value = ValueId(self.values.len() as u32);
+        let value = ValueId(numbered(self.values.len()));
         self.values.push(Value {
             name: name.to_owned(),
             producer,

@@ -25,6 +25,7 @@ mod enter;
 mod inline;
 mod names;
 mod patch;
+mod places;
 mod reads;
 mod spread;
 mod text;
@@ -327,7 +328,7 @@ impl Graph {
             _ => None,
         });
         let mut live = self.reached(Reversed(&self.flow), makers);
-        let inner = (live.len()..self.node_count()).map(|node| NodeId(node as u32));
+        let inner = (live.len()..self.node_count()).map(|node| NodeId(numbered(node)));
         let inner: Vec<bool> = inner
             .map(|node| live[self.outermost(node).index()])
             .collect();
@@ -372,6 +373,11 @@ impl Graph {
             .element
             .or_else(|| constant().and_then(ElementType::of))
     }
+}
+
+/// The number of a handle; no file has as many things as there are numbers.
+fn numbered(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 /// The declared shape and element type of a tensor type.

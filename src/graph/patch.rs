@@ -9,7 +9,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::bodies::Bodies;
-use super::{BodyId, Graph, Names, NodeId};
+pub(crate) use super::places::PatchPlace;
+use super::places::insert;
+use super::{BodyId, Graph, Names, NodeId, numbered};
 use crate::onnx::proto::attribute_proto::AttributeType;
 use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::onnx::{ElementType, from_raw};
@@ -54,31 +56,12 @@ fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
     }
 }
 
-/// Where new nodes stand: in a body or the graph itself, before the old node of this place in its message; behind the last one
-/// at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spot {
-    body: Option<BodyId>,
-    place: usize,
-}
-
-impl Spot {
-    const END: Spot = Spot {
-        body: None,
-        place: usize::MAX,
-    };
-    const START: Spot = Spot {
-        body: None,
-        place: 0,
-    };
-}
-
 /// A change of a graph.
 pub(crate) struct Patch {
     names: Names,
     bodies: Arc<Bodies>,
-    spot: Spot,
-    nodes: Vec<(Spot, NodeProto)>,
+    spot: PatchPlace,
+    nodes: Vec<(PatchPlace, NodeProto)>,
     initializers: Vec<TensorProto>,
     inputs: Vec<ValueInfoProto>,
     outputs: Vec<ValueInfoProto>,
@@ -100,7 +83,7 @@ impl Patch {
         Patch {
             names: Names::of(graph),
             bodies: graph.bodies.clone(),
-            spot: Spot::END,
+            spot: PatchPlace::END,
             nodes: Vec::new(),
             initializers: Vec::new(),
             inputs: Vec::new(),
@@ -114,37 +97,40 @@ impl Patch {
     }
 
     /// From now on new nodes stand before all old ones; returns where they stood until now.
-    pub(crate) fn at_start(&mut self) -> Spot {
-        std::mem::replace(&mut self.spot, Spot::START)
+    pub(crate) fn at_start(&mut self) -> PatchPlace {
+        std::mem::replace(&mut self.spot, PatchPlace::START)
     }
 
     /// From now on new nodes stand behind all old ones.
     pub(crate) fn at_end(&mut self) {
-        self.spot = Spot::END;
+        self.spot = PatchPlace::END;
     }
 
     /// From now on new nodes stand where they stood at another time.
-    pub(crate) fn back_to(&mut self, spot: Spot) {
+    pub(crate) fn back_to(&mut self, spot: PatchPlace) {
         self.spot = spot;
     }
 
     /// From now on new nodes stand before this one.
     pub(crate) fn before(&mut self, node: NodeId) {
         let (body, place) = self.bodies.place(node);
-        self.spot = Spot { body, place };
+        self.spot = PatchPlace { body, place };
     }
 
     /// From now on new nodes stand directly behind this one.
     pub(crate) fn behind(&mut self, node: NodeId) {
         let (body, place) = self.bodies.place(node);
         let place = place.saturating_add(1);
-        self.spot = Spot { body, place };
+        self.spot = PatchPlace { body, place };
     }
 
     /// From now on new nodes stand at the end of this body.
     pub(crate) fn at_end_of(&mut self, body: BodyId) {
         let body = Some(body);
-        self.spot = Spot { body, ..Spot::END };
+        self.spot = PatchPlace {
+            body,
+            ..PatchPlace::END
+        };
     }
 
     /// Moves the new node that makes `output` so that it stands before `node`, which is in the same body, as well.
@@ -361,10 +347,12 @@ impl Patch {
     /// Puts the new nodes in. Bodies inside others come first: the places of those around them hold until then.
     fn insert(&mut self, graph: &mut GraphProto) {
         let bodies = (0..self.bodies.all.len()).rev();
-        let bodies = bodies.map(|body| Some(BodyId(body as u32))).chain([None]);
+        let bodies = bodies
+            .map(|body| Some(BodyId(numbered(body))))
+            .chain([None]);
         let mut nodes = std::mem::take(&mut self.nodes);
         for body in bodies {
-            let own: Vec<(Spot, NodeProto)> = nodes
+            let own: Vec<(PatchPlace, NodeProto)> = nodes
                 .extract_if(.., |(spot, _)| spot.body == body)
                 .collect();
             let removed = self.removed.iter().map(|&node| self.bodies.place(node));
@@ -392,25 +380,9 @@ impl Patch {
                 }
             }
         }
-        self.spot = Spot::END;
+        self.spot = PatchPlace::END;
         for (name, _, with) in &replaced {
             self.node_as(name, "Identity", &[with], Vec::new());
         }
     }
-}
-
-/// Puts nodes before the old ones of a given place, those past the last one at the end, and leaves old ones out.
-fn insert(graph: &mut GraphProto, mut nodes: Vec<(usize, NodeProto)>, removed: &HashSet<usize>) {
-    nodes.sort_by_key(|&(place, _)| place);
-    let mut inserted = nodes.into_iter().peekable();
-    let old = std::mem::take(&mut graph.node);
-    for (place, node) in old.into_iter().enumerate() {
-        while let Some((_, new)) = inserted.next_if(|&(before, _)| before == place) {
-            graph.node.push(new);
-        }
-        if !removed.contains(&place) {
-            graph.node.push(node);
-        }
-    }
-    graph.node.extend(inserted.map(|(_, node)| node));
 }

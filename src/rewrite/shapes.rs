@@ -118,12 +118,9 @@ impl<'a> ShapeRewriter<'a> {
             inputs: connections.inputs.iter().map(predicted).collect(),
             proto,
         };
-        let mut mirrored = Vec::new();
-        for mirror in analysis.state.mirrors_of(node) {
-            if let Some(slot) = self.mirror(&mut reader, mirror) {
-                mirrored.push(slot);
-            }
-        }
+        let mirrors = analysis.state.mirrors_of(node);
+        let mirrored = mirrors.filter_map(|mirror| self.mirror(&mut reader, mirror));
+        let mirrored: Vec<usize> = mirrored.collect();
         for implied in analysis.state.implied_of(node) {
             if analysis.state.types.is_pruned(&implied.size, self.kept) {
                 reader.proto.set_float(implied.attribute, implied.value);

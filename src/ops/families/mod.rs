@@ -23,6 +23,7 @@ mod recurrent;
 mod reduction;
 mod resize;
 mod sampled;
+mod scales;
 mod shapes;
 mod spectra;
 

@@ -1,0 +1,77 @@
+//! Rules of operators on numbers run for operators on codes, and the scales and zero points of these.
+
+use crate::ops::facts::AxisCodes;
+use crate::ops::typing::{CodedSlot, Ruling, Typing, Unsupported, axis_of};
+
+/// Runs the rule of an operator on numbers, whose inputs stand at these places, and joins scales and zero points.
+pub(super) fn on_codes<T>(
+    op: &mut Typing,
+    slots: Vec<CodedSlot>,
+    rule: impl FnOnce(&mut Typing) -> Ruling<T>,
+) -> Ruling<T> {
+    op.coded.clone_from(&slots);
+    let ruling = rule(op);
+    op.coded.clear();
+    let made = ruling?;
+    for own in slots {
+        join_scales(op, own)?;
+    }
+    Ok(made)
+}
+
+/// One scale and one zero point, or as many as there are positions along the axis.
+fn join_scales(op: &mut Typing, own: CodedSlot) -> Ruling {
+    let Some(axes) = op.optional(own.codes)? else {
+        return Ok(());
+    };
+    for slot in [own.scale, own.zero].into_iter().flatten() {
+        let Some(partner) = op.optional(slot)? else {
+            continue;
+        };
+        if partner.iter().all(|axis| op.is_one(axis)) {
+            continue;
+        }
+        let axis = own
+            .axis
+            .filter(|_| partner.len() == 1 || partner.len() == axes.len());
+        let axis = axis.ok_or(Unsupported("its scales are more than one"))?;
+        let axis = axis_of(axis, axes.len())?;
+        // A list, or as many axes as the codes have of which only this one is long.
+        let place = if partner.len() == 1 { 0 } else { axis };
+        let others = partner.iter().enumerate().filter(|(at, _)| *at != place);
+        if others.into_iter().any(|(_, other)| !op.is_one(other)) {
+            return Err(Unsupported("its scales lie along several axes"));
+        }
+        if op.extent(&partner[place]) != op.extent(&axes[axis]) {
+            return Err(Unsupported("its scales are not as many as the channels"));
+        }
+        op.unify(&partner[place], &axes[axis]);
+    }
+    note_codes(op, own, axes.len());
+    Ok(())
+}
+
+/// Says what constant codes stand for.
+fn note_codes(op: &mut Typing, own: CodedSlot, rank: usize) {
+    let axis = own.axis.and_then(|axis| axis_of(axis, rank).ok());
+    if own.scale.or(own.zero).is_some() && op.is_constant(own.codes) {
+        op.has_codes(AxisCodes {
+            node: op.node,
+            codes: own.codes,
+            scale: own.scale,
+            zero: own.zero,
+            axis: axis.unwrap_or(0),
+        });
+    }
+}
+
+/// The scale and the zero point of what the node makes are one each.
+pub(super) fn single(op: &mut Typing, slots: [usize; 2]) -> Ruling {
+    for slot in slots {
+        let axes = op.optional(slot)?.unwrap_or_default();
+        if axes.iter().any(|axis| !op.is_one(axis)) {
+            return Err(Unsupported("what it makes has several scales"));
+        }
+    }
+    Ok(())
+}
