@@ -58,6 +58,14 @@ const EQUIVALENT: &[(&str, &str)] = &[
         "a mask's element: Conv, normed weight of groups: secateur.mask.0[",
         UNREAD,
     ),
+    (
+        "another axis: CausalConvWithState t f -> c l none: perm of 'Transpose3'",
+        UNREAD,
+    ),
+    (
+        "another axis: CausalConvWithState t f b -> c l silu: perm of 'Transpose3'",
+        UNREAD,
+    ),
     ("other numbers at one position: Sign: w1", UNCHANGED),
     ("other numbers at one position: Min: w1", UNCHANGED),
     ("other numbers at one position: Max: c", UNCHANGED),
