@@ -1,6 +1,7 @@
 //! Builds a [`Graph`] and names everything that is wrong with it, in one pass, without stopping at a fault.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use petgraph::algo::{kosaraju_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -28,8 +29,8 @@ pub(super) fn build(model: Model) -> (Graph, Vec<Fault>) {
     builder.declare_shapes(proto);
     let flow = builder.flow();
     let order = builder.order(&flow, proto);
-    let (bodies, inner, inner_names) = builder.enter(proto).shared();
-    let nodes = flow.node_weights().chain(&inner);
+    let entered = builder.enter(proto);
+    let nodes = flow.node_weights().chain(&entered.inner);
     let mut captured: HashSet<ValueId> = nodes.flat_map(|node| &node.captured).copied().collect();
     captured.extend(builder.given_back);
     let graph = Graph {
@@ -37,9 +38,9 @@ pub(super) fn build(model: Model) -> (Graph, Vec<Fault>) {
         flow,
         order,
         captured,
-        bodies,
-        inner,
-        inner_names,
+        bodies: Arc::new(entered.bodies),
+        inner: entered.inner,
+        inner_names: entered.names,
         values: builder.values,
         names: builder.names,
     };

@@ -1,7 +1,6 @@
 //! Building what bodies of nodes are made of, each with the names around it in sight.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -12,12 +11,15 @@ use super::{Node, NodeId, Producer, Value, ValueId, numbered};
 use crate::error::Fault;
 use crate::onnx::proto::{GraphProto, NodeProto};
 
+/// Values of bodies by their names there.
+pub(super) type InnerNames = HashMap<(BodyId, String), ValueId>;
+
 /// What has been entered so far.
 #[derive(Default)]
 pub(super) struct Entered {
     pub(super) bodies: Bodies,
     pub(super) inner: Vec<Node>,
-    pub(super) names: HashMap<(BodyId, String), ValueId>,
+    pub(super) names: InnerNames,
 }
 
 /// Names in sight inside a body, from those of the graph itself to its own.
@@ -289,12 +291,5 @@ impl GraphBuilder {
             Vec::new()
         });
         order.into_iter().map(|index| flow[index]).collect()
-    }
-}
-
-impl Entered {
-    /// What was entered, shared.
-    pub(super) fn shared(self) -> (Arc<Bodies>, Vec<Node>, HashMap<(BodyId, String), ValueId>) {
-        (Arc::new(self.bodies), self.inner, self.names)
     }
 }

@@ -49,6 +49,7 @@ pub use bodies::BodyId;
 pub(crate) use call::{CalledGraph, called, with_calls};
 pub(crate) use declare::{declaration, declaration_of, tapped};
 pub(crate) use emit::Emitter;
+use enter::InnerNames;
 pub(crate) use inline::{inlined, prefixed};
 pub(crate) use names::Names;
 pub(crate) use patch::{Patch, float, int, ints, text};
@@ -159,7 +160,7 @@ pub struct Graph {
     bodies: Arc<Bodies>,
     /// The nodes of bodies.
     inner: Vec<Node>,
-    inner_names: HashMap<(BodyId, String), ValueId>,
+    inner_names: InnerNames,
 }
 
 /// Everything that is wrong with a model's graph; empty for a valid one. Local functions are not entered.

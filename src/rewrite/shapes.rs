@@ -17,6 +17,9 @@ use crate::onnx::ElementType;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::ops::{Integers, Known, Mirror, NumberPlace, element_of, evaluate_node, find};
 
+/// A body, a value, and the numbers that are wanted in its place.
+type WrittenKey = (Option<BodyId>, ValueId, Vec<Option<Extent>>);
+
 pub(super) struct ShapeRewriter<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) kept: &'a Kept,
@@ -24,7 +27,7 @@ pub(super) struct ShapeRewriter<'a> {
     /// By value: what the graph computes once pruned.
     pub(super) predicted: Vec<Option<Integers>>,
     /// What was written anew: by body, value and wanted numbers, its new name.
-    pub(super) written: HashMap<(Option<BodyId>, ValueId, Vec<Option<Extent>>), String>,
+    pub(super) written: HashMap<WrittenKey, String>,
     pub(super) patch: Patch,
     /// Nodes that read a number that cannot be written.
     pub(super) faults: Vec<NodeId>,
