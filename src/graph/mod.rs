@@ -8,7 +8,7 @@
 //! - there is a topological order, and it is the same for the same file;
 //! - the declarations of a value agree about its rank.
 //!
-//! Bodies of nodes (If, Loop, Scan) have nodes and values of their own ([`bodies`]); a node that has them lists the outer
+//! Bodies of nodes (If, Loop, Scan) have nodes and values of their own (`bodies`); a node that has them lists the outer
 //! values that they read as [`Node::captured`].
 
 mod arrange;
