@@ -79,6 +79,7 @@ const EMITTERS: [&str; 25] = [
     "rewrite/polynomial.rs",
     "rewrite/shapes.rs",
     "rewrite/stored.rs",
+    "rewrite/vocabulary/maps.rs",
     "rewrite/switch.rs",
     "rewrite/twin/mod.rs",
     "rewrite/twin/open.rs",

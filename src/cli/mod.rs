@@ -27,6 +27,7 @@ mod terminal;
 mod tune;
 mod twin;
 mod validate;
+mod vocabulary;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

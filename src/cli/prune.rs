@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::flags::{CalibrationFlags, ForceFlag, RuntimeFlags, ShapeFlags};
 use super::tune::TrainingFlags;
+use super::vocabulary::VocabularyFlags;
 use super::{Answered, parse_number};
 
 /// Remove channels, neurons, heads and hidden units, and prove that the result is the masked original
@@ -49,6 +50,8 @@ pub struct PruneArgs {
     /// Stop after planning and explain every dimension
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    vocabulary: VocabularyFlags,
     #[command(flatten)]
     force: ForceFlag,
     #[command(flatten)]
@@ -235,6 +238,7 @@ impl PruneArgs {
                     ..self.choice.settings()
                 },
                 plan: self.plan.map(PlanInput::from),
+                vocabulary: self.vocabulary.options(),
                 calibration,
                 stats: self.stats,
                 recovery: self.recover,

@@ -165,7 +165,10 @@ mod tests {
     use super::*;
 
     /// Flags whose file a command reads, where it is there.
-    const READ: [&str; 9] = [
+    const READ: [&str; 12] = [
+        "vocabulary",
+        "tokenizer",
+        "corpus",
         "stats",
         "plan",
         "mask",

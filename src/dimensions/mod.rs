@@ -17,6 +17,7 @@ mod reach;
 mod samples;
 mod settle;
 mod sizes;
+mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,7 @@ pub(crate) use kernel_widths::{KernelWidth, kernel_widths};
 pub(crate) use polynomial::{CostPolynomial, Expression, Expressions, Meter};
 pub use samples::SampleAxes;
 pub use sizes::InputSizes;
+pub(crate) use vocabulary::IdTable;
 
 /// A dimension, by its place in [`Analysis::dimensions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

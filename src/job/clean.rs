@@ -199,6 +199,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         dimensions: cleared.rows,
         held: Vec::new(),
         signature: Vec::new(),
+        vocabulary: None,
         calibration: None,
         rounds: Vec::new(),
         recovery: None,

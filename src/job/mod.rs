@@ -38,7 +38,10 @@ pub use clean::{CleanOptions, clean};
 pub use inspect::inspect;
 pub use mask::{MaskOptions, MaskSource, Store, mask};
 pub use options::{Calibration, ModelInput, Overwrite, Proof, RuntimeOptions, Shapes};
-pub use prune::{PlanInput, PruneFileOptions, PruneOptions, Pruned, prune, prune_file, prune_with};
+pub use prune::{
+    PlanInput, PruneFileOptions, PruneOptions, Pruned, VocabularyOptions, prune, prune_file,
+    prune_with,
+};
 pub use quantise::{QuantiseOptions, quantise_file};
 pub use runtime::runtime_status;
 pub use search::{SearchFileOptions, SearchOptions, Searched, search, search_file};

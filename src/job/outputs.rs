@@ -30,6 +30,8 @@ pub(super) struct Files<'a> {
     pub(super) output: Option<&'a Path>,
     /// Whatever else is written.
     pub(super) others: Vec<&'a Path>,
+    /// What is written beside the model.
+    pub(super) beside: Option<PathBuf>,
     /// Files and folders that are read.
     pub(super) inputs: Vec<&'a Path>,
 }
@@ -49,6 +51,7 @@ impl Files<'_> {
             None => Vec::new(),
         };
         outputs.extend(self.others.iter().map(|path| path.to_path_buf()));
+        outputs.extend(self.beside.clone());
         for (place, output) in outputs.iter().enumerate() {
             let same = |other: &&PathBuf| {
                 place_of(other) == place_of(output) || files::same_file(other, output)

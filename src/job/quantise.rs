@@ -59,6 +59,7 @@ impl QuantiseOptions {
             output: self.output.as_deref(),
             others: self.plan_out.as_deref().into_iter().collect(),
             inputs: data.into_iter().chain(self.plan.as_deref()).collect(),
+            ..Files::default()
         }
     }
 }

@@ -193,6 +193,20 @@ pub(crate) struct Lookup {
     pub(crate) axis: usize,
 }
 
+/// Numbers that come from inputs of the graph and constants, unchanged, pick positions of an axis: where it loses some, they are
+/// renumbered.
+#[derive(Clone, Debug)]
+pub(crate) struct Picked {
+    pub(crate) node: NodeId,
+    /// The input that picks.
+    pub(crate) slot: usize,
+    pub(crate) index: ValueId,
+    /// Whether some come from inputs of the graph.
+    pub(crate) is_asked: bool,
+    /// The axis that is picked from.
+    pub(crate) table: Type,
+}
+
 /// An input of a node is codes with one scale for each block of numbers along an axis: `(code - zero) * scale`.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockCodes {
@@ -274,6 +288,7 @@ facts!(
     Mirror,
     Multiple,
     NodeCost,
+    Picked,
     Unruled
 );
 

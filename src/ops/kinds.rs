@@ -18,6 +18,8 @@ pub(crate) enum Viewing {
 pub(crate) enum Carried {
     /// Those of the first input.
     First,
+    /// Those of the first input, and numbers that the operator puts among them.
+    Among,
     /// Those of this input and all after it.
     From(usize),
 }

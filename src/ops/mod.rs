@@ -34,7 +34,7 @@ pub(crate) use adjoints::{
 pub(crate) use bodies::call_of;
 pub(crate) use facts::{
     Agreement, AttentionPart, AxisCodes, Bias, BlockCodes, Contraction, Linear, Mirror,
-    NumberPlace, Operand, Role, Unruled, ZeroCodes,
+    NumberPlace, Operand, Picked, Role, Unruled, ZeroCodes,
 };
 #[cfg(test)]
 pub(crate) use families::TABLE;
@@ -42,6 +42,7 @@ pub(crate) use form::Form;
 pub(crate) use kinds::{KernelFamily, Pointwise, Viewing};
 pub(crate) use mix::{Mix, MixFact};
 pub(crate) use pass::{declared_shape, type_graph};
+pub(crate) use pointers::id_sources;
 pub use premises::GroupCut;
 pub(crate) use premises::{CutRules, Observed, ObservedValue, Premises};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};

@@ -25,6 +25,7 @@ pub(crate) fn type_graph(graph: &Graph, premises: &Premises) -> State {
     let observed = &premises.observed;
     let mut state = State {
         groups: premises.cuts.groups,
+        vocabulary: premises.cuts.vocabulary,
         ..State::default()
     };
     let changes = changes(graph, &premises.cuts.signature);
@@ -48,7 +49,7 @@ pub(crate) fn type_graph(graph: &Graph, premises: &Premises) -> State {
             origin: Origin::Value(id.0),
             why: OUTPUT,
         };
-        pin_value(&mut state, id, reason);
+        pin_output(&mut state, id, reason);
     }
     pointers::hold_outputs(graph, &mut state, |id| Reason {
         origin: Origin::Value(id.0),
@@ -204,6 +205,17 @@ fn pinned_axes(
 fn pin_value(state: &mut State, id: ValueId, reason: Reason) {
     for axis in state.axes[id.index()].clone().into_iter().flatten() {
         state.types.pin(&axis, reason);
+    }
+}
+
+/// Pins what the signature promises of an output. Where rows of tables may go, an axis of as many positions is theirs.
+fn pin_output(state: &mut State, id: ValueId, reason: Reason) {
+    let rows = state.picked.all().iter();
+    let rows: HashSet<Extent> = rows.map(|of| state.types.extent(&of.table)).collect();
+    for axis in state.axes[id.index()].clone().into_iter().flatten() {
+        if !rows.contains(&state.types.extent(&axis)) {
+            state.types.pin(&axis, reason);
+        }
     }
 }
 

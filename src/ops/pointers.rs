@@ -5,11 +5,12 @@
 
 use std::collections::HashSet;
 
-use super::row::Row;
+use super::facts::Picked;
+use super::row::{Row, find};
 use super::state::State;
 use super::typing::Typing;
 use crate::axes::{Reason, Type};
-use crate::graph::{Graph, Node, NodeId, ValueId};
+use crate::graph::{Graph, Node, NodeId, Producer, ValueId};
 
 const READ: &str = "has positions that are read as numbers";
 
@@ -32,9 +33,67 @@ impl Typing<'_> {
                 self.unify(table, &of);
                 self.state.followed.insert((self.node, value));
             }
+            None if self.is_picked_by_ids(slot) => self.picks(slot, table),
             None => self.pin(table, why),
         }
     }
+
+    /// Whether rows of tables may go, and the numbers at `slot` are those of inputs of the graph.
+    fn is_picked_by_ids(&self, slot: usize) -> bool {
+        let index = self.value(slot).filter(|_| self.state.vocabulary);
+        index.is_some_and(|index| id_sources(self.graph, index).is_some())
+    }
+
+    /// As if the node itself picked from an axis by the numbers at a slot, or by others that it computes.
+    pub(super) fn picked_at(&mut self, slot: Option<usize>, table: &Type) {
+        match slot.filter(|&slot| self.is_picked_by_ids(slot)) {
+            Some(slot) => self.picks(slot, table),
+            None => self.pin(table, "is selected from by index"),
+        }
+    }
+
+    fn picks(&mut self, slot: usize, table: &Type) {
+        let (node, slot) = (self.node, self.at(slot));
+        let graph = self.graph;
+        if let Some(index) = graph.node(node).input(slot) {
+            let sources = id_sources(graph, index).unwrap_or_default();
+            self.state.picked.state(Picked {
+                node,
+                slot,
+                index,
+                is_asked: sources.iter().any(|&id| graph.constant(id).is_none()),
+                table: table.clone(),
+            });
+        }
+    }
+}
+
+/// The inputs of the graph and constants whose elements a value has, and no others; none where it has any that are computed.
+pub(crate) fn id_sources(graph: &Graph, value: ValueId) -> Option<Vec<ValueId>> {
+    let (mut sources, mut seen, mut queue) = (Vec::new(), HashSet::new(), vec![value]);
+    while let Some(id) = queue.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        match graph.value(id).producer {
+            _ if graph.constant(id).is_some() => sources.push(id),
+            Producer::Input(_) => sources.push(id),
+            Producer::Node(node, _) => {
+                let row = find(graph, node).filter(|row| row.carries_alone())?;
+                let inputs = graph.node(node).inputs.iter().enumerate();
+                let carried: Vec<ValueId> = inputs
+                    .filter(|(slot, _)| row.carries_elements_of(*slot))
+                    .filter_map(|(_, value)| *value)
+                    .collect();
+                if carried.is_empty() {
+                    return None;
+                }
+                queue.extend(carried);
+            }
+            _ => return None,
+        }
+    }
+    Some(sources)
 }
 
 /// Holds the axes of positions that a node reads and neither follows nor hands on.

@@ -94,4 +94,6 @@ pub(crate) struct CutRules {
     pub(crate) groups: GroupCut,
     /// Globs of the inputs and outputs of which declared sizes may change.
     pub(crate) signature: Vec<String>,
+    /// Rows of tables that inputs of the graph pick by number.
+    pub(crate) vocabulary: bool,
 }

@@ -185,10 +185,15 @@ impl Row {
     /// True if elements of the input at `slot` are elements of the outputs.
     pub(crate) fn carries_elements_of(&self, slot: usize) -> bool {
         match self.carried {
-            Some(Carried::First) => slot == 0,
+            Some(Carried::First | Carried::Among) => slot == 0,
             Some(Carried::From(first)) => slot >= first,
             None => self.viewing.is_some() && slot == 0,
         }
+    }
+
+    /// True if the operator puts no numbers of its own among those that it carries.
+    pub(super) fn carries_alone(&self) -> bool {
+        self.carried != Some(Carried::Among)
     }
 
     pub(super) const fn kernels(self, kernels: KernelFamily) -> Row {

@@ -9,7 +9,7 @@ use crate::onnx::ElementType;
 
 use super::facts::{
     Agreement, Attending, AxisCodes, BlockCodes, Bound, Contraction, Facts, Implied, Linear,
-    Lookup, Mirror, Multiple, NodeCost, Unruled,
+    Lookup, Mirror, Multiple, NodeCost, Picked, Unruled,
 };
 use super::mix::MixFact;
 use super::premises::GroupCut;
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(super) attending: Facts<Attending>,
     pub(super) unruled: Facts<Unruled>,
     pub(super) lookups: Facts<Lookup>,
+    /// Where ids pick rows that may go.
+    pub(super) picked: Facts<Picked>,
     pub(super) block_codes: Facts<BlockCodes>,
     pub(super) axis_codes: Facts<AxisCodes>,
     /// By variable of what number its size has to be a multiple, where it is of one.
@@ -64,6 +66,8 @@ pub(crate) struct State {
     pub(super) repeated: Vec<Type>,
     /// What of grouped convolutions may go.
     pub(super) groups: GroupCut,
+    /// Whether rows may go that inputs of the graph pick by number.
+    pub(super) vocabulary: bool,
     /// The node whose body this is, where it is one.
     pub(super) inside: Option<Inside>,
 }
@@ -214,6 +218,11 @@ impl State {
     }
 
     /// The values by which a node selects.
+    /// Where ids pick rows that may go.
+    pub(crate) fn picked(&self) -> &[Picked] {
+        self.picked.all()
+    }
+
     pub(crate) fn lookups_of(&self, node: NodeId) -> impl Iterator<Item = &Lookup> {
         self.lookups.of(node)
     }

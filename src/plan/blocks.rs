@@ -35,6 +35,19 @@ impl DropBlocks {
     }
 }
 
+impl DropBlocks {
+    /// The flags that ask for them.
+    pub(super) fn words(&self) -> String {
+        match self {
+            DropBlocks::Least(count) => format!(" --drop-blocks {count}"),
+            DropBlocks::Named(globs) => {
+                let flag = |glob: &String| format!(" --drop-blocks '{glob}'");
+                globs.iter().map(flag).collect()
+            }
+        }
+    }
+}
+
 impl fmt::Display for DropBlocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

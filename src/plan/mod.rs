@@ -8,8 +8,10 @@ mod blocks;
 mod decision;
 mod document;
 mod rounding;
+mod scope;
 mod settings;
 mod told;
+mod vocabulary;
 
 pub use crate::ops::GroupCut;
 pub use attention::AttentionCut;
@@ -17,4 +19,6 @@ pub use blocks::DropBlocks;
 pub use decision::{Decision, Left, Selection};
 pub use document::{AxisKept, Plan, PlannedDimension, PlannedInitializer};
 pub use rounding::{Platform, RoundTo};
-pub use settings::{Cost, CostBudget, Scope, Settings};
+pub use scope::Scope;
+pub use settings::{Cost, CostBudget, Settings};
+pub use vocabulary::{Remap, VocabularySettings};

@@ -1,11 +1,10 @@
 //! What is asked of pruning.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttentionCut, DropBlocks, GroupCut, RoundTo};
+use super::{AttentionCut, DropBlocks, GroupCut, RoundTo, Scope, VocabularySettings};
 use crate::criteria::Criterion;
 use crate::dimensions::Totals;
 use crate::error::{Error, Result};
@@ -17,26 +16,6 @@ const MOST_ROUNDS: usize = 1000;
 /// Largest share of a dimension that a scope over several dimensions takes unless told otherwise: a ranking
 /// alone would leave some with next to nothing.
 const SHARED_MAX_RATIO: f64 = 0.9;
-
-/// Among which channels the least important are sought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Scope {
-    /// Those of one dimension: each loses the same share.
-    #[default]
-    Uniform,
-    /// Those of all dimensions together.
-    Global,
-    /// Those of all dimensions that the same operators produce and read (Fang et al. 2024).
-    Isomorphic,
-    /// Those of all dimensions, as many of each as the divergence of the outputs says that was measured for it
-    /// on calibration data.
-    Allocated,
-    /// Those of all dimensions, as many of each as Fisher information by cost says, from gradients on calibration
-    /// data.
-    Fisher,
-}
 
 /// What a budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +87,9 @@ pub struct Settings {
     /// a contract.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub change_signature: Vec<String>,
+    /// Rows of tables go that inputs of the graph pick by id, and nothing else; which stay, the plan says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<VocabularySettings>,
     /// Among which channels the least important are sought; without, [`Scope::Allocated`] on calibration data,
     /// or [`Scope::Fisher`] where that would take long, and [`Scope::Uniform`] without any.
     #[serde(default)]
@@ -145,6 +127,7 @@ impl Default for Settings {
             attention: AttentionCut::default(),
             groups: GroupCut::default(),
             change_signature: Vec::new(),
+            vocabulary: None,
             scope: None,
             budget: None,
             ratio_for: Vec::new(),
@@ -274,17 +257,16 @@ impl Settings {
     /// The command that asks for these settings; what is not said has its default.
     pub fn command(&self) -> String {
         let default = Settings::default();
+        if let Some(of) = &self.vocabulary {
+            return format!("prune --vocabulary --remap {}", of.remap);
+        }
         let mut words = match self.budget {
             None if self.threshold().is_some() => "prune".to_owned(),
             None => format!("prune --ratio {}", self.ratio),
             Some(CostBudget { cost, share }) => format!("prune --{} {share}", cost.flag()),
         };
-        match &self.drop_blocks {
-            None => {}
-            Some(DropBlocks::Least(count)) => words += &format!(" --drop-blocks {count}"),
-            Some(DropBlocks::Named(globs)) => globs
-                .iter()
-                .for_each(|glob| words += &format!(" --drop-blocks '{glob}'")),
+        if let Some(blocks) = &self.drop_blocks {
+            words += &blocks.words();
         }
         words += &match self.criterion() {
             of @ Criterion::Scores(_) => format!(" --criterion '{of}'"),
@@ -338,6 +320,7 @@ impl Settings {
         CutRules {
             groups: self.groups,
             signature: self.change_signature.clone(),
+            vocabulary: self.vocabulary.is_some(),
         }
     }
 }
@@ -361,34 +344,5 @@ impl fmt::Display for Cost {
             Cost::Bytes => "weight bytes",
             Cost::Latency => "latency",
         })
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Scope::Uniform => "uniform",
-            Scope::Global => "global",
-            Scope::Isomorphic => "isomorphic",
-            Scope::Allocated => "allocated",
-            Scope::Fisher => "fisher",
-        })
-    }
-}
-
-impl FromStr for Scope {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Scope> {
-        match text {
-            "uniform" => Ok(Scope::Uniform),
-            "global" => Ok(Scope::Global),
-            "isomorphic" => Ok(Scope::Isomorphic),
-            "allocated" => Ok(Scope::Allocated),
-            "fisher" => Ok(Scope::Fisher),
-            _ => Err(Error::Usage(format!(
-                "there is no scope '{text}'; choose one of uniform, global, isomorphic, allocated, fisher"
-            ))),
-        }
     }
 }

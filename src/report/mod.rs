@@ -19,6 +19,7 @@ mod table;
 mod training;
 mod tuning;
 mod validation;
+mod vocabulary;
 
 pub use benchmark::{BenchReport, BenchSetting, Timing};
 pub use blocks::{BlockRow, DroppedRow};
@@ -38,5 +39,6 @@ pub use stage::{Breakdown, Stage};
 pub use training::TrainingRow;
 pub use tuning::{CodedCandidate, CodedTuning, CodedWay, TuneReport};
 pub use validation::ValidationReport;
+pub use vocabulary::VocabularyRow;
 
 pub(crate) use table::count;

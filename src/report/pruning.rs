@@ -9,7 +9,9 @@ use super::stage::Stage;
 use super::table::{count, percent, table};
 use super::training::{TrainingRow, write_training};
 use super::validation::write_unread;
-use super::{BenchSetting, HolderRow, LatencyRow, Quantisation, RecoveryRow, SignatureRow};
+use super::{
+    BenchSetting, HolderRow, LatencyRow, Quantisation, RecoveryRow, SignatureRow, VocabularyRow,
+};
 use crate::dimensions::Totals;
 use crate::error::one_line;
 use crate::plan::Cost;
@@ -46,6 +48,8 @@ pub struct PruneReport {
     pub held: Vec<HolderRow>,
     /// Inputs and outputs of which the declared sizes are others now.
     pub signature: Vec<SignatureRow>,
+    /// What became of the vocabulary; none where it was left alone.
+    pub vocabulary: Option<VocabularyRow>,
     /// What was calibrated on; none without data.
     pub calibration: Option<PruneCalibrationRow>,
     /// The rounds before the last, in their order.
@@ -144,6 +148,9 @@ impl fmt::Display for PruneReport {
         self.write_totals(f)?;
         for row in &self.signature {
             write!(f, "{row}")?;
+        }
+        if let Some(vocabulary) = &self.vocabulary {
+            write!(f, "{vocabulary}")?;
         }
         if let Some(latency) = &self.latency {
             write!(f, "{latency}")?;

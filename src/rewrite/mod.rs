@@ -29,6 +29,7 @@ mod stale;
 mod stored;
 mod switch;
 mod twin;
+mod vocabulary;
 
 pub(crate) use bias::{add_to_rows, bias_behind, rows_with_constants};
 pub(crate) use cleanup::without_newly_dead;
@@ -53,3 +54,4 @@ pub(crate) use stored::{StoredForm, StoredWeight, by_column, places_in, with_sto
 pub(crate) use switch::{SwitchedModel, with_block_switches};
 pub(crate) use twin::{MaskInput, instrument};
 pub use twin::{Masks, twin};
+pub(crate) use vocabulary::{check_own_ids, folded, inputs as id_inputs, judged};

@@ -3,6 +3,7 @@
 use super::cleanup::without_newly_dead;
 use super::drop::without_blocks;
 use super::stale::attempt;
+use super::vocabulary::renumbered;
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -15,7 +16,12 @@ use crate::plan::Plan;
 /// # Errors
 /// The plan does not fit the model, leaves sizes that do not fit together, or the result is no valid graph.
 pub fn prune(analysis: &Analysis, plan: &Plan) -> Result<Model> {
-    prune_to(analysis, &plan.kept(analysis)?)
+    let kept = plan.kept(analysis)?;
+    let sliced = prune_to(analysis, &kept)?;
+    match &plan.settings.vocabulary {
+        None => Ok(sliced),
+        Some(settings) => renumbered(analysis, &kept, settings, sliced),
+    }
 }
 
 /// Refuses a choice that leaves sizes which do not fit together.

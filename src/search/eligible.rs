@@ -83,7 +83,7 @@ pub(super) fn eligibility(analysis: &Analysis, settings: &Settings) -> Result<Ve
 
 /// What a pattern may match: the dimension's name, the weight that it is named after, and the nodes that produce
 /// it.
-fn labels(analysis: &Analysis, dimension: &Dimension) -> Vec<String> {
+pub(crate) fn labels(analysis: &Analysis, dimension: &Dimension) -> Vec<String> {
     let nodes = dimension.producers.iter();
     let names = nodes.map(|&node| analysis.graph().node_proto(node).name().to_owned());
     [dimension.name.clone(), dimension.weight.clone()]

@@ -30,7 +30,7 @@ pub use speed::{Forecast, SlowLayer};
 
 pub(crate) use blocks::least_blocks;
 pub(crate) use curves::{SharedWork, curve_operations, curves, originals};
-pub(crate) use eligible::check;
+pub(crate) use eligible::{check, labels};
 pub(crate) use gates::{AnswerSource, GateScores, gate_scores};
 pub(crate) use judge::{ModelJudge, Tally};
 pub(crate) use library::PlanLibrary;

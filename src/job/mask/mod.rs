@@ -211,6 +211,7 @@ impl MaskOptions {
             output: self.output.as_deref(),
             others: self.mask_out.as_deref().into_iter().collect(),
             inputs: data.into_iter().chain(masks).collect(),
+            ..Files::default()
         }
     }
 }

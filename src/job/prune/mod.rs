@@ -13,9 +13,11 @@ mod reported;
 mod round;
 mod rounds;
 mod signature;
+mod smaller;
 mod start;
 mod timed;
 mod tuned;
+mod vocabulary;
 mod voice;
 mod written;
 
@@ -24,10 +26,9 @@ use std::path::Path;
 use super::bench::compare;
 use super::little;
 use super::options::{Calibration, ModelInput, Opened};
-use super::outputs::Files;
 use super::quantised::BATCHES;
 use super::watch::Watch;
-use super::{Overwrite, analyse_in, installed};
+use super::{analyse_in, installed};
 use crate::data::unread_outputs;
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -43,6 +44,7 @@ pub(super) use coded::Pruning;
 use planned::Planned;
 pub(super) use proven::{Maker, Proven};
 use reported::{met, target};
+pub use smaller::VocabularyOptions;
 use start::Remains;
 pub(super) use timed::TimedModel;
 pub(super) use voice::Voice;
@@ -63,28 +65,8 @@ pub struct Pruned {
     pub plan: Plan,
     /// What was done, measured and proven.
     pub report: PruneReport,
-}
-
-impl Pruned {
-    /// Writes the model, with its data file where it needs one; whole, or not at all.
-    ///
-    /// # Errors
-    /// `output` is a file that the model was read from; it cannot be written.
-    pub fn save(&mut self, output: impl AsRef<Path>) -> Result<()> {
-        let output = output.as_ref();
-        let files = Files {
-            output: Some(output),
-            ..Files::default()
-        };
-        files.check(&self.model, Overwrite::Refused)?;
-        self.write(output)
-    }
-
-    fn write(&mut self, output: &Path) -> Result<()> {
-        self.report.file_bytes_after = Some(self.model.save_counted(output)?);
-        self.report.outcome = Outcome::Written(output.display().to_string());
-        Ok(())
-    }
+    /// The `tokenizer.json` of a smaller vocabulary, where the options name a tokenizer and callers give new ids.
+    pub tokenizer: Option<Vec<u8>>,
 }
 
 /// Prunes a model, from a path or in memory, and proves that the result is the masked original. Nothing is written.
@@ -237,6 +219,8 @@ struct Draft {
     report: PruneReport,
     /// What rounds before the last have left.
     remains: Option<Remains>,
+    /// The tokenizer of a smaller vocabulary.
+    tokenizer: Option<Vec<u8>>,
 }
 
 impl Job<'_> {
@@ -248,6 +232,7 @@ impl Job<'_> {
             dropped,
             remains,
             latency,
+            vocabulary,
         } = planned::planned(
             self.analysis,
             self.options,
@@ -274,6 +259,7 @@ impl Job<'_> {
             dimensions: rows,
             held: Vec::new(),
             signature: Vec::new(),
+            vocabulary: vocabulary.as_ref().map(|of| of.row.clone()),
             calibration,
             rounds: remains.as_ref().map_or(Vec::new(), |of| of.rows.clone()),
             recovery: None,
@@ -291,6 +277,7 @@ impl Job<'_> {
             plan,
             report,
             remains,
+            tokenizer: vocabulary.and_then(|of| of.tokenizer),
         })
     }
 
@@ -300,6 +287,7 @@ impl Job<'_> {
             plan,
             mut report,
             remains,
+            tokenizer,
         } = draft;
         // Where nothing was trained, recovery is best from the dense model.
         let trained = self.options.tuning.is_some();
@@ -337,6 +325,7 @@ impl Job<'_> {
             model,
             plan,
             report,
+            tokenizer,
         })
     }
 

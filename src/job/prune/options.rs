@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::smaller::VocabularyOptions;
 use crate::data::DataSource;
 use crate::error::{Error, Result};
 use crate::job::options::{Calibration, Overwrite, Proof, RuntimeOptions, Shapes};
@@ -62,6 +63,8 @@ pub struct PruneOptions {
     pub settings: Settings,
     /// Replays this plan instead of making one with `settings`.
     pub plan: Option<PlanInput>,
+    /// Cuts the vocabulary and nothing else: rows of tables go that inputs of the graph pick by id.
+    pub vocabulary: Option<VocabularyOptions>,
     /// The data that channels are chosen and weights recovered with; without, weights alone decide.
     pub calibration: Option<Calibration>,
     /// A safetensors file of statistics on the calibration data: read if it is there, else written.
@@ -130,7 +133,10 @@ impl PruneOptions {
     /// A plan that cannot be read.
     pub(super) fn cuts(&self) -> Result<CutRules> {
         Ok(match &self.plan {
-            None => self.settings.cuts(),
+            None => CutRules {
+                vocabulary: self.vocabulary.is_some(),
+                ..self.settings.cuts()
+            },
             Some(PlanInput::Path(path)) => Plan::load(path)?.settings.cuts(),
             Some(PlanInput::Plan(plan)) => plan.settings.cuts(),
         })
@@ -147,6 +153,7 @@ impl PruneOptions {
     /// # Errors
     /// Something is, or it cannot.
     pub(super) fn check(&self, model: &Model) -> Result<()> {
+        self.check_vocabulary()?;
         if let Some(settings) = &self.quantise {
             self.check_quantise(settings, model)?;
         }

@@ -4,8 +4,10 @@ use super::calibrated::Calibrated;
 use super::dropped;
 use super::options::PruneOptions;
 use super::rounds::Planner;
+use super::smaller::SmallVocabulary;
 use super::start::Remains;
 use super::timed::TimedModel;
+use super::vocabulary;
 use super::voice::Voice;
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
@@ -24,6 +26,22 @@ pub(super) struct Planned {
     pub(super) remains: Option<Remains>,
     /// What became of a budget of time.
     pub(super) latency: Option<LatencyRow>,
+    /// The vocabulary that is left, where it is cut.
+    pub(super) vocabulary: Option<SmallVocabulary>,
+}
+
+impl Planned {
+    /// A plan and the selection that it is made of.
+    fn of(analysis: &Analysis, plan: Plan, selection: &Selection) -> Planned {
+        Planned {
+            rows: selected_rows(analysis, selection),
+            dropped: Vec::new(),
+            plan,
+            remains: None,
+            latency: None,
+            vocabulary: None,
+        }
+    }
 }
 
 /// The plan that the options ask for.
@@ -47,6 +65,14 @@ pub(super) fn planned(
             plan,
             remains: None,
             latency: None,
+            vocabulary: None,
+        });
+    }
+    if let Some(of) = &options.vocabulary {
+        let (plan, selection, small) = vocabulary::planned(analysis, options, of, voice)?;
+        return Ok(Planned {
+            vocabulary: Some(small),
+            ..Planned::of(analysis, plan, &selection)
         });
     }
     let settings = options.resolved().with_hash()?;
@@ -65,11 +91,10 @@ pub(super) fn planned(
         return Err(Error::NothingToPrune { blocked });
     }
     Ok(Planned {
-        rows: selected_rows(analysis, &chosen.selection),
         dropped,
-        plan: chosen.plan,
         remains: chosen.remains,
         latency: chosen.latency,
+        ..Planned::of(analysis, chosen.plan, &chosen.selection)
     })
 }
 

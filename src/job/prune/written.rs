@@ -4,12 +4,54 @@ use std::path::Path;
 
 use super::Pruned;
 use super::options::{PlanInput, PruneFileOptions, data_path};
+use super::smaller::{VocabularyOptions, tokenizer_beside};
 use super::voice::Voice;
 use crate::error::Result;
 use crate::files;
+use crate::job::Overwrite;
 use crate::job::outputs::{Files, text_beside};
 use crate::plan::Plan;
-use crate::report::PruneReport;
+use crate::report::{Outcome, PruneReport};
+
+impl Pruned {
+    /// Writes the model, with its data file where it needs one; whole, or not at all.
+    ///
+    /// # Errors
+    /// `output` is a file that the model was read from; it cannot be written.
+    pub fn save(&mut self, output: impl AsRef<Path>) -> Result<()> {
+        let output = output.as_ref();
+        let beside = self.tokenizer.as_ref();
+        let beside = beside.map(|_| tokenizer_beside(output));
+        let files = Files {
+            output: Some(output),
+            beside,
+            ..Files::default()
+        };
+        files.check(&self.model, Overwrite::Refused)?;
+        self.write(output)
+    }
+
+    pub(super) fn write(&mut self, output: &Path) -> Result<()> {
+        // The tokenizer is on disk before the model appears.
+        let tokenizer = match &self.tokenizer {
+            None => None,
+            Some(text) => {
+                let target = tokenizer_beside(output);
+                let file = files::write_temporary(&target, |file| file.write_all(text))?;
+                Some((file, target))
+            }
+        };
+        self.report.file_bytes_after = Some(self.model.save_counted(output)?);
+        self.report.outcome = Outcome::Written(output.display().to_string());
+        if let Some((file, target)) = tokenizer {
+            files::persist(file, &target)?;
+            if let Some(row) = &mut self.report.vocabulary {
+                row.tokenizer = Some(target.display().to_string());
+            }
+        }
+        Ok(())
+    }
+}
 
 impl PruneFileOptions {
     /// What is read and written beside the model.
@@ -25,14 +67,20 @@ impl PruneFileOptions {
         let known = stats.filter(|path| path.exists());
         let made = stats.filter(|path| !path.exists());
         let scores = self.prune.settings.scores_file();
+        let vocabulary = self.prune.vocabulary.as_ref();
         Files {
             output: self.output.as_deref(),
             others: self.plan_out.as_deref().into_iter().chain(made).collect(),
+            beside: self.output.as_deref().and_then(|output| {
+                let of = vocabulary.map(|of| of.output_beside(output));
+                of.flatten()
+            }),
             inputs: plan
                 .into_iter()
                 .chain(data)
                 .chain(known)
                 .chain(scores)
+                .chain(vocabulary.into_iter().flat_map(VocabularyOptions::inputs))
                 .collect(),
         }
     }

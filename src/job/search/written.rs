@@ -38,6 +38,7 @@ impl SearchFileOptions {
             inputs: (data_path(&self.search.data.data).into_iter())
                 .chain(self.search.settings.scores_file())
                 .collect(),
+            ..Files::default()
         };
         files.check(model, self.overwrite)?;
         match &self.keep_front {

@@ -137,6 +137,7 @@ impl SensitivityOptions {
             inputs: (data_path(&self.data.data).into_iter())
                 .chain(self.settings.scores_file())
                 .collect(),
+            ..Files::default()
         };
         named.check(model, self.overwrite)
     }

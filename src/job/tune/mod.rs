@@ -100,6 +100,7 @@ impl TuneOptions {
                 .into_iter()
                 .chain(teacher)
                 .collect(),
+            ..Files::default()
         }
     }
 }

@@ -71,6 +71,7 @@ fn enter(op: &mut Typing, call: &Call) -> State {
         symbols: std::mem::take(&mut around.symbols),
         made: std::mem::take(&mut around.made),
         groups: around.groups,
+        vocabulary: around.vocabulary,
         ..State::default()
     };
     let graph = &call.called.graph;

@@ -28,7 +28,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .of_elements(&[Elements::Input(1)]),
     row("Dropout", carry)
         .slope(act::dropout)
-        .carries(Carried::First)
+        .carries(Carried::Among)
         .yields(1, ElementType::Bool),
     row("Neg", carry).slope(fun::neg).evaluated(ev::negate),
     row("Relu", unary)
@@ -66,7 +66,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .gives(act::clip)
         .form(Form::Cut)
         .pointwise(Pointwise::Bounded)
-        .carries(Carried::First),
+        .carries(Carried::Among),
     row("Erf", unary).slope(fun::erf),
     row("Abs", unary).slope(fun::abs),
     row("Sign", unary).adjoint(Adjoint::Zero),

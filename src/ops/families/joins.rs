@@ -22,7 +22,7 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .form(Form::Through)
         .evaluated(ev::slice)
         .picks(),
-    row("Pad", pad).gives(adjoint::pad).carries(Carried::First),
+    row("Pad", pad).gives(adjoint::pad).carries(Carried::Among),
 ];
 
 pub(super) fn concat(op: &mut Typing) -> Ruling {

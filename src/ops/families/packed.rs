@@ -233,7 +233,7 @@ fn packed_gather(op: &mut Typing) -> Ruling {
         op.hold_inputs(why);
         op.pin_all(&numbers, why);
     }
-    op.pin(&numbers[place], "is selected from by index");
+    op.points(1, &numbers[place], "is selected from by index");
     // What is the same in all rows of codes need not be the same number: they have scales of their own.
     op.positions(1, &numbers[place]);
     numbers.splice(place..=place, index);

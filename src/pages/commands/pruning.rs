@@ -7,7 +7,7 @@ use crate::pages::Paged;
 use crate::pages::numbers::{NONE, part, percent, short};
 use crate::pages::page::{CostRow, Figure, Page, PagePart, Quantity, VerdictRow};
 use crate::pages::rows::{DataCell, DataTable};
-use crate::report::{PlannedRow, PruneReport};
+use crate::report::{PlannedRow, PruneReport, count};
 use crate::search::Forecast;
 
 impl Paged for PruneReport {
@@ -27,6 +27,7 @@ impl Paged for PruneReport {
         page.warnings.extend(self.warnings.iter().cloned());
         page.section("Widths", self.widths());
         page.section("Signature", self.ends());
+        page.section("Vocabulary", self.smaller_vocabulary());
         self.recovered(&mut page);
         page.section("Dropped blocks", self.dropped());
         page.section("Rounds", self.by_round());
@@ -177,6 +178,34 @@ impl PruneReport {
             said.extend(recovery::parts(page, row));
         }
         page.section("Calibration and recovery", said);
+    }
+
+    fn smaller_vocabulary(&self) -> Vec<PagePart> {
+        let Some(row) = &self.vocabulary else {
+            return Vec::new();
+        };
+        let mut facts = vec![
+            fact(
+                "Ids",
+                format!(
+                    "{} of {} stay",
+                    count(row.after as u64),
+                    count(row.before as u64)
+                ),
+            ),
+            fact("Renumbered", row.told()),
+            fact("In", row.tables.join(", ")),
+        ];
+        if let (Some(texts), Some(pieces)) = (row.texts, row.pieces) {
+            let same = format!(
+                "the same {} pieces of {} texts",
+                count(pieces),
+                count(texts)
+            );
+            facts.push(fact("Both tokenizers make", same));
+        }
+        facts.extend(row.tokenizer.clone().map(|path| fact("Tokenizer", path)));
+        vec![PagePart::Facts(facts)]
     }
 
     fn ends(&self) -> Vec<PagePart> {

@@ -27,7 +27,7 @@ use crate::plan::Plan;
 
 pub(crate) use masks::MaskInput;
 use masks::{StandIn, TwinMasks};
-use signature::narrowed;
+pub(super) use signature::{gathered, narrowed, pruned_axes};
 use statistics::Neutral;
 
 /// Where the masks of a twin stand.

@@ -8,7 +8,7 @@ use crate::onnx::proto::{GraphProto, tensor_shape_proto::dimension, type_proto};
 use crate::onnx::{ElementType, Model};
 
 /// Gives the twin of `analysis` the inputs and outputs that `kept` leaves of them.
-pub(super) fn narrowed(analysis: &Analysis, kept: &Kept, twin: Graph) -> Model {
+pub(in crate::rewrite) fn narrowed(analysis: &Analysis, kept: &Kept, twin: Graph) -> Model {
     let graph = analysis.graph();
     let changed = |value: &ValueId| analysis.is_pruned(*value, kept);
     let is_input = |value: &ValueId| matches!(graph.value(*value).producer, Producer::Input(_));
@@ -50,7 +50,11 @@ pub(super) fn narrowed(analysis: &Analysis, kept: &Kept, twin: Graph) -> Model {
 }
 
 /// By axis that loses positions those that stay, and how many there were.
-fn axes(analysis: &Analysis, kept: &Kept, value: ValueId) -> Vec<(usize, Vec<u32>, usize)> {
+pub(in crate::rewrite) fn pruned_axes(
+    analysis: &Analysis,
+    kept: &Kept,
+    value: ValueId,
+) -> Vec<(usize, Vec<u32>, usize)> {
     let types = &analysis.state.types;
     let axes = analysis.state.axes(value).unwrap_or_default().iter();
     let cut = axes.enumerate().filter(|(_, ty)| types.is_pruned(ty, kept));
@@ -67,7 +71,7 @@ fn axes(analysis: &Analysis, kept: &Kept, value: ValueId) -> Vec<(usize, Vec<u32
 /// What is fed at the places that stay, and at the others what is fed at the first of them: nobody reads that.
 fn spread(analysis: &Analysis, kept: &Kept, value: ValueId, patch: &mut Patch) -> String {
     let mut name = analysis.graph().value(value).name.clone();
-    for (axis, stay, size) in axes(analysis, kept, value) {
+    for (axis, stay, size) in pruned_axes(analysis, kept, value) {
         let mut places = vec![0_i64; size];
         for (place, &position) in stay.iter().enumerate() {
             places[position as usize] = place as i64;
@@ -84,14 +88,19 @@ fn chosen(
     patch: &mut Patch,
 ) -> String {
     let mut name = name.to_owned();
-    for (axis, stay, _) in axes(analysis, kept, value) {
+    for (axis, stay, _) in pruned_axes(analysis, kept, value) {
         let places: Vec<i64> = stay.into_iter().map(i64::from).collect();
         name = gathered(patch, &name, axis, &places);
     }
     name
 }
 
-fn gathered(patch: &mut Patch, name: &str, axis: usize, places: &[i64]) -> String {
+pub(in crate::rewrite) fn gathered(
+    patch: &mut Patch,
+    name: &str,
+    axis: usize,
+    places: &[i64],
+) -> String {
     let bytes = places
         .iter()
         .flat_map(|place| place.to_le_bytes())
@@ -115,7 +124,7 @@ fn declare(analysis: &Analysis, kept: &Kept, value: ValueId, graph: &mut GraphPr
         let Some(type_proto::Value::TensorType(tensor)) = kind else {
             continue;
         };
-        for (axis, stay, _) in axes(analysis, kept, value) {
+        for (axis, stay, _) in pruned_axes(analysis, kept, value) {
             let shape = tensor.shape.as_mut();
             if let Some(dim) = shape.and_then(|shape| shape.dim.get_mut(axis)) {
                 dim.value = Some(dimension::Value::DimValue(stay.len() as i64));

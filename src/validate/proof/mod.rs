@@ -56,7 +56,7 @@ use crate::error::Result;
 use crate::metrics::OutputDeviation;
 use crate::onnx::Model;
 use crate::plan::Plan;
-use crate::rewrite::{Masks, prune, twin};
+use crate::rewrite::{Masks, folded, judged, prune, twin};
 use crate::runtime::Runtime;
 
 pub(crate) use bisect::is_of_the_plan;
@@ -122,6 +122,8 @@ pub fn verify(
     let provable = plan.provable_part(analysis);
     let left_out = plan.dimensions.len() - provable.dimensions.len();
     let reference = twin(analysis, &provable, Masks::Initializers)?;
+    let reference = folded(analysis, &provable.kept(analysis)?, reference, false)?;
+    let pruned = &judged(analysis, plan, pruned)?;
     let proven = match left_out {
         0 => None,
         _ => Some(prune(analysis, &provable)?),
@@ -133,7 +135,7 @@ pub fn verify(
         reference: &seeded(&reference),
         what: MASKED_TWIN,
         candidate: &seeded(proven.as_ref().unwrap_or(pruned)),
-        whole: proven.as_ref().map(|_| pruned),
+        whole: proven.as_ref().map(|_| &**pruned),
         entries: Entries::of(analysis, &provable.kept(analysis)?),
         allowed,
     };

@@ -1,0 +1,46 @@
+//! What a smaller vocabulary is asked for with, and what is made of it beside the model.
+
+use std::path::{Path, PathBuf};
+
+use crate::plan::Remap;
+use crate::report::VocabularyRow;
+
+/// Which pieces of a vocabulary stay: those of a list, those that texts use, or both.
+#[derive(Clone, Debug, Default)]
+pub struct VocabularyOptions {
+    /// A file with the ids that stay: one per line, or a JSON list.
+    pub ids: Option<PathBuf>,
+    /// The `tokenizer.json` of the model: its special and byte pieces stay, and a smaller one is made.
+    pub tokenizer: Option<PathBuf>,
+    /// Texts in UTF-8, one per line: the pieces that the tokenizer makes of them stay.
+    pub corpus: Vec<PathBuf>,
+    /// Where ids become places in the smaller tables.
+    pub remap: Remap,
+}
+
+/// The vocabulary that is left.
+#[derive(Clone, Debug)]
+pub(in crate::job) struct SmallVocabulary {
+    pub(super) row: VocabularyRow,
+    /// The smaller `tokenizer.json`, where there is a tokenizer and callers give new ids.
+    pub(super) tokenizer: Option<Vec<u8>>,
+}
+
+impl VocabularyOptions {
+    /// The files that are read.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let one = self.ids.iter().chain(&self.tokenizer);
+        one.chain(&self.corpus).map(PathBuf::as_path)
+    }
+
+    /// Where the smaller tokenizer goes, where one is made.
+    pub(super) fn output_beside(&self, output: &Path) -> Option<PathBuf> {
+        let made = self.tokenizer.is_some() && self.remap == Remap::Outside;
+        made.then(|| tokenizer_beside(output))
+    }
+}
+
+/// Where the tokenizer of a model goes: `model.onnx` has `model.tokenizer.json`.
+pub(super) fn tokenizer_beside(model: &Path) -> PathBuf {
+    model.with_extension("tokenizer.json")
+}

@@ -1,0 +1,118 @@
+//! Lists that say for each id which it is.
+
+use std::sync::Arc;
+
+use crate::axes::Kept;
+use crate::dimensions::Analysis;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Patch, int};
+use crate::onnx::{ElementType, packed};
+use crate::rewrite::twin::{gathered, pruned_axes};
+
+/// The ids that stay, of how many.
+pub(super) struct IdMap {
+    pub(super) stay: Arc<[u32]>,
+    size: usize,
+}
+
+impl IdMap {
+    /// Those of the tables that lose rows, which lose the same; none where no table does.
+    pub(super) fn of(analysis: &Analysis, kept: &Kept) -> Option<IdMap> {
+        let types = &analysis.state.types;
+        let mut picked = analysis.state.picked().iter();
+        let cut = picked.find(|of| types.is_pruned(&of.table, kept))?;
+        Some(IdMap {
+            stay: types.kept_positions(&cut.table, kept).into(),
+            size: types.size(&cut.table) as usize,
+        })
+    }
+
+    /// The place of an id, if it stays.
+    pub(super) fn place(&self, id: u32) -> Option<u32> {
+        let place = self.stay.binary_search(&id).ok()?;
+        u32::try_from(place).ok()
+    }
+
+    /// Whether an id stays; a negative one counts from the last.
+    pub(super) fn keeps(&self, id: i64) -> bool {
+        let whole = if id < 0 { id + self.size as i64 } else { id };
+        u32::try_from(whole).is_ok_and(|id| self.place(id).is_some())
+    }
+
+    /// By id its place; of ids that are gone this one, or one that is none.
+    pub(super) fn places(&self, gone: Option<u32>) -> Vec<u32> {
+        let none = u32::try_from(self.stay.len()).unwrap_or(u32::MAX);
+        let place = |id| self.place(id).or(gone).unwrap_or(none);
+        (0..).take(self.size).map(place).collect()
+    }
+
+    /// By id itself where it stays, else one that does; as ids, or as places.
+    pub(super) fn folded(&self, as_places: bool) -> Vec<u32> {
+        let others = (0..)
+            .zip(self.stay.iter().copied())
+            .collect::<Vec<(u32, u32)>>();
+        let others = others.into_iter().cycle();
+        let fold = |(id, other): (u32, (u32, u32))| {
+            let (place, old) = self.place(id).map_or(other, |place| (place, id));
+            if as_places { place } else { old }
+        };
+        (0..).take(self.size).zip(others).map(fold).collect()
+    }
+}
+
+/// Other numbers of the same type instead of ids.
+pub(super) fn mapped(patch: &mut Patch, ids: &str, element: ElementType, list: &[u32]) -> String {
+    let bytes = match element {
+        ElementType::Int32 => list.iter().flat_map(|n| n.to_le_bytes()).collect(),
+        _ => (list.iter().flat_map(|n| u64::from(*n).to_le_bytes())).collect(),
+    };
+    let table = patch.constant("secateur.ids", element, &[list.len()], bytes);
+    let base = format!("{ids}.renumbered");
+    patch.node(&base, "Gather", &[&table, ids], vec![int("axis", 0)])
+}
+
+/// Gives outputs that lost places back one for each id, where no piece of that id can be: `-inf`.
+///
+/// # Errors
+/// An output of integers.
+pub(super) fn restored(
+    analysis: &Analysis,
+    kept: &Kept,
+    after: &Graph,
+    patch: &mut Patch,
+) -> Result<()> {
+    patch.at_end();
+    let graph = analysis.graph();
+    let outputs = graph.value_ids().filter(|&id| graph.value(id).is_output);
+    for value in outputs.filter(|&id| analysis.is_pruned(id, kept)) {
+        let known = &graph.value(value).name;
+        let element = analysis.state.elements[value.index()].filter(|element| element.is_float());
+        let element = element.ok_or_else(|| {
+            Error::plan(format!(
+                "output '{known}' has no number that says that a piece is gone: let callers renumber ids with `remap` outside"
+            ))
+        })?;
+        let rank = analysis.state.axes(value).unwrap_or_default().len();
+        let mut name = known.clone();
+        for (axis, stay, size) in pruned_axes(analysis, kept, value) {
+            let (mut places, mut gone) = (vec![0_i64; size], vec![f32::NEG_INFINITY; size]);
+            for (place, &position) in stay.iter().enumerate() {
+                (places[position as usize], gone[position as usize]) = (place as i64, 0.0);
+            }
+            name = gathered(patch, &name, axis, &places);
+            let mut dims = vec![1; rank - axis];
+            dims[0] = size;
+            let gone = patch.constant("secateur.gone", element, &dims, packed(&gone, element));
+            name = patch.node(
+                &format!("{known}.restored"),
+                "Add",
+                &[&name, &gone],
+                Vec::new(),
+            );
+        }
+        if after.find(known).is_some() {
+            patch.replace_output(known, &name);
+        }
+    }
+    Ok(())
+}
