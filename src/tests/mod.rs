@@ -56,6 +56,7 @@ mod training_parts;
 #[cfg(feature = "cli")]
 mod typed;
 mod unproven;
+mod vocabulary_cuts;
 mod whole_gradients;
 mod zoo;
 mod zoo_gradients;
