@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Result of every fallible library call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -111,6 +111,9 @@ pub enum Error {
     /// A plan does not fit the model or itself.
     #[error("the plan does not fit: {}", one_line(reason))]
     Plan { reason: String },
+    /// A list of ids, a tokenizer or a text cannot be used.
+    #[error("{} cannot be used: {}", one_line(file.display()), one_line(reason))]
+    Vocabulary { file: PathBuf, reason: String },
     /// A recipe cannot be followed.
     #[error("the recipe {}: {}", one_line(recipe), one_line(reason))]
     Recipe {
@@ -187,6 +190,7 @@ impl Error {
             | Error::Data { .. }
             | Error::Results { .. }
             | Error::Recipe { .. }
+            | Error::Vocabulary { .. }
             | Error::Signatures { .. }
             | Error::Plan { .. } => Class::Input,
         }
@@ -221,6 +225,14 @@ impl Error {
         Error::Data {
             what: what.into(),
             misfits: vec![misfit.into()],
+        }
+    }
+
+    /// A [`Error::Vocabulary`] without ceremony.
+    pub(crate) fn vocabulary(file: &Path, reason: impl Into<String>) -> Error {
+        Error::Vocabulary {
+            file: file.to_owned(),
+            reason: reason.into(),
         }
     }
 
