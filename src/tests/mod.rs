@@ -56,6 +56,8 @@ mod training_parts;
 #[cfg(feature = "cli")]
 mod typed;
 mod unproven;
+#[cfg(feature = "tokenizers")]
+mod vocabulary;
 mod whole_gradients;
 mod zoo;
 mod zoo_gradients;
