@@ -125,8 +125,12 @@ const NARROWED: [(&str, usize, &str); 18] = [
 ];
 
 /// Names that several types have, with the reason.
-const SAME_NAMES: [(&str, &str); 2] = [("Remote", ELSEWHERE), ("Worker", ELSEWHERE)];
-const ELSEWHERE: &str = "only one of apart/ and nowhere.rs is compiled";
+const SAME_NAMES: [(&str, &str); 3] = [
+    ("Engine", ELSEWHERE),
+    ("Remote", ELSEWHERE),
+    ("Worker", ELSEWHERE),
+];
+const ELSEWHERE: &str = "only one of apart/ or engine.rs and nowhere.rs is compiled";
 
 fn floor(room: &str) -> usize {
     let place = FLOORS.iter().position(|name| *name == room);

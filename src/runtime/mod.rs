@@ -38,6 +38,8 @@ pub use kernel::Kernel;
 #[doc(hidden)]
 pub use library::OLDEST_MINOR;
 pub use library::{Hosted, Library, Source};
+#[cfg(feature = "tokenizers")]
+pub(crate) use local::guarded;
 pub(crate) use memory::available;
 pub use packages::{Package, VERSION as PINNED_VERSION, cache_folder};
 pub use provider::Provider;

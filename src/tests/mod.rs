@@ -57,6 +57,8 @@ mod training_parts;
 mod typed;
 mod unproven;
 mod vocabulary_cuts;
+#[cfg(feature = "tokenizers")]
+mod vocabulary;
 mod whole_gradients;
 mod zoo;
 mod zoo_gradients;

@@ -11,7 +11,7 @@ thread_local! {
 
 /// Makes a panic of `call` its error, without the text that panics print. A hook that the program has set goes on
 /// to hear all other panics.
-pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = panic::take_hook();

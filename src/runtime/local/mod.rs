@@ -14,7 +14,7 @@ use ort::environment::Environment;
 use ort::ep;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use guard::guarded;
+pub(crate) use guard::guarded;
 pub(super) use session::LocalSession;
 use state::StateMemory;
 use version::{refused as refused_model, version_of};
