@@ -131,6 +131,10 @@ fn every_document_is_as_documented() {
     let shallow = text(folder.path().join("shallow.onnx"));
     check(&["inspect", &residual]);
     check_fields(&["prune", &residual, "-o", &shallow, "--drop-blocks", "*"]);
+    let [reader, pieces, texts] = ["bert.onnx", "wordpiece.json", "corpus.txt"]
+        .map(|name| text(fixture("vocabulary").join(name)));
+    let vocabulary = ["--tokenizer", &pieces, "--corpus", &texts];
+    check_fields(&[&["prune", &reader, "-o", &shallow][..], &vocabulary].concat());
     check(&["inspect", "--sparsity", &model]);
     let masked = text(folder.path().join("masked.onnx"));
     let masking = [

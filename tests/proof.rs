@@ -165,3 +165,64 @@ fn a_gate_on_what_was_not_measured_fails() {
         .stderr(contains("not measured: this data gives accuracy"));
     gate(&["--max-drop", "acuracy=0.1"]).assert().failure();
 }
+
+/// A tokenizer and texts, both ways to renumber ids, and what is refused.
+#[test]
+fn a_vocabulary_is_cut_with_its_tokenizer() {
+    let folder = TempDir::new().expect("a folder");
+    let output = folder.path().join("small.onnx");
+    let tokenizer = folder.path().join("small.tokenizer.json");
+    let of = |name: &str| path(&fixture(&format!("vocabulary/{name}"))).to_owned();
+    let (pieces, texts) = (of("bytes.json"), of("corpus.txt"));
+    let words = [
+        "--tokenizer",
+        &pieces,
+        "--corpus",
+        &texts,
+        "-o",
+        path(&output),
+    ];
+    let model = of("gpt.onnx");
+    let report = json(&[&["prune", &model][..], &words].concat());
+    let row = &report["vocabulary"];
+    let after = row["after"].as_u64().expect("a number");
+    assert!(row["before"] == 600 && after < 600 && row["texts"].as_u64() > Some(0));
+    assert_eq!(row["tokenizer"], path(&tokenizer));
+    assert_eq!(report["verification"]["outputs"][0]["relative"], 0.0);
+    let text = fs::read_to_string(&tokenizer).expect("the smaller tokenizer");
+    let written: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let added = written["added_tokens"].as_array().expect("a list");
+    assert!(added.iter().all(|piece| piece["id"].as_u64() < Some(after)));
+    assert!(
+        written["model"]["vocab"]
+            .as_object()
+            .is_some_and(|all| all.len() as u64 <= after)
+    );
+    fs::remove_file(&tokenizer).expect("it was there");
+    let inside = json(&[&["prune", &model][..], &words, &["--remap", "inside"]].concat());
+    assert_eq!(inside["vocabulary"]["tokenizer"], serde_json::Value::Null);
+    assert!(!tokenizer.exists() && inside["signature"].as_array().is_some_and(Vec::is_empty));
+    for (more, code, why) in [
+        (&["--ratio", "0.5"][..], 2, "cannot be used with"),
+        (
+            &["--max-ratio", "0.5", "--plan-out", path(&output)],
+            2,
+            "the same file",
+        ),
+        (&["--vocabulary", &texts], 3, "is no number"),
+    ] {
+        let refused = secateur()
+            .args(["prune", &model])
+            .args(words)
+            .args(more)
+            .assert();
+        refused.code(code).stderr(contains(why));
+    }
+    let foreign = secateur()
+        .args(["prune", &of("bert.onnx")])
+        .args(words)
+        .assert();
+    foreign
+        .code(3)
+        .stderr(contains("it is not the tokenizer of this model"));
+}

@@ -193,7 +193,10 @@ impl fmt::Display for PruneReport {
             .iter()
             .try_for_each(|setting| write_benchmark(setting, f))?;
         self.write_rounds(f)?;
-        write_training(self.training.as_ref(), f)?;
+        // What is exact has no accuracy to measure.
+        if self.vocabulary.is_none() {
+            write_training(self.training.as_ref(), f)?;
+        }
         write_end(&self.stages, &self.outcome, f)
     }
 }

@@ -56,9 +56,9 @@ mod training_parts;
 #[cfg(feature = "cli")]
 mod typed;
 mod unproven;
-mod vocabulary_cuts;
 #[cfg(feature = "tokenizers")]
 mod vocabulary;
+mod vocabulary_cuts;
 mod whole_gradients;
 mod zoo;
 mod zoo_gradients;

@@ -358,9 +358,10 @@ impl Job<'_> {
         let budget = settings.and_then(|settings| settings.budget);
         report.budget = budget.map(|budget| met(budget, &report));
         let kept = plan.kept(self.analysis)?;
-        // Kernels for codes ask for no widths, and what was timed needs no forecast.
-        report.forecast = match (&self.options.quantise, &report.latency) {
-            (None, None) => forecast(self.analysis, &kept, target(&plan)),
+        // Kernels for codes ask for no widths, ids leave no choice of them, and what was timed needs no forecast.
+        let is_of_widths = report.vocabulary.is_none() && report.latency.is_none();
+        report.forecast = match &self.options.quantise {
+            None if is_of_widths => forecast(self.analysis, &kept, target(&plan)),
             _ => None,
         };
         little::note(self.analysis, settings, &kept, &mut report);

@@ -70,10 +70,10 @@ pub(super) fn planned(
     }
     if let Some(of) = &options.vocabulary {
         let (plan, selection, small) = vocabulary::planned(analysis, options, of, voice)?;
-        return Ok(Planned {
-            vocabulary: Some(small),
-            ..Planned::of(analysis, plan, &selection)
-        });
+        let mut planned = Planned::of(analysis, plan, &selection);
+        planned.rows.retain(|row| row.size == small.row.before);
+        planned.vocabulary = Some(small);
+        return Ok(planned);
     }
     let settings = options.resolved().with_hash()?;
     let dropped = dropped::chosen(analysis, &settings, calibrated, voice)?;

@@ -6,7 +6,7 @@ use crate::dimensions::{Analysis, Totals};
 use crate::error::Result;
 use crate::onnx::Model;
 use crate::onnx::proto::GraphProto;
-use crate::plan::{CostBudget, Plan, Platform, RoundTo};
+use crate::plan::{CostBudget, Plan, Platform, Remap, RoundTo};
 use crate::report::{BudgetRow, PruneReport};
 
 /// Where the result is going to run, as far as the plan says so.
@@ -35,7 +35,10 @@ impl PruneReport {
     pub(super) fn note(&mut self, analysis: &Analysis, proven: &Proven) -> Result<()> {
         let kept = proven.plan.kept(analysis)?;
         self.after = analysis.totals(&kept);
-        self.signature = changed(analysis, &kept);
+        let inside = proven.plan.settings.vocabulary.as_ref();
+        if inside.is_none_or(|of| of.remap != Remap::Inside) {
+            self.signature = changed(analysis, &kept);
+        }
         self.after.nodes = node_count(&proven.model, self.after);
         self.recovery.clone_from(&proven.recovery);
         self.training.clone_from(&proven.training);
