@@ -133,7 +133,7 @@ fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<TensorProto>> 
     )))
 }
 
-/// `(code - zero) * scale` of codes with one scale, or one for each position of an axis; none where they are not all constants.
+/// `(code - zero) * scale` of codes with one scale, or one for each position of axes; none where they are not all constants.
 ///
 /// # Errors
 /// Elements that are no real numbers.
@@ -155,11 +155,18 @@ fn rescaled(analysis: &Analysis, of: &AxisCodes) -> Result<Option<TensorProto>> 
         return Ok(None);
     };
     let dims: Vec<usize> = codes.dims.iter().map(|&dim| dim.max(0) as usize).collect();
-    let inner: usize = dims.iter().skip(of.axis + 1).product();
-    let size = dims.get(of.axis).copied().unwrap_or(1).max(1);
+    let along = of.axes.iter().map(|&axis| {
+        let inner: usize = dims.iter().skip(axis + 1).product();
+        (inner.max(1), dims.get(axis).copied().unwrap_or(1).max(1))
+    });
+    let along: Vec<(usize, usize)> = along.collect();
     let own = |list: &[f32], at: usize| match list.len() {
         1 => Some(list[0]),
-        _ => list.get(at / inner.max(1) % size).copied(),
+        _ => {
+            let places = along.iter();
+            let place = places.fold(0, |place, &(inner, size)| place * size + at / inner % size);
+            list.get(place).copied()
+        }
     };
     let number = |(at, code): (usize, f32)| Some((code - own(&zeros, at)?) * own(&scales, at)?);
     let numbers: Option<Vec<f32>> = to_f32(codes)?.into_iter().enumerate().map(number).collect();

@@ -209,14 +209,15 @@ pub(crate) struct BlockCodes {
     pub(crate) summed: bool,
 }
 
-/// An input of a node is codes with one scale, or one for each position of an axis: `(code - zero) * scale`.
-#[derive(Clone, Copy, Debug)]
+/// An input of a node is codes with one scale, or one for each position of axes: `(code - zero) * scale`.
+#[derive(Clone, Debug)]
 pub(crate) struct AxisCodes {
     pub(crate) node: NodeId,
     pub(crate) codes: usize,
     pub(crate) scale: Option<usize>,
     pub(crate) zero: Option<usize>,
-    pub(crate) axis: usize,
+    /// The axes of the codes along which scales and zero points differ, where they do.
+    pub(crate) axes: Vec<usize>,
 }
 
 /// The codes that stand for 0.
