@@ -124,6 +124,7 @@ fn along(op: &Typing) -> i64 {
 }
 
 fn encoded(op: &mut Typing) -> Ruling {
+    op.rounds();
     if op.int("block_size", 0) > 0 {
         return held(op, "it makes codes in blocks");
     }
@@ -164,6 +165,7 @@ fn dynamic(op: &mut Typing) -> Ruling {
 
 /// The extremes of all numbers of an input decide: what is removed counts as 0, which is always among them.
 fn look_at_all(op: &mut Typing, slot: usize) -> Ruling {
+    op.rounds();
     for (axis, ty) in op.input(slot)?.iter().enumerate() {
         match op.extent(ty).size() {
             Some(_) => op.contract(slot, axis),

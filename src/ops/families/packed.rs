@@ -11,6 +11,8 @@ use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Elements, KernelFamily, Row, contrib};
 
 const CODES_ONLY: &str = "its table is codes: train the model before its quantisation";
+/// The accuracy at which the data becomes codes as well.
+const OF_CODES: i64 = 4;
 /// Why an inner factor keeps its positions.
 pub(super) const IN_A_BLOCK: &str = "is a place in a block of codes";
 
@@ -123,6 +125,9 @@ pub(super) fn positive(op: &Typing, name: &str) -> Ruling<usize> {
 
 /// Y[.., N] = sum over K of X[.., K] * W[N, K] + B[N], where W is codes `[N, blocks, bytes of a block]`.
 fn packed_product(op: &mut Typing) -> Ruling {
+    if op.int("accuracy_level", 0) == OF_CODES {
+        op.rounds();
+    }
     let mut out = op.input(0)?;
     let summed = out.pop().ok_or(Unsupported("an input has rank 0"))?;
     match packed_weight(op, &summed) {

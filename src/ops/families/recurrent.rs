@@ -127,6 +127,7 @@ fn lstm_of_codes(op: &mut Typing) -> Ruling {
     if !is_still(op) {
         return Err(Unsupported("its functions make something of nothing"));
     }
+    op.rounds();
     reading(op, &slots, |op| recurrent(op, 4, Stacked::Columns))?;
     for own in weights {
         join_along(op, own, [0, 2])?;

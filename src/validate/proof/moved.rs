@@ -1,6 +1,8 @@
 //! The same model in other orders of computation: with weights moved by rounding, in a wider type, with values
 //! in between as outputs.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,8 +13,9 @@ use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, typ
 use crate::onnx::{
     ElementType, LazyBytes, Model, cleared, element_count, from_raw, packed, packed_bytes, to_f32,
 };
+use crate::ops::measured;
 
-/// Constants of fewer elements are scales, limits and sizes of windows, where a unit can change a shape.
+/// Constants of fewer elements, but for scales of codes, are limits, scales and sizes of windows, where a unit can change a shape.
 const FEWEST: usize = 16;
 /// Attributes that name the element type of a node's output.
 const TYPES: [&str; 2] = ["to", "dtype"];
@@ -34,8 +37,14 @@ pub(super) fn nudged(model: &Model) -> Result<Model> {
     let mut proto = model.proto.clone();
     let mut lazy = model.lazy.clone();
     let graph = proto.graph.get_or_insert_default();
+    let scales: HashSet<&str> = graph.node.iter().flat_map(scales_of).collect();
+    let scales: HashSet<String> = scales.into_iter().map(str::to_owned).collect();
     for (seed, tensor) in graph.initializer.iter_mut().enumerate() {
-        let element = weight_of(tensor);
+        let fewest = match scales.contains(tensor.name()) {
+            true => 1,
+            false => FEWEST,
+        };
+        let element = weight_of(tensor, fewest);
         let Some(element) = element else { continue };
         let source = tensor.clone();
         let known = lazy.get(tensor.name()).cloned();
@@ -56,7 +65,7 @@ pub(super) fn nudged(model: &Model) -> Result<Model> {
     }
     for (seed, node) in graph.node.iter_mut().enumerate() {
         for tensor in node.attribute.iter_mut().filter_map(|a| a.t.as_mut()) {
-            if let Some(element) = weight_of(tensor) {
+            if let Some(element) = weight_of(tensor, FEWEST) {
                 let bytes = nudge(tensor, packed_bytes(tensor)?, element, seed as u64);
                 *tensor = TensorProto {
                     raw_data: Some(bytes),
@@ -68,11 +77,17 @@ pub(super) fn nudged(model: &Model) -> Result<Model> {
     Ok(model.with(proto, lazy))
 }
 
-/// The element type of a tensor of real numbers that is large enough to hold weights.
-fn weight_of(tensor: &TensorProto) -> Option<ElementType> {
+/// The scales of codes that a node reads.
+fn scales_of(node: &NodeProto) -> impl Iterator<Item = &str> {
+    let slots = measured(node).iter();
+    slots.filter_map(|&slot| node.input.get(slot).map(String::as_str))
+}
+
+/// The element type of a tensor of real numbers that has as many elements as weights, or as scales.
+fn weight_of(tensor: &TensorProto, fewest: usize) -> Option<ElementType> {
     let element = ElementType::of(tensor.data_type()).filter(|element| element.is_float())?;
     let count = element_count(tensor).ok()?;
-    (count >= FEWEST).then_some(element)
+    (count >= fewest).then_some(element)
 }
 
 fn nudge(tensor: &TensorProto, bytes: Bytes, element: ElementType, seed: u64) -> Bytes {

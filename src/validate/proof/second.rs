@@ -1,8 +1,9 @@
 //! The second look at outputs that are beyond the plain bound or that hide what enters them.
 
 use super::moved::{is_small, nudged, unit, widened};
+use super::noise::{Noise, noise_of};
 use super::pair::{Draw, Pair, Tensors, side_by_side, worse};
-use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, UNITS};
+use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, STEPS, UNITS};
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;
 use crate::metrics::{Gap, OutputDeviation, spread};
@@ -25,10 +26,13 @@ pub(super) struct Second<'a> {
     orders: Vec<Session>,
     /// Both in a wider element type.
     wide: Option<(ElementType, [Session; 2])>,
+    noise: Noise,
 }
 
 /// What one draw shows, by name.
 struct Seen {
+    /// The scale of its inputs.
+    scale: f64,
     expected: Tensors,
     computed: Tensors,
     orders: Vec<Tensors>,
@@ -76,13 +80,19 @@ impl<'a> Second<'a> {
         let mut second = Second::open(pair, &values)?;
         let mut outputs: Vec<(usize, OutputDeviation)> = Vec::new();
         let scales = std::iter::repeat_n(1.0, first.len()).chain(SCALES);
-        for (seed, scale) in scales.enumerate() {
-            let Some(mut seen) = second.run(seed as u64, scale)? else {
+        let scales: Vec<f64> = scales.collect();
+        // A step of a code is rare: what one draw does not show another may.
+        if pair.analysis.state.rounds {
+            for (seed, &scale) in scales.iter().enumerate() {
+                if let Some(seen) = second.draw(seed, scale, first)? {
+                    second.noise.hear(&seen.expected, &seen.orders, scale);
+                }
+            }
+        }
+        for (seed, &scale) in scales.iter().enumerate() {
+            let Some(seen) = second.draw(seed, scale, first)? else {
                 continue;
             };
-            if let Some(draw) = first.get(seed) {
-                seen.orders.push(draw.expected.clone());
-            }
             for (place, name) in &names {
                 let found = second.output(name, &seen, first.get(seed))?;
                 match outputs.iter_mut().find(|(known, _)| known == place) {
@@ -92,6 +102,15 @@ impl<'a> Second<'a> {
             }
         }
         Ok(outputs)
+    }
+
+    /// A draw, with what the reference made of it at the first look; none where it does not run.
+    fn draw(&mut self, seed: usize, scale: f64, first: &[Draw]) -> Result<Option<Seen>> {
+        let mut seen = self.run(seed as u64, scale)?;
+        if let (Some(seen), Some(draw)) = (&mut seen, first.get(seed)) {
+            seen.orders.push(draw.expected.clone());
+        }
+        Ok(seen)
     }
 
     fn open(pair: &'a Pair<'a>, values: &[String]) -> Result<Second<'a>> {
@@ -112,7 +131,7 @@ impl<'a> Second<'a> {
         ];
         let graph = pair.reference.proto.graph.as_ref();
         let small = graph.is_some_and(|graph| is_small(graph, MOST_WIDENED));
-        let half = pair.analysis.has_half_weights();
+        let half = pair.analysis.has_halves();
         let types: &[ElementType] = match (small, half) {
             (false, _) => &[],
             (true, false) => &[ElementType::Double],
@@ -128,6 +147,7 @@ impl<'a> Second<'a> {
             candidate: pair.open(&candidate, &plain)?,
             orders: orders.into_iter().flatten().collect(),
             wide,
+            noise: Noise::default(),
         })
     }
 
@@ -155,6 +175,7 @@ impl<'a> Second<'a> {
             }
         };
         Ok(Some(Seen {
+            scale,
             expected,
             computed,
             orders,
@@ -227,11 +248,8 @@ impl<'a> Second<'a> {
             return None;
         }
         let gap = Gap::between(expected, computed);
-        let noise = seen.orders.iter().filter_map(|order| {
-            let other = tensor(order, name)?;
-            (other.shape() == expected.shape()).then(|| Gap::between(expected, other).error)
-        });
-        let noise = noise.filter(|noise| noise.is_finite()).fold(0.0, f64::max);
+        let steps = STEPS * self.noise.of(name, seen.scale);
+        let noise = FACTOR * noise_of(name, expected, &seen.orders);
         let float = expected.element().is_float();
         let plain = self.pair.allowance(expected) * gap.scale;
         let units = match float {
@@ -240,11 +258,11 @@ impl<'a> Second<'a> {
         };
         let mut reading = Reading {
             gap,
-            allowed: plain.max(FACTOR * noise).max(units),
+            allowed: plain.max(noise).max(steps * gap.scale).max(units),
             informative: false,
         };
         if float {
-            in_wider_type(name, seen, &mut reading, entered);
+            in_wider_type(name, seen, &mut reading, (entered, steps));
         }
         reading.informative = spread(expected).is_some_and(|spread| match float {
             true => spread > TELLING * reading.allowed,
@@ -254,8 +272,9 @@ impl<'a> Second<'a> {
     }
 }
 
-/// Where both models run in a wider type, that decides: what is equal there is rounding, what is not is an error.
-fn in_wider_type(name: &str, seen: &Seen, reading: &mut Reading, entered: f64) {
+/// Where both models run in a wider type, that decides: what is equal there is rounding, what is not is an error, unless it is
+/// as small as the steps of codes that rounding may take.
+fn in_wider_type(name: &str, seen: &Seen, reading: &mut Reading, (entered, steps): (f64, f64)) {
     let Some((element, [expected, computed])) = &seen.wide else {
         return;
     };
@@ -271,7 +290,7 @@ fn in_wider_type(name: &str, seen: &Seen, reading: &mut Reading, entered: f64) {
         ElementType::Double => ALLOWED_DOUBLE,
         _ => ALLOWED,
     };
-    let allowed = (relative * gap.scale).max(UNITS * unit(*element) * entered);
+    let allowed = (relative.max(steps) * gap.scale).max(UNITS * unit(*element) * entered);
     if gap.error > allowed {
         (reading.gap, reading.allowed) = (gap, allowed);
     } else if reading.gap.error.is_finite() {
@@ -279,7 +298,7 @@ fn in_wider_type(name: &str, seen: &Seen, reading: &mut Reading, entered: f64) {
     }
 }
 
-fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Option<&'a Tensor> {
+pub(super) fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Option<&'a Tensor> {
     let mut found = tensors.iter().filter(|(known, _)| known == name);
     found.next().map(|(_, tensor)| tensor)
 }
