@@ -48,6 +48,7 @@ mod rounds;
 mod rows;
 mod rules;
 mod sizes;
+mod sliced_codes;
 mod sparsegpt;
 mod state;
 mod storage;

@@ -256,7 +256,11 @@ fn lstm(by_column: bool) -> Case {
         )
         .node("MatMul", "h w2 -> y", &[])
         .output("y");
-    Case::new("DynamicQuantizeLSTM", builder, &[6, 8])
+    let name = match by_column {
+        true => "DynamicQuantizeLSTM by column",
+        false => "DynamicQuantizeLSTM",
+    };
+    Case::new(name, builder, &[6, 8])
 }
 
 /// Attention of two heads, of codes by columns.

@@ -170,7 +170,10 @@ fn decoded() -> Vec<Case> {
         zeros: Zeros::Packed,
     };
     let mut cases = Vec::new();
-    for (axis, scales, dimensions) in [(0, [4, 6], &[4, 6][..]), (1, [8, 3], &[3, 8])] {
+    for (name, axis, scales, dimensions) in [
+        ("DequantizeLinear in blocks", 0, [4, 6], &[4, 6][..]),
+        ("DequantizeLinear in blocks of columns", 1, [8, 3], &[3, 8]),
+    ] {
         let attributes = [("axis", Value::from(axis)), ("block_size", 2.into())];
         let builder = coding.codes(dense(21), "c", ElementType::Int4, &[8, 6]);
         let builder = coding.codes(builder, "z", ElementType::Int4, &scales);
@@ -181,7 +184,7 @@ fn decoded() -> Vec<Case> {
             .weight("w3", &[6, 4])
             .node("MatMul", "a w3 -> y", &[])
             .output("y");
-        cases.push(Case::new("DequantizeLinear in blocks", builder, dimensions));
+        cases.push(Case::new(name, builder, dimensions));
     }
     cases
 }
