@@ -105,7 +105,7 @@ fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<TensorProto>> 
             Some(zeros) => to_f32(zeros)?,
             None => return Ok(None),
         },
-        ZeroCodes::Packed(slot, row) => match constant(slot) {
+        ZeroCodes::Packed(slot, row) | ZeroCodes::Repacked(slot, row) => match constant(slot) {
             Some(zeros) => zero_rows(zeros, of.codes.1.unwrap_or(8), row, scales.len())?,
             None => return Ok(None),
         },

@@ -229,6 +229,8 @@ pub(crate) enum ZeroCodes {
     At(usize),
     /// As many to a byte as codes, at this input; rows of this many scales start in bytes of their own.
     Packed(usize, usize),
+    /// The same, and the bytes lose their codes one by one: the types of their axes say nothing of blocks.
+    Repacked(usize, usize),
 }
 
 impl BlockCodes {
@@ -236,7 +238,9 @@ impl BlockCodes {
     pub(crate) fn partners(&self) -> impl Iterator<Item = usize> {
         let zeros = match self.zeros {
             ZeroCodes::Always(_) => None,
-            ZeroCodes::At(slot) | ZeroCodes::Packed(slot, _) => Some(slot),
+            ZeroCodes::At(slot) | ZeroCodes::Packed(slot, _) | ZeroCodes::Repacked(slot, _) => {
+                Some(slot)
+            }
         };
         std::iter::once(self.scales).chain(zeros)
     }

@@ -73,7 +73,7 @@ impl Coding {
 
     /// Two products, and the units of what lies between them.
     fn chain(self, name: &str, units: usize) -> Case {
-        let middle = 4 * self.block;
+        let middle = units * self.block;
         let builder = Builder::new(17).input("x", &[2, 3, self.block as i64]);
         let builder = self.product(builder, "x", "h", [middle, self.block]);
         let builder = builder.node("Relu", "h -> r", &[]);
@@ -85,7 +85,8 @@ impl Coding {
 pub(in crate::tests) fn packed() -> Vec<Case> {
     let coding = |bits, block, zeros| Coding { bits, block, zeros };
     let mut cases = vec![
-        coding(4, 16, Zeros::Packed).chain("MatMulNBits 4 bits, zeros in halves of bytes", 2),
+        coding(4, 16, Zeros::Packed).chain("MatMulNBits 4 bits, zeros in halves of bytes", 4),
+        coding(4, 16, Zeros::Packed).chain("MatMulNBits 4 bits, an odd number of blocks", 5),
         coding(4, 32, Zeros::None).chain("MatMulNBits 4 bits", 4),
         coding(4, 16, Zeros::Real).chain("MatMulNBits 4 bits, real zeros", 4),
         coding(8, 16, Zeros::Packed).chain("MatMulNBits 8 bits", 4),
@@ -140,7 +141,7 @@ fn bytes_of_a_table() -> Case {
     let builder = coding.codes(builder, "z", ElementType::Uint8, &[7, 2]);
     let builder = builder.weight("s", &[7, 4]);
     let builder = read(gathered(builder, "t i s z -> e", 4), 64);
-    Case::new("GatherBlockQuantized of bytes", builder, &[2])
+    Case::new("GatherBlockQuantized of bytes", builder, &[4])
 }
 
 fn tables() -> Vec<Case> {
