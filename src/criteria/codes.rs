@@ -98,6 +98,7 @@ fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<TensorProto>> 
         Some(bits) => bytes_as_codes(codes, bits, count)?,
         None => to_f32(codes)?,
     };
+    let name = named(codes, scales)?;
     let scales = to_f32(scales)?;
     let zeros = match of.zeros {
         ZeroCodes::Always(zero) => vec![zero; scales.len()],
@@ -125,12 +126,7 @@ fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<TensorProto>> 
     };
     let bytes = numbers.iter().enumerate().map(number);
     let bytes = bytes.flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
-    Ok(Some(from_raw(
-        codes.name(),
-        ElementType::Float,
-        &dims,
-        bytes,
-    )))
+    Ok(Some(from_raw(name, ElementType::Float, &dims, bytes)))
 }
 
 /// `(code - zero) * scale` of codes with one scale, or one for each position of axes; none where they are not all constants.
@@ -154,6 +150,8 @@ fn rescaled(analysis: &Analysis, of: &AxisCodes) -> Result<Option<TensorProto>> 
     let (Some(scales), Some(zeros)) = (numbers(of.scale, 1.0)?, numbers(of.zero, 0.0)?) else {
         return Ok(None);
     };
+    let scale = of.scale.and_then(constant);
+    let name = scale.map_or(Ok(codes.name()), |scale| named(codes, scale))?;
     let dims: Vec<usize> = codes.dims.iter().map(|&dim| dim.max(0) as usize).collect();
     let along = of.axes.iter().map(|&axis| {
         let inner: usize = dims.iter().skip(axis + 1).product();
@@ -172,8 +170,14 @@ fn rescaled(analysis: &Analysis, of: &AxisCodes) -> Result<Option<TensorProto>> 
     let numbers: Option<Vec<f32>> = to_f32(codes)?.into_iter().enumerate().map(number).collect();
     Ok(numbers.map(|numbers| {
         let bytes: Vec<u8> = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
-        from_raw(codes.name(), ElementType::Float, &dims, bytes)
+        from_raw(name, ElementType::Float, &dims, bytes)
     }))
+}
+
+/// What numbers are called in messages: codes are always finite, and where numbers are not it is for the scales.
+fn named<'a>(codes: &'a TensorProto, scales: &'a TensorProto) -> Result<&'a str> {
+    let finite = to_f32(scales)?.iter().all(|scale| scale.is_finite());
+    Ok(if finite { codes.name() } else { scales.name() })
 }
 
 /// Codes of a few bits, as many as there should be, where there are bytes for all.

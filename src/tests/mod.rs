@@ -3,6 +3,7 @@
 mod adjoints;
 mod arrays;
 mod attention;
+mod bad_codes;
 mod blocks;
 mod blocks_left;
 mod bodies;

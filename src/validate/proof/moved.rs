@@ -29,11 +29,12 @@ pub(super) fn unit(element: ElementType) -> f64 {
     }
 }
 
-/// The model with every weight moved up or down by one unit in the last place, made when it is written.
+/// The model with every weight moved up or down by one unit in the last place, made when it is written. Each turn moves
+/// them otherwise.
 ///
 /// # Errors
 /// A tensor that cannot be read.
-pub(super) fn nudged(model: &Model) -> Result<Model> {
+pub(super) fn nudged(model: &Model, turn: u64) -> Result<Model> {
     let mut proto = model.proto.clone();
     let mut lazy = model.lazy.clone();
     let graph = proto.graph.get_or_insert_default();
@@ -58,7 +59,7 @@ pub(super) fn nudged(model: &Model) -> Result<Model> {
                 None => packed_bytes(&source),
             };
             let bytes = bytes.unwrap_or_default();
-            nudge(&source, bytes, element, seed as u64)
+            nudge(&source, bytes, element, [seed as u64, turn])
         };
         *tensor = cleared(tensor);
         lazy.insert(tensor.name().to_owned(), LazyBytes::whole(length, make));
@@ -66,7 +67,7 @@ pub(super) fn nudged(model: &Model) -> Result<Model> {
     for (seed, node) in graph.node.iter_mut().enumerate() {
         for tensor in node.attribute.iter_mut().filter_map(|a| a.t.as_mut()) {
             if let Some(element) = weight_of(tensor, FEWEST) {
-                let bytes = nudge(tensor, packed_bytes(tensor)?, element, seed as u64);
+                let bytes = nudge(tensor, packed_bytes(tensor)?, element, [seed as u64, turn]);
                 *tensor = TensorProto {
                     raw_data: Some(bytes),
                     ..cleared(tensor)
@@ -90,7 +91,12 @@ fn weight_of(tensor: &TensorProto, fewest: usize) -> Option<ElementType> {
     (count >= fewest).then_some(element)
 }
 
-fn nudge(tensor: &TensorProto, bytes: Bytes, element: ElementType, seed: u64) -> Bytes {
+fn nudge(
+    tensor: &TensorProto,
+    bytes: Bytes,
+    element: ElementType,
+    [place, turn]: [u64; 2],
+) -> Bytes {
     let filled = TensorProto {
         raw_data: Some(bytes.clone()),
         ..cleared(tensor)
@@ -98,7 +104,8 @@ fn nudge(tensor: &TensorProto, bytes: Bytes, element: ElementType, seed: u64) ->
     let Ok(mut numbers) = to_f32(&filled) else {
         return bytes;
     };
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    let mut generator = ChaCha8Rng::seed_from_u64(place);
+    generator.set_stream(turn);
     let unit = unit(element) as f32;
     for number in &mut numbers {
         let up = generator.random::<bool>();

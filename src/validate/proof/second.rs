@@ -12,6 +12,8 @@ use crate::runtime::{Optimisation, Session, SessionOptions, Tensor};
 
 /// Scales of the inputs that are drawn beside those of the first look.
 const SCALES: [f64; 4] = [1.0 / 64.0, 0.125, 8.0, 64.0];
+/// Further times that weights are moved where numbers become codes.
+const TURNS: u64 = 4;
 /// Numbers in a model that may be held once more in a wider element type.
 const MOST_WIDENED: usize = 64 << 20;
 /// A value that varies by less than this many times what it may be wrong by says little.
@@ -121,7 +123,7 @@ impl<'a> Second<'a> {
         };
         let reference = tapped(pair.reference, values.iter().map(String::as_str));
         let candidate = tapped(pair.candidate, values.iter().map(String::as_str));
-        let moved = nudged(&reference)?;
+        let moved = nudged(&reference, 0)?;
         let order = |model: &Model, options| pair.runtime.session_with(model, pair.what, options);
         // An order of computation that onnxruntime does not run is not there.
         let orders = [
@@ -129,6 +131,9 @@ impl<'a> Second<'a> {
             order(&moved, &plain),
             order(&moved, &still),
         ];
+        let turns = if pair.analysis.state.rounds { TURNS } else { 0 };
+        let turns = (1..=turns).map(|turn| order(&nudged(&reference, turn)?, &plain));
+        let orders = orders.into_iter().chain(turns).flatten().collect();
         let graph = pair.reference.proto.graph.as_ref();
         let small = graph.is_some_and(|graph| is_small(graph, MOST_WIDENED));
         let half = pair.analysis.has_halves();
@@ -145,7 +150,7 @@ impl<'a> Second<'a> {
             pair,
             reference: pair.runtime.session_with(&reference, pair.what, &plain)?,
             candidate: pair.open(&candidate, &plain)?,
-            orders: orders.into_iter().flatten().collect(),
+            orders,
             wide,
             noise: Noise::default(),
         })
