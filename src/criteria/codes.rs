@@ -98,6 +98,7 @@ fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<TensorProto>> 
         Some(bits) => bytes_as_codes(codes, bits, count)?,
         None => to_f32(codes)?,
     };
+    let name = named(codes, scales)?;
     let scales = to_f32(scales)?;
     let zeros = match of.zeros {
         ZeroCodes::Always(zero) => vec![zero; scales.len()],
@@ -105,7 +106,7 @@ fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<TensorProto>> 
             Some(zeros) => to_f32(zeros)?,
             None => return Ok(None),
         },
-        ZeroCodes::Packed(slot, row) => match constant(slot) {
+        ZeroCodes::Packed(slot, row) | ZeroCodes::Repacked(slot, row) => match constant(slot) {
             Some(zeros) => zero_rows(zeros, of.codes.1.unwrap_or(8), row, scales.len())?,
             None => return Ok(None),
         },
@@ -125,15 +126,10 @@ fn decoded(analysis: &Analysis, of: &BlockCodes) -> Result<Option<TensorProto>> 
     };
     let bytes = numbers.iter().enumerate().map(number);
     let bytes = bytes.flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
-    Ok(Some(from_raw(
-        codes.name(),
-        ElementType::Float,
-        &dims,
-        bytes,
-    )))
+    Ok(Some(from_raw(name, ElementType::Float, &dims, bytes)))
 }
 
-/// `(code - zero) * scale` of codes with one scale, or one for each position of an axis; none where they are not all constants.
+/// `(code - zero) * scale` of codes with one scale, or one for each position of axes; none where they are not all constants.
 ///
 /// # Errors
 /// Elements that are no real numbers.
@@ -154,19 +150,34 @@ fn rescaled(analysis: &Analysis, of: &AxisCodes) -> Result<Option<TensorProto>> 
     let (Some(scales), Some(zeros)) = (numbers(of.scale, 1.0)?, numbers(of.zero, 0.0)?) else {
         return Ok(None);
     };
+    let scale = of.scale.and_then(constant);
+    let name = scale.map_or(Ok(codes.name()), |scale| named(codes, scale))?;
     let dims: Vec<usize> = codes.dims.iter().map(|&dim| dim.max(0) as usize).collect();
-    let inner: usize = dims.iter().skip(of.axis + 1).product();
-    let size = dims.get(of.axis).copied().unwrap_or(1).max(1);
+    let along = of.axes.iter().map(|&axis| {
+        let inner: usize = dims.iter().skip(axis + 1).product();
+        (inner.max(1), dims.get(axis).copied().unwrap_or(1).max(1))
+    });
+    let along: Vec<(usize, usize)> = along.collect();
     let own = |list: &[f32], at: usize| match list.len() {
         1 => Some(list[0]),
-        _ => list.get(at / inner.max(1) % size).copied(),
+        _ => {
+            let places = along.iter();
+            let place = places.fold(0, |place, &(inner, size)| place * size + at / inner % size);
+            list.get(place).copied()
+        }
     };
     let number = |(at, code): (usize, f32)| Some((code - own(&zeros, at)?) * own(&scales, at)?);
     let numbers: Option<Vec<f32>> = to_f32(codes)?.into_iter().enumerate().map(number).collect();
     Ok(numbers.map(|numbers| {
         let bytes: Vec<u8> = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
-        from_raw(codes.name(), ElementType::Float, &dims, bytes)
+        from_raw(name, ElementType::Float, &dims, bytes)
     }))
+}
+
+/// What numbers are called in messages: codes are always finite, and where numbers are not it is for the scales.
+fn named<'a>(codes: &'a TensorProto, scales: &'a TensorProto) -> Result<&'a str> {
+    let finite = to_f32(scales)?.iter().all(|scale| scale.is_finite());
+    Ok(if finite { codes.name() } else { scales.name() })
 }
 
 /// Codes of a few bits, as many as there should be, where there are bytes for all.

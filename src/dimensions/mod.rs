@@ -304,12 +304,11 @@ impl Analysis {
         vars.iter().position(|&own| own == var)
     }
 
-    /// True if some weight has 16 bits.
-    pub(crate) fn has_half_weights(&self) -> bool {
-        use crate::onnx::ElementType::{Bfloat16, Float16};
-        let half = |element| matches!(element, Float16 | Bfloat16);
-        let mut weights = self.weights();
-        weights.any(|(value, _)| self.graph.element(value).is_some_and(half))
+    /// True if some weight has 16 bits, or some of what nodes make.
+    pub(crate) fn has_halves(&self) -> bool {
+        let halves = [ElementType::Float16, ElementType::Bfloat16];
+        let half = |element: &ElementType| halves.contains(element);
+        self.state.elements.iter().flatten().any(half)
     }
 
     pub(crate) fn explain(&self, reason: Reason) -> String {

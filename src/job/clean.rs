@@ -227,7 +227,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
 /// Proves that nothing was lost.
 fn verify(original: &Analysis, cleared: &WithoutDead, runtime: &Runtime) -> Result<Verification> {
     let model = original.graph().model();
-    let allowed = match original.has_half_weights() {
+    let allowed = match original.has_halves() {
         true => ALLOWED_HALF,
         false => ALLOWED,
     };

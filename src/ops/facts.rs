@@ -223,14 +223,15 @@ pub(crate) struct BlockCodes {
     pub(crate) summed: bool,
 }
 
-/// An input of a node is codes with one scale, or one for each position of an axis: `(code - zero) * scale`.
-#[derive(Clone, Copy, Debug)]
+/// An input of a node is codes with one scale, or one for each position of axes: `(code - zero) * scale`.
+#[derive(Clone, Debug)]
 pub(crate) struct AxisCodes {
     pub(crate) node: NodeId,
     pub(crate) codes: usize,
     pub(crate) scale: Option<usize>,
     pub(crate) zero: Option<usize>,
-    pub(crate) axis: usize,
+    /// The axes of the codes along which scales and zero points differ, where they do.
+    pub(crate) axes: Vec<usize>,
 }
 
 /// The codes that stand for 0.
@@ -242,6 +243,8 @@ pub(crate) enum ZeroCodes {
     At(usize),
     /// As many to a byte as codes, at this input; rows of this many scales start in bytes of their own.
     Packed(usize, usize),
+    /// The same, and the bytes lose their codes one by one: the types of their axes say nothing of blocks.
+    Repacked(usize, usize),
 }
 
 impl BlockCodes {
@@ -249,7 +252,9 @@ impl BlockCodes {
     pub(crate) fn partners(&self) -> impl Iterator<Item = usize> {
         let zeros = match self.zeros {
             ZeroCodes::Always(_) => None,
-            ZeroCodes::At(slot) | ZeroCodes::Packed(slot, _) => Some(slot),
+            ZeroCodes::At(slot) | ZeroCodes::Packed(slot, _) | ZeroCodes::Repacked(slot, _) => {
+                Some(slot)
+            }
         };
         std::iter::once(self.scales).chain(zeros)
     }

@@ -48,7 +48,7 @@ pub(crate) use premises::{CutRules, Observed, ObservedValue, Premises};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};
 #[cfg(test)]
 pub(crate) use row::NEWEST_OPSET;
-pub(crate) use row::{CONTRIB, Row, draws, find};
+pub(crate) use row::{CONTRIB, Row, draws, find, measured};
 pub(crate) use shapes::{Integers, Known, element_of, evaluate_node};
 pub(crate) use state::State;
 pub(crate) use window::Window;

@@ -356,9 +356,18 @@ pub(crate) fn find(graph: &Graph, node: NodeId) -> Option<&'static Row> {
 
 /// True where a node draws numbers by chance.
 pub(crate) fn draws(node: &NodeProto) -> bool {
+    of_any_version(node).any(|row| row.draws)
+}
+
+/// The inputs of a node that are measured on data.
+pub(crate) fn measured(node: &NodeProto) -> &'static [usize] {
+    of_any_version(node).next().map_or(&[], |row| row.measured)
+}
+
+fn of_any_version(node: &NodeProto) -> impl Iterator<Item = &'static Row> {
     let rows = BY_NAME.get(node.op_type()).into_iter().flatten();
-    let mut own = rows.filter(|row| row.domain == domain_of(node.domain()));
-    own.any(|row| row.draws)
+    rows.filter(|row| row.domain == domain_of(node.domain()))
+        .copied()
 }
 
 /// Why a node has no row.

@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub(super) loops: usize,
     /// How often what is being typed runs, where a node runs its body again and again.
     pub(super) repeated: Vec<Type>,
+    /// Whether some node makes codes of numbers when the model runs: the smallest difference is then now and then a step.
+    pub(crate) rounds: bool,
     /// What of grouped convolutions may go.
     pub(super) groups: GroupCut,
     /// Whether rows may go that inputs of the graph pick by number.

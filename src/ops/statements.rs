@@ -234,6 +234,11 @@ impl Typing<'_> {
         self.state.axis_codes.state(codes);
     }
 
+    /// States that the node makes codes of numbers.
+    pub(super) fn rounds(&mut self) {
+        self.state.rounds = true;
+    }
+
     /// States that an input is codes in blocks.
     pub(super) fn in_blocks(&mut self, codes: BlockCodes) {
         self.state.block_codes.state(codes);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::rows::repacked;
 use super::shapes::ShapeRewriter;
 use super::slice::{TensorSlice, kept_size};
 use crate::axes::Kept;
@@ -31,10 +32,11 @@ fn slice_constants(
     graph: &mut GraphProto,
     lazy: &mut BTreeMap<String, LazyBytes>,
 ) -> Result<()> {
+    let by_code = repacked(analysis, kept);
     let touched: Vec<ValueId> = analysis
         .constants()
         .map(|(value, _)| value)
-        .filter(|&value| analysis.is_pruned(value, kept))
+        .filter(|value| analysis.is_pruned(*value, kept) || by_code.contains_key(value))
         .collect();
     for value in touched {
         let axes = analysis.state.axes(value).unwrap_or_default();
@@ -42,7 +44,14 @@ fn slice_constants(
             continue;
         };
         let slice = TensorSlice::new(tensor, axes, &analysis.state.types, kept)?;
-        replace_dims(tensor, &slice);
+        if let Some(rows) = by_code.get(&value) {
+            let bytes = rows.packed(&slice.run());
+            replace_dims(tensor, rows.dims(slice.dims(), bytes.len()));
+            lazy.remove(tensor.name());
+            tensor.raw_data = Some(bytes.into());
+            continue;
+        }
+        replace_dims(tensor, slice.dims());
         // What stands in a node, or in its body, is not looked for when the model is written.
         let known = analysis.graph().value(value);
         if known.body.is_some() || !matches!(known.producer, Producer::Initializer(_)) {
@@ -60,9 +69,9 @@ fn slice_constants(
 }
 
 /// New dims, and none of the old data in whatever field it stood.
-fn replace_dims(tensor: &mut TensorProto, slice: &TensorSlice) {
+fn replace_dims(tensor: &mut TensorProto, dims: Vec<usize>) {
     *tensor = TensorProto {
-        dims: slice.dims().into_iter().map(|dim| dim as i64).collect(),
+        dims: dims.into_iter().map(|dim| dim as i64).collect(),
         ..cleared(tensor)
     };
 }

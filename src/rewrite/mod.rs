@@ -21,6 +21,7 @@ mod prune;
 mod regrow;
 mod rounded;
 mod rounding;
+mod rows;
 mod shapes;
 mod side;
 mod slice;

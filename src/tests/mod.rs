@@ -3,6 +3,7 @@
 mod adjoints;
 mod arrays;
 mod attention;
+mod bad_codes;
 mod blocks;
 mod blocks_left;
 mod bodies;
@@ -48,6 +49,7 @@ mod rounds;
 mod rows;
 mod rules;
 mod sizes;
+mod sliced_codes;
 mod sparsegpt;
 mod state;
 mod storage;

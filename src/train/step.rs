@@ -120,7 +120,7 @@ pub(crate) fn step(bound: &BoundGraph, options: &StepOptions) -> Result<StepMode
     };
     let parameters = candidates.with_gradients(&gradients.of, &why);
     if parameters.all.is_empty() {
-        return Err(nothing(&parameters, &stops));
+        return Err(nothing(graph, &parameters, &stops));
     }
     builder.update(&gradients, &parameters, options, &loss)?;
     if options.on_processor {
@@ -139,8 +139,24 @@ pub(crate) fn step(bound: &BoundGraph, options: &StepOptions) -> Result<StepMode
     })
 }
 
-fn nothing(parameters: &Parameters, stops: &[String]) -> Error {
+fn nothing(graph: &Graph, parameters: &Parameters, stops: &[String]) -> Error {
     const SHOWN: usize = 5;
+    let is_code = |value: &ValueId| {
+        let element = graph
+            .element(*value)
+            .filter(|_| graph.constant(*value).is_some());
+        element.is_some_and(|element| !element.is_float() && !element.is_index())
+    };
+    let codes = graph.value_ids().filter(is_code).map(|value| {
+        let sizes = graph.constant(value).map_or(&[][..], |tensor| &tensor.dims);
+        (sizes.iter().product::<i64>(), value)
+    });
+    if let Some((_, largest)) = codes.max() {
+        return Error::Usage(format!(
+            "nothing can be trained: weights are codes, '{}' the largest of them; train the model before its quantisation",
+            graph.value(largest).name
+        ));
+    }
     let frozen = parameters.frozen.iter().take(SHOWN);
     let mut why: Vec<String> = frozen
         .map(|frozen| format!("'{}' {}", frozen.name, frozen.reason))

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use super::known::{by_name, no_gradients, product};
+use super::known::{by_name, no_gradients, not_recovered, product};
 use super::start::Start;
 use crate::criteria::{Criterion, Needs, calibrated_scores, scores};
 use crate::data::DataSet;
@@ -86,6 +86,9 @@ impl<'a> Calibrated<'a> {
                 "one batch of data cannot be split: recovery was judged on the samples it was fitted to"
                     .to_owned(),
             );
+        }
+        if self.recovers() {
+            warnings.extend(not_recovered(analysis));
         }
         let gates = self.gates.iter().filter_map(OnceCell::get);
         warnings.extend(gates.filter_map(|gates| no_gradients(analysis, gates)));

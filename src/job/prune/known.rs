@@ -1,8 +1,10 @@
 //! What is known of channels by model and by way of scoring, put together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::dimensions::Analysis;
+use crate::graph::ValueId;
+use crate::layers::{Layers, LeftWeight};
 use crate::search::GateScores;
 
 /// What is known by dimension of one model, by dimension of another in which they have the same names.
@@ -25,6 +27,34 @@ pub(super) fn product(obs: Option<Vec<f64>>, fisher: Option<&[f64]>) -> Option<V
         (Some(one), None) => Some(one),
         (None, other) => other.map(<[f64]>::to_vec),
     }
+}
+
+/// That weights of codes stay as they are, but for what is removed.
+pub(super) fn not_recovered(analysis: &Analysis) -> Option<String> {
+    let graph = analysis.graph();
+    let blocks = analysis.state.block_codes().iter();
+    let partners: HashSet<ValueId> = blocks
+        .flat_map(|codes| {
+            let node = graph.node(codes.node);
+            codes.partners().filter_map(|slot| node.input(slot))
+        })
+        .collect();
+    let is_weight = |weight: &&LeftWeight| {
+        let tensor = graph.constant(weight.value);
+        let is_code = graph.element(weight.value).is_some_and(|of| !of.is_float());
+        is_code
+            && tensor.is_some_and(|tensor| tensor.dims.len() > 1)
+            && !partners.contains(&weight.value)
+    };
+    let Layers { left, layers } = Layers::of(analysis);
+    let coded: Vec<&LeftWeight> = left.iter().filter(is_weight).collect();
+    let largest = coded.iter().max_by_key(|weight| weight.len)?;
+    Some(format!(
+        "{} of {} weight(s) are codes, '{}' the largest, and are not recovered: recovery finds real numbers. Prune the model before its quantisation, and quantise what is left (`quantise`)",
+        coded.len(),
+        coded.len() + layers.len(),
+        largest.name,
+    ))
 }
 
 /// That gradients do not arrive at some dimensions.

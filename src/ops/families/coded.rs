@@ -4,8 +4,8 @@
 //! points are said: there is one, or one for each position of an axis, which goes where the position goes. What is summed over
 //! is removed where the codes stand for 0.
 
-use super::convolution::{conv, window_sizes};
-use super::elementwise::{additive, scaling, unary};
+use super::convolution::{conv, conv_of_last, window_sizes};
+use super::elementwise::{additive, binary, scaling, unary};
 use super::joins::concat;
 use super::matmul::{gemm, matmul};
 use super::packed;
@@ -86,6 +86,14 @@ pub(super) const ROWS: &[Row] = &[
     contrib("QLinearLeakyRelu", |op| alone(op, unary))
         .stops(ROUNDS)
         .of_elements(FIRST),
+    contrib("QLinearWhere", chosen)
+        .stops(ROUNDS)
+        .of_elements(&[Elements::Input(1)]),
+    contrib("QLinearConv", filters_of_either)
+        .stops(ROUNDS)
+        .lists(&[8])
+        .of_elements(&[Elements::Input(7)]),
+    contrib("NhwcMaxPool", pool_of_the_inside).stops(CODES_ONLY),
     contrib("QLinearSoftmax", shares)
         .stops(ROUNDS)
         .of_elements(FIRST),
@@ -116,6 +124,7 @@ fn along(op: &Typing) -> i64 {
 }
 
 fn encoded(op: &mut Typing) -> Ruling {
+    op.rounds();
     if op.int("block_size", 0) > 0 {
         return held(op, "it makes codes in blocks");
     }
@@ -156,6 +165,7 @@ fn dynamic(op: &mut Typing) -> Ruling {
 
 /// The extremes of all numbers of an input decide: what is removed counts as 0, which is always among them.
 fn look_at_all(op: &mut Typing, slot: usize) -> Ruling {
+    op.rounds();
     for (axis, ty) in op.input(slot)?.iter().enumerate() {
         match op.extent(ty).size() {
             Some(_) => op.contract(slot, axis),
@@ -197,6 +207,17 @@ fn filters(op: &mut Typing) -> Ruling {
     let weight = CodedSlot::codes(3).along(0);
     let slots = vec![CodedSlot::codes(0), weight, CodedSlot::numbers(8)];
     on_codes(op, slots, conv)?;
+    single(op, [6, 7])
+}
+
+/// Filters of data whose channels stand second, or last.
+fn filters_of_either(op: &mut Typing) -> Ruling {
+    if !channels_last(op) {
+        return filters(op);
+    }
+    let weight = CodedSlot::codes(3).along(0);
+    let slots = vec![CodedSlot::codes(0), weight, CodedSlot::numbers(8)];
+    on_codes(op, slots, |op| conv_of_last(op, 1))?;
     single(op, [6, 7])
 }
 
@@ -245,6 +266,17 @@ fn pairwise(op: &mut Typing, rule: fn(&mut Typing) -> Ruling) -> Ruling {
     single(op, [6, 7])
 }
 
+/// Codes of one of two inputs, as the first input says.
+fn chosen(op: &mut Typing) -> Ruling {
+    let slots = vec![
+        CodedSlot::numbers(0),
+        CodedSlot::codes(1),
+        CodedSlot::codes(4),
+    ];
+    on_codes(op, slots, binary)?;
+    single(op, [7, 8])
+}
+
 fn alone(op: &mut Typing, rule: fn(&mut Typing) -> Ruling) -> Ruling {
     on_codes(op, vec![CodedSlot::codes(0)], rule)?;
     single(op, [3, 4])
@@ -291,21 +323,21 @@ fn pooled(op: &mut Typing) -> Ruling {
 fn pool(op: &mut Typing) -> Ruling {
     match channels_last(op) {
         false => alone(op, window),
-        true => pool_of_the_inside(op),
+        true => alone(op, pool_of_the_inside),
     }
 }
 
-/// Windows between the first and the last axis, which are held.
+/// Windows between the first and the last axis.
 fn pool_of_the_inside(op: &mut Typing) -> Ruling {
-    const WHY: &str = "its channels stand last";
-    let x = op.hold_inputs(WHY).swap_remove(0);
-    let x = x.ok_or(Unsupported("the rank of an input is unknown"))?;
+    let x = op.input(0)?;
     let kernel = op.ints("kernel_shape").unwrap_or_default();
     if x.len() != kernel.len() + 2 {
         return Err(Unsupported("data and kernel have no matching ranks"));
     }
     let kernel: Vec<Extent> = kernel.into_iter().map(Extent::Known).collect();
     let last = x.len() - 1;
+    op.pin_all(&x[1..last], "is pooled");
+    op.nonlinear(&x[last], "is pooled");
     let mut out = vec![x[0].clone()];
     out.extend(window_sizes(op, &x[1..last], &kernel)?);
     out.push(x[last].clone());

@@ -58,15 +58,24 @@ fn fused_conv(op: &mut Typing) -> Ruling {
 
 /// As [`conv`], with channels last: X[N, .., C], W[M, k.., C/g].
 fn nhwc_conv(op: &mut Typing) -> Ruling {
+    let last = op.input(1)?.len().saturating_sub(1);
+    conv_of_last(op, last)
+}
+
+/// As [`conv`], with the data's channels last and the weight's at an axis: X[N, .., C], W[M, k.., C/g] or W[M, C/g, k..].
+pub(super) fn conv_of_last(op: &mut Typing, at: usize) -> Ruling {
     let (x, w) = ranked(op)?;
     let last = x.len() - 1;
+    let mut window = w.clone();
+    let read = window.remove(at);
+    window.remove(0);
     op.pin_all(&x[1..last], "is a spatial axis of a convolution");
-    op.pin_all(&w[1..last], "is a kernel axis");
+    op.pin_all(&window, "is a kernel axis");
     let groups = groups(op)?;
     if groups == 1 {
-        op.unify(&x[last], &w[last]);
+        op.unify(&x[last], &read);
         op.contract(0, last);
-    } else if op.size(&w[last])? == 1 {
+    } else if op.size(&read)? == 1 {
         depthwise(op, &x[last], &w[0], groups)?;
     } else {
         return Err(Unsupported("it has groups, and its channels last"));
@@ -74,9 +83,9 @@ fn nhwc_conv(op: &mut Typing) -> Ruling {
     // Windows over data whose channels stand last are not measured.
     let mut roles = vec![Role::Kernel; w.len()];
     roles[0] = Role::Row(Some(last));
-    roles[last] = Role::Reduction(last);
+    roles[at] = Role::Reduction(last);
     op.linear(1, None, roles);
-    let kernel = op.extents(&w[1..last]);
+    let kernel = op.extents(&window);
     let mut out = vec![x[0].clone()];
     out.extend(window_sizes(op, &x[1..last], &kernel)?);
     out.push(w[0].clone());

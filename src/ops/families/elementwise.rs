@@ -227,7 +227,7 @@ pub(super) fn scaling(op: &mut Typing) -> Ruling {
 }
 
 /// Any other function of the elements of several tensors.
-fn binary(op: &mut Typing) -> Ruling {
+pub(super) fn binary(op: &mut Typing) -> Ruling {
     let inputs = different_inputs(op)?;
     let out = broadcast(op, &inputs)?;
     for axis in &out {

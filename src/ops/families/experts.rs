@@ -2,7 +2,8 @@
 //!
 //! A removed expert scores less than all others, and a removed hidden channel is 0 behind its activation: that of 0.
 
-use super::packed::{IN_A_BLOCK, Units, codes_in_a_byte, middle};
+use super::packed::{codes_in_a_byte, middle};
+use super::units::{IN_A_BLOCK, Units};
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
 use crate::ops::facts::{BlockCodes, Operand, Role, ZeroCodes};

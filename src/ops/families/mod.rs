@@ -26,6 +26,7 @@ mod sampled;
 mod scales;
 mod shapes;
 mod spectra;
+mod units;
 
 use super::Row;
 

@@ -3,6 +3,7 @@
 //! An axis that is cut into blocks loses whole blocks, since the scale of a part is that of the block, and whole bytes
 //! where several codes stand in one: it is a product whose inner factor is pinned.
 
+use super::units::{IN_A_BLOCK, Units, rows_of_bytes};
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
 use crate::ops::adjoints::quantised as back;
@@ -11,8 +12,8 @@ use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Elements, KernelFamily, Row, contrib};
 
 const CODES_ONLY: &str = "its table is codes: train the model before its quantisation";
-/// Why an inner factor keeps its positions.
-pub(super) const IN_A_BLOCK: &str = "is a place in a block of codes";
+/// The accuracy at which the data becomes codes as well.
+const OF_CODES: i64 = 4;
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     contrib("MatMulNBits", packed_product)
@@ -23,81 +24,6 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .stops(CODES_ONLY)
         .of_elements(&[Elements::Input(2)]),
 ];
-
-/// An axis of which whole units go.
-pub(super) struct Units(Type);
-
-impl Units {
-    /// An axis whose positions go one by one.
-    pub(super) fn each(axis: &Type) -> Units {
-        Units(axis.clone())
-    }
-
-    /// An axis in units of this many positions; held where they do not divide it.
-    pub(super) fn of(op: &mut Typing, axis: &Type, size: usize) -> Ruling<Units> {
-        let whole = op.size(axis)?;
-        if size <= 1 || whole == 0 || !whole.is_multiple_of(size) {
-            if size > 1 {
-                op.pin(axis, "does not divide into the blocks of a weight's codes");
-            }
-            return Ok(Units(axis.clone()));
-        }
-        let sizes = [Extent::from(whole / size), Extent::from(size)];
-        let factors = op.factor(axis, &sizes);
-        op.pin(&factors[1], IN_A_BLOCK);
-        Ok(Units(factors[0].clone()))
-    }
-
-    /// Joins an axis that has one position for each `positions` of the first one, or several, as its size says.
-    pub(super) fn join(&self, op: &mut Typing, axis: &Type) {
-        let whole = op.extent(axis);
-        let units = op.extent(&self.0);
-        if whole == units {
-            return op.unify(axis, &self.0);
-        }
-        match whole.div_exact(&units) {
-            Some(inner) => {
-                let inner = op.fixed(inner, IN_A_BLOCK);
-                op.unify(axis, &Type::Product(vec![self.0.clone(), inner]));
-            }
-            // A last block or byte is not full.
-            None => {
-                op.pin(
-                    &self.0,
-                    "does not divide into the blocks of a weight's codes",
-                );
-                op.pin(axis, IN_A_BLOCK);
-            }
-        }
-    }
-
-    /// As [`Units::join`], of the last axis of a list that may be flattened, behind other axes.
-    pub(super) fn join_last(&self, op: &mut Typing, outer: &[Type], axes: &[Type]) {
-        if let [flat] = axes
-            && !outer.is_empty()
-        {
-            let rows = op.extents(outer);
-            let rows = rows.iter().try_fold(Extent::ONE, |n, size| n.mul(size));
-            let inner = rows.and_then(|rows| op.extent(flat).div_exact(&rows));
-            let Some(inner) = inner else {
-                return op.pin(flat, "has an unusual size");
-            };
-            let mut sizes = op.extents(outer);
-            sizes.push(inner);
-            let parts = op.factor(flat, &sizes);
-            return self.join_last(op, outer, &parts);
-        }
-        let Some((last, before)) = axes.split_last() else {
-            return;
-        };
-        if before.len() != outer.len() {
-            return op.pin_all(axes, "has an unusual rank");
-        }
-        let pairs = before.iter().zip(outer);
-        pairs.for_each(|(axis, outer)| op.unify(axis, outer));
-        self.join(op, last);
-    }
-}
 
 /// Codes to a byte, where they have this many bits.
 pub(super) fn codes_in_a_byte(bits: i64) -> Ruling<usize> {
@@ -123,6 +49,9 @@ pub(super) fn positive(op: &Typing, name: &str) -> Ruling<usize> {
 
 /// Y[.., N] = sum over K of X[.., K] * W[N, K] + B[N], where W is codes `[N, blocks, bytes of a block]`.
 fn packed_product(op: &mut Typing) -> Ruling {
+    if op.int("accuracy_level", 0) == OF_CODES {
+        op.rounds();
+    }
     let mut out = op.input(0)?;
     let summed = out.pop().ok_or(Unsupported("an input has rank 0"))?;
     match packed_weight(op, &summed) {
@@ -175,13 +104,20 @@ fn packed_weight(op: &mut Typing, summed: &Type) -> Ruling<Type> {
     let [pack, block, count] = packing(op, &codes, summed)?;
     op.pin(bytes, IN_A_BLOCK);
     let zeros = op.optional(3)?;
-    let packed = zeros.is_some() && op.element(3) == Some(ElementType::Uint8) && pack > 1;
-    let unit = block.saturating_mul(if packed { pack } else { 1 });
     let outer = std::slice::from_ref(rows);
+    let whole_bytes = match &zeros {
+        Some(zeros) if op.element(3) == Some(ElementType::Uint8) && pack > 1 => {
+            !rows_of_bytes(op, (3, zeros), outer, count.div_ceil(pack))
+        }
+        _ => false,
+    };
+    let unit = block.saturating_mul(if whole_bytes { pack } else { 1 });
     let units = Units::of(op, summed, unit)?;
     units.join(op, blocks);
     units.join_last(op, outer, &scales);
-    if let Some(zeros) = &zeros {
+    let packed = op.element(3) == Some(ElementType::Uint8);
+    let repacked = packed && pack > 1 && !whole_bytes;
+    if let Some(zeros) = zeros.as_ref().filter(|_| !repacked) {
         units.join_last(op, outer, zeros);
     }
     if let Some(bias) = op.optional(5)? {
@@ -194,7 +130,8 @@ fn packed_weight(op: &mut Typing, summed: &Type) -> Ruling<Type> {
     let whole = op.size(summed)? == count.saturating_mul(block);
     let zeros = match zeros {
         None => middle(pack),
-        Some(_) if op.element(3) == Some(ElementType::Uint8) => ZeroCodes::Packed(3, count),
+        Some(_) if repacked => ZeroCodes::Repacked(3, count),
+        Some(_) if packed => ZeroCodes::Packed(3, count),
         Some(_) => ZeroCodes::At(3),
     };
     if whole {
@@ -262,13 +199,21 @@ fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: 
     if whole == 0 || !whole.is_multiple_of(block) {
         return Err(Unsupported("its width does not divide into blocks"));
     }
-    let unit = block.saturating_mul(if zeros.is_some() { pack } else { 1 });
+    let outer = [&numbers[..axis], &numbers[axis + 1..]].concat();
+    let repacked = match &zeros {
+        Some(zeros) if pack > 1 => {
+            rows_of_bytes(op, (3, zeros), &outer, (whole / block).div_ceil(pack))
+        }
+        _ => false,
+    };
+    let whole_bytes = zeros.is_some() && !repacked;
+    let unit = block.saturating_mul(if whole_bytes { pack } else { 1 });
     let units = Units::of(op, &numbers[axis], unit)?;
     for (place, number) in numbers.iter().enumerate() {
         let beside = [
             Some(&codes[place]),
             Some(&scales[place]),
-            zeros.as_ref().map(|z| &z[place]),
+            zeros.as_ref().filter(|_| !repacked).map(|z| &z[place]),
         ];
         for own in beside.into_iter().flatten() {
             match place == axis {
@@ -280,6 +225,7 @@ fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: 
     let zeros = match (zeros, is_bytes) {
         (None, true) => middle(pack),
         (None, false) => ZeroCodes::Always(0.0),
+        (Some(_), true) if repacked => ZeroCodes::Repacked(3, whole / block),
         (Some(_), true) => ZeroCodes::Packed(3, whole / block),
         (Some(_), false) => ZeroCodes::At(3),
     };
@@ -312,9 +258,12 @@ pub(super) fn decoded(op: &mut Typing) -> Ruling<bool> {
         return Ok(false);
     }
     let whole = op.size(&codes[axis])?;
-    if whole == 0 || !whole.is_multiple_of(block) {
+    let wanted = Extent::from(whole.div_ceil(block));
+    let is_cut = |op: &Typing, other: &[Type]| op.extent(&other[axis]) == wanted;
+    if !others.into_iter().flatten().all(|other| is_cut(op, other)) {
         return Ok(false);
     }
+    // Blocks that do not divide the axis hold it, and no other.
     let units = Units::of(op, &codes[axis], block)?;
     for (place, code) in codes.iter().enumerate() {
         op.nonlinear(code, "is an axis of codes");

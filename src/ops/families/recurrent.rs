@@ -3,43 +3,69 @@
 //! Hidden units meet themselves inside the operator: they are masked where they are made (gate rows of W, R
 //! and B, initial states) and where R reads them, so that a masked unit stays 0 for any activation.
 
+use super::scales::{join_along, reading};
 use crate::axes::{Extent, Type};
 use crate::ops::adjoints::recurrent as back;
 use crate::ops::facts::{Bias, Operand, Role};
-use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{KernelFamily, Row, row};
+use crate::ops::typing::{CodedSlot, Ruling, Typing, Unsupported};
+use crate::ops::{KernelFamily, Row, contrib, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
-    row("LSTM", |op| recurrent(op, 4))
+    row("LSTM", |op| recurrent(op, 4, Stacked::Rows))
         .gives(back::lstm)
         .ranked_as(0, 1)
         .kernels(KernelFamily::Recurrent),
-    row("GRU", |op| recurrent(op, 3))
+    row("GRU", |op| recurrent(op, 3, Stacked::Rows))
         .gives(back::gru)
         .ranked_as(0, 1)
         .kernels(KernelFamily::Recurrent),
-    row("RNN", |op| recurrent(op, 1))
+    row("RNN", |op| recurrent(op, 1, Stacked::Rows))
         .gives(back::rnn)
+        .ranked_as(0, 1)
+        .kernels(KernelFamily::Recurrent),
+    contrib("DynamicQuantizeLSTM", lstm_of_codes)
+        .stops("it rounds to codes: train the model before its quantisation")
         .ranked_as(0, 1)
         .kernels(KernelFamily::Recurrent),
 ];
 
+/// Functions of which that of 0 is not 0, or need not be.
+const NOT_OF_ZERO: &[&str] = &["affine", "hardsigmoid", "sigmoid", "softplus"];
+
+/// Where the gates stand in the matrices.
+#[derive(Clone, Copy)]
+enum Stacked {
+    Rows,
+    Columns,
+}
+
+impl Stacked {
+    /// The axis of the gates, and that of what is read.
+    const fn axes(self) -> (usize, usize) {
+        match self {
+            Stacked::Rows => (1, 2),
+            Stacked::Columns => (2, 1),
+        }
+    }
+}
+
 /// Slots: X[seq, batch, in], W[dirs, gates*h, in], R[dirs, gates*h, h], B[dirs, 2*gates*h], sequence_lens,
 /// initial_h[dirs, batch, h], initial_c, P[dirs, 3*h].
-fn recurrent(op: &mut Typing, gates: usize) -> Ruling {
+fn recurrent(op: &mut Typing, gates: usize, stacked: Stacked) -> Ruling {
+    let (made, read) = stacked.axes();
     let (x, w, r) = (op.input(0)?, op.input(1)?, op.input(2)?);
     if [&x, &w, &r].iter().any(|axes| axes.len() != 3) || op.int("layout", 0) != 0 {
         return Err(Unsupported(
             "its data is not laid out as sequence, batch, features",
         ));
     }
-    let hidden = op.size(&r[2])?;
-    let h = r[2].clone();
-    op.unify(&x[2], &w[2]);
+    let hidden = op.size(&r[read])?;
+    let h = r[read].clone();
+    op.unify(&x[2], &w[read]);
     op.contract(0, 2);
-    gate_rows(op, &w[1], gates, hidden, &h);
-    gate_rows(op, &r[1], gates, hidden, &h);
-    for (slot, axis) in [(1, 1), (2, 1), (2, 2)] {
+    gate_rows(op, &w[made], gates, hidden, &h);
+    gate_rows(op, &r[made], gates, hidden, &h);
+    for (slot, axis) in [(1, made), (2, made), (2, read)] {
         op.contract(slot, axis);
     }
     let directions = w[0].clone();
@@ -68,11 +94,11 @@ fn recurrent(op: &mut Typing, gates: usize) -> Ruling {
         op.unify(&directions, &peepholes[0]);
         gate_rows(op, &peepholes[1], 3, hidden, &h);
     }
-    recurrent_linears(op);
+    recurrent_linears(op, stacked);
     op.mirror_int("hidden_size", &h);
     op.nonlinear(&h, "applies a function to each unit");
     let mut produced = x[..2].to_vec();
-    produced.extend([w[0].clone(), w[1].clone()]);
+    produced.extend([w[0].clone(), w[made].clone()]);
     op.cost(produced.clone(), vec![x[2].clone()]);
     op.cost(produced, vec![h.clone()]);
     op.output(
@@ -85,19 +111,64 @@ fn recurrent(op: &mut Typing, gates: usize) -> Ruling {
     Ok(())
 }
 
+/// As an LSTM, its matrices the other way round and codes, and scales and zero points of these in its last inputs, one for
+/// each direction or each of its columns. Data and states become codes by their extremes, of which 0 is always one.
+fn lstm_of_codes(op: &mut Typing) -> Ruling {
+    let own = |codes, scale| CodedSlot {
+        codes,
+        scale: Some(scale),
+        zero: Some(scale + 1),
+        axis: None,
+    };
+    let weights = [own(1, 8), own(2, 10)];
+    let mut slots = vec![CodedSlot::numbers(0)];
+    slots.extend(weights);
+    slots.extend((3..8).map(CodedSlot::numbers));
+    if !is_still(op) {
+        return Err(Unsupported("its functions make something of nothing"));
+    }
+    op.rounds();
+    reading(op, &slots, |op| recurrent(op, 4, Stacked::Columns))?;
+    for own in weights {
+        join_along(op, own, [0, 2])?;
+    }
+    for axis in &op.input(0)?[..2] {
+        op.pin(axis, "decides what codes stand for");
+    }
+    Ok(())
+}
+
+/// Whether a unit that reads nothing makes nothing, however long it runs: what codes stand for depends on all units.
+fn is_still(op: &Typing) -> bool {
+    let named = op.proto().attribute.iter();
+    let mut functions = named.filter(|a| a.name() == "activations");
+    let Some(functions) = functions.next() else {
+        return true;
+    };
+    let by_direction = functions.strings.chunks(3);
+    by_direction.flat_map(|of| of.iter().skip(1)).all(|name| {
+        let name = String::from_utf8_lossy(name).to_lowercase();
+        !NOT_OF_ZERO.contains(&name.as_str())
+    })
+}
+
 /// What W makes of the data, and R of the states before.
-fn recurrent_linears(op: &mut Typing) {
-    let (row, all) = (Role::Row(None), Role::Batch(None));
-    let weights = vec![all, row, Role::Reduction(2)];
+fn recurrent_linears(op: &mut Typing, stacked: Stacked) {
+    let laid = |batch, column| {
+        let (made, read) = stacked.axes();
+        let mut roles = vec![Role::Batch(batch); 3];
+        (roles[made], roles[read]) = (Role::Row(None), Role::Reduction(column));
+        roles
+    };
     // B holds a vector for W, then one for R.
     let bias = |part: usize| Bias {
         slot: 3,
         parts: 2,
         part,
     };
-    op.linear_with(1, Some(Operand::Input(0)), weights, 1, Some(bias(0)));
+    op.linear_with(1, Some(Operand::Input(0)), laid(None, 2), 1, Some(bias(0)));
     // R reads the hidden states, which are the first output: [seq, dirs, batch, h].
-    let recurrent = vec![Role::Batch(Some(1)), row, Role::Reduction(3)];
+    let recurrent = laid(Some(1), 3);
     op.linear_with(2, Some(Operand::Output(0)), recurrent, 1, Some(bias(1)));
 }
 

@@ -9,14 +9,23 @@ pub(super) fn on_codes<T>(
     slots: Vec<CodedSlot>,
     rule: impl FnOnce(&mut Typing) -> Ruling<T>,
 ) -> Ruling<T> {
-    op.coded.clone_from(&slots);
-    let ruling = rule(op);
-    op.coded.clear();
-    let made = ruling?;
+    let made = reading(op, &slots, rule)?;
     for own in slots {
         join_scales(op, own)?;
     }
     Ok(made)
+}
+
+/// Runs the rule of an operator on numbers, whose inputs stand at these places.
+pub(super) fn reading<T>(
+    op: &mut Typing,
+    slots: &[CodedSlot],
+    rule: impl FnOnce(&mut Typing) -> Ruling<T>,
+) -> Ruling<T> {
+    op.coded = slots.to_vec();
+    let ruling = rule(op);
+    op.coded.clear();
+    ruling
 }
 
 /// One scale and one zero point, or as many as there are positions along the axis.
@@ -47,20 +56,45 @@ fn join_scales(op: &mut Typing, own: CodedSlot) -> Ruling {
         }
         op.unify(&partner[place], &axes[axis]);
     }
-    note_codes(op, own, axes.len());
+    let axis = own.axis.and_then(|axis| axis_of(axis, axes.len()).ok());
+    note_codes(op, own, vec![axis.unwrap_or(0)]);
+    Ok(())
+}
+
+/// Joins axes of scales and zero points to axes of the codes, as many of these as they have.
+pub(super) fn join_along(op: &mut Typing, own: CodedSlot, along: [usize; 2]) -> Ruling {
+    let codes = op.input(own.codes)?;
+    let mut beside = 0;
+    for slot in [own.scale, own.zero].into_iter().flatten() {
+        let Some(partner) = op.optional(slot)? else {
+            continue;
+        };
+        if partner.len() > along.len() {
+            return Err(Unsupported("its scales have an unusual rank"));
+        }
+        for (axis, place) in partner.iter().zip(along) {
+            let own = codes.get(place).cloned();
+            let own = own.ok_or(Unsupported("its codes have an unusual rank"))?;
+            if op.extent(axis) != op.extent(&own) {
+                return Err(Unsupported("its scales are not as many as the channels"));
+            }
+            op.unify(axis, &own);
+        }
+        beside = partner.len().max(beside);
+    }
+    note_codes(op, own, along[..beside].to_vec());
     Ok(())
 }
 
 /// Says what constant codes stand for.
-fn note_codes(op: &mut Typing, own: CodedSlot, rank: usize) {
-    let axis = own.axis.and_then(|axis| axis_of(axis, rank).ok());
+fn note_codes(op: &mut Typing, own: CodedSlot, axes: Vec<usize>) {
     if own.scale.or(own.zero).is_some() && op.is_constant(own.codes) {
         op.has_codes(AxisCodes {
             node: op.node,
             codes: own.codes,
             scale: own.scale,
             zero: own.zero,
-            axis: axis.unwrap_or(0),
+            axes,
         });
     }
 }

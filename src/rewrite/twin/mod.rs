@@ -7,6 +7,7 @@
 //! (`mixes` in its rule, [`statistics`]). A residual branch that is dropped is turned off where it is added (`switch`): what is
 //! left of the sum is what the branch reads.
 
+mod codes;
 mod masks;
 mod open;
 mod signature;
@@ -175,9 +176,9 @@ impl TwinBuilder<'_> {
         let element = self.element(value);
         if !element.is_float()
             && let Some(zero) = at.zero
-            && let Some(zero) = self.patch.reads(self.analysis.graph(), at.node, zero)
+            && self.analysis.graph().node(at.node).input(zero).is_some()
         {
-            return self.fill_codes((at.node, at.slot), value, at.axis, &zero);
+            return self.fill_codes((at.node, at.slot), value, at.axis, zero);
         }
         // No product makes 0 of what is infinite.
         if !element.is_float() || self.infinite {

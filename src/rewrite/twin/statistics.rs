@@ -161,34 +161,6 @@ impl TwinBuilder<'_> {
         Ok(())
     }
 
-    /// Lets a node read codes with those that stand for 0 in the place of what is removed along an axis.
-    pub(super) fn fill_codes(
-        &mut self,
-        (node, slot): (NodeId, usize),
-        value: ValueId,
-        axis: usize,
-        zero: &str,
-    ) -> Result<()> {
-        let Some(input) = self.patch.reads(self.analysis.graph(), node, slot) else {
-            return Ok(());
-        };
-        self.patch.before(node);
-        let mask = self.mask_of(value, axis)?;
-        let flags = self.flags(&mask);
-        // Few kernels choose among codes.
-        let [wide, zero] = [input.as_str(), zero]
-            .map(|name| self.patch.cast("secateur.wide", name, ElementType::Int32));
-        let read = [flags.as_str(), &wide, &zero];
-        let chosen = self
-            .patch
-            .node("secateur.chosen", "Where", &read, Vec::new());
-        let element = self.element(value);
-        let base = format!("{input}.masked");
-        let masked = self.patch.cast(&base, &chosen, element);
-        self.patch.connect(node, slot, &masked);
-        Ok(())
-    }
-
     /// The name of `input` where channels along an axis of `value` stay, and of `other` where they are removed.
     fn chosen(
         &mut self,
@@ -222,7 +194,7 @@ impl TwinBuilder<'_> {
     }
 
     /// A mask as flags, made before all nodes where the mask is there.
-    fn flags(&mut self, mask: &str) -> String {
+    pub(super) fn flags(&mut self, mask: &str) -> String {
         if let Some(name) = self.flags.get(mask) {
             return name.clone();
         }

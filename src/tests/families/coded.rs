@@ -112,6 +112,7 @@ pub(in crate::tests) fn coded() -> Vec<Case> {
     shares.dimensions.clear();
     cases.push(shares);
     cases.extend([joined(), gemm(), whole(), dynamic(), to_numbers()]);
+    cases.extend([chosen(), lstm(false), lstm(true), attention()]);
     cases.extend(images());
     cases
 }
@@ -201,6 +202,92 @@ fn to_numbers() -> Case {
     Case::new("MatMulIntegerToFloat", builder, &[5, 8])
 }
 
+fn chosen() -> Case {
+    let flags = from_raw("flags", ElementType::Bool, &[2, 1], vec![1, 0]);
+    let builder = begun()
+        .tensor(flags)
+        .node(
+            "com.microsoft.QLinearSigmoid",
+            "h h.scale h.zero g.scale g.zero -> k",
+            &[],
+        )
+        .node(
+            "com.microsoft.QLinearWhere",
+            "flags h h.scale h.zero k g.scale g.zero g.scale g.zero -> g",
+            &[],
+        );
+    Case::new("QLinearWhere", ended(builder, "g"), &[8])
+}
+
+/// Two directions whose matrices have a scale each, or one for each column.
+fn lstm(by_column: bool) -> Case {
+    let scales: &[usize] = if by_column { &[2, 24] } else { &[2] };
+    let count = scales.iter().product();
+    let mut builder = Builder::new(17)
+        .input("x", &[3, 2, 6])
+        .weight("w1", &[6, 8])
+        .node("MatMul", "x w1 -> t", &[])
+        .weight("b", &[2, 48])
+        .weight("w2", &[6, 4]);
+    for (name, dims) in [("w", [2, 8, 24]), ("r", [2, 6, 24])] {
+        let codes = bytes(&format!("lstm.{name}"), dims.iter().product());
+        let numbers: Vec<f32> = (0..count).map(|at| 0.004 + 0.0001 * at as f32).collect();
+        // Kernels take no zero points of columns but 0.
+        let zero = if by_column { 0 } else { 128 };
+        builder = builder
+            .tensor(from_raw(name, ElementType::Uint8, &dims, codes))
+            .tensor(floats(&format!("{name}.scale"), scales, &numbers))
+            .tensor(from_raw(
+                &format!("{name}.zero"),
+                ElementType::Uint8,
+                scales,
+                vec![zero; count],
+            ));
+    }
+    let attributes = [
+        ("hidden_size", 6.into()),
+        ("direction", Value::from("bidirectional")),
+    ];
+    let builder = builder
+        .node(
+            "com.microsoft.DynamicQuantizeLSTM",
+            "t w r b - - - - w.scale w.zero r.scale r.zero -> h",
+            &attributes,
+        )
+        .node("MatMul", "h w2 -> y", &[])
+        .output("y");
+    let name = match by_column {
+        true => "DynamicQuantizeLSTM by column",
+        false => "DynamicQuantizeLSTM",
+    };
+    Case::new(name, builder, &[6, 8])
+}
+
+/// Attention of two heads, of codes by columns.
+fn attention() -> Case {
+    let builder = Builder::new(17).input("x", &[2, 3, 6]);
+    let builder = scale(builder, "a", 0.02, 120);
+    let builder = scale(builder, "h", 0.05, 110);
+    let builder = weight(builder, "w1", &[6, 10], None);
+    let builder = weight(builder, "w3", &[10, 48], Some(1))
+        .weight("b3", &[48])
+        .weight("w2", &[16, 4])
+        .node("QuantizeLinear", "x a.scale a.zero -> a", &[])
+        .node(
+            "QLinearMatMul",
+            "a a.scale a.zero w1 w1.scale w1.zero h.scale h.zero -> h",
+            &[],
+        )
+        .node(
+            "com.microsoft.QAttention",
+            "h w3 b3 h.scale w3.scale - h.zero w3.zero -> n",
+            &[("num_heads", 2.into())],
+        )
+        .node("MatMul", "n w2 -> y", &[])
+        .output("y");
+    Case::new("QAttention", builder, &[2, 8, 10])
+}
+
 /// x[2, 3, 8, 8] as codes -> h[2, 8, 6, 6] as codes.
 fn image() -> Builder {
     let bias: Vec<u8> = (0..8_i32).flat_map(|n| (50 * n).to_le_bytes()).collect();
@@ -247,9 +334,55 @@ fn images() -> Vec<Case> {
         .node("Cast", "i -> n", &[("to", 1.into())])
         .node("Conv", "n w2 -> y", &[])
         .output("y");
+    let second = weight(image(), "w3", &[5, 8, 1, 1], Some(0))
+        .weight("w2", &[4, 5, 1, 1])
+        .node(
+            "com.microsoft.QLinearConv",
+            "h h.scale h.zero w3 w3.scale w3.zero g.scale g.zero -> g",
+            &[],
+        )
+        .node("DequantizeLinear", "g g.scale g.zero -> n", &[])
+        .node("Conv", "n w2 -> y", &[])
+        .output("y");
     vec![
+        Case::new("QLinearConv", second, &[5, 8]),
+        last(),
         Case::new("QLinearGlobalAveragePool", pooled(one), &[8]),
         Case::new("QLinearAveragePool", pooled(windows), &[8]),
         Case::new("ConvInteger", whole, &[5, 8]),
     ]
+}
+
+/// Channels that stand last, as where onnxruntime has optimised for the CPU.
+fn last() -> Case {
+    let last = [("channels_last", 1.into())];
+    let windows = [("channels_last", 1.into()), ("kernel_shape", [2, 2].into())];
+    let builder = weight(image(), "w3", &[5, 8, 3, 3], Some(0));
+    let builder = weight(builder, "w4", &[5, 1, 1, 1], None)
+        .weight("w2", &[5, 4])
+        .node("Transpose", "h -> t", &[("perm", [0, 2, 3, 1].into())])
+        .node(
+            "com.microsoft.QLinearConv",
+            "t h.scale h.zero w3 w3.scale w3.zero g.scale g.zero -> c",
+            &last,
+        )
+        .node(
+            "com.microsoft.QLinearConv",
+            "c g.scale g.zero w4 w4.scale w4.zero g.scale g.zero -> d",
+            &[("channels_last", 1.into()), ("group", 5.into())],
+        )
+        .node(
+            "com.microsoft.NhwcMaxPool",
+            "d -> e",
+            &[("kernel_shape", [2, 2].into())],
+        )
+        .node(
+            "com.microsoft.QLinearAveragePool",
+            "e g.scale g.zero g.scale g.zero -> f",
+            &windows,
+        )
+        .node("DequantizeLinear", "f g.scale g.zero -> n", &[])
+        .node("MatMul", "n w2 -> y", &[])
+        .output("y");
+    Case::new("NhwcMaxPool", builder, &[5, 8])
 }

@@ -29,7 +29,7 @@ pub(super) use fused::{fused, on_gpus};
 pub(super) use groups::whole_groups;
 pub(super) use mixing::mixing;
 pub(super) use normalizations::normalizations;
-pub(super) use packed::packed;
+pub(super) use packed::{bytes, packed};
 pub(super) use passing::passing;
 pub(super) use sizes::{held, sizes};
 pub(super) use spatial::{recurrent, reductions, spatial};

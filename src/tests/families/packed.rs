@@ -73,7 +73,7 @@ impl Coding {
 
     /// Two products, and the units of what lies between them.
     fn chain(self, name: &str, units: usize) -> Case {
-        let middle = 4 * self.block;
+        let middle = units * self.block;
         let builder = Builder::new(17).input("x", &[2, 3, self.block as i64]);
         let builder = self.product(builder, "x", "h", [middle, self.block]);
         let builder = builder.node("Relu", "h -> r", &[]);
@@ -85,7 +85,8 @@ impl Coding {
 pub(in crate::tests) fn packed() -> Vec<Case> {
     let coding = |bits, block, zeros| Coding { bits, block, zeros };
     let mut cases = vec![
-        coding(4, 16, Zeros::Packed).chain("MatMulNBits 4 bits, zeros in halves of bytes", 2),
+        coding(4, 16, Zeros::Packed).chain("MatMulNBits 4 bits, zeros in halves of bytes", 4),
+        coding(4, 16, Zeros::Packed).chain("MatMulNBits 4 bits, an odd number of blocks", 5),
         coding(4, 32, Zeros::None).chain("MatMulNBits 4 bits", 4),
         coding(4, 16, Zeros::Real).chain("MatMulNBits 4 bits, real zeros", 4),
         coding(8, 16, Zeros::Packed).chain("MatMulNBits 8 bits", 4),
@@ -140,7 +141,7 @@ fn bytes_of_a_table() -> Case {
     let builder = coding.codes(builder, "z", ElementType::Uint8, &[7, 2]);
     let builder = builder.weight("s", &[7, 4]);
     let builder = read(gathered(builder, "t i s z -> e", 4), 64);
-    Case::new("GatherBlockQuantized of bytes", builder, &[2])
+    Case::new("GatherBlockQuantized of bytes", builder, &[4])
 }
 
 fn tables() -> Vec<Case> {
@@ -170,7 +171,10 @@ fn decoded() -> Vec<Case> {
         zeros: Zeros::Packed,
     };
     let mut cases = Vec::new();
-    for (axis, scales, dimensions) in [(0, [4, 6], &[4, 6][..]), (1, [8, 3], &[3, 8])] {
+    for (name, axis, scales, dimensions) in [
+        ("DequantizeLinear in blocks", 0, [4, 6], &[4, 6][..]),
+        ("DequantizeLinear in blocks of columns", 1, [8, 3], &[3, 8]),
+    ] {
         let attributes = [("axis", Value::from(axis)), ("block_size", 2.into())];
         let builder = coding.codes(dense(21), "c", ElementType::Int4, &[8, 6]);
         let builder = coding.codes(builder, "z", ElementType::Int4, &scales);
@@ -181,7 +185,7 @@ fn decoded() -> Vec<Case> {
             .weight("w3", &[6, 4])
             .node("MatMul", "a w3 -> y", &[])
             .output("y");
-        cases.push(Case::new("DequantizeLinear in blocks", builder, dimensions));
+        cases.push(Case::new(name, builder, dimensions));
     }
     cases
 }

@@ -26,7 +26,8 @@
 //!
 //! - The twin itself runs in other orders of computation: without graph optimisation, with weights moved by one
 //!   unit in the last place, and with both. What that moves an output by is its noise, and [`FACTOR`] times its
-//!   noise is allowed.
+//!   noise is allowed. Where numbers become codes of a few bits, the smallest difference is now and then a step:
+//!   there [`STEPS`] times the largest noise on any input is allowed as well.
 //! - The values are compared from which the output is computed by nodes that no rewrite touched (`entries`):
 //!   the logits before a softmax, both sides of a sum. Each is held to its own bound. Nodes behind them are the
 //!   same on both sides, so that these values decide; the output may also differ by [`UNITS`] units in the last
@@ -44,6 +45,7 @@ mod bisect;
 mod drawn;
 mod entries;
 mod moved;
+mod noise;
 mod pair;
 mod second;
 
@@ -69,7 +71,7 @@ use second::Second;
 
 /// Relative error that rounding alone does not reach in 32 bits: seen are 1e-7 to 2e-6.
 const ALLOWED: f64 = 1e-4;
-/// The same for models with weights of 16 bits.
+/// The same for models with numbers of 16 bits.
 const ALLOWED_HALF: f64 = 2e-2;
 /// Share of integer outputs (arg max, ranks) that rounding may flip.
 const ALLOWED_INTEGER: f64 = 1e-2;
@@ -77,6 +79,8 @@ const ALLOWED_INTEGER: f64 = 1e-2;
 const ALLOWED_DOUBLE: f64 = 1e-6;
 /// An output may be this many times as far from the twin as the twin is from itself in another order.
 const FACTOR: f64 = 16.0;
+/// The same where numbers become codes, times its largest distance on any input.
+const STEPS: f64 = 2.0;
 /// Units in the last place of the largest value from which an output is computed.
 const UNITS: f64 = 16.0;
 const MASKED_TWIN: &str = "the masked twin";
@@ -213,7 +217,7 @@ pub fn verify_equal(
 }
 
 fn allowed(analysis: &Analysis) -> f64 {
-    match analysis.has_half_weights() {
+    match analysis.has_halves() {
         true => ALLOWED_HALF,
         false => ALLOWED,
     }

@@ -1,6 +1,8 @@
 //! The same model in other orders of computation: with weights moved by rounding, in a wider type, with values
 //! in between as outputs.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,8 +13,9 @@ use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, typ
 use crate::onnx::{
     ElementType, LazyBytes, Model, cleared, element_count, from_raw, packed, packed_bytes, to_f32,
 };
+use crate::ops::measured;
 
-/// Constants of fewer elements are scales, limits and sizes of windows, where a unit can change a shape.
+/// Constants of fewer elements, but for scales of codes, are limits, scales and sizes of windows, where a unit can change a shape.
 const FEWEST: usize = 16;
 /// Attributes that name the element type of a node's output.
 const TYPES: [&str; 2] = ["to", "dtype"];
@@ -26,16 +29,23 @@ pub(super) fn unit(element: ElementType) -> f64 {
     }
 }
 
-/// The model with every weight moved up or down by one unit in the last place, made when it is written.
+/// The model with every weight moved up or down by one unit in the last place, made when it is written. Each turn moves
+/// them otherwise.
 ///
 /// # Errors
 /// A tensor that cannot be read.
-pub(super) fn nudged(model: &Model) -> Result<Model> {
+pub(super) fn nudged(model: &Model, turn: u64) -> Result<Model> {
     let mut proto = model.proto.clone();
     let mut lazy = model.lazy.clone();
     let graph = proto.graph.get_or_insert_default();
+    let scales: HashSet<&str> = graph.node.iter().flat_map(scales_of).collect();
+    let scales: HashSet<String> = scales.into_iter().map(str::to_owned).collect();
     for (seed, tensor) in graph.initializer.iter_mut().enumerate() {
-        let element = weight_of(tensor);
+        let fewest = match scales.contains(tensor.name()) {
+            true => 1,
+            false => FEWEST,
+        };
+        let element = weight_of(tensor, fewest);
         let Some(element) = element else { continue };
         let source = tensor.clone();
         let known = lazy.get(tensor.name()).cloned();
@@ -49,15 +59,15 @@ pub(super) fn nudged(model: &Model) -> Result<Model> {
                 None => packed_bytes(&source),
             };
             let bytes = bytes.unwrap_or_default();
-            nudge(&source, bytes, element, seed as u64)
+            nudge(&source, bytes, element, [seed as u64, turn])
         };
         *tensor = cleared(tensor);
         lazy.insert(tensor.name().to_owned(), LazyBytes::whole(length, make));
     }
     for (seed, node) in graph.node.iter_mut().enumerate() {
         for tensor in node.attribute.iter_mut().filter_map(|a| a.t.as_mut()) {
-            if let Some(element) = weight_of(tensor) {
-                let bytes = nudge(tensor, packed_bytes(tensor)?, element, seed as u64);
+            if let Some(element) = weight_of(tensor, FEWEST) {
+                let bytes = nudge(tensor, packed_bytes(tensor)?, element, [seed as u64, turn]);
                 *tensor = TensorProto {
                     raw_data: Some(bytes),
                     ..cleared(tensor)
@@ -68,14 +78,25 @@ pub(super) fn nudged(model: &Model) -> Result<Model> {
     Ok(model.with(proto, lazy))
 }
 
-/// The element type of a tensor of real numbers that is large enough to hold weights.
-fn weight_of(tensor: &TensorProto) -> Option<ElementType> {
-    let element = ElementType::of(tensor.data_type()).filter(|element| element.is_float())?;
-    let count = element_count(tensor).ok()?;
-    (count >= FEWEST).then_some(element)
+/// The scales of codes that a node reads.
+fn scales_of(node: &NodeProto) -> impl Iterator<Item = &str> {
+    let slots = measured(node).iter();
+    slots.filter_map(|&slot| node.input.get(slot).map(String::as_str))
 }
 
-fn nudge(tensor: &TensorProto, bytes: Bytes, element: ElementType, seed: u64) -> Bytes {
+/// The element type of a tensor of real numbers that has as many elements as weights, or as scales.
+fn weight_of(tensor: &TensorProto, fewest: usize) -> Option<ElementType> {
+    let element = ElementType::of(tensor.data_type()).filter(|element| element.is_float())?;
+    let count = element_count(tensor).ok()?;
+    (count >= fewest).then_some(element)
+}
+
+fn nudge(
+    tensor: &TensorProto,
+    bytes: Bytes,
+    element: ElementType,
+    [place, turn]: [u64; 2],
+) -> Bytes {
     let filled = TensorProto {
         raw_data: Some(bytes.clone()),
         ..cleared(tensor)
@@ -83,7 +104,8 @@ fn nudge(tensor: &TensorProto, bytes: Bytes, element: ElementType, seed: u64) ->
     let Ok(mut numbers) = to_f32(&filled) else {
         return bytes;
     };
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    let mut generator = ChaCha8Rng::seed_from_u64(place);
+    generator.set_stream(turn);
     let unit = unit(element) as f32;
     for number in &mut numbers {
         let up = generator.random::<bool>();

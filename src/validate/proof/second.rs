@@ -1,8 +1,9 @@
 //! The second look at outputs that are beyond the plain bound or that hide what enters them.
 
 use super::moved::{is_small, nudged, unit, widened};
+use super::noise::{Noise, noise_of};
 use super::pair::{Draw, Pair, Tensors, side_by_side, worse};
-use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, UNITS};
+use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, STEPS, UNITS};
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;
 use crate::metrics::{Gap, OutputDeviation, spread};
@@ -11,6 +12,8 @@ use crate::runtime::{Optimisation, Session, SessionOptions, Tensor};
 
 /// Scales of the inputs that are drawn beside those of the first look.
 const SCALES: [f64; 4] = [1.0 / 64.0, 0.125, 8.0, 64.0];
+/// Further times that weights are moved where numbers become codes.
+const TURNS: u64 = 4;
 /// Numbers in a model that may be held once more in a wider element type.
 const MOST_WIDENED: usize = 64 << 20;
 /// A value that varies by less than this many times what it may be wrong by says little.
@@ -25,10 +28,13 @@ pub(super) struct Second<'a> {
     orders: Vec<Session>,
     /// Both in a wider element type.
     wide: Option<(ElementType, [Session; 2])>,
+    noise: Noise,
 }
 
 /// What one draw shows, by name.
 struct Seen {
+    /// The scale of its inputs.
+    scale: f64,
     expected: Tensors,
     computed: Tensors,
     orders: Vec<Tensors>,
@@ -76,13 +82,19 @@ impl<'a> Second<'a> {
         let mut second = Second::open(pair, &values)?;
         let mut outputs: Vec<(usize, OutputDeviation)> = Vec::new();
         let scales = std::iter::repeat_n(1.0, first.len()).chain(SCALES);
-        for (seed, scale) in scales.enumerate() {
-            let Some(mut seen) = second.run(seed as u64, scale)? else {
+        let scales: Vec<f64> = scales.collect();
+        // A step of a code is rare: what one draw does not show another may.
+        if pair.analysis.state.rounds {
+            for (seed, &scale) in scales.iter().enumerate() {
+                if let Some(seen) = second.draw(seed, scale, first)? {
+                    second.noise.hear(&seen.expected, &seen.orders, scale);
+                }
+            }
+        }
+        for (seed, &scale) in scales.iter().enumerate() {
+            let Some(seen) = second.draw(seed, scale, first)? else {
                 continue;
             };
-            if let Some(draw) = first.get(seed) {
-                seen.orders.push(draw.expected.clone());
-            }
             for (place, name) in &names {
                 let found = second.output(name, &seen, first.get(seed))?;
                 match outputs.iter_mut().find(|(known, _)| known == place) {
@@ -94,6 +106,15 @@ impl<'a> Second<'a> {
         Ok(outputs)
     }
 
+    /// A draw, with what the reference made of it at the first look; none where it does not run.
+    fn draw(&mut self, seed: usize, scale: f64, first: &[Draw]) -> Result<Option<Seen>> {
+        let mut seen = self.run(seed as u64, scale)?;
+        if let (Some(seen), Some(draw)) = (&mut seen, first.get(seed)) {
+            seen.orders.push(draw.expected.clone());
+        }
+        Ok(seen)
+    }
+
     fn open(pair: &'a Pair<'a>, values: &[String]) -> Result<Second<'a>> {
         let plain = side_by_side();
         let still = SessionOptions {
@@ -102,7 +123,7 @@ impl<'a> Second<'a> {
         };
         let reference = tapped(pair.reference, values.iter().map(String::as_str));
         let candidate = tapped(pair.candidate, values.iter().map(String::as_str));
-        let moved = nudged(&reference)?;
+        let moved = nudged(&reference, 0)?;
         let order = |model: &Model, options| pair.runtime.session_with(model, pair.what, options);
         // An order of computation that onnxruntime does not run is not there.
         let orders = [
@@ -110,9 +131,12 @@ impl<'a> Second<'a> {
             order(&moved, &plain),
             order(&moved, &still),
         ];
+        let turns = if pair.analysis.state.rounds { TURNS } else { 0 };
+        let turns = (1..=turns).map(|turn| order(&nudged(&reference, turn)?, &plain));
+        let orders = orders.into_iter().chain(turns).flatten().collect();
         let graph = pair.reference.proto.graph.as_ref();
         let small = graph.is_some_and(|graph| is_small(graph, MOST_WIDENED));
-        let half = pair.analysis.has_half_weights();
+        let half = pair.analysis.has_halves();
         let types: &[ElementType] = match (small, half) {
             (false, _) => &[],
             (true, false) => &[ElementType::Double],
@@ -126,8 +150,9 @@ impl<'a> Second<'a> {
             pair,
             reference: pair.runtime.session_with(&reference, pair.what, &plain)?,
             candidate: pair.open(&candidate, &plain)?,
-            orders: orders.into_iter().flatten().collect(),
+            orders,
             wide,
+            noise: Noise::default(),
         })
     }
 
@@ -155,6 +180,7 @@ impl<'a> Second<'a> {
             }
         };
         Ok(Some(Seen {
+            scale,
             expected,
             computed,
             orders,
@@ -227,11 +253,8 @@ impl<'a> Second<'a> {
             return None;
         }
         let gap = Gap::between(expected, computed);
-        let noise = seen.orders.iter().filter_map(|order| {
-            let other = tensor(order, name)?;
-            (other.shape() == expected.shape()).then(|| Gap::between(expected, other).error)
-        });
-        let noise = noise.filter(|noise| noise.is_finite()).fold(0.0, f64::max);
+        let steps = STEPS * self.noise.of(name, seen.scale);
+        let noise = FACTOR * noise_of(name, expected, &seen.orders);
         let float = expected.element().is_float();
         let plain = self.pair.allowance(expected) * gap.scale;
         let units = match float {
@@ -240,11 +263,11 @@ impl<'a> Second<'a> {
         };
         let mut reading = Reading {
             gap,
-            allowed: plain.max(FACTOR * noise).max(units),
+            allowed: plain.max(noise).max(steps * gap.scale).max(units),
             informative: false,
         };
         if float {
-            in_wider_type(name, seen, &mut reading, entered);
+            in_wider_type(name, seen, &mut reading, (entered, steps));
         }
         reading.informative = spread(expected).is_some_and(|spread| match float {
             true => spread > TELLING * reading.allowed,
@@ -254,8 +277,9 @@ impl<'a> Second<'a> {
     }
 }
 
-/// Where both models run in a wider type, that decides: what is equal there is rounding, what is not is an error.
-fn in_wider_type(name: &str, seen: &Seen, reading: &mut Reading, entered: f64) {
+/// Where both models run in a wider type, that decides: what is equal there is rounding, what is not is an error, unless it is
+/// as small as the steps of codes that rounding may take.
+fn in_wider_type(name: &str, seen: &Seen, reading: &mut Reading, (entered, steps): (f64, f64)) {
     let Some((element, [expected, computed])) = &seen.wide else {
         return;
     };
@@ -271,7 +295,7 @@ fn in_wider_type(name: &str, seen: &Seen, reading: &mut Reading, entered: f64) {
         ElementType::Double => ALLOWED_DOUBLE,
         _ => ALLOWED,
     };
-    let allowed = (relative * gap.scale).max(UNITS * unit(*element) * entered);
+    let allowed = (relative.max(steps) * gap.scale).max(UNITS * unit(*element) * entered);
     if gap.error > allowed {
         (reading.gap, reading.allowed) = (gap, allowed);
     } else if reading.gap.error.is_finite() {
@@ -279,7 +303,7 @@ fn in_wider_type(name: &str, seen: &Seen, reading: &mut Reading, entered: f64) {
     }
 }
 
-fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Option<&'a Tensor> {
+pub(super) fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Option<&'a Tensor> {
     let mut found = tensors.iter().filter(|(known, _)| known == name);
     found.next().map(|(_, tensor)| tensor)
 }

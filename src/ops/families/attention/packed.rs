@@ -1,17 +1,23 @@
 //! Attention that makes queries, keys and values itself, with one weight of which they are columns.
 
+use super::super::scales::on_codes;
 use super::{Attention, PLACE, RANK, UNEVEN, count, unify_parts, width_of};
 use crate::axes::{Extent, Type};
 use crate::ops::adjoints::attention as back;
 use crate::ops::facts::{Bias, Operand, Role};
-use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{KernelFamily, Row, contrib};
+use crate::ops::typing::{CodedSlot, Ruling, Typing, Unsupported};
+use crate::ops::{Elements, KernelFamily, Row, contrib};
 
 pub(super) const ROWS: &[Row] = &[
     contrib("Attention", attention)
         .gives(back::packed)
         .ranked_as(0, 1)
         .kernels(KernelFamily::MatMul),
+    contrib("QAttention", of_codes)
+        .stops("its factors are codes: train the model before its quantisation")
+        .ranked_as(0, 1)
+        .kernels(KernelFamily::MatMul)
+        .of_elements(&[Elements::Input(3)]),
     contrib("PackedAttention", without_padding)
         .stops("its places are packed")
         .kernels(KernelFamily::MatMul),
@@ -56,6 +62,27 @@ fn attention(op: &mut Typing) -> Ruling {
     of.state(op);
     let made = of.joined(op);
     op.output(0, vec![of.batch.clone(), length.clone(), made]);
+    Ok(())
+}
+
+/// As an attention whose data and weight are codes, and whose queries, keys and values have one width.
+fn of_codes(op: &mut Typing) -> Ruling {
+    let own = |codes, scale, zero| CodedSlot {
+        codes,
+        scale: Some(scale),
+        zero: Some(zero),
+        axis: None,
+    };
+    let weight = own(1, 4, 7).along(-1);
+    let mut slots = vec![own(0, 3, 6), weight];
+    slots.extend([2, 5, 8].map(CodedSlot::numbers));
+    on_codes(op, slots, attention)?;
+    let all = op.input(1)?.pop().ok_or(RANK)?;
+    let third = op.extent(&all).div_exact(&Extent::Known(3)).ok_or(UNEVEN)?;
+    let parts = op.split(&all, &[third.clone(), third.clone(), third]);
+    for part in &parts[1..] {
+        op.unify(&parts[0], part);
+    }
     Ok(())
 }
 

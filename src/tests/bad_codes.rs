@@ -1,0 +1,168 @@
+//! Codes whose scales, zero points and blocks do not fit them: left alone with the reason, never a wrong model.
+
+use super::builder::{Builder, Value, analyse, floats, halves, planned};
+use super::families::bytes;
+use crate::onnx::{ElementType, Model, from_raw};
+use crate::rewrite::prune;
+
+/// A product of numbers, then one whose weight `[8, 12]` a node makes of codes by this wiring.
+fn decoded(
+    scales: &[usize],
+    zeros: (ElementType, &[usize]),
+    attributes: &[(&'static str, i64)],
+) -> Model {
+    let count = |dims: &[usize]| dims.iter().product::<usize>();
+    let attributes: Vec<(&str, Value)> = attributes
+        .iter()
+        .map(|&(name, value)| (name, Value::Int(value)))
+        .collect();
+    let size = count(zeros.1) * zeros.0.bits() as usize / 8;
+    Builder::new(21)
+        .input("x", &[2, 6])
+        .weight("w1", &[6, 8])
+        .tensor(from_raw("c", ElementType::Int8, &[8, 12], bytes("c", 96)))
+        .tensor(floats("s", scales, &vec![0.1; count(scales)]))
+        .tensor(from_raw("z", zeros.0, zeros.1, vec![0; size]))
+        .weight("w3", &[12, 4])
+        .node("MatMul", "x w1 -> h", &[])
+        .node("DequantizeLinear", "c s z -> w", &attributes)
+        .node("MatMul", "h w -> a", &[])
+        .node("MatMul", "a w3 -> y", &[])
+        .output("y")
+        .model()
+}
+
+/// A product of packed codes `[10, 4, 8]` with these numbers of scales and of bytes of zero points.
+fn packed(scales: usize, zeros: usize, [k, bits, block]: [i64; 3]) -> Model {
+    Builder::new(17)
+        .input("x", &[2, 6])
+        .weight("w1", &[6, 64])
+        .tensor(from_raw(
+            "c",
+            ElementType::Uint8,
+            &[10, 4, 8],
+            bytes("c", 320),
+        ))
+        .tensor(floats("s", &[scales], &vec![0.1; scales]))
+        .tensor(from_raw("z", ElementType::Uint8, &[zeros], vec![8; zeros]))
+        .weight("w3", &[10, 4])
+        .node("MatMul", "x w1 -> h", &[])
+        .node(
+            "com.microsoft.MatMulNBits",
+            "h c s z -> a",
+            &[
+                ("K", Value::Int(k)),
+                ("N", Value::Int(10)),
+                ("bits", Value::Int(bits)),
+                ("block_size", Value::Int(block)),
+            ],
+        )
+        .node("MatMul", "a w3 -> y", &[])
+        .output("y")
+        .model()
+}
+
+/// Sizes of what can be pruned, ascending, where what can be is pruned; and all reasons why the rest is not.
+fn outcome(model: &Model) -> (Vec<usize>, String) {
+    let analysis = analyse(model);
+    let mut sizes: Vec<usize> = analysis.dimensions().iter().map(|of| of.size).collect();
+    sizes.sort_unstable();
+    if !sizes.is_empty() {
+        prune(&analysis, &planned(&analysis, &halves())).expect("a sound model");
+    }
+    let held = analysis.blocked();
+    let held = held.iter().map(|blocked| format!("{blocked:?}"));
+    let unruled = format!("{:?}", analysis.unsupported());
+    (sizes, held.chain([unruled]).collect())
+}
+
+#[test]
+fn what_does_not_fit_codes_holds_them_with_the_reason() {
+    use ElementType::{Int8, Uint8};
+    const AS_MANY: &str = "its scales are not as many as the channels";
+    const UNEVEN: &str = "does not divide into the blocks of a weight's codes";
+    let by_column = |scales: &[usize], zeros| decoded(scales, zeros, &[("axis", 1)]);
+    let in_blocks = |scales: &[usize], zeros: &[usize], size| {
+        decoded(scales, (Int8, zeros), &[("axis", 0), ("block_size", size)])
+    };
+    let cases: [(&str, Model, &[usize], &str); 14] = [
+        ("all", by_column(&[12], (Int8, &[12])), &[8, 12], ""),
+        (
+            "scales too many",
+            by_column(&[13], (Int8, &[12])),
+            &[],
+            AS_MANY,
+        ),
+        (
+            "scales too few",
+            by_column(&[11], (Int8, &[12])),
+            &[],
+            AS_MANY,
+        ),
+        (
+            "zeros too few",
+            by_column(&[12], (Int8, &[11])),
+            &[],
+            AS_MANY,
+        ),
+        (
+            "zeros of two axes",
+            by_column(&[12], (Int8, &[2, 12])),
+            &[],
+            "along several axes",
+        ),
+        (
+            "no such axis",
+            decoded(&[12], (Int8, &[12]), &[("axis", 2)]),
+            &[],
+            "outside the tensor",
+        ),
+        // Whole blocks of 4, of 8 positions.
+        ("blocks", in_blocks(&[2, 12], &[2, 12], 4), &[2, 12], ""),
+        (
+            "uneven blocks",
+            in_blocks(&[3, 12], &[3, 12], 3),
+            &[12],
+            UNEVEN,
+        ),
+        (
+            "scales of other blocks",
+            in_blocks(&[3, 12], &[3, 12], 4),
+            &[],
+            "do not divide it",
+        ),
+        (
+            "zeros of other blocks",
+            in_blocks(&[2, 12], &[1, 12], 4),
+            &[],
+            "do not divide it",
+        ),
+        ("packed", packed(40, 20, [64, 4, 16]), &[4, 10], ""),
+        (
+            "packed of another width",
+            packed(40, 20, [48, 4, 16]),
+            &[],
+            "an unusual size",
+        ),
+        (
+            "packed of 3 bits",
+            packed(40, 20, [64, 3, 16]),
+            &[],
+            "unusual number of bits",
+        ),
+        (
+            "packed without a block",
+            packed(40, 20, [64, 4, 0]),
+            &[],
+            "is not positive",
+        ),
+    ];
+    for (name, model, sizes, why) in cases {
+        let (found, reasons) = outcome(&model);
+        assert_eq!(found, sizes, "{name}: {reasons}");
+        assert!(reasons.contains(why), "{name}: {reasons}");
+    }
+    // Of another type than the codes they are refused by onnxruntime, and go with them until then.
+    let (sizes, _) = outcome(&by_column(&[12], (Uint8, &[12])));
+    assert_eq!(sizes, [8, 12]);
+}
