@@ -123,6 +123,12 @@ impl InputSizes {
         self.sizes.insert(name.to_owned(), size);
     }
 
+    /// Says what a size is, as who gives it does.
+    pub(super) fn give(&mut self, name: &str, size: i64) {
+        self.set(name, size);
+        self.given.insert(name.to_owned());
+    }
+
     /// The graph takes no other number of samples.
     pub(super) fn fix_samples(&mut self, samples: usize) {
         self.samples.fix(samples);

@@ -97,12 +97,15 @@ fn branches(op: &mut Typing) -> Ruling {
 
 /// An axis that is one of two.
 fn either(op: &mut Typing, (slot, axis): (usize, usize), a: &Type, b: &Type) -> Type {
-    let same = op.extent(a) == op.extent(b);
-    op.unify(a, b);
-    match same {
-        true => a.clone(),
-        false => op.unknown(slot, axis, "is of another size in the other branch"),
+    const OTHER: &str = "is of another size in the other branch";
+    if op.extent(a) == op.extent(b) {
+        op.unify(a, b);
+        return a.clone();
     }
+    // The branches run apart: their sizes need not agree.
+    op.pin(a, OTHER);
+    op.pin(b, OTHER);
+    op.unknown(slot, axis, OTHER)
 }
 
 fn give_element(op: &mut Typing, slot: usize, element: Option<crate::onnx::ElementType>) {

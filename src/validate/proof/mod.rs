@@ -15,6 +15,9 @@
 //! weights where they lie: both models map the files that hold them, and the few runs of a proof would not repay
 //! another layout.
 //!
+//! **Caches** are empty in some of the runs, and added one place to in others, where the twin runs so: what fills a cache that is
+//! longer than what is new is another path through kernels than the first words of a text.
+//!
 //! **What is drawn by chance** is drawn alike in both: nodes without a seed are given one for the runs.
 //!
 //! **What rounding may do.** Two ways to sum the same numbers differ by few units in the last place: 1e-7 to
@@ -92,6 +95,9 @@ pub struct Verification {
     pub left_out: usize,
     /// Where the channels of those dimensions meet: node and reason, each once.
     pub mixed_by: Vec<String>,
+    /// What caches held in the runs that were compared: `filled`, `empty`, and `step` where one place was added to them.
+    /// Empty for a model without.
+    pub caches: Vec<String>,
     /// Every output over all inputs tried, where it came nearest to its bound.
     pub outputs: Vec<OutputDeviation>,
     /// The relative error that is allowed where no output needs more.
@@ -137,8 +143,10 @@ pub fn verify(
         entries: Entries::of(analysis, &provable.kept(analysis)?),
         allowed,
     };
+    let Judged { outputs, caches } = judge(&pair)?;
     Ok(Verification {
-        outputs: judge(&pair)?,
+        outputs,
+        caches,
         proven: provable.dimensions.len(),
         dropped_blocks: provable.dropped_blocks.len(),
         left_out,
@@ -147,12 +155,19 @@ pub fn verify(
     })
 }
 
+/// What runs of both models showed.
+struct Judged {
+    outputs: Vec<OutputDeviation>,
+    caches: Vec<String>,
+}
+
 /// By output how far it is from the reference.
 ///
 /// # Errors
 /// [`Error::Verification`], or a reference that does not run.
-fn judge(pair: &Pair) -> Result<Vec<OutputDeviation>> {
+fn judge(pair: &Pair) -> Result<Judged> {
     let draws = pair.first()?;
+    let caches = pair.caches(&draws);
     let names: Vec<&String> = match draws.first() {
         Some(draw) => draw.expected.iter().map(|(name, _)| name).collect(),
         None => Vec::new(),
@@ -164,12 +179,12 @@ fn judge(pair: &Pair) -> Result<Vec<OutputDeviation>> {
         .filter(|&place| pair.is_doubtful(place, &outputs[place], &draws))
         .collect();
     if doubtful.is_empty() {
-        return Ok(outputs);
+        return Ok(Judged { outputs, caches });
     }
     for (place, output) in Second::look(pair, &draws, &doubtful)? {
         outputs[place] = output;
     }
-    Ok(outputs)
+    Ok(Judged { outputs, caches })
 }
 
 /// Why dimensions of a plan are not proven, each reason once.
@@ -207,7 +222,7 @@ pub fn verify_equal(
         entries: Entries::of(analysis, &analysis.state.types.everything()),
         allowed,
     };
-    judge(&pair)
+    Ok(judge(&pair)?.outputs)
 }
 
 fn allowed(analysis: &Analysis) -> f64 {

@@ -1,7 +1,7 @@
 //! The second look at outputs that are beyond the plain bound or that hide what enters them.
 
 use super::moved::{is_small, nudged, unit, widened};
-use super::pair::{Draw, Pair, Tensors, side_by_side, worse};
+use super::pair::{Draw, Drawn, Pair, Tensors, side_by_side, worse};
 use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, UNITS};
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;
@@ -75,16 +75,18 @@ impl<'a> Second<'a> {
         }
         let mut second = Second::open(pair, &values)?;
         let mut outputs: Vec<(usize, OutputDeviation)> = Vec::new();
-        let scales = std::iter::repeat_n(1.0, first.len()).chain(SCALES);
-        for (seed, scale) in scales.enumerate() {
-            let Some(mut seen) = second.run(seed as u64, scale)? else {
+        let again = first.iter().map(|draw| (Some(draw), draw.drawn, 1.0));
+        let seeds = (first.len() as u64..).map(Drawn::plain);
+        let scaled = seeds.zip(SCALES).map(|(drawn, scale)| (None, drawn, scale));
+        for (draw, drawn, scale) in again.chain(scaled) {
+            let Some(mut seen) = second.run(drawn, scale)? else {
                 continue;
             };
-            if let Some(draw) = first.get(seed) {
+            if let Some(draw) = draw {
                 seen.orders.push(draw.expected.clone());
             }
             for (place, name) in &names {
-                let found = second.output(name, &seen, first.get(seed))?;
+                let found = second.output(name, &seen, draw)?;
                 match outputs.iter_mut().find(|(known, _)| known == place) {
                     Some((_, known)) => merge(known, found),
                     None => outputs.push((*place, found)),
@@ -132,8 +134,11 @@ impl<'a> Second<'a> {
     }
 
     /// One draw; none where the reference does not run at this scale of the inputs.
-    fn run(&mut self, seed: u64, scale: f64) -> Result<Option<Seen>> {
-        let inputs = self.pair.inputs(&self.reference.inputs(), seed, scale)?;
+    fn run(&mut self, drawn: Drawn, scale: f64) -> Result<Option<Seen>> {
+        let inputs = self.pair.inputs(&self.reference.inputs(), drawn, scale)?;
+        let Some(inputs) = inputs else {
+            return Ok(None);
+        };
         let expected = match self.reference.run(&inputs) {
             Ok(expected) => expected,
             Err(_) if scale != 1.0 => return Ok(None),
