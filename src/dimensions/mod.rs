@@ -151,6 +151,7 @@ impl Analysis {
         let state = type_graph(&graph, &premises);
         let caches = caches::find(&graph, &state, &sizes);
         let sizes = settle::settled(caches::as_lengths(sizes, &caches), &state);
+        let sizes = settle::settled(settle::stretched(sizes, &state), &state);
         let mut analysis = Analysis {
             graph,
             state,

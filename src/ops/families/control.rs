@@ -70,8 +70,15 @@ fn branches(op: &mut Typing) -> Ruling {
     }
     enter(op, &yes);
     enter(op, &no);
+    let condition = op.integers(0).and_then(|all| all.first().cloned()?);
+    let decided = condition.and_then(|condition| Some(condition.known()? != 0));
     for slot in 0..count {
-        let values = [yes.outputs[slot], no.outputs[slot]];
+        let values = match decided {
+            // The other branch never runs: nothing comes from it.
+            Some(true) => [yes.outputs[slot]; 2],
+            Some(false) => [no.outputs[slot]; 2],
+            None => [yes.outputs[slot], no.outputs[slot]],
+        };
         let element = values
             .iter()
             .find_map(|value| op.state.elements[value.index()]);

@@ -130,7 +130,7 @@ impl Pair<'_> {
         if expected.is_err() && drawn.filling != Filling::Filled {
             return Ok(None);
         }
-        let own = |fault| self.own_fault(fault, Some(&inputs));
+        let own = |fault| self.own_fault(fault, Some(drawn));
         let expected = expected.map_err(own)?;
         let computed = computed.map_err(|fault| own(self.refused(fault)))?;
         same_form(&expected, &computed)?;
@@ -148,17 +148,22 @@ impl Pair<'_> {
 
     /// What keeps the model from running, as it is and on these inputs; if it runs, or a crash has shown enough, the fault
     /// that there is.
-    fn own_fault(&self, fault: Error, inputs: Option<&Tensors>) -> Error {
+    fn own_fault(&self, fault: Error, drawn: Option<Drawn>) -> Error {
         if matches!(fault, Error::Crash { .. }) {
             return fault;
         }
         let model = self.analysis.graph().model();
         let what = "the model as it is, before anything is pruned,";
         let session = self.runtime.session_with(model, what, &side_by_side());
-        match (session, inputs) {
-            (Err(own), _) => own,
-            (Ok(mut session), Some(inputs)) => session.run(inputs).err().unwrap_or(fault),
-            (Ok(_), None) => fault,
+        let mut session = match session {
+            Err(own) => return own,
+            Ok(session) => session,
+        };
+        // What it takes need not be what the pair takes.
+        let inputs = drawn.map(|drawn| self.inputs(&session.inputs(), drawn, 1.0));
+        match inputs {
+            Some(Ok(Some(inputs))) => session.run(&inputs).err().unwrap_or(fault),
+            _ => fault,
         }
     }
 
