@@ -67,7 +67,7 @@ pub use bisect::{Blame, blame};
 
 use drawn::seeded;
 use entries::Entries;
-use pair::Pair;
+use pair::{Pair, draws_of_bodies};
 use second::Second;
 
 /// Relative error that rounding alone does not reach in 32 bits: seen are 1e-7 to 2e-6.
@@ -141,6 +141,7 @@ pub fn verify(
         candidate: &seeded(proven.as_ref().unwrap_or(pruned)),
         whole: proven.as_ref().map(|_| pruned),
         entries: Entries::of(analysis, &provable.kept(analysis)?),
+        bodies: draws_of_bodies(analysis),
         allowed,
     };
     let Judged { outputs, caches } = judge(&pair)?;
@@ -220,6 +221,7 @@ pub fn verify_equal(
         candidate: &seeded(candidate),
         whole: None,
         entries: Entries::of(analysis, &analysis.state.types.everything()),
+        bodies: draws_of_bodies(analysis),
         allowed,
     };
     Ok(judge(&pair)?.outputs)

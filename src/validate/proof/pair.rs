@@ -34,8 +34,17 @@ pub(super) struct Pair<'a> {
     /// A model that may compute other numbers, but has to run and to have the same signature.
     pub(super) whole: Option<&'a Model>,
     pub(super) entries: Entries,
+    /// Inputs that are drawn for every body to run; 1 where no input chooses.
+    pub(super) bodies: u64,
     /// Relative error that real-valued outputs may have without a second look.
     pub(super) allowed: f64,
+}
+
+/// The inputs that have to be drawn for every body of a model to run.
+pub(super) fn draws_of_bodies(analysis: &Analysis) -> u64 {
+    let switches = switches(analysis).into_iter();
+    let bodies = switches.map(|switch| switch.numbers.len() as u64).max();
+    bodies.unwrap_or(1).max(1)
 }
 
 /// Which inputs are drawn.
@@ -76,7 +85,7 @@ impl Pair<'_> {
             draws.extend(self.draw(&mut models, Drawn::plain(seed))?);
         }
         for filling in [Filling::Empty, Filling::Step] {
-            for seed in 0..self.bodies().max(1) {
+            for seed in 0..self.bodies {
                 draws.extend(self.draw(&mut models, Drawn { seed, filling })?);
             }
         }
@@ -169,14 +178,7 @@ impl Pair<'_> {
 
     fn draws(&self) -> u64 {
         let macs = self.analysis.model_totals().macs.max(1);
-        (OPERATIONS / macs).clamp(DRAWS[0].max(self.bodies()), DRAWS[1])
-    }
-
-    /// Inputs that are drawn for every body to run; 0 where no input chooses.
-    fn bodies(&self) -> u64 {
-        let switches = switches(self.analysis).into_iter();
-        let bodies = switches.map(|switch| switch.numbers.len() as u64).max();
-        bodies.unwrap_or(0)
+        (OPERATIONS / macs).clamp(DRAWS[0].max(self.bodies), DRAWS[1])
     }
 
     /// Random inputs, real numbers times a scale; none where caches cannot hold what is asked.
@@ -246,11 +248,27 @@ impl Pair<'_> {
                 .map_or(0.0, |(expected, _)| self.allowance(expected)),
             informative: pairs
                 .clone()
-                .any(|(expected, _)| spread(expected).is_some_and(|spread| spread > 0.0))
-                && pairs
-                    .clone()
-                    .all(|(expected, _)| spread(expected).is_some()),
+                .all(|(expected, _)| spread(expected).is_some())
+                && self.varies(place, draws),
         }
+    }
+
+    /// Whether an output varies within a draw, or from one to another of the same bodies: it may be a single number.
+    fn varies(&self, place: usize, draws: &[Draw]) -> bool {
+        draws.iter().any(|draw| {
+            let own = &draw.expected[place].1;
+            let others = draws
+                .iter()
+                .filter(|other| self.are_alike(draw.drawn, other.drawn));
+            let mut others = others.map(|other| &other.expected[place].1);
+            spread(own).is_some_and(|spread| spread > 0.0)
+                || others.any(|other| moved(own, other) > 0.0)
+        })
+    }
+
+    /// Whether the same bodies run in both.
+    pub(super) fn are_alike(&self, a: Drawn, b: Drawn) -> bool {
+        a.seed % self.bodies == b.seed % self.bodies
     }
 
     /// Whether an output is beyond its plain bound, or hides what enters it: it depends on what is pruned and
@@ -304,6 +322,14 @@ impl Pair<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The largest difference of two draws of an output; 0 where they cannot be compared.
+pub(super) fn moved(a: &Tensor, b: &Tensor) -> f64 {
+    match a.shape() == b.shape() {
+        true => Gap::between(a, b).error,
+        false => 0.0,
     }
 }
 

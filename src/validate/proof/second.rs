@@ -1,7 +1,7 @@
 //! The second look at outputs that are beyond the plain bound or that hide what enters them.
 
 use super::moved::{is_small, nudged, unit, widened};
-use super::pair::{Draw, Drawn, Pair, Tensors, side_by_side, worse};
+use super::pair::{Draw, Drawn, Pair, Tensors, moved, side_by_side, worse};
 use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, UNITS};
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;
@@ -29,6 +29,7 @@ pub(super) struct Second<'a> {
 
 /// What one draw shows, by name.
 struct Seen {
+    drawn: Drawn,
     expected: Tensors,
     computed: Tensors,
     orders: Vec<Tensors>,
@@ -78,6 +79,7 @@ impl<'a> Second<'a> {
         let again = first.iter().map(|draw| (Some(draw), draw.drawn, 1.0));
         let seeds = (first.len() as u64..).map(Drawn::plain);
         let scaled = seeds.zip(SCALES).map(|(drawn, scale)| (None, drawn, scale));
+        let mut before: Vec<(Drawn, Tensors)> = Vec::new();
         for (draw, drawn, scale) in again.chain(scaled) {
             let Some(mut seen) = second.run(drawn, scale)? else {
                 continue;
@@ -86,11 +88,18 @@ impl<'a> Second<'a> {
                 seen.orders.push(draw.expected.clone());
             }
             for (place, name) in &names {
-                let found = second.output(name, &seen, draw)?;
+                let mut found = second.output(name, &seen, draw)?;
+                found.informative |= second.moves(name, &seen, &before);
                 match outputs.iter_mut().find(|(known, _)| known == place) {
                     Some((_, known)) => merge(known, found),
                     None => outputs.push((*place, found)),
                 }
+            }
+            if !before
+                .iter()
+                .any(|(other, _)| pair.are_alike(*other, drawn))
+            {
+                before.push((drawn, seen.expected));
             }
         }
         Ok(outputs)
@@ -160,6 +169,7 @@ impl<'a> Second<'a> {
             }
         };
         Ok(Some(Seen {
+            drawn,
             expected,
             computed,
             orders,
@@ -213,6 +223,24 @@ impl<'a> Second<'a> {
             relative: reading.gap.relative(reading.gap.error),
             allowed: reading.gap.relative(reading.allowed),
             informative: informative || reading.informative,
+        })
+    }
+
+    /// Whether an output, or what enters it, is another than on a draw before of the same bodies.
+    fn moves(&self, name: &str, seen: &Seen, before: &[(Drawn, Tensors)]) -> bool {
+        let alike = before
+            .iter()
+            .find(|(other, _)| self.pair.are_alike(*other, seen.drawn));
+        let Some((_, before)) = alike else {
+            return false;
+        };
+        let entering = self.pair.entries.of_output(name);
+        let mut names = std::iter::once(name).chain(entering.values.iter().map(String::as_str));
+        names.any(|name| {
+            let pair = tensor(before, name).zip(tensor(&seen.expected, name));
+            let reading = self.reading(name, seen, 0.0);
+            pair.zip(reading)
+                .is_some_and(|((a, b), reading)| moved(a, b) > TELLING * reading.allowed)
         })
     }
 
