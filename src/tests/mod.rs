@@ -13,6 +13,7 @@ mod cases;
 mod criteria;
 mod damage;
 mod dead;
+mod decoding;
 mod disguises;
 mod families;
 mod gates;
