@@ -12,9 +12,6 @@ use crate::axes::Extent;
 use crate::graph::{Graph, Producer, ValueId};
 use crate::ops::State;
 
-/// Size of what caches hold where nothing is said.
-const DEFAULT_SEEN: i64 = 16;
-
 /// An input that grows from run to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cache {
@@ -125,14 +122,10 @@ fn is_new(state: &State, sizes: &InputSizes, size: &Extent, seen: &str) -> bool 
     !state.symbols.names(size).contains(seen) && number.is_some_and(|number| number > 0)
 }
 
-/// The sizes with caches as long as sequences are: an axis of theirs is no side of an image.
+/// The sizes with caches as long as sequences are, where nothing is said: an axis of theirs is no side of an image.
 pub(super) fn as_lengths(mut sizes: InputSizes, caches: &[Cache]) -> InputSizes {
-    for cache in caches
-        .iter()
-        .filter(|cache| sizes.is_open(&cache.seen))
-        .collect::<Vec<_>>()
-    {
-        sizes.set(&cache.seen, DEFAULT_SEEN);
+    for cache in caches {
+        sizes.take_for_length(&cache.seen);
     }
     sizes
 }
