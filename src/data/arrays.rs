@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::archive;
+use super::caches::{EmptyCache, left_out};
 use super::column::{Column, FoundArray, LABEL, Place};
 use super::hash::Parts;
 use super::memory::NamedArray;
@@ -32,6 +33,8 @@ pub(super) struct Arrays {
     /// What holds them, for people.
     pub(super) origin: String,
     fed: Vec<Fed>,
+    /// Caches that there are no arrays for.
+    empty: Vec<EmptyCache>,
     label: Option<Column>,
     length: usize,
 }
@@ -59,20 +62,19 @@ impl Store<'_> {
     }
 
     /// The arrays of these inputs, and what is wrong with each.
-    fn wanted<'a>(
-        &mut self,
-        inputs: &'a [Signature],
-        analysis: &Analysis,
-    ) -> (Vec<(&'a Signature, FoundArray)>, Vec<String>) {
+    fn wanted<'a>(&mut self, inputs: &'a [Signature], analysis: &Analysis) -> Wanted<'a> {
         let unreadable = self.unreadable.iter();
         let unreadable =
             unreadable.map(|(name, reason)| format!("'{name}' cannot be used: {reason}"));
         let mut misfits: Vec<String> = unreadable.collect();
         let mut wanted = Vec::new();
+        let given: Vec<&str> = self.found.iter().map(|array| &array.name[..]).collect();
+        let empty = left_out(analysis, inputs, &given);
         for input in inputs {
             let axis = analysis.sizes().samples().axis(&input.name);
             match self.take(&input.name) {
                 None if self.unreadable.iter().any(|(name, _)| *name == input.name) => {}
+                None if empty.iter().any(|cache| cache.name == input.name) => {}
                 None => misfits.push(format!("there is no array '{}'", input.name)),
                 Some(array) => {
                     let element = array.header.element_for(input);
@@ -81,8 +83,20 @@ impl Store<'_> {
                 }
             }
         }
-        (wanted, misfits)
+        Wanted {
+            arrays: wanted,
+            empty,
+            misfits,
+        }
     }
+}
+
+/// What a store has for the inputs of a model.
+struct Wanted<'a> {
+    arrays: Vec<(&'a Signature, FoundArray)>,
+    empty: Vec<EmptyCache>,
+    /// What is wrong with them.
+    misfits: Vec<String>,
 }
 
 impl Arrays {
@@ -124,7 +138,11 @@ impl Arrays {
     fn of(mut store: Store, inputs: &[Signature], analysis: &Analysis) -> Result<Arrays> {
         let origin = store.describe();
         let axis = |input: &Signature| analysis.sizes().samples().axis(&input.name);
-        let (wanted, mut misfits) = store.wanted(inputs, analysis);
+        let Wanted {
+            arrays: wanted,
+            empty,
+            mut misfits,
+        } = store.wanted(inputs, analysis);
         let label = store.take(LABEL);
         let unknown = store.found.iter().map(|array| &array.name);
         misfits.extend(unknown.map(|name| format!("the model has no input '{name}'")));
@@ -160,12 +178,18 @@ impl Arrays {
         });
         Ok(Arrays {
             fed: fed.collect::<Result<_>>()?,
+            empty,
             label: label
                 .map(|label| Column::open(&origin, label))
                 .transpose()?,
             origin,
             length,
         })
+    }
+
+    /// Whether runs start with empty caches.
+    pub(super) fn starts_empty(&self) -> bool {
+        !self.empty.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -199,6 +223,9 @@ impl Arrays {
                 _ => tensor,
             };
             inputs.push((input.name.clone(), tensor));
+        }
+        for cache in &self.empty {
+            inputs.push(cache.of_samples(samples)?);
         }
         let labels = self.label.as_ref().map(|column| column.labels(range));
         Ok(Batch {

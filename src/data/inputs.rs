@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::switches::switches;
 
-use crate::dimensions::{Analysis, InputSizes};
+use crate::dimensions::{Analysis, Filling, InputSizes};
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, Producer, ValueId};
 use crate::onnx::{ElementType, byte_length};
@@ -34,6 +34,36 @@ pub fn random_inputs(
     seed: u64,
 ) -> Result<Vec<(String, Tensor)>> {
     made(analysis, signatures, analysis.sizes(), seed)
+}
+
+/// As [`random_inputs`], with caches that hold this; none where they cannot.
+///
+/// # Errors
+/// As [`random_inputs`].
+pub(crate) fn random_inputs_with(
+    analysis: &Analysis,
+    signatures: &[Signature],
+    filling: Filling,
+    seed: u64,
+) -> Result<Option<Vec<(String, Tensor)>>> {
+    let sizes = analysis.sizes_with(analysis.sizes(), filling);
+    let inputs = sizes.map(|sizes| made(analysis, signatures, &sizes, seed));
+    inputs.transpose()
+}
+
+/// As [`random_inputs_with`], for a run of this many samples.
+///
+/// # Errors
+/// As [`random_inputs`].
+pub(crate) fn random_batch_with(
+    analysis: &Analysis,
+    signatures: &[Signature],
+    (samples, filling): (usize, Filling),
+    seed: u64,
+) -> Result<Option<Vec<(String, Tensor)>>> {
+    let sizes = analysis.sizes_with(&analysis.sizes_of_run(samples), filling);
+    let inputs = sizes.map(|sizes| made(analysis, signatures, &sizes, seed));
+    inputs.transpose()
 }
 
 /// As [`random_inputs`], for a run of this many samples.
@@ -99,7 +129,7 @@ fn draw(
 }
 
 /// The shape to run with: declared sizes, and those chosen for dynamic axes.
-fn shape(analysis: &Analysis, signature: &Signature, sizes: &InputSizes) -> Vec<usize> {
+pub(super) fn shape(analysis: &Analysis, signature: &Signature, sizes: &InputSizes) -> Vec<usize> {
     let value = analysis.graph().find(&signature.name);
     let axes = value
         .and_then(|value| analysis.state.axes(value))

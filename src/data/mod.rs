@@ -5,7 +5,9 @@
 
 mod archive;
 mod arrays;
+mod caches;
 mod column;
+mod declared;
 mod hash;
 mod images;
 mod inputs;
@@ -19,21 +21,22 @@ mod switches;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::dimensions::Analysis;
+use crate::dimensions::{Analysis, Filling};
 use crate::error::{Error, Result};
-use crate::graph::{DeclaredSize, Producer, Value, ValueId};
-use crate::onnx::ElementType;
-use crate::ops::declared_shape;
-use crate::runtime::{Session, Signature, Tensor, UnreadOutput};
+use crate::runtime::{Session, Signature, Tensor};
 
 use arrays::Arrays;
+use declared::{declared_names, misfit};
 use images::Images;
 use joined::ChosenSamples;
 use stored::StoredCases;
 
+pub(crate) use declared::{declared_inputs, unread_outputs};
 pub use images::{ImageOptions, Layout};
 pub(crate) use inputs::random_batch;
+use inputs::random_batch_with;
 pub use inputs::random_inputs;
+pub(crate) use inputs::random_inputs_with;
 pub use memory::{ArrayOrder, NamedArray};
 pub(crate) use named::{NamedNumbers, named_numbers};
 pub(crate) use npy::{Header as Npy, Kind as NpyKind};
@@ -107,6 +110,8 @@ pub struct DataSet<'a> {
     most: usize,
     /// Only these samples; all of them in their order without.
     chosen: Option<ChosenSamples>,
+    /// What caches hold in random batches, in turn.
+    fillings: Vec<Filling>,
 }
 
 #[derive(Debug)]
@@ -160,6 +165,7 @@ impl<'a> DataSet<'a> {
             fixed,
             most,
             chosen: None,
+            fillings: vec![Filling::Filled],
         };
         if data.batches() == 0 {
             let what = data.describe();
@@ -178,6 +184,41 @@ impl<'a> DataSet<'a> {
     pub(crate) fn in_batches(self, batch: usize) -> DataSet<'a> {
         let batch = if self.fixed { self.batch } else { batch.max(1) };
         DataSet { batch, ..self }
+    }
+
+    /// True if its numbers are random.
+    pub(crate) fn is_random(&self) -> bool {
+        matches!(&*self.kind, Kind::Random { .. })
+    }
+
+    /// The data set with random batches of which the caches are filled, empty and added one place to in turn, as far as a model
+    /// runs so.
+    ///
+    /// # Errors
+    /// A crash of onnxruntime, and inputs that cannot be made.
+    pub(crate) fn with_caches(self, session: &mut Session) -> Result<DataSet<'a>> {
+        let Kind::Random {
+            analysis,
+            inputs,
+            seed,
+            ..
+        } = &*self.kind
+        else {
+            return Ok(self);
+        };
+        let mut fillings = self.fillings.clone();
+        for filling in [Filling::Empty, Filling::Step] {
+            let run = (self.batch, filling);
+            let Some(inputs) = random_batch_with(analysis, inputs, run, *seed)? else {
+                continue;
+            };
+            match session.run(&inputs) {
+                Ok(_) => fillings.push(filling),
+                Err(fault @ Error::Crash { .. }) => return Err(fault),
+                Err(_) => {}
+            }
+        }
+        Ok(DataSet { fillings, ..self })
     }
 
     /// The first `samples` of the data set, at least one batch.
@@ -249,8 +290,14 @@ impl<'a> DataSet<'a> {
             } => {
                 let samples = most.min(self.samples() - from);
                 let seed = seed.wrapping_add(number as u64);
+                let filling = self.fillings[number % self.fillings.len()];
+                let run = (samples, filling);
+                let inputs = match random_batch_with(analysis, inputs, run, seed)? {
+                    Some(inputs) => inputs,
+                    None => random_batch(analysis, inputs, samples, seed)?,
+                };
                 Ok(Batch {
-                    inputs: random_batch(analysis, inputs, samples, seed)?,
+                    inputs,
                     labels: None,
                     expected: None,
                     samples,
@@ -264,7 +311,11 @@ impl<'a> DataSet<'a> {
         match &*self.kind {
             Kind::Stored(_) => format!("{} stored test case(s)", self.samples()),
             Kind::Arrays(arrays) => {
-                format!("{} sample(s) of {}", self.samples(), arrays.origin)
+                let empty = match arrays.starts_empty() {
+                    true => ", with empty caches",
+                    false => "",
+                };
+                format!("{} sample(s) of {}{empty}", self.samples(), arrays.origin)
             }
             Kind::Images(_) => format!("{} image(s)", self.samples()),
             Kind::Random { .. } => format!("{} random sample(s)", self.samples()),
@@ -278,108 +329,6 @@ pub(crate) fn first_held_out(data: &DataSet) -> usize {
         1 => 1,
         batches => batches - (batches / HELD_OUT).max(1),
     }
-}
-
-/// The inputs of a model as it declares them; -1 for a dynamic size.
-pub(crate) fn declared_inputs(analysis: &Analysis) -> Vec<Signature> {
-    let graph = analysis.graph();
-    let inputs = graph.value_ids().map(|id| (id, graph.value(id)));
-    let inputs = inputs.filter(|(_, value)| matches!(value.producer, Producer::Input(_)));
-    let size = |size: &DeclaredSize| match size {
-        DeclaredSize::Known(size) => *size,
-        DeclaredSize::Named(_) | DeclaredSize::Unknown => -1,
-    };
-    let signature = |(id, value): (ValueId, &Value)| Signature {
-        name: value.name.clone(),
-        element: graph.element(id),
-        shape: declared_shape(graph, id)
-            .iter()
-            .flatten()
-            .map(size)
-            .collect(),
-    };
-    inputs.map(signature).collect()
-}
-
-/// The outputs that a model declares to be no tensors of numbers: nothing compares them.
-pub(crate) fn unread_outputs(analysis: &Analysis) -> Vec<UnreadOutput> {
-    use crate::onnx::proto::type_proto::Value as Kind;
-    let kind = |value: &Kind| match value {
-        Kind::SequenceType(_) => Some("sequence"),
-        Kind::MapType(_) => Some("map"),
-        Kind::OptionalType(_) => Some("optional"),
-        Kind::SparseTensorType(_) => Some("sparse tensor"),
-        Kind::OpaqueType(_) => Some("opaque"),
-        Kind::TensorType(tensor) => {
-            let element = ElementType::of(tensor.elem_type());
-            (element == Some(ElementType::String)).then_some("tensor of strings")
-        }
-    };
-    let outputs = analysis.graph().proto().output.iter();
-    let unread = outputs.filter_map(|output| {
-        Some(UnreadOutput {
-            name: output.name().to_owned(),
-            kind: kind(output.r#type.as_ref()?.value.as_ref()?)?.to_owned(),
-        })
-    });
-    unread.collect()
-}
-
-/// By axis of an input the name of its size, where it has one of its own and counts no samples.
-fn declared_names(analysis: &Analysis, input: &str) -> Vec<Option<String>> {
-    let value = analysis.graph().find(input);
-    let shape = value.and_then(|id| declared_shape(analysis.graph(), id));
-    let counted = analysis.sizes().samples().axis(input);
-    let name = |(axis, size): (usize, DeclaredSize)| match size {
-        DeclaredSize::Named(name) if !name.is_empty() && Some(axis) != counted => Some(name),
-        _ => None,
-    };
-    shape.into_iter().flatten().enumerate().map(name).collect()
-}
-
-/// What is wrong with an array of this type and shape for an input; nothing if it fits. The number of samples
-/// along `axis` is free.
-fn misfit(
-    input: &Signature,
-    axis: Option<usize>,
-    element: Option<ElementType>,
-    shape: &[usize],
-) -> Option<String> {
-    let Some(wanted) = input.element else {
-        return Some(format!(
-            "the input '{}' is no tensor of numbers: data cannot be given",
-            input.name
-        ));
-    };
-    let Some(element) = element else {
-        return Some(format!(
-            "'{}' holds bytes without a type, as bfloat16 is written, but the model takes {wanted}",
-            input.name
-        ));
-    };
-    let kinds = [wanted, element].map(|e| (e.is_float(), e == ElementType::Bool));
-    if kinds[0] != kinds[1] {
-        return Some(format!(
-            "'{}' has type {element}, the model takes {wanted}",
-            input.name
-        ));
-    }
-    if shape.len() != input.shape.len() {
-        return Some(format!(
-            "'{}' has rank {}, the model takes {input}",
-            input.name,
-            shape.len()
-        ));
-    }
-    let mut pairs = shape.iter().zip(&input.shape).enumerate();
-    let (place, size) = pairs.find_map(|(place, (&size, &wanted))| {
-        let wrong = wanted > 0 && size as i64 != wanted && Some(place) != axis;
-        wrong.then_some((place, size))
-    })?;
-    Some(format!(
-        "'{}' has shape {shape:?}, of size {size} along axis {place}; the model takes {input}",
-        input.name
-    ))
 }
 
 fn read_fault(path: &Path, source: std::io::Error) -> Error {

@@ -35,6 +35,8 @@ pub struct DeadDimension {
     pub kept: Vec<u32>,
 }
 
+const INSIDE: &str = "is made or read in the body of a node, where no run looks";
+
 /// Numbers by position of a summed axis.
 type ConstantsByPlace = Vec<(usize, f32)>;
 
@@ -57,12 +59,19 @@ pub fn dead_channels(analysis: &Analysis, runtime: &Runtime) -> Result<Dead> {
     let fixed = analysis.graph().fixed_nodes();
     let mut seen = Seen::new(analysis);
     let mut candidates = Vec::new();
+    let mut dead = Dead::default();
     for (place, dimension) in analysis.dimensions().iter().enumerate() {
-        if dimension.mixing.is_none() && has_zeros(analysis, dimension, &mut seen)? {
+        if dimension.mixing.is_some() {
+            continue;
+        }
+        let zeros = zeros(analysis, dimension, &mut seen)?;
+        if is_in_body(analysis, dimension) {
+            let kept = |channel| (dimension.name.clone(), channel, INSIDE);
+            dead.kept.extend(zeros.into_iter().map(kept));
+        } else if !zeros.is_empty() {
             candidates.push((DimensionId(place), dimension));
         }
     }
-    let mut dead = Dead::default();
     if candidates.is_empty() {
         return Ok(dead);
     }
@@ -84,21 +93,30 @@ pub fn dead_channels(analysis: &Analysis, runtime: &Runtime) -> Result<Dead> {
     Ok(dead)
 }
 
-/// True if some weight has a channel of zeros only.
-fn has_zeros(analysis: &Analysis, dimension: &Dimension, seen: &mut Seen) -> Result<bool> {
+/// The channels of which some weight has zeros only.
+fn zeros(analysis: &Analysis, dimension: &Dimension, seen: &mut Seen) -> Result<BTreeSet<usize>> {
+    let mut found = BTreeSet::new();
     for site in &dimension.sites {
         let axes = analysis.state.axes(site.value).unwrap_or_default();
-        let several = axes.len() > 1;
-        if several
-            && seen
-                .ranges(site.value, site.axis)?
-                .iter()
-                .any(|range| range.is_zero())
-        {
-            return Ok(true);
+        if axes.len() > 1 {
+            let ranges = seen.ranges(site.value, site.axis)?.iter().enumerate();
+            found.extend(
+                ranges
+                    .filter(|(_, range)| range.is_zero())
+                    .map(|(at, _)| at),
+            );
         }
     }
-    Ok(false)
+    Ok(found)
+}
+
+/// Whether a node in a body makes or reads a dimension: no run shows what that does.
+fn is_in_body(analysis: &Analysis, dimension: &Dimension) -> bool {
+    let graph = analysis.graph();
+    let mut nodes = dimension.producers.iter().chain(&dimension.consumers);
+    let mut sites = dimension.sites.iter();
+    nodes.any(|&node| graph.body_of(node).is_some())
+        || sites.any(|site| graph.value(site.value).body.is_some())
 }
 
 /// Runs the model once and looks at what is read.

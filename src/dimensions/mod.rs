@@ -5,6 +5,7 @@
 
 mod attention;
 mod blocks;
+mod caches;
 mod cost;
 mod edits;
 mod find;
@@ -28,6 +29,8 @@ use crate::onnx::ElementType;
 use crate::ops::{AttentionPart, Premises, State, Unruled, type_graph};
 
 pub use blocks::Block;
+use caches::Cache;
+pub(crate) use caches::Filling;
 pub use cost::Totals;
 pub use holders::Holder;
 pub(crate) use kernel_widths::{KernelWidth, kernel_widths};
@@ -127,6 +130,7 @@ pub struct Analysis {
     dimensions: Vec<Dimension>,
     blocked: Vec<Blocked>,
     sizes: InputSizes,
+    caches: Vec<Cache>,
     /// Weights in the order in which the graph reads them.
     weights: Vec<ValueId>,
     costs: CostPolynomial,
@@ -147,13 +151,16 @@ impl Analysis {
     /// As [`Analysis::new`], typed by these premises.
     pub(crate) fn with(graph: Graph, sizes: InputSizes, premises: Premises) -> Analysis {
         let state = type_graph(&graph, &premises);
-        let sizes = settle::settled(sizes, &state);
+        let caches = caches::find(&graph, &state, &sizes);
+        let sizes = settle::settled(caches::as_lengths(sizes, &caches), &state);
+        let sizes = settle::settled(settle::stretched(sizes, &state), &state);
         let mut analysis = Analysis {
             graph,
             state,
             dimensions: Vec::new(),
             blocked: Vec::new(),
             sizes,
+            caches,
             weights: Vec::new(),
             costs: CostPolynomial::default(),
             blocks: Vec::new(),

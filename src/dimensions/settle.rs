@@ -1,6 +1,6 @@
 //! Dynamic sizes of inputs that follow from what the graph says about them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::InputSizes;
 use crate::axes::Extent;
@@ -12,6 +12,8 @@ const LARGEST_TRIED: i64 = 2048;
 const MOST_TRIALS: usize = 1 << 20;
 /// Times that all agreements are looked at.
 const ROUNDS: usize = 4;
+/// Times that a size is doubled.
+const DOUBLINGS: usize = 10;
 
 struct Settling<'a> {
     state: &'a State,
@@ -57,6 +59,38 @@ pub(super) fn settled(sizes: InputSizes, state: &State) -> InputSizes {
         }
     }
     settling.sizes
+}
+
+/// The sizes with those doubled that nobody chose and that leave nothing of a value: a window that is longer than a signal.
+pub(super) fn stretched(mut sizes: InputSizes, state: &State) -> InputSizes {
+    let mut seen = HashSet::new();
+    let axes = state.axes.iter().flatten().flatten();
+    let extents = axes.map(|axis| state.types.extent(axis));
+    let symbolic = extents.filter(|extent| extent.known().is_none());
+    let all: Vec<Extent> = symbolic.filter(|e| seen.insert(e.clone())).collect();
+    for extent in &all {
+        let names = state.symbols.names(extent).into_iter();
+        let open: Vec<&str> = names.filter(|name| sizes.is_open(name)).collect();
+        let before = sizes.clone();
+        let mut doublings = 0;
+        while is_nothing(&sizes, state, extent) && doublings < DOUBLINGS {
+            for name in &open {
+                let size = sizes.get(name).unwrap_or(1);
+                sizes.set(name, size.saturating_mul(2));
+            }
+            doublings += 1;
+        }
+        if is_nothing(&sizes, state, extent) {
+            sizes = before;
+        }
+    }
+    sizes
+}
+
+fn is_nothing(sizes: &InputSizes, state: &State, extent: &Extent) -> bool {
+    let assign = |name: &str| sizes.get(name).unwrap_or(1);
+    let number = state.symbols.evaluate(extent, &assign);
+    number.is_some_and(|number| number <= 0)
 }
 
 impl Settling<'_> {

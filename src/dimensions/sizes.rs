@@ -20,6 +20,8 @@ const DEFAULT_LENGTH: i64 = 16;
 pub struct InputSizes {
     sizes: BTreeMap<String, i64>,
     given: BTreeSet<String>,
+    /// Those that are taken for sides of images, as nothing is said.
+    spatial: BTreeSet<String>,
     samples: SampleAxes,
 }
 
@@ -65,6 +67,8 @@ impl InputSizes {
                 sizes.entry(name.to_owned()).or_insert(axis.default_size());
             }
         }
+        let taken = plain.iter().filter(|axis| axis.is_spatial());
+        let spatial = taken.map(|axis| axis.name.clone()).collect();
         for (name, size) in given {
             if !sizes.contains_key(name) {
                 return Err(unknown_axis(name, &sizes));
@@ -74,6 +78,7 @@ impl InputSizes {
         Ok(InputSizes {
             sizes,
             given: given.iter().map(|(name, _)| name.clone()).collect(),
+            spatial,
             samples,
         })
     }
@@ -86,6 +91,7 @@ impl InputSizes {
     /// Other sizes, by run: no two axes have the same ones in two runs, and each is a multiple of its own.
     pub(crate) fn spread(&self, run: i64) -> InputSizes {
         let mut spread = self.clone();
+        spread.spatial.clear();
         for (size, factor) in spread.sizes.values_mut().zip(2_i64..) {
             *size = size.saturating_mul(factor.saturating_add(run));
         }
@@ -123,6 +129,19 @@ impl InputSizes {
         self.sizes.insert(name.to_owned(), size);
     }
 
+    /// Gives a size that was taken for one of an image that of a sequence.
+    pub(super) fn take_for_length(&mut self, name: &str) {
+        if self.spatial.remove(name) && self.is_open(name) {
+            self.set(name, DEFAULT_LENGTH);
+        }
+    }
+
+    /// Says what a size is, as who gives it does.
+    pub(super) fn give(&mut self, name: &str, size: i64) {
+        self.set(name, size);
+        self.given.insert(name.to_owned());
+    }
+
     /// The graph takes no other number of samples.
     pub(super) fn fix_samples(&mut self, samples: usize) {
         self.samples.fix(samples);
@@ -132,11 +151,15 @@ impl InputSizes {
 
 impl DynamicAxis {
     fn default_size(&self) -> i64 {
-        match (self.axis, self.rank) {
-            _ if self.counts_samples => DEFAULT_SAMPLES,
-            (2.., 4..) => DEFAULT_SPATIAL,
-            _ => DEFAULT_LENGTH,
+        match self.counts_samples {
+            true => DEFAULT_SAMPLES,
+            false if self.is_spatial() => DEFAULT_SPATIAL,
+            false => DEFAULT_LENGTH,
         }
+    }
+
+    fn is_spatial(&self) -> bool {
+        !self.counts_samples && self.axis >= 2 && self.rank >= 4
     }
 }
 

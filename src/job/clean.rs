@@ -242,6 +242,7 @@ fn verify(original: &Analysis, cleared: &WithoutDead, runtime: &Runtime) -> Resu
         dropped_blocks: 0,
         left_out: 0,
         mixed_by: Vec::new(),
+        caches: Vec::new(),
         outputs,
         allowed,
     })

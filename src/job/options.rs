@@ -189,9 +189,15 @@ impl Calibration {
         let most = (data.samples() / batches).max(1);
         let batch = batch_size(analysis, layers.iter()).min(most);
         let provider = self.provider.clone();
+        let runtime = runtime.load_for(std::slice::from_ref(&provider), events)?;
+        let mut data = data.in_batches(batch);
+        if data.is_random() && !analysis.caches().is_empty() {
+            let model = analysis.graph().model();
+            data = data.with_caches(&mut runtime.session(model, "the model")?)?;
+        }
         Ok(Opened {
-            data: data.in_batches(batch),
-            runtime: runtime.load_for(std::slice::from_ref(&provider), events)?,
+            data,
+            runtime,
             provider,
         })
     }

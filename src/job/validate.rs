@@ -96,7 +96,7 @@ pub fn validate(
         reference,
         candidate,
     };
-    let on_cpu = models.on_cpu(&runtime, options.sums)?;
+    let mut on_cpu = models.on_cpu(&runtime, options.sums)?;
     let differences = signature_differences(&on_cpu);
     if !differences.is_empty() {
         return Err(Error::Signatures { differences });
@@ -108,6 +108,7 @@ pub fn validate(
         &analysis,
         options.batch,
     )?;
+    let data = data.with_caches(&mut on_cpu.reference)?;
     check_labels(&options.gates, &data.batch(0)?)?;
     let settings = options.parity(&runtime);
     let total = data.batches() * data.batch_size();

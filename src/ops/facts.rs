@@ -183,6 +183,13 @@ pub(crate) struct Agreement {
     pub(crate) broadcast: bool,
 }
 
+/// What an operator has seen, and what it adds to that.
+#[derive(Clone, Debug)]
+pub(crate) struct Growth {
+    pub(crate) seen: Extent,
+    pub(crate) new: Extent,
+}
+
 /// Values of an input select positions of an axis.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookup {

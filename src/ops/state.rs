@@ -8,8 +8,8 @@ use crate::graph::{CalledGraph, NodeId, ValueId};
 use crate::onnx::ElementType;
 
 use super::facts::{
-    Agreement, Attending, AxisCodes, BlockCodes, Bound, Contraction, Facts, Implied, Linear,
-    Lookup, Mirror, Multiple, NodeCost, Picked, Unruled,
+    Agreement, Attending, AxisCodes, BlockCodes, Bound, Contraction, Facts, Growth, Implied,
+    Linear, Lookup, Mirror, Multiple, NodeCost, Picked, Unruled,
 };
 use super::mix::MixFact;
 use super::premises::GroupCut;
@@ -50,6 +50,8 @@ pub(crate) struct State {
     /// Inputs of the graph that are the target shape of a node.
     pub(crate) targets: Vec<(ValueId, NodeId)>,
     pub(crate) agreements: Vec<Agreement>,
+    /// Lengths of caches that operators add to, where shapes do not show it.
+    pub(crate) grown: Vec<Growth>,
     /// Nodes that were typed by what their operator does in terms of others, in graph order.
     pub(crate) bodied: Vec<NodeId>,
     /// Bodies that were made, for nodes that are alike.

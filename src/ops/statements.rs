@@ -1,8 +1,8 @@
 //! The verbs with which rules state facts about a node, beside the types of its axes.
 
 use super::facts::{
-    Agreement, Attending, AttentionPart, AxisCodes, Bias, BlockCodes, Bound, Contraction, Implied,
-    Joined, Linear, Lookup, Mirror, Multiple, NodeCost, NumberPlace, Operand, Role,
+    Agreement, Attending, AttentionPart, AxisCodes, Bias, BlockCodes, Bound, Contraction, Growth,
+    Implied, Joined, Linear, Lookup, Mirror, Multiple, NodeCost, NumberPlace, Operand, Role,
 };
 use super::typing::Typing;
 use crate::axes::{Extent, Type};
@@ -207,6 +207,12 @@ impl Typing<'_> {
             });
         }
         self.positions(slot, table);
+    }
+
+    /// States that what has been seen has this size, and what is added to it that of an axis.
+    pub(super) fn grows(&mut self, seen: Extent, new: &Type) {
+        let new = self.extent(new);
+        self.state.grown.push(Growth { seen, new });
     }
 
     /// States that the values at `slot` are positions of an axis.

@@ -77,6 +77,17 @@ impl CodeSites {
         let found = Layers::of(analysis);
         let is_code = |value| graph.element(value).is_some_and(|of| !of.is_float());
         placement.coded = found.left.iter().filter(|of| is_code(of.value)).count();
+        // What bodies hold or read is rounded nowhere.
+        let inner = found.left.iter().filter(|of| {
+            let layer = analysis
+                .state
+                .axes(of.value)
+                .is_some_and(|axes| axes.len() > 1);
+            let apart = graph.value(of.value).body.is_some() || graph.is_captured(of.value);
+            layer && apart && !is_code(of.value)
+        });
+        let inner = inner.map(|of| (of.name.clone(), of.reason.clone()));
+        placement.real.extend(inner);
         for layer in found.layers {
             let name = layer.name.clone();
             let coded = match wanted.stays_real(&layer) {

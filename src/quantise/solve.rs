@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::placed::{Placed, Placer};
 use super::plan::biases;
 use super::subject::{CodeContext, RoundedSubject};
+use super::targets::first_of;
 use super::verdict::{Shortfall, faster, fault, hopeless, seen};
 use super::{CodeSites, CodedLayer, QuantisePlan, QuantiseSettings, Subject};
 use crate::algebra::Codes;
@@ -225,16 +226,13 @@ fn rounded_subject(
 }
 
 fn nothing(placement: &CodeSites) -> Error {
-    const SHOWN: usize = 3;
-    let first = placement.real.iter().take(SHOWN);
-    let why: Vec<String> = first.map(|(name, why)| format!("'{name}' {why}")).collect();
-    Error::Usage(match why.is_empty() {
-        true if placement.coded > 0 => format!(
+    Error::Usage(match first_of(&placement.real) {
+        None if placement.coded > 0 => format!(
             "nothing can be quantised: {} constant(s) are codes already, and there are no other weights",
             placement.coded
         ),
-        true => "nothing can be quantised: the model has no weights".to_owned(),
-        false => format!("nothing can be quantised: {}", why.join("; ")),
+        None => "nothing can be quantised: the model has no weights".to_owned(),
+        Some(why) => format!("nothing can be quantised: {why}"),
     })
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 
 use super::plan::biases;
-use super::targets::{Reasons, StorageTarget, StoredWidth, targets};
+use super::targets::{Reasons, StorageTarget, StoredWidth, first_of, targets};
 use super::{QuantisePlan, QuantiseSettings, Quantised, StoredBits};
 use crate::dimensions::Analysis;
 use crate::engine::Pass;
@@ -153,9 +153,10 @@ pub(super) fn kept_targets(
     let (targets, real) = targets(analysis, &kept, settings.store)?;
     kept.all_used("constant", "secateur mask --list")?;
     match targets.is_empty() {
-        true => Err(Error::Usage(
-            "nothing can be stored in fewer bytes: the model has no weights of 32 bits".to_owned(),
-        )),
+        true => Err(Error::Usage(format!(
+            "nothing can be stored in fewer bytes: {}",
+            first_of(&real).unwrap_or_else(|| "the model has no weights of 32 bits".to_owned())
+        ))),
         false => Ok((targets, real)),
     }
 }

@@ -99,6 +99,17 @@ pub(super) fn targets(
     Ok((targets, real))
 }
 
+/// Why the first few of these stay real, and how many more do; nothing where there are none.
+pub(super) fn first_of(real: &[(String, String)]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let first = real.iter().take(SHOWN);
+    let mut why: Vec<String> = first.map(|(name, why)| format!("'{name}' {why}")).collect();
+    if real.len() > SHOWN {
+        why.push(format!("and {} more", real.len() - SHOWN));
+    }
+    (!why.is_empty()).then(|| why.join("; "))
+}
+
 /// True for a table or more that is worth a scale for each row; others are no weights to speak of.
 fn is_large(tensor: &TensorProto) -> bool {
     let count: i64 = tensor.dims.iter().product();
@@ -115,6 +126,9 @@ fn stays_real(
         return Ok(Some("is no constant"));
     };
     let known = graph.value(value);
+    if known.body.is_some() {
+        return Ok(Some("stands in the body of a node"));
+    }
     if graph.element(value) != Some(ElementType::Float) {
         return Ok(Some("has numbers of another type than float32"));
     }

@@ -351,13 +351,17 @@ fn write_proof(proof: &Verification, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     writeln!(
         f,
-        "verified: equal to the masked original within {:.1e} (allowed {:.0e}), {} dimension(s){} proven in onnxruntime",
+        "verified: equal to the masked original within {:.1e} (allowed {:.0e}), {} dimension(s){} proven in onnxruntime{}",
         proof.worst(),
         proof.allowed,
         proof.proven,
         match proof.dropped_blocks {
             0 => String::new(),
             count => format!(" and {count} dropped block(s)"),
+        },
+        match proof.caches.is_empty() {
+            true => String::new(),
+            false => format!(", with caches: {}", proof.caches.join(", ")),
         }
     )?;
     if proof.left_out > 0 {

@@ -21,8 +21,9 @@ pub(super) fn rewritten(analysis: &Analysis, kept: &Kept) -> Result<(Model, Vec<
     let mut lazy = source.model().lazy.clone();
     let graph = proto.graph.get_or_insert_default();
     slice_constants(analysis, kept, graph, &mut lazy)?;
-    let faults = ShapeRewriter::new(analysis, kept).rewrite(graph);
     update_declarations(analysis, kept, graph);
+    // From here on nodes stand at other places than in the graph that was analysed.
+    let faults = ShapeRewriter::new(analysis, kept).rewrite(graph);
     Ok((source.model().with(proto, lazy), faults))
 }
 

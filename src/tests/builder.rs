@@ -267,6 +267,13 @@ impl Builder {
         self.output_of(name, ElementType::Float)
     }
 
+    /// As [`Builder::output`], of these sizes.
+    pub(in crate::tests) fn declared(mut self, name: &str, shape: &[Size]) -> Builder {
+        let declared = info(name, ElementType::Float, shape);
+        self.graph.output.push(declared);
+        self
+    }
+
     pub(in crate::tests) fn output_of(mut self, name: &str, element: ElementType) -> Builder {
         let mut declared = info(name, element, &[]);
         if let Some(type_proto::Value::TensorType(tensor)) =

@@ -70,8 +70,15 @@ fn branches(op: &mut Typing) -> Ruling {
     }
     enter(op, &yes);
     enter(op, &no);
+    let condition = op.integers(0).and_then(|all| all.first().cloned()?);
+    let decided = condition.and_then(|condition| Some(condition.known()? != 0));
     for slot in 0..count {
-        let values = [yes.outputs[slot], no.outputs[slot]];
+        let values = match decided {
+            // The other branch never runs: nothing comes from it.
+            Some(true) => [yes.outputs[slot]; 2],
+            Some(false) => [no.outputs[slot]; 2],
+            None => [yes.outputs[slot], no.outputs[slot]],
+        };
         let element = values
             .iter()
             .find_map(|value| op.state.elements[value.index()]);
@@ -97,12 +104,15 @@ fn branches(op: &mut Typing) -> Ruling {
 
 /// An axis that is one of two.
 fn either(op: &mut Typing, (slot, axis): (usize, usize), a: &Type, b: &Type) -> Type {
-    let same = op.extent(a) == op.extent(b);
-    op.unify(a, b);
-    match same {
-        true => a.clone(),
-        false => op.unknown(slot, axis, "is of another size in the other branch"),
+    const OTHER: &str = "is of another size in the other branch";
+    if op.extent(a) == op.extent(b) {
+        op.unify(a, b);
+        return a.clone();
     }
+    // The branches run apart: their sizes need not agree.
+    op.pin(a, OTHER);
+    op.pin(b, OTHER);
+    op.unknown(slot, axis, OTHER)
 }
 
 fn give_element(op: &mut Typing, slot: usize, element: Option<crate::onnx::ElementType>) {

@@ -1,7 +1,7 @@
 //! Bodies of nodes: what they capture, carry and step through.
 
 use crate::onnx::ElementType;
-use crate::tests::builder::{Builder, Size, floats, noise};
+use crate::tests::builder::{Builder, Size, Value, floats, noise};
 use crate::tests::cases::Case;
 
 pub(in crate::tests) fn control() -> Vec<Case> {
@@ -15,6 +15,9 @@ pub(in crate::tests) fn control() -> Vec<Case> {
         loop_in_a_branch(),
         stepped("Scan", 0),
         stepped("Scan along another axis", 1),
+        stepped_where_sizes_are_declared(),
+        branch_that_never_runs(),
+        drawn_in_a_branch(),
         shadowed(),
     ]
 }
@@ -251,6 +254,80 @@ fn stepped(name: &str, axis: i64) -> Case {
         .output("y")
         .output("z");
     Case::new(name, builder, &[8])
+}
+
+/// Bodies whose sizes are declared, behind a size that is written anew in front of them.
+fn stepped_where_sizes_are_declared() -> Case {
+    let shape: [Size; 2] = [2.into(), 8.into()];
+    let body = Builder::new(17)
+        .input("s", &[2, 8])
+        .input("x.now", &[2, 6])
+        .node("MatMul", "x.now wx -> a", &[])
+        .node("MatMul", "s ws -> b", &[])
+        .node("Add", "a b -> c", &[])
+        .node("Tanh", "c -> s.next", &[])
+        .declared("s.next", &shape);
+    let builder = rounds(Builder::new(17).input("x", &[4, 2, 6]))
+        .tensor(noise("start", &[1, 8]))
+        .ints("both", &[2, 8])
+        .node("Expand", "start both -> s1", &[])
+        .node("Scan", "s1 x -> state", &[("num_scan_inputs", 1.into())])
+        .body("body", body)
+        .node("MatMul", "state wo -> y", &[])
+        .output("y");
+    Case::new("Scan of declared sizes", builder, &[8])
+}
+
+/// A size says which branch runs; the other one makes another rank.
+fn branch_that_never_runs() -> Case {
+    let squeezed = Builder::new(17)
+        .ints("first", &[1])
+        .node("Squeeze", "q first -> yes", &[])
+        .output("yes");
+    let same = Builder::new(17)
+        .node("Identity", "q -> no", &[])
+        .output("no");
+    let builder = Builder::new(17)
+        .input("x", &[2, 6])
+        .weight("w1", &[6, 8])
+        .weight("w2", &[8, 4])
+        .ints("second", &[1])
+        .scalar("at", 1)
+        .node("MatMul", "x w1 -> h", &[])
+        .node("Unsqueeze", "h second -> q", &[])
+        .node("Shape", "q -> sizes", &[])
+        .node("Gather", "sizes at -> size", &[])
+        .node("Equal", "size at -> single", &[])
+        .node("If", "single -> r", &[])
+        .body("then_branch", squeezed)
+        .body("else_branch", same)
+        .node("MatMul", "r w2 -> y", &[])
+        .output("y");
+    Case::new("If of a known condition", builder, &[8])
+}
+
+/// Both models draw the same numbers.
+fn drawn_in_a_branch() -> Case {
+    let shape = Value::Ints(vec![2, 4]);
+    let noisy = Builder::new(17)
+        .node("Relu", "h -> yes.r", &[])
+        .node("MatMul", "yes.r w2 -> yes.m", &[])
+        .node("RandomNormal", " -> yes.n", &[("shape", shape)])
+        .node("Add", "yes.m yes.n -> yes.y", &[])
+        .output("yes.y");
+    let quiet = Builder::new(17)
+        .node("Tanh", "h -> no.t", &[])
+        .node("MatMul", "no.t w2 -> no.y", &[])
+        .output("no.y");
+    let builder = flagged(17)
+        .weight("w1", &[6, 8])
+        .weight("w2", &[8, 4])
+        .node("MatMul", "x w1 -> h", &[])
+        .node("If", "flag -> y", &[])
+        .body("then_branch", noisy)
+        .body("else_branch", quiet)
+        .output("y");
+    Case::new("If that draws", builder, &[8])
 }
 
 /// A name in a body that a value around it has: what it means is not guessed.

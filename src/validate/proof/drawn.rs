@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::graph::{Attributes, float};
 use crate::onnx::Model;
-use crate::onnx::proto::NodeProto;
+use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::ops::draws;
 
 /// Seeds are below this number, which 32 bits of a float tell from its neighbours.
@@ -14,21 +14,41 @@ fn is_open(node: &NodeProto) -> bool {
     draws(node) && node.attribute("seed").is_none()
 }
 
-/// The model with a seed, which follows from the name of what it makes, at every node that draws without one.
+/// The bodies of a node.
+fn bodies(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    let attributes = node.attribute.iter();
+    attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+}
+
+fn has_open(graph: &GraphProto) -> bool {
+    let mut nodes = graph.node.iter();
+    nodes.any(|node| is_open(node) || bodies(node).any(has_open))
+}
+
+/// The model with a seed, which follows from the name of what it makes, at every node that draws without one, in bodies
+/// as well.
 pub(super) fn seeded(model: &Model) -> Cow<'_, Model> {
-    let graph = model.proto.graph.as_ref();
-    if !graph.is_some_and(|graph| graph.node.iter().any(is_open)) {
+    if !model.proto.graph.as_ref().is_some_and(has_open) {
         return Cow::Borrowed(model);
     }
     let mut proto = model.proto.clone();
-    let nodes = proto.graph.iter_mut().flat_map(|graph| &mut graph.node);
-    for node in nodes.filter(|node| is_open(node)) {
-        let made = node.output.first().map_or("", String::as_str);
-        let mut number = 0_u32;
-        for byte in made.bytes() {
-            number = number.wrapping_mul(31).wrapping_add(u32::from(byte));
-        }
-        node.attribute.push(float("seed", (number % SEEDS) as f32));
-    }
+    proto.graph.iter_mut().for_each(seed);
     Cow::Owned(model.with(proto, model.lazy.clone()))
+}
+
+fn seed(graph: &mut GraphProto) {
+    for node in &mut graph.node {
+        if is_open(node) {
+            let made = node.output.first().map_or("", String::as_str);
+            let mut number = 0_u32;
+            for byte in made.bytes() {
+                number = number.wrapping_mul(31).wrapping_add(u32::from(byte));
+            }
+            node.attribute.push(float("seed", (number % SEEDS) as f32));
+        }
+        for attribute in &mut node.attribute {
+            let bodies = attribute.g.iter_mut().chain(&mut attribute.graphs);
+            bodies.for_each(seed);
+        }
+    }
 }

@@ -15,6 +15,9 @@
 //! weights where they lie: both models map the files that hold them, and the few runs of a proof would not repay
 //! another layout.
 //!
+//! **Caches** are empty in some of the runs, and added one place to in others, where the twin runs so: what fills a cache that is
+//! longer than what is new is another path through kernels than the first words of a text.
+//!
 //! **What is drawn by chance** is drawn alike in both: nodes without a seed are given one for the runs.
 //!
 //! **What rounding may do.** Two ways to sum the same numbers differ by few units in the last place: 1e-7 to
@@ -66,7 +69,7 @@ pub use bisect::{Blame, blame};
 
 use drawn::seeded;
 use entries::Entries;
-use pair::Pair;
+use pair::{Pair, draws_of_bodies};
 use second::Second;
 
 /// Relative error that rounding alone does not reach in 32 bits: seen are 1e-7 to 2e-6.
@@ -96,6 +99,9 @@ pub struct Verification {
     pub left_out: usize,
     /// Where the channels of those dimensions meet: node and reason, each once.
     pub mixed_by: Vec<String>,
+    /// What caches held in the runs that were compared: `filled`, `empty`, and `step` where one place was added to them.
+    /// Empty for a model without.
+    pub caches: Vec<String>,
     /// Every output over all inputs tried, where it came nearest to its bound.
     pub outputs: Vec<OutputDeviation>,
     /// The relative error that is allowed where no output needs more.
@@ -141,10 +147,13 @@ pub fn verify(
         candidate: &seeded(proven.as_ref().unwrap_or(pruned)),
         whole: proven.as_ref().map(|_| &**pruned),
         entries: Entries::of(analysis, &provable.kept(analysis)?),
+        bodies: draws_of_bodies(analysis),
         allowed,
     };
+    let Judged { outputs, caches } = judge(&pair)?;
     Ok(Verification {
-        outputs: judge(&pair)?,
+        outputs,
+        caches,
         proven: provable.dimensions.len(),
         dropped_blocks: provable.dropped_blocks.len(),
         left_out,
@@ -153,12 +162,19 @@ pub fn verify(
     })
 }
 
+/// What runs of both models showed.
+struct Judged {
+    outputs: Vec<OutputDeviation>,
+    caches: Vec<String>,
+}
+
 /// By output how far it is from the reference.
 ///
 /// # Errors
 /// [`Error::Verification`], or a reference that does not run.
-fn judge(pair: &Pair) -> Result<Vec<OutputDeviation>> {
+fn judge(pair: &Pair) -> Result<Judged> {
     let draws = pair.first()?;
+    let caches = pair.caches(&draws);
     let names: Vec<&String> = match draws.first() {
         Some(draw) => draw.expected.iter().map(|(name, _)| name).collect(),
         None => Vec::new(),
@@ -170,12 +186,12 @@ fn judge(pair: &Pair) -> Result<Vec<OutputDeviation>> {
         .filter(|&place| pair.is_doubtful(place, &outputs[place], &draws))
         .collect();
     if doubtful.is_empty() {
-        return Ok(outputs);
+        return Ok(Judged { outputs, caches });
     }
     for (place, output) in Second::look(pair, &draws, &doubtful)? {
         outputs[place] = output;
     }
-    Ok(outputs)
+    Ok(Judged { outputs, caches })
 }
 
 /// Why dimensions of a plan are not proven, each reason once.
@@ -211,9 +227,10 @@ pub fn verify_equal(
         candidate: &seeded(candidate),
         whole: None,
         entries: Entries::of(analysis, &analysis.state.types.everything()),
+        bodies: draws_of_bodies(analysis),
         allowed,
     };
-    judge(&pair)
+    Ok(judge(&pair)?.outputs)
 }
 
 fn allowed(analysis: &Analysis) -> f64 {

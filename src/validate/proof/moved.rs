@@ -64,18 +64,37 @@ pub(super) fn nudged(model: &Model, turn: u64) -> Result<Model> {
         *tensor = cleared(tensor);
         lazy.insert(tensor.name().to_owned(), LazyBytes::whole(length, make));
     }
+    nudge_nodes(graph, turn)?;
+    Ok(model.with(proto, lazy))
+}
+
+/// The same for what stands in nodes, and in their bodies.
+fn nudge_nodes(graph: &mut GraphProto, turn: u64) -> Result<()> {
     for (seed, node) in graph.node.iter_mut().enumerate() {
-        for tensor in node.attribute.iter_mut().filter_map(|a| a.t.as_mut()) {
-            if let Some(element) = weight_of(tensor, FEWEST) {
-                let bytes = nudge(tensor, packed_bytes(tensor)?, element, [seed as u64, turn]);
-                *tensor = TensorProto {
-                    raw_data: Some(bytes),
-                    ..cleared(tensor)
-                };
+        for attribute in &mut node.attribute {
+            if let Some(tensor) = &mut attribute.t {
+                nudge_held(tensor, [seed as u64, turn])?;
+            }
+            for body in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+                for (seed, tensor) in body.initializer.iter_mut().enumerate() {
+                    nudge_held(tensor, [seed as u64, turn])?;
+                }
+                nudge_nodes(body, turn)?;
             }
         }
     }
-    Ok(model.with(proto, lazy))
+    Ok(())
+}
+
+fn nudge_held(tensor: &mut TensorProto, seeds: [u64; 2]) -> Result<()> {
+    if let Some(element) = weight_of(tensor, FEWEST) {
+        let bytes = nudge(tensor, packed_bytes(tensor)?, element, seeds);
+        *tensor = TensorProto {
+            raw_data: Some(bytes),
+            ..cleared(tensor)
+        };
+    }
+    Ok(())
 }
 
 /// The scales of codes that a node reads.
@@ -119,7 +138,11 @@ fn nudge(
 pub(super) fn widened(model: &Model, to: ElementType) -> Option<Model> {
     let settled = model.clone().settled();
     let mut proto = settled.proto.clone();
-    let graph = proto.graph.as_mut()?;
+    widen_graph(proto.graph.as_mut()?, to)?;
+    Some(settled.with(proto, Default::default()))
+}
+
+fn widen_graph(graph: &mut GraphProto, to: ElementType) -> Option<()> {
     graph.value_info.clear();
     for tensor in &mut graph.initializer {
         *tensor = wide(tensor, to)?;
@@ -137,7 +160,7 @@ pub(super) fn widened(model: &Model, to: ElementType) -> Option<Model> {
     for node in &mut graph.node {
         widen_node(node, to)?;
     }
-    Some(settled.with(proto, Default::default()))
+    Some(())
 }
 
 fn wide_number(number: i32, to: ElementType) -> i32 {
@@ -149,8 +172,8 @@ fn wide_number(number: i32, to: ElementType) -> i32 {
 
 fn widen_node(node: &mut NodeProto, to: ElementType) -> Option<()> {
     for attribute in &mut node.attribute {
-        if attribute.g.is_some() || !attribute.graphs.is_empty() {
-            return None;
+        for body in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+            widen_graph(body, to)?;
         }
         if TYPES.contains(&attribute.name()) {
             let number = attribute.i.and_then(|number| i32::try_from(number).ok());
@@ -195,7 +218,14 @@ fn wide(tensor: &TensorProto, to: ElementType) -> Option<TensorProto> {
 
 /// Whether a model holds at most this many numbers, so that it may be held once more.
 pub(super) fn is_small(graph: &GraphProto, most: usize) -> bool {
-    let mut counts = graph.initializer.iter().map(|t| element_count(t).ok());
-    let sum = counts.try_fold(0_usize, |sum, count| sum.checked_add(count?));
-    sum.is_some_and(|sum| sum <= most)
+    numbers(graph).is_some_and(|sum| sum <= most)
+}
+
+/// The numbers in the initializers of a graph and its bodies.
+fn numbers(graph: &GraphProto) -> Option<usize> {
+    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+    let bodies = attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+    let own = graph.initializer.iter().map(|t| element_count(t).ok());
+    let mut counts = own.chain(bodies.map(numbers));
+    counts.try_fold(0_usize, |sum, count| sum.checked_add(count?))
 }

@@ -2,8 +2,8 @@
 
 use super::entries::Entries;
 use super::{ALLOWED_INTEGER, MASKED_TWIN};
-use crate::data::{random_inputs, switches};
-use crate::dimensions::Analysis;
+use crate::data::{random_inputs_with, switches};
+use crate::dimensions::{Analysis, Filling};
 use crate::error::{Error, ProofFault, Result};
 use crate::metrics::{Gap, OutputDeviation, same_form, spread};
 use crate::onnx::Model;
@@ -34,12 +34,44 @@ pub(super) struct Pair<'a> {
     /// A model that may compute other numbers, but has to run and to have the same signature.
     pub(super) whole: Option<&'a Model>,
     pub(super) entries: Entries,
+    /// Inputs that are drawn for every body to run; 1 where no input chooses.
+    pub(super) bodies: u64,
     /// Relative error that real-valued outputs may have without a second look.
     pub(super) allowed: f64,
 }
 
+/// The inputs that have to be drawn for every body of a model to run.
+pub(super) fn draws_of_bodies(analysis: &Analysis) -> u64 {
+    let switches = switches(analysis).into_iter();
+    let bodies = switches.map(|switch| switch.numbers.len() as u64).max();
+    bodies.unwrap_or(1).max(1)
+}
+
+/// Which inputs are drawn.
+#[derive(Clone, Copy)]
+pub(super) struct Drawn {
+    pub(super) seed: u64,
+    pub(super) filling: Filling,
+}
+
+impl Drawn {
+    /// Those of a seed, with caches that hold something.
+    pub(super) fn plain(seed: u64) -> Drawn {
+        let filling = Filling::Filled;
+        Drawn { seed, filling }
+    }
+}
+
+/// The models of a pair, open.
+struct Opened {
+    reference: Session,
+    candidate: Session,
+    whole: Option<Session>,
+}
+
 /// One run of both.
 pub(super) struct Draw {
+    pub(super) drawn: Drawn,
     pub(super) expected: Tensors,
     pub(super) computed: Tensors,
 }
@@ -47,6 +79,31 @@ pub(super) struct Draw {
 impl Pair<'_> {
     /// Runs of both on random inputs, after their signatures have been compared.
     pub(super) fn first(&self) -> Result<Vec<Draw>> {
+        let mut models = self.opened()?;
+        let mut draws = Vec::new();
+        for seed in 0..self.draws() {
+            draws.extend(self.draw(&mut models, Drawn::plain(seed))?);
+        }
+        for filling in [Filling::Empty, Filling::Step] {
+            for seed in 0..self.bodies {
+                draws.extend(self.draw(&mut models, Drawn { seed, filling })?);
+            }
+        }
+        Ok(draws)
+    }
+
+    /// What caches held in these.
+    pub(super) fn caches(&self, draws: &[Draw]) -> Vec<String> {
+        let mut held: Vec<String> = Vec::new();
+        if !self.analysis.caches().is_empty() {
+            let names = draws.iter().map(|draw| draw.drawn.filling.to_string());
+            held.extend(names);
+            held.dedup();
+        }
+        held
+    }
+
+    fn opened(&self) -> Result<Opened> {
         let options = side_by_side();
         let (reference, candidate) = beside(
             || {
@@ -56,71 +113,87 @@ impl Pair<'_> {
             || self.open(self.candidate, &options),
         );
         let own = |fault| self.own_fault(fault, None);
-        let (mut reference, mut candidate) = (reference.map_err(own)?, candidate.map_err(own)?);
+        let (reference, candidate) = (reference.map_err(own)?, candidate.map_err(own)?);
         self.same_signature(&reference, &candidate)?;
-        let mut whole = match self.whole {
+        let whole = match self.whole {
             Some(whole) => Some(self.open(whole, &options)?),
             None => None,
         };
         if let Some(whole) = &whole {
             self.same_signature(&reference, whole)?;
         }
-        let mut draws = Vec::new();
-        for seed in 0..self.draws() {
-            let inputs = self.inputs(&reference.inputs(), seed, 1.0)?;
-            let (expected, computed) = beside(|| reference.run(&inputs), || candidate.run(&inputs));
-            let own = |fault| self.own_fault(fault, Some(&inputs));
-            let expected = expected.map_err(own)?;
-            let computed = computed.map_err(|fault| own(self.refused(fault)))?;
-            same_form(&expected, &computed)?;
-            if let Some(whole) = &mut whole {
-                // Other numbers, but the same names, types and shapes.
-                let other = whole.run(&inputs).map_err(|fault| self.refused(fault))?;
-                same_form(&expected, &other)?;
-            }
-            draws.push(Draw { expected, computed });
+        Ok(Opened {
+            reference,
+            candidate,
+            whole,
+        })
+    }
+
+    /// A run of both; none where caches cannot hold what is asked, or the reference does not run with that.
+    fn draw(&self, models: &mut Opened, drawn: Drawn) -> Result<Option<Draw>> {
+        let Some(inputs) = self.inputs(&models.reference.inputs(), drawn, 1.0)? else {
+            return Ok(None);
+        };
+        let (reference, candidate) = (&mut models.reference, &mut models.candidate);
+        let (expected, computed) = beside(|| reference.run(&inputs), || candidate.run(&inputs));
+        if expected.is_err() && drawn.filling != Filling::Filled {
+            return Ok(None);
         }
-        Ok(draws)
+        let own = |fault| self.own_fault(fault, Some(drawn));
+        let expected = expected.map_err(own)?;
+        let computed = computed.map_err(|fault| own(self.refused(fault)))?;
+        same_form(&expected, &computed)?;
+        if let Some(whole) = &mut models.whole {
+            // Other numbers, but the same names, types and shapes.
+            let other = whole.run(&inputs).map_err(|fault| self.refused(fault))?;
+            same_form(&expected, &other)?;
+        }
+        Ok(Some(Draw {
+            drawn,
+            expected,
+            computed,
+        }))
     }
 
     /// What keeps the model from running, as it is and on these inputs; if it runs, or a crash has shown enough, the fault
     /// that there is.
-    fn own_fault(&self, fault: Error, inputs: Option<&Tensors>) -> Error {
+    fn own_fault(&self, fault: Error, drawn: Option<Drawn>) -> Error {
         if matches!(fault, Error::Crash { .. }) {
             return fault;
         }
         let model = self.analysis.graph().model();
         let what = "the model as it is, before anything is pruned,";
         let session = self.runtime.session_with(model, what, &side_by_side());
-        match (session, inputs) {
-            (Err(own), _) => own,
-            (Ok(mut session), Some(inputs)) => session.run(inputs).err().unwrap_or(fault),
-            (Ok(_), None) => fault,
+        let mut session = match session {
+            Err(own) => return own,
+            Ok(session) => session,
+        };
+        // What it takes need not be what the pair takes.
+        let inputs = drawn.map(|drawn| self.inputs(&session.inputs(), drawn, 1.0));
+        match inputs {
+            Some(Ok(Some(inputs))) => session.run(&inputs).err().unwrap_or(fault),
+            _ => fault,
         }
     }
 
     fn draws(&self) -> u64 {
         let macs = self.analysis.model_totals().macs.max(1);
-        let switches = switches(self.analysis).into_iter();
-        let bodies = switches.map(|switch| switch.numbers.len() as u64).max();
-        (OPERATIONS / macs).clamp(DRAWS[0].max(bodies.unwrap_or(0)), DRAWS[1])
+        (OPERATIONS / macs).clamp(DRAWS[0].max(self.bodies), DRAWS[1])
     }
 
-    /// Random inputs; real numbers times a scale.
-    pub(super) fn inputs(&self, of: &[Signature], seed: u64, scale: f64) -> Result<Tensors> {
-        let inputs = random_inputs(self.analysis, of, seed)?;
-        if scale == 1.0 {
-            return Ok(inputs);
+    /// Random inputs, real numbers times a scale; none where caches cannot hold what is asked.
+    pub(super) fn inputs(
+        &self,
+        of: &[Signature],
+        drawn: Drawn,
+        scale: f64,
+    ) -> Result<Option<Tensors>> {
+        let Drawn { seed, filling } = drawn;
+        let inputs = random_inputs_with(self.analysis, of, filling, seed)?;
+        match scale == 1.0 {
+            true => Ok(inputs),
+            false => inputs.map(|inputs| scaled(inputs, scale)).transpose(),
         }
-        let scaled = inputs.into_iter().map(|(name, tensor)| {
-            if !tensor.element().is_float() {
-                return Ok((name, tensor));
-            }
-            let numbers: Vec<f64> = tensor.to_f64().iter().map(|x| x * scale).collect();
-            let tensor = Tensor::from_f64(tensor.element(), tensor.shape(), &numbers)?;
-            Ok((name, tensor))
-        });
-        scaled.collect()
     }
 
     /// A session of a model that is judged: what keeps it from running is its fault, unless it keeps the original too.
@@ -175,11 +248,27 @@ impl Pair<'_> {
                 .map_or(0.0, |(expected, _)| self.allowance(expected)),
             informative: pairs
                 .clone()
-                .any(|(expected, _)| spread(expected).is_some_and(|spread| spread > 0.0))
-                && pairs
-                    .clone()
-                    .all(|(expected, _)| spread(expected).is_some()),
+                .all(|(expected, _)| spread(expected).is_some())
+                && self.varies(place, draws),
         }
+    }
+
+    /// Whether an output varies within a draw, or from one to another of the same bodies: it may be a single number.
+    fn varies(&self, place: usize, draws: &[Draw]) -> bool {
+        draws.iter().any(|draw| {
+            let own = &draw.expected[place].1;
+            let others = draws
+                .iter()
+                .filter(|other| self.are_alike(draw.drawn, other.drawn));
+            let mut others = others.map(|other| &other.expected[place].1);
+            spread(own).is_some_and(|spread| spread > 0.0)
+                || others.any(|other| moved(own, other) > 0.0)
+        })
+    }
+
+    /// Whether the same bodies run in both.
+    pub(super) fn are_alike(&self, a: Drawn, b: Drawn) -> bool {
+        a.seed % self.bodies == b.seed % self.bodies
     }
 
     /// Whether an output is beyond its plain bound, or hides what enters it: it depends on what is pruned and
@@ -234,6 +323,27 @@ impl Pair<'_> {
         }
         Ok(())
     }
+}
+
+/// The largest difference of two draws of an output; 0 where they cannot be compared.
+pub(super) fn moved(a: &Tensor, b: &Tensor) -> f64 {
+    match a.shape() == b.shape() {
+        true => Gap::between(a, b).error,
+        false => 0.0,
+    }
+}
+
+/// The same inputs with real numbers times a scale.
+fn scaled(inputs: Tensors, scale: f64) -> Result<Tensors> {
+    let scaled = inputs.into_iter().map(|(name, tensor)| {
+        if !tensor.element().is_float() {
+            return Ok((name, tensor));
+        }
+        let numbers: Vec<f64> = tensor.to_f64().iter().map(|x| x * scale).collect();
+        let tensor = Tensor::from_f64(tensor.element(), tensor.shape(), &numbers)?;
+        Ok((name, tensor))
+    });
+    scaled.collect()
 }
 
 /// Two models that run at the same time share the cores, and few runs do not repay weights that are laid out anew.

@@ -2,7 +2,7 @@
 
 use super::moved::{is_small, nudged, unit, widened};
 use super::noise::{Noise, noise_of};
-use super::pair::{Draw, Pair, Tensors, side_by_side, worse};
+use super::pair::{Draw, Drawn, Pair, Tensors, moved, side_by_side, worse};
 use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, STEPS, UNITS};
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;
@@ -31,8 +31,12 @@ pub(super) struct Second<'a> {
     noise: Noise,
 }
 
+/// What the first look made of a draw, where it did; the draw, and the scale of its inputs.
+type Turn<'a> = (Option<&'a Draw>, Drawn, f64);
+
 /// What one draw shows, by name.
 struct Seen {
+    drawn: Drawn,
     /// The scale of its inputs.
     scale: f64,
     expected: Tensors,
@@ -81,35 +85,46 @@ impl<'a> Second<'a> {
         }
         let mut second = Second::open(pair, &values)?;
         let mut outputs: Vec<(usize, OutputDeviation)> = Vec::new();
-        let scales = std::iter::repeat_n(1.0, first.len()).chain(SCALES);
-        let scales: Vec<f64> = scales.collect();
+        let again = first.iter().map(|draw| (Some(draw), draw.drawn, 1.0));
+        let seeds = (first.len() as u64..).map(Drawn::plain);
+        let scaled = seeds.zip(SCALES).map(|(drawn, scale)| (None, drawn, scale));
+        let turns: Vec<Turn> = again.chain(scaled).collect();
         // A step of a code is rare: what one draw does not show another may.
         if pair.analysis.state.rounds {
-            for (seed, &scale) in scales.iter().enumerate() {
-                if let Some(seen) = second.draw(seed, scale, first)? {
-                    second.noise.hear(&seen.expected, &seen.orders, scale);
+            for &turn in &turns {
+                if let Some(seen) = second.draw(turn)? {
+                    second.noise.hear(&seen.expected, &seen.orders, turn.2);
                 }
             }
         }
-        for (seed, &scale) in scales.iter().enumerate() {
-            let Some(seen) = second.draw(seed, scale, first)? else {
+        let mut before: Vec<(Drawn, Tensors)> = Vec::new();
+        for turn in turns {
+            let Some(seen) = second.draw(turn)? else {
                 continue;
             };
+            let (draw, drawn, _) = turn;
             for (place, name) in &names {
-                let found = second.output(name, &seen, first.get(seed))?;
+                let mut found = second.output(name, &seen, draw)?;
+                found.informative |= second.moves(name, &seen, &before);
                 match outputs.iter_mut().find(|(known, _)| known == place) {
                     Some((_, known)) => merge(known, found),
                     None => outputs.push((*place, found)),
                 }
+            }
+            if !before
+                .iter()
+                .any(|(other, _)| pair.are_alike(*other, drawn))
+            {
+                before.push((drawn, seen.expected));
             }
         }
         Ok(outputs)
     }
 
     /// A draw, with what the reference made of it at the first look; none where it does not run.
-    fn draw(&mut self, seed: usize, scale: f64, first: &[Draw]) -> Result<Option<Seen>> {
-        let mut seen = self.run(seed as u64, scale)?;
-        if let (Some(seen), Some(draw)) = (&mut seen, first.get(seed)) {
+    fn draw(&mut self, (first, drawn, scale): Turn) -> Result<Option<Seen>> {
+        let mut seen = self.run(drawn, scale)?;
+        if let (Some(seen), Some(draw)) = (&mut seen, first) {
             seen.orders.push(draw.expected.clone());
         }
         Ok(seen)
@@ -157,8 +172,11 @@ impl<'a> Second<'a> {
     }
 
     /// One draw; none where the reference does not run at this scale of the inputs.
-    fn run(&mut self, seed: u64, scale: f64) -> Result<Option<Seen>> {
-        let inputs = self.pair.inputs(&self.reference.inputs(), seed, scale)?;
+    fn run(&mut self, drawn: Drawn, scale: f64) -> Result<Option<Seen>> {
+        let inputs = self.pair.inputs(&self.reference.inputs(), drawn, scale)?;
+        let Some(inputs) = inputs else {
+            return Ok(None);
+        };
         let expected = match self.reference.run(&inputs) {
             Ok(expected) => expected,
             Err(_) if scale != 1.0 => return Ok(None),
@@ -180,6 +198,7 @@ impl<'a> Second<'a> {
             }
         };
         Ok(Some(Seen {
+            drawn,
             scale,
             expected,
             computed,
@@ -234,6 +253,24 @@ impl<'a> Second<'a> {
             relative: reading.gap.relative(reading.gap.error),
             allowed: reading.gap.relative(reading.allowed),
             informative: informative || reading.informative,
+        })
+    }
+
+    /// Whether an output, or what enters it, is another than on a draw before of the same bodies.
+    fn moves(&self, name: &str, seen: &Seen, before: &[(Drawn, Tensors)]) -> bool {
+        let alike = before
+            .iter()
+            .find(|(other, _)| self.pair.are_alike(*other, seen.drawn));
+        let Some((_, before)) = alike else {
+            return false;
+        };
+        let entering = self.pair.entries.of_output(name);
+        let mut names = std::iter::once(name).chain(entering.values.iter().map(String::as_str));
+        names.any(|name| {
+            let pair = tensor(before, name).zip(tensor(&seen.expected, name));
+            let reading = self.reading(name, seen, 0.0);
+            pair.zip(reading)
+                .is_some_and(|((a, b), reading)| moved(a, b) > TELLING * reading.allowed)
         })
     }
 

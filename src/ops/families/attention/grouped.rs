@@ -34,6 +34,11 @@ fn grouped_query(op: &mut Typing) -> Ruling {
     op.contract(0, 2);
     let total = op.integers(6).and_then(|all| all.first().cloned()?);
     counted(op, length, &total);
+    if let Some(seen) = past_length(op, 3)
+        && op.int("sliding_window_cache", 0) == 0
+    {
+        op.grows(seen, length);
+    }
     let room = room(op, total.clone());
     let room = op.sized((1, 2), room, PLACE);
     let of = Attention {
