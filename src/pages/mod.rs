@@ -15,6 +15,7 @@ mod words;
 
 pub use html::html;
 pub use joined::PipelineStep;
+#[cfg(feature = "cli")]
 pub(crate) use output::metric_value;
 pub use output::{check, write};
 pub use page::{

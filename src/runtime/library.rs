@@ -76,6 +76,7 @@ impl Hosted {
     }
 
     /// The library that a part of this program which runs in another process has to be told of.
+    #[cfg(feature = "cli")]
     pub(crate) fn to_tell() -> Option<PathBuf> {
         match (held(&HOSTED).clone(), named_by_variable()) {
             (Some(Hosted::Library(path)), None) => Some(path),

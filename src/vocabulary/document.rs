@@ -32,7 +32,7 @@ pub(super) struct Document {
     pub(super) has_lines: bool,
     pub(super) model: PieceModel,
     /// The pieces of the model with their ids, in the order of the file.
-    pub(super) pieces: Vec<(String, u32)>,
+    pub(super) pieces: Vec<NumberedPiece>,
     /// Their ids; of equal ones the last.
     pub(super) ids: HashMap<String, u32>,
     /// Scores by piece; empty unless the model has any.
@@ -40,7 +40,7 @@ pub(super) struct Document {
     /// By place in the list; `None` where the list says something else.
     pub(super) merges: Vec<Option<Merge>>,
     /// Pieces that are looked for before the model sees a text.
-    pub(super) added: Vec<(String, u32)>,
+    pub(super) added: Vec<NumberedPiece>,
     /// What stands before a piece inside of a word.
     pub(super) prefix: Option<String>,
     /// What stands behind the last piece of a word.
@@ -52,6 +52,9 @@ pub(super) struct Document {
     /// Whether texts are bytes written as 256 characters.
     pub(super) is_byte_level: bool,
 }
+
+/// A piece and its id.
+pub(super) type NumberedPiece = (String, u32);
 
 /// What is wrong with a file.
 pub(super) type Said<T> = Result<T, String>;
@@ -189,7 +192,7 @@ fn id_of(piece: &str, value: &OrderedJson) -> Said<u32> {
     small(number).map_err(|why| format!("the piece '{piece}': {why}"))
 }
 
-fn numbered(section: &OrderedJson) -> Said<Vec<(String, u32)>> {
+fn numbered(section: &OrderedJson) -> Said<Vec<NumberedPiece>> {
     let Some(OrderedJson::Object(members)) = section.get("vocab") else {
         return Err("`vocab` of its model is no object of pieces and their ids".to_owned());
     };
@@ -208,7 +211,7 @@ fn numbered(section: &OrderedJson) -> Said<Vec<(String, u32)>> {
 }
 
 /// Pieces whose ids are their places, with their scores.
-fn scored(section: &OrderedJson) -> Said<(Vec<(String, u32)>, Vec<f64>)> {
+fn scored(section: &OrderedJson) -> Said<(Vec<NumberedPiece>, Vec<f64>)> {
     let Some(OrderedJson::List(items)) = section.get("vocab") else {
         return Err("`vocab` of its model is no list of pieces and their scores".to_owned());
     };
@@ -273,7 +276,7 @@ fn pair(item: &OrderedJson) -> Option<(&str, &str)> {
     }
 }
 
-fn added(json: &OrderedJson) -> Said<Vec<(String, u32)>> {
+fn added(json: &OrderedJson) -> Said<Vec<NumberedPiece>> {
     let items = json.get("added_tokens").map_or(&[][..], OrderedJson::items);
     let read = |item: &OrderedJson| {
         let piece = item.get("content").and_then(OrderedJson::text);
