@@ -58,7 +58,7 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 25] = [
+const EMITTERS: [&str; 26] = [
     "engine/taps.rs",
     "graph/arrange.rs",
     "graph/derived.rs",
@@ -79,6 +79,7 @@ const EMITTERS: [&str; 25] = [
     "rewrite/shapes.rs",
     "rewrite/stored.rs",
     "rewrite/switch.rs",
+    "rewrite/twin/codes.rs",
     "rewrite/twin/mod.rs",
     "rewrite/twin/open.rs",
     "rewrite/twin/signature.rs",
