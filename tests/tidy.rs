@@ -81,6 +81,7 @@ const EMITTERS: [&str; 26] = [
     "rewrite/stored.rs",
     "rewrite/vocabulary/maps.rs",
     "rewrite/switch.rs",
+    "rewrite/twin/codes.rs",
     "rewrite/twin/mod.rs",
     "rewrite/twin/open.rs",
     "rewrite/twin/signature.rs",

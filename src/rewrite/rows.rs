@@ -32,7 +32,7 @@ impl CodeRows {
     pub(super) fn dims(&self, mut dims: Vec<usize>, bytes: usize) -> Vec<usize> {
         if let Some(last) = dims.pop() {
             let rows: usize = dims.iter().product();
-            dims.push(if rows == 0 { last } else { bytes / rows });
+            dims.push(bytes.checked_div(rows).unwrap_or(last));
         }
         dims
     }
@@ -58,7 +58,8 @@ fn lost(analysis: &Analysis, kept: &Kept, codes: &BlockCodes) -> Option<(ValueId
     }
     let value = analysis.graph().node(codes.node).input(slot)?;
     let places = types.kept_positions(numbers, kept).into_iter();
-    let mut blocks: Vec<u32> = places.map(|place| place / block.max(1) as u32).collect();
+    let block = u32::try_from(block).ok().filter(|&block| block > 0)?;
+    let mut blocks: Vec<u32> = places.map(|place| place / block).collect();
     blocks.dedup();
     let bits = u32::try_from(codes.codes.1?).ok()?;
     let rows = CodeRows {

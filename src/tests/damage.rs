@@ -50,6 +50,7 @@ const EQUIVALENT: &[(&str, &str)] = &[
     (": OneHot of places: b1", CANCELLED),
     ("a position twice: GatherElements of rows: w1", LONGER),
     ("a position twice: GatherElements by a table: w1", LONGER),
+    ("a position twice: the best of another value: w3", LONGER),
     (
         "other numbers at one position: Where by flags: w1",
         REPLACED,
@@ -77,6 +78,15 @@ const EQUIVALENT: &[(&str, &str)] = &[
         "other numbers at one position: vit_fashion: blocks.",
         CANCELLED,
     ),
+    // Scales of neighbours, a tenth apart, of one column of eight.
+    (
+        "a removed position in the place of a kept one: QLinearSigmoid: w1.scale",
+        STEP,
+    ),
+    (
+        "a removed position in the place of a kept one: QLinearLeakyRelu: w1.scale",
+        STEP,
+    ),
     (": Pad: w2", PADDED),
     (": Pad: secateur.mask.0[0]", PADDED),
     (": ReduceProd: w", TINY),
@@ -88,6 +98,7 @@ const EQUIVALENT: &[(&str, &str)] = &[
     ("a mask's element: RNN", TWICE),
     ("a mask's element: Attention", HEADS),
     ("a mask's element: MultiHeadAttention", HEADS),
+    ("a mask's element: QAttention", HEADS),
     ("a mask's element: GroupQueryAttention", HEADS),
     ("a mask's element: LinearAttention", HEADS),
     // What is added to every key alike.
@@ -131,6 +142,7 @@ const TINY: &str = "products of 36 numbers below one: a single position decides 
 const TWICE: &str = "units are masked where they are made and where they are read";
 const STRETCHED: &str = "what is normalised may be of any size, but for epsilon";
 const UNREAD: &str = "the norm of a filter that is removed is read by nobody";
+const STEP: &str = "it moves outputs by a step of a code, as rounding may";
 const LONGER: &str = "an index may be shorter than its data: what is behind it is read by nobody";
 const REPLACED: &str = "another number stands there instead";
 const FIRST: &str = "one position is in no sum, and one sum is of none";

@@ -199,13 +199,11 @@ fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: 
     if whole == 0 || !whole.is_multiple_of(block) {
         return Err(Unsupported("its width does not divide into blocks"));
     }
-    let outer = [&numbers[..axis], &numbers[axis + 1..]].concat();
-    let repacked = match &zeros {
-        Some(zeros) if pack > 1 => {
+    let repacked = pack > 1
+        && zeros.as_ref().is_some_and(|zeros| {
+            let outer = [&numbers[..axis], &numbers[axis + 1..]].concat();
             rows_of_bytes(op, (3, zeros), &outer, (whole / block).div_ceil(pack))
-        }
-        _ => false,
-    };
+        });
     let whole_bytes = zeros.is_some() && !repacked;
     let unit = block.saturating_mul(if whole_bytes { pack } else { 1 });
     let units = Units::of(op, &numbers[axis], unit)?;

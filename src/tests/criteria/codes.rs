@@ -61,9 +61,9 @@ fn coded(are_codes: bool) -> Model {
 #[test]
 fn codes_are_scored_as_the_numbers_that_they_stand_for() {
     let (plain, codes) = (analyse(&coded(false)), analyse(&coded(true)));
-    // What reads the channels has blocks of 16 and two zero points to a byte, so that 32 go together.
+    // What reads the channels has blocks of 16, which go as wholes; its zero points go one by one, two to a byte or not.
     let units = codes.dimensions()[0].size;
-    assert_eq!(units, 4);
+    assert_eq!(units, 8);
     let numbers = numbers(&plain, "h.weight");
     let rows: Vec<&[f64]> = numbers.chunks(numbers.len() / units).collect();
     let scored = &found(&codes, Criterion::Fpgm)[0];

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::pair::Tensors;
-use super::second::tensor;
+use super::pair::{Tensors, tensor};
 use crate::metrics::Gap;
 use crate::runtime::Tensor;
 

@@ -22,6 +22,12 @@ const MOST_TELLING: f64 = 0.1;
 
 pub(super) type Tensors = Vec<(String, Tensor)>;
 
+/// The tensor of this name.
+pub(super) fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Option<&'a Tensor> {
+    let mut found = tensors.iter().filter(|(known, _)| known == name);
+    found.next().map(|(_, tensor)| tensor)
+}
+
 /// Two models that must compute the same.
 pub(super) struct Pair<'a> {
     /// The model that both come from.

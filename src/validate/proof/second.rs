@@ -2,7 +2,7 @@
 
 use super::moved::{is_small, nudged, unit, widened};
 use super::noise::{Noise, noise_of};
-use super::pair::{Draw, Drawn, Pair, Tensors, moved, side_by_side, worse};
+use super::pair::{Draw, Drawn, Pair, Tensors, moved, side_by_side, tensor, worse};
 use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, STEPS, UNITS};
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;
@@ -338,11 +338,6 @@ fn in_wider_type(name: &str, seen: &Seen, reading: &mut Reading, (entered, steps
     } else if reading.gap.error.is_finite() {
         reading.allowed = reading.allowed.max(reading.gap.error);
     }
-}
-
-pub(super) fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Option<&'a Tensor> {
-    let mut found = tensors.iter().filter(|(known, _)| known == name);
-    found.next().map(|(_, tensor)| tensor)
 }
 
 fn widened_inputs(inputs: &Tensors, to: ElementType) -> Result<Tensors> {
