@@ -15,6 +15,7 @@ use common::{fixture, json};
 const ELSEWHERE: [&str; 21] = [
     "signature[]",
     "latency.",
+    "verification.caches[]",
     "verification.mixed_by[]",
     "warnings[]",
     "forecast.",

@@ -1,7 +1,7 @@
 //! The second look at outputs that are beyond the plain bound or that hide what enters them.
 
 use super::moved::{is_small, nudged, unit, widened};
-use super::pair::{Draw, Drawn, Pair, Tensors, moved, side_by_side, worse};
+use super::pair::{Draw, DrawnInputs, Pair, Tensors, moved, side_by_side, worse};
 use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, UNITS};
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;
@@ -29,7 +29,7 @@ pub(super) struct Second<'a> {
 
 /// What one draw shows, by name.
 struct Seen {
-    drawn: Drawn,
+    drawn: DrawnInputs,
     expected: Tensors,
     computed: Tensors,
     orders: Vec<Tensors>,
@@ -77,9 +77,9 @@ impl<'a> Second<'a> {
         let mut second = Second::open(pair, &values)?;
         let mut outputs: Vec<(usize, OutputDeviation)> = Vec::new();
         let again = first.iter().map(|draw| (Some(draw), draw.drawn, 1.0));
-        let seeds = (first.len() as u64..).map(Drawn::plain);
+        let seeds = (first.len() as u64..).map(DrawnInputs::plain);
         let scaled = seeds.zip(SCALES).map(|(drawn, scale)| (None, drawn, scale));
-        let mut before: Vec<(Drawn, Tensors)> = Vec::new();
+        let mut before: Vec<(DrawnInputs, Tensors)> = Vec::new();
         for (draw, drawn, scale) in again.chain(scaled) {
             let Some(mut seen) = second.run(drawn, scale)? else {
                 continue;
@@ -143,7 +143,7 @@ impl<'a> Second<'a> {
     }
 
     /// One draw; none where the reference does not run at this scale of the inputs.
-    fn run(&mut self, drawn: Drawn, scale: f64) -> Result<Option<Seen>> {
+    fn run(&mut self, drawn: DrawnInputs, scale: f64) -> Result<Option<Seen>> {
         let inputs = self.pair.inputs(&self.reference.inputs(), drawn, scale)?;
         let Some(inputs) = inputs else {
             return Ok(None);
@@ -227,7 +227,7 @@ impl<'a> Second<'a> {
     }
 
     /// Whether an output, or what enters it, is another than on a draw before of the same bodies.
-    fn moves(&self, name: &str, seen: &Seen, before: &[(Drawn, Tensors)]) -> bool {
+    fn moves(&self, name: &str, seen: &Seen, before: &[(DrawnInputs, Tensors)]) -> bool {
         let alike = before
             .iter()
             .find(|(other, _)| self.pair.are_alike(*other, seen.drawn));
