@@ -16,6 +16,7 @@ const ELSEWHERE: [&str; 22] = [
     "signature[]",
     "vocabulary.",
     "latency.",
+    "verification.caches[]",
     "verification.mixed_by[]",
     "warnings[]",
     "forecast.",

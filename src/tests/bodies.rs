@@ -171,3 +171,67 @@ fn a_sum_is_typed_whether_or_not_it_is_read() {
         assert_eq!(analysis.blocked().len(), 2, "{:?}", analysis.blocked());
     }
 }
+
+/// x, through an operator with this body, to y.
+fn run_by(operator: &str, wiring: &str, attributes: Attributes, body: (&str, Builder)) -> Builder {
+    Builder::new(17)
+        .input("x", &[3, 2, 6])
+        .weight("w1", &[6, 8])
+        .weight("w2", &[8, 4])
+        .scalar("rounds", 3)
+        .node("MatMul", "x w1 -> h", &[])
+        .node(operator, wiring, attributes)
+        .body(body.0, body.1)
+        .node("MatMul", "r w2 -> y", &[])
+        .output("y")
+}
+
+/// What a node says of a body that does not fit it.
+#[test]
+fn bodies_that_do_not_fit_their_node_are_left_alone_with_the_reason() {
+    let step = || {
+        Builder::new(17)
+            .input("s", &[2, 8])
+            .input("now", &[2, 8])
+            .node("Add", "s now -> next", &[])
+            .output("next")
+    };
+    let scan = |count: i64, axis: i64| {
+        let attributes = [
+            ("num_scan_inputs", count.into()),
+            ("scan_input_axes", [axis].into()),
+        ];
+        run_by("Scan", "h h -> r", &attributes, ("body", step()))
+    };
+    let shadowing = step().node("Relu", "next -> w2", &[]);
+    let one = [("num_scan_inputs", 1.into())];
+    let without = Builder::new(17).node("Relu", "h -> a", &[]);
+    let round = Builder::new(17)
+        .input("s", &[3, 2, 8])
+        .node("Relu", "s -> a", &[])
+        .output("a");
+    for (why, builder) in [
+        ("fewer inputs", scan(5, 0)),
+        ("axis", scan(1, 9)),
+        ("axis", scan(1, -9)),
+        (
+            "has a name of a value around it",
+            run_by("Scan", "h h -> r", &one, ("body", shadowing)),
+        ),
+        (
+            "does not fit the node",
+            run_by("Scan", "h h h -> r", &one, ("body", step())),
+        ),
+        (
+            "no body",
+            run_by("If", "rounds -> r", &[], ("then_branch", without)),
+        ),
+        (
+            "does not fit the node",
+            run_by("Loop", "rounds - h -> r", &[], ("body", round)),
+        ),
+    ] {
+        let said = refusal(builder);
+        assert!(said.contains(why), "'{said}', where it is: {why}");
+    }
+}

@@ -55,16 +55,16 @@ pub(super) fn draws_of_bodies(analysis: &Analysis) -> u64 {
 
 /// Which inputs are drawn.
 #[derive(Clone, Copy)]
-pub(super) struct Drawn {
+pub(super) struct DrawnInputs {
     pub(super) seed: u64,
     pub(super) filling: Filling,
 }
 
-impl Drawn {
+impl DrawnInputs {
     /// Those of a seed, with caches that hold something.
-    pub(super) fn plain(seed: u64) -> Drawn {
+    pub(super) fn plain(seed: u64) -> DrawnInputs {
         let filling = Filling::Filled;
-        Drawn { seed, filling }
+        DrawnInputs { seed, filling }
     }
 }
 
@@ -77,7 +77,7 @@ struct Opened {
 
 /// One run of both.
 pub(super) struct Draw {
-    pub(super) drawn: Drawn,
+    pub(super) drawn: DrawnInputs,
     pub(super) expected: Tensors,
     pub(super) computed: Tensors,
 }
@@ -88,11 +88,11 @@ impl Pair<'_> {
         let mut models = self.opened()?;
         let mut draws = Vec::new();
         for seed in 0..self.draws() {
-            draws.extend(self.draw(&mut models, Drawn::plain(seed))?);
+            draws.extend(self.draw(&mut models, DrawnInputs::plain(seed))?);
         }
         for filling in [Filling::Empty, Filling::Step] {
             for seed in 0..self.bodies {
-                draws.extend(self.draw(&mut models, Drawn { seed, filling })?);
+                draws.extend(self.draw(&mut models, DrawnInputs { seed, filling })?);
             }
         }
         Ok(draws)
@@ -136,7 +136,7 @@ impl Pair<'_> {
     }
 
     /// A run of both; none where caches cannot hold what is asked, or the reference does not run with that.
-    fn draw(&self, models: &mut Opened, drawn: Drawn) -> Result<Option<Draw>> {
+    fn draw(&self, models: &mut Opened, drawn: DrawnInputs) -> Result<Option<Draw>> {
         let Some(inputs) = self.inputs(&models.reference.inputs(), drawn, 1.0)? else {
             return Ok(None);
         };
@@ -163,7 +163,7 @@ impl Pair<'_> {
 
     /// What keeps the model from running, as it is and on these inputs; if it runs, or a crash has shown enough, the fault
     /// that there is.
-    fn own_fault(&self, fault: Error, drawn: Option<Drawn>) -> Error {
+    fn own_fault(&self, fault: Error, drawn: Option<DrawnInputs>) -> Error {
         if matches!(fault, Error::Crash { .. }) {
             return fault;
         }
@@ -191,10 +191,10 @@ impl Pair<'_> {
     pub(super) fn inputs(
         &self,
         of: &[Signature],
-        drawn: Drawn,
+        drawn: DrawnInputs,
         scale: f64,
     ) -> Result<Option<Tensors>> {
-        let Drawn { seed, filling } = drawn;
+        let DrawnInputs { seed, filling } = drawn;
         let inputs = random_inputs_with(self.analysis, of, filling, seed)?;
         match scale == 1.0 {
             true => Ok(inputs),
@@ -273,7 +273,7 @@ impl Pair<'_> {
     }
 
     /// Whether the same bodies run in both.
-    pub(super) fn are_alike(&self, a: Drawn, b: Drawn) -> bool {
+    pub(super) fn are_alike(&self, a: DrawnInputs, b: DrawnInputs) -> bool {
         a.seed % self.bodies == b.seed % self.bodies
     }
 

@@ -2,7 +2,7 @@
 
 use super::moved::{is_small, nudged, unit, widened};
 use super::noise::{Noise, noise_of};
-use super::pair::{Draw, Drawn, Pair, Tensors, moved, side_by_side, tensor, worse};
+use super::pair::{Draw, DrawnInputs, Pair, Tensors, moved, side_by_side, tensor, worse};
 use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, STEPS, UNITS};
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;
@@ -32,11 +32,11 @@ pub(super) struct Second<'a> {
 }
 
 /// What the first look made of a draw, where it did; the draw, and the scale of its inputs.
-type Turn<'a> = (Option<&'a Draw>, Drawn, f64);
+type Turn<'a> = (Option<&'a Draw>, DrawnInputs, f64);
 
 /// What one draw shows, by name.
 struct Seen {
-    drawn: Drawn,
+    drawn: DrawnInputs,
     /// The scale of its inputs.
     scale: f64,
     expected: Tensors,
@@ -86,7 +86,7 @@ impl<'a> Second<'a> {
         let mut second = Second::open(pair, &values)?;
         let mut outputs: Vec<(usize, OutputDeviation)> = Vec::new();
         let again = first.iter().map(|draw| (Some(draw), draw.drawn, 1.0));
-        let seeds = (first.len() as u64..).map(Drawn::plain);
+        let seeds = (first.len() as u64..).map(DrawnInputs::plain);
         let scaled = seeds.zip(SCALES).map(|(drawn, scale)| (None, drawn, scale));
         let turns: Vec<Turn> = again.chain(scaled).collect();
         // A step of a code is rare: what one draw does not show another may.
@@ -97,7 +97,7 @@ impl<'a> Second<'a> {
                 }
             }
         }
-        let mut before: Vec<(Drawn, Tensors)> = Vec::new();
+        let mut before: Vec<(DrawnInputs, Tensors)> = Vec::new();
         for turn in turns {
             let Some(seen) = second.draw(turn)? else {
                 continue;
@@ -172,7 +172,7 @@ impl<'a> Second<'a> {
     }
 
     /// One draw; none where the reference does not run at this scale of the inputs.
-    fn run(&mut self, drawn: Drawn, scale: f64) -> Result<Option<Seen>> {
+    fn run(&mut self, drawn: DrawnInputs, scale: f64) -> Result<Option<Seen>> {
         let inputs = self.pair.inputs(&self.reference.inputs(), drawn, scale)?;
         let Some(inputs) = inputs else {
             return Ok(None);
@@ -257,7 +257,7 @@ impl<'a> Second<'a> {
     }
 
     /// Whether an output, or what enters it, is another than on a draw before of the same bodies.
-    fn moves(&self, name: &str, seen: &Seen, before: &[(Drawn, Tensors)]) -> bool {
+    fn moves(&self, name: &str, seen: &Seen, before: &[(DrawnInputs, Tensors)]) -> bool {
         let alike = before
             .iter()
             .find(|(other, _)| self.pair.are_alike(*other, seen.drawn));

@@ -34,11 +34,6 @@ fn grouped_query(op: &mut Typing) -> Ruling {
     op.contract(0, 2);
     let total = op.integers(6).and_then(|all| all.first().cloned()?);
     counted(op, length, &total);
-    if let Some(seen) = past_length(op, 3)
-        && op.int("sliding_window_cache", 0) == 0
-    {
-        op.grows(seen, length);
-    }
     let room = room(op, total.clone());
     let room = op.sized((1, 2), room, PLACE);
     let of = Attention {
@@ -77,8 +72,13 @@ fn grouped_query(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
-/// Lengths that nothing in the graph says are those of the past and of what comes together.
+/// What caches become longer by. Lengths that nothing in the graph says are those of the past and of what comes together.
 fn counted(op: &mut Typing, length: &Type, total: &Option<Extent>) {
+    if let Some(seen) = past_length(op, 3)
+        && op.int("sliding_window_cache", 0) == 0
+    {
+        op.grows(seen, length);
+    }
     let past = past_length(op, 3).unwrap_or(Extent::Known(0));
     let all = past.add(&op.extent(length));
     let Some(all) = all.filter(|_| total.is_none()) else {
