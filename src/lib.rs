@@ -79,8 +79,6 @@ mod statistics;
 mod tests;
 pub mod train;
 pub mod validate;
-// Its callers are not there yet.
-#[allow(dead_code, unused_imports)]
 mod vocabulary;
 
 pub use error::{Class, Error, Fault, ProofFault, Result};

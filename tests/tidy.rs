@@ -59,7 +59,7 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 26] = [
+const EMITTERS: [&str; 27] = [
     "engine/taps.rs",
     "graph/arrange.rs",
     "graph/derived.rs",

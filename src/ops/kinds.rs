@@ -70,3 +70,10 @@ pub(crate) enum Elements {
     /// Always this one.
     Always(ElementType),
 }
+
+pub(super) const BOOL: &[Elements] = &[Elements::Always(ElementType::Bool)];
+pub(super) const INT64: &[Elements] = &[Elements::Always(ElementType::Int64)];
+pub(super) const FLOAT: &[Elements] = &[Elements::Always(ElementType::Float)];
+
+/// Why no gradient goes through what onnxruntime fuses for GPUs.
+pub(super) const GPU_ALONE: &str = "it runs on GPUs alone: take the model before its optimisation for one, where it is several nodes";

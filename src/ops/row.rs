@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use super::adjoints::{Adjoint, Gives, Slope};
 use super::families::TABLE;
 use super::form::Form;
+pub(super) use super::kinds::{BOOL, FLOAT, GPU_ALONE, INT64};
 use super::kinds::{Carried, Elements, KernelFamily, Pointwise, Viewing};
 use super::shapes::{Evaluation, Integers};
 use super::typing::{Ruling, Typing};
@@ -27,8 +28,6 @@ pub(crate) const ML: &str = "ai.onnx.ml";
 pub(crate) const NEWEST_OPSET: i64 = 28;
 /// The same by domain.
 const NEWEST: [(&str, i64); 3] = [("", NEWEST_OPSET), (CONTRIB, 1), (ML, 5)];
-/// Why no gradient goes through what onnxruntime fuses for GPUs.
-pub(super) const GPU_ALONE: &str = "it runs on GPUs alone: take the model before its optimisation for one, where it is several nodes";
 /// Outputs whose element type a row can say one by one.
 const MAX_YIELDS: usize = 3;
 
@@ -323,10 +322,6 @@ impl Row {
         own.map(|&(_, element)| element)
     }
 }
-
-pub(super) const BOOL: &[Elements] = &[Elements::Always(ElementType::Bool)];
-pub(super) const INT64: &[Elements] = &[Elements::Always(ElementType::Int64)];
-pub(super) const FLOAT: &[Elements] = &[Elements::Always(ElementType::Float)];
 
 /// All rows by operator name.
 static BY_NAME: LazyLock<HashMap<&str, Vec<&Row>>> = LazyLock::new(|| {
