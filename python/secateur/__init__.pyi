@@ -219,6 +219,10 @@ def prune(
     drop_blocks: _Text | Sequence[_Text] | None = None,
     bench: bool | None = None,
     dry_run: bool | None = None,
+    vocabulary: _Path | None = None,
+    tokenizer: _Path | None = None,
+    corpus: _Path | Sequence[_Path] | None = None,
+    remap: _Text | None = None,
     force: bool | None = None,
     calibration: _Data | None = None,
     samples: int | None = None,
@@ -276,6 +280,13 @@ def prune(
         or those whose name, or whose adding node's name, matches a glob
     bench: Time the original and the result side by side, on one thread and on all
     dry_run: Stop after planning and explain every dimension
+    vocabulary: Cut the vocabulary and nothing else, exactly: of tables that inputs pick rows of by id, and of what
+        answers with a number for each id, keep the ids in this file (one per line, or a JSON list)
+    tokenizer: The model's tokenizer.json: its special and byte pieces stay, and a smaller one is written beside the
+        model, as OUTPUT.tokenizer.json
+    corpus: Keep the pieces that the tokenizer makes of these texts, one per line in UTF-8
+    remap: Where ids are renumbered: outside (callers give the new ids) or inside (the model takes the old ones, and
+        callers change nothing) [default: outside]
     force: Allow the output to replace the input
     calibration: A few hundred samples, no labels needed: an .npz file, a folder of .npy files, or onnx test data
     samples: Use at most this many calibration samples [default: 512]
