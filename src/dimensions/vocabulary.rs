@@ -22,7 +22,7 @@ impl Analysis {
         let picked = self.state.picked().iter();
         let table = picked.map(|of| IdTable {
             node: self.graph.describe(of.node),
-            is_asked: of.is_asked,
+            is_asked: (of.sources.iter()).any(|&id| self.graph.constant(id).is_none()),
             size: self.state.types.size(&of.table) as usize,
             dimension: self.alone_on(&of.table),
         });

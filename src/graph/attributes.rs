@@ -1,6 +1,6 @@
 //! Typed access to a node's attributes.
 
-use crate::onnx::proto::{AttributeProto, NodeProto, attribute_proto::AttributeType};
+use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
 
 /// Reading attributes by name.
 pub(crate) trait Attributes {
@@ -12,6 +12,10 @@ pub(crate) trait Attributes {
     fn ints(&self, name: &str) -> Option<&[i64]>;
     /// A string attribute; `None` also where it is not UTF-8.
     fn string(&self, name: &str) -> Option<&str>;
+    /// The graphs in all attributes: bodies of If, Loop and Scan.
+    fn bodies(&self) -> impl Iterator<Item = &GraphProto>;
+    /// As [`Attributes::bodies`], to be changed.
+    fn bodies_mut(&mut self) -> impl Iterator<Item = &mut GraphProto>;
     /// Sets an integer attribute.
     fn set_int(&mut self, name: &str, value: i64);
     /// Sets a list of integers.
@@ -23,6 +27,16 @@ pub(crate) trait Attributes {
 impl Attributes for NodeProto {
     fn attribute(&self, name: &str) -> Option<&AttributeProto> {
         self.attribute.iter().find(|a| a.name() == name)
+    }
+
+    fn bodies(&self) -> impl Iterator<Item = &GraphProto> {
+        let held = self.attribute.iter();
+        held.flat_map(|held| held.g.iter().chain(&held.graphs))
+    }
+
+    fn bodies_mut(&mut self) -> impl Iterator<Item = &mut GraphProto> {
+        let held = self.attribute.iter_mut();
+        held.flat_map(|held| held.g.iter_mut().chain(&mut held.graphs))
     }
 
     fn int(&self, name: &str) -> Option<i64> {
@@ -80,5 +94,45 @@ fn replace(node: &mut NodeProto, attribute: AttributeProto) {
     match place {
         Some(place) => node.attribute[place] = attribute,
         None => node.attribute.push(attribute),
+    }
+}
+
+/// An integer attribute.
+pub(crate) fn int(name: &str, number: i64) -> AttributeProto {
+    AttributeProto {
+        i: Some(number),
+        ..attribute(name, AttributeType::Int)
+    }
+}
+
+/// An attribute that is a list of integers.
+pub(crate) fn ints(name: &str, numbers: &[i64]) -> AttributeProto {
+    AttributeProto {
+        ints: numbers.to_vec(),
+        ..attribute(name, AttributeType::Ints)
+    }
+}
+
+/// A real attribute.
+pub(crate) fn float(name: &str, number: f32) -> AttributeProto {
+    AttributeProto {
+        f: Some(number),
+        ..attribute(name, AttributeType::Float)
+    }
+}
+
+/// A string attribute.
+pub(crate) fn text(name: &str, text: &str) -> AttributeProto {
+    AttributeProto {
+        s: Some(text.to_owned().into()),
+        ..attribute(name, AttributeType::String)
+    }
+}
+
+fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        r#type: Some(kind as i32),
+        ..AttributeProto::default()
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use petgraph::algo::{kosaraju_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 
+use super::attributes::Attributes;
 use super::{DeclaredSize, Graph, Node, NodeId, Producer, Value, ValueId, declared_tensor};
 use crate::error::Fault;
 use crate::onnx::proto::{GraphProto, NodeProto, ValueInfoProto, tensor_shape_proto::dimension};
@@ -289,10 +290,8 @@ fn describe_producer(producer: Producer, proto: &GraphProto) -> String {
 /// Names that the subgraphs of a node read from outside, each once, in order of first use.
 pub(super) fn outer_names(node: &NodeProto) -> Vec<String> {
     let mut names = Vec::new();
-    for attribute in &node.attribute {
-        for graph in attribute.g.iter().chain(&attribute.graphs) {
-            collect_outer(graph, &mut Vec::new(), &mut names);
-        }
+    for graph in node.bodies() {
+        collect_outer(graph, &mut Vec::new(), &mut names);
     }
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
@@ -329,12 +328,8 @@ fn collect_outer<'a>(
         node.input.iter().for_each(|name| read(name));
     }
     graph.output.iter().for_each(|output| read(output.name()));
-    for node in &graph.node {
-        for attribute in &node.attribute {
-            for inner in attribute.g.iter().chain(&attribute.graphs) {
-                collect_outer(inner, scopes, names);
-            }
-        }
+    for inner in graph.node.iter().flat_map(Attributes::bodies) {
+        collect_outer(inner, scopes, names);
     }
     scopes.pop();
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use prost::Message;
 
+use super::attributes::Attributes;
 use crate::error::{Error, Result};
 use crate::onnx::proto::{FunctionProto, GraphProto, NodeProto};
 
@@ -99,9 +100,7 @@ impl<'a> Allowance<'a> {
         while let Some(nodes) = open.pop() {
             for node in nodes {
                 out.extend(self.functions.get_key_value(&key_of(node)));
-                let graphs = node.attribute.iter();
-                let graphs = graphs.flat_map(|held| held.g.iter().chain(&held.graphs));
-                open.extend(graphs.map(|graph| &graph.node[..]));
+                open.extend(node.bodies().map(|graph| &graph.node[..]));
             }
         }
         out

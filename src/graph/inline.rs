@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::attributes::Attributes;
 use super::calls::{Allowance, Key, key_of};
 use super::names::collect;
 use crate::error::{Error, Result};
@@ -103,10 +104,8 @@ impl Inliner<'_> {
                 out.extend(self.call(&node, key, function)?);
                 continue;
             }
-            for attribute in &mut node.attribute {
-                for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-                    self.graph(graph)?;
-                }
+            for graph in node.bodies_mut() {
+                self.graph(graph)?;
             }
             out.push(node);
         }

@@ -43,7 +43,7 @@ use crate::onnx::{ElementType, Model, domain_of};
 
 pub(crate) use arrange::Span;
 pub(crate) use array::{Array, broadcast_sizes};
-pub(crate) use attributes::Attributes;
+pub(crate) use attributes::{Attributes, float, int, ints, text};
 use bodies::Bodies;
 pub use bodies::BodyId;
 pub(crate) use call::{CalledGraph, called, with_calls};
@@ -52,8 +52,8 @@ pub(crate) use emit::Emitter;
 use enter::InnerNames;
 pub(crate) use inline::{inlined, prefixed};
 pub(crate) use names::Names;
-pub(crate) use patch::{Patch, float, int, ints, text};
-pub(crate) use reads::{bodies_read_instead, read_instead};
+pub(crate) use patch::Patch;
+pub(crate) use reads::bodies_read_instead;
 pub(crate) use windows::Slide;
 
 /// A node, by its place in the model's node list.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::Graph;
+use super::attributes::Attributes;
 use crate::onnx::proto::GraphProto;
 
 /// Makes names; the same requests give the same names.
@@ -52,9 +53,6 @@ pub(super) fn collect(graph: &GraphProto, names: &mut HashSet<String>) {
     for node in &graph.node {
         names.extend(node.input.iter().chain(&node.output).cloned());
         names.insert(node.name().to_owned());
-        for attribute in &node.attribute {
-            let bodies = attribute.g.iter().chain(&attribute.graphs);
-            bodies.for_each(|body| collect(body, names));
-        }
+        node.bodies().for_each(|body| collect(body, names));
     }
 }

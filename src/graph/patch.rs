@@ -8,53 +8,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::attributes::int;
 use super::bodies::Bodies;
 pub(crate) use super::places::PatchPlace;
 use super::places::insert;
+use super::reads::read_instead;
 use super::{BodyId, Graph, Names, NodeId, numbered};
-use crate::onnx::proto::attribute_proto::AttributeType;
 use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use crate::onnx::{ElementType, from_raw};
-
-/// An integer attribute.
-pub(crate) fn int(name: &str, number: i64) -> AttributeProto {
-    AttributeProto {
-        i: Some(number),
-        ..attribute(name, AttributeType::Int)
-    }
-}
-
-/// An attribute that is a list of integers.
-pub(crate) fn ints(name: &str, numbers: &[i64]) -> AttributeProto {
-    AttributeProto {
-        ints: numbers.to_vec(),
-        ..attribute(name, AttributeType::Ints)
-    }
-}
-
-/// A real attribute.
-pub(crate) fn float(name: &str, number: f32) -> AttributeProto {
-    AttributeProto {
-        f: Some(number),
-        ..attribute(name, AttributeType::Float)
-    }
-}
-
-/// A string attribute.
-pub(crate) fn text(name: &str, text: &str) -> AttributeProto {
-    AttributeProto {
-        s: Some(text.to_owned().into()),
-        ..attribute(name, AttributeType::String)
-    }
-}
-
-fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        r#type: Some(kind as i32),
-        ..AttributeProto::default()
-    }
-}
+use crate::onnx::{ElementType, Model, from_raw};
 
 /// A change of a graph.
 pub(crate) struct Patch {
@@ -65,6 +26,8 @@ pub(crate) struct Patch {
     initializers: Vec<TensorProto>,
     inputs: Vec<ValueInfoProto>,
     outputs: Vec<ValueInfoProto>,
+    /// Values that all old nodes read as others: name, the other's.
+    read_as: Vec<(String, String)>,
     /// What old nodes read instead: node, slot, name.
     connections: Vec<(NodeId, usize, String)>,
     /// Old nodes that go.
@@ -88,6 +51,7 @@ impl Patch {
             initializers: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            read_as: Vec::new(),
             connections: Vec::new(),
             removed: Vec::new(),
             renamed: Vec::new(),
@@ -160,6 +124,11 @@ impl Patch {
                 (!name.is_empty()).then(|| name.clone())
             }
         }
+    }
+
+    /// Lets all old nodes, in bodies as well, read another value; where one was connected, that counts.
+    pub(crate) fn read_as(&mut self, old: &str, new: &str) {
+        self.read_as.push((old.to_owned(), new.to_owned()));
     }
 
     /// Lets an old node read another value at a slot.
@@ -304,9 +273,19 @@ impl Patch {
         self.node(base, "Cast", &[x], vec![int("to", to.number().into())])
     }
 
+    /// The model of the graph with the change.
+    pub(crate) fn applied(self, model: &Model) -> Model {
+        let mut proto = model.proto.clone();
+        self.apply(proto.graph.get_or_insert_default());
+        model.with(proto, model.lazy.clone())
+    }
+
     /// Puts the change into the messages of the graph, or of a part of it where only new nodes matter. Of
     /// several nodes before one the first made comes first.
     pub(crate) fn apply(mut self, graph: &mut GraphProto) {
+        for (old, new) in &self.read_as {
+            read_instead(graph, old, new);
+        }
         for (node, slot, name) in std::mem::take(&mut self.connections) {
             let Some(node) = self.bodies.node_mut(graph, node) else {
                 continue;

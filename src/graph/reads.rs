@@ -1,9 +1,10 @@
 //! Names that nodes read, changed where they mean what they did.
 
+use super::attributes::Attributes;
 use crate::onnx::proto::{GraphProto, NodeProto};
 
 /// Lets all nodes of a graph, and bodies in it, read another value.
-pub(crate) fn read_instead(graph: &mut GraphProto, old: &str, new: &str) {
+pub(super) fn read_instead(graph: &mut GraphProto, old: &str, new: &str) {
     let replace = |name: &mut String| {
         if name == old {
             new.clone_into(name);
@@ -17,11 +18,7 @@ pub(crate) fn read_instead(graph: &mut GraphProto, old: &str, new: &str) {
 
 /// Lets the bodies of a node read another outer value.
 pub(crate) fn bodies_read_instead(node: &mut NodeProto, old: &str, new: &str) {
-    for attribute in &mut node.attribute {
-        for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-            read_in(graph, old, new);
-        }
-    }
+    node.bodies_mut().for_each(|graph| read_in(graph, old, new));
 }
 
 fn read_in(graph: &mut GraphProto, old: &str, new: &str) {

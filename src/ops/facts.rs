@@ -208,8 +208,8 @@ pub(crate) struct Picked {
     /// The input that picks.
     pub(crate) slot: usize,
     pub(crate) index: ValueId,
-    /// Whether some come from inputs of the graph.
-    pub(crate) is_asked: bool,
+    /// The inputs of the graph and constants that they come from.
+    pub(crate) sources: Vec<ValueId>,
     /// The axis that is picked from.
     pub(crate) table: Type,
 }

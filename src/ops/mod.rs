@@ -42,7 +42,6 @@ pub(crate) use form::Form;
 pub(crate) use kinds::{KernelFamily, Pointwise, Viewing};
 pub(crate) use mix::{Mix, MixFact};
 pub(crate) use pass::{declared_shape, type_graph};
-pub(crate) use pointers::id_sources;
 pub use premises::GroupCut;
 pub(crate) use premises::{CutRules, Observed, ObservedValue, Premises};
 pub(crate) use readers::{bounds, epsilon, makes_statistics, names_activations};

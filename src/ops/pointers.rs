@@ -33,43 +33,32 @@ impl Typing<'_> {
                 self.unify(table, &of);
                 self.state.followed.insert((self.node, value));
             }
-            None if self.is_picked_by_ids(slot) => self.picks(slot, table),
-            None => self.pin(table, why),
+            None => self.picked_at(Some(slot), table, why),
         }
     }
 
-    /// Whether rows of tables may go, and the numbers at `slot` are those of inputs of the graph.
-    fn is_picked_by_ids(&self, slot: usize) -> bool {
-        let index = self.value(slot).filter(|_| self.state.vocabulary);
-        index.is_some_and(|index| id_sources(self.graph, index).is_some())
-    }
-
-    /// As if the node itself picked from an axis by the numbers at a slot, or by others that it computes.
-    pub(super) fn picked_at(&mut self, slot: Option<usize>, table: &Type) {
-        match slot.filter(|&slot| self.is_picked_by_ids(slot)) {
-            Some(slot) => self.picks(slot, table),
-            None => self.pin(table, "is selected from by index"),
-        }
-    }
-
-    fn picks(&mut self, slot: usize, table: &Type) {
-        let (node, slot) = (self.node, self.at(slot));
-        let graph = self.graph;
-        if let Some(index) = graph.node(node).input(slot) {
-            let sources = id_sources(graph, index).unwrap_or_default();
-            self.state.picked.state(Picked {
-                node,
+    /// States that ids pick from an axis where rows of tables may go and all numbers at a slot are ids; else it keeps its
+    /// positions. Without a slot the numbers are computed.
+    pub(super) fn picked_at(&mut self, slot: Option<usize>, table: &Type, why: &'static str) {
+        let slot = slot.filter(|_| self.state.vocabulary);
+        let index = slot.and_then(|slot| Some((self.at(slot), self.value(slot)?)));
+        let ids =
+            index.and_then(|(slot, index)| Some((slot, index, id_sources(self.graph, index)?)));
+        match ids {
+            Some((slot, index, sources)) => self.state.picked.state(Picked {
+                node: self.node,
                 slot,
                 index,
-                is_asked: sources.iter().any(|&id| graph.constant(id).is_none()),
+                sources,
                 table: table.clone(),
-            });
+            }),
+            None => self.pin(table, why),
         }
     }
 }
 
 /// The inputs of the graph and constants whose elements a value has, and no others; none where it has any that are computed.
-pub(crate) fn id_sources(graph: &Graph, value: ValueId) -> Option<Vec<ValueId>> {
+fn id_sources(graph: &Graph, value: ValueId) -> Option<Vec<ValueId>> {
     let (mut sources, mut seen, mut queue) = (Vec::new(), HashSet::new(), vec![value]);
     while let Some(id) = queue.pop() {
         if !seen.insert(id) {

@@ -52,10 +52,7 @@ fn rearranged(analysis: &Analysis, runtime: &Runtime) -> Result<Option<Model>> {
             patch.connect(reader, slot, &made);
         }
     }
-    let source = graph.model();
-    let mut proto = source.proto.clone();
-    patch.apply(proto.graph.get_or_insert_default());
-    let model = source.with(proto, source.lazy.clone());
+    let model = patch.applied(graph.model());
     let after = Graph::verified(model, "the model with rearranged weights as constants")?;
     Ok(Some(without_newly_dead(graph, after)))
 }

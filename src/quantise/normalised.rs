@@ -66,9 +66,7 @@ pub(super) fn without_normalisations(analysis: &Analysis) -> Result<Option<Model
         }
     }
     let source = with_weights(graph, &edits)?;
-    let mut proto = source.proto.clone();
-    patch.apply(proto.graph.get_or_insert_default());
-    let model = source.with(proto, source.lazy.clone());
+    let model = patch.applied(&source);
     let after = Graph::verified(model, "the model without batch normalisations")?;
     Ok(Some(without_newly_dead(graph, after)))
 }

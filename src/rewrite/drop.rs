@@ -38,8 +38,6 @@ pub(super) fn without_blocks(analysis: &Analysis, kept: &Kept, after: Graph) -> 
             patch.node_as(&known.name, "Identity", &[with], Vec::new());
         }
     }
-    let mut proto = after.model().proto.clone();
-    patch.apply(proto.graph.get_or_insert_default());
-    let model = after.model().with(proto, after.model().lazy.clone());
+    let model = patch.applied(after.model());
     Graph::verified(model, "the model without blocks")
 }

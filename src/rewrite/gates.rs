@@ -69,9 +69,7 @@ pub(crate) fn gated(analysis: &Analysis) -> Result<(Model, Vec<ChannelGate>)> {
         };
         patch.connect(at.node, at.slot, &name);
     }
-    let mut proto = source.model().proto.clone();
-    patch.apply(proto.graph.get_or_insert_default());
-    let model = source.model().with(proto, source.model().lazy.clone());
+    let model = patch.applied(source.model());
     let model = Graph::verified(model, "the model with gates")?.into_model();
     Ok((model, gates))
 }

@@ -52,9 +52,7 @@ pub(crate) fn with_block_switches(analysis: &Analysis) -> Result<SwitchedModel> 
         switch(analysis, block, &name, &mut patch)?;
         inputs.push((name, element));
     }
-    let mut proto = source.model().proto.clone();
-    patch.apply(proto.graph.get_or_insert_default());
-    let model = source.model().with(proto, source.model().lazy.clone());
+    let model = patch.applied(source.model());
     let model = Graph::verified(model, "the model with switches")?.into_model();
     Ok(SwitchedModel { model, inputs })
 }

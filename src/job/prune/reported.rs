@@ -4,6 +4,7 @@ use super::proven::Proven;
 use super::signature::changed;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::Result;
+use crate::graph::Attributes;
 use crate::onnx::Model;
 use crate::onnx::proto::GraphProto;
 use crate::plan::{CostBudget, Plan, Platform, Remap, RoundTo};
@@ -65,7 +66,6 @@ fn node_count(model: &Model, totals: Totals) -> usize {
 
 /// Number of nodes, with those of bodies.
 fn nodes_with_bodies(graph: &GraphProto) -> usize {
-    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
-    let bodies = attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+    let bodies = graph.node.iter().flat_map(Attributes::bodies);
     graph.node.len() + bodies.map(nodes_with_bodies).sum::<usize>()
 }

@@ -71,7 +71,7 @@ pub(super) fn planned(
     let tables = analysis.id_tables();
     let size = largest(&tables)?;
     let ids = voice.watch.stage("vocabulary", || chosen(of, size))?;
-    let selection = selection(analysis, &options.settings, &tables, &ids.kept)?;
+    let selection = selection(analysis, &options.settings, (&tables, size), &ids.kept)?;
     let kept = selection.kept(analysis);
     rewrite::check_own_ids(analysis, &kept)?;
     rewrite::check(analysis, &kept)?;
@@ -194,10 +194,9 @@ fn belongs(path: &Path, pieces: u64, ids: u64) -> Result<()> {
 fn selection(
     analysis: &Analysis,
     settings: &Settings,
-    tables: &[IdTable],
+    (tables, size): (&[IdTable], usize),
     kept: &KeptIds,
 ) -> Result<Selection> {
-    let size = largest(tables)?;
     let skip = Patterns::new(settings.skip.iter().map(String::as_str))?;
     let kept = kept.ids().iter().map(|&id| u32::try_from(id));
     let kept: Vec<u32> = kept.filter_map(std::result::Result::ok).collect();

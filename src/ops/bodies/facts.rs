@@ -30,7 +30,7 @@ pub(super) fn state(op: &mut Typing, call: &Call, inner: &State) {
     contractions(op, call, inner);
     for picked in inner.picked() {
         let slot = source(call, picked.index, |_| true);
-        op.picked_at(slot, &picked.table);
+        op.picked_at(slot, &picked.table, "is selected from by index");
     }
     for linear in inner.linears() {
         if let Some(linear) = said(op, call, linear) {

@@ -3,9 +3,9 @@
 
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
-use crate::graph::{Graph, Patch, Producer, ValueId, int, read_instead};
+use crate::graph::{Graph, Patch, Producer, ValueId, int};
+use crate::onnx::Model;
 use crate::onnx::proto::{GraphProto, tensor_shape_proto::dimension, type_proto};
-use crate::onnx::{ElementType, Model};
 
 /// Gives the twin of `analysis` the inputs and outputs that `kept` leaves of them.
 pub(in crate::rewrite) fn narrowed(analysis: &Analysis, kept: &Kept, twin: Graph) -> Model {
@@ -24,24 +24,22 @@ pub(in crate::rewrite) fn narrowed(analysis: &Analysis, kept: &Kept, twin: Graph
     patch.at_start();
     for &value in &inputs {
         let whole = spread(analysis, kept, value, &mut patch);
-        renamed.push((graph.value(value).name.clone(), whole));
+        let name = graph.value(value).name.as_str();
+        patch.read_as(name, &whole);
+        renamed.push((name, whole));
     }
     patch.at_end();
     for &value in &outputs {
-        let mut name = graph.value(value).name.clone();
-        if let Some((_, whole)) = renamed.iter().find(|(old, _)| *old == name) {
-            name.clone_from(whole);
-        }
-        let given = chosen(analysis, kept, (value, &name), &mut patch);
-        patch.replace_output(&graph.value(value).name, &given);
+        let name = graph.value(value).name.as_str();
+        let whole = renamed.iter().find(|(old, _)| *old == name);
+        let whole = whole.map_or(name, |(_, whole)| whole);
+        let given = chosen(analysis, kept, (value, whole), &mut patch);
+        patch.replace_output(name, &given);
     }
     let model = twin.into_model();
     let lazy = model.lazy.clone();
     let mut proto = model.proto.clone();
     let target = proto.graph.get_or_insert_default();
-    for (old, whole) in &renamed {
-        read_instead(target, old, whole);
-    }
     patch.apply(target);
     for &value in inputs.iter().chain(&outputs) {
         declare(analysis, kept, value, target);
@@ -101,16 +99,7 @@ pub(in crate::rewrite) fn gathered(
     axis: usize,
     places: &[i64],
 ) -> String {
-    let bytes = places
-        .iter()
-        .flat_map(|place| place.to_le_bytes())
-        .collect();
-    let index = patch.constant(
-        "secateur.places",
-        ElementType::Int64,
-        &[places.len()],
-        bytes,
-    );
+    let index = patch.integers("secateur.places", places);
     let along = vec![int("axis", axis as i64)];
     patch.node(&format!("{name}.places"), "Gather", &[name, &index], along)
 }

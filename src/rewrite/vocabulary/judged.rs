@@ -1,14 +1,14 @@
 //! Models with a smaller vocabulary beside the original, on the ids that stay: inputs hold any ids that the original knows, and
 //! each model reads those that are gone as others that are not.
 
-use super::maps::{IdMap, mapped};
 use std::borrow::Cow;
 
 use super::inputs;
+use super::maps::{IdMap, mapped};
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::{Graph, Patch, read_instead};
+use crate::graph::{Graph, Patch};
 use crate::onnx::{ElementType, Model};
 use crate::plan::{Plan, Remap};
 use crate::rewrite::twin::narrowed;
@@ -53,22 +53,13 @@ pub(crate) fn folded(
     let mut patch = Patch::of(&graph);
     patch.at_start();
     let list = map.folded(as_places);
-    let mut renamed = Vec::new();
     for name in inputs(analysis, kept) {
         let Some(value) = graph.find(&name) else {
             continue;
         };
         let element = graph.element(value).unwrap_or(ElementType::Int64);
         let ids = mapped(&mut patch, &name, element, &list);
-        renamed.push((name, ids));
+        patch.read_as(&name, &ids);
     }
-    let model = graph.into_model();
-    let lazy = model.lazy.clone();
-    let mut proto = model.proto.clone();
-    let target = proto.graph.get_or_insert_default();
-    for (old, new) in &renamed {
-        read_instead(target, old, new);
-    }
-    patch.apply(target);
-    Ok(model.with(proto, lazy))
+    Ok(patch.applied(graph.model()))
 }

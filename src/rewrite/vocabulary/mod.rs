@@ -8,21 +8,20 @@ mod judged;
 mod maps;
 mod ways;
 
-pub(crate) use judged::{folded, judged};
-
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use super::cleanup::without_newly_dead;
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
-use crate::graph::{BodyId, Graph, NodeId, Patch, Producer, ValueId, read_instead};
+use crate::graph::{BodyId, Graph, NodeId, Patch, Producer, ValueId};
 use crate::onnx::{ElementType, Model, integers};
-use crate::ops::{Picked, id_sources};
+use crate::ops::Picked;
 use crate::plan::{Remap, VocabularySettings};
 use maps::{IdMap, mapped, restored};
 use ways::way_in;
+
+pub(crate) use judged::{folded, judged};
 
 /// A place where ids pick from a table that lost rows.
 struct Pick {
@@ -52,22 +51,17 @@ pub(super) fn renumbered(
         map: &map,
         made: HashMap::new(),
     };
-    let mut instead = Vec::new();
     match settings.remap {
         Remap::Inside => {
             let gone = settings.unknown.and_then(|id| map.place(id));
             (0..work.picks.len()).for_each(|place| work.renumber(place, gone));
             restored(analysis, kept, &after, &mut work.patch)?;
         }
-        Remap::Outside => instead = work.give_new_ids(inputs(analysis, kept)),
+        Remap::Outside => work.give_new_ids(inputs(analysis, kept)),
     }
-    let patch = work.patch;
     let mut proto = after.model().proto.clone();
     let graph = proto.graph.get_or_insert_default();
-    for (name, old) in &instead {
-        read_instead(graph, name, old);
-    }
-    patch.apply(graph);
+    work.patch.apply(graph);
     if settings.remap == Remap::Inside {
         graph.output.clone_from(&analysis.graph().proto().output);
     }
@@ -79,15 +73,9 @@ pub(super) fn renumbered(
 /// The inputs of the graph of which the ids pick from tables that lose rows.
 pub(crate) fn inputs(analysis: &Analysis, kept: &Kept) -> BTreeSet<String> {
     let graph = analysis.graph();
-    let cut = cut_picks(analysis, kept);
-    let sources = cut.filter_map(|of| id_sources(graph, of.index)).flatten();
-    let is_input = |id: &ValueId| {
-        graph.constant(*id).is_none() && matches!(graph.value(*id).producer, Producer::Input(_))
-    };
-    sources
-        .filter(is_input)
-        .map(|id| graph.value(id).name.clone())
-        .collect()
+    let sources = cut_picks(analysis, kept).flat_map(|of| &of.sources);
+    let inputs = sources.filter(|&&id| graph.constant(id).is_none());
+    inputs.map(|&id| graph.value(id).name.clone()).collect()
 }
 
 fn cut_picks<'a>(analysis: &'a Analysis, kept: &'a Kept) -> impl Iterator<Item = &'a Picked> {
@@ -142,8 +130,8 @@ impl Renumbering<'_> {
         self.made.insert(key, made);
     }
 
-    /// Lets inputs hold new ids; gives back which names are read instead of which inputs by all that knows old ids alone.
-    fn give_new_ids(&mut self, inputs: BTreeSet<String>) -> Vec<(String, String)> {
+    /// Lets inputs hold new ids; all that knows old ids alone reads those.
+    fn give_new_ids(&mut self, inputs: BTreeSet<String>) {
         let mut ways = Vec::new();
         for place in 0..self.picks.len() {
             let Pick { node, slot, index } = self.picks[place];
@@ -158,8 +146,6 @@ impl Renumbering<'_> {
         }
         let entered: BTreeSet<(NodeId, usize)> =
             ways.iter().map(|way| (way.node, way.slot)).collect();
-        let mut instead = Vec::new();
-        let old: Arc<[u32]> = self.map.stay.clone();
         for name in inputs {
             let Some(input) = self.graph.find(&name) else {
                 continue;
@@ -171,10 +157,9 @@ impl Renumbering<'_> {
             }
             self.patch.at_start();
             let element = self.graph.element(input).unwrap_or(ElementType::Int64);
-            let whole = mapped(&mut self.patch, &name, element, &old);
-            instead.push((name, whole));
+            let whole = mapped(&mut self.patch, &name, element, &self.map.stay);
+            self.patch.read_as(&name, &whole);
         }
-        instead
     }
 }
 
@@ -188,7 +173,7 @@ pub(crate) fn check_own_ids(analysis: &Analysis, kept: &Kept) -> Result<()> {
     };
     let graph = analysis.graph();
     for picked in cut_picks(analysis, kept) {
-        for source in id_sources(graph, picked.index).unwrap_or_default() {
+        for &source in &picked.sources {
             let Some(tensor) = graph.constant(source) else {
                 continue;
             };

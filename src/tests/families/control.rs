@@ -28,6 +28,21 @@ fn flagged(opset: i64) -> Builder {
         .input_of("flag", ElementType::Bool, &[])
 }
 
+/// x[2, 6] -> h[2, 8].
+fn hidden() -> Builder {
+    flagged(17)
+        .weight("w1", &[6, 8])
+        .node("MatMul", "x w1 -> h", &[])
+}
+
+/// One of two bodies, as the flag says.
+fn branches(builder: Builder, made: &str, [yes, no]: [Builder; 2]) -> Builder {
+    builder
+        .node("If", &format!("flag -> {made}"), &[])
+        .body("then_branch", yes)
+        .body("else_branch", no)
+}
+
 /// Weights of one size each in both branches: each has its own hidden channels.
 fn own_weights_in_branches() -> Case {
     let branch = |name: &str, width: usize| {
@@ -48,11 +63,7 @@ fn own_weights_in_branches() -> Case {
             )
             .output(&weight("y"))
     };
-    let builder = flagged(17)
-        .node("If", "flag -> y", &[])
-        .body("then_branch", branch("yes", 8))
-        .body("else_branch", branch("no", 12))
-        .output("y");
+    let builder = branches(flagged(17), "y", [branch("yes", 8), branch("no", 12)]).output("y");
     Case::new("If with weights of its own", builder, &[8, 12])
 }
 
@@ -64,16 +75,13 @@ fn captured_weights() -> Case {
             .node("MatMul", &format!("{name}.a w2 -> {name}.y"), &[])
             .output(&format!("{name}.y"))
     };
-    let builder = flagged(17)
-        .weight("w1", &[6, 8])
-        .weight("w2", &[8, 5])
-        .weight("w3", &[5, 4])
-        .node("MatMul", "x w1 -> h", &[])
-        .node("If", "flag -> i", &[])
-        .body("then_branch", branch("yes", "Relu"))
-        .body("else_branch", branch("no", "Tanh"))
-        .node("MatMul", "i w3 -> y", &[])
-        .output("y");
+    let builder = branches(
+        hidden().weight("w2", &[8, 5]).weight("w3", &[5, 4]),
+        "i",
+        [branch("yes", "Relu"), branch("no", "Tanh")],
+    )
+    .node("MatMul", "i w3 -> y", &[])
+    .output("y");
     Case::new("If with weights around it", builder, &[5, 8])
 }
 
@@ -85,12 +93,7 @@ fn branches_of_other_sizes() -> Case {
             .node("MatMul", &format!("h {name}.w -> {name}.y"), &[])
             .output(&format!("{name}.y"))
     };
-    let builder = flagged(17)
-        .weight("w1", &[6, 8])
-        .node("MatMul", "x w1 -> h", &[])
-        .node("If", "flag -> i", &[])
-        .body("then_branch", branch("yes", 4))
-        .body("else_branch", branch("no", 6))
+    let builder = branches(hidden(), "i", [branch("yes", 4), branch("no", 6)])
         .ints("last", &[1])
         .node("ReduceSum", "i last -> y", &[])
         .output("y");
@@ -114,14 +117,12 @@ fn branch_in_a_branch() -> Case {
         .tensor(noise("c.w2", &[8, 4]))
         .node("MatMul", "h c.w2 -> c.y", &[])
         .output("c.y");
-    let builder = flagged(17)
-        .input_of("other", ElementType::Bool, &[])
-        .weight("w1", &[6, 8])
-        .node("MatMul", "x w1 -> h", &[])
-        .node("If", "flag -> y", &[])
-        .body("then_branch", inner)
-        .body("else_branch", outer)
-        .output("y");
+    let builder = branches(
+        hidden().input_of("other", ElementType::Bool, &[]),
+        "y",
+        [inner, outer],
+    )
+    .output("y");
     Case::new("If in an If", builder, &[8])
 }
 
@@ -212,11 +213,7 @@ fn loop_in_a_branch() -> Case {
         .tensor(noise("no.w", &[6, 4]))
         .node("MatMul", "x no.w -> no.y", &[])
         .output("no.y");
-    let builder = flagged(17)
-        .node("If", "flag -> y", &[])
-        .body("then_branch", looped)
-        .body("else_branch", plain)
-        .output("y");
+    let builder = branches(flagged(17), "y", [looped, plain]).output("y");
     Case::new("Loop in an If", builder, &[8])
 }
 
@@ -319,14 +316,7 @@ fn drawn_in_a_branch() -> Case {
         .node("Tanh", "h -> no.t", &[])
         .node("MatMul", "no.t w2 -> no.y", &[])
         .output("no.y");
-    let builder = flagged(17)
-        .weight("w1", &[6, 8])
-        .weight("w2", &[8, 4])
-        .node("MatMul", "x w1 -> h", &[])
-        .node("If", "flag -> y", &[])
-        .body("then_branch", noisy)
-        .body("else_branch", quiet)
-        .output("y");
+    let builder = branches(hidden().weight("w2", &[8, 4]), "y", [noisy, quiet]).output("y");
     Case::new("If that draws", builder, &[8])
 }
 
@@ -338,14 +328,12 @@ fn shadowed() -> Case {
             .node("MatMul", &format!("h w2 -> {name}.y"), &[])
             .output(&format!("{name}.y"))
     };
-    let builder = flagged(17)
-        .weight("w1", &[6, 8])
-        .weight("w2", &[4, 4])
-        .node("MatMul", "x w1 -> h", &[])
-        .node("If", "flag -> i", &[])
-        .body("then_branch", branch("yes"))
-        .body("else_branch", branch("no"))
-        .node("MatMul", "i w2 -> y", &[])
-        .output("y");
+    let builder = branches(
+        hidden().weight("w2", &[4, 4]),
+        "i",
+        [branch("yes"), branch("no")],
+    )
+    .node("MatMul", "i w2 -> y", &[])
+    .output("y");
     Case::new("If with a name twice", builder, &[])
 }

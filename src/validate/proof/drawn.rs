@@ -14,15 +14,9 @@ fn is_open(node: &NodeProto) -> bool {
     draws(node) && node.attribute("seed").is_none()
 }
 
-/// The bodies of a node.
-fn bodies(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
-    let attributes = node.attribute.iter();
-    attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
-}
-
 fn has_open(graph: &GraphProto) -> bool {
     let mut nodes = graph.node.iter();
-    nodes.any(|node| is_open(node) || bodies(node).any(has_open))
+    nodes.any(|node| is_open(node) || node.bodies().any(has_open))
 }
 
 /// The model with a seed, which follows from the name of what it makes, at every node that draws without one, in bodies
@@ -46,9 +40,6 @@ fn seed(graph: &mut GraphProto) {
             }
             node.attribute.push(float("seed", (number % SEEDS) as f32));
         }
-        for attribute in &mut node.attribute {
-            let bodies = attribute.g.iter_mut().chain(&mut attribute.graphs);
-            bodies.for_each(seed);
-        }
+        node.bodies_mut().for_each(seed);
     }
 }

@@ -131,8 +131,9 @@ pub fn verify(
 ) -> Result<Verification> {
     let provable = plan.provable_part(analysis);
     let left_out = plan.dimensions.len() - provable.dimensions.len();
+    let kept = provable.kept(analysis)?;
     let reference = twin(analysis, &provable, Masks::Initializers)?;
-    let reference = folded(analysis, &provable.kept(analysis)?, reference, false)?;
+    let reference = folded(analysis, &kept, reference, false)?;
     let pruned = &judged(analysis, plan, pruned)?;
     let proven = match left_out {
         0 => None,
@@ -146,7 +147,7 @@ pub fn verify(
         what: MASKED_TWIN,
         candidate: &seeded(proven.as_ref().unwrap_or(pruned)),
         whole: proven.as_ref().map(|_| &**pruned),
-        entries: Entries::of(analysis, &provable.kept(analysis)?),
+        entries: Entries::of(analysis, &kept),
         bodies: draws_of_bodies(analysis),
         allowed,
     };

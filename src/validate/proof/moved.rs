@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
+use crate::graph::Attributes;
 use crate::onnx::proto::attribute_proto::AttributeType;
 use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, type_proto};
 use crate::onnx::{
@@ -71,16 +72,14 @@ pub(super) fn nudged(model: &Model, turn: u64) -> Result<Model> {
 /// The same for what stands in nodes, and in their bodies.
 fn nudge_nodes(graph: &mut GraphProto, turn: u64) -> Result<()> {
     for (seed, node) in graph.node.iter_mut().enumerate() {
-        for attribute in &mut node.attribute {
-            if let Some(tensor) = &mut attribute.t {
+        for tensor in node.attribute.iter_mut().filter_map(|a| a.t.as_mut()) {
+            nudge_held(tensor, [seed as u64, turn])?;
+        }
+        for body in node.bodies_mut() {
+            for (seed, tensor) in body.initializer.iter_mut().enumerate() {
                 nudge_held(tensor, [seed as u64, turn])?;
             }
-            for body in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-                for (seed, tensor) in body.initializer.iter_mut().enumerate() {
-                    nudge_held(tensor, [seed as u64, turn])?;
-                }
-                nudge_nodes(body, turn)?;
-            }
+            nudge_nodes(body, turn)?;
         }
     }
     Ok(())
@@ -171,10 +170,10 @@ fn wide_number(number: i32, to: ElementType) -> i32 {
 }
 
 fn widen_node(node: &mut NodeProto, to: ElementType) -> Option<()> {
+    for body in node.bodies_mut() {
+        widen_graph(body, to)?;
+    }
     for attribute in &mut node.attribute {
-        for body in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-            widen_graph(body, to)?;
-        }
         if TYPES.contains(&attribute.name()) {
             let number = attribute.i.and_then(|number| i32::try_from(number).ok());
             attribute.i = number.map(|number| i64::from(wide_number(number, to)));
@@ -223,8 +222,7 @@ pub(super) fn is_small(graph: &GraphProto, most: usize) -> bool {
 
 /// The numbers in the initializers of a graph and its bodies.
 fn numbers(graph: &GraphProto) -> Option<usize> {
-    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
-    let bodies = attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+    let bodies = graph.node.iter().flat_map(Attributes::bodies);
     let own = graph.initializer.iter().map(|t| element_count(t).ok());
     let mut counts = own.chain(bodies.map(numbers));
     counts.try_fold(0_usize, |sum, count| sum.checked_add(count?))

@@ -89,7 +89,8 @@ impl<'a> Second<'a> {
         let seeds = (first.len() as u64..).map(DrawnInputs::plain);
         let scaled = seeds.zip(SCALES).map(|(drawn, scale)| (None, drawn, scale));
         let turns: Vec<Turn> = again.chain(scaled).collect();
-        // A step of a code is rare: what one draw does not show another may.
+        // A step of a code is rare: what one draw does not show another may. Draws are run again below, not kept: all outputs in
+        // all orders may be more than memory holds.
         if pair.analysis.state.rounds {
             for &turn in &turns {
                 if let Some(seen) = second.draw(turn)? {
