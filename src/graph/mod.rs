@@ -27,6 +27,7 @@ mod names;
 mod patch;
 mod places;
 mod reads;
+mod shadows;
 mod spread;
 mod text;
 mod windows;
@@ -54,6 +55,7 @@ pub(crate) use inline::{inlined, prefixed};
 pub(crate) use names::Names;
 pub(crate) use patch::Patch;
 pub(crate) use reads::bodies_read_instead;
+use shadows::without_shadows;
 pub(crate) use windows::Slide;
 
 /// A node, by its place in the model's node list.
@@ -174,7 +176,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Graph`] with every fault, or a local function that cannot be inlined.
     pub fn new(model: &Model) -> Result<Graph> {
-        Graph::verified(inlined(model)?, "the model")
+        Graph::verified(without_shadows(inlined(model)?), "the model")
     }
 
     /// As [`Graph::new`] for a model without local functions; `step` names who made it, for the error.

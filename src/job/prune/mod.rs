@@ -46,6 +46,7 @@ use planned::Planned;
 pub(super) use proven::{Maker, Proven};
 use reported::{met, target};
 pub use smaller::VocabularyOptions;
+pub use smaller::copy_tokenizer;
 pub(crate) use smaller::tokenizer_beside;
 use start::Remains;
 pub(super) use timed::TimedModel;
@@ -291,7 +292,7 @@ impl Job<'_> {
             plan,
             mut report,
             remains,
-            mut tokenizer,
+            tokenizer,
         } = draft;
         // Where nothing was trained, recovery is best from the dense model.
         let trained = self.options.tuning.is_some();
@@ -303,9 +304,6 @@ impl Job<'_> {
         };
         let mut proven = maker.make(&plan, voice)?;
         report.note(self.analysis, &proven)?;
-        if report.vocabulary.is_none() {
-            tokenizer = None;
-        }
         let quantise = self.options.quantise.as_ref();
         if let (Some(settings), Some(data)) = (quantise, &self.options.calibration) {
             let opened = self.opened_for_codes(data, voice)?;
