@@ -24,7 +24,7 @@ mod watch;
 
 use crate::dimensions::{Analysis, InputSizes};
 use crate::engine::observed;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::onnx::Model;
 use crate::ops::{CutRules, Premises};
@@ -100,6 +100,21 @@ fn typed(
         }
     }
     Ok(analysis)
+}
+
+/// Refuses a model with inputs or caches whose declared sizes cannot be right; returns warnings about outputs.
+///
+/// # Errors
+/// It has such.
+fn checked_declarations(analysis: &Analysis) -> Result<Vec<String>> {
+    let found = analysis.declarations();
+    match found.faults.is_empty() {
+        true => Ok(found.wrong),
+        false => Err(Error::Graph {
+            step: "the model".to_owned(),
+            faults: found.faults,
+        }),
+    }
 }
 
 /// Writes into the model which command made it of which, and the onnxruntime that measured or proved it, if one did.

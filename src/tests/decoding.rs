@@ -114,13 +114,13 @@ fn outputs(builder: Builder, p: &str) -> Builder {
 }
 
 /// Caches that are longer by a Concat.
-fn plain() -> Model {
+pub(super) fn plain() -> Model {
     let builder = weights(caches(tokens(17), &["left", "right"]));
     outputs(layer(builder, "", true), "").model()
 }
 
 /// The same as the branch of an If, whose other one knows no cache.
-fn merged() -> Model {
+pub(super) fn merged() -> Model {
     let branch = |p: &str, cached| outputs(layer(Builder::new(17), p, cached), p);
     let builder = weights(caches(tokens(17), &["left", "right"]));
     let builder = builder
@@ -155,7 +155,7 @@ fn packed() -> Model {
         .model()
 }
 
-fn analysed(model: &Model, signature: &[&str]) -> Analysis {
+pub(super) fn analysed(model: &Model, signature: &[&str]) -> Analysis {
     let graph = Graph::new(model).expect("a graph");
     let sizes = InputSizes::for_graph(&graph, &[]).expect("no sizes are given");
     let cuts = CutRules {

@@ -14,6 +14,7 @@ mod cases;
 mod criteria;
 mod damage;
 mod dead;
+mod declared;
 mod decoding;
 mod disguises;
 mod families;

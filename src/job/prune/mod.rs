@@ -28,7 +28,7 @@ use super::little;
 use super::options::{Calibration, ModelInput, Opened};
 use super::quantised::BATCHES;
 use super::watch::Watch;
-use super::{analyse_in, installed};
+use super::{analyse_in, checked_declarations, installed};
 use crate::data::unread_outputs;
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -157,6 +157,7 @@ fn planned<T>(
     then: impl FnOnce(&Job, Draft, &mut Voice) -> Result<T>,
 ) -> Result<T> {
     let analysis = typed(model, options, voice)?;
+    let wrong = checked_declarations(&analysis)?;
     if options.plan.is_none() {
         search::check(&analysis, &options.settings)?;
     }
@@ -170,7 +171,8 @@ fn planned<T>(
         timed: timed.as_ref(),
         options,
     };
-    let draft = job.draft(voice)?;
+    let mut draft = job.draft(voice)?;
+    draft.report.warnings.extend(wrong);
     then(&job, draft, voice)
 }
 
