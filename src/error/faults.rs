@@ -87,6 +87,12 @@ pub enum Fault {
         second: usize,
         second_place: &'static str,
     },
+    /// A node cannot run a body that it has.
+    #[error("{node} cannot run: {what}; export the model again")]
+    Body { node: String, what: String },
+    /// A body reads what it makes only later.
+    #[error("{reader} stands before what it reads in its body, where nodes have to stand in order")]
+    Unordered { reader: String },
     /// An input or output has other sizes than its declaration says.
     #[error(
         "{what} is declared with the sizes [{declared}], but {made}; correct the declaration, or export the model again"

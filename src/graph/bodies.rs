@@ -75,10 +75,8 @@ impl Bodies {
             Some(outer) => self.message(graph, outer)?,
         };
         let mut attributes = around.node.get(place)?.attribute.iter();
-        attributes
-            .find(|own| own.name() == body.attribute)?
-            .g
-            .as_ref()
+        let held = attributes.find(|own| own.name() == body.attribute && own.g.is_some())?;
+        held.g.as_ref()
     }
 
     /// As [`Bodies::message`], to be changed; the graph itself without a body.
@@ -94,10 +92,8 @@ impl Bodies {
         let (around, place) = self.place(body.owner);
         let around = self.message_mut(graph, around)?;
         let mut attributes = around.node.get_mut(place)?.attribute.iter_mut();
-        attributes
-            .find(|own| own.name() == body.attribute)?
-            .g
-            .as_mut()
+        let held = attributes.find(|own| own.name() == body.attribute && own.g.is_some())?;
+        held.g.as_mut()
     }
 
     /// A node in messages, to be changed.

@@ -45,6 +45,7 @@ pub(crate) use arrange::Span;
 pub(crate) use array::{Array, broadcast_sizes};
 pub(crate) use attributes::{Attributes, float, int, ints, text};
 use bodies::Bodies;
+pub(crate) use bodies::BodyGraph;
 pub use bodies::BodyId;
 pub(crate) use call::{CalledGraph, called, with_calls};
 pub(crate) use declare::{DeclaredSize, declaration, declaration_of, tapped};

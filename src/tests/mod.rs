@@ -59,6 +59,7 @@ mod training;
 mod training_parts;
 #[cfg(feature = "cli")]
 mod typed;
+mod unfit;
 mod unproven;
 #[cfg(feature = "tokenizers")]
 mod vocabulary;
