@@ -38,6 +38,7 @@ use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::report::{Outcome, PruneReport};
 use crate::search::{self, forecast};
+use crate::train::check_reach;
 
 pub(super) use calibrated::Calibrated;
 pub(super) use coded::Pruning;
@@ -188,6 +189,9 @@ fn typed(model: &Model, options: &PruneOptions, voice: &mut Voice) -> Result<Ana
     };
     let analysis = watch.stage("type", || analyse_in(model, (&options.shapes, cuts), load))?;
     options.check_signature(&analysis)?;
+    if let Some(tuning) = &options.tuning {
+        check_reach(analysis.graph(), tuning)?;
+    }
     Ok(analysis)
 }
 
