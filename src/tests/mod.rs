@@ -50,6 +50,7 @@ mod rewrites;
 mod rounds;
 mod rows;
 mod rules;
+mod signature;
 mod sizes;
 mod sliced_codes;
 mod sparsegpt;
