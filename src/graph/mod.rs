@@ -46,9 +46,10 @@ pub(crate) use arrange::Span;
 pub(crate) use array::{Array, broadcast_sizes};
 pub(crate) use attributes::{Attributes, float, int, ints, text};
 use bodies::Bodies;
+pub(crate) use bodies::BodyGraph;
 pub use bodies::BodyId;
 pub(crate) use call::{CalledGraph, called, with_calls};
-pub(crate) use declare::{declaration, declaration_of, tapped};
+pub(crate) use declare::{DeclaredSize, declaration, declaration_of, tapped};
 pub(crate) use emit::Emitter;
 use enter::InnerNames;
 pub(crate) use inline::{inlined, prefixed};
@@ -94,14 +95,6 @@ pub enum Producer {
     BodyInput(usize),
     /// Nothing: only in a graph that has faults.
     Missing,
-}
-
-/// One dimension of a declared shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum DeclaredSize {
-    Known(i64),
-    Named(String),
-    Unknown,
 }
 
 /// A value of the graph.

@@ -190,6 +190,13 @@ pub(crate) struct Growth {
     pub(crate) new: Extent,
 }
 
+/// A node joins axes of different sizes, both of which are known: it cannot run.
+#[derive(Clone, Debug)]
+pub(crate) struct Clash {
+    pub(crate) node: NodeId,
+    pub(crate) axes: [Type; 2],
+}
+
 /// Values of an input select positions of an axis.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookup {

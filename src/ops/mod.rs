@@ -12,6 +12,7 @@ mod bodies;
 mod check;
 mod facts;
 mod families;
+mod fitting;
 mod form;
 mod kinds;
 mod mix;
@@ -38,6 +39,7 @@ pub(crate) use facts::{
 };
 #[cfg(test)]
 pub(crate) use families::TABLE;
+pub(crate) use fitting::unfit_bodies;
 pub(crate) use form::Form;
 pub(crate) use kinds::{KernelFamily, Pointwise, Viewing};
 pub(crate) use mix::{Mix, MixFact};

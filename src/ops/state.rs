@@ -8,7 +8,7 @@ use crate::graph::{CalledGraph, NodeId, ValueId};
 use crate::onnx::ElementType;
 
 use super::facts::{
-    Agreement, Attending, AxisCodes, BlockCodes, Bound, Contraction, Facts, Growth, Implied,
+    Agreement, Attending, AxisCodes, BlockCodes, Bound, Clash, Contraction, Facts, Growth, Implied,
     Linear, Lookup, Mirror, Multiple, NodeCost, Picked, Unruled,
 };
 use super::mix::MixFact;
@@ -50,6 +50,8 @@ pub(crate) struct State {
     /// Inputs of the graph that are the target shape of a node.
     pub(crate) targets: Vec<(ValueId, NodeId)>,
     pub(crate) agreements: Vec<Agreement>,
+    /// Where axes are joined that cannot be.
+    pub(crate) clashes: Vec<Clash>,
     /// Lengths of caches that operators add to, where shapes do not show it.
     pub(crate) grown: Vec<Growth>,
     /// Nodes that were typed by what their operator does in terms of others, in graph order.

@@ -1,8 +1,9 @@
 //! The verbs with which rules state facts about a node, beside the types of its axes.
 
 use super::facts::{
-    Agreement, Attending, AttentionPart, AxisCodes, Bias, BlockCodes, Bound, Contraction, Growth,
-    Implied, Joined, Linear, Lookup, Mirror, Multiple, NodeCost, NumberPlace, Operand, Role,
+    Agreement, Attending, AttentionPart, AxisCodes, Bias, BlockCodes, Bound, Clash, Contraction,
+    Growth, Implied, Joined, Linear, Lookup, Mirror, Multiple, NodeCost, NumberPlace, Operand,
+    Role,
 };
 use super::typing::Typing;
 use crate::axes::{Extent, Type};
@@ -194,6 +195,18 @@ impl Typing<'_> {
         let known = sizes.iter().all(|size| size.known().is_some());
         if !known && sizes[0] != sizes[1] {
             self.state.agreements.push(Agreement { sizes, broadcast });
+        }
+    }
+
+    /// States that two axes cannot be joined, where their sizes are known and others.
+    pub(super) fn clash(&mut self, a: &Type, b: &Type) {
+        let sizes = [self.extent(a), self.extent(b)];
+        let known = sizes.iter().all(|size| size.known().is_some());
+        if known && sizes[0] != sizes[1] {
+            self.state.clashes.push(Clash {
+                node: self.node,
+                axes: [a.clone(), b.clone()],
+            });
         }
     }
 

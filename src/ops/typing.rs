@@ -273,6 +273,7 @@ impl Typing<'_> {
 
     pub(super) fn unify(&mut self, a: &Type, b: &Type) {
         self.agree(a, b, false);
+        self.clash(a, b);
         let reason = self.reason("joins axes");
         self.state.types.unify(a, b, reason);
     }

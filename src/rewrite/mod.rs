@@ -24,6 +24,7 @@ mod rounding;
 mod rows;
 mod shapes;
 mod side;
+mod signature;
 mod slice;
 mod sparse;
 mod stale;
@@ -48,6 +49,7 @@ pub(crate) use rounding::{
     CodePlace, Factors, RoundedModel, RoundedValue, ZeroPoint, with_rounding, with_switches,
 };
 pub(crate) use side::{Side, side_by_side};
+pub(crate) use signature::in_one_signature;
 pub(crate) use slice::kept_elements;
 pub(crate) use sparse::{Stored, store_sparse};
 pub(crate) use stale::{hold_stale, stale};

@@ -14,6 +14,7 @@ mod cases;
 mod criteria;
 mod damage;
 mod dead;
+mod declared;
 mod decoding;
 mod disguises;
 mod families;
@@ -49,6 +50,7 @@ mod rewrites;
 mod rounds;
 mod rows;
 mod rules;
+mod signature;
 mod sizes;
 mod sliced_codes;
 mod sparsegpt;
@@ -58,6 +60,7 @@ mod training;
 mod training_parts;
 #[cfg(feature = "cli")]
 mod typed;
+mod unfit;
 mod unproven;
 #[cfg(feature = "tokenizers")]
 mod vocabulary;

@@ -24,7 +24,7 @@ use crate::onnx::{Model, sparse_bytes};
 use crate::ops::CutRules;
 use crate::report::{Gains, LeftRow, MaskReport, MaskedRow, Outcome};
 use crate::rewrite::{Edit, Stored, store_sparse, with_weights};
-use crate::train::Tuning;
+use crate::train::{Tuning, check_reach};
 use crate::validate::verify_equal;
 use found::{Found, Masked};
 
@@ -125,6 +125,9 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     let analysis = watch.stage("type", || {
         analyse(&model, &options.shapes, CutRules::default())
     })?;
+    if let Some(tuning) = &options.tuning {
+        check_reach(analysis.graph(), tuning)?;
+    }
     let mut found = watch.stage("mask", || match &options.source {
         MaskSource::Settings(settings) => choose::by_settings(&analysis, settings, options, events),
         MaskSource::File(path) => choose::by_file(&analysis, path),

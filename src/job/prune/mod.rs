@@ -29,7 +29,7 @@ use super::little;
 use super::options::{Calibration, ModelInput, Opened};
 use super::quantised::BATCHES;
 use super::watch::Watch;
-use super::{analyse_in, installed};
+use super::{analyse_in, checked_declarations, installed};
 use crate::data::unread_outputs;
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -39,6 +39,7 @@ use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::report::{Outcome, PruneReport};
 use crate::search::{self, forecast};
+use crate::train::check_reach;
 
 pub(super) use calibrated::Calibrated;
 pub(super) use coded::Pruning;
@@ -160,6 +161,7 @@ fn planned<T>(
     then: impl FnOnce(&Job, Draft, &mut Voice) -> Result<T>,
 ) -> Result<T> {
     let analysis = typed(model, options, voice)?;
+    let wrong = checked_declarations(&analysis)?;
     if options.plan.is_none() && options.vocabulary.is_none() {
         search::check(&analysis, &options.settings)?;
     }
@@ -173,7 +175,8 @@ fn planned<T>(
         timed: timed.as_ref(),
         options,
     };
-    let draft = job.draft(voice)?;
+    let mut draft = job.draft(voice)?;
+    draft.report.warnings.extend(wrong);
     then(&job, draft, voice)
 }
 
@@ -189,6 +192,9 @@ fn typed(model: &Model, options: &PruneOptions, voice: &mut Voice) -> Result<Ana
     };
     let analysis = watch.stage("type", || analyse_in(model, (&options.shapes, cuts), load))?;
     options.check_signature(&analysis)?;
+    if let Some(tuning) = &options.tuning {
+        check_reach(analysis.graph(), tuning)?;
+    }
     Ok(analysis)
 }
 
