@@ -12,6 +12,7 @@ mod bodies;
 mod check;
 mod facts;
 mod families;
+mod fed_back;
 mod form;
 mod kinds;
 mod mix;

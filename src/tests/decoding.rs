@@ -155,7 +155,7 @@ fn packed() -> Model {
         .model()
 }
 
-fn analysed(model: &Model, signature: &[&str]) -> Analysis {
+pub(super) fn analysed(model: &Model, signature: &[&str]) -> Analysis {
     let graph = Graph::new(model).expect("a graph");
     let sizes = InputSizes::for_graph(&graph, &[]).expect("no sizes are given");
     let cuts = CutRules {
