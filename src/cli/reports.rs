@@ -10,6 +10,7 @@ use super::answer::Reported;
 use super::flags::DataParser;
 use super::recipe::RunFiles;
 use super::settings::MODELS;
+use crate::job::tokenizer_beside;
 use crate::onnx::Model;
 use crate::pages::{InputFile, check, write};
 use crate::{Error, Result};
@@ -66,7 +67,8 @@ impl ReportFiles {
             )));
         }
         let named = named_paths(command, matches);
-        let others: Vec<PathBuf> = named.iter().map(|(_, path)| path.clone()).collect();
+        let others = named.iter().map(|(_, path)| path.clone());
+        let others: Vec<PathBuf> = others.chain(tokenizers(&named)).collect();
         check(&reports, &others)?;
         Ok(Some(ReportFiles {
             paths: reports,
@@ -120,6 +122,17 @@ fn named_paths(command: &Command, matches: &ArgMatches) -> Vec<(String, PathBuf)
         values.map(move |value| (name.to_owned(), PathBuf::from(value)))
     });
     said.collect()
+}
+
+/// Where a command may write a tokenizer beside a model.
+fn tokenizers(named: &[(String, PathBuf)]) -> Vec<PathBuf> {
+    if named.iter().all(|(name, _)| name != "tokenizer") {
+        return Vec::new();
+    }
+    let outputs = named.iter().filter(|(name, _)| name == "output");
+    outputs
+        .map(|(_, output)| tokenizer_beside(output))
+        .collect()
 }
 
 /// The files of these that are read, with the files of models' weights.

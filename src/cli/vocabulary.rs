@@ -26,6 +26,7 @@ const ELSE: [&str; 12] = [
 /// Which pieces of a vocabulary stay.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Vocabulary")]
+#[group(id = "pieces", args = ["vocabulary", "tokenizer"], multiple = true)]
 pub(super) struct VocabularyFlags {
     /// Cut the vocabulary and nothing else, exactly: of tables that inputs pick rows of by id, and of what answers with a number for
     /// each id, keep the ids in this file (one per line, or a JSON list)
@@ -40,7 +41,12 @@ pub(super) struct VocabularyFlags {
     corpus: Vec<PathBuf>,
     /// Where ids are renumbered: outside (callers give the new ids) or inside (the model takes the old ones, and callers change
     /// nothing)
-    #[arg(long, default_value_t, value_name = "outside|inside")]
+    #[arg(
+        long,
+        default_value_t,
+        value_name = "outside|inside",
+        requires = "pieces"
+    )]
     remap: Remap,
 }
 

@@ -1,17 +1,14 @@
 //! Random inputs that a model can be run on, from its signature and what its graph allows.
 
-use std::collections::{HashMap, HashSet};
-
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::allowed::{Allowed, allowed};
 use super::switches::switches;
-
 use crate::dimensions::{Analysis, Filling, InputSizes};
 use crate::error::{Error, Result};
-use crate::graph::{NodeId, Producer, ValueId};
+use crate::graph::NodeId;
 use crate::onnx::{ElementType, byte_length};
-use crate::ops::{self, Pointwise};
 use crate::random::normal;
 use crate::runtime::{Signature, Tensor};
 
@@ -19,9 +16,6 @@ use crate::runtime::{Signature, Tensor};
 const SHARE_OF_ONES: f64 = 0.75;
 /// Bytes that all inputs together may have.
 const LARGEST_INPUT: usize = 2 << 30;
-
-/// The smallest and the largest number that an input may hold.
-type Range = (i64, i64);
 
 /// A random tensor for every input of `signatures`: standard normal numbers, integers in the range that
 /// their readers allow, mostly ones elsewhere. Dynamic axes have the sizes of the analysis.
@@ -82,7 +76,7 @@ fn made(
     sizes: &InputSizes,
     seed: u64,
 ) -> Result<Vec<(String, Tensor)>> {
-    let ranges = ranges(analysis, sizes);
+    let mut allowed = allowed(analysis, sizes);
     let switches = switches(analysis);
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut left = LARGEST_INPUT;
@@ -97,17 +91,18 @@ fn made(
         let element = signature.element.ok_or_else(unusual)?;
         let shape = shape(analysis, signature, sizes);
         left -= size_within(left, signature, element, &shape)?;
-        let range = match target_of(analysis, &signature.name) {
-            Some(node) => Some(target_range(analysis, signature, node, &shape)?),
-            None => ranges.get(signature.name.as_str()).copied(),
+        let numbers = match target_of(analysis, &signature.name) {
+            Some(node) => Some(target_numbers(analysis, signature, node, &shape)?),
+            None => allowed.remove(signature.name.as_str()),
         };
         let count: usize = shape.iter().product();
         let switched = switches.iter().find(|own| own.input == signature.name);
-        let range = switched.map_or(range, |own| {
+        let numbers = switched.map_or(numbers, |own| {
             let number = own.numbers[(seed % own.numbers.len() as u64) as usize];
-            Some((number, number))
+            Some(Allowed::Between(number, number))
         });
-        let numbers = (0..count).map(|place| draw(&mut generator, element, range, place));
+        let numbers = numbers.as_ref();
+        let numbers = (0..count).map(|place| draw(&mut generator, element, numbers, place));
         let tensor = Tensor::from_numbers(element, &shape, numbers)?;
         Ok((signature.name.clone(), tensor))
     };
@@ -117,11 +112,11 @@ fn made(
 fn draw(
     generator: &mut ChaCha8Rng,
     element: ElementType,
-    range: Option<Range>,
+    allowed: Option<&Allowed>,
     place: usize,
 ) -> f64 {
-    match range {
-        Some((min, max)) => generator.random_range(min..=max.max(min)) as f64,
+    match allowed {
+        Some(allowed) => allowed.draw(generator) as f64,
         None if element.is_float() => normal(generator),
         // The first element is set, so that no mask is empty.
         None => f64::from(place == 0 || generator.random::<f64>() < SHARE_OF_ONES),
@@ -183,14 +178,14 @@ fn target_of(analysis: &Analysis, name: &str) -> Option<NodeId> {
 }
 
 /// A target shape of one size is whatever there is; one of more cannot be guessed.
-fn target_range(
+fn target_numbers(
     analysis: &Analysis,
     signature: &Signature,
     node: NodeId,
     shape: &[usize],
-) -> Result<Range> {
+) -> Result<Allowed> {
     match shape {
-        [1] => Ok((-1, -1)),
+        [1] => Ok(Allowed::Between(-1, -1)),
         _ => Err(Error::Runtime {
             reason: format!(
                 "input '{}' is the target shape of {}: random numbers fit no data",
@@ -200,81 +195,4 @@ fn target_range(
             remedy: "make it a constant of the model, or run with `proof` skipped".to_owned(),
         }),
     }
-}
-
-/// By graph input the numbers that whatever reads its elements allows.
-fn ranges<'a>(analysis: &'a Analysis, sizes: &InputSizes) -> HashMap<&'a str, Range> {
-    let mut found: HashMap<&str, Range> = HashMap::new();
-    for bound in &analysis.state.bounds {
-        let [min, max] = [0, 1].map(|side| analysis.integer_at(&bound.range[side], sizes));
-        let (Some(min), Some(max)) = (min, max) else {
-            continue;
-        };
-        let mut queue = vec![(bound.value, (min, max))];
-        let mut seen: HashSet<ValueId> = HashSet::new();
-        while let Some((id, range)) = queue.pop() {
-            if !seen.insert(id) {
-                continue;
-            }
-            let value = analysis.graph().value(id);
-            match value.producer {
-                Producer::Input(_) => {
-                    let known = found.entry(&value.name).or_insert(range);
-                    *known = (known.0.max(range.0), known.1.min(range.1));
-                }
-                Producer::Node(node, _) => queue.extend(sources(analysis, node, range)),
-                // What a node with a body reads at a place the body has at the same.
-                Producer::BodyInput(place) => {
-                    let owner = value.body.map(|body| analysis.graph().owner(body));
-                    let given = owner.and_then(|owner| analysis.graph().node(owner).input(place));
-                    queue.extend(given.map(|given| (given, range)));
-                }
-                Producer::Initializer(_) | Producer::SparseInitializer(_) | Producer::Missing => {}
-            }
-        }
-    }
-    found
-}
-
-/// The inputs of a node whose elements it hands on, with the range that theirs must lie in.
-fn sources(analysis: &Analysis, node: NodeId, range: Range) -> Vec<(ValueId, Range)> {
-    let Some(row) = ops::find(analysis.graph(), node) else {
-        return Vec::new();
-    };
-    let inputs = &analysis.graph().node(node).inputs;
-    let carried = inputs
-        .iter()
-        .enumerate()
-        .filter(|(slot, _)| row.carries_elements_of(*slot));
-    let mut out: Vec<(ValueId, Range)> = carried
-        .filter_map(|(_, value)| Some(((*value)?, range)))
-        .collect();
-    if let [Some(a), Some(b)] = inputs[..] {
-        let (known, other) = (constants(analysis, b), constants(analysis, a));
-        let moved = |by: i64| (range.0.saturating_add(by), range.1.saturating_add(by));
-        match (row.pointwise, known, other) {
-            (Some(Pointwise::Sum), Some((min, max)), _) => {
-                out.push((a, (moved(-min).0, moved(-max).1)))
-            }
-            (Some(Pointwise::Sum), _, Some((min, max))) => {
-                out.push((b, (moved(-min).0, moved(-max).1)))
-            }
-            (Some(Pointwise::Difference), Some((min, max)), _) => {
-                out.push((a, (moved(max).0, moved(min).1)));
-            }
-            _ => {}
-        }
-    }
-    out
-}
-
-/// The smallest and the largest of a value's integers, where all are known.
-fn constants(analysis: &Analysis, value: ValueId) -> Option<Range> {
-    let integers = analysis.state.integers[value.index()].as_ref()?;
-    let known = integers
-        .elements
-        .iter()
-        .map(|element| element.as_ref()?.known());
-    let known: Vec<i64> = known.collect::<Option<_>>()?;
-    Some((*known.iter().min()?, *known.iter().max()?))
 }

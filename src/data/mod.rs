@@ -3,6 +3,7 @@
 //! A [`DataSet`] gives batches by number. Arrays are memory-mapped (compressed ones by way of a temporary
 //! file), images are decoded batch by batch: memory does not grow with the number of samples.
 
+mod allowed;
 mod archive;
 mod arrays;
 mod caches;

@@ -37,7 +37,7 @@ pub(crate) use kernel_widths::{KernelWidth, kernel_widths};
 pub(crate) use polynomial::{CostPolynomial, Expression, Expressions, Meter};
 pub use samples::SampleAxes;
 pub use sizes::InputSizes;
-pub(crate) use vocabulary::IdTable;
+pub(crate) use vocabulary::Vocabulary;
 
 /// A dimension, by its place in [`Analysis::dimensions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,32 +1,106 @@
 //! Tables of which inputs of the graph pick rows by id, and other axes with a position for each id.
 
-use super::{Analysis, Dimension, DimensionId};
-use crate::axes::{Type, VarId};
+use std::collections::BTreeSet;
+
+use super::{Analysis, Dimension, DimensionId, Site};
+use crate::axes::{Kept, Type, VarId};
+use crate::graph::ValueId;
+use crate::onnx::{ElementType, packed_bytes};
+use crate::ops::Picked;
+
+/// Why a list of integers keeps its places.
+const RENUMBERED: &str =
+    "they are integers, as of ids that were renumbered inside: cut the model as it was before";
 
 /// An axis that ids pick from.
 #[derive(Clone, Debug)]
 pub(crate) struct IdTable {
     /// The node that picks, as messages call it.
     pub(crate) node: String,
-    /// Whether inputs of the graph do, or constants alone.
-    pub(crate) is_asked: bool,
     /// Number of positions.
     pub(crate) size: usize,
     /// Their dimension, where they can go and leave all else as it is.
     pub(crate) dimension: Result<DimensionId, String>,
+    axis: Type,
+    /// The inputs of the graph that hold the ids.
+    inputs: BTreeSet<String>,
+}
+
+/// Tables that belong together: the same input picks from them, or they are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Vocabulary {
+    /// Number of ids: the positions of the largest.
+    pub(crate) size: usize,
+    pub(crate) tables: Vec<IdTable>,
+    /// The inputs of the graph that hold the ids.
+    pub(crate) inputs: BTreeSet<String>,
+}
+
+impl Vocabulary {
+    fn add(&mut self, table: IdTable) {
+        self.size = self.size.max(table.size);
+        self.inputs.extend(table.inputs.iter().cloned());
+        self.tables.push(table);
+    }
 }
 
 impl Analysis {
-    /// All axes that ids pick from, in graph order.
-    pub(crate) fn id_tables(&self) -> Vec<IdTable> {
-        let picked = self.state.picked().iter();
-        let table = picked.map(|of| IdTable {
+    /// All that ids of inputs of the graph pick from, in graph order.
+    pub(crate) fn vocabularies(&self) -> Vec<Vocabulary> {
+        let mut found: Vec<Vocabulary> = Vec::new();
+        for table in self.state.picked().iter().map(|of| self.id_table(of)) {
+            let meets = |known: &mut Vocabulary| self.belongs(&table, known);
+            let met: Vec<Vocabulary> = found.extract_if(.., meets).collect();
+            let mut whole = Vocabulary::default();
+            let known = met.into_iter().flat_map(|of| of.tables);
+            known.chain([table]).for_each(|table| whole.add(table));
+            found.push(whole);
+        }
+        found.retain(|of| !of.inputs.is_empty() && of.size > 1);
+        found
+    }
+
+    fn id_table(&self, of: &Picked) -> IdTable {
+        let inputs = of
+            .sources
+            .iter()
+            .filter(|&&id| self.graph.constant(id).is_none());
+        IdTable {
             node: self.graph.describe(of.node),
-            is_asked: (of.sources.iter()).any(|&id| self.graph.constant(id).is_none()),
             size: self.state.types.size(&of.table) as usize,
-            dimension: self.alone_on(&of.table),
-        });
-        table.collect()
+            dimension: match self.renumbers(of) {
+                true => Err(RENUMBERED.to_owned()),
+                false => self.alone_on(&of.table),
+            },
+            axis: self.state.types.normal(&of.table),
+            inputs: inputs
+                .map(|&id| self.graph.value(id).name.clone())
+                .collect(),
+        }
+    }
+
+    fn belongs(&self, table: &IdTable, to: &Vocabulary) -> bool {
+        let mut tables = to.tables.iter();
+        !table.inputs.is_disjoint(&to.inputs)
+            || tables.any(|known| known.axis == table.axis || self.are_equal(known, table))
+    }
+
+    /// Whether two tables hold the same bytes.
+    fn are_equal(&self, a: &IdTable, b: &IdTable) -> bool {
+        let (Ok(one), Ok(other)) = (&a.dimension, &b.dimension) else {
+            return false;
+        };
+        let [one, other] = [one, other].map(|id| &self.dimensions[id.0].sites);
+        let bytes = |site: &Site| {
+            let tensor = self.graph.constant(site.value)?;
+            Some((tensor.dims.clone(), packed_bytes(tensor).ok()?))
+        };
+        a.size == b.size
+            && one.iter().any(|site| {
+                let own = bytes(site);
+                let same = |of: &Site| of.axis == site.axis && bytes(of) == own;
+                own.is_some() && other.iter().any(same)
+            })
     }
 
     /// Dimensions of as many positions that make an axis of an output of the graph; with why they cannot go, where they cannot.
@@ -43,6 +117,47 @@ impl Analysis {
             }
         }
         found
+    }
+
+    /// Outputs of the graph with an axis that loses positions.
+    pub(crate) fn cut_outputs(&self, kept: &Kept) -> Vec<String> {
+        self.outputs_of(|id| self.is_pruned(id, kept))
+    }
+
+    /// Outputs of the graph with an axis of as many positions, which loses none.
+    pub(crate) fn whole_outputs(&self, size: usize, kept: &Kept) -> Vec<String> {
+        self.outputs_of(|id| {
+            let mut axes = self.state.axes(id).unwrap_or_default().iter();
+            axes.any(|axis| self.has_size(axis, size)) && !self.is_pruned(id, kept)
+        })
+    }
+
+    /// Outputs of the graph that are places along an axis of as many positions: ids that the model answers with.
+    pub(crate) fn answered_ids(&self, size: usize) -> Vec<String> {
+        self.outputs_of(|id| {
+            let axis = self.state.pointed_at(id);
+            axis.is_some_and(|axis| self.has_size(axis, size))
+        })
+    }
+
+    fn outputs_of(&self, is: impl Fn(ValueId) -> bool) -> Vec<String> {
+        let outputs = self.graph.value_ids();
+        let outputs = outputs.filter(|&id| self.graph.value(id).is_output && is(id));
+        outputs
+            .map(|id| self.graph.value(id).name.clone())
+            .collect()
+    }
+
+    fn has_size(&self, axis: &Type, size: usize) -> bool {
+        self.state.types.size(axis) as usize == size
+    }
+
+    /// Whether ids pick other integers.
+    fn renumbers(&self, of: &Picked) -> bool {
+        let table = self.graph.node(of.node).input(0);
+        let element = table.and_then(|id| self.state.elements[id.index()]);
+        let picks_elements = self.state.lookups_of(of.node).next().is_some();
+        picks_elements && element.is_some_and(ElementType::is_index)
     }
 
     fn dimension_of(&self, axis: &Type) -> Option<(DimensionId, &Dimension)> {

@@ -351,12 +351,15 @@ impl Patch {
 
     fn replace_outputs(&mut self, graph: &mut GraphProto) {
         let replaced = std::mem::take(&mut self.replaced);
+        for (old, moved, _) in &replaced {
+            read_instead(graph, old, moved);
+        }
+        let made = graph.node.iter_mut().flat_map(|node| &mut node.output);
         let new = self.nodes.iter_mut().map(|(_, node)| node);
-        for node in graph.node.iter_mut().chain(new) {
-            for name in node.input.iter_mut().chain(&mut node.output) {
-                if let Some((_, moved, _)) = replaced.iter().find(|(old, ..)| old == name) {
-                    name.clone_from(moved);
-                }
+        let new = new.flat_map(|node| node.input.iter_mut().chain(&mut node.output));
+        for name in made.chain(new) {
+            if let Some((_, moved, _)) = replaced.iter().find(|(old, ..)| old == name) {
+                name.clone_from(moved);
             }
         }
         self.spot = PatchPlace::END;

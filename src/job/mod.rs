@@ -38,6 +38,7 @@ pub use clean::{CleanOptions, clean};
 pub use inspect::inspect;
 pub use mask::{MaskOptions, MaskSource, Store, mask};
 pub use options::{Calibration, ModelInput, Overwrite, Proof, RuntimeOptions, Shapes};
+pub(crate) use prune::tokenizer_beside;
 pub use prune::{
     PlanInput, PruneFileOptions, PruneOptions, Pruned, VocabularyOptions, prune, prune_file,
     prune_with,

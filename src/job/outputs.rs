@@ -52,6 +52,12 @@ impl Files<'_> {
         };
         outputs.extend(self.others.iter().map(|path| path.to_path_buf()));
         outputs.extend(self.beside.clone());
+        for output in &outputs {
+            files::check_replaceable(output).map_err(|source| Error::Write {
+                path: output.clone(),
+                source,
+            })?;
+        }
         for (place, output) in outputs.iter().enumerate() {
             let same = |other: &&PathBuf| {
                 place_of(other) == place_of(output) || files::same_file(other, output)
@@ -65,10 +71,6 @@ impl Files<'_> {
             }
         }
         for output in &outputs {
-            files::check_replaceable(output).map_err(|source| Error::Write {
-                path: output.clone(),
-                source,
-            })?;
             // A folder that is not there is known before hours of work, not after.
             files::check_writable(output)?;
         }

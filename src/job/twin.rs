@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::outputs::Files;
 use super::{Overwrite, Shapes, analyse};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::rewrite::{self, Masks};
@@ -31,6 +31,12 @@ pub fn twin(path: &Path, plan: &Path, output: &Path, options: TwinOptions) -> Re
     };
     files.check(&model, options.overwrite)?;
     let plan = Plan::load(plan)?;
+    if plan.settings.vocabulary.is_some() {
+        return Err(Error::Usage(
+            "a plan of a smaller vocabulary has no twin: its model reads other ids, and `prune` has compared both on those that stay"
+                .to_owned(),
+        ));
+    }
     let analysis = analyse(&model, &Shapes::default(), plan.settings.cuts())?;
     let plan = plan.checked(&analysis)?;
     let twin = rewrite::twin(&analysis, &plan, options.masks)?;

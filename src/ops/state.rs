@@ -221,12 +221,17 @@ impl State {
         self.axis_codes.all()
     }
 
-    /// The values by which a node selects.
     /// Where ids pick rows that may go.
     pub(crate) fn picked(&self) -> &[Picked] {
         self.picked.all()
     }
 
+    /// The axis that a value's integers are positions of, where they are.
+    pub(crate) fn pointed_at(&self, value: ValueId) -> Option<&Type> {
+        self.pointers.get(&value)
+    }
+
+    /// The values by which a node selects.
     pub(crate) fn lookups_of(&self, node: NodeId) -> impl Iterator<Item = &Lookup> {
         self.lookups.of(node)
     }

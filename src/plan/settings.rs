@@ -112,6 +112,20 @@ pub struct Settings {
     pub drop_blocks: Option<DropBlocks>,
 }
 
+impl Settings {
+    /// The names of those that are not what they are by themselves.
+    pub(crate) fn changed(&self) -> Vec<String> {
+        let fields = |settings: &Settings| match serde_json::to_value(settings) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        let usual = fields(&Settings::default());
+        let own = fields(self).into_iter();
+        let changed = own.filter(|(name, value)| usual.get(name) != Some(value));
+        changed.map(|(name, _)| name).collect()
+    }
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {

@@ -19,6 +19,9 @@ pub struct VocabularyRow {
     pub unknown: Option<u32>,
     /// Inputs of the graph that hold ids.
     pub inputs: Vec<String>,
+    /// Outputs of the graph that had a place for each id: those of ids that are gone have `-inf` where callers give old ids,
+    /// and have gone where they give new ones.
+    pub outputs: Vec<String>,
     /// The dimensions that lost positions.
     pub tables: Vec<String>,
     /// Texts of the corpus of which both tokenizers make the same pieces; none without a corpus or a smaller tokenizer.
@@ -33,7 +36,8 @@ impl VocabularyRow {
     /// What callers have to know, as a sentence.
     pub(crate) fn told(&self) -> String {
         let inputs = self.inputs.join("', '");
-        match (self.remap, self.unknown) {
+        let outputs = self.outputs.join("', '");
+        let told = match (self.remap, self.unknown) {
             (Remap::Outside, _) => format!(
                 "callers give new ids at '{inputs}': the place of the old id among those that stay, from 0"
             ),
@@ -43,6 +47,11 @@ impl VocabularyRow {
             (Remap::Inside, None) => format!(
                 "callers change nothing: '{inputs}' take the old ids; a run with an id that is gone ends with an error"
             ),
+        };
+        match self.remap {
+            _ if outputs.is_empty() => told,
+            Remap::Outside => format!("{told}; '{outputs}' have a place for each of these"),
+            Remap::Inside => format!("{told}; '{outputs}' are -inf there"),
         }
     }
 }

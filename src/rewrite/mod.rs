@@ -55,4 +55,6 @@ pub(crate) use stored::{StoredForm, StoredWeight, by_column, places_in, with_sto
 pub(crate) use switch::{SwitchedModel, with_block_switches};
 pub(crate) use twin::{MaskInput, instrument};
 pub use twin::{Masks, twin};
-pub(crate) use vocabulary::{check_own_ids, folded, inputs as id_inputs, judged};
+pub(crate) use vocabulary::{
+    check_own_ids, folded, inputs as id_inputs, judged, sizes as vocabulary_sizes,
+};

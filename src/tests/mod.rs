@@ -63,6 +63,7 @@ mod unproven;
 #[cfg(feature = "tokenizers")]
 mod vocabulary;
 mod vocabulary_cuts;
+mod vocabulary_meant;
 mod whole_gradients;
 mod zoo;
 mod zoo_gradients;

@@ -10,7 +10,7 @@ use crate::graph::Graph;
 use crate::job::{PruneOptions, Pruned, VocabularyOptions, prune};
 use crate::onnx::{ElementType, Model, from_raw};
 use crate::ops::{CutRules, Premises};
-use crate::plan::Remap;
+use crate::plan::{Remap, Settings};
 use crate::runtime::Tensor;
 use crate::validate::verify;
 
@@ -103,7 +103,12 @@ fn cases() -> Vec<(&'static str, Builder)> {
     ]
 }
 
-fn cut(model: &Model, ids: &[i64], remap: Remap) -> crate::Result<Pruned> {
+pub(super) fn cut(
+    model: &Model,
+    ids: &[i64],
+    remap: Remap,
+    skip: &[&str],
+) -> crate::Result<Pruned> {
     let folder = tempfile::tempdir().expect("a folder");
     let path: PathBuf = folder.path().join("keep.txt");
     let lines: Vec<String> = ids.iter().map(i64::to_string).collect();
@@ -114,13 +119,17 @@ fn cut(model: &Model, ids: &[i64], remap: Remap) -> crate::Result<Pruned> {
             remap,
             ..VocabularyOptions::default()
         }),
+        settings: Settings {
+            skip: skip.iter().map(|&glob| glob.to_owned()).collect(),
+            ..Settings::default()
+        },
         ..PruneOptions::default()
     };
     prune(model.clone(), &options)
 }
 
 /// What a model makes of these ids.
-fn run(model: &Model, ids: &[i64]) -> Tensor {
+pub(super) fn run(model: &Model, ids: &[i64]) -> Tensor {
     let mut session = runtime().session(model, "the model").expect("it loads");
     let element = session.inputs()[0].element.expect("numbers");
     let numbers = ids.iter().map(|&id| id as f64);
@@ -137,7 +146,7 @@ fn ids_that_stay_are_answered_as_before() {
         let model = builder.model();
         let whole = run(&model, &text);
         for remap in [Remap::Outside, Remap::Inside] {
-            let pruned = cut(&model, &KEPT, remap).expect(name);
+            let pruned = cut(&model, &KEPT, remap, &[]).expect(name);
             let proof = pruned.report.verification.as_ref().expect("a proof");
             assert!(
                 proof.left_out == 0 && proof.worst() == 0.0,
@@ -208,7 +217,7 @@ fn renumbering_adds_no_node_where_ids_go_to_the_table_alone() {
                 .as_ref()
                 .map_or(0, |graph| graph.node.len())
         };
-        let pruned = cut(&model, &KEPT, Remap::Outside).expect(name);
+        let pruned = cut(&model, &KEPT, Remap::Outside, &[]).expect(name);
         assert_eq!(count(&pruned.model), count(&model) + nodes, "{name}");
     }
 }
@@ -222,7 +231,7 @@ fn wrong_rows_and_wrong_ids_are_found() {
     ] {
         let mut all = cases().into_iter();
         let model = all.find(|(known, _)| *known == name).expect(name).1.model();
-        let pruned = cut(&model, &KEPT, Remap::Outside).expect(name);
+        let pruned = cut(&model, &KEPT, Remap::Outside, &[]).expect(name);
         let mut wrong = pruned.model.clone().settled();
         let graph = wrong.proto.graph.as_mut().expect("a graph");
         let tensor = graph
@@ -255,7 +264,7 @@ fn wrong_rows_and_wrong_ids_are_found() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let model = embedded(ElementType::Int64, "Gather table ids -> e", UNTIED, "y").model();
-    let fault = |ids: &[i64]| cut(&model, ids, Remap::Outside).expect_err("a refusal");
+    let fault = |ids: &[i64]| cut(&model, ids, Remap::Outside, &[]).expect_err("a refusal");
     let outside = fault(&[0, 40]);
     assert_eq!(outside.class(), Class::Input);
     assert!(
@@ -276,7 +285,7 @@ fn what_does_not_fit_is_refused() {
         ],
         "y",
     );
-    let held = cut(&tied.model(), &KEPT, Remap::Inside).expect_err("it is held");
+    let held = cut(&tied.model(), &KEPT, Remap::Inside, &[]).expect_err("it is held");
     assert!(
         matches!(held, Error::NothingToPrune { .. }) && held.to_string().contains("LogSoftmax"),
         "{held}"
@@ -293,7 +302,7 @@ fn what_does_not_fit_is_refused() {
         .node("Concat", "own ids -> all", &[("axis", Value::Int(1))])
         .node("Gather", "table all -> y", &[])
         .output("y");
-    let own = cut(&own.model(), &KEPT, Remap::Outside).expect_err("7 has to stay");
+    let own = cut(&own.model(), &KEPT, Remap::Outside, &[]).expect_err("7 has to stay");
     assert!(
         own.to_string().contains("puts id 7 (constant 'own')"),
         "{own}"
@@ -305,6 +314,6 @@ fn what_does_not_fit_is_refused() {
 fn tables_are_held_unless_their_rows_are_asked_for() {
     let (_, builder) = cases().into_iter().next().expect("a case");
     let analysis = analyse(&builder.model());
-    assert!(analysis.id_tables().is_empty());
+    assert!(analysis.vocabularies().is_empty());
     assert!(analysis.dimensions().iter().all(|of| of.size != IDS));
 }

@@ -29,7 +29,7 @@ impl Document {
     }
 
     /// Pieces that stay whatever texts use: added ones, those around texts, padding, the unknown one and bytes.
-    fn always(&self) -> Vec<u32> {
+    pub(super) fn always(&self) -> Vec<u32> {
         let mut ids: Vec<u32> = self.unknown.into_iter().collect();
         let mut others = self.json.beside("model");
         let mut note = |id| {

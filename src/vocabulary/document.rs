@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::growth::check_growth;
 use super::json::OrderedJson;
 
 /// How texts become pieces.
@@ -93,6 +94,7 @@ impl Document {
             None => option("unk_token").and_then(|piece| ids.get(piece).copied()),
         };
         other_ids(&mut json.beside("model"), &mut Ok)?;
+        check_growth(&json)?;
         Ok(Document {
             has_lines: memchr::memchr(b'\n', bytes.trim_ascii_end()).is_some(),
             model,

@@ -21,6 +21,7 @@ mod engine;
 #[cfg(not(feature = "tokenizers"))]
 #[path = "nowhere.rs"]
 mod engine;
+mod growth;
 mod json;
 mod kept;
 mod merging;

@@ -53,6 +53,15 @@ impl Pieces {
         pieces.map(|(_, id)| u64::from(*id) + 1).max().unwrap_or(0)
     }
 
+    /// An id from `rows` on that is none of an added piece: those may lie behind the rows of a model, which then never
+    /// sees them.
+    pub(crate) fn beyond(&self, rows: u64) -> Option<u32> {
+        let added: HashSet<u32> = self.document.added.iter().map(|(_, id)| *id).collect();
+        let own = self.document.pieces.iter().map(|(_, id)| *id);
+        let mut all = own.chain(self.document.always());
+        all.find(|id| u64::from(*id) >= rows && !added.contains(id))
+    }
+
     /// The id of what is unknown.
     pub(crate) fn unknown(&self) -> Option<u64> {
         self.document.unknown.map(u64::from)

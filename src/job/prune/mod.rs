@@ -1,5 +1,6 @@
 //! Pruning a model: read, type, plan, rewrite, prove; and from file to file.
 
+mod asked_ids;
 mod calibrated;
 mod coded;
 mod cut;
@@ -45,6 +46,7 @@ use planned::Planned;
 pub(super) use proven::{Maker, Proven};
 use reported::{met, target};
 pub use smaller::VocabularyOptions;
+pub(crate) use smaller::tokenizer_beside;
 use start::Remains;
 pub(super) use timed::TimedModel;
 pub(super) use voice::Voice;
@@ -157,7 +159,7 @@ fn planned<T>(
     then: impl FnOnce(&Job, Draft, &mut Voice) -> Result<T>,
 ) -> Result<T> {
     let analysis = typed(model, options, voice)?;
-    if options.plan.is_none() {
+    if options.plan.is_none() && options.vocabulary.is_none() {
         search::check(&analysis, &options.settings)?;
     }
     let calibrated = calibrated(&analysis, options, voice)?;
@@ -268,7 +270,9 @@ impl Job<'_> {
             verification: None,
             onnxruntime: self.calibrated.map(|of| of.onnxruntime().to_owned()),
             unread: unread_outputs(self.analysis),
-            warnings: Vec::new(),
+            warnings: vocabulary
+                .as_ref()
+                .map_or(Vec::new(), |of| of.warnings.clone()),
             forecast: None,
             benchmark: Vec::new(),
             stages: Vec::new(),
@@ -287,7 +291,7 @@ impl Job<'_> {
             plan,
             mut report,
             remains,
-            tokenizer,
+            mut tokenizer,
         } = draft;
         // Where nothing was trained, recovery is best from the dense model.
         let trained = self.options.tuning.is_some();
@@ -299,6 +303,9 @@ impl Job<'_> {
         };
         let mut proven = maker.make(&plan, voice)?;
         report.note(self.analysis, &proven)?;
+        if report.vocabulary.is_none() {
+            tokenizer = None;
+        }
         let quantise = self.options.quantise.as_ref();
         if let (Some(settings), Some(data)) = (quantise, &self.options.calibration) {
             let opened = self.opened_for_codes(data, voice)?;

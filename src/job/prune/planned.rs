@@ -59,13 +59,16 @@ pub(super) fn planned(
         let plan = input.load()?.checked(analysis)?;
         let kept = plan.kept(analysis)?;
         rewrite::check(analysis, &kept)?;
+        if let Some(way) = &plan.settings.vocabulary {
+            rewrite::check_own_ids(analysis, &kept, way)?;
+        }
         return Ok(Planned {
             rows: replayed_rows(analysis, &kept),
             dropped: dropped::replayed(analysis, &plan),
+            vocabulary: vocabulary::replayed(analysis, &plan, &kept),
             plan,
             remains: None,
             latency: None,
-            vocabulary: None,
         });
     }
     if let Some(of) = &options.vocabulary {

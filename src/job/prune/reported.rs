@@ -2,13 +2,15 @@
 
 use super::proven::Proven;
 use super::signature::changed;
+use super::vocabulary;
+use crate::axes::Kept;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::Result;
 use crate::graph::Attributes;
 use crate::onnx::Model;
 use crate::onnx::proto::GraphProto;
 use crate::plan::{CostBudget, Plan, Platform, Remap, RoundTo};
-use crate::report::{BudgetRow, PruneReport};
+use crate::report::{BudgetRow, PruneReport, VocabularyRow};
 
 /// Where the result is going to run, as far as the plan says so.
 pub(super) fn target(plan: &Plan) -> Platform {
@@ -40,6 +42,7 @@ impl PruneReport {
         if inside.is_none_or(|of| of.remap != Remap::Inside) {
             self.signature = changed(analysis, &kept);
         }
+        self.note_vocabulary(analysis, (&proven.plan, &kept));
         self.after.nodes = node_count(&proven.model, self.after);
         self.recovery.clone_from(&proven.recovery);
         self.training.clone_from(&proven.training);
@@ -56,6 +59,19 @@ impl PruneReport {
             }
         }
         Ok(())
+    }
+
+    /// What of a vocabulary the proof has left cut.
+    fn note_vocabulary(&mut self, analysis: &Analysis, (plan, kept): (&Plan, &Kept)) {
+        let Some(drafted) = self.vocabulary.take() else {
+            return;
+        };
+        let left = vocabulary::replayed(analysis, plan, kept);
+        self.vocabulary = left.map(|of| VocabularyRow {
+            texts: drafted.texts,
+            pieces: drafted.pieces,
+            ..of.row
+        });
     }
 }
 

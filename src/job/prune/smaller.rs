@@ -22,6 +22,7 @@ pub struct VocabularyOptions {
 #[derive(Clone, Debug)]
 pub(in crate::job) struct SmallVocabulary {
     pub(super) row: VocabularyRow,
+    pub(super) warnings: Vec<String>,
     /// The smaller `tokenizer.json`, where there is a tokenizer and callers give new ids.
     pub(super) tokenizer: Option<Vec<u8>>,
 }
@@ -41,6 +42,6 @@ impl VocabularyOptions {
 }
 
 /// Where the tokenizer of a model goes: `model.onnx` has `model.tokenizer.json`.
-pub(super) fn tokenizer_beside(model: &Path) -> PathBuf {
+pub(crate) fn tokenizer_beside(model: &Path) -> PathBuf {
     model.with_extension("tokenizer.json")
 }

@@ -1,22 +1,24 @@
 //! A smaller vocabulary: which ids stay, what loses rows for it, and the tokenizer that goes with the model.
 
-use std::path::Path;
+use std::collections::BTreeSet;
 
+use super::asked_ids::Asked;
 use super::options::PruneOptions;
 use super::smaller::{SmallVocabulary, VocabularyOptions};
 use super::voice::Voice;
-use crate::dimensions::{Analysis, IdTable};
+use crate::axes::Kept;
+use crate::dimensions::{Analysis, DimensionId, Vocabulary};
 use crate::error::{Error, Result};
 use crate::patterns::Patterns;
 use crate::plan::{Decision, Left, Plan, Remap, Selection, Settings, VocabularySettings};
+use crate::recover::Recovery;
 use crate::report::VocabularyRow;
 use crate::rewrite;
 use crate::search::labels;
-use crate::vocabulary::{KeptIds, Pieces};
+use crate::vocabulary::KeptIds;
 
-/// Rows that a table may have beyond the pieces of its tokenizer, at least, and as a share of them: tables are filled up to round
-/// sizes, and with places for pieces to come.
-const SPARE: (u64, f64) = (1024, 0.01);
+/// Settings that a smaller vocabulary heeds, and a seed that it has no use for.
+const HEEDED: [&str; 2] = ["skip", "seed"];
 
 impl PruneOptions {
     /// That nothing is asked for beside a smaller vocabulary, which leaves all other numbers as they are.
@@ -27,18 +29,7 @@ impl PruneOptions {
         let Some(of) = &self.vocabulary else {
             return Ok(());
         };
-        let settings = &self.settings;
-        let others = [
-            ("plan", self.plan.is_some()),
-            ("calibration", self.calibration.is_some()),
-            ("tuning", self.tuning.is_some()),
-            ("quantise", self.quantise.is_some()),
-            ("drop_blocks", settings.drop_blocks.is_some()),
-            ("change_signature", !settings.change_signature.is_empty()),
-            ("a budget", settings.budget.is_some()),
-            ("ratio_for", !settings.ratio_for.is_empty()),
-        ];
-        if let Some((name, _)) = others.into_iter().find(|(_, is_asked)| *is_asked) {
+        if let Some(name) = self.asked_beside() {
             return Err(Error::Usage(format!(
                 "`vocabulary` cuts nothing but pieces, and exactly: leave `{name}` out here, and prune the result in a second run"
             )));
@@ -56,6 +47,26 @@ impl PruneOptions {
             _ => Ok(()),
         }
     }
+
+    /// What is asked for beside a smaller vocabulary.
+    fn asked_beside(&self) -> Option<String> {
+        let others = [
+            ("plan", self.plan.is_some()),
+            ("calibration", self.calibration.is_some()),
+            ("stats", self.stats.is_some()),
+            ("recover", self.recovery != Recovery::default()),
+            ("tune", self.tuning.is_some()),
+            ("quantise", self.quantise.is_some()),
+        ];
+        let other = others.into_iter().find(|(_, is_asked)| *is_asked);
+        let other = other.map(|(name, _)| name.to_owned());
+        let changed = self.settings.changed().into_iter();
+        other.or_else(|| {
+            changed
+                .into_iter()
+                .find(|name| !HEEDED.contains(&name.as_str()))
+        })
+    }
 }
 
 /// The plan that leaves a smaller vocabulary, and nothing else undone.
@@ -68,136 +79,177 @@ pub(super) fn planned(
     of: &VocabularyOptions,
     voice: &mut Voice,
 ) -> Result<(Plan, Selection, SmallVocabulary)> {
-    let tables = analysis.id_tables();
-    let size = largest(&tables)?;
-    let ids = voice.watch.stage("vocabulary", || chosen(of, size))?;
-    let selection = selection(analysis, &options.settings, (&tables, size), &ids.kept)?;
+    let asked = Asked::read(of)?;
+    let skip = Patterns::new(options.settings.skip.iter().map(String::as_str))?;
+    let meant = meant(analysis, &skip, &asked)?;
+    let ids = voice.watch.stage("vocabulary", || asked.ids(meant.size))?;
+    let (selection, left) = selection(analysis, &skip, &meant, &ids.kept)?;
     let kept = selection.kept(analysis);
-    rewrite::check_own_ids(analysis, &kept)?;
+    let way = VocabularySettings {
+        remap: of.remap,
+        unknown: ids.unknown,
+    };
+    rewrite::check_own_ids(analysis, &kept, &way)?;
     rewrite::check(analysis, &kept)?;
     let settings = Settings {
         ratio: 0.0,
         skip: options.settings.skip.clone(),
-        vocabulary: Some(VocabularySettings {
-            remap: of.remap,
-            unknown: ids.unknown,
-        }),
+        vocabulary: Some(way.clone()),
         ..Settings::default()
     };
     let none = vec![Vec::new(); analysis.dimensions().len()];
     let plan = Plan::new(analysis, &selection, &none, &settings);
     let row = VocabularyRow {
-        before: size,
-        after: ids.kept.len(),
-        remap: of.remap,
-        unknown: ids.unknown.filter(|_| of.remap == Remap::Inside),
-        inputs: rewrite::id_inputs(analysis, &kept).into_iter().collect(),
-        tables: plan.dimensions.iter().map(|of| of.name.clone()).collect(),
         texts: ids.agreed.map(|agreed| agreed.0),
         pieces: ids.agreed.map(|agreed| agreed.1),
-        tokenizer: None,
+        ..row(analysis, (&plan, &kept), &way, [meant.size, ids.kept.len()])
     };
+    let old: Vec<&str> = (meant.inputs.iter().map(String::as_str))
+        .filter(|input| row.remap == Remap::Outside && !row.inputs.iter().any(|new| new == input))
+        .collect();
+    let old = (!old.is_empty()).then(|| {
+        format!(
+            "'{}' still take old ids, unlike the others; left alone are {}",
+            old.join("', '"),
+            left.join("; ")
+        )
+    });
     let small = SmallVocabulary {
+        warnings: warnings(analysis, &row, &kept)
+            .into_iter()
+            .chain(old)
+            .collect(),
         row,
         tokenizer: ids.tokenizer,
     };
     Ok((plan, selection, small))
 }
 
-/// Rows of the largest table that inputs pick from: its ids are the vocabulary.
-fn largest(tables: &[IdTable]) -> Result<usize> {
-    let asked = tables.iter().filter(|table| table.is_asked);
-    let size = asked.map(|table| table.size).max();
-    size.filter(|&size| size > 1).ok_or_else(|| Error::NothingToPrune {
-        blocked: vec![
-            "no input of the graph picks rows of a table by ids that nothing has computed before: there is no vocabulary"
-                .to_owned(),
-        ],
+/// The vocabulary that a plan leaves; none where it cuts none.
+pub(super) fn replayed(analysis: &Analysis, plan: &Plan, kept: &Kept) -> Option<SmallVocabulary> {
+    let way = plan.settings.vocabulary.as_ref()?;
+    let sizes = rewrite::vocabulary_sizes(analysis, kept)?;
+    let row = row(analysis, (plan, kept), way, sizes);
+    Some(SmallVocabulary {
+        warnings: warnings(analysis, &row, kept),
+        row,
+        tokenizer: None,
     })
 }
 
-/// The ids that stay, and what the tokenizer says of them.
-struct ChosenIds {
-    kept: KeptIds,
-    unknown: Option<u32>,
-    tokenizer: Option<Vec<u8>>,
-    /// Texts and pieces on which both tokenizers agree.
-    agreed: Option<(u64, u64)>,
+/// What callers who give new ids may not expect.
+fn warnings(analysis: &Analysis, row: &VocabularyRow, kept: &Kept) -> Vec<String> {
+    if row.remap == Remap::Inside {
+        return Vec::new();
+    }
+    let ids = analysis.answered_ids(row.before).into_iter();
+    let ids = ids.map(|output| {
+        format!("output '{output}' still answers with old ids: renumber them before they are given as new ones")
+    });
+    let whole = analysis.whole_outputs(row.before, kept).into_iter();
+    let whole = whole.map(|output| {
+        format!(
+            "output '{output}' still has {} places: where these are ids, they are old ones, which the new tokenizer does not know",
+            row.before
+        )
+    });
+    ids.chain(whole).collect()
 }
 
-fn chosen(of: &VocabularyOptions, size: usize) -> Result<ChosenIds> {
-    let mut listed = Vec::new();
-    if let Some(path) = &of.ids {
-        let list = KeptIds::read(path)?;
-        if let Some(id) = list.ids().iter().find(|&&id| id >= size as u64) {
-            let reason = format!("id {id} is none of the model, which has {size}, from 0 on");
-            return Err(Error::vocabulary(path, reason));
-        }
-        listed.extend_from_slice(list.ids());
-    }
-    let Some(path) = &of.tokenizer else {
-        return Ok(ChosenIds {
-            kept: all_but_some(KeptIds::new(listed), size)?,
-            unknown: None,
-            tokenizer: None,
-            agreed: None,
-        });
-    };
-    let pieces = Pieces::read(path)?;
-    belongs(path, pieces.size(), size as u64)?;
-    listed.extend(pieces.used_in(&of.corpus)?);
-    let kept = all_but_some(pieces.closed(&listed), size)?;
-    let unknown = pieces.unknown().and_then(|id| u32::try_from(id).ok());
-    let mut ids = ChosenIds {
-        unknown,
+fn row(
+    analysis: &Analysis,
+    (plan, kept): (&Plan, &Kept),
+    way: &VocabularySettings,
+    [before, after]: [usize; 2],
+) -> VocabularyRow {
+    VocabularyRow {
+        before,
+        after,
+        remap: way.remap,
+        unknown: way.unknown.filter(|_| way.remap == Remap::Inside),
+        inputs: rewrite::id_inputs(analysis, kept).into_iter().collect(),
+        outputs: analysis.cut_outputs(kept),
+        tables: plan.dimensions.iter().map(|of| of.name.clone()).collect(),
+        texts: None,
+        pieces: None,
         tokenizer: None,
-        agreed: None,
-        kept,
+    }
+}
+
+/// The vocabulary that is meant: what the ids fit, and the tokenizer.
+fn meant(analysis: &Analysis, skip: &Patterns, asked: &Asked) -> Result<Vocabulary> {
+    let mut all = analysis.vocabularies();
+    if all.is_empty() {
+        return Err(nothing(
+            "no input of the graph picks rows of a table by ids that nothing has computed before: there is no vocabulary",
+        ));
+    }
+    all.retain(|of| !is_skipped(analysis, skip, of));
+    if all.is_empty() {
+        return Err(nothing("`skip` names all that inputs pick rows of"));
+    }
+    asked.check(all.iter().map(|of| of.size))?;
+    all.retain(|of| asked.fits(of.size));
+    let excess = all.iter().map(|of| asked.excess(of.size)).min();
+    all.retain(|of| Some(asked.excess(of.size)) == excess);
+    if all.len() > 1 {
+        let told: Vec<String> = all.iter().map(|of| told(analysis, of)).collect();
+        return Err(Error::Usage(format!(
+            "which vocabulary is meant is not clear: {}; name in `skip` those that keep their rows",
+            told.join(", ")
+        )));
+    }
+    all.pop()
+        .ok_or_else(|| nothing("no table has as many rows"))
+}
+
+fn nothing(why: &str) -> Error {
+    Error::NothingToPrune {
+        blocked: vec![why.to_owned()],
+    }
+}
+
+/// Whether all tables of a vocabulary are to keep their rows, or an input that picks from them is named.
+fn is_skipped(analysis: &Analysis, skip: &Patterns, of: &Vocabulary) -> bool {
+    let inputs: Vec<&String> = of.inputs.iter().collect();
+    let named = |id: &DimensionId| {
+        let labels = labels(analysis, &analysis.dimensions()[id.0]);
+        skip.matched(&labels).is_some()
     };
-    if of.remap == Remap::Outside {
-        let smaller = pieces.smaller(&ids.kept)?;
-        let texts = !of.corpus.is_empty();
-        let agrees = || pieces.agrees(&smaller, &ids.kept, &of.corpus);
-        ids.agreed = texts.then(agrees).transpose()?;
-        ids.tokenizer = Some(smaller);
-    }
-    Ok(ids)
+    let mut tables = of.tables.iter();
+    skip.matched(&inputs).is_some() || tables.all(|of| of.dimension.as_ref().is_ok_and(named))
 }
 
-fn all_but_some(kept: KeptIds, size: usize) -> Result<KeptIds> {
-    if kept.len() < size {
-        return Ok(kept);
-    }
-    let blocked = vec![format!("all {size} ids of the vocabulary stay")];
-    Err(Error::NothingToPrune { blocked })
+/// A vocabulary as messages call it.
+fn told(analysis: &Analysis, of: &Vocabulary) -> String {
+    let inputs: Vec<&str> = of.inputs.iter().map(String::as_str).collect();
+    let tables = of
+        .tables
+        .iter()
+        .filter_map(|table| table.dimension.as_ref().ok());
+    let tables: BTreeSet<&str> = tables
+        .map(|id| analysis.dimensions()[id.0].name.as_str())
+        .collect();
+    let tables: Vec<String> = tables.into_iter().map(|name| format!("'{name}'")).collect();
+    let rows = match tables.is_empty() {
+        true => String::new(),
+        false => format!(" of {}", tables.join(", ")),
+    };
+    format!(
+        "'{}' picks from {} rows{rows}",
+        inputs.join("', '"),
+        of.size
+    )
 }
 
-/// That a tokenizer may be that of a model with this many ids.
-fn belongs(path: &Path, pieces: u64, ids: u64) -> Result<()> {
-    let spare = SPARE.0.max((pieces as f64 * SPARE.1) as u64);
-    let fault = |reason: String| Err(Error::vocabulary(path, reason));
-    if pieces > ids {
-        return fault(format!(
-            "it has ids up to {}, and the model {ids} rows for them: it is not the tokenizer of this model",
-            pieces - 1
-        ));
-    }
-    if ids - pieces > spare {
-        return fault(format!(
-            "it has {pieces} pieces, and the model {ids} rows for them: it does not seem to be the tokenizer of this model; if it is, give the ids that stay as a list"
-        ));
-    }
-    Ok(())
-}
-
-/// What loses rows: tables of that many ids, and what answers with a number for each of them.
+/// What loses rows: the tables of a vocabulary, and what answers with a number for each of its ids; with the tables that cannot,
+/// and why.
 fn selection(
     analysis: &Analysis,
-    settings: &Settings,
-    (tables, size): (&[IdTable], usize),
+    skip: &Patterns,
+    meant: &Vocabulary,
     kept: &KeptIds,
-) -> Result<Selection> {
-    let skip = Patterns::new(settings.skip.iter().map(String::as_str))?;
+) -> Result<(Selection, Vec<String>)> {
     let kept = kept.ids().iter().map(|&id| u32::try_from(id));
     let kept: Vec<u32> = kept.filter_map(std::result::Result::ok).collect();
     let left = || Left::chosen("has nothing to do with the vocabulary");
@@ -213,20 +265,31 @@ fn selection(
             (None, Some(why)) => Decision::Leave(Left::forced(why)),
             (None, None) => Decision::Prune(kept.clone()),
         };
-        matches!(decisions[place], Decision::Prune(_))
+        match &decisions[place] {
+            Decision::Prune(_) => Ok(()),
+            Decision::Leave(left) => Err(left.why.clone()),
+        }
     };
-    for table in tables.iter().filter(|table| table.size == size) {
-        match &table.dimension {
-            Ok(id) => cut += usize::from(decide(id.0, None)),
+    let whole = meant.tables.iter().filter(|of| of.size == meant.size);
+    for table in whole {
+        let decided = table.dimension.clone().and_then(|id| decide(id.0, None));
+        match decided {
+            Ok(()) => cut += 1,
             Err(why) => blocked.push(format!("the rows that {} picks: {why}", table.node)),
         }
     }
-    for (id, why) in analysis.answers_of(size) {
-        decide(id.0, why);
+    let own = |id: DimensionId| meant.tables.iter().any(|of| of.dimension == Ok(id));
+    let mut all = analysis.vocabularies().into_iter();
+    let others = all.any(|of| of.size == meant.size && of.inputs != meant.inputs);
+    let unclear = "it could be that of another vocabulary with as many ids";
+    for (id, why) in analysis.answers_of(meant.size) {
+        let unclear = (others && !own(id)).then(|| unclear.to_owned());
+        // What answers may keep its places, and the tables lose theirs.
+        let _ = decide(id.0, why.or(unclear));
     }
     skip.all_used("dimension", "secateur inspect")?;
     match cut {
         0 => Err(Error::NothingToPrune { blocked }),
-        _ => Ok(Selection { decisions }),
+        _ => Ok((Selection { decisions }, blocked)),
     }
 }

@@ -32,7 +32,7 @@ impl Pruned {
     }
 
     pub(super) fn write(&mut self, output: &Path) -> Result<()> {
-        // The tokenizer is on disk before the model appears.
+        // The tokenizer is on disk before the model appears, so that a full disk leaves neither.
         let tokenizer = match &self.tokenizer {
             None => None,
             Some(text) => {
@@ -54,6 +54,19 @@ impl Pruned {
 }
 
 impl PruneFileOptions {
+    /// What is said of a tokenizer that lies where that of a smaller vocabulary would, where this run writes none.
+    fn left_beside(&self, output: &Path) -> Option<String> {
+        let of = self.prune.vocabulary.as_ref()?;
+        let beside = tokenizer_beside(output);
+        let is_old = of.output_beside(output).is_none() && beside.exists();
+        is_old.then(|| {
+            format!(
+                "{} is of another run and does not belong to this model: remove it",
+                beside.display()
+            )
+        })
+    }
+
     /// What is read and written beside the model.
     pub(super) fn files(&self) -> Files<'_> {
         let plan = match &self.prune.plan {
@@ -106,6 +119,7 @@ impl PruneFileOptions {
         if let Some((file, target)) = plan {
             files::persist(file, target)?;
         }
+        pruned.report.warnings.extend(self.left_beside(output));
         Ok(pruned.report)
     }
 

@@ -27,6 +27,11 @@ impl IdMap {
         })
     }
 
+    /// How many ids there are, and how many stay.
+    pub(super) fn sizes(&self) -> [usize; 2] {
+        [self.size, self.stay.len()]
+    }
+
     /// The place of an id, if it stays.
     pub(super) fn place(&self, id: u32) -> Option<u32> {
         let place = self.stay.binary_search(&id).ok()?;
@@ -40,35 +45,61 @@ impl IdMap {
     }
 
     /// By id its place; of ids that are gone this one, or one that is none.
-    pub(super) fn places(&self, gone: Option<u32>) -> Vec<u32> {
+    pub(super) fn places(&self, gone: Option<u32>) -> Vec<i64> {
         let none = u32::try_from(self.stay.len()).unwrap_or(u32::MAX);
-        let place = |id| self.place(id).or(gone).unwrap_or(none);
+        let place = |id| i64::from(self.place(id).or(gone).unwrap_or(none));
         (0..).take(self.size).map(place).collect()
     }
 
     /// By id itself where it stays, else one that does; as ids, or as places.
-    pub(super) fn folded(&self, as_places: bool) -> Vec<u32> {
+    pub(super) fn folded(&self, as_places: bool) -> Vec<i64> {
         let others = (0..)
             .zip(self.stay.iter().copied())
             .collect::<Vec<(u32, u32)>>();
         let others = others.into_iter().cycle();
         let fold = |(id, other): (u32, (u32, u32))| {
             let (place, old) = self.place(id).map_or(other, |place| (place, id));
-            if as_places { place } else { old }
+            i64::from(if as_places { place } else { old })
         };
         (0..).take(self.size).zip(others).map(fold).collect()
     }
 }
 
+/// Negative numbers that mean something else than an id where a model compares them: they stay what they are.
+const SENTINELS: i64 = 128;
+
+/// Old ids instead of places; negative numbers as they are. A `Gather` counts those from the end of its list.
+pub(super) fn old_ids(patch: &mut Patch, ids: &str, element: ElementType, map: &IdMap) -> String {
+    let old = map.stay.iter().map(|&id| i64::from(id));
+    let list: Vec<i64> = old.chain(-SENTINELS..0).collect();
+    mapped(patch, ids, element, &list)
+}
+
 /// Other numbers of the same type instead of ids.
-pub(super) fn mapped(patch: &mut Patch, ids: &str, element: ElementType, list: &[u32]) -> String {
-    let bytes = match element {
-        ElementType::Int32 => list.iter().flat_map(|n| n.to_le_bytes()).collect(),
-        _ => (list.iter().flat_map(|n| u64::from(*n).to_le_bytes())).collect(),
-    };
-    let table = patch.constant("secateur.ids", element, &[list.len()], bytes);
+pub(super) fn mapped(patch: &mut Patch, ids: &str, element: ElementType, list: &[i64]) -> String {
     let base = format!("{ids}.renumbered");
-    patch.node(&base, "Gather", &[&table, ids], vec![int("axis", 0)])
+    let short: Option<Vec<i32>> = list.iter().map(|&id| i32::try_from(id).ok()).collect();
+    let (bytes, picked) = match (element, short) {
+        (ElementType::Int32, Some(list)) => (
+            list.iter().flat_map(|id| id.to_le_bytes()).collect(),
+            element,
+        ),
+        _ => (
+            list.iter().flat_map(|id| id.to_le_bytes()).collect(),
+            ElementType::Int64,
+        ),
+    };
+    let table = patch.constant("secateur.ids", picked, &[list.len()], bytes);
+    let pick = |patch: &mut Patch, ids: &str| {
+        patch.node(&base, "Gather", &[&table, ids], vec![int("axis", 0)])
+    };
+    if picked == element {
+        return pick(patch, ids);
+    }
+    // Other numbers may be ids where they are cast on the way, and pick from nothing as they are.
+    let whole = patch.cast(&base, ids, picked);
+    let made = pick(patch, &whole);
+    patch.cast(&base, &made, element)
 }
 
 /// Gives outputs that lost places back one for each id, where no piece of that id can be: `-inf`.

@@ -18,7 +18,7 @@ use crate::graph::{BodyId, Graph, NodeId, Patch, Producer, ValueId};
 use crate::onnx::{ElementType, Model, integers};
 use crate::ops::Picked;
 use crate::plan::{Remap, VocabularySettings};
-use maps::{IdMap, mapped, restored};
+use maps::{IdMap, mapped, old_ids, restored};
 use ways::way_in;
 
 pub(crate) use judged::{folded, judged};
@@ -28,6 +28,8 @@ struct Pick {
     node: NodeId,
     slot: usize,
     index: ValueId,
+    /// What the ids are, where anything says it.
+    element: Option<ElementType>,
 }
 
 /// The sliced model with ids renumbered as the settings say.
@@ -78,6 +80,11 @@ pub(crate) fn inputs(analysis: &Analysis, kept: &Kept) -> BTreeSet<String> {
     inputs.map(|&id| graph.value(id).name.clone()).collect()
 }
 
+/// Ids of a vocabulary before and after; none where it loses none.
+pub(crate) fn sizes(analysis: &Analysis, kept: &Kept) -> Option<[usize; 2]> {
+    Some(IdMap::of(analysis, kept)?.sizes())
+}
+
 fn cut_picks<'a>(analysis: &'a Analysis, kept: &'a Kept) -> impl Iterator<Item = &'a Picked> {
     let picked = analysis.state.picked().iter();
     picked.filter(|of| analysis.state.types.is_pruned(&of.table, kept))
@@ -93,10 +100,12 @@ fn picks(analysis: &Analysis, kept: &Kept, after: &Graph) -> Vec<Pick> {
             return None;
         };
         let index = after.node(node).input(of.slot)?;
+        let declared = || after.element(index);
         Some(Pick {
             node,
             slot: of.slot,
             index,
+            element: analysis.state.elements[of.index.index()].or_else(declared),
         })
     };
     cut_picks(analysis, kept).filter_map(find).collect()
@@ -114,7 +123,12 @@ struct Renumbering<'a> {
 impl Renumbering<'_> {
     /// Lets a node pick by places instead of old ids; an id that is gone has this place, or one that is none.
     fn renumber(&mut self, place: usize, gone: Option<u32>) {
-        let Pick { node, slot, index } = self.picks[place];
+        let Pick {
+            node,
+            slot,
+            index,
+            element,
+        } = self.picks[place];
         let name = self.graph.value(index).name.clone();
         let key = (self.graph.body_of(node), name.clone());
         if let Some(made) = self.made.get(&key) {
@@ -123,7 +137,7 @@ impl Renumbering<'_> {
             return;
         }
         self.patch.before(node);
-        let element = self.graph.element(index).unwrap_or(ElementType::Int64);
+        let element = element.unwrap_or(ElementType::Int64);
         let table = self.map.places(gone);
         let made = mapped(&mut self.patch, &name, element, &table);
         self.patch.connect(node, slot, &made);
@@ -134,7 +148,9 @@ impl Renumbering<'_> {
     fn give_new_ids(&mut self, inputs: BTreeSet<String>) {
         let mut ways = Vec::new();
         for place in 0..self.picks.len() {
-            let Pick { node, slot, index } = self.picks[place];
+            let Pick {
+                node, slot, index, ..
+            } = self.picks[place];
             match way_in(self.graph, (node, slot), index) {
                 Some(way) => ways.push(way),
                 None => self.renumber(place, None),
@@ -157,20 +173,30 @@ impl Renumbering<'_> {
             }
             self.patch.at_start();
             let element = self.graph.element(input).unwrap_or(ElementType::Int64);
-            let whole = mapped(&mut self.patch, &name, element, &self.map.stay);
+            let whole = old_ids(&mut self.patch, &name, element, self.map);
             self.patch.read_as(&name, &whole);
         }
     }
 }
 
-/// That a plan keeps all ids that the model itself puts among those that it is given.
+/// That a plan keeps all ids that the model itself puts among those that it is given, and the one that stands for those that
+/// are gone.
 ///
 /// # Errors
 /// It does not.
-pub(crate) fn check_own_ids(analysis: &Analysis, kept: &Kept) -> Result<()> {
+pub(crate) fn check_own_ids(
+    analysis: &Analysis,
+    kept: &Kept,
+    settings: &VocabularySettings,
+) -> Result<()> {
     let Some(map) = IdMap::of(analysis, kept) else {
         return Ok(());
     };
+    if let Some(id) = settings.unknown.filter(|&id| map.place(id).is_none()) {
+        return Err(Error::plan(format!(
+            "id {id} stands for those that are gone (`unknown`), and is gone itself: keep it"
+        )));
+    }
     let graph = analysis.graph();
     for picked in cut_picks(analysis, kept) {
         for &source in &picked.sources {
