@@ -12,6 +12,7 @@ mod bodies;
 mod check;
 mod facts;
 mod families;
+mod fed_back;
 mod fitting;
 mod form;
 mod kinds;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::bodies;
 use super::check;
 use super::facts::Unruled;
+use super::fed_back;
 use super::kinds::Elements;
 use super::pointers;
 use super::premises::{Observed, Premises};
@@ -43,6 +44,7 @@ pub(crate) fn type_graph(graph: &Graph, premises: &Premises) -> State {
     for &node in graph.order() {
         type_node(graph, observed, &mut state, node);
     }
+    fed_back::tie(graph, &mut state, &changes);
     let outputs = graph.value_ids().filter(|&id| graph.value(id).is_output);
     for id in outputs.filter(|id| !changes.contains(id)) {
         let reason = Reason {

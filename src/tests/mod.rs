@@ -55,6 +55,7 @@ mod sizes;
 mod sliced_codes;
 mod sparsegpt;
 mod state;
+mod states;
 mod storage;
 mod training;
 mod training_parts;

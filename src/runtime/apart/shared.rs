@@ -26,6 +26,10 @@ impl Part {
 
     /// The bytes of this part of the whole.
     pub(super) fn of(self, whole: &[u8]) -> io::Result<&[u8]> {
+        // It may start behind the end of the file: writing nothing makes that no longer.
+        if self.length == 0 {
+            return Ok(&[]);
+        }
         let start = self.start as usize;
         let part = whole.get(start..start.saturating_add(self.length()));
         part.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
@@ -128,6 +132,8 @@ mod tests {
             assert!(of(empty).is_empty());
             assert_eq!(of(last), [round + 7; 3]);
             assert_eq!(of(last).as_ptr() as usize % 64, 0);
+            let behind = shared.push(&[]).expect("a part");
+            assert!(of(behind).is_empty());
             let mut read = [0; 3];
             shared.read(last, &mut read).expect("a part");
             assert_eq!(read, [round + 7; 3]);
