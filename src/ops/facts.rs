@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::numbers::NumbersForm;
 use crate::axes::{Extent, Type};
 use crate::graph::{NodeId, ValueId};
 
@@ -300,6 +301,7 @@ facts!(
     Mirror,
     Multiple,
     NodeCost,
+    NumbersForm,
     Picked,
     Unruled
 );

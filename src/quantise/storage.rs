@@ -228,6 +228,7 @@ pub(super) fn stored(
             analysis,
             kept: &analysis.everything(),
             pruned: analysis,
+            no_new_biases: false,
         };
         let context = RoundContext {
             pass,

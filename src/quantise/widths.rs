@@ -304,6 +304,7 @@ fn parts(
         analysis,
         kept: &analysis.everything(),
         pruned: analysis,
+        no_new_biases: false,
     };
     let codes = StoredBits::ALL.map(|bits| {
         let width = StoredWidth::Bits(bits, false);
