@@ -62,6 +62,8 @@ pub(crate) struct NumbersForm {
     pub(crate) added: Option<usize>,
     /// What is known of codes that it makes.
     pub(crate) made: MadeCodes,
+    /// Whether its weight is packed, rows first, where the operator reads columns first and has no attributes.
+    pub(crate) packed: bool,
 }
 
 /// The codes that a node makes.
@@ -92,6 +94,15 @@ impl NumbersForm {
             sums: None,
             added: None,
             made: MadeCodes::None,
+            packed: false,
+        }
+    }
+
+    /// An operator on numbers and a packed weight with rows first.
+    pub(super) fn of_packed(operator: &'static str, [data, weight]: [usize; 2]) -> NumbersForm {
+        NumbersForm {
+            packed: true,
+            ..NumbersForm::of(operator, &[data, weight].map(CodedSlot::numbers))
         }
     }
 

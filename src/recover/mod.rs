@@ -196,6 +196,19 @@ pub(crate) struct Scene<'a> {
     pub(crate) no_new_biases: bool,
 }
 
+impl<'a> Scene<'a> {
+    /// A model that is to do what it does, of which nothing goes.
+    pub(crate) fn of_itself(analysis: &'a Analysis, everything: &'a Kept) -> Scene<'a> {
+        Scene {
+            teacher: analysis,
+            analysis,
+            kept: everything,
+            pruned: analysis,
+            no_new_biases: false,
+        }
+    }
+}
+
 /// Both models side by side, ready to be run front by front.
 struct Walk<'a> {
     groups: &'a [Group<'a>],

@@ -32,6 +32,8 @@ pub(in crate::job) struct Calibrated<'a> {
     pub(super) opened: Opened<'a>,
     /// The model on numbers, where weights of it are codes: it is measured and recovered in the place of the model.
     pub(super) numbered: Option<NumberedModel>,
+    /// What layers of the model on numbers read, where the model itself is measured beside it.
+    pub(super) numbered_stats: Option<Stats>,
     /// Those whose data can be measured.
     pub(super) layers: Vec<Layer>,
     pub(super) stats: Stats,
@@ -90,7 +92,8 @@ impl<'a> Calibrated<'a> {
             );
         }
         if self.recovers() {
-            warnings.extend(not_recovered(self.seen(analysis)));
+            let numbered = self.numbered.as_ref();
+            warnings.extend(not_recovered(numbered.map_or(analysis, |of| &of.analysis)));
         }
         let gates = self.gates.iter().filter_map(OnceCell::get);
         warnings.extend(gates.filter_map(|gates| no_gradients(self.seen(analysis), gates)));
@@ -104,7 +107,10 @@ impl<'a> Calibrated<'a> {
 
     /// The model that is measured in the place of an analysed one.
     fn seen<'b>(&'b self, analysis: &'b Analysis) -> &'b Analysis {
-        self.numbered.as_ref().map_or(analysis, |of| &of.analysis)
+        match (&self.numbered, &self.numbered_stats) {
+            (Some(numbered), None) => &numbered.analysis,
+            _ => analysis,
+        }
     }
 
     /// Scores of every dimension; by weight for those that no layer reads.
@@ -125,10 +131,7 @@ impl<'a> Calibrated<'a> {
             Needs::Statistics => self.statistic(seen, &criterion, events)?,
             Needs::Gradients => self.gradient(seen, settings, events)?,
         };
-        let known = match &self.numbered {
-            Some(numbered) => by_name(&numbered.analysis, known, analysis),
-            None => known,
-        };
+        let known = by_name(seen, known, analysis);
         let fallback = scores(analysis, Criterion::L2, settings.seed)?;
         let pairs = known.into_iter().zip(fallback);
         Ok(pairs.map(|(known, other)| known.unwrap_or(other)).collect())
@@ -330,7 +333,7 @@ impl<'a> Calibrated<'a> {
     pub(super) fn context(&self) -> Context<'_> {
         Context {
             recovery: self.recovery,
-            stats: &self.stats,
+            stats: self.numbered_stats.as_ref().unwrap_or(&self.stats),
             runtime: &self.opened.runtime,
             provider: self.opened.provider.clone(),
             data: &self.opened.data,

@@ -56,11 +56,17 @@ impl Calibrated<'_> {
     ) -> Result<Repaired> {
         let teacher = &numbered.analysis;
         let kept = teacher.carried(original, &plan.kept(original)?);
+        let pruned = left(teacher, &kept)?;
+        if !numbered.fits(&pruned, &Graph::new(&sliced.clone().settled())?) {
+            let same = Graph::new(&original.graph().model().clone().settled())?;
+            let same = Analysis::of_edit(same, original);
+            return self.judged((original, same), (sliced, sliced.clone()), Vec::new());
+        }
         let scene = Scene {
             teacher,
             analysis: teacher,
             kept: &kept,
-            pruned: &left(teacher, &kept)?,
+            pruned: &pruned,
             no_new_biases: true,
         };
         let recovered = recover_in(&scene, &self.context(), events)?;

@@ -33,10 +33,19 @@ impl<'a> Calibrated<'a> {
             None => numbered(analysis, &opened)?,
             Some(_) => None,
         };
-        let seen = numbered.as_ref().map_or(analysis, |of| &of.analysis);
-        let layers = match numbered {
+        let aligned = numbered.as_ref().filter(|of| of.is_aligned(analysis));
+        let seen = aligned.map_or(analysis, |of| &of.analysis);
+        let layers = match aligned {
             Some(_) => Layers::measurable(seen),
             None => layers,
+        };
+        let numbered_stats = match (&numbered, aligned) {
+            (Some(numbered), None) => {
+                let numbered = &numbered.analysis;
+                let layers = Layers::measurable(numbered);
+                Some(measured(numbered, &opened, &layers, events)?)
+            }
+            _ => None,
         };
         let known = stats.filter(|path| path.exists());
         let origin = || MeasuredOn::new(seen, &opened.data, &opened.runtime);
@@ -54,6 +63,7 @@ impl<'a> Calibrated<'a> {
         Ok(Calibrated {
             read: known.is_some(),
             numbered,
+            numbered_stats,
             ..calibrated
         })
     }
@@ -99,6 +109,7 @@ impl<'a> Calibrated<'a> {
             stats,
             read: false,
             numbered: None,
+            numbered_stats: None,
             gates: Default::default(),
         }
     }

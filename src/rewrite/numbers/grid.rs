@@ -3,7 +3,9 @@
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::proto::TensorProto;
-use crate::onnx::{ElementType, from_raw, pack, packed, to_f32};
+use crate::onnx::{
+    ElementType, element_count, from_raw, pack, packed, packed_bytes, to_f32, unpacked,
+};
 use crate::ops::{BlockCodes, CodedSlot, ZeroCodes};
 
 /// Codes above which a weight is none of few bits: what rounds sums.
@@ -16,6 +18,8 @@ pub(crate) struct CodeGrid {
     pub(crate) name: String,
     pub(super) codes: ValueId,
     element: ElementType,
+    /// Bits of a code where several stand in a byte of the element type.
+    packed: Option<u32>,
     dims: Vec<usize>,
     /// By element the place of its step.
     groups: Vec<u32>,
@@ -38,9 +42,14 @@ pub(crate) struct ElementSteps {
 }
 
 /// The inputs of a node that make numbers of its codes.
-pub(super) struct Source<'a> {
+pub(super) struct CodeSource<'a> {
     pub(super) graph: &'a Graph,
     pub(super) node: NodeId,
+}
+
+/// A place of 32 bits: constants of more elements are not put on numbers.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 /// True if a value is read once and by nothing else, and so may be changed for its reader.
@@ -49,7 +58,7 @@ pub(super) fn is_owned(graph: &Graph, value: ValueId) -> bool {
     known.consumers.len() == 1 && !known.is_output && !graph.is_captured(value)
 }
 
-impl Source<'_> {
+impl CodeSource<'_> {
     fn constant(&self, slot: usize) -> Option<(ValueId, &TensorProto)> {
         let value = self.graph.node(self.node).input(slot)?;
         Some((value, self.graph.constant(value)?))
@@ -68,7 +77,8 @@ impl Source<'_> {
         };
         let element = ElementType::of(tensor.data_type());
         let is_code = element.is_some_and(|of| !of.is_float() && of.bits() <= 32);
-        if !is_code || !is_owned(self.graph, value) {
+        let many = u32::try_from(element_count(tensor)?).is_err();
+        if !is_code || many || !is_owned(self.graph, value) {
             return Ok(None);
         }
         Ok(Some((value, tensor, to_f32(tensor)?)))
@@ -91,7 +101,7 @@ impl Source<'_> {
         }))
     }
 
-    /// As [`Source::along`], with steps that stand elsewhere.
+    /// As [`CodeSource::along`], with steps that stand elsewhere.
     pub(super) fn with_steps(&self, own: CodedSlot, steps: Vec<f32>) -> Result<Option<CodeGrid>> {
         let Some((codes, tensor, integers)) = self.codes(own.codes)? else {
             return Ok(None);
@@ -121,7 +131,7 @@ impl Source<'_> {
             1 => vec![steps[0]; count],
             _ => steps,
         };
-        let groups = (0..integers.len()).map(|at| if count == 1 { 0 } else { group(at) as u32 });
+        let groups = (0..integers.len()).map(|at| if count == 1 { 0 } else { place(group(at)) });
         Ok(self.grid(
             (codes, tensor),
             dims,
@@ -132,19 +142,30 @@ impl Source<'_> {
 
     /// Codes with a step for each block, one to an element of the tensor.
     pub(super) fn in_blocks(&self, of: &BlockCodes, sizes: &[usize]) -> Result<Option<CodeGrid>> {
-        let (Some((scale, scales)), None) = (self.constant(of.scales), of.codes.1) else {
+        let Some((scale, scales)) = self.constant(of.scales) else {
             return Ok(None);
         };
-        let Some((codes, tensor, integers)) = self.codes(of.codes.0)? else {
+        let Some((codes, tensor, mut integers)) = self.codes(of.codes.0)? else {
             return Ok(None);
         };
+        let bits = of.codes.1.and_then(|bits| u32::try_from(bits).ok());
+        if let Some(bits) = bits {
+            let bytes = packed_bytes(tensor)?;
+            let all = unpacked(&bytes, bits, bytes.len() * 8 / bits.max(1) as usize);
+            integers = all.into_iter().map(f32::from).collect();
+        }
         let zeros = match of.zeros {
             ZeroCodes::Always(zero) => vec![zero],
             ZeroCodes::At(slot) => match self.constant(slot) {
                 Some((_, zeros)) => to_f32(zeros)?,
                 None => return Ok(None),
             },
-            ZeroCodes::Packed(..) | ZeroCodes::Repacked(..) => return Ok(None),
+            ZeroCodes::Packed(slot, row) | ZeroCodes::Repacked(slot, row) => {
+                match (self.constant(slot), bits) {
+                    (Some((_, zeros)), Some(bits)) => zero_rows(zeros, bits, row)?,
+                    _ => return Ok(None),
+                }
+            }
         };
         let (axis, block) = of.block;
         let (size, steps) = (sizes[axis], to_f32(scales)?);
@@ -155,18 +176,17 @@ impl Source<'_> {
             return Ok(None);
         }
         let group = |at: usize| {
-            let (outer, place) = (at / (size * inner), at / inner % size);
-            ((outer * blocks + place / block) * inner + at % inner) as u32
+            let (outer, within) = (at / (size * inner), at / inner % size);
+            place((outer * blocks + within / block) * inner + at % inner)
         };
         let groups = (0..integers.len()).map(group).collect();
         let own = self.is_own_scale(scale, scales);
-        let grid = self.grid(
-            (codes, tensor),
-            sizes.to_vec(),
-            (groups, integers),
-            (steps, zeros),
-        );
-        Ok(grid.map(|grid| grid.stepping(scale, own)))
+        let sizes = sizes.to_vec();
+        let grid = self.grid((codes, tensor), sizes, (groups, integers), (steps, zeros));
+        Ok(grid.map(|grid| CodeGrid {
+            packed: bits,
+            ..grid.stepping(scale, own)
+        }))
     }
 
     fn grid(
@@ -177,7 +197,7 @@ impl Source<'_> {
         (steps, zeros): (Vec<f32>, Vec<f32>),
     ) -> Option<CodeGrid> {
         let element = ElementType::of(tensor.data_type())?;
-        let usable = steps.iter().all(|step| step.is_normal() && *step > 0.0);
+        let usable = steps.iter().all(|step| step.is_normal());
         if !usable || ![1, steps.len()].contains(&zeros.len()) {
             return None;
         }
@@ -185,6 +205,7 @@ impl Source<'_> {
             name: self.graph.value(codes).name.clone(),
             codes,
             element,
+            packed: None,
             dims,
             groups,
             steps,
@@ -200,6 +221,15 @@ impl Source<'_> {
     }
 }
 
+/// Zero points in rows that start in bytes of their own.
+fn zero_rows(tensor: &TensorProto, bits: u32, row: usize) -> Result<Vec<f32>> {
+    let bytes = packed_bytes(tensor)?;
+    let width = (row * bits as usize).div_ceil(8).max(1);
+    let rows = bytes.chunks_exact(width);
+    let codes = rows.flat_map(|bytes| unpacked(bytes, bits, row));
+    Ok(codes.map(f32::from).collect())
+}
+
 impl CodeGrid {
     /// Says where the steps stand.
     pub(super) fn stepping(self, scale: ValueId, own: bool) -> CodeGrid {
@@ -208,6 +238,11 @@ impl CodeGrid {
             own,
             ..self
         }
+    }
+
+    /// Bits of a code.
+    fn bits(&self) -> u32 {
+        self.packed.unwrap_or(self.element.bits())
     }
 
     fn step(&self, at: usize) -> f32 {
@@ -236,6 +271,14 @@ impl CodeGrid {
         self.element.bits() > WIDE
     }
 
+    /// Codes to an element of the tensor.
+    pub(super) fn to_an_element(&self) -> usize {
+        (self
+            .packed
+            .map_or(1, |bits| self.element.bits() / bits.max(1)))
+        .max(1) as usize
+    }
+
     pub(super) fn numbers(&self) -> &[f32] {
         &self.numbers
     }
@@ -252,7 +295,7 @@ impl CodeGrid {
 
     /// The codes that the type has, or that the weight had where it uses fewer: kernels may count on that.
     fn range(&self) -> [f32; 2] {
-        let bits = self.element.bits().min(31);
+        let bits = self.bits().min(31);
         let whole = (1_i64 << bits) as f32;
         let signed = matches!(
             self.element,
@@ -292,10 +335,10 @@ impl CodeGrid {
         }
         let ranges = self.ranges();
         for (at, (&number, [low, high])) in numbers.iter().zip(ranges).enumerate() {
-            let end = if number < 0.0 { low } else { high };
             let step = &mut steps[self.groups[at] as usize];
-            let needed = number / end;
-            if needed.is_finite() && needed > *step {
+            let code = number / *step;
+            let needed = number / if code < 0.0 { low } else { high };
+            if needed.is_finite() && needed.abs() > step.abs() {
                 *step = needed;
             }
         }
@@ -320,7 +363,7 @@ impl CodeGrid {
             code.clamp(f64::from(low), f64::from(high)) as i64
         };
         let codes = numbers.iter().enumerate().map(code);
-        match self.element.bits() {
+        match self.bits() {
             32 => codes.flat_map(|code| (code as i32).to_le_bytes()).collect(),
             16 => codes.flat_map(|code| (code as u16).to_le_bytes()).collect(),
             8 => codes.map(|code| code as u8).collect(),

@@ -6,6 +6,8 @@
 
 mod convert;
 mod grid;
+mod passing;
+mod products;
 
 use std::collections::HashMap;
 
@@ -88,6 +90,33 @@ fn follows(analysis: &Analysis, grids: &[CodeGrid]) -> HashMap<String, (String, 
 }
 
 impl NumberedModel {
+    /// True if every dimension of the original is here with as many channels: where codes are cut in blocks it is not.
+    pub(crate) fn is_aligned(&self, original: &Analysis) -> bool {
+        let all = original
+            .dimensions()
+            .iter()
+            .zip(original.found_in(&self.analysis));
+        let mut sizes = all.map(|(own, found)| {
+            let there = found.map(|found| self.analysis.dimensions()[found.0].size);
+            there.is_none_or(|size| size == own.size)
+        });
+        sizes.all(|same| same)
+    }
+
+    /// True if what is left of this model has the weights of what is left of the original.
+    pub(crate) fn fits(&self, left: &Analysis, sliced: &Graph) -> bool {
+        let graph = left.graph();
+        let count = |graph: &Graph, name: &str| -> Option<usize> {
+            let tensor = graph.constant(graph.find(name)?)?;
+            Some(tensor.dims.iter().product::<i64>() as usize)
+        };
+        let mut grids = self.grids.iter();
+        grids.all(|grid| {
+            let codes = count(sliced, &grid.name).map(|count| count * grid.to_an_element());
+            codes.is_none() || codes == count(graph, &grid.name)
+        })
+    }
+
     /// True where a weight is codes that its numbers can go back to.
     pub(crate) fn has_codes(&self, name: &str) -> bool {
         self.grids.iter().any(|grid| grid.name == name)
@@ -154,7 +183,7 @@ impl NumberedModel {
             }
         };
         for grid in &self.grids {
-            let own = &steps[&grid.name];
+            let own = steps.get(&grid.name).map_or(grid.steps(), Vec::as_slice);
             let new = numbers(edited, &grid.name)?.filter(|of| of.len() == grid.numbers().len());
             let new = new.unwrap_or_else(|| grid.numbers().to_vec());
             let same_steps = own == grid.steps();
