@@ -41,6 +41,8 @@ pub(crate) use head::with_new_head;
 pub(crate) use initializers::with_initializers;
 pub(crate) use lift::{lifted, retain_places};
 pub(crate) use mask::{Edit, with_weights};
+#[cfg(test)]
+pub(crate) use numbers::on_bounded_numbers;
 pub(crate) use numbers::{ElementSteps, NumberedModel, on_numbers};
 pub use prune::prune;
 pub(crate) use prune::{check, prune_to};

@@ -34,10 +34,12 @@ pub(super) struct Converter<'a> {
     pub(super) grids: Vec<CodeGrid>,
     /// Nodes that are put on numbers already, or go.
     pub(super) done: HashSet<NodeId>,
+    /// Whether numbers are cut off wherever codes end.
+    bounded: bool,
 }
 
 impl<'a> Converter<'a> {
-    pub(super) fn new(analysis: &'a Analysis) -> Converter<'a> {
+    pub(super) fn new(analysis: &'a Analysis, bounded: bool) -> Converter<'a> {
         Converter {
             analysis,
             graph: analysis.graph(),
@@ -47,6 +49,7 @@ impl<'a> Converter<'a> {
             constants: HashMap::new(),
             grids: Vec::new(),
             done: HashSet::new(),
+            bounded,
         }
     }
 
@@ -237,7 +240,7 @@ impl<'a> Converter<'a> {
             ElementType::Int16 => [-32768.0, 32767.0],
             _ => return None,
         };
-        let ends = zero <= low || zero >= high;
+        let ends = self.bounded || zero <= low || zero >= high;
         ends.then(|| [low, high].map(|code| (code - zero) * scale))
     }
 

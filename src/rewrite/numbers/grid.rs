@@ -11,6 +11,9 @@ use crate::ops::{BlockCodes, CodedSlot, ZeroCodes};
 /// Codes above which a weight is none of few bits: what rounds sums.
 const WIDE: u32 = 16;
 
+/// What steps have to grow by before they do: quotients of 32-bit numbers tell no less.
+const WIDER: f32 = 1.0 + 1e-5;
+
 /// A constant of codes: element by element `(code - zero) * step`.
 #[derive(Clone, Debug)]
 pub(crate) struct CodeGrid {
@@ -338,7 +341,7 @@ impl CodeGrid {
             let step = &mut steps[self.groups[at] as usize];
             let code = number / *step;
             let needed = number / if code < 0.0 { low } else { high };
-            if needed.is_finite() && needed.abs() > step.abs() {
+            if needed.is_finite() && needed.abs() > step.abs() * WIDER {
                 *step = needed;
             }
         }
@@ -359,7 +362,7 @@ impl CodeGrid {
         let [low, high] = self.range();
         let code = |(at, &number): (usize, &f32)| {
             let step = f64::from(steps[self.groups[at] as usize]);
-            let code = (f64::from(number) / step).round_ties_even() + f64::from(self.zero(at));
+            let code = (f64::from(number) / step + f64::from(self.zero(at))).round_ties_even();
             code.clamp(f64::from(low), f64::from(high)) as i64
         };
         let codes = numbers.iter().enumerate().map(code);

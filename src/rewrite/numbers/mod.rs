@@ -40,7 +40,17 @@ pub(crate) type GridSteps = HashMap<String, Vec<f32>>;
 /// # Errors
 /// Elements that are no real numbers, or a result that is no valid graph.
 pub(crate) fn on_numbers(analysis: &Analysis) -> Result<Option<NumberedModel>> {
-    let mut converter = Converter::new(analysis);
+    numbered(analysis, false)
+}
+
+/// As [`on_numbers`], with numbers cut off wherever codes end.
+#[cfg(test)]
+pub(crate) fn on_bounded_numbers(analysis: &Analysis) -> Result<Option<NumberedModel>> {
+    numbered(analysis, true)
+}
+
+fn numbered(analysis: &Analysis, bounded: bool) -> Result<Option<NumberedModel>> {
+    let mut converter = Converter::new(analysis, bounded);
     converter.run()?;
     let Converter {
         patch,
@@ -115,6 +125,12 @@ impl NumberedModel {
             let codes = count(sliced, &grid.name).map(|count| count * grid.to_an_element());
             codes.is_none() || codes == count(graph, &grid.name)
         })
+    }
+
+    /// The names of the constants of codes that are numbers here.
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.grids.iter().map(|grid| grid.name.as_str())
     }
 
     /// True where a weight is codes that its numbers can go back to.
