@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::numbers::NumbersForm;
 use crate::axes::{Extent, Type};
 use crate::graph::{NodeId, ValueId};
 
@@ -307,6 +308,7 @@ facts!(
     Mirror,
     Multiple,
     NodeCost,
+    NumbersForm,
     Picked,
     Unruled
 );

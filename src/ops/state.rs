@@ -12,6 +12,7 @@ use super::facts::{
     Linear, Lookup, Mirror, Multiple, NodeCost, Picked, Unruled,
 };
 use super::mix::MixFact;
+use super::numbers::NumbersForm;
 use super::premises::GroupCut;
 use super::shapes::Integers;
 
@@ -44,6 +45,7 @@ pub(crate) struct State {
     pub(super) picked: Facts<Picked>,
     pub(super) block_codes: Facts<BlockCodes>,
     pub(super) axis_codes: Facts<AxisCodes>,
+    pub(super) numbers_forms: Facts<NumbersForm>,
     /// By variable of what number its size has to be a multiple, where it is of one.
     pub(crate) steps: BTreeMap<VarId, usize>,
     pub(crate) bounds: Vec<Bound>,
@@ -221,6 +223,11 @@ impl State {
     /// Inputs that are codes with scales along an axis, in graph order.
     pub(crate) fn axis_codes(&self) -> &[AxisCodes] {
         self.axis_codes.all()
+    }
+
+    /// What a node on codes computes in terms of numbers, where that is known.
+    pub(crate) fn numbers_form(&self, node: NodeId) -> Option<&NumbersForm> {
+        self.numbers_forms.of(node).next()
     }
 
     /// Where ids pick rows that may go.

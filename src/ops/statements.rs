@@ -5,9 +5,10 @@ use super::facts::{
     Growth, Implied, Joined, Linear, Lookup, Mirror, Multiple, NodeCost, NumberPlace, Operand,
     Role,
 };
+use super::numbers::NumbersForm;
 use super::typing::Typing;
 use crate::axes::{Extent, Type};
-use crate::graph::{Attributes, Producer, ValueId};
+use crate::graph::{Producer, ValueId};
 
 impl Typing<'_> {
     /// States that the node sums over this axis of this input.
@@ -51,10 +52,7 @@ impl Typing<'_> {
             slot: self.at(bias.slot),
             ..bias
         });
-        let scales = ["alpha", "beta"].map(|name| {
-            let attribute = self.proto().attribute(name).and_then(|a| a.f);
-            attribute.unwrap_or(1.0)
-        });
+        let scales = ["alpha", "beta"].map(|name| self.real(name, 1.0));
         self.state.linears.state(Linear {
             node,
             slot,
@@ -251,6 +249,12 @@ impl Typing<'_> {
     /// States that an input is codes with a scale, or one for each position of an axis.
     pub(super) fn has_codes(&mut self, codes: AxisCodes) {
         self.state.axis_codes.state(codes);
+    }
+
+    /// States what the node computes in terms of numbers.
+    pub(super) fn stands_for(&mut self, form: NumbersForm) {
+        let node = self.node;
+        self.state.numbers_forms.state(NumbersForm { node, ..form });
     }
 
     /// States that the node makes codes of numbers.

@@ -223,12 +223,8 @@ pub(super) fn stored(
     if let Some(pass) = pass {
         let codes = targets.iter().filter_map(|of| of.codes(width(of)));
         let codes: HashMap<String, LayerCodes> = codes.collect();
-        let scene = Scene {
-            teacher: analysis,
-            analysis,
-            kept: &analysis.everything(),
-            pruned: analysis,
-        };
+        let everything = analysis.everything();
+        let scene = Scene::of_itself(analysis, &everything);
         let context = RoundContext {
             pass,
             codes: &codes,

@@ -115,6 +115,7 @@ impl<'a> Subject<'a> {
             analysis: whole,
             kept: &plan.kept(whole)?,
             pruned: &(by.student)(part)?,
+            no_new_biases: false,
         };
         let context = RoundContext {
             pass: by.pass,
@@ -164,6 +165,7 @@ fn rounded_alone(
         analysis,
         kept: &analysis.everything(),
         pruned: &(by.student)(analysis)?,
+        no_new_biases: false,
     };
     let pass = by.pass;
     round(&scene, &RoundContext { pass, codes }, events)

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::algebra::Codes;
+use crate::rewrite::ElementSteps;
 
 /// How the weights of a layer were rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -68,6 +69,8 @@ pub(crate) struct LayerCodes {
     pub(crate) block: usize,
     /// By column, batch by batch, what weights are divided by before they become codes.
     pub(crate) divisors: Option<Vec<f32>>,
+    /// Steps that are given, by element of the layer.
+    pub(crate) given: Option<ElementSteps>,
 }
 
 impl LayerCodes {
@@ -77,6 +80,15 @@ impl LayerCodes {
             codes,
             block: usize::MAX,
             divisors: None,
+            given: None,
+        }
+    }
+
+    /// These steps.
+    pub(crate) fn given(steps: ElementSteps) -> LayerCodes {
+        LayerCodes {
+            given: Some(steps),
+            ..LayerCodes::by_row(Codes { limit: i32::MAX })
         }
     }
 

@@ -13,7 +13,7 @@ use super::aims::{Aim, moved};
 use super::choice::{error, judged, problems};
 use super::codes::{LayerCodes, RoundedLayer, RoundingError, RoundingWay};
 use super::front::{self, Front};
-use super::group::Group;
+use super::group::{Group, Member};
 use super::ledger::Ledger;
 use super::solve::{ALPHAS, Problem, Solution, together};
 use super::unit::{Evidence, Moments, Unit};
@@ -22,6 +22,7 @@ use crate::algebra::{InverseFactor, Steps};
 use crate::engine::Pass;
 use crate::error::Result;
 use crate::events::Events;
+use crate::rewrite::ElementSteps;
 
 /// Columns count at least this share of the mean.
 const LEAST_COUNT: f64 = 1e-6;
@@ -289,6 +290,7 @@ impl<'a> Rounder<'a> {
         let mut out = Steps {
             steps: Mat::zeros(weights.nrows(), weights.ncols()),
             codes: Vec::new(),
+            ranges: Vec::new(),
         };
         for member in &group.members {
             let (from, columns) = (out.codes.len(), member.pruned.columns());
@@ -297,6 +299,10 @@ impl<'a> Rounder<'a> {
             let Some(own) = own else {
                 continue;
             };
+            if let Some(given) = &own.given {
+                given_steps(given, member, (batch, from), &mut out);
+                continue;
+            }
             let divisors = own.divisors(batch, columns);
             let counts: Vec<f64> = counts[from..from + columns]
                 .iter()
@@ -352,6 +358,29 @@ impl<'a> Rounder<'a> {
             }
             from += columns;
         }
+    }
+}
+
+/// Takes the steps of a layer that has its own, whose columns start here.
+fn given_steps(given: &ElementSteps, member: &Member, at: (usize, usize), out: &mut Steps) {
+    let (batch, from) = at;
+    let (columns, all) = (member.pruned.columns(), out.steps.ncols());
+    out.ranges.resize(out.steps.nrows() * all, None);
+    let order = member.pruned.gather(&member.elements);
+    let rows = member.pruned.rows();
+    let own = order.iter().skip(batch * rows * columns);
+    for (place, &element) in own.take(rows * columns).enumerate() {
+        let (row, column) = (place / columns, place % columns);
+        let scale = member.scale[batch][row];
+        let [low, high] = given.ranges[element as usize];
+        // A row that is turned around has its range turned around as well.
+        let range = if scale < 0.0 {
+            [-high, -low]
+        } else {
+            [low, high]
+        };
+        out.steps[(row, from + column)] = f64::from(given.steps[element as usize]) * scale.abs();
+        out.ranges[row * all + from + column] = Some(range);
     }
 }
 

@@ -45,6 +45,7 @@ mod quantise_stored;
 mod quantise_stored_odd;
 mod quantise_targets;
 mod quantise_trained;
+mod recovered_codes;
 mod recovery;
 mod rewrites;
 mod rounds;

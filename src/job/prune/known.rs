@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::dimensions::Analysis;
 use crate::graph::ValueId;
-use crate::layers::{Layers, LeftWeight};
+use crate::layers::{Layers, LeftWeight, summed_codes};
 use crate::search::GateScores;
 
 /// What is known by dimension of one model, by dimension of another in which they have the same names.
@@ -32,20 +32,13 @@ pub(super) fn product(obs: Option<Vec<f64>>, fisher: Option<&[f64]>) -> Option<V
 /// That weights of codes stay as they are, but for what is removed.
 pub(super) fn not_recovered(analysis: &Analysis) -> Option<String> {
     let graph = analysis.graph();
+    // Tables that are looked up are not recovered either where they are real numbers.
     let blocks = analysis.state.block_codes().iter();
-    let partners: HashSet<ValueId> = blocks
-        .flat_map(|codes| {
-            let node = graph.node(codes.node);
-            codes.partners().filter_map(|slot| node.input(slot))
-        })
-        .collect();
-    let is_weight = |weight: &&LeftWeight| {
-        let tensor = graph.constant(weight.value);
-        let is_code = graph.element(weight.value).is_some_and(|of| !of.is_float());
-        is_code
-            && tensor.is_some_and(|tensor| tensor.dims.len() > 1)
-            && !partners.contains(&weight.value)
-    };
+    let blocks = blocks.filter(|codes| codes.summed);
+    let blocks = blocks.filter_map(|codes| graph.node(codes.node).input(codes.codes.0));
+    let summed = summed_codes(analysis).into_iter().map(|(value, _)| value);
+    let summed: HashSet<ValueId> = summed.chain(blocks).collect();
+    let is_weight = |weight: &&LeftWeight| summed.contains(&weight.value);
     let Layers { left, layers } = Layers::of(analysis);
     let coded: Vec<&LeftWeight> = left.iter().filter(is_weight).collect();
     let largest = coded.iter().max_by_key(|weight| weight.len)?;

@@ -6,6 +6,7 @@ mod coded;
 mod cut;
 mod dropped;
 mod known;
+mod numbered;
 mod opened;
 mod options;
 mod planned;
