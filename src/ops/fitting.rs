@@ -3,10 +3,11 @@
 //! What a body is made of is read from the graph, so that bodies are judged that no rule has entered; element types and sizes
 //! only where they are known.
 
+use super::kinds::Viewing;
 use super::row::find;
 use super::state::State;
 use crate::error::Fault;
-use crate::graph::{Attributes, BodyGraph, Graph, NodeId, ValueId};
+use crate::graph::{Attributes, BodyGraph, Graph, NodeId, Producer, ValueId};
 use crate::onnx::ElementType;
 use crate::onnx::proto::NodeProto;
 
@@ -189,6 +190,28 @@ impl<'a> Fitting<'a> {
     /// The number of axes of an end, where it is known.
     pub(super) fn rank(&self, end: &End) -> Option<usize> {
         Some(self.state.axes(end.value?)?.len())
+    }
+
+    /// The value that an end is, through nodes that only hand it on.
+    pub(super) fn origin(&self, end: &End) -> Option<ValueId> {
+        let mut value = end.value?;
+        while let Producer::Node(node, 0) = self.graph.value(value).producer {
+            let row = find(self.graph, node);
+            if row.is_none_or(|row| row.viewing != Some(Viewing::Same)) {
+                break;
+            }
+            value = self.graph.node(node).input(0)?;
+        }
+        Some(value)
+    }
+
+    /// The single number that a value is, where it is known.
+    pub(super) fn number(&self, value: ValueId) -> Option<i64> {
+        let known = self.state.integers[value.index()].as_ref()?;
+        match &known.elements[..] {
+            [Some(number)] => number.known(),
+            _ => None,
+        }
     }
 
     /// A list attribute; a fault where it has not one number for each of so many.
