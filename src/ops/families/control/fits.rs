@@ -1,6 +1,6 @@
 //! What bodies have to be, operator by operator.
 
-use crate::graph::{Attributes, BodyGraph};
+use crate::graph::BodyGraph;
 use crate::onnx::ElementType::{Bool, Int64};
 use crate::ops::fitting::Fitting;
 
@@ -99,7 +99,7 @@ fn has_end(op: &mut Fitting, body: &BodyGraph) {
 /// outputs.
 pub(super) fn stepped(op: &mut Fitting) {
     let (inputs, outputs) = (op.input_count(), op.output_count());
-    let said = op.proto().int("num_scan_inputs");
+    let said = op.int("num_scan_inputs");
     let slices = said.and_then(|said| usize::try_from(said).ok());
     let Some(slices) = slices.filter(|slices| (1..=inputs).contains(slices)) else {
         let said = said.map_or("is left out".to_owned(), |said| format!("is {said}"));
