@@ -63,6 +63,16 @@ impl ValidateOptions {
         }
     }
 
+    /// What is wrong with what was found.
+    fn fault(&self, providers: &[ProviderParity], gates: &[GateRow]) -> Option<Error> {
+        let missing = match self.providers.is_empty() {
+            true => None,
+            false => unavailable_provider(providers),
+        };
+        let fault = missing.or_else(|| refused_fallback(providers, self.fallback));
+        fault.or_else(|| failed(gates))
+    }
+
     fn parity(&self, runtime: &Runtime) -> ParitySettings {
         ParitySettings {
             providers: match self.providers.is_empty() {
@@ -99,22 +109,18 @@ pub fn validate(
     let start = Instant::now();
     let dense = Model::load(reference)?;
     let pruned = Model::load(candidate)?;
-    let alike = match options.plan.as_deref() {
-        Some(plan) => Some(Alike::of(&dense, &pruned, plan, &options.shapes)?),
-        None => None,
-    };
+    let alike = |plan| Alike::of((&dense, &pruned), plan, &options.shapes);
+    let alike = options.plan.as_deref().map(alike).transpose()?;
     let analysis = match &alike {
         Some(alike) => &alike.analysis,
         None => &analyse_whole(&dense, &options.shapes)?,
     };
     let runtime = options.runtime.load_for(&options.preferred(), events)?;
-    let models = match &alike {
-        Some(alike) => alike.models(),
-        None => Models {
-            reference,
-            candidate,
-        },
+    let given = Models {
+        reference,
+        candidate,
     };
+    let models = alike.as_ref().map_or(given, Alike::models);
     let mut on_cpu = models.on_cpu(&runtime, options.sums)?;
     check_signatures(&on_cpu, (&pruned, options))?;
     let unread = on_cpu.reference.unread_outputs();
@@ -136,13 +142,8 @@ pub fn validate(
     let (providers, busy) = parity(&runtime, &models, on_cpu, &data, &settings, &mut count)?;
     let speedups = speedups(&runtime, &models, &data, &settings, options, &providers)?;
     let gates = judge(&providers, &options.gates, &speedups)?;
-    let missing = match options.providers.is_empty() {
-        true => None,
-        false => unavailable_provider(&providers),
-    };
-    let fault = missing.or_else(|| refused_fallback(&providers, options.fallback));
     Ok(Validated {
-        fault: fault.or_else(|| failed(&gates)),
+        fault: options.fault(&providers, &gates),
         report: ValidationReport {
             schema: SCHEMA,
             reference: reference.display().to_string(),
@@ -168,7 +169,7 @@ struct Alike {
 }
 
 impl Alike {
-    fn of(dense: &Model, pruned: &Model, plan: &Path, shapes: &Shapes) -> Result<Alike> {
+    fn of((dense, pruned): (&Model, &Model), plan: &Path, shapes: &Shapes) -> Result<Alike> {
         let plan = Plan::load(plan)?;
         if plan.settings.vocabulary.is_some() {
             return Err(Error::Usage(
@@ -210,7 +211,7 @@ fn check_signatures(
         return Ok(());
     }
     let command = candidate.metadata("secateur.command").unwrap_or_default();
-    if options.plan.is_none() && command.contains("--change-signature") {
+    if options.plan.is_none() && command.contains("change-signature") {
         differences.push(
             "the candidate was pruned with `change_signature`: name its plan (`plan_out` of that run) with `plan`, so that both are fed the same, or compare it with its twin, as `secateur twin` writes it"
                 .to_owned(),

@@ -3,41 +3,20 @@
 //! What a body is made of is read from the graph, so that bodies are judged that no rule has entered; element types and sizes
 //! only where they are known.
 
-use super::row::find;
 use super::state::State;
 use crate::error::Fault;
 use crate::graph::{Attributes, BodyGraph, Graph, NodeId, ValueId};
 use crate::onnx::ElementType;
-use crate::onnx::proto::NodeProto;
 
 /// Says what is wrong with the bodies of a node.
 pub(super) type Fits = fn(&mut Fitting);
 
 /// A node that runs bodies.
 pub(super) struct Fitting<'a> {
-    graph: &'a Graph,
-    state: &'a State,
-    node: NodeId,
-    faults: Vec<Fault>,
-}
-
-/// All faults of bodies in a typed graph.
-pub(crate) fn unfit_bodies(graph: &Graph, state: &State) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for node in graph.order_with_bodies() {
-        let Some(fits) = find(graph, node).and_then(|row| row.fits) else {
-            continue;
-        };
-        let mut fitting = Fitting {
-            graph,
-            state,
-            node,
-            faults: Vec::new(),
-        };
-        fits(&mut fitting);
-        faults.append(&mut fitting.faults);
-    }
-    faults
+    pub(super) graph: &'a Graph,
+    pub(super) state: &'a State,
+    pub(super) node: NodeId,
+    pub(super) faults: Vec<Fault>,
 }
 
 /// A value at an end of a node or of its body, with what it is called there.
@@ -48,8 +27,9 @@ pub(super) struct End {
 }
 
 impl<'a> Fitting<'a> {
-    pub(super) fn proto(&self) -> &'a NodeProto {
-        self.graph.node_proto(self.node)
+    /// An attribute that is a number.
+    pub(super) fn int(&self, name: &str) -> Option<i64> {
+        self.graph.node_proto(self.node).int(name)
     }
 
     /// States a fault of the node, or of one of its bodies.
@@ -191,9 +171,23 @@ impl<'a> Fitting<'a> {
         Some(self.state.axes(end.value?)?.len())
     }
 
+    /// The single number that a value is, where it is known.
+    pub(super) fn number(&self, value: ValueId) -> Option<i64> {
+        let known = self.state.integers[value.index()].as_ref()?;
+        match &known.elements[..] {
+            [Some(number)] => number.known(),
+            _ => None,
+        }
+    }
+
     /// A list attribute; a fault where it has not one number for each of so many.
     pub(super) fn list(&mut self, name: &str, count: usize) -> Vec<i64> {
-        let list = self.proto().ints(name).unwrap_or_default().to_vec();
+        let list = self
+            .graph
+            .node_proto(self.node)
+            .ints(name)
+            .unwrap_or_default()
+            .to_vec();
         if !list.is_empty() && list.len() != count {
             let own = list.len();
             self.fault(format!(

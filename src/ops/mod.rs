@@ -27,6 +27,7 @@ mod shapes;
 mod state;
 mod statements;
 mod typing;
+mod unfit;
 mod window;
 
 #[cfg(test)]
@@ -41,7 +42,6 @@ pub(crate) use facts::{
 };
 #[cfg(test)]
 pub(crate) use families::TABLE;
-pub(crate) use fitting::unfit_bodies;
 pub(crate) use form::Form;
 pub(crate) use kinds::{KernelFamily, Pointwise, Viewing};
 pub(crate) use mix::{Mix, MixFact};
@@ -55,6 +55,7 @@ pub(crate) use row::NEWEST_OPSET;
 pub(crate) use row::{CONTRIB, Row, draws, find, measured};
 pub(crate) use shapes::{Integers, Known, element_of, evaluate_node};
 pub(crate) use state::State;
+pub(crate) use unfit::unfit_bodies;
 pub(crate) use window::Window;
 
 use kinds::{Carried, Elements};

@@ -30,7 +30,7 @@ fn models_of_two_signatures_are_compared_by_the_plan() {
     let path = |name: &str| folder.path().join(name);
     let twin = twin(&analysis, &plan, Masks::Initializers).expect("a twin");
     for (model, name) in [(plain(), "dense"), (pruned, "pruned"), (twin, "twin")] {
-        model.save(&path(name)).expect("a file");
+        model.save(path(name)).expect("a file");
     }
     std::fs::write(path("plan"), plan.to_json()).expect("a file");
     drop(runtime());

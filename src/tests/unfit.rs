@@ -3,7 +3,7 @@
 use super::builder::{Attributes, Builder, Value, analyse};
 use crate::graph::Graph;
 use crate::onnx::ElementType::{self, Bool, Double, Float, Int64};
-use crate::onnx::Model;
+use crate::onnx::{Model, from_raw};
 use crate::ops::unfit_bodies;
 
 /// All faults of a model in a line.
@@ -199,6 +199,36 @@ fn bodies_of_loops_have_to_fit() {
         let found = looped(wiring, body);
         assert!(found.contains(said), "{said}: {found}");
     }
+}
+
+#[test]
+fn loops_have_to_end() {
+    let body = |condition: &str| {
+        let gives = [("d", Bool), ("t", Float)];
+        let makes = [("Identity", condition), ("Tanh", "s -> t")];
+        round(&[("i", Int64), ("c", Bool), ("s", Float)], &makes, &gives)
+    };
+    let looped = |wiring: &str, condition: &str| {
+        let yes = from_raw("yes", Bool, &[], vec![1]);
+        let builder = start().scalar("all", i64::MAX).tensor(yes);
+        let builder = builder.node("Loop", wiring, &[]);
+        let builder = builder.body("body", body(condition));
+        faults(&builder.output("y").model())
+    };
+    for (wiring, condition) in [("all - h -> y", "c -> d"), ("all yes h -> y", "yes -> d")] {
+        let found = looped(wiring, condition);
+        assert!(
+            found.contains("it runs 9223372036854775807 times"),
+            "{found}"
+        );
+    }
+    let found = looped("- yes h -> y", "c -> d");
+    assert!(found.contains("no number of runs ends it"), "{found}");
+    // Who knows what the flag says.
+    for wiring in ["all flag h -> y", "three yes h -> y"] {
+        assert_eq!(looped(wiring, "c -> d"), "");
+    }
+    assert_eq!(looped("all yes h -> y", "flag -> d"), "");
 }
 
 #[test]

@@ -122,12 +122,7 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     options.files().check(&model, options.overwrite)?;
-    let analysis = watch.stage("type", || {
-        analyse(&model, &options.shapes, CutRules::default())
-    })?;
-    if let Some(tuning) = &options.tuning {
-        check_reach(analysis.graph(), tuning)?;
-    }
+    let analysis = watch.stage("type", || typed(&model, options))?;
     let mut found = watch.stage("mask", || match &options.source {
         MaskSource::Settings(settings) => choose::by_settings(&analysis, settings, options, events),
         MaskSource::File(path) => choose::by_file(&analysis, path),
@@ -174,6 +169,15 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     }
     report.stages = watch.stages;
     Ok(report)
+}
+
+/// The typed model, in which something can be trained where that is asked for.
+fn typed(model: &Model, options: &MaskOptions) -> Result<Analysis> {
+    let analysis = analyse(model, &options.shapes, CutRules::default())?;
+    if let Some(tuning) = &options.tuning {
+        check_reach(analysis.graph(), tuning)?;
+    }
+    Ok(analysis)
 }
 
 /// The masked model, trained where that is asked for.

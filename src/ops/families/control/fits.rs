@@ -1,8 +1,11 @@
 //! What bodies have to be, operator by operator.
 
-use crate::graph::Attributes;
+use crate::graph::BodyGraph;
 use crate::onnx::ElementType::{Bool, Int64};
 use crate::ops::fitting::Fitting;
+
+/// Runs that nobody waits for, however little each does.
+const MOST_RUNS: i64 = 1 << 40;
 
 /// Both branches take nothing, and give what the node does.
 pub(super) fn branches(op: &mut Fitting) {
@@ -63,13 +66,40 @@ pub(super) fn repeated(op: &mut Fitting) {
         let after = op.given(body, 1 + place);
         op.same_element(&inside, &after);
     }
+    has_end(op, body);
+}
+
+/// That a loop ends before anybody stops waiting.
+fn has_end(op: &mut Fitting, body: &BodyGraph) {
+    let is_true = |op: &Fitting, value| op.number(value).is_some_and(|number| number != 0);
+    let begins = match op.origin(&op.input(1)) {
+        None => true,
+        Some(condition) => is_true(op, condition),
+    };
+    let after = op.origin(&op.given(body, 0));
+    let goes_on = after.is_some_and(|after| {
+        let given = op.taken(body, 1).value;
+        is_true(op, after) || given == Some(after)
+    });
+    if !(begins && goes_on) {
+        return;
+    }
+    match op.origin(&op.input(0)).map(|runs| op.number(runs)) {
+        None => {
+            op.fault("nothing makes its condition false, and no number of runs ends it".to_owned())
+        }
+        Some(Some(runs)) if runs > MOST_RUNS => op.fault(format!(
+            "it runs {runs} times, as nothing makes its condition false"
+        )),
+        Some(_) => {}
+    }
 }
 
 /// The body takes what is carried and a slice of each of the last inputs; it gives what is carried and slices of the last
 /// outputs.
 pub(super) fn stepped(op: &mut Fitting) {
     let (inputs, outputs) = (op.input_count(), op.output_count());
-    let said = op.proto().int("num_scan_inputs");
+    let said = op.int("num_scan_inputs");
     let slices = said.and_then(|said| usize::try_from(said).ok());
     let Some(slices) = slices.filter(|slices| (1..=inputs).contains(slices)) else {
         let said = said.map_or("is left out".to_owned(), |said| format!("is {said}"));
