@@ -11,7 +11,7 @@ use crate::events::Events;
 use crate::graph::Graph;
 use crate::layers::Layers;
 use crate::plan::Plan;
-use crate::recover::{LayerCodes, RoundContext, Rounded, RoundedLayer, Scene, round};
+use crate::recover::{LayerCodes, Recovery, RoundContext, Rounded, RoundedLayer, Scene, round};
 use crate::rewrite;
 
 /// A model that is quantised.
@@ -120,6 +120,7 @@ impl<'a> Subject<'a> {
         let context = RoundContext {
             pass: by.pass,
             codes: &by.codes,
+            reach: Recovery::Solve,
         };
         let found = round(&scene, &context, events)?;
         let model = rewrite::prune(&found.weights.applied(whole)?, plan)?;
@@ -168,5 +169,13 @@ fn rounded_alone(
         no_new_biases: false,
     };
     let pass = by.pass;
-    round(&scene, &RoundContext { pass, codes }, events)
+    round(
+        &scene,
+        &RoundContext {
+            pass,
+            codes,
+            reach: Recovery::Solve,
+        },
+        events,
+    )
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::algebra::Codes;
+use super::group::Member;
+use crate::algebra::{Codes, Steps};
 use crate::rewrite::ElementSteps;
 
 /// How the weights of a layer were rounded.
@@ -101,5 +102,33 @@ impl LayerCodes {
             }
             None => vec![1.0; columns],
         }
+    }
+}
+
+/// Takes the steps of a layer that has its own, whose columns start here.
+pub(super) fn given_steps(
+    given: &ElementSteps,
+    member: &Member,
+    at: (usize, usize),
+    out: &mut Steps,
+) {
+    let (batch, from) = at;
+    let (columns, all) = (member.pruned.columns(), out.steps.ncols());
+    out.ranges.resize(out.steps.nrows() * all, None);
+    let order = member.pruned.gather(&member.elements);
+    let rows = member.pruned.rows();
+    let own = order.iter().skip(batch * rows * columns);
+    for (place, &element) in own.take(rows * columns).enumerate() {
+        let (row, column) = (place / columns, place % columns);
+        let scale = member.scale[batch][row];
+        let [low, high] = given.ranges[element as usize];
+        // A row that is turned around has its range turned around as well.
+        let range = if scale < 0.0 {
+            [-high, -low]
+        } else {
+            [low, high]
+        };
+        out.steps[(row, from + column)] = f64::from(given.steps[element as usize]) * scale.abs();
+        out.ranges[row * all + from + column] = Some(range);
     }
 }

@@ -11,18 +11,17 @@ use faer::Mat;
 
 use super::aims::{Aim, moved};
 use super::choice::{error, judged, problems};
-use super::codes::{LayerCodes, RoundedLayer, RoundingError, RoundingWay};
+use super::codes::{LayerCodes, RoundedLayer, RoundingError, RoundingWay, given_steps};
 use super::front::{self, Front};
-use super::group::{Group, Member};
+use super::group::Group;
 use super::ledger::Ledger;
 use super::solve::{ALPHAS, Problem, Solution, together};
 use super::unit::{Evidence, Moments, Unit};
-use super::{Recovered, Scene, Walk, walk};
+use super::{Recovered, Recovery, Scene, Walk, walk};
 use crate::algebra::{InverseFactor, Steps};
 use crate::engine::Pass;
 use crate::error::Result;
 use crate::events::Events;
-use crate::rewrite::ElementSteps;
 
 /// Columns count at least this share of the mean.
 const LEAST_COUNT: f64 = 1e-6;
@@ -34,6 +33,8 @@ pub(crate) struct RoundContext<'a> {
     pub(crate) pass: Pass<'a>,
     /// By layer that is rounded its codes.
     pub(crate) codes: &'a HashMap<String, LayerCodes>,
+    /// How far new weights may go.
+    pub(crate) reach: Recovery,
 }
 
 /// A model whose weights are multiples of steps.
@@ -61,6 +62,7 @@ pub(crate) fn round(
     walk(scene, context.pass, clamps, |walk| {
         let Walk { groups, units, .. } = walk;
         let mut rounder = Rounder::new(context.codes, (groups, units), walk.ledger);
+        rounder.reach = context.reach;
         let mut each = |evidence, front: &mut Front| {
             let aimed = rounder.aimed(evidence, front)?;
             rounder.round(&aimed)
@@ -100,6 +102,7 @@ struct Rounder<'a> {
     groups: &'a [Group<'a>],
     units: &'a [Unit<'a>],
     ledger: Ledger<'a>,
+    reach: Recovery,
     steps: HashMap<String, Vec<f32>>,
     layers: Vec<RoundedLayer>,
 }
@@ -153,6 +156,7 @@ impl<'a> Rounder<'a> {
             groups,
             units,
             ledger,
+            reach: Recovery::Solve,
             steps: HashMap::new(),
             layers: Vec::new(),
         }
@@ -227,8 +231,13 @@ impl<'a> Rounder<'a> {
     ) -> ((RoundingWay, f64), Vec<RoundingError>) {
         let inputs = known(problems, &evidence.fit);
         let plain = [RoundingWay::Nearest, RoundingWay::Bias, RoundingWay::Gptq];
-        let ways = plain.map(|way| (way, 0.0)).into_iter();
-        let ways = ways.chain(RIDGES.iter().map(|&ridge| (RoundingWay::SolvedGptq, ridge)));
+        let (plain, ridges) = match self.reach {
+            Recovery::Solve => (&plain[..], RIDGES),
+            Recovery::Fold => (&plain[..], &[][..]),
+            Recovery::None | Recovery::Bias => (&plain[..2], &[][..]),
+        };
+        let ways = plain.iter().map(|&way| (way, 0.0));
+        let ways = ways.chain(ridges.iter().map(|&ridge| (RoundingWay::SolvedGptq, ridge)));
         let tried = ways.map(|way| {
             let made = self.made(group, problems, &inputs, &evidence.fit, way);
             (way, error(problems, &made.solutions, judged(evidence)))
@@ -358,29 +367,6 @@ impl<'a> Rounder<'a> {
             }
             from += columns;
         }
-    }
-}
-
-/// Takes the steps of a layer that has its own, whose columns start here.
-fn given_steps(given: &ElementSteps, member: &Member, at: (usize, usize), out: &mut Steps) {
-    let (batch, from) = at;
-    let (columns, all) = (member.pruned.columns(), out.steps.ncols());
-    out.ranges.resize(out.steps.nrows() * all, None);
-    let order = member.pruned.gather(&member.elements);
-    let rows = member.pruned.rows();
-    let own = order.iter().skip(batch * rows * columns);
-    for (place, &element) in own.take(rows * columns).enumerate() {
-        let (row, column) = (place / columns, place % columns);
-        let scale = member.scale[batch][row];
-        let [low, high] = given.ranges[element as usize];
-        // A row that is turned around has its range turned around as well.
-        let range = if scale < 0.0 {
-            [-high, -low]
-        } else {
-            [low, high]
-        };
-        out.steps[(row, from + column)] = f64::from(given.steps[element as usize]) * scale.abs();
-        out.ranges[row * all + from + column] = Some(range);
     }
 }
 

@@ -42,8 +42,12 @@ pub(super) fn not_recovered(analysis: &Analysis) -> Option<String> {
     let Layers { left, layers } = Layers::of(analysis);
     let coded: Vec<&LeftWeight> = left.iter().filter(is_weight).collect();
     let largest = coded.iter().max_by_key(|weight| weight.len)?;
+    let reader = graph.value(largest.value).consumers.first();
+    let reader = reader.map_or_else(String::new, |&(node, _)| {
+        format!(" (read by {})", graph.node_proto(node).op_type())
+    });
     Some(format!(
-        "{} of {} weight(s) are codes, '{}' the largest, and are not recovered: recovery finds real numbers. Prune the model before its quantisation, and quantise what is left (`quantise`)",
+        "{} of {} weight(s) are codes, '{}'{reader} the largest, that stay as they are but for what is removed: nothing says what their operator makes of the numbers that they stand for, or more than one node reads them. Where there is a model before its quantisation, prune that, and quantise what is left (`quantise`)",
         coded.len(),
         coded.len() + layers.len(),
         largest.name,

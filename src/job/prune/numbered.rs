@@ -89,6 +89,7 @@ impl Calibrated<'_> {
         let context = RoundContext {
             pass: self.opened.pass(),
             codes: &codes,
+            reach: self.recovery,
         };
         let rounded = round(&scene, &context, events)?.weights.applied(&solved)?;
         let whole = numbered.written_back(original, &rounded, &steps)?;
