@@ -46,6 +46,7 @@ mod quantise_targets;
 mod quantise_trained;
 mod recovery;
 mod rewrites;
+mod rooms;
 mod rounds;
 mod rows;
 mod rules;
