@@ -24,6 +24,7 @@ mod premises;
 mod readers;
 mod row;
 mod shapes;
+mod spans;
 mod state;
 mod statements;
 mod typing;

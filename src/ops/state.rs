@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::axes::{Origin, Symbols, Type, Types, VarId};
+use crate::axes::{Extent, Origin, Symbols, Type, Types, VarId};
 use crate::graph::{CalledGraph, NodeId, ValueId};
 use crate::onnx::ElementType;
 
@@ -15,6 +15,7 @@ use super::mix::MixFact;
 use super::numbers::NumbersForm;
 use super::premises::GroupCut;
 use super::shapes::Integers;
+use super::spans::Span;
 
 /// Types and facts of a whole graph.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +50,10 @@ pub(crate) struct State {
     /// By variable of what number its size has to be a multiple, where it is of one.
     pub(crate) steps: BTreeMap<VarId, usize>,
     pub(crate) bounds: Vec<Bound>,
+    /// By value: between which sizes its integers lie, where rules tell.
+    pub(super) spans: HashMap<ValueId, Span>,
+    /// How many positions an axis has behind the last one that is selected there: no model runs with fewer than none.
+    pub(crate) rooms: Vec<Extent>,
     /// Inputs of the graph that are the target shape of a node.
     pub(crate) targets: Vec<(ValueId, NodeId)>,
     pub(crate) agreements: Vec<Agreement>,

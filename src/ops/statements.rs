@@ -228,8 +228,18 @@ impl Typing<'_> {
 
     /// States that the values at `slot` are positions of an axis.
     pub(super) fn positions(&mut self, slot: usize, axis: &Type) {
-        let last = self.extent(axis).sub(&Extent::ONE);
-        self.bounded(slot, Extent::Known(0), last);
+        if let Some(value) = self.value(slot) {
+            self.selects(value, axis);
+        }
+    }
+
+    /// States that the elements of a value are positions of an axis.
+    pub(super) fn selects(&mut self, value: ValueId, axis: &Type) {
+        if let Some(last) = self.extent(axis).sub(&Extent::ONE) {
+            let range = [Extent::Known(0), last];
+            self.state.bounds.push(Bound { value, range });
+            self.needs_room(value, axis);
+        }
     }
 
     /// States that the values at `slot` count positions of an axis, one at least.

@@ -48,6 +48,7 @@ mod quantise_trained;
 mod recovered_codes;
 mod recovery;
 mod rewrites;
+mod rooms;
 mod rounds;
 mod rows;
 mod rules;
