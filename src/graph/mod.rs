@@ -29,6 +29,7 @@ mod places;
 mod reads;
 mod spread;
 mod text;
+mod watched;
 mod windows;
 
 use std::collections::{HashMap, HashSet};
