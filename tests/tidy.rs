@@ -59,7 +59,7 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 29] = [
+const EMITTERS: [&str; 30] = [
     "engine/taps.rs",
     "graph/arrange.rs",
     "graph/derived.rs",
@@ -67,6 +67,7 @@ const EMITTERS: [&str; 29] = [
     "graph/inline.rs",
     "graph/patch.rs",
     "graph/spread.rs",
+    "graph/watched.rs",
     "graph/windows.rs",
     "recover/lockstep.rs",
     "rewrite/bias.rs",

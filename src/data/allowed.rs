@@ -28,7 +28,8 @@ impl Allowed {
         }
     }
 
-    fn has(&self, number: i64) -> bool {
+    /// Whether this number is one.
+    pub(super) fn has(&self, number: i64) -> bool {
         match self {
             Allowed::Between(min, max) => (*min..=*max).contains(&number),
             Allowed::Listed(numbers) => numbers.binary_search(&number).is_ok(),
@@ -99,6 +100,12 @@ pub(super) fn allowed<'a>(analysis: &'a Analysis, sizes: &InputSizes) -> HashMap
                 Producer::BodyInput(place) => {
                     let owner = value.body.map(|body| analysis.graph().owner(body));
                     let given = owner.and_then(|owner| analysis.graph().node(owner).input(place));
+                    let counts = |given: &ValueId| analysis.state.runs.contains(given);
+                    // The number of a run is below that of all runs, of which there may be none.
+                    let numbers = match given.as_ref().is_some_and(counts) {
+                        true => numbers.before_adding((0, -1)),
+                        false => numbers,
+                    };
                     queue.extend(given.map(|given| (given, numbers)));
                 }
                 Producer::Initializer(_) | Producer::SparseInitializer(_) | Producer::Missing => {}

@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::allowed::{Allowed, allowed};
-use super::switches::switches;
+use super::switches::{Setting, Switches};
 use crate::dimensions::{Analysis, Filling, InputSizes};
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -77,7 +77,7 @@ fn made(
     seed: u64,
 ) -> Result<Vec<(String, Tensor)>> {
     let mut allowed = allowed(analysis, sizes);
-    let switches = switches(analysis);
+    let switches = Switches::of(analysis);
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut left = LARGEST_INPUT;
     let tensor = |signature: &Signature| {
@@ -96,13 +96,17 @@ fn made(
             None => allowed.remove(signature.name.as_str()),
         };
         let count: usize = shape.iter().product();
-        let switched = switches.iter().find(|own| own.input == signature.name);
-        let numbers = switched.map_or(numbers, |own| {
-            let number = own.numbers[(seed % own.numbers.len() as u64) as usize];
-            Some(Allowed::Between(number, number))
-        });
         let numbers = numbers.as_ref();
-        let numbers = (0..count).map(|place| draw(&mut generator, element, numbers, place));
+        let set = switches.setting(&signature.name, seed);
+        let fits = |set: &Setting| numbers.is_none_or(|allowed| allowed.has(set.number()));
+        let set = set.filter(fits);
+        let numbers = (0..count).map(|place| {
+            let drawn = draw(&mut generator, element, numbers, place);
+            match set.filter(|set| set.is_at(place)) {
+                Some(set) => set.number() as f64,
+                None => drawn,
+            }
+        });
         let tensor = Tensor::from_numbers(element, &shape, numbers)?;
         Ok((signature.name.clone(), tensor))
     };

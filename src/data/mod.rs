@@ -41,7 +41,7 @@ pub(crate) use inputs::random_inputs_with;
 pub use memory::{ArrayOrder, NamedArray};
 pub(crate) use named::{NamedNumbers, named_numbers};
 pub(crate) use npy::{Header as Npy, Kind as NpyKind};
-pub(crate) use switches::switches;
+pub(crate) use switches::Switches;
 
 /// One in this many batches is held out, the last ones, at least one.
 pub(crate) const HELD_OUT: usize = 5;

@@ -30,6 +30,7 @@ mod reads;
 mod shadows;
 mod spread;
 mod text;
+mod watched;
 mod windows;
 
 use std::collections::{HashMap, HashSet};

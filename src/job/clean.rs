@@ -18,7 +18,7 @@ use crate::plan::{Decision, Left, Plan, Selection, Settings};
 use crate::report::{Outcome, PlannedRow, PruneReport};
 use crate::rewrite::{add_to_rows, prune};
 use crate::runtime::Runtime;
-use crate::validate::{Verification, verify_equal};
+use crate::validate::{Verification, equal};
 
 /// Rounds at most: each removes at least one channel, and no net is as deep as that.
 const ROUNDS: usize = 64;
@@ -199,6 +199,7 @@ pub fn clean(path: &Path, options: &CleanOptions, events: &mut dyn Events) -> Re
         dimensions: cleared.rows,
         held: Vec::new(),
         signature: Vec::new(),
+        signature_held: Vec::new(),
         vocabulary: None,
         calibration: None,
         rounds: Vec::new(),
@@ -232,7 +233,8 @@ fn verify(original: &Analysis, cleared: &WithoutDead, runtime: &Runtime) -> Resu
         false => ALLOWED,
     };
     let what = "the masked model";
-    let outputs = verify_equal(original, model, &cleared.model, what, allowed, runtime)?;
+    let models = [model, &cleared.model];
+    let (outputs, unseen) = equal(original, models, what, allowed, runtime)?;
     Ok(Verification {
         proven: cleared
             .rows
@@ -243,6 +245,7 @@ fn verify(original: &Analysis, cleared: &WithoutDead, runtime: &Runtime) -> Resu
         left_out: 0,
         mixed_by: Vec::new(),
         caches: Vec::new(),
+        unseen,
         outputs,
         allowed,
     })

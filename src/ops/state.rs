@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::axes::{Extent, Origin, Symbols, Type, Types, VarId};
-use crate::graph::{CalledGraph, NodeId, ValueId};
+use crate::graph::{BodyId, CalledGraph, NodeId, ValueId};
 use crate::onnx::ElementType;
 
 use super::facts::{
@@ -71,6 +71,10 @@ pub(crate) struct State {
     pub(crate) opened: HashSet<NodeId>,
     /// Values that choose which body runs.
     pub(crate) conditions: Vec<ValueId>,
+    /// Values that say how often a body runs: numbers of runs, and whether there is another.
+    pub(crate) runs: Vec<ValueId>,
+    /// Bodies that never run: what chooses is known.
+    pub(crate) idle: HashSet<BodyId>,
     /// Loops around what is being typed.
     pub(super) loops: usize,
     /// How often what is being typed runs, where a node runs its body again and again.

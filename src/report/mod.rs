@@ -33,7 +33,7 @@ pub use running::{RunReport, StepRow, StepState};
 pub use runtime::{DeviceRow, ProviderRow, RuntimeStatus};
 pub use searching::{SearchPoint, SearchReport, SearchSamples};
 pub use sensitivity::{SensitivityPoint, SensitivityReport, SensitivityRow};
-pub use signature::SignatureRow;
+pub use signature::{HeldEndRow, SignatureRow};
 pub use sparsity::{SparsityReport, SparsityRow};
 pub use stage::{Breakdown, Stage};
 pub use training::TrainingRow;

@@ -5,12 +5,14 @@ use std::fmt;
 use serde::Serialize;
 
 use super::blocks::{DroppedRow, write_dropped};
+use super::signature::write_ends;
 use super::stage::Stage;
 use super::table::{count, percent, table};
 use super::training::{TrainingRow, write_training};
 use super::validation::write_unread;
 use super::{
-    BenchSetting, HolderRow, LatencyRow, Quantisation, RecoveryRow, SignatureRow, VocabularyRow,
+    BenchSetting, HeldEndRow, HolderRow, LatencyRow, Quantisation, RecoveryRow, SignatureRow,
+    VocabularyRow,
 };
 use crate::dimensions::Totals;
 use crate::error::one_line;
@@ -48,6 +50,8 @@ pub struct PruneReport {
     pub held: Vec<HolderRow>,
     /// Inputs and outputs of which the declared sizes are others now.
     pub signature: Vec<SignatureRow>,
+    /// Those whose declared sizes may be others and are not.
+    pub signature_held: Vec<HeldEndRow>,
     /// What became of the vocabulary; none where it was left alone.
     pub vocabulary: Option<VocabularyRow>,
     /// What was calibrated on; none without data.
@@ -146,9 +150,7 @@ impl fmt::Display for PruneReport {
         write_dropped(&self.dropped_blocks, &self.before, f)?;
         self.write_dimensions(f)?;
         self.write_totals(f)?;
-        for row in &self.signature {
-            write!(f, "{row}")?;
-        }
+        write_ends(&self.signature, &self.signature_held, f)?;
         if let Some(vocabulary) = &self.vocabulary {
             write!(f, "{vocabulary}")?;
         }
@@ -373,6 +375,9 @@ fn write_proof(proof: &Verification, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             proof.left_out,
             one_line(first_of(&proof.mixed_by))
         )?;
+    }
+    for unseen in &proof.unseen {
+        writeln!(f, "not proven: {}", one_line(unseen))?;
     }
     for output in proof.outputs.iter().filter(|output| !output.informative) {
         writeln!(

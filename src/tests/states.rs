@@ -10,6 +10,7 @@ use crate::onnx::Model;
 use crate::plan::{RoundTo, Settings};
 use crate::rewrite::prune;
 use crate::runtime::{Runtime, Tensor};
+use crate::validate::verify;
 
 const UNITS: usize = 16;
 const STEPS: usize = 16;
@@ -186,6 +187,23 @@ fn states_are_given_back_as_they_were() {
         assert!(apart.fold(0.0, f64::max) < 1e-5, "{what}");
         assert!(!plan.dimensions.is_empty(), "{what}");
     }
+}
+
+#[test]
+fn an_input_may_be_given_as_it_is() {
+    let builder = cell(started(&["h"]), "x", 8, "h").weight("O", &[UNITS, 8]);
+    let builder = builder.node("MatMul", "h_out O -> y", &[]).output("h_in");
+    let model = ended(builder, &["h"]);
+    let analysis = analysed(&model, &["h_*"]);
+    let settings = Settings {
+        round_to: RoundTo::Multiple(1),
+        change_signature: vec!["h_*".to_owned()],
+        ..Settings::default()
+    };
+    let plan = planned(&analysis, &settings);
+    let pruned = prune(&analysis, &plan).expect("a pruned model").settled();
+    let proof = verify(&analysis, &plan, &pruned, &runtime()).expect("a proof");
+    assert_eq!(proof.proven, 1);
 }
 
 /// A state that keeps its sizes as an output keeps them as an input.

@@ -19,6 +19,7 @@ pub use parity::{
 };
 pub use perturb::Perturbation;
 pub use placement::Placement;
+pub(crate) use proof::equal;
 pub use proof::{Blame, Verification, blame, verify, verify_equal};
 
 pub(crate) use fused::fused;

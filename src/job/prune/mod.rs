@@ -255,7 +255,7 @@ impl Job<'_> {
             .calibrated
             .map(|of| of.row(self.analysis))
             .transpose()?;
-        let report = PruneReport {
+        let mut report = PruneReport {
             schema: SCHEMA,
             model: self.name.clone(),
             outcome: Outcome::DryRun,
@@ -269,6 +269,7 @@ impl Job<'_> {
             dimensions: rows,
             held: Vec::new(),
             signature: Vec::new(),
+            signature_held: Vec::new(),
             vocabulary: vocabulary.as_ref().map(|of| of.row.clone()),
             calibration,
             rounds: remains.as_ref().map_or(Vec::new(), |of| of.rows.clone()),
@@ -285,6 +286,7 @@ impl Job<'_> {
             benchmark: Vec::new(),
             stages: Vec::new(),
         };
+        report.note_signature(self.analysis, &plan, &kept);
         Ok(Draft {
             plan,
             report,

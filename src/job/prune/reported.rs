@@ -1,7 +1,8 @@
 //! What the report says of a plan and of what was made of it.
 
 use super::proven::Proven;
-use super::signature::changed;
+use super::signature::{changed, held};
+use crate::axes::Kept;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::Result;
 use crate::graph::Attributes;
@@ -36,10 +37,7 @@ impl PruneReport {
     pub(super) fn note(&mut self, analysis: &Analysis, proven: &Proven) -> Result<()> {
         let kept = proven.plan.kept(analysis)?;
         self.after = analysis.totals(&kept);
-        let inside = proven.plan.settings.vocabulary.as_ref();
-        if inside.is_none_or(|of| of.remap != Remap::Inside) {
-            self.signature = changed(analysis, &kept);
-        }
+        self.note_signature(analysis, &proven.plan, &kept);
         self.after.nodes = node_count(&proven.model, self.after);
         self.recovery.clone_from(&proven.recovery);
         self.training.clone_from(&proven.training);
@@ -56,6 +54,15 @@ impl PruneReport {
             }
         }
         Ok(())
+    }
+
+    /// What a choice makes of inputs and outputs.
+    pub(super) fn note_signature(&mut self, analysis: &Analysis, plan: &Plan, kept: &Kept) {
+        let inside = plan.settings.vocabulary.as_ref();
+        if inside.is_none_or(|of| of.remap != Remap::Inside) {
+            self.signature = changed(analysis, kept);
+        }
+        self.signature_held = held(analysis, &plan.settings.change_signature);
     }
 }
 

@@ -97,6 +97,11 @@ pub(super) fn proof(page: &mut Page, proof: Option<&Verification>) {
             detail,
         ));
     }
+    if !proof.unseen.is_empty() {
+        let detail = proof.unseen.join("; ");
+        let row = VerdictRow::new("What no run of the proof showed", Verdict::Open, detail);
+        page.verdicts.push(row);
+    }
 }
 
 /// Every output of a proof.

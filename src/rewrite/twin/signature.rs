@@ -13,27 +13,25 @@ pub(in crate::rewrite) fn narrowed(analysis: &Analysis, kept: &Kept, twin: Graph
     let changed = |value: &ValueId| analysis.is_pruned(*value, kept);
     let is_input = |value: &ValueId| matches!(graph.value(*value).producer, Producer::Input(_));
     let inputs = graph.value_ids().filter(is_input).filter(changed);
-    let outputs = graph.value_ids().filter(|&id| graph.value(id).is_output);
-    let outputs = outputs.filter(changed);
+    // What goes through as it is fed is narrow already.
+    let outputs = graph.value_ids().filter(|id| !is_input(id));
+    let outputs = outputs
+        .filter(|&id| graph.value(id).is_output)
+        .filter(changed);
     let (inputs, outputs): (Vec<_>, Vec<_>) = (inputs.collect(), outputs.collect());
     if inputs.is_empty() && outputs.is_empty() {
         return twin.into_model();
     }
     let mut patch = Patch::of(&twin);
-    let mut renamed = Vec::new();
     patch.at_start();
     for &value in &inputs {
         let whole = spread(analysis, kept, value, &mut patch);
-        let name = graph.value(value).name.as_str();
-        patch.read_as(name, &whole);
-        renamed.push((name, whole));
+        patch.read_as(&graph.value(value).name, &whole);
     }
     patch.at_end();
     for &value in &outputs {
         let name = graph.value(value).name.as_str();
-        let whole = renamed.iter().find(|(old, _)| *old == name);
-        let whole = whole.map_or(name, |(_, whole)| whole);
-        let given = chosen(analysis, kept, (value, whole), &mut patch);
+        let given = chosen(analysis, kept, (value, name), &mut patch);
         patch.replace_output(name, &given);
     }
     let model = twin.into_model();

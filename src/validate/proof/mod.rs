@@ -43,14 +43,16 @@
 //! **What stays unproven.** Dimensions that meet where a twin cannot put it right (a mean of integers): the plan
 //! without them is proven, the whole is run and its signature compared, and the report names the node. Outputs that are constant or not
 //! finite on every input that was tried; the report names them. Inputs unlike random numbers, where a model
-//! takes another branch. And what no data shows is no matter of this proof: whether the accuracy is enough.
+//! takes another branch: inputs of integers and flags that choose are drawn such that bodies run, and those that never did are named (`bodies`). And what no data shows is no matter of this proof: whether the accuracy is enough.
 
 mod bisect;
+mod bodies;
 mod drawn;
 mod entries;
 mod moved;
 mod noise;
 mod pair;
+mod runs;
 mod second;
 
 use std::collections::HashSet;
@@ -70,7 +72,8 @@ pub use bisect::{Blame, blame};
 
 use drawn::seeded;
 use entries::Entries;
-use pair::{Pair, draws_of_bodies};
+use pair::Pair;
+use runs::{FirstLook, draws_of_bodies};
 use second::Second;
 
 /// Relative error that rounding alone does not reach in 32 bits: seen are 1e-7 to 2e-6.
@@ -103,6 +106,9 @@ pub struct Verification {
     /// What caches held in the runs that were compared: `filled`, `empty`, and `step` where one place was added to them.
     /// Empty for a model without.
     pub caches: Vec<String>,
+    /// What no run showed, and is not proven: bodies that never ran on any input that was drawn, and choices of bodies on which the
+    /// model itself fails.
+    pub unseen: Vec<String>,
     /// Every output over all inputs tried, where it came nearest to its bound.
     pub outputs: Vec<OutputDeviation>,
     /// The relative error that is allowed where no output needs more.
@@ -152,10 +158,15 @@ pub fn verify(
         bodies: draws_of_bodies(analysis),
         allowed,
     };
-    let Judged { outputs, caches } = judge(&pair)?;
+    let Judged {
+        outputs,
+        caches,
+        unseen,
+    } = judge(&pair)?;
     Ok(Verification {
         outputs,
         caches,
+        unseen,
         proven: provable.dimensions.len(),
         dropped_blocks: provable.dropped_blocks.len(),
         left_out,
@@ -168,6 +179,7 @@ pub fn verify(
 struct Judged {
     outputs: Vec<OutputDeviation>,
     caches: Vec<String>,
+    unseen: Vec<String>,
 }
 
 /// By output how far it is from the reference.
@@ -175,7 +187,7 @@ struct Judged {
 /// # Errors
 /// [`Error::Verification`], or a reference that does not run.
 fn judge(pair: &Pair) -> Result<Judged> {
-    let draws = pair.first()?;
+    let FirstLook { draws, unseen } = pair.first()?;
     let caches = pair.caches(&draws);
     let names: Vec<&String> = match draws.first() {
         Some(draw) => draw.expected.iter().map(|(name, _)| name).collect(),
@@ -187,13 +199,16 @@ fn judge(pair: &Pair) -> Result<Judged> {
     let doubtful: Vec<usize> = (0..names.len())
         .filter(|&place| pair.is_doubtful(place, &outputs[place], &draws))
         .collect();
-    if doubtful.is_empty() {
-        return Ok(Judged { outputs, caches });
+    if !doubtful.is_empty() {
+        for (place, output) in Second::look(pair, &draws, &doubtful)? {
+            outputs[place] = output;
+        }
     }
-    for (place, output) in Second::look(pair, &draws, &doubtful)? {
-        outputs[place] = output;
-    }
-    Ok(Judged { outputs, caches })
+    Ok(Judged {
+        outputs,
+        caches,
+        unseen,
+    })
 }
 
 /// Why dimensions of a plan are not proven, each reason once.
@@ -221,6 +236,18 @@ pub fn verify_equal(
     allowed: f64,
     runtime: &Runtime,
 ) -> Result<Vec<OutputDeviation>> {
+    let judged = equal(analysis, [reference, candidate], what, allowed, runtime)?;
+    Ok(judged.0)
+}
+
+/// As [`verify_equal`], with what no run showed.
+pub(crate) fn equal(
+    analysis: &Analysis,
+    [reference, candidate]: [&Model; 2],
+    what: &'static str,
+    allowed: f64,
+    runtime: &Runtime,
+) -> Result<(Vec<OutputDeviation>, Vec<String>)> {
     let pair = Pair {
         analysis,
         runtime,
@@ -232,7 +259,10 @@ pub fn verify_equal(
         bodies: draws_of_bodies(analysis),
         allowed,
     };
-    Ok(judge(&pair)?.outputs)
+    let Judged {
+        outputs, unseen, ..
+    } = judge(&pair)?;
+    Ok((outputs, unseen))
 }
 
 fn allowed(analysis: &Analysis) -> f64 {

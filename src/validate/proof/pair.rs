@@ -1,18 +1,15 @@
 //! Two models on the same inputs: the first look at their outputs, and which of them need a second.
 
 use super::entries::Entries;
+use super::runs::{Draw, DrawnInputs};
 use super::{ALLOWED_INTEGER, MASKED_TWIN};
-use crate::data::{random_inputs_with, switches};
-use crate::dimensions::{Analysis, Filling};
+use crate::data::random_inputs_with;
+use crate::dimensions::Analysis;
 use crate::error::{Error, ProofFault, Result};
-use crate::metrics::{Gap, OutputDeviation, same_form, spread};
+use crate::metrics::{Gap, OutputDeviation, spread};
 use crate::onnx::Model;
 use crate::runtime::{Optimisation, Runtime, Session, SessionOptions, Signature, Tensor};
 
-/// Random inputs that every pair is run on, at least and at most.
-const DRAWS: [u64; 2] = [2, 16];
-/// Multiply-accumulate operations up to which further inputs are drawn: small models have dead channels on few.
-const OPERATIONS: u64 = 200_000_000;
 /// An output with this share of its elements at its minimum or maximum hides what enters it.
 const SATURATED: f64 = 0.75;
 /// An output that moves by less than this many times what it may be wrong by says little.
@@ -46,147 +43,7 @@ pub(super) struct Pair<'a> {
     pub(super) allowed: f64,
 }
 
-/// The inputs that have to be drawn for every body of a model to run.
-pub(super) fn draws_of_bodies(analysis: &Analysis) -> u64 {
-    let switches = switches(analysis).into_iter();
-    let bodies = switches.map(|switch| switch.numbers.len() as u64).max();
-    bodies.unwrap_or(1).max(1)
-}
-
-/// Which inputs are drawn.
-#[derive(Clone, Copy)]
-pub(super) struct DrawnInputs {
-    pub(super) seed: u64,
-    pub(super) filling: Filling,
-}
-
-impl DrawnInputs {
-    /// Those of a seed, with caches that hold something.
-    pub(super) fn plain(seed: u64) -> DrawnInputs {
-        let filling = Filling::Filled;
-        DrawnInputs { seed, filling }
-    }
-}
-
-/// The models of a pair, open.
-struct Opened {
-    reference: Session,
-    candidate: Session,
-    whole: Option<Session>,
-}
-
-/// One run of both.
-pub(super) struct Draw {
-    pub(super) drawn: DrawnInputs,
-    pub(super) expected: Tensors,
-    pub(super) computed: Tensors,
-}
-
 impl Pair<'_> {
-    /// Runs of both on random inputs, after their signatures have been compared.
-    pub(super) fn first(&self) -> Result<Vec<Draw>> {
-        let mut models = self.opened()?;
-        let mut draws = Vec::new();
-        for seed in 0..self.draws() {
-            draws.extend(self.draw(&mut models, DrawnInputs::plain(seed))?);
-        }
-        for filling in [Filling::Empty, Filling::Step] {
-            for seed in 0..self.bodies {
-                draws.extend(self.draw(&mut models, DrawnInputs { seed, filling })?);
-            }
-        }
-        Ok(draws)
-    }
-
-    /// What caches held in these.
-    pub(super) fn caches(&self, draws: &[Draw]) -> Vec<String> {
-        let mut held: Vec<String> = Vec::new();
-        if !self.analysis.caches().is_empty() {
-            let names = draws.iter().map(|draw| draw.drawn.filling.to_string());
-            held.extend(names);
-            held.dedup();
-        }
-        held
-    }
-
-    fn opened(&self) -> Result<Opened> {
-        let options = side_by_side();
-        let (reference, candidate) = beside(
-            || {
-                let (runtime, model) = (self.runtime, self.reference);
-                runtime.session_with(model, self.what, &options)
-            },
-            || self.open(self.candidate, &options),
-        );
-        let own = |fault| self.own_fault(fault, None);
-        let (reference, candidate) = (reference.map_err(own)?, candidate.map_err(own)?);
-        self.same_signature(&reference, &candidate)?;
-        let whole = match self.whole {
-            Some(whole) => Some(self.open(whole, &options)?),
-            None => None,
-        };
-        if let Some(whole) = &whole {
-            self.same_signature(&reference, whole)?;
-        }
-        Ok(Opened {
-            reference,
-            candidate,
-            whole,
-        })
-    }
-
-    /// A run of both; none where caches cannot hold what is asked, or the reference does not run with that.
-    fn draw(&self, models: &mut Opened, drawn: DrawnInputs) -> Result<Option<Draw>> {
-        let Some(inputs) = self.inputs(&models.reference.inputs(), drawn, 1.0)? else {
-            return Ok(None);
-        };
-        let (reference, candidate) = (&mut models.reference, &mut models.candidate);
-        let (expected, computed) = beside(|| reference.run(&inputs), || candidate.run(&inputs));
-        if expected.is_err() && drawn.filling != Filling::Filled {
-            return Ok(None);
-        }
-        let own = |fault| self.own_fault(fault, Some(drawn));
-        let expected = expected.map_err(own)?;
-        let computed = computed.map_err(|fault| own(self.refused(fault)))?;
-        same_form(&expected, &computed)?;
-        if let Some(whole) = &mut models.whole {
-            // Other numbers, but the same names, types and shapes.
-            let other = whole.run(&inputs).map_err(|fault| self.refused(fault))?;
-            same_form(&expected, &other)?;
-        }
-        Ok(Some(Draw {
-            drawn,
-            expected,
-            computed,
-        }))
-    }
-
-    /// What keeps the model from running, as it is and on these inputs; if it runs, or a crash has shown enough, the fault
-    /// that there is.
-    fn own_fault(&self, fault: Error, drawn: Option<DrawnInputs>) -> Error {
-        if matches!(fault, Error::Crash { .. }) {
-            return fault;
-        }
-        let model = self.analysis.graph().model();
-        let what = "the model as it is, before anything is pruned,";
-        let session = self.runtime.session_with(model, what, &side_by_side());
-        let mut session = match session {
-            Err(own) => return own,
-            Ok(session) => session,
-        };
-        // What it takes need not be what the pair takes.
-        let inputs = drawn.map(|drawn| self.inputs(&session.inputs(), drawn, 1.0));
-        match inputs {
-            Some(Ok(Some(inputs))) => session.run(&inputs).err().unwrap_or(fault),
-            _ => fault,
-        }
-    }
-
-    fn draws(&self) -> u64 {
-        let macs = self.analysis.model_totals().macs.max(1);
-        (OPERATIONS / macs).clamp(DRAWS[0].max(self.bodies), DRAWS[1])
-    }
-
     /// Random inputs, real numbers times a scale; none where caches cannot hold what is asked.
     pub(super) fn inputs(
         &self,
@@ -212,7 +69,7 @@ impl Pair<'_> {
         })
     }
 
-    fn refused(&self, fault: Error) -> Error {
+    pub(super) fn refused(&self, fault: Error) -> Error {
         match fault {
             Error::Runtime { reason, .. } => self.fault(ProofFault::Refused { reason }),
             other => other,
@@ -254,6 +111,7 @@ impl Pair<'_> {
                 .map_or(0.0, |(expected, _)| self.allowance(expected)),
             informative: pairs
                 .clone()
+                .filter(|(expected, _)| !expected.shape().contains(&0))
                 .all(|(expected, _)| spread(expected).is_some())
                 && self.varies(place, draws),
         }
@@ -303,7 +161,7 @@ impl Pair<'_> {
         gap.error <= (TELLING * output.allowed).min(MOST_TELLING) * gap.scale
     }
 
-    fn same_signature(&self, reference: &Session, candidate: &Session) -> Result<()> {
+    pub(super) fn same_signature(&self, reference: &Session, candidate: &Session) -> Result<()> {
         let pairs = [
             ("the list of inputs", reference.inputs(), candidate.inputs()),
             (
@@ -360,22 +218,6 @@ pub(super) fn side_by_side() -> SessionOptions {
         optimisation: Optimisation::Light,
         ..SessionOptions::default()
     }
-}
-
-/// Does two things at once. The first stays on this thread, which onnxruntime has told how to treat denormals.
-fn beside<A, B: Send>(first: impl FnOnce() -> A, second: impl FnOnce() -> B + Send) -> (A, B) {
-    // A thread of a pool that waits for another thread, which needs the pool, could wait forever.
-    if rayon::current_thread_index().is_some() {
-        return (first(), second());
-    }
-    std::thread::scope(|scope| {
-        let second = scope.spawn(second);
-        let first = first();
-        match second.join() {
-            Ok(second) => (first, second),
-            Err(cause) => std::panic::resume_unwind(cause),
-        }
-    })
 }
 
 /// Whether most elements are at the minimum or maximum, within a share of the largest.

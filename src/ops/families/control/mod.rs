@@ -32,8 +32,11 @@ const STOPS: &str = "its body is not differentiated";
 const GROWS: &str = "changes its size from run to run";
 const STEPS: &str = "is what a body goes through step by step";
 
-/// Loops in loops: each doubles the work.
+/// Loops in loops: each multiplies the work.
 const MOST_LOOPS: usize = 4;
+/// How often a body is typed to find which sizes move. Each time shows those that follow from the ones before; where there are
+/// more than these, all are taken to move.
+const MOST_TRIALS: usize = 3;
 
 /// The inputs and outputs of a body.
 struct Ends {
@@ -81,6 +84,10 @@ fn branches(op: &mut Typing) -> Ruling {
     enter(op, &no);
     let condition = op.integers(0).and_then(|all| all.first().cloned()?);
     let decided = condition.and_then(|condition| Some(condition.known()? != 0));
+    if let Some(first) = decided {
+        let idle = if first { &no } else { &yes };
+        op.state.idle.insert(idle.body);
+    }
     for slot in 0..count {
         let values = match decided {
             // The other branch never runs: nothing comes from it.
@@ -144,6 +151,9 @@ fn repeat(op: &mut Typing) -> Ruling {
     let ends = ends(op, "body")?;
     op.held(0, "is a number of runs");
     op.held(1, "is a condition");
+    op.state.runs.extend(op.value(0));
+    op.state.conditions.extend(op.value(1));
+    op.state.runs.extend(ends.outputs.first());
     let count = op.input_count().saturating_sub(2);
     if ends.inputs.len() != count + 2 || ends.outputs.len() < count + 1 {
         return Err(Unsupported("the body does not fit the node"));
@@ -179,17 +189,9 @@ fn go_round(op: &mut Typing, ends: &Ends, carried: &[Carried]) -> Ruling {
         return Err(Unsupported("is a loop in too many loops"));
     }
     op.state.loops += 1;
-    let moving = moving(op, ends, carried)?;
-    for (own, moving) in carried.iter().zip(&moving) {
-        let axes = op.optional(own.slot)?.unwrap_or_default();
-        let inside = inside(op, own, &axes, moving);
-        op.state.axes[own.inside.index()] = Some(inside);
-        let element = op.element(own.slot);
-        let known = &mut op.state.elements[own.inside.index()];
-        *known = known.or(element);
-    }
-    enter(op, ends);
+    let moving = enter_loop(op, ends, carried);
     op.state.loops -= 1;
+    let moving = moving?;
     for (own, moving) in carried.iter().zip(&moving) {
         let before = op.optional(own.slot)?.unwrap_or_default();
         let after = op.state.axes(own.after).map(<[Type]>::to_vec);
@@ -212,6 +214,21 @@ fn go_round(op: &mut Typing, ends: &Ends, carried: &[Carried]) -> Ruling {
     Ok(())
 }
 
+/// Types the body of a loop, and says by carried value and axis whether its size is another after a run.
+fn enter_loop(op: &mut Typing, ends: &Ends, carried: &[Carried]) -> Ruling<Vec<Vec<bool>>> {
+    let moving = moving(op, ends, carried)?;
+    for (own, moving) in carried.iter().zip(&moving) {
+        let axes = op.optional(own.slot)?.unwrap_or_default();
+        let inside = inside(op, own, &axes, moving);
+        op.state.axes[own.inside.index()] = Some(inside);
+        let element = op.element(own.slot);
+        let known = &mut op.state.elements[own.inside.index()];
+        *known = known.or(element);
+    }
+    enter(op, ends);
+    Ok(moving)
+}
+
 /// By carried value and axis whether its size is another after a run.
 fn moving(op: &mut Typing, ends: &Ends, carried: &[Carried]) -> Ruling<Vec<Vec<bool>>> {
     let mut moving = Vec::new();
@@ -222,7 +239,7 @@ fn moving(op: &mut Typing, ends: &Ends, carried: &[Carried]) -> Ruling<Vec<Vec<b
         ]);
     }
     // Each trial finds more, or is the last.
-    loop {
+    for _ in 0..MOST_TRIALS {
         let before = op.state.clone();
         for (own, moving) in carried.iter().zip(&moving) {
             let axes = op.optional(own.slot)?.unwrap_or_default();
@@ -248,6 +265,8 @@ fn moving(op: &mut Typing, ends: &Ends, carried: &[Carried]) -> Ruling<Vec<Vec<b
             return Ok(moving);
         }
     }
+    moving.iter_mut().for_each(|axes| axes.fill(true));
+    Ok(moving)
 }
 
 /// What a carried value is inside the body.
