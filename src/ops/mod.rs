@@ -17,6 +17,7 @@ mod fitting;
 mod form;
 mod kinds;
 mod mix;
+mod moved;
 mod numbers;
 mod pass;
 mod pointers;

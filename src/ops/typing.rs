@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 
 use crate::axes::{Extent, Reason, Type};
-use crate::graph::{Attributes, Graph, NodeId, Producer, ValueId};
+use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{ElementType, to_f32};
 
-use super::kinds::Viewing;
+use super::moved::moved_floats;
 use super::numbers::CodedSlot;
-use super::row::find;
 use super::state::State;
 
 /// Why a rule does not apply to a node.
@@ -182,25 +181,6 @@ impl Typing<'_> {
         to_f32(self.graph.constant(self.value(slot)?)?).ok()
     }
 
-    /// Real numbers of a constant list that is moved on its way to a node, or made wider.
-    fn moved_floats(&self, mut value: ValueId) -> Option<Vec<f32>> {
-        while self.graph.constant(value).is_none() {
-            let Producer::Node(maker, 0) = self.graph.value(value).producer else {
-                return None;
-            };
-            let viewing = find(self.graph, maker)?.viewing?;
-            matches!(viewing, Viewing::Same | Viewing::Reshaped).then_some(())?;
-            let from = self.graph.node(maker).input(0)?;
-            let is_wide = self.state.elements[value.index()] == Some(ElementType::Float);
-            let is_same = self.state.elements[value.index()] == self.state.elements[from.index()];
-            (is_wide || is_same).then_some(())?;
-            value = from;
-        }
-        let tensor = self.graph.constant(value)?;
-        let is_list = tensor.dims.len() == 1 && self.graph.element(value)?.is_float();
-        is_list.then(|| to_f32(tensor).ok())?
-    }
-
     /// Real numbers of an input, each where it can be computed.
     pub(super) fn reals(&mut self, slot: usize) -> Option<Vec<Option<f32>>> {
         if let Some(numbers) = self.floats(slot) {
@@ -208,7 +188,7 @@ impl Typing<'_> {
         }
         let value = self.value(slot)?;
         self.held(slot, "is a list of numbers");
-        if let Some(numbers) = self.moved_floats(value) {
+        if let Some(numbers) = moved_floats(self.graph, self.state, value) {
             return Some(numbers.into_iter().map(Some).collect());
         }
         let elements = &self.state.integers[value.index()].as_ref()?.elements;
