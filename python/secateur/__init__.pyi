@@ -692,8 +692,8 @@ def validate(
 
     reference: The model that is the yardstick
     candidate: The model that is judged
-    plan: The plan that the candidate was made by with `change_signature`: both are fed the reference's inputs, and of
-        outputs what stayed is compared
+    plan: The plan that the candidate was made by with `change_signature`: both are fed the reference's inputs, and
+        of outputs what stayed is compared
     provider: Where to run: cpu, cuda[:DEVICE], tensorrt[:DEVICE], webgpu or plugin:LIBRARY[,NAME]; repeatable;
         without it the CPU and every GPU that is available
     no_fallback: Fail if a compute node runs on the CPU instead of the provider

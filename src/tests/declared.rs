@@ -1,12 +1,18 @@
 //! Declared sizes of inputs and outputs that are not those of the graph.
 
-use super::builder::planned;
+use super::builder::{analyse, planned};
+use super::cases::all;
 use super::decoding::{analysed, merged, plain};
 use super::rules::runtime;
-use crate::graph::declaration;
+use crate::data::random_inputs;
+use crate::error::Class;
+use crate::files::TemporaryFolder;
+use crate::graph::{declaration, tapped};
+use crate::job::{PruneOptions, Shapes, inspect};
 use crate::onnx::ElementType::Float;
 use crate::onnx::Model;
 use crate::onnx::proto::{ValueInfoProto, tensor_shape_proto::dimension::Value, type_proto};
+use crate::ops::GroupCut;
 use crate::plan::{RoundTo, Settings};
 use crate::rewrite::prune;
 use crate::validate::verify;
@@ -84,6 +90,18 @@ fn caches_of_other_sizes_are_faults() {
 }
 
 #[test]
+fn nothing_is_made_of_a_model_with_such_a_cache() {
+    let wrong = declaring(&plain(), "left_out", &[None, Some(2), None, Some(24)]);
+    let folder = TemporaryFolder::new().expect("a folder");
+    let path = folder.path().join("wrong.onnx");
+    wrong.save(&path).expect("a file");
+    let inspected = inspect(&path, &Shapes::default(), GroupCut::default()).expect("an inspection");
+    assert!(inspected.warnings[0].contains("'left_out'"));
+    let fault = crate::prune(path, &PruneOptions::default()).expect_err("a fault");
+    assert_eq!(fault.class(), Class::Input, "{fault}");
+}
+
+#[test]
 fn sizes_that_may_be_right_are_not_complained_of() {
     // A name, none, or 0 says nothing; a length that does not change either.
     for (name, sizes) in [
@@ -121,4 +139,48 @@ fn wrong_outputs_are_declared_anew() {
         assert_eq!(sizes(&graph.output[0]), [None, None, Some(24)]);
         verify(&analysis, &plan, &pruned, &runtime()).expect("a proof");
     }
+}
+
+/// What a declaration is measured by: sizes that are known and element types are those that runs show, of every operator.
+#[test]
+fn known_sizes_and_element_types_are_those_of_runs() {
+    let runtime = runtime();
+    let mut wrong = Vec::new();
+    let mut compared = 0;
+    for case in all() {
+        let analysis = analyse(&case.model);
+        let graph = analysis.graph();
+        let made = graph.order().iter();
+        let made = made.flat_map(|&node| graph.node(node).outputs.iter().flatten());
+        let names = made.map(|&value| graph.value(value).name.as_str());
+        let model = tapped(graph.model(), names);
+        let Ok(mut session) = runtime.session(&model, "a case") else {
+            continue;
+        };
+        let inputs = random_inputs(&analysis, &session.inputs(), 0);
+        let Ok(outputs) = inputs.and_then(|inputs| session.run(&inputs)) else {
+            continue;
+        };
+        compared += 1;
+        for (name, tensor) in outputs {
+            let value = graph.find(&name).expect("a value");
+            let element = analysis.state.elements[value.index()];
+            let axes = analysis.state.axes(value).unwrap_or_default().iter();
+            let sizes: Vec<Option<i64>> = axes
+                .map(|ty| analysis.state.types.extent(ty).known())
+                .collect();
+            let mut pairs = sizes.iter().zip(tensor.shape());
+            let fits = pairs.all(|(size, &own)| size.is_none_or(|size| size == own as i64));
+            let typed = analysis.state.axes(value).is_none() || sizes.len() == tensor.shape().len();
+            let same = element.is_none_or(|element| element == tensor.element());
+            if !(fits && typed && same) {
+                let (case, own, shape) = (&case.name, tensor.element(), tensor.shape());
+                wrong.push(format!(
+                    "{case}: '{name}' {element:?} {sizes:?}, {own} {shape:?}"
+                ));
+            }
+        }
+    }
+    assert!(compared > 100, "{compared}");
+    assert!(wrong.is_empty(), "{compared}: {wrong:#?}");
 }
