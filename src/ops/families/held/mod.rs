@@ -1,6 +1,7 @@
 //! Operators that hold every axis they touch but whose output shape is known, so that what lies behind them
 //! can still be typed.
 
+mod codes;
 mod fused;
 mod selecting;
 mod signals;
@@ -10,8 +11,13 @@ use crate::axes::{Extent, Type};
 use crate::ops::Row;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 
-pub(super) const FAMILIES: [&[Row]; 4] =
-    [selecting::ROWS, fused::ROWS, spatial::ROWS, signals::ROWS];
+pub(super) const FAMILIES: [&[Row]; 5] = [
+    selecting::ROWS,
+    codes::ROWS,
+    fused::ROWS,
+    spatial::ROWS,
+    signals::ROWS,
+];
 
 const HELD: &str = "holds all axes it touches";
 const DRAWN: &str = "draws other numbers where it draws fewer";
