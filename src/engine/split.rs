@@ -53,6 +53,18 @@ impl<'a> Split<'a> {
         }
     }
 
+    /// Whether the inputs that vary change an output at all: without, the second part is none that runs.
+    pub(crate) fn changes_outputs(&self) -> bool {
+        let mut outputs = self
+            .graph
+            .value_ids()
+            .filter(|&id| self.graph.value(id).is_output);
+        outputs.any(|value| match self.graph.value(value).producer {
+            Producer::Node(node, _) => self.varying[node.index()],
+            _ => false,
+        })
+    }
+
     /// The first part; its outputs are the border.
     pub(crate) fn before(&self) -> Model {
         let own = |node: NodeId| !self.varying[node.index()];

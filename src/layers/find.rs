@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::view::{View, view};
 use super::{Layer, Stride};
 use crate::dimensions::Analysis;
-use crate::graph::{NodeId, ValueId};
+use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::ElementType;
 use crate::ops::{Linear, Role, find};
 
@@ -76,11 +76,18 @@ impl Layers {
 
     /// The layers whose data can be measured, as [`Layer::is_measurable`] says.
     pub(crate) fn measurable(analysis: &Analysis) -> Vec<Layer> {
-        let fixed = analysis.graph().fixed_nodes();
+        let unmeasured = unmeasured_nodes(analysis.graph());
         let mut layers = Layers::of(analysis).layers;
-        layers.retain(|layer| layer.is_measurable(analysis, &fixed));
+        layers.retain(|layer| layer.is_measurable(analysis, &unmeasured));
         layers
     }
+}
+
+/// By node whether runs on data show nothing of it: it depends on constants only, or no output depends on it.
+pub(crate) fn unmeasured_nodes(graph: &Graph) -> Vec<bool> {
+    let fixed = graph.fixed_nodes().into_iter();
+    let both = fixed.zip(graph.live_nodes());
+    both.map(|(fixed, live)| fixed || !live).collect()
 }
 
 fn layer(analysis: &Analysis, value: ValueId, uses: Vec<(View, Linear)>) -> Result<Layer, String> {

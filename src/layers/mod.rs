@@ -31,6 +31,7 @@ pub(crate) use coded::summed_codes;
 pub(crate) use tail::{Follower, Tail};
 pub(crate) use view::constant_of;
 
+pub(crate) use find::unmeasured_nodes;
 pub use find::{Layers, LeftWeight};
 
 /// An axis of a matrix coordinate: its size, and how far apart its positions are in the initializer.
@@ -170,18 +171,19 @@ impl Layer {
     }
 
     /// True if what it is multiplied with can be measured: at every use it is one value of known rank that depends
-    /// on data. `fixed` are the nodes that depend on constants only.
-    pub(crate) fn is_measurable(&self, analysis: &Analysis, fixed: &[bool]) -> bool {
+    /// on data. `unmeasured` are the nodes of [`unmeasured_nodes`].
+    pub(crate) fn is_measurable(&self, analysis: &Analysis, unmeasured: &[bool]) -> bool {
         let graph = analysis.graph();
         let depends = |linear: &Linear, slot: usize| {
             let value = graph.node(linear.node).input(slot);
             value.is_some_and(|value| {
-                analysis.state.axes(value).is_some() && !graph.is_fixed(value, fixed)
+                analysis.state.axes(value).is_some() && !graph.is_fixed(value, unmeasured)
             })
         };
         let known = |linear: &Linear| match linear.data {
+            _ if unmeasured[linear.node.index()] => false,
             Some(Operand::Input(slot)) => depends(linear, slot),
-            Some(Operand::Output(_)) => !fixed[linear.node.index()],
+            Some(Operand::Output(_)) => true,
             Some(Operand::Joined) => {
                 let mut slots = linear.joined.iter().flat_map(|joined| &joined.slots);
                 slots.any(|&slot| depends(linear, slot))

@@ -6,7 +6,7 @@ use super::select::misfit;
 use super::settings::MaskSettings;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
-use crate::layers::{Layer, Layers, LeftWeight};
+use crate::layers::{Layer, Layers, LeftWeight, unmeasured_nodes};
 use crate::patterns::Patterns;
 
 /// The layers that are masked.
@@ -45,7 +45,7 @@ pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
     let include = Patterns::new(settings.include.iter().map(String::as_str))?;
     let own = Patterns::new(settings.sparsity_for.iter().map(|(glob, _)| glob.as_str()))?;
     let Layers { layers, left } = Layers::of(analysis);
-    let fixed = analysis.graph().fixed_nodes();
+    let unmeasured = unmeasured_nodes(analysis.graph());
     let mut chosen = Chosen {
         targets: Vec::new(),
         left: Vec::new(),
@@ -58,7 +58,9 @@ pub fn choose(analysis: &Analysis, settings: &MaskSettings) -> Result<Chosen> {
         let reason = match (skip.matched(&labels), only.matched(&labels)) {
             (Some(place), _) => Some(format!("skipped by `skip` '{}'", skip.text(place))),
             (None, None) if !only.is_empty() => Some("not named by `only`".to_owned()),
-            _ if settings.criterion.is_calibrated() && !layer.is_measurable(analysis, &fixed) => {
+            _ if settings.criterion.is_calibrated()
+                && !layer.is_measurable(analysis, &unmeasured) =>
+            {
                 Some("what it is multiplied with is constant or cannot be measured".to_owned())
             }
             _ => misfit(&layer, settings.pattern),

@@ -41,7 +41,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::graph::{Graph, ValueId};
 use crate::layers::Addition;
-use crate::layers::{Layer, Layers};
+use crate::layers::{Layer, Layers, unmeasured_nodes};
 use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::rewrite::{Edit, Side, add_to_rows, side_by_side, with_weights};
@@ -314,9 +314,9 @@ impl<'b> Stand<'_, 'b> {
 
 /// The layers of a model whose data can be measured, and its batch normalisations.
 fn solvable(analysis: &Analysis) -> Vec<Layer> {
-    let fixed = analysis.graph().fixed_nodes();
+    let unmeasured = unmeasured_nodes(analysis.graph());
     let mut layers = all_layers(analysis);
-    layers.retain(|layer| layer.is_measurable(analysis, &fixed));
+    layers.retain(|layer| layer.is_measurable(analysis, &unmeasured));
     layers
 }
 

@@ -11,7 +11,7 @@ use crate::axes::{Kept, Type};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{NodeId, ValueId};
-use crate::layers::{Follower, Layer, Tail, constant_of};
+use crate::layers::{Follower, Layer, Tail, constant_of, unmeasured_nodes};
 use crate::onnx::to_f32;
 use crate::ops::{Operand, Role};
 use crate::rewrite::{has_bias, rows_with_constants};
@@ -39,7 +39,7 @@ pub(super) fn groups<'a>(
         kept,
         pruned,
         follower: Follower::new(analysis),
-        fixed: analysis.graph().fixed_nodes(),
+        unmeasured: unmeasured_nodes(analysis.graph()),
         taken: HashSet::new(),
         waiting: HashMap::new(),
         groups: Vec::new(),
@@ -77,7 +77,7 @@ struct Grouping<'a> {
     kept: &'a Kept,
     pruned: &'a HashMap<&'a str, &'a Layer>,
     follower: Follower<'a>,
-    fixed: Vec<bool>,
+    unmeasured: Vec<bool>,
     /// Normalisations that belong to a layer.
     taken: HashSet<NodeId>,
     /// By sum that is not complete yet the group that waits for it.
@@ -110,7 +110,7 @@ impl<'a> Grouping<'a> {
         if layer.uses.len() != 1 {
             return Ok(Err("several nodes read it"));
         }
-        if !layer.is_measurable(self.analysis, &self.fixed) {
+        if !layer.is_measurable(self.analysis, &self.unmeasured) {
             return Ok(Err(
                 "what it is multiplied with is constant or cannot be measured",
             ));

@@ -242,8 +242,11 @@ fn numbers(tensors: &Tensors) -> usize {
     sizes.map(|sizes| sizes.product::<usize>()).sum()
 }
 
-/// The border as it is declared; none if a part of it is no tensor of numbers.
+/// The border as it is declared; none if a part of it is no tensor of numbers, or nothing behind it is an output.
 pub(super) fn waiting(split: &Split, first: Option<&Tensors>) -> Option<Vec<Waiting>> {
+    if !split.changes_outputs() {
+        return None;
+    }
     let known: HashMap<&str, &Tensor> = first?.iter().map(|(name, t)| (name.as_str(), t)).collect();
     let all = split.border.iter().map(|name| {
         let tensor = known.get(name.as_str())?;

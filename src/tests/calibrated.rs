@@ -12,6 +12,7 @@ use crate::criteria::{Criterion, calibrated_scores};
 use crate::data::{DataSet, DataSource, declared_inputs};
 use crate::dimensions::{Analysis, Meter, Totals};
 use crate::events::Silent;
+use crate::job::{Calibration, PruneOptions};
 use crate::layers::{Layer, Layers};
 use crate::onnx::{ElementType, Model};
 use crate::plan::{Cost, CostBudget, Decision, RoundTo, Scope, Settings};
@@ -49,6 +50,27 @@ fn perceptron() -> Builder {
         .weight("w2", &[6, 5])
         .node("MatMul", "h w2 -> y", &[])
         .output("y")
+}
+
+/// What no output depends on is never measured, and changes nothing at any size.
+#[test]
+fn layers_that_nothing_reads_are_no_matter_of_data() {
+    let model = perceptron()
+        .weight("w3", &[7, 6])
+        .node("MatMul", "x w3 -> d", &[])
+        .weight("w4", &[6, 4])
+        .node("MatMul", "d w4 -> e", &[])
+        .model();
+    let data = DataSource::Random {
+        samples: 50,
+        seed: 5,
+    };
+    let options = PruneOptions {
+        calibration: Some(Calibration::new(data)),
+        ..PruneOptions::default()
+    };
+    let pruned = crate::prune(model, &options).expect("a pruned model");
+    assert!(pruned.report.verification.is_some());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::memory;
 use super::parameters::{Parameters, Trainable};
 use crate::error::{Error, Result};
 use crate::grad::{BoundGraph, backward};
-use crate::graph::{Array, Emitter, Graph, Patch, Producer, ValueId};
+use crate::graph::{Array, DeclaredSize, Emitter, Graph, Patch, Producer, ValueId};
 use crate::onnx::{ElementType, Model};
 use crate::ops::quicken;
 use crate::runtime::Tensor;
@@ -258,9 +258,15 @@ impl Builder<'_> {
         let value = self.bound.graph().find(name);
         let found = value.and_then(|value| Some((value, self.bound.settled().array(value)?)));
         found.ok_or_else(|| {
-            Error::Usage(format!(
-                "the model cannot be trained: the sizes of its output '{name}' do not follow from those of its inputs"
-            ))
+            let why = match self.empty_input() {
+                Some(input) => format!(
+                    "its input '{input}' is empty, and gradients are made for sizes: give it in the data, with something in it"
+                ),
+                None => format!(
+                    "the sizes of its output '{name}' do not follow from those of its inputs"
+                ),
+            };
+            Error::Usage(format!("the model cannot be trained: {why}"))
         })
     }
 
@@ -269,6 +275,19 @@ impl Builder<'_> {
         let graph = self.bound.graph();
         let producer = graph.find(name).map(|value| graph.value(value).producer);
         matches!(producer, Some(Producer::Node(node, _)) if graph.bodies_of(node).next().is_some())
+    }
+
+    /// The first input that holds nothing, as caches do that data leaves out.
+    fn empty_input(&self) -> Option<&str> {
+        let graph = self.bound.graph();
+        let inputs = graph.proto().input.iter().map(|input| input.name());
+        let is_empty = |name: &&str| {
+            let declared = graph
+                .find(name)
+                .and_then(|value| graph.value(value).declared.as_ref());
+            declared.is_some_and(|sizes| sizes.contains(&DeclaredSize::Known(0)))
+        };
+        inputs.into_iter().find(is_empty)
     }
 
     /// Makes nodes over what is trained, or made of that alone, quicker, where their weight comes second.

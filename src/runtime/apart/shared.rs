@@ -26,9 +26,9 @@ impl Part {
 
     /// The bytes of this part of the whole.
     pub(super) fn of(self, whole: &[u8]) -> io::Result<&[u8]> {
-        // It may start behind the end of the file: writing nothing makes that no longer.
+        // It may start behind the end of the file: writing nothing makes that no longer. The start is aligned.
         if self.length == 0 {
-            return Ok(&[]);
+            return Ok(whole.get(..0).unwrap_or_default());
         }
         let start = self.start as usize;
         let part = whole.get(start..start.saturating_add(self.length()));
@@ -134,6 +134,7 @@ mod tests {
             assert_eq!(of(last).as_ptr() as usize % 64, 0);
             let behind = shared.push(&[]).expect("a part");
             assert!(of(behind).is_empty());
+            assert_eq!(of(behind).as_ptr() as usize % 64, 0);
             let mut read = [0; 3];
             shared.read(last, &mut read).expect("a part");
             assert_eq!(read, [round + 7; 3]);
