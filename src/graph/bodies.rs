@@ -29,7 +29,7 @@ pub(crate) struct BodyGraph {
     pub(crate) inputs: Vec<ValueId>,
     /// What it gives back, in order; a value may be one of a graph around.
     pub(crate) outputs: Vec<ValueId>,
-    /// Whether it has a name that a value around it has.
+    /// Whether it has a name that a value around it has, of those that are there when it runs.
     pub(crate) shadows: bool,
     /// All values that it makes.
     pub(super) values: Vec<ValueId>,

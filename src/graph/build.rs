@@ -118,9 +118,9 @@ impl GraphBuilder {
         id
     }
 
-    /// True if the graph itself has this name.
-    pub(super) fn knows(&self, name: &str) -> bool {
-        self.names.contains_key(name)
+    /// What the graph itself calls so.
+    pub(super) fn known(&self, name: &str) -> Option<ValueId> {
+        self.names.get(name).copied()
     }
 
     pub(super) fn read(&mut self, name: &str, reader: impl FnOnce() -> String) -> ValueId {

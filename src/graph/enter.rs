@@ -168,7 +168,7 @@ impl GraphBuilder {
         sight: &Sight<'a>,
         entered: &mut Entered,
     ) {
-        entered.bodies.all[id.index()].shadows = self.is_shadowing(sight);
+        entered.bodies.all[id.index()].shadows = self.is_shadowing(id, sight, entered);
         let own = sight.last().into_iter().flatten();
         let own = own.map(|(&name, &value)| ((id, name.to_owned()), value));
         let own: Vec<_> = own.collect();
@@ -194,14 +194,27 @@ impl GraphBuilder {
         }
     }
 
-    /// Whether the innermost of these have a name in common with those around.
-    fn is_shadowing(&self, sight: &Sight) -> bool {
+    /// Whether the innermost of these have a name in common with those around that could be meant there: what the nodes
+    /// make that run the body is not there yet when it runs.
+    fn is_shadowing(&self, id: BodyId, sight: &Sight, entered: &Entered) -> bool {
         let Some((own, around)) = sight.split_last() else {
             return false;
         };
-        let known =
-            |name: &&str| self.knows(name) || around.iter().any(|names| names.contains_key(name));
-        own.keys().any(known)
+        let mut owners = HashSet::new();
+        let mut body = Some(id);
+        while let Some(inner) = body {
+            let owner = entered.bodies.all[inner.index()].owner;
+            owners.insert(owner);
+            body = entered.bodies.place(owner).0;
+        }
+        let is_there = |value: ValueId| match self.values[value.index()].producer {
+            Producer::Node(node, _) => !owners.contains(&node),
+            _ => true,
+        };
+        own.keys().any(|name| {
+            let mut inner = around.iter().filter_map(|names| names.get(name).copied());
+            inner.any(is_there) || self.known(name).is_some_and(is_there)
+        })
     }
 
     fn produce_inner<'a>(

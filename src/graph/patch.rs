@@ -351,10 +351,28 @@ impl Patch {
 
     fn replace_outputs(&mut self, graph: &mut GraphProto) {
         let replaced = std::mem::take(&mut self.replaced);
-        let new = self.nodes.iter_mut().map(|(_, node)| node);
-        for node in graph.node.iter_mut().chain(new) {
+        let bodies = &self.bodies;
+        let own: HashSet<(Option<BodyId>, String)> = replaced
+            .iter()
+            .flat_map(|(old, ..)| {
+                let makes = |body: &BodyId| {
+                    let message = bodies.message(graph, *body);
+                    let mut nodes = message.into_iter().flat_map(|message| &message.node);
+                    nodes.any(|node| node.output.contains(old))
+                };
+                let all = (0..bodies.all.len()).map(|body| BodyId(numbered(body)));
+                let inside: Vec<BodyId> = all.filter(makes).collect();
+                (inside.into_iter()).map(|body| (Some(body), old.clone()))
+            })
+            .collect();
+        let new = self.nodes.iter_mut().map(|(spot, node)| (spot.body, node));
+        let old = graph.node.iter_mut().map(|node| (None, node));
+        for (body, node) in old.chain(new) {
             for name in node.input.iter_mut().chain(&mut node.output) {
-                if let Some((_, moved, _)) = replaced.iter().find(|(old, ..)| old == name) {
+                let moved = replaced.iter().find(|(old, ..)| old == name);
+                // A body may call something of its own so.
+                let moved = moved.filter(|(old, ..)| !own.contains(&(body, old.clone())));
+                if let Some((_, moved, _)) = moved {
                     name.clone_from(moved);
                 }
             }
