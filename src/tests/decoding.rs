@@ -126,7 +126,7 @@ pub(super) fn merged() -> Model {
     let builder = builder
         .input_of("again", Bool, &[1.into()])
         .node("If", "again -> logits left_out right_out", &[])
-        .body("then_branch", branch("yes.", true))
+        .body("then_branch", branch("", true))
         .body("else_branch", branch("no.", false));
     outputs(builder, "").model()
 }
