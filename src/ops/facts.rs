@@ -168,6 +168,9 @@ pub(crate) struct Attending {
     pub(crate) certain: bool,
 }
 
+/// The smallest and the largest number, or what is below and above them.
+pub(crate) type Span = [Extent; 2];
+
 /// Integers that a node reads lie in a range: positions of an axis, lengths along one, arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bound {

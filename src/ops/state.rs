@@ -9,13 +9,12 @@ use crate::onnx::ElementType;
 
 use super::facts::{
     Agreement, Attending, AxisCodes, BlockCodes, Bound, Clash, Contraction, Facts, Growth, Implied,
-    Linear, Lookup, Mirror, Multiple, NodeCost, Picked, Unruled,
+    Linear, Lookup, Mirror, Multiple, NodeCost, Picked, Span, Unruled,
 };
 use super::mix::MixFact;
 use super::numbers::NumbersForm;
 use super::premises::GroupCut;
 use super::shapes::Integers;
-use super::spans::Span;
 
 /// Types and facts of a whole graph.
 #[derive(Clone, Debug, Default)]

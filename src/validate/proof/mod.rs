@@ -48,6 +48,7 @@
 mod bisect;
 mod bodies;
 mod drawn;
+mod draws;
 mod entries;
 mod moved;
 mod noise;

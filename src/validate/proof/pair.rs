@@ -1,7 +1,7 @@
 //! Two models on the same inputs: the first look at their outputs, and which of them need a second.
 
+use super::draws::{Draw, DrawnInputs, Tensors};
 use super::entries::Entries;
-use super::runs::{Draw, DrawnInputs};
 use super::{ALLOWED_INTEGER, MASKED_TWIN};
 use crate::data::random_inputs_with;
 use crate::dimensions::Analysis;
@@ -16,8 +16,6 @@ const SATURATED: f64 = 0.75;
 const TELLING: f64 = 100.0;
 /// And by more than this share of itself it need not move.
 const MOST_TELLING: f64 = 0.1;
-
-pub(super) type Tensors = Vec<(String, Tensor)>;
 
 /// The tensor of this name.
 pub(super) fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Option<&'a Tensor> {
