@@ -118,6 +118,11 @@ impl GraphBuilder {
         id
     }
 
+    /// The value of the graph itself of this name.
+    pub(super) fn named(&self, name: &str) -> Option<ValueId> {
+        self.names.get(name).copied()
+    }
+
     /// True if the graph itself has this name.
     pub(super) fn knows(&self, name: &str) -> bool {
         self.names.contains_key(name)
