@@ -118,6 +118,11 @@ impl GraphBuilder {
         id
     }
 
+    /// The value of the graph itself of this name.
+    pub(super) fn named(&self, name: &str) -> Option<ValueId> {
+        self.names.get(name).copied()
+    }
+
     pub(super) fn read(&mut self, name: &str, reader: impl FnOnce() -> String) -> ValueId {
         if let Some(&id) = self.names.get(name) {
             return id;

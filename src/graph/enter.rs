@@ -150,6 +150,16 @@ impl GraphBuilder {
             .map(|place| NodeId(numbered(first + place)))
             .collect();
         for ((place, node), &number) in graph.node.iter().enumerate().zip(&nodes) {
+            for name in node.output.iter().filter(|name| !name.is_empty()) {
+                if self.is_there_before(name, id, sight, entered) {
+                    let attribute = &entered.bodies.all[id.index()].attribute;
+                    self.faults.push(Fault::DuplicateName {
+                        value: name.clone(),
+                        first: "a graph around".to_owned(),
+                        second: format!("{} in its body '{attribute}'", describe(node)),
+                    });
+                }
+            }
             let outputs = node.output.iter().enumerate().map(|(slot, name)| {
                 let producer = Producer::Node(number, slot);
                 (!name.is_empty()).then(|| self.produce_inner((id, name), producer, sight))
@@ -162,6 +172,28 @@ impl GraphBuilder {
             });
         }
         nodes
+    }
+
+    /// Whether a graph around a body has a value of this name when the body runs: no node in it may make another.
+    fn is_there_before(&self, name: &str, body: BodyId, sight: &Sight, entered: &Entered) -> bool {
+        let around = sight.iter().rev().skip(1);
+        let inner = around.filter_map(|names| names.get(name).copied()).next();
+        let Some(value) = inner.or_else(|| self.named(name)) else {
+            return false;
+        };
+        let known = &self.values[value.index()];
+        let made = match known.producer {
+            Producer::Node(made, _) => made,
+            Producer::Missing => return false,
+            _ => return true,
+        };
+        let mut owner = entered.bodies.all[body.index()].owner;
+        while let Some(outer) = entered.bodies.place(owner).0
+            && Some(outer) != known.body
+        {
+            owner = entered.bodies.all[outer.index()].owner;
+        }
+        made.index() < owner.index()
     }
 
     /// Notes the names of a body, what is declared of them, and which of them it gives back.

@@ -1,76 +1,105 @@
-//! Names that a body makes and that something around it has too: onnxruntime takes the inner one, and exporters write such
-//! where a branch names what it gives back as its node does. They get names of their own, so that a name means one value.
+//! Names that a body makes and that something around it has too. What a node makes, or what stands behind it, is not there yet when
+//! its body runs: onnxruntime takes the inner value, and exporters name what branches give back as their node does. Such
+//! values get names of their own, so that a name means one value; what is there already must not be made again.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use super::attributes::Attributes;
 use super::names::collect;
 use super::reads::read_instead;
 use crate::onnx::Model;
-use crate::onnx::proto::GraphProto;
+use crate::onnx::proto::{GraphProto, NodeProto};
 
-/// The model with names in bodies that nothing around them has.
+/// The model with names in bodies that nothing around them has, but for those that must not be there.
 pub(super) fn without_shadows(model: Model) -> Model {
     let graph = model.proto.graph.as_ref();
-    if !graph.is_some_and(|graph| has_shadows(graph, &HashSet::new())) {
+    if graph.is_none_or(|graph| graph.node.iter().all(|node| node.bodies().next().is_none())) {
         return model;
     }
     let mut proto = model.proto.clone();
+    let mut renamed = false;
     if let Some(graph) = &mut proto.graph {
         let mut taken = HashSet::new();
         collect(graph, &mut taken);
-        let around = made(graph).map(str::to_owned).collect();
-        rename_in_bodies(graph, &around, &mut taken);
+        let mut renaming = Renaming {
+            taken,
+            renamed: &mut renamed,
+        };
+        renaming.bodies_of(graph, &Around::default());
     }
-    let lazy = model.lazy.clone();
-    model.with(proto, lazy)
+    match renamed {
+        true => {
+            let lazy = model.lazy.clone();
+            model.with(proto, lazy)
+        }
+        false => model,
+    }
 }
 
-/// The names of what a graph makes or is given.
-fn made(graph: &GraphProto) -> impl Iterator<Item = &str> {
+/// The names around a body.
+#[derive(Clone, Default)]
+struct Around {
+    /// Those that are there when it runs.
+    there: HashSet<String>,
+    /// Those that are made by who runs it, or behind.
+    later: HashSet<String>,
+}
+
+impl Around {
+    /// Around the bodies of the node at `place` of a graph, which is in these.
+    fn inside(&self, graph: &GraphProto, place: usize) -> Around {
+        let mut inside = self.clone();
+        let own = |names: &mut HashSet<String>, nodes: &[NodeProto]| {
+            names.extend(nodes.iter().flat_map(|node| &node.output).cloned());
+        };
+        own(&mut inside.there, &graph.node[..place]);
+        inside.there.extend(given(graph).map(str::to_owned));
+        own(&mut inside.later, &graph.node[place..]);
+        inside
+    }
+}
+
+/// The names of what a graph is given, and of its constants.
+fn given(graph: &GraphProto) -> impl Iterator<Item = &str> {
     let sparse = graph.sparse_initializer.iter();
     let sparse = sparse.filter_map(|sparse| sparse.values.as_ref());
     let constants = graph.initializer.iter().chain(sparse);
-    let nodes = graph.node.iter().flat_map(|node| &node.output);
     let names = constants.map(|tensor| tensor.name());
-    let names = names.chain(graph.input.iter().map(|info| info.name()));
-    let names = names.chain(nodes.map(String::as_str));
-    names.filter(|name| !name.is_empty())
+    names.chain(graph.input.iter().map(|info| info.name()))
 }
 
-fn has_shadows(graph: &GraphProto, around: &HashSet<&str>) -> bool {
-    if made(graph).any(|name| around.contains(name)) {
-        return true;
-    }
-    let mut bodies = graph.node.iter().flat_map(Attributes::bodies).peekable();
-    if bodies.peek().is_none() {
-        return false;
-    }
-    let known = around.iter().copied().chain(made(graph)).collect();
-    bodies.any(|body| has_shadows(body, &known))
+struct Renaming<'a> {
+    taken: HashSet<String>,
+    renamed: &'a mut bool,
 }
 
-fn rename_in_bodies(graph: &mut GraphProto, around: &HashSet<String>, taken: &mut HashSet<String>) {
-    for body in graph.node.iter_mut().flat_map(Attributes::bodies_mut) {
-        let shadows = made(body).filter(|name| around.contains(*name));
-        let shadows: BTreeMap<String, String> = shadows
-            .map(|name| (name.to_owned(), fresh(name, taken)))
-            .collect();
-        for (old, new) in &shadows {
-            rename(body, old, new);
+impl Renaming<'_> {
+    fn bodies_of(&mut self, graph: &mut GraphProto, around: &Around) {
+        for place in 0..graph.node.len() {
+            if graph.node[place].bodies().next().is_none() {
+                continue;
+            }
+            let inside = around.inside(graph, place);
+            for body in graph.node[place].bodies_mut() {
+                self.rename_in(body, &inside);
+                self.bodies_of(body, &inside);
+            }
         }
-        let known: Cow<HashSet<String>> =
-            match body.node.iter().any(|node| node.bodies().next().is_some()) {
-                true => Cow::Owned(
-                    made(body)
-                        .map(str::to_owned)
-                        .chain(around.iter().cloned())
-                        .collect(),
-                ),
-                false => Cow::Borrowed(around),
-            };
-        rename_in_bodies(body, &known, taken);
+    }
+
+    fn rename_in(&mut self, body: &mut GraphProto, around: &Around) {
+        let is_later = |name: &&str| around.later.contains(*name);
+        let is_around = |name: &&str| is_later(name) || around.there.contains(*name);
+        let made = body.node.iter().flat_map(|node| &node.output);
+        let made = made.map(String::as_str).filter(is_later);
+        let twice = given(body).filter(is_around).chain(made);
+        let twice = twice.filter(|name| !name.is_empty());
+        let twice: BTreeSet<String> = twice.map(str::to_owned).collect();
+        for old in twice {
+            let new = fresh(&old, &mut self.taken);
+            rename(body, &old, &new);
+            *self.renamed = true;
+        }
     }
 }
 

@@ -64,7 +64,29 @@ fn branches_have_to_fit() {
         .output("a");
     let twice = branch("a").node("Relu", "h -> a", &[]);
     let third = [both(branch("a"), branch("b")), vec![("third", branch("c"))]].concat();
+    let again = |name: &str| {
+        let body = empty().node("Tanh", &format!("h -> {name}"), &[]);
+        body.node("Relu", &format!("{name} -> a"), &[]).output("a")
+    };
+    // What is made only behind the node, or by it, is not there yet.
+    assert_eq!(chosen("flag -> y", both(again("y"), branch("b"))), "");
+    let nested = branch("p")
+        .node("If", "flag -> a", &[])
+        .body("then_branch", again("p"))
+        .body("else_branch", branch("q"))
+        .output("a");
     for (wiring, bodies, said) in [
+        (
+            "flag -> y",
+            both(again("x"), branch("b")),
+            "'x' is produced twice: by a graph around and by Tanh",
+        ),
+        (
+            "flag -> y",
+            both(branch("a"), again("three")),
+            "in its body 'else_branch'",
+        ),
+        ("flag -> y", both(nested, two()), "'p' is produced twice"),
         (
             "flag -> y",
             vec![("then_branch", branch("a"))],

@@ -51,7 +51,7 @@ pub(crate) fn check_reach(graph: &Graph, tuning: &Tuning) -> Result<()> {
         more => format!(" and {more} more"),
     };
     Err(Error::Usage(format!(
-        "nothing can be trained: all weights stand in or before bodies of {}{more}, and bodies are not differentiated; prune without training, with calibration data",
+        "nothing can be trained: all weights stand in or before bodies of {}{more}, and bodies are not differentiated; leave training out",
         named.join(", ")
     )))
 }
