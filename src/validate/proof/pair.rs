@@ -1,10 +1,9 @@
 //! Two models on the same inputs: the first look at their outputs, and which of them need a second.
 
 use super::entries::Entries;
-use super::runs::{Draw, DrawnInputs};
 use super::{ALLOWED_INTEGER, MASKED_TWIN};
 use crate::data::random_inputs_with;
-use crate::dimensions::Analysis;
+use crate::dimensions::{Analysis, Filling};
 use crate::error::{Error, ProofFault, Result};
 use crate::metrics::{Gap, OutputDeviation, spread};
 use crate::onnx::Model;
@@ -41,6 +40,28 @@ pub(super) struct Pair<'a> {
     pub(super) bodies: u64,
     /// Relative error that real-valued outputs may have without a second look.
     pub(super) allowed: f64,
+}
+
+/// Which inputs are drawn.
+#[derive(Clone, Copy)]
+pub(super) struct DrawnInputs {
+    pub(super) seed: u64,
+    pub(super) filling: Filling,
+}
+
+impl DrawnInputs {
+    /// Those of a seed, with caches that hold something.
+    pub(super) fn plain(seed: u64) -> DrawnInputs {
+        let filling = Filling::Filled;
+        DrawnInputs { seed, filling }
+    }
+}
+
+/// One run of both.
+pub(super) struct Draw {
+    pub(super) drawn: DrawnInputs,
+    pub(super) expected: Tensors,
+    pub(super) computed: Tensors,
 }
 
 impl Pair<'_> {

@@ -1,7 +1,7 @@
 //! The runs of two models that are compared: which inputs are drawn, and what is made of those that a model does not take.
 
 use super::bodies::BodyWatch;
-use super::pair::{Pair, Tensors, side_by_side};
+use super::pair::{Draw, DrawnInputs, Pair, side_by_side};
 use crate::data::Switches;
 use crate::dimensions::{Analysis, Filling};
 use crate::error::{Error, Result};
@@ -12,21 +12,6 @@ use crate::runtime::Session;
 const DRAWS: [u64; 2] = [2, 16];
 /// Multiply-accumulate operations up to which further inputs are drawn: small models have dead channels on few.
 const OPERATIONS: u64 = 200_000_000;
-
-/// Which inputs are drawn.
-#[derive(Clone, Copy)]
-pub(super) struct DrawnInputs {
-    pub(super) seed: u64,
-    pub(super) filling: Filling,
-}
-
-impl DrawnInputs {
-    /// Those of a seed, with caches that hold something.
-    pub(super) fn plain(seed: u64) -> DrawnInputs {
-        let filling = Filling::Filled;
-        DrawnInputs { seed, filling }
-    }
-}
 
 /// The models of a pair, open.
 struct Opened {
@@ -43,13 +28,6 @@ pub(super) struct FirstLook {
     pub(super) draws: Vec<Draw>,
     /// What none of them showed: bodies that never ran, and choices that the model itself fails on.
     pub(super) unseen: Vec<String>,
-}
-
-/// One run of both.
-pub(super) struct Draw {
-    pub(super) drawn: DrawnInputs,
-    pub(super) expected: Tensors,
-    pub(super) computed: Tensors,
 }
 
 /// Whose fault it is that a model does not run.

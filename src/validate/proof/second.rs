@@ -2,8 +2,7 @@
 
 use super::moved::{is_small, nudged, unit, widened};
 use super::noise::{Noise, noise_of};
-use super::pair::{Pair, Tensors, moved, side_by_side, tensor, worse};
-use super::runs::{Draw, DrawnInputs};
+use super::pair::{Draw, DrawnInputs, Pair, Tensors, moved, side_by_side, tensor, worse};
 use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, STEPS, UNITS};
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;
