@@ -59,7 +59,7 @@ const FUNCTION: usize = 60;
 const ARGUMENTS: usize = 6;
 
 /// Files that make nodes, and so name operators.
-const EMITTERS: [&str; 28] = [
+const EMITTERS: [&str; 30] = [
     "engine/taps.rs",
     "graph/arrange.rs",
     "graph/derived.rs",
@@ -77,6 +77,8 @@ const EMITTERS: [&str; 28] = [
     "rewrite/rounding.rs",
     "rewrite/emit.rs",
     "rewrite/gates.rs",
+    "rewrite/numbers/convert.rs",
+    "rewrite/numbers/products.rs",
     "rewrite/polynomial.rs",
     "rewrite/shapes.rs",
     "rewrite/stored.rs",

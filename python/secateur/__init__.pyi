@@ -662,6 +662,7 @@ def validate(
     reference: _Model,
     candidate: _Model,
     *,
+    plan: _Path | None = None,
     provider: _Text | Sequence[_Text] | None = None,
     no_fallback: bool | None = None,
     data: _Data | None = None,
@@ -691,6 +692,8 @@ def validate(
 
     reference: The model that is the yardstick
     candidate: The model that is judged
+    plan: The plan that the candidate was made by with `change_signature`: both are fed the reference's inputs, and
+        of outputs what stayed is compared
     provider: Where to run: cpu, cuda[:DEVICE], tensorrt[:DEVICE], webgpu or plugin:LIBRARY[,NAME]; repeatable;
         without it the CPU and every GPU that is available
     no_fallback: Fail if a compute node runs on the CPU instead of the provider

@@ -100,11 +100,13 @@ class ModelResult(Result):
         return onnx.load(self.path)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the model to ``path``, whole or not at all."""
+        """Writes the model to ``path``, whole or not at all; that of a smaller vocabulary with its tokenizer beside it."""
         if not isinstance(path, (str, os.PathLike)):
             raise UsageError(f"a model is saved to a path, and this is {type(path).__name__}")
         target = Path(os.fsdecode(path))
-        check(_secateur.save(self.path, target))
+        vocabulary = self.report.get("vocabulary")
+        has_tokenizer = isinstance(vocabulary, dict) and vocabulary.get("tokenizer") is not None
+        check(_secateur.save(self.path, target, has_tokenizer))
         return target
 
     def to_bytes(self) -> bytes:

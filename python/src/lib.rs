@@ -20,7 +20,7 @@ use secateur::Model;
 use secateur::cli::{self, Program};
 use secateur::dimensions::InputSizes;
 use secateur::graph::Graph;
-use secateur::job::{Calibration, SensitivityOptions};
+use secateur::job::{Calibration, SensitivityOptions, copy_tokenizer};
 use secateur::runtime::{Hosted, OLDEST_MINOR};
 
 use call::Answer;
@@ -82,10 +82,15 @@ fn sample_axes(
     }
 }
 
-/// Writes the model at `path`, and its data if it has some beside it, to `target`.
+/// Writes the model at `path`, and its data if it has some beside it, to `target`; with its tokenizer.
 #[pyfunction]
-fn save(py: Python<'_>, path: PathBuf, target: PathBuf) -> Option<Fault> {
-    let saved = py.detach(|| Model::load(path)?.save(target));
+fn save(py: Python<'_>, path: PathBuf, target: PathBuf, tokenizer: bool) -> Option<Fault> {
+    let saved = py.detach(|| {
+        if tokenizer {
+            copy_tokenizer(&path, &target)?;
+        }
+        Model::load(path)?.save(target)
+    });
     saved.err().map(|error| Fault::of(&error))
 }
 

@@ -81,11 +81,19 @@ impl Codes {
 pub(crate) struct Steps {
     pub(crate) steps: Mat<f64>,
     pub(crate) codes: Vec<Option<Codes>>,
+    /// By element, row by row, the least and the largest code where it has bounds of its own.
+    pub(crate) ranges: Vec<Option<[f32; 2]>>,
 }
 
 impl Steps {
     fn rounded(&self, row: usize, column: usize, number: f64) -> f64 {
+        let own = self.ranges.get(row * self.codes.len() + column);
         match self.codes[column] {
+            Some(_) if let Some(&Some([low, high])) = own => {
+                let step = self.steps[(row, column)];
+                let code = (number / step).round_ties_even();
+                code.clamp(f64::from(low), f64::from(high)) * step
+            }
             Some(codes) => codes.rounded(number, self.steps[(row, column)]),
             None => number,
         }
@@ -185,6 +193,7 @@ mod tests {
         let steps = Steps {
             steps: Mat::full(50, size, 0.5 / 7.0),
             codes: vec![Some(codes); size],
+            ranges: Vec::new(),
         };
         let order: Vec<usize> = (0..size).rev().collect();
         let gram = (0..size).flat_map(|i| (0..size).map(move |j| (i, j)));

@@ -231,11 +231,12 @@ const PHRASES: [(&str, &str); 4] = [
 ];
 
 /// Settings of the library by the flags that say them.
-const FLAGS: [(&str, &str); 39] = [
+const FLAGS: [(&str, &str); 41] = [
     ("attention", "--attention"),
     ("batches", "--batch"),
     ("budget", "--budget"),
     ("calibration", "--calibration"),
+    ("change_signature", "--change-signature"),
     ("criterion", "--criterion"),
     ("exact", "--exact"),
     ("floor", "--floor"),
@@ -254,6 +255,7 @@ const FLAGS: [(&str, &str); 39] = [
     ("offline", "--offline"),
     ("only", "--only"),
     ("pattern", "--pattern"),
+    ("plan", "--plan"),
     ("plan_out", "--plan-out"),
     ("provider", "--provider"),
     ("quantise", "--quantise"),

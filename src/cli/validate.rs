@@ -19,6 +19,10 @@ pub struct ValidateArgs {
     reference: PathBuf,
     /// The model that is judged
     candidate: PathBuf,
+    /// The plan that the candidate was made by with --change-signature: both are fed the reference's inputs, and of outputs
+    /// what stayed is compared
+    #[arg(long, value_name = "PLAN")]
+    plan: Option<PathBuf>,
     /// Where to run: cpu, cuda[:DEVICE], tensorrt[:DEVICE], webgpu or plugin:LIBRARY[,NAME]; repeatable;
     /// without it the CPU and every GPU that is available
     #[arg(long, value_name = "PROVIDER")]
@@ -150,6 +154,7 @@ impl ValidateArgs {
             },
         };
         ValidateOptions {
+            plan: self.plan,
             providers: self.provider,
             source,
             batch: self.batch,

@@ -8,7 +8,7 @@ use super::independent::Independent;
 use super::ranges::Seen;
 use super::readers::{Reader, readers, rows_of};
 use crate::data::random_inputs;
-use crate::dimensions::{Analysis, Dimension, DimensionId};
+use crate::dimensions::{Analysis, Dimension, DimensionId, Site};
 use crate::error::Result;
 use crate::graph::{ValueId, tapped};
 use crate::layers::Addition;
@@ -98,7 +98,7 @@ fn zeros(analysis: &Analysis, dimension: &Dimension, seen: &mut Seen) -> Result<
     let mut found = BTreeSet::new();
     for site in &dimension.sites {
         let axes = analysis.state.axes(site.value).unwrap_or_default();
-        if axes.len() > 1 {
+        if axes.len() > 1 && !begins_with_zeros(analysis, site, seen)? {
             let ranges = seen.ranges(site.value, site.axis)?.iter().enumerate();
             found.extend(
                 ranges
@@ -108,6 +108,17 @@ fn zeros(analysis: &Analysis, dimension: &Dimension, seen: &mut Seen) -> Result<
         }
     }
     Ok(found)
+}
+
+/// Whether a constant is zeros that a loop begins with, which say nothing of what it carries later.
+fn begins_with_zeros(analysis: &Analysis, site: &Site, seen: &mut Seen) -> Result<bool> {
+    let graph = analysis.graph();
+    let mut readers = graph.value(site.value).consumers.iter();
+    let begins = readers.len() > 0
+        && !graph.is_captured(site.value)
+        && readers.all(|&(node, _)| graph.bodies_of(node).next().is_some());
+    let ranges = seen.ranges(site.value, site.axis)?;
+    Ok(begins && ranges.iter().all(|range| range.is_zero()))
 }
 
 /// Whether a node in a body makes or reads a dimension: no run shows what that does.

@@ -155,10 +155,20 @@ impl Analysis {
         for (dimension, found) in original.dimensions.iter().zip(found) {
             let positions = original.positions(kept, dimension);
             let target = found.map(|DimensionId(place)| &self.dimensions[place]);
-            if let (Some(positions), Some(target)) = (positions, target)
-                && target.size == dimension.size
-            {
+            let (Some(positions), Some(target)) = (positions, target) else {
+                continue;
+            };
+            // A block of codes is as many channels of their numbers.
+            let block = target.size / dimension.size.max(1);
+            if block == 1 && target.size == dimension.size {
                 carried.insert(target.var, positions.clone());
+            } else if block * dimension.size == target.size {
+                let channels = target.channels();
+                let blocks = channels.chunks(block.max(1));
+                let own = positions
+                    .iter()
+                    .filter_map(|&at| blocks.clone().nth(at as usize));
+                carried.insert(target.var, own.flatten().copied().collect());
             }
         }
         for &place in kept.dropped() {

@@ -7,6 +7,7 @@ mod attention;
 mod blocks;
 mod caches;
 mod cost;
+mod declared;
 mod edits;
 mod find;
 mod holders;

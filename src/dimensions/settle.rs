@@ -50,15 +50,30 @@ pub(super) fn settled(sizes: InputSizes, state: &State) -> InputSizes {
         settled: BTreeSet::new(),
         trials: 0,
     };
+    let rooms = rooms(state, &settling.sizes);
+    settling.sizes.forget_fitted();
     for _ in 0..ROUNDS {
+        let made = rooms.iter().filter(|room| settling.make(room)).count();
         let changed = agreements
             .iter()
             .filter(|agreement| settling.meet(agreement));
-        if changed.count() == 0 {
+        if made + changed.count() == 0 {
             break;
         }
     }
     settling.sizes
+}
+
+/// What has to stay behind the positions that are selected, where inputs say how much there is.
+fn rooms<'a>(state: &'a State, sizes: &InputSizes) -> Vec<&'a Extent> {
+    let of_inputs = |room: &&Extent| {
+        let mut names = state.symbols.names(room).into_iter();
+        names.all(|name| sizes.get(name).is_some())
+    };
+    let mut rooms: Vec<&Extent> = state.rooms.iter().filter(of_inputs).collect();
+    let mut seen = HashSet::new();
+    rooms.retain(|room| seen.insert(*room));
+    rooms
 }
 
 /// The sizes with those doubled that nobody chose and that leave nothing of a value: a window that is longer than a signal.
@@ -150,6 +165,68 @@ impl Settling<'_> {
             names.iter().for_each(|name| self.sizes.set(name, size));
             if self.holds(agreement) {
                 self.settle(agreement);
+                return true;
+            }
+        }
+        self.sizes = before;
+        false
+    }
+
+    /// Makes the axis longer whose positions end before those that are selected, or what counts these shorter; true if sizes
+    /// were changed.
+    fn make(&mut self, room: &Extent) -> bool {
+        if self.is_made(room) {
+            return false;
+        }
+        let names = self.state.symbols.names(room).into_iter();
+        let open = names.filter(|name| self.is_open(name) || self.sizes.is_fitted(name));
+        let open: Vec<String> = open.map(str::to_owned).collect();
+        let (longer, shorter): (Vec<_>, Vec<_>) = open
+            .into_iter()
+            .partition(|name| self.gives_room(room, name));
+        longer.iter().any(|name| self.lengthens(room, name)) || self.shortens(room, &shorter)
+    }
+
+    fn is_made(&self, room: &Extent) -> bool {
+        self.number(room).is_none_or(|left| left >= 0)
+    }
+
+    /// Whether more of a size leaves more room.
+    fn gives_room(&self, room: &Extent, name: &str) -> bool {
+        let left = |more: i64| {
+            let size = |own: &str| self.sizes.get(own).unwrap_or(1);
+            let assign = |own: &str| match own == name {
+                true => size(own).saturating_add(more),
+                false => size(own),
+            };
+            self.state.symbols.evaluate(room, &assign)
+        };
+        left(1) > left(0)
+    }
+
+    fn lengthens(&mut self, room: &Extent, name: &str) -> bool {
+        let before = self.sizes.get(name).unwrap_or(1);
+        for size in before..=LARGEST_TRIED {
+            self.sizes.set(name, size);
+            if self.is_made(room) {
+                self.sizes.fit(name);
+                self.settled.insert(name.to_owned());
+                return true;
+            }
+        }
+        self.sizes.set(name, before);
+        false
+    }
+
+    fn shortens(&mut self, room: &Extent, names: &[String]) -> bool {
+        let before = self.sizes.clone();
+        let sizes = names.iter().filter_map(|name| before.get(name));
+        for most in (1..sizes.max().unwrap_or(1)).rev() {
+            for name in names {
+                let size = before.get(name).unwrap_or(1);
+                self.sizes.set(name, size.min(most));
+            }
+            if self.is_made(room) {
                 return true;
             }
         }

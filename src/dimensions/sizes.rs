@@ -22,6 +22,8 @@ pub struct InputSizes {
     given: BTreeSet<String>,
     /// Those that are taken for sides of images, as nothing is said.
     spatial: BTreeSet<String>,
+    /// Those that are as long as positions that select along them ask.
+    fitted: BTreeSet<String>,
     samples: SampleAxes,
 }
 
@@ -79,6 +81,7 @@ impl InputSizes {
             sizes,
             given: given.iter().map(|(name, _)| name.clone()).collect(),
             spatial,
+            fitted: BTreeSet::new(),
             samples,
         })
     }
@@ -129,6 +132,22 @@ impl InputSizes {
         self.sizes.insert(name.to_owned(), size);
     }
 
+    /// Says that a size is as long as positions ask.
+    pub(super) fn fit(&mut self, name: &str) {
+        self.fitted.insert(name.to_owned());
+    }
+
+    pub(super) fn is_fitted(&self, name: &str) -> bool {
+        self.fitted.contains(name)
+    }
+
+    /// Makes the axes short again that were as long as positions ask.
+    pub(super) fn forget_fitted(&mut self) {
+        for name in &self.fitted {
+            self.sizes.insert(name.clone(), 1);
+        }
+    }
+
     /// Gives a size that was taken for one of an image that of a sequence.
     pub(super) fn take_for_length(&mut self, name: &str) {
         if self.spatial.remove(name) && self.is_open(name) {
@@ -140,6 +159,7 @@ impl InputSizes {
     pub(super) fn give(&mut self, name: &str, size: i64) {
         self.set(name, size);
         self.given.insert(name.to_owned());
+        self.fitted.remove(name);
     }
 
     /// The graph takes no other number of samples.

@@ -29,8 +29,6 @@ pub(crate) struct BodyGraph {
     pub(crate) inputs: Vec<ValueId>,
     /// What it gives back, in order; a value may be one of a graph around.
     pub(crate) outputs: Vec<ValueId>,
-    /// Whether it has a name that a value around it has.
-    pub(crate) shadows: bool,
     /// All values that it makes.
     pub(super) values: Vec<ValueId>,
     /// Its own nodes in topological order.
@@ -75,10 +73,8 @@ impl Bodies {
             Some(outer) => self.message(graph, outer)?,
         };
         let mut attributes = around.node.get(place)?.attribute.iter();
-        attributes
-            .find(|own| own.name() == body.attribute)?
-            .g
-            .as_ref()
+        let held = attributes.find(|own| own.name() == body.attribute && own.g.is_some())?;
+        held.g.as_ref()
     }
 
     /// As [`Bodies::message`], to be changed; the graph itself without a body.
@@ -94,10 +90,8 @@ impl Bodies {
         let (around, place) = self.place(body.owner);
         let around = self.message_mut(graph, around)?;
         let mut attributes = around.node.get_mut(place)?.attribute.iter_mut();
-        attributes
-            .find(|own| own.name() == body.attribute)?
-            .g
-            .as_mut()
+        let held = attributes.find(|own| own.name() == body.attribute && own.g.is_some())?;
+        held.g.as_mut()
     }
 
     /// A node in messages, to be changed.

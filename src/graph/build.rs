@@ -9,7 +9,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use super::attributes::Attributes;
 use super::{DeclaredSize, Graph, Node, NodeId, Producer, Value, ValueId, declared_tensor};
 use crate::error::Fault;
-use crate::onnx::proto::{GraphProto, NodeProto, ValueInfoProto, tensor_shape_proto::dimension};
+use crate::onnx::proto::{GraphProto, NodeProto, ValueInfoProto};
 use crate::onnx::{ElementType, Model};
 
 /// `Operator 'name'`, with the first output where the node has no name.
@@ -118,11 +118,6 @@ impl GraphBuilder {
         id
     }
 
-    /// True if the graph itself has this name.
-    pub(super) fn knows(&self, name: &str) -> bool {
-        self.names.contains_key(name)
-    }
-
     pub(super) fn read(&mut self, name: &str, reader: impl FnOnce() -> String) -> ValueId {
         if let Some(&id) = self.names.get(name) {
             return id;
@@ -222,12 +217,7 @@ impl GraphBuilder {
         value.element = value.element.or(ElementType::of(tensor.elem_type()));
         let Some(shape) = &tensor.shape else { return };
         if value.declared.is_none() {
-            let size = |dim: &crate::onnx::proto::tensor_shape_proto::Dimension| match &dim.value {
-                Some(dimension::Value::DimValue(size)) => DeclaredSize::Known(*size),
-                Some(dimension::Value::DimParam(name)) => DeclaredSize::Named(name.clone()),
-                None => DeclaredSize::Unknown,
-            };
-            value.declared = Some(shape.dim.iter().map(size).collect());
+            value.declared = Some(shape.dim.iter().map(DeclaredSize::of).collect());
         }
     }
 

@@ -1,9 +1,40 @@
 //! Declarations of values: what a model says of its inputs and outputs.
 
+use crate::axes::Extent;
 use crate::onnx::proto::{
     TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };
 use crate::onnx::{ElementType, Model};
+
+/// One dimension of a declared shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DeclaredSize {
+    Known(i64),
+    Named(String),
+    Unknown,
+}
+
+impl DeclaredSize {
+    pub(crate) fn of(dim: &tensor_shape_proto::Dimension) -> DeclaredSize {
+        match &dim.value {
+            Some(tensor_shape_proto::dimension::Value::DimValue(size)) => {
+                DeclaredSize::Known(*size)
+            }
+            Some(tensor_shape_proto::dimension::Value::DimParam(name)) => {
+                DeclaredSize::Named(name.clone())
+            }
+            None => DeclaredSize::Unknown,
+        }
+    }
+
+    /// False where a size that is made is another for certain. Exporters write 0 for what they do not know.
+    pub(crate) fn allows(&self, made: &Extent) -> bool {
+        match (self, made.known()) {
+            (DeclaredSize::Known(size), Some(made)) => *size <= 0 || *size == made,
+            _ => true,
+        }
+    }
+}
 
 /// The declaration of a value. `shape` has a size where it is known.
 pub(crate) fn declaration(

@@ -56,7 +56,6 @@ impl GraphBuilder {
                     attribute: attribute.name().to_owned(),
                     inputs: Vec::new(),
                     outputs: Vec::new(),
-                    shadows: false,
                     values: Vec::new(),
                     order: Vec::new(),
                 };
@@ -123,9 +122,13 @@ impl GraphBuilder {
         }
         for (index, input) in graph.input.iter().enumerate() {
             // As outside, an initializer may be listed among the inputs.
-            let known = sight.last().and_then(|own| own.get(input.name()));
-            let value = match known {
-                Some(&value) => value,
+            let known = sight.last().and_then(|own| own.get(input.name()).copied());
+            let is_initializer = |value: &ValueId| {
+                let producer = self.values[value.index()].producer;
+                !matches!(producer, Producer::BodyInput(_))
+            };
+            let value = match known.filter(is_initializer) {
+                Some(value) => value,
                 None => self.produce_inner((id, input.name()), Producer::BodyInput(index), sight),
             };
             entered.bodies.all[id.index()].inputs.push(value);
@@ -168,7 +171,6 @@ impl GraphBuilder {
         sight: &Sight<'a>,
         entered: &mut Entered,
     ) {
-        entered.bodies.all[id.index()].shadows = self.is_shadowing(sight);
         let own = sight.last().into_iter().flatten();
         let own = own.map(|(&name, &value)| ((id, name.to_owned()), value));
         let own: Vec<_> = own.collect();
@@ -194,16 +196,6 @@ impl GraphBuilder {
         }
     }
 
-    /// Whether the innermost of these have a name in common with those around.
-    fn is_shadowing(&self, sight: &Sight) -> bool {
-        let Some((own, around)) = sight.split_last() else {
-            return false;
-        };
-        let known =
-            |name: &&str| self.knows(name) || around.iter().any(|names| names.contains_key(name));
-        own.keys().any(known)
-    }
-
     fn produce_inner<'a>(
         &mut self,
         (id, name): (BodyId, &'a str),
@@ -211,7 +203,10 @@ impl GraphBuilder {
         sight: &mut Sight<'a>,
     ) -> ValueId {
         let known = sight.last().and_then(|own| own.get(name).copied());
-        if let Some(known) = known {
+        if name.is_empty() {
+            self.faults
+                .push(Fault::Unnamed("a value of a body".to_owned()));
+        } else if let Some(known) = known {
             self.faults.push(Fault::DuplicateName {
                 value: name.to_owned(),
                 first: "a value of a body".to_owned(),
@@ -273,17 +268,28 @@ impl GraphBuilder {
         connections
     }
 
-    /// The order of the message where that is topological, as it should be.
+    /// The order of the message, which has to be topological: onnxruntime runs no other body.
     fn inner_order(&mut self, flow: &DiGraph<NodeId, ()>, graph: &GraphProto) -> Vec<NodeId> {
         let in_order = flow
             .raw_edges()
             .iter()
             .all(|edge| edge.source() < edge.target());
-        let order = match in_order {
-            true => Ok(flow.node_indices().collect()),
-            false => toposort(flow, None),
-        };
-        let order = order.unwrap_or_else(|cycle| {
+        if in_order {
+            return flow.node_indices().map(|index| flow[index]).collect();
+        }
+        let sorted = toposort(flow, None);
+        if sorted.is_ok() {
+            let mut late = flow
+                .raw_edges()
+                .iter()
+                .map(|edge| (edge.source(), edge.target()));
+            let reader = late.find(|(source, target)| source > target);
+            let reader = reader.and_then(|(_, target)| graph.node.get(target.index()));
+            self.faults.push(Fault::Unordered {
+                reader: reader.map_or_else(String::new, describe),
+            });
+        }
+        let order = sorted.unwrap_or_else(|cycle| {
             let member = graph.node.get(cycle.node_id().index()).map(describe);
             self.faults.push(Fault::Cycle {
                 nodes: member.into_iter().collect(),

@@ -27,6 +27,7 @@ mod names;
 mod patch;
 mod places;
 mod reads;
+mod shadows;
 mod spread;
 mod text;
 mod watched;
@@ -46,15 +47,17 @@ pub(crate) use arrange::Span;
 pub(crate) use array::{Array, broadcast_sizes};
 pub(crate) use attributes::{Attributes, float, int, ints, text};
 use bodies::Bodies;
+pub(crate) use bodies::BodyGraph;
 pub use bodies::BodyId;
 pub(crate) use call::{CalledGraph, called, with_calls};
-pub(crate) use declare::{declaration, declaration_of, tapped};
+pub(crate) use declare::{DeclaredSize, declaration, declaration_of, tapped};
 pub(crate) use emit::Emitter;
 use enter::InnerNames;
 pub(crate) use inline::{inlined, prefixed};
 pub(crate) use names::Names;
 pub(crate) use patch::Patch;
 pub(crate) use reads::bodies_read_instead;
+use shadows::without_shadows;
 pub(crate) use windows::Slide;
 
 /// A node, by its place in the model's node list.
@@ -93,14 +96,6 @@ pub enum Producer {
     BodyInput(usize),
     /// Nothing: only in a graph that has faults.
     Missing,
-}
-
-/// One dimension of a declared shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum DeclaredSize {
-    Known(i64),
-    Named(String),
-    Unknown,
 }
 
 /// A value of the graph.
@@ -175,7 +170,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Graph`] with every fault, or a local function that cannot be inlined.
     pub fn new(model: &Model) -> Result<Graph> {
-        Graph::verified(inlined(model)?, "the model")
+        Graph::verified(without_shadows(inlined(model)?), "the model")
     }
 
     /// As [`Graph::new`] for a model without local functions; `step` names who made it, for the error.

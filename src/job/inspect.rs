@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Shapes, analyse, little};
 use crate::dimensions::{Analysis, Block, Dimension};
-use crate::error::Result;
+use crate::error::{Fault, Result};
 use crate::graph::NodeId;
 use crate::layers::Layer;
 use crate::onnx::{Model, to_f32};
@@ -47,6 +47,8 @@ pub fn inspect(path: &Path, shapes: &Shapes, groups: GroupCut) -> Result<Inspect
         macs: block.costs.macs,
         bytes: block.costs.bytes,
     };
+    let declarations = analysis.declarations();
+    let faults = declarations.faults.iter().map(Fault::to_string);
     Ok(Inspection {
         schema: SCHEMA,
         model: path.display().to_string(),
@@ -63,6 +65,7 @@ pub fn inspect(path: &Path, shapes: &Shapes, groups: GroupCut) -> Result<Inspect
             analysis.holders(&analysis.state.types.everything(), &|_| None),
         ),
         integers: integers(&analysis)?,
+        warnings: faults.chain(declarations.wrong).collect(),
     })
 }
 

@@ -24,10 +24,10 @@ mod watch;
 
 use crate::dimensions::{Analysis, InputSizes};
 use crate::engine::observed;
-use crate::error::Result;
+use crate::error::{Error, Fault, Result};
 use crate::graph::Graph;
 use crate::onnx::Model;
-use crate::ops::{CutRules, Premises};
+use crate::ops::{CutRules, Premises, unfit_bodies};
 use crate::rewrite::hold_stale;
 use crate::runtime::{Library, Runtime};
 
@@ -38,6 +38,7 @@ pub use clean::{CleanOptions, clean};
 pub use inspect::inspect;
 pub use mask::{MaskOptions, MaskSource, Store, mask};
 pub use options::{Calibration, ModelInput, Overwrite, Proof, RuntimeOptions, Shapes};
+pub use prune::copy_tokenizer;
 pub(crate) use prune::tokenizer_beside;
 pub use prune::{
     PlanInput, PruneFileOptions, PruneOptions, Pruned, VocabularyOptions, prune, prune_file,
@@ -91,6 +92,7 @@ fn typed(
         ..Premises::default()
     };
     let mut analysis = Analysis::with(graph, sizes, premises);
+    sound(unfit_bodies(analysis.graph(), &analysis.state))?;
     if analysis.has_unknown_ranks()
         && let Some(runtime) = load()
     {
@@ -101,6 +103,30 @@ fn typed(
         }
     }
     Ok(analysis)
+}
+
+/// Refuses a model with inputs or caches whose declared sizes cannot be right; returns warnings about outputs.
+///
+/// # Errors
+/// It has such.
+fn checked_declarations(analysis: &Analysis) -> Result<Vec<String>> {
+    let found = analysis.declarations();
+    sound(found.faults)?;
+    Ok(found.wrong)
+}
+
+/// Refuses a model with faults.
+///
+/// # Errors
+/// There are some.
+fn sound(faults: Vec<Fault>) -> Result<()> {
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Graph {
+            step: "the model".to_owned(),
+            faults,
+        }),
+    }
 }
 
 /// Writes into the model which command made it of which, and the onnxruntime that measured or proved it, if one did.

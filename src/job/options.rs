@@ -230,7 +230,7 @@ pub(super) struct Opened<'a> {
 
 impl Opened<'_> {
     /// All of the data where it runs.
-    pub(super) fn pass(&self) -> Pass<'_> {
+    pub(in crate::job) fn pass(&self) -> Pass<'_> {
         Pass {
             runtime: &self.runtime,
             provider: &self.provider,

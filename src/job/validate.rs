@@ -1,21 +1,26 @@
 //! Comparing a candidate with a reference.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::bench::speedup;
 use super::runtime::available;
-use super::{RuntimeOptions, Shapes, analyse_whole};
+use super::{RuntimeOptions, Shapes, analyse, analyse_whole};
 use crate::benchmark::Repetitions;
 use crate::data::{DataSet, DataSource, declared_inputs};
+use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::files::TemporaryFolder;
+use crate::graph::Graph;
 use crate::onnx::Model;
+use crate::plan::Plan;
 use crate::report::ValidationReport;
+use crate::rewrite::in_one_signature;
 use crate::runtime::{IntegerSums, Provider, Purpose, Runtime, SessionOptions};
 use crate::validate::{
-    Fallback, Gate, GateRow, Models, ParitySettings, Perturbation, ProviderParity, check_labels,
-    judge, parity, refused_fallback, signature_differences, unavailable_provider,
+    CpuSessions, Fallback, Gate, GateRow, Models, ParitySettings, Perturbation, ProviderParity,
+    check_labels, judge, parity, refused_fallback, signature_differences, unavailable_provider,
 };
 
 /// Version of the JSON document.
@@ -24,6 +29,9 @@ const SCHEMA: &str = "secateur.validation/1";
 /// How models are compared.
 #[derive(Clone, Debug)]
 pub struct ValidateOptions {
+    /// The plan that the candidate was made by, where its inputs or outputs have other sizes than the reference's: both are
+    /// fed the reference's inputs then, and of outputs the places that stayed are compared.
+    pub plan: Option<PathBuf>,
     /// Where they run; the CPU and every GPU that is available where empty.
     pub providers: Vec<Provider>,
     /// What they run on.
@@ -53,6 +61,16 @@ impl ValidateOptions {
             true => vec![Provider::Cuda { device: 0 }],
             false => self.providers.clone(),
         }
+    }
+
+    /// What is wrong with what was found.
+    fn fault(&self, providers: &[ProviderParity], gates: &[GateRow]) -> Option<Error> {
+        let missing = match self.providers.is_empty() {
+            true => None,
+            false => unavailable_provider(providers),
+        };
+        let fault = missing.or_else(|| refused_fallback(providers, self.fallback));
+        fault.or_else(|| failed(gates))
     }
 
     fn parity(&self, runtime: &Runtime) -> ParitySettings {
@@ -89,23 +107,27 @@ pub fn validate(
     events: &mut dyn Events,
 ) -> Result<Validated> {
     let start = Instant::now();
-    let analysis = analyse_whole(&Model::load(reference)?, &options.shapes)?;
-    Model::load(candidate)?;
+    let dense = Model::load(reference)?;
+    let pruned = Model::load(candidate)?;
+    let alike = |plan| Alike::of((&dense, &pruned), plan, &options.shapes);
+    let alike = options.plan.as_deref().map(alike).transpose()?;
+    let analysis = match &alike {
+        Some(alike) => &alike.analysis,
+        None => &analyse_whole(&dense, &options.shapes)?,
+    };
     let runtime = options.runtime.load_for(&options.preferred(), events)?;
-    let models = Models {
+    let given = Models {
         reference,
         candidate,
     };
+    let models = alike.as_ref().map_or(given, Alike::models);
     let mut on_cpu = models.on_cpu(&runtime, options.sums)?;
-    let differences = signature_differences(&on_cpu);
-    if !differences.is_empty() {
-        return Err(Error::Signatures { differences });
-    }
+    check_signatures(&on_cpu, (&pruned, options))?;
     let unread = on_cpu.reference.unread_outputs();
     let data = DataSet::open(
         &options.source,
-        &declared_inputs(&analysis),
-        &analysis,
+        &declared_inputs(analysis),
+        analysis,
         options.batch,
     )?;
     let data = data.with_caches(&mut on_cpu.reference)?;
@@ -120,17 +142,13 @@ pub fn validate(
     let (providers, busy) = parity(&runtime, &models, on_cpu, &data, &settings, &mut count)?;
     let speedups = speedups(&runtime, &models, &data, &settings, options, &providers)?;
     let gates = judge(&providers, &options.gates, &speedups)?;
-    let missing = match options.providers.is_empty() {
-        true => None,
-        false => unavailable_provider(&providers),
-    };
-    let fault = missing.or_else(|| refused_fallback(&providers, options.fallback));
     Ok(Validated {
-        fault: fault.or_else(|| failed(&gates)),
+        fault: options.fault(&providers, &gates),
         report: ValidationReport {
             schema: SCHEMA,
             reference: reference.display().to_string(),
             candidate: candidate.display().to_string(),
+            plan: options.plan.as_ref().map(|plan| plan.display().to_string()),
             data: data.describe(),
             batch: data.batch_size(),
             onnxruntime: runtime.version().to_owned(),
@@ -141,6 +159,65 @@ pub fn validate(
             run_seconds: busy.as_secs_f64(),
         },
     })
+}
+
+/// Models of which one has another signature, in files where they have the same.
+struct Alike {
+    analysis: Analysis,
+    paths: [PathBuf; 2],
+    _folder: TemporaryFolder,
+}
+
+impl Alike {
+    fn of((dense, pruned): (&Model, &Model), plan: &Path, shapes: &Shapes) -> Result<Alike> {
+        let plan = Plan::load(plan)?;
+        if plan.settings.vocabulary.is_some() {
+            return Err(Error::Usage(
+                "a plan of a vocabulary says nothing of ids in data: compare the models without `plan`, if they read the same ids"
+                    .to_owned(),
+            ));
+        }
+        let analysis = analyse(dense, shapes, plan.settings.cuts())?;
+        let kept = plan.kept(&analysis)?;
+        let models = in_one_signature(&analysis, &kept, &Graph::new(pruned)?)?;
+        let folder = TemporaryFolder::new()?;
+        let paths = ["reference.onnx", "candidate.onnx"].map(|name| folder.path().join(name));
+        for (model, path) in models.iter().zip(&paths) {
+            model.save(path)?;
+        }
+        Ok(Alike {
+            analysis,
+            paths,
+            _folder: folder,
+        })
+    }
+
+    fn models(&self) -> Models<'_> {
+        let [reference, candidate] = &self.paths;
+        Models {
+            reference,
+            candidate,
+        }
+    }
+}
+
+/// That both models have one signature.
+fn check_signatures(
+    on_cpu: &CpuSessions,
+    (candidate, options): (&Model, &ValidateOptions),
+) -> Result<()> {
+    let mut differences = signature_differences(on_cpu);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let command = candidate.metadata("secateur.command").unwrap_or_default();
+    if options.plan.is_none() && command.contains("change-signature") {
+        differences.push(
+            "the candidate was pruned with `change_signature`: name its plan (`plan_out` of that run) with `plan`, so that both are fed the same, or compare it with its twin, as `secateur twin` writes it"
+                .to_owned(),
+        );
+    }
+    Err(Error::Signatures { differences })
 }
 
 fn failed(gates: &[GateRow]) -> Option<Error> {

@@ -131,9 +131,13 @@ impl Layer {
             return None;
         }
         let value = graph.node(node).input(1)?;
-        let [(_, 1)] = graph.value(value).consumers[..] else {
+        let known = graph.value(value);
+        let [(_, 1)] = known.consumers[..] else {
             return None;
         };
+        if known.is_output || graph.is_captured(value) {
+            return None;
+        }
         let tensor = graph.constant(value)?;
         let [channels] = tensor.dims[..] else {
             return None;

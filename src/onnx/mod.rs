@@ -11,6 +11,7 @@ mod element;
 mod encode;
 mod external;
 mod load;
+mod minifloat;
 mod model;
 mod save;
 mod sparse;

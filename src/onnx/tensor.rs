@@ -6,6 +6,7 @@ use bytes::Bytes;
 use half::{bf16, f16};
 
 use super::ElementType;
+use super::minifloat::minifloat;
 use super::model::NEWEST_IR;
 use super::proto::TensorProto;
 use crate::error::{Error, Result};
@@ -213,8 +214,12 @@ pub(crate) fn numbers(tensor: &TensorProto, bytes: &[u8], range: Range<usize>) -
                 })
                 .collect()
         }
-        String | Complex64 | Complex128 | Float8E4m3fn | Float8E4m3fnuz | Float8E5m2
-        | Float8E5m2fnuz | Float8E8m0 | Float4E2m1 | Float6E2m3 | Float6E3m2 => {
+        Float8E4m3fn | Float8E4m3fnuz | Float8E5m2 | Float8E5m2fnuz | Float8E8m0 | Float4E2m1
+        | Float6E2m3 | Float6E3m2 => {
+            let codes = unpacked_in(bytes, element.bits(), range).into_iter();
+            codes.filter_map(|code| minifloat(element, code)).collect()
+        }
+        String | Complex64 | Complex128 => {
             return Err(Error::tensor(
                 tensor.name(),
                 format!("values of type {element} cannot be scored"),

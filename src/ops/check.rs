@@ -3,7 +3,7 @@
 //! - a [`Type::Block`] that can lose positions stands at axis 1 of a value, whose axis 0 has the filters of a grouped
 //!   convolution that reads it so: of its weight, or of what that is computed from;
 //! - a variable that can lose positions has a number of them that fits 32 bits, and its blocks divide it;
-//! - a constant that can lose positions has elements, and a node reads it;
+//! - a constant that can lose positions has elements that are real numbers or flags, and a node reads it;
 //! - a variable whose size has to be a multiple of a number has a size that is one, and larger than the number;
 //! - what can lose positions and is summed over stands in an axis of known size, for which a mask can be made.
 //!
@@ -11,7 +11,8 @@
 
 use super::state::State;
 use crate::axes::{Origin, Reason, Type};
-use crate::graph::Graph;
+use crate::graph::{Graph, ValueId};
+use crate::onnx::ElementType;
 
 /// Pins what later steps could not treat.
 pub(super) fn settle(graph: &Graph, state: &mut State) {
@@ -25,6 +26,8 @@ pub(super) fn settle(graph: &Graph, state: &mut State) {
         for (axis, ty) in axes.iter().enumerate() {
             let why = if graph.constant(id).is_some() && !read {
                 Some("is read by nothing")
+            } else if !is_real(graph, id) {
+                Some("has elements that are no real numbers")
             } else if !fits(state, ty) {
                 Some("has more positions than can be numbered")
             } else {
@@ -38,6 +41,14 @@ pub(super) fn settle(graph: &Graph, state: &mut State) {
             }
         }
     }
+}
+
+/// False for a constant whose elements no criterion can rank, and no slice cut.
+fn is_real(graph: &Graph, id: ValueId) -> bool {
+    use ElementType::{Complex64, Complex128, String};
+    let tensor = graph.constant(id);
+    let element = tensor.and_then(|tensor| ElementType::of(tensor.data_type()));
+    !matches!(element, Some(Complex64 | Complex128 | String))
 }
 
 /// Finds of what numbers sizes have to be multiples, and pins what could lose nothing then.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::numbers::NumbersForm;
 use crate::axes::{Extent, Type};
 use crate::graph::{NodeId, ValueId};
 
@@ -167,6 +168,9 @@ pub(crate) struct Attending {
     pub(crate) certain: bool,
 }
 
+/// The smallest and the largest number, or what is below and above them.
+pub(crate) type Span = [Extent; 2];
+
 /// Integers that a node reads lie in a range: positions of an axis, lengths along one, arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bound {
@@ -188,6 +192,13 @@ pub(crate) struct Agreement {
 pub(crate) struct Growth {
     pub(crate) seen: Extent,
     pub(crate) new: Extent,
+}
+
+/// A node joins axes of different sizes, both of which are known: it cannot run.
+#[derive(Clone, Debug)]
+pub(crate) struct Clash {
+    pub(crate) node: NodeId,
+    pub(crate) axes: [Type; 2],
 }
 
 /// Values of an input select positions of an axis.
@@ -300,6 +311,7 @@ facts!(
     Mirror,
     Multiple,
     NodeCost,
+    NumbersForm,
     Picked,
     Unruled
 );

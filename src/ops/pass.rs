@@ -11,6 +11,7 @@ use super::pointers;
 use super::premises::{Observed, Premises};
 use super::row::Row;
 use super::shapes::{self, Integers};
+use super::spans;
 use super::state::State;
 use super::typing::{Ruling, Typing, Unsupported};
 use crate::axes::{Extent, Origin, Reason, Type};
@@ -241,6 +242,7 @@ pub(super) fn type_node(graph: &Graph, observed: &Observed, state: &mut State, n
     state.typed.push(node);
     pin_unasked(graph, state, node, ruling, &asked);
     pointers::settle(graph, state, node, row);
+    spans::settle(graph, state, node, row);
     if let Err(Unsupported(why)) = ruling {
         state.unruled.state(Unruled { node, why });
     }

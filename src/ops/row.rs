@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use super::adjoints::{Adjoint, Gives, Slope};
 use super::families::TABLE;
+use super::fitting::Fits;
 use super::form::Form;
 pub(super) use super::kinds::{BOOL, FLOAT, GPU_ALONE, INT64};
 use super::kinds::{Carried, Elements, KernelFamily, Pointwise, Viewing};
@@ -41,6 +42,8 @@ pub(crate) struct Row {
     pub(crate) versions: (i64, i64),
     pub(super) rule: Rule,
     pub(super) evaluate: Option<Evaluate>,
+    /// What the bodies have to be that it runs.
+    pub(super) fits: Option<Fits>,
     /// Sources of the element type of all outputs; the first that there is counts.
     pub(super) elements: &'static [Elements],
     /// Outputs with an element type of their own.
@@ -85,6 +88,7 @@ pub(super) const fn row(operator: &'static str, rule: Rule) -> Row {
         versions: (1, NEWEST_OPSET),
         rule,
         evaluate: None,
+        fits: None,
         elements: &[Elements::Input(0)],
         yields: [None; MAX_YIELDS],
         viewing: None,
@@ -143,6 +147,14 @@ impl Row {
     pub(super) const fn evaluated(self, evaluate: Evaluate) -> Row {
         Row {
             evaluate: Some(evaluate),
+            ..self
+        }
+    }
+
+    /// It runs bodies, which have to be so.
+    pub(super) const fn runs(self, fits: Fits) -> Row {
+        Row {
+            fits: Some(fits),
             ..self
         }
     }
@@ -372,27 +384,5 @@ pub(super) fn without_row(graph: &Graph, node: NodeId) -> &'static str {
     match newest.is_some_and(|newest| imported(graph, domain) > newest.1) {
         true => "the rules were not compared with an operator set as new as this one",
         false => "the operator has no rule yet",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_operator_has_one_row_per_version() {
-        for rows in BY_NAME.values() {
-            for (place, a) in rows.iter().enumerate() {
-                assert!(
-                    a.versions.0 <= a.versions.1,
-                    "{} has no version",
-                    a.operator
-                );
-                for b in rows[place + 1..].iter().filter(|b| b.domain == a.domain) {
-                    let apart = a.versions.1 < b.versions.0 || b.versions.1 < a.versions.0;
-                    assert!(apart, "{} has two rows for one version", a.operator);
-                }
-            }
-        }
     }
 }

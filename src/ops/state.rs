@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::axes::{Origin, Symbols, Type, Types, VarId};
+use crate::axes::{Extent, Origin, Symbols, Type, Types, VarId};
 use crate::graph::{BodyId, CalledGraph, NodeId, ValueId};
 use crate::onnx::ElementType;
 
 use super::facts::{
-    Agreement, Attending, AxisCodes, BlockCodes, Bound, Contraction, Facts, Growth, Implied,
-    Linear, Lookup, Mirror, Multiple, NodeCost, Picked, Unruled,
+    Agreement, Attending, AxisCodes, BlockCodes, Bound, Clash, Contraction, Facts, Growth, Implied,
+    Linear, Lookup, Mirror, Multiple, NodeCost, Picked, Span, Unruled,
 };
 use super::mix::MixFact;
+use super::numbers::NumbersForm;
 use super::premises::GroupCut;
 use super::shapes::Integers;
 
@@ -44,12 +45,19 @@ pub(crate) struct State {
     pub(super) picked: Facts<Picked>,
     pub(super) block_codes: Facts<BlockCodes>,
     pub(super) axis_codes: Facts<AxisCodes>,
+    pub(super) numbers_forms: Facts<NumbersForm>,
     /// By variable of what number its size has to be a multiple, where it is of one.
     pub(crate) steps: BTreeMap<VarId, usize>,
     pub(crate) bounds: Vec<Bound>,
+    /// By value: between which sizes its integers lie, where rules tell.
+    pub(super) spans: HashMap<ValueId, Span>,
+    /// How many positions an axis has behind the last one that is selected there: no model runs with fewer than none.
+    pub(crate) rooms: Vec<Extent>,
     /// Inputs of the graph that are the target shape of a node.
     pub(crate) targets: Vec<(ValueId, NodeId)>,
     pub(crate) agreements: Vec<Agreement>,
+    /// Where axes are joined that cannot be.
+    pub(crate) clashes: Vec<Clash>,
     /// Lengths of caches that operators add to, where shapes do not show it.
     pub(crate) grown: Vec<Growth>,
     /// Nodes that were typed by what their operator does in terms of others, in graph order.
@@ -223,6 +231,11 @@ impl State {
     /// Inputs that are codes with scales along an axis, in graph order.
     pub(crate) fn axis_codes(&self) -> &[AxisCodes] {
         self.axis_codes.all()
+    }
+
+    /// What a node on codes computes in terms of numbers, where that is known.
+    pub(crate) fn numbers_form(&self, node: NodeId) -> Option<&NumbersForm> {
+        self.numbers_forms.of(node).next()
     }
 
     /// Where ids pick rows that may go.

@@ -1,12 +1,14 @@
 //! The verbs with which rules state facts about a node, beside the types of its axes.
 
 use super::facts::{
-    Agreement, Attending, AttentionPart, AxisCodes, Bias, BlockCodes, Bound, Contraction, Growth,
-    Implied, Joined, Linear, Lookup, Mirror, Multiple, NodeCost, NumberPlace, Operand, Role,
+    Agreement, Attending, AttentionPart, AxisCodes, Bias, BlockCodes, Bound, Clash, Contraction,
+    Growth, Implied, Joined, Linear, Lookup, Mirror, Multiple, NodeCost, NumberPlace, Operand,
+    Role,
 };
+use super::numbers::NumbersForm;
 use super::typing::Typing;
 use crate::axes::{Extent, Type};
-use crate::graph::{Attributes, Producer, ValueId};
+use crate::graph::{Producer, ValueId};
 
 impl Typing<'_> {
     /// States that the node sums over this axis of this input.
@@ -50,10 +52,7 @@ impl Typing<'_> {
             slot: self.at(bias.slot),
             ..bias
         });
-        let scales = ["alpha", "beta"].map(|name| {
-            let attribute = self.proto().attribute(name).and_then(|a| a.f);
-            attribute.unwrap_or(1.0)
-        });
+        let scales = ["alpha", "beta"].map(|name| self.real(name, 1.0));
         self.state.linears.state(Linear {
             node,
             slot,
@@ -197,6 +196,18 @@ impl Typing<'_> {
         }
     }
 
+    /// States that two axes cannot be joined, where their sizes are known and others.
+    pub(super) fn clash(&mut self, a: &Type, b: &Type) {
+        let sizes = [self.extent(a), self.extent(b)];
+        let known = sizes.iter().all(|size| size.known().is_some());
+        if known && sizes[0] != sizes[1] {
+            self.state.clashes.push(Clash {
+                node: self.node,
+                axes: [a.clone(), b.clone()],
+            });
+        }
+    }
+
     /// States that the values at `slot` select positions of an axis of the first input, which is of type `table`.
     pub(super) fn looks_up(&mut self, slot: usize, axis: usize, table: &Type) {
         if let Some(index) = self.value(slot) {
@@ -217,8 +228,18 @@ impl Typing<'_> {
 
     /// States that the values at `slot` are positions of an axis.
     pub(super) fn positions(&mut self, slot: usize, axis: &Type) {
-        let last = self.extent(axis).sub(&Extent::ONE);
-        self.bounded(slot, Extent::Known(0), last);
+        if let Some(value) = self.value(slot) {
+            self.selects(value, axis);
+        }
+    }
+
+    /// States that the elements of a value are positions of an axis.
+    pub(super) fn selects(&mut self, value: ValueId, axis: &Type) {
+        if let Some(last) = self.extent(axis).sub(&Extent::ONE) {
+            let range = [Extent::Known(0), last];
+            self.state.bounds.push(Bound { value, range });
+            self.needs_room(value, axis);
+        }
     }
 
     /// States that the values at `slot` count positions of an axis, one at least.
@@ -238,6 +259,12 @@ impl Typing<'_> {
     /// States that an input is codes with a scale, or one for each position of an axis.
     pub(super) fn has_codes(&mut self, codes: AxisCodes) {
         self.state.axis_codes.state(codes);
+    }
+
+    /// States what the node computes in terms of numbers.
+    pub(super) fn stands_for(&mut self, form: NumbersForm) {
+        let node = self.node;
+        self.state.numbers_forms.state(NumbersForm { node, ..form });
     }
 
     /// States that the node makes codes of numbers.

@@ -7,6 +7,8 @@ use crate::graph::{Attributes, Graph, NodeId, ValueId};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{ElementType, to_f32};
 
+use super::moved::moved_floats;
+use super::numbers::CodedSlot;
 use super::state::State;
 
 /// Why a rule does not apply to a node.
@@ -29,47 +31,6 @@ pub(crate) struct Typing<'a> {
     pub(super) coded: Vec<CodedSlot>,
     /// Whether linear maps are not stated.
     pub(super) is_quiet: bool,
-}
-
-/// Where an input of an operator on numbers stands among those of one on codes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CodedSlot {
-    pub(super) codes: usize,
-    /// The inputs that are scales and zero points, where there are such.
-    pub(super) scale: Option<usize>,
-    pub(super) zero: Option<usize>,
-    /// The axis that may have one of them for each position; from the back where it is negative.
-    pub(super) axis: Option<i64>,
-}
-
-impl CodedSlot {
-    /// An input that is numbers.
-    pub(super) const fn numbers(slot: usize) -> CodedSlot {
-        CodedSlot {
-            codes: slot,
-            scale: None,
-            zero: None,
-            axis: None,
-        }
-    }
-
-    /// Codes with their scale and zero point behind them.
-    pub(super) const fn codes(slot: usize) -> CodedSlot {
-        CodedSlot {
-            codes: slot,
-            scale: Some(slot + 1),
-            zero: Some(slot + 2),
-            axis: None,
-        }
-    }
-
-    /// With a scale for each position of an axis.
-    pub(super) const fn along(self, axis: i64) -> CodedSlot {
-        CodedSlot {
-            axis: Some(axis),
-            ..self
-        }
-    }
 }
 
 impl Typing<'_> {
@@ -226,7 +187,10 @@ impl Typing<'_> {
             return Some(numbers.into_iter().map(Some).collect());
         }
         let value = self.value(slot)?;
-        self.asked.insert(self.at(slot));
+        self.held(slot, "is a list of numbers");
+        if let Some(numbers) = moved_floats(self.graph, self.state, value) {
+            return Some(numbers.into_iter().map(Some).collect());
+        }
         let elements = &self.state.integers[value.index()].as_ref()?.elements;
         let number = |element: &Option<Extent>| {
             let (over, by) = self.state.symbols.fraction(element.as_ref()?)?;
@@ -243,6 +207,11 @@ impl Typing<'_> {
 
     pub(super) fn int(&self, name: &str, default: i64) -> i64 {
         self.proto().int(name).unwrap_or(default)
+    }
+
+    pub(super) fn real(&self, name: &str, default: f32) -> f32 {
+        let attribute = self.proto().attribute(name).and_then(|a| a.f);
+        attribute.unwrap_or(default)
     }
 
     pub(super) fn ints(&self, name: &str) -> Option<Vec<i64>> {
@@ -273,6 +242,7 @@ impl Typing<'_> {
 
     pub(super) fn unify(&mut self, a: &Type, b: &Type) {
         self.agree(a, b, false);
+        self.clash(a, b);
         let reason = self.reason("joins axes");
         self.state.types.unify(a, b, reason);
     }

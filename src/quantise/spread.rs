@@ -215,7 +215,8 @@ impl Depths {
         let known = graph.value(value);
         match known.producer {
             Producer::Node(node, _) if self.convolutions.contains(&node) => {
-                let alone = known.consumers.len() == 1 && !known.is_output;
+                let seen = known.is_output || graph.is_captured(value);
+                let alone = known.consumers.len() == 1 && !seen;
                 self.before.get(&value).copied().filter(|_| alone)
             }
             _ => None,

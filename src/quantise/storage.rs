@@ -16,7 +16,7 @@ use crate::graph::{Graph, ValueId};
 use crate::layers::Layers;
 use crate::onnx::{ElementType, Model, packed};
 use crate::patterns::Patterns;
-use crate::recover::{LayerCodes, RoundContext, RoundedLayer, Scene, round};
+use crate::recover::{LayerCodes, Recovery, RoundContext, RoundedLayer, Scene, round};
 use crate::rewrite::{Edit, StoredForm, StoredWeight, with_stored, with_weights};
 
 /// A weight of which this many would not be more than all keeps 8 bits: it costs much and takes little.
@@ -223,15 +223,12 @@ pub(super) fn stored(
     if let Some(pass) = pass {
         let codes = targets.iter().filter_map(|of| of.codes(width(of)));
         let codes: HashMap<String, LayerCodes> = codes.collect();
-        let scene = Scene {
-            teacher: analysis,
-            analysis,
-            kept: &analysis.everything(),
-            pruned: analysis,
-        };
+        let everything = analysis.everything();
+        let scene = Scene::of_itself(analysis, &everything);
         let context = RoundContext {
             pass,
             codes: &codes,
+            reach: Recovery::Solve,
         };
         if !codes.is_empty() {
             let found = round(&scene, &context, events)?;

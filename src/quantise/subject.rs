@@ -11,7 +11,7 @@ use crate::events::Events;
 use crate::graph::Graph;
 use crate::layers::Layers;
 use crate::plan::Plan;
-use crate::recover::{LayerCodes, RoundContext, Rounded, RoundedLayer, Scene, round};
+use crate::recover::{LayerCodes, Recovery, RoundContext, Rounded, RoundedLayer, Scene, round};
 use crate::rewrite;
 
 /// A model that is quantised.
@@ -115,10 +115,12 @@ impl<'a> Subject<'a> {
             analysis: whole,
             kept: &plan.kept(whole)?,
             pruned: &(by.student)(part)?,
+            no_new_biases: false,
         };
         let context = RoundContext {
             pass: by.pass,
             codes: &by.codes,
+            reach: Recovery::Solve,
         };
         let found = round(&scene, &context, events)?;
         let model = rewrite::prune(&found.weights.applied(whole)?, plan)?;
@@ -164,7 +166,16 @@ fn rounded_alone(
         analysis,
         kept: &analysis.everything(),
         pruned: &(by.student)(analysis)?,
+        no_new_biases: false,
     };
     let pass = by.pass;
-    round(&scene, &RoundContext { pass, codes }, events)
+    round(
+        &scene,
+        &RoundContext {
+            pass,
+            codes,
+            reach: Recovery::Solve,
+        },
+        events,
+    )
 }

@@ -299,12 +299,8 @@ fn parts(
     pass: Pass,
     events: &mut dyn Events,
 ) -> Result<Vec<Part>> {
-    let scene = Scene {
-        teacher: analysis,
-        analysis,
-        kept: &analysis.everything(),
-        pruned: analysis,
-    };
+    let everything = analysis.everything();
+    let scene = Scene::of_itself(analysis, &everything);
     let codes = StoredBits::ALL.map(|bits| {
         let width = StoredWidth::Bits(bits, false);
         targets.iter().filter_map(|of| of.codes(width)).collect()

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::algebra::Codes;
+use super::group::Member;
+use crate::algebra::{Codes, Steps};
+use crate::rewrite::ElementSteps;
 
 /// How the weights of a layer were rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -68,6 +70,8 @@ pub(crate) struct LayerCodes {
     pub(crate) block: usize,
     /// By column, batch by batch, what weights are divided by before they become codes.
     pub(crate) divisors: Option<Vec<f32>>,
+    /// Steps that are given, by element of the layer.
+    pub(crate) given: Option<ElementSteps>,
 }
 
 impl LayerCodes {
@@ -77,6 +81,15 @@ impl LayerCodes {
             codes,
             block: usize::MAX,
             divisors: None,
+            given: None,
+        }
+    }
+
+    /// These steps.
+    pub(crate) fn given(steps: ElementSteps) -> LayerCodes {
+        LayerCodes {
+            given: Some(steps),
+            ..LayerCodes::by_row(Codes { limit: i32::MAX })
         }
     }
 
@@ -89,5 +102,33 @@ impl LayerCodes {
             }
             None => vec![1.0; columns],
         }
+    }
+}
+
+/// Takes the steps of a layer that has its own, whose columns start here.
+pub(super) fn given_steps(
+    given: &ElementSteps,
+    member: &Member,
+    at: (usize, usize),
+    out: &mut Steps,
+) {
+    let (batch, from) = at;
+    let (columns, all) = (member.pruned.columns(), out.steps.ncols());
+    out.ranges.resize(out.steps.nrows() * all, None);
+    let order = member.pruned.gather(&member.elements);
+    let rows = member.pruned.rows();
+    let own = order.iter().skip(batch * rows * columns);
+    for (place, &element) in own.take(rows * columns).enumerate() {
+        let (row, column) = (place / columns, place % columns);
+        let scale = member.scale[batch][row];
+        let [low, high] = given.ranges[element as usize];
+        // A row that is turned around has its range turned around as well.
+        let range = if scale < 0.0 {
+            [-high, -low]
+        } else {
+            [low, high]
+        };
+        out.steps[(row, from + column)] = f64::from(given.steps[element as usize]) * scale.abs();
+        out.ranges[row * all + from + column] = Some(range);
     }
 }

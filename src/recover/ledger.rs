@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use super::group::{Group, Member};
 use super::solve::Solution;
-use super::{Recovered, RecoveredLayer, solvable};
+use super::{Recovered, RecoveredLayer, Scene, solvable};
 use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
 use crate::layers::Addition;
 use crate::onnx::{ElementType, Model, packed, to_f32};
 use crate::ops::Bias;
-use crate::rewrite::{Edit, add_to_rows, rows_with_constants};
+use crate::rewrite::{Edit, add_to_rows, has_bias, rows_with_constants};
 
 /// The biases of the pruned model.
 #[derive(Clone, Default)]
@@ -27,11 +27,15 @@ pub(super) struct Biases {
 
 impl Biases {
     /// The pruned model with a bias for every layer that can have one.
-    pub(super) fn explicit(pruned: &Analysis) -> Result<(Model, Biases)> {
+    pub(super) fn explicit(scene: &Scene) -> Result<(Model, Biases)> {
+        let pruned = scene.pruned;
         let mut layers = Vec::new();
         let mut constants = Vec::new();
         for layer in solvable(pruned) {
             if let ([linear], Some(rows)) = (&layer.uses[..], rows_with_constants(pruned, &layer)) {
+                if scene.no_new_biases && !has_bias(pruned, linear, rows) {
+                    continue;
+                }
                 let own = linear.bias.filter(|bias| bias.parts > 1);
                 layers.push((layer.name.clone(), own.unwrap_or(Bias::whole(0))));
                 constants.push(Addition {

@@ -144,13 +144,27 @@ pub(crate) fn recover(
         analysis,
         kept: &kept,
         pruned,
+        no_new_biases: false,
     };
+    recover_in(&scene, context, events)
+}
+
+/// As [`recover`], of a choice in a scene.
+///
+/// # Errors
+/// Those of [`recover`].
+pub(crate) fn recover_in(
+    scene: &Scene,
+    context: &Context,
+    events: &mut dyn Events,
+) -> Result<Recovered> {
+    let analysis = scene.analysis;
     let pass = Pass {
         runtime: context.runtime,
         provider: &context.provider,
         data: context.data,
     };
-    walk(&scene, pass, context.recovery == Recovery::Solve, |walk| {
+    walk(scene, pass, context.recovery == Recovery::Solve, |walk| {
         let Walk { groups, units, .. } = walk;
         let mut solver = Solver::new(analysis, context, groups, units, walk.ledger);
         front::run(
@@ -178,6 +192,21 @@ pub(crate) struct Scene<'a> {
     pub(crate) kept: &'a Kept,
     /// That model, as it runs.
     pub(crate) pruned: &'a Analysis,
+    /// Whether constants go into biases that are there, and nowhere else.
+    pub(crate) no_new_biases: bool,
+}
+
+impl<'a> Scene<'a> {
+    /// A model that is to do what it does, of which nothing goes.
+    pub(crate) fn of_itself(analysis: &'a Analysis, everything: &'a Kept) -> Scene<'a> {
+        Scene {
+            teacher: analysis,
+            analysis,
+            kept: everything,
+            pruned: analysis,
+            no_new_biases: false,
+        }
+    }
 }
 
 /// Both models side by side, ready to be run front by front.
@@ -198,7 +227,7 @@ fn walk<T>(
 ) -> Result<T> {
     let analysis = scene.analysis;
     let dense_layers = all_layers(analysis);
-    let (explicit, biases) = Biases::explicit(scene.pruned)?;
+    let (explicit, biases) = Biases::explicit(scene)?;
     let Side { graph, prefix } = side_by_side(scene.teacher.graph(), &explicit)?;
     let prefix = format!("{prefix}.");
     let both = Analysis::with(graph, analysis.sizes().clone(), analysis.premises().clone());

@@ -11,13 +11,13 @@ use faer::Mat;
 
 use super::aims::{Aim, moved};
 use super::choice::{error, judged, problems};
-use super::codes::{LayerCodes, RoundedLayer, RoundingError, RoundingWay};
+use super::codes::{LayerCodes, RoundedLayer, RoundingError, RoundingWay, given_steps};
 use super::front::{self, Front};
 use super::group::Group;
 use super::ledger::Ledger;
 use super::solve::{ALPHAS, Problem, Solution, together};
 use super::unit::{Evidence, Moments, Unit};
-use super::{Recovered, Scene, Walk, walk};
+use super::{Recovered, Recovery, Scene, Walk, walk};
 use crate::algebra::{InverseFactor, Steps};
 use crate::engine::Pass;
 use crate::error::Result;
@@ -33,6 +33,8 @@ pub(crate) struct RoundContext<'a> {
     pub(crate) pass: Pass<'a>,
     /// By layer that is rounded its codes.
     pub(crate) codes: &'a HashMap<String, LayerCodes>,
+    /// How far new weights may go.
+    pub(crate) reach: Recovery,
 }
 
 /// A model whose weights are multiples of steps.
@@ -60,6 +62,7 @@ pub(crate) fn round(
     walk(scene, context.pass, clamps, |walk| {
         let Walk { groups, units, .. } = walk;
         let mut rounder = Rounder::new(context.codes, (groups, units), walk.ledger);
+        rounder.reach = context.reach;
         let mut each = |evidence, front: &mut Front| {
             let aimed = rounder.aimed(evidence, front)?;
             rounder.round(&aimed)
@@ -99,6 +102,7 @@ struct Rounder<'a> {
     groups: &'a [Group<'a>],
     units: &'a [Unit<'a>],
     ledger: Ledger<'a>,
+    reach: Recovery,
     steps: HashMap<String, Vec<f32>>,
     layers: Vec<RoundedLayer>,
 }
@@ -152,6 +156,7 @@ impl<'a> Rounder<'a> {
             groups,
             units,
             ledger,
+            reach: Recovery::Solve,
             steps: HashMap::new(),
             layers: Vec::new(),
         }
@@ -226,8 +231,13 @@ impl<'a> Rounder<'a> {
     ) -> ((RoundingWay, f64), Vec<RoundingError>) {
         let inputs = known(problems, &evidence.fit);
         let plain = [RoundingWay::Nearest, RoundingWay::Bias, RoundingWay::Gptq];
-        let ways = plain.map(|way| (way, 0.0)).into_iter();
-        let ways = ways.chain(RIDGES.iter().map(|&ridge| (RoundingWay::SolvedGptq, ridge)));
+        let (plain, ridges) = match self.reach {
+            Recovery::Solve => (&plain[..], RIDGES),
+            Recovery::Fold => (&plain[..], &[][..]),
+            Recovery::None | Recovery::Bias => (&plain[..2], &[][..]),
+        };
+        let ways = plain.iter().map(|&way| (way, 0.0));
+        let ways = ways.chain(ridges.iter().map(|&ridge| (RoundingWay::SolvedGptq, ridge)));
         let tried = ways.map(|way| {
             let made = self.made(group, problems, &inputs, &evidence.fit, way);
             (way, error(problems, &made.solutions, judged(evidence)))
@@ -289,6 +299,7 @@ impl<'a> Rounder<'a> {
         let mut out = Steps {
             steps: Mat::zeros(weights.nrows(), weights.ncols()),
             codes: Vec::new(),
+            ranges: Vec::new(),
         };
         for member in &group.members {
             let (from, columns) = (out.codes.len(), member.pruned.columns());
@@ -297,6 +308,10 @@ impl<'a> Rounder<'a> {
             let Some(own) = own else {
                 continue;
             };
+            if let Some(given) = &own.given {
+                given_steps(given, member, (batch, from), &mut out);
+                continue;
+            }
             let divisors = own.divisors(batch, columns);
             let counts: Vec<f64> = counts[from..from + columns]
                 .iter()

@@ -14,7 +14,7 @@ use crate::graph::{NodeId, ValueId};
 use crate::layers::{Follower, Layer, Tail, constant_of, unmeasured_nodes};
 use crate::onnx::to_f32;
 use crate::ops::{Operand, Role};
-use crate::rewrite::rows_with_constants;
+use crate::rewrite::{has_bias, rows_with_constants};
 
 /// All groups of the dense model whose pruned layers are `pruned`, by name, in the order in which they run, and
 /// the layers that are left; `both` is the graph that has the pruned layers.
@@ -34,6 +34,7 @@ pub(super) fn groups<'a>(
     layers.sort_by_key(|layer| layer.nodes().map(|node| place[&node]).max());
     let mut grouping = Grouping {
         analysis,
+        no_new_biases: scene.no_new_biases,
         both,
         kept,
         pruned,
@@ -71,6 +72,7 @@ struct Pair<'a> {
 /// The groups found so far.
 struct Grouping<'a> {
     analysis: &'a Analysis,
+    no_new_biases: bool,
     both: &'a Analysis,
     kept: &'a Kept,
     pruned: &'a HashMap<&'a str, &'a Layer>,
@@ -183,13 +185,19 @@ impl<'a> Grouping<'a> {
             scale: by_matrix(&scale),
             shift: by_matrix(&shift),
             bias_scale: by_matrix(&tail.scale),
-            constants: true,
+            constants: self.takes_constants(pair.dense, tail.scale.len()),
             dense: pair.dense,
             pruned: pair.pruned,
             places: pair.places,
             elements: pair.elements,
             weights: pair.weights,
         })
+    }
+
+    /// True unless constants would need a bias that is not there and may not be made.
+    fn takes_constants(&self, dense: &Layer, rows: usize) -> bool {
+        let mut uses = dense.uses.iter();
+        !self.no_new_biases || uses.all(|linear| has_bias(self.analysis, linear, rows))
     }
 
     /// What a layer's weights are multiplied with inside its node, and what is added to its rows before the end
@@ -236,7 +244,8 @@ impl<'a> Grouping<'a> {
                 scale: all(1.0),
                 shift: all(0.0),
                 bias_scale: all(1.0),
-                constants: rows_with_constants(self.analysis, dense).is_some(),
+                constants: rows_with_constants(self.analysis, dense)
+                    .is_some_and(|rows| self.takes_constants(dense, rows)),
                 dense,
                 pruned: pair.pruned,
                 places: pair.places,

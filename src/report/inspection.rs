@@ -36,6 +36,8 @@ pub struct Inspection {
     pub held: Vec<HolderRow>,
     /// Weights that are 8-bit codes with sign in products of codes.
     pub integers: Vec<IntegerRow>,
+    /// Declared sizes of inputs and outputs that cannot be right.
+    pub warnings: Vec<String>,
 }
 
 /// A weight that is 8-bit codes with sign in products of codes.
@@ -151,7 +153,11 @@ impl fmt::Display for Inspection {
             )?;
         }
         self.write_held(f)?;
-        self.write_integers(f)
+        self.write_integers(f)?;
+        for warning in &self.warnings {
+            writeln!(f, "warning: {}", one_line(warning))?;
+        }
+        Ok(())
     }
 }
 

@@ -18,6 +18,8 @@ pub struct ValidationReport {
     pub reference: String,
     /// The model that is judged.
     pub candidate: String,
+    /// The plan by which both are fed the same, where their inputs or outputs have other sizes.
+    pub plan: Option<String>,
     /// What they were run on.
     pub data: String,
     /// Samples per run.
@@ -39,6 +41,9 @@ pub struct ValidationReport {
 impl fmt::Display for ValidationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} against {}", self.candidate, self.reference)?;
+        if let Some(plan) = &self.plan {
+            writeln!(f, "inputs and outputs by the plan {plan}")?;
+        }
         writeln!(
             f,
             "on {}, batch {}, onnxruntime {}\n",

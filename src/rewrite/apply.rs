@@ -8,9 +8,11 @@ use super::slice::{TensorSlice, kept_size};
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::Result;
-use crate::graph::{BodyId, NodeId, Producer, ValueId};
+use crate::graph::{BodyId, DeclaredSize, NodeId, Producer, ValueId};
 use crate::onnx::proto::{
-    GraphProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
+    GraphProto, TensorProto, ValueInfoProto,
+    tensor_shape_proto::{Dimension, dimension},
+    type_proto,
 };
 use crate::onnx::{LazyBytes, Model, cleared};
 
@@ -77,7 +79,7 @@ fn replace_dims(tensor: &mut TensorProto, dims: Vec<usize>) {
     };
 }
 
-/// Declared shapes of values that lost positions are updated, not dropped.
+/// Declared shapes of values that lost positions are updated, not dropped, as are those that were wrong before.
 fn update_declarations(analysis: &Analysis, kept: &Kept, graph: &mut GraphProto) {
     for part in analysis.graph().parts() {
         let Some(message) = analysis.graph().part_mut(graph, part) else {
@@ -101,15 +103,21 @@ fn update_declaration(
 ) {
     let value = analysis.graph().find_of(part, info.name());
     let axes = value.and_then(|value| analysis.state.axes(value));
-    let (Some(axes), Some(tensor)) = (axes, declared_mut(info)) else {
+    let shape = declared_mut(info).and_then(|tensor| tensor.shape.as_mut());
+    let (Some(axes), Some(shape)) = (axes, shape) else {
         return;
     };
-    let dims = tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim);
-    for (dim, ty) in dims.zip(axes) {
-        if !analysis.state.types.is_pruned(ty, kept) {
+    let types = &analysis.state.types;
+    let is_other = shape.dim.len() != axes.len();
+    if is_other {
+        shape.dim = vec![Dimension::default(); axes.len()];
+    }
+    for (dim, ty) in shape.dim.iter_mut().zip(axes) {
+        let right = !is_other && DeclaredSize::of(dim).allows(&types.extent(ty));
+        if right && !types.is_pruned(ty, kept) {
             continue;
         }
-        if let Some(size) = kept_size(&analysis.state.types, ty, kept) {
+        if let Some(size) = kept_size(types, ty, kept) {
             dim.value = Some(dimension::Value::DimValue(size));
         }
     }

@@ -97,6 +97,25 @@ pub(crate) fn rows_with_constants(analysis: &Analysis, layer: &Layer) -> Option<
     fits.then_some(size)
 }
 
+/// True if constants that are added to the rows of a linear map go into a constant that is there.
+pub(crate) fn has_bias(analysis: &Analysis, linear: &Linear, rows: usize) -> bool {
+    let graph = analysis.graph();
+    let fits = |value: ValueId, parts: usize| {
+        let tensor = graph.constant(value);
+        tensor.is_some_and(|tensor| {
+            let real = ElementType::of(tensor.data_type()).is_some_and(ElementType::is_float);
+            let count: i64 = tensor.dims.iter().product();
+            real && count as usize == rows * parts && is_owned(graph, value)
+        })
+    };
+    let own = linear.bias.filter(|_| linear.scales[1] == 1.0);
+    match own.map(|own| (own.parts, graph.node(linear.node).input(own.slot))) {
+        Some((parts, Some(bias))) => fits(bias, parts),
+        Some((_, None)) => false,
+        None => sum_behind(analysis, linear).is_some_and(|(_, bias)| fits(bias, 1)),
+    }
+}
+
 /// The tensor with other numbers.
 fn with_numbers(tensor: &TensorProto, numbers: &[f32]) -> TensorProto {
     let element = ElementType::of(tensor.data_type()).unwrap_or(ElementType::Float);

@@ -16,6 +16,7 @@ mod head;
 mod initializers;
 mod lift;
 mod mask;
+mod numbers;
 mod polynomial;
 mod prune;
 mod regrow;
@@ -24,6 +25,7 @@ mod rounding;
 mod rows;
 mod shapes;
 mod side;
+mod signature;
 mod slice;
 mod sparse;
 mod stale;
@@ -32,7 +34,7 @@ mod switch;
 mod twin;
 mod vocabulary;
 
-pub(crate) use bias::{add_to_rows, bias_behind, rows_with_constants};
+pub(crate) use bias::{add_to_rows, bias_behind, has_bias, rows_with_constants};
 pub(crate) use cleanup::without_newly_dead;
 pub(crate) use codes::{CodedWeight, with_codes};
 pub(crate) use gates::{ChannelGate, gated};
@@ -40,6 +42,9 @@ pub(crate) use head::with_new_head;
 pub(crate) use initializers::with_initializers;
 pub(crate) use lift::{lifted, retain_places};
 pub(crate) use mask::{Edit, with_weights};
+#[cfg(test)]
+pub(crate) use numbers::on_bounded_numbers;
+pub(crate) use numbers::{ElementSteps, NumberedModel, on_numbers};
 pub use prune::prune;
 pub(crate) use prune::{check, prune_to};
 pub(crate) use regrow::{has_origin, regrown};
@@ -48,6 +53,7 @@ pub(crate) use rounding::{
     CodePlace, Factors, RoundedModel, RoundedValue, ZeroPoint, with_rounding, with_switches,
 };
 pub(crate) use side::{Side, side_by_side};
+pub(crate) use signature::in_one_signature;
 pub(crate) use slice::kept_elements;
 pub(crate) use sparse::{Stored, store_sparse};
 pub(crate) use stale::{hold_stale, stale};

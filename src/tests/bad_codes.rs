@@ -33,7 +33,14 @@ fn decoded(
 }
 
 /// A product of packed codes `[10, 4, 8]` with these numbers of scales and of bytes of zero points.
-fn packed(scales: usize, zeros: usize, [k, bits, block]: [i64; 3]) -> Model {
+fn packed(scales: usize, zeros: usize, sizes: [i64; 3]) -> Model {
+    let product = packed_product(scales, zeros, sizes);
+    let product = product.node("MatMul", "a w3 -> y", &[]);
+    product.output("y").model()
+}
+
+/// As [`packed`], up to what the product makes.
+fn packed_product(scales: usize, zeros: usize, [k, bits, block]: [i64; 3]) -> Builder {
     Builder::new(17)
         .input("x", &[2, 6])
         .weight("w1", &[6, 64])
@@ -57,9 +64,6 @@ fn packed(scales: usize, zeros: usize, [k, bits, block]: [i64; 3]) -> Model {
                 ("block_size", Value::Int(block)),
             ],
         )
-        .node("MatMul", "a w3 -> y", &[])
-        .output("y")
-        .model()
 }
 
 /// Sizes of what can be pruned, ascending, where what can be is pruned; and all reasons why the rest is not.
@@ -165,4 +169,36 @@ fn what_does_not_fit_codes_holds_them_with_the_reason() {
     // Of another type than the codes they are refused by onnxruntime, and go with them until then.
     let (sizes, _) = outcome(&by_column(&[12], (Uint8, &[12])));
     assert_eq!(sizes, [8, 12]);
+}
+
+#[test]
+fn zero_points_in_bytes_that_a_body_reads_as_well_keep_their_blocks() {
+    let product = |made: &str| {
+        let sizes = [("K", 64), ("N", 10), ("bits", 4), ("block_size", 16)];
+        let sizes = sizes.map(|(name, size)| (name, Value::Int(size)));
+        let wiring = format!("x v1 -> {made}.h");
+        let body = Builder::new(17).node("MatMul", &wiring, &[]);
+        let wiring = format!("{made}.h d s z -> {made}");
+        let body = body.node("com.microsoft.MatMulNBits", &wiring, &sizes);
+        body.output(made)
+    };
+    let model = packed_product(40, 20, [64, 4, 16])
+        .input_of("flag", ElementType::Bool, &[])
+        .weight("v1", &[6, 64])
+        .tensor(from_raw(
+            "d",
+            ElementType::Uint8,
+            &[10, 4, 8],
+            bytes("d", 320),
+        ))
+        .node("If", "flag -> b", &[])
+        .body("then_branch", product("yes"))
+        .body("else_branch", product("no"))
+        .node("Add", "a b -> both", &[])
+        .node("MatMul", "both w3 -> y", &[])
+        .output("y")
+        .model();
+    // Each product would cut the bytes for blocks of its own.
+    let (found, reasons) = outcome(&model);
+    assert!(!found.contains(&4), "{found:?}: {reasons}");
 }

@@ -203,7 +203,6 @@ fn bodies_that_do_not_fit_their_node_are_left_alone_with_the_reason() {
         ];
         run_by("Scan", "h h -> r", &attributes, ("body", step()))
     };
-    let shadowing = step().node("Relu", "next -> w2", &[]);
     let one = [("num_scan_inputs", 1.into())];
     let without = Builder::new(17).node("Relu", "h -> a", &[]);
     let round = Builder::new(17)
@@ -214,10 +213,6 @@ fn bodies_that_do_not_fit_their_node_are_left_alone_with_the_reason() {
         ("fewer inputs", scan(5, 0)),
         ("axis", scan(1, 9)),
         ("axis", scan(1, -9)),
-        (
-            "has a name of a value around it",
-            run_by("Scan", "h h -> r", &one, ("body", shadowing)),
-        ),
         (
             "does not fit the node",
             run_by("Scan", "h h h -> r", &one, ("body", step())),

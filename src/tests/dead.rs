@@ -299,3 +299,45 @@ fn one_channel_always_stays() {
         .node("Add", "b c -> y", &[]);
     assert_eq!(sizes(model), [1]);
 }
+
+/// Zeros that a loop begins with are no dead channels of what it carries.
+#[test]
+fn zeros_at_the_start_of_a_loop_are_no_channels() {
+    let model = |zero: bool| {
+        let body = Builder::new(17)
+            .input("s", &[2, 8])
+            .input("e", &[2, 8])
+            .node("Add", "s e -> t", &[])
+            .node("MatMul", "t w -> u", &[])
+            .node("Tanh", "u -> v", &[])
+            .node("Identity", "v -> o", &[])
+            .output("v")
+            .output("o");
+        let start = holed("start", &[2, 8], |_| true);
+        let w = holed("w", &[8, 8], |at| zero && at[1] == 3);
+        Builder::new(17)
+            .input("x", &[5, 2, 6])
+            .weight("w1", &[6, 8])
+            .tensor(start)
+            .tensor(w)
+            .weight("w2", &[8, 4])
+            .node("MatMul", "x w1 -> h", &[])
+            .node(
+                "Scan",
+                "start h -> last z",
+                &[("num_scan_inputs", 1.into())],
+            )
+            .body("body", body)
+            .node("MatMul", "z w2 -> y", &[])
+            .output("y")
+            .model()
+    };
+    let kept = |zero| {
+        let dead = dead_channels(&analyse(&model(zero)), &runtime()).expect("a search");
+        assert!(dead.dimensions.is_empty());
+        let channels = dead.kept.iter().map(|(_, channel, _)| *channel);
+        channels.collect::<Vec<usize>>()
+    };
+    assert!(kept(false).is_empty());
+    assert_eq!(kept(true), [3]);
+}

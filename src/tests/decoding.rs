@@ -114,19 +114,19 @@ fn outputs(builder: Builder, p: &str) -> Builder {
 }
 
 /// Caches that are longer by a Concat.
-fn plain() -> Model {
+pub(super) fn plain() -> Model {
     let builder = weights(caches(tokens(17), &["left", "right"]));
     outputs(layer(builder, "", true), "").model()
 }
 
 /// The same as the branch of an If, whose other one knows no cache.
-fn merged() -> Model {
+pub(super) fn merged() -> Model {
     let branch = |p: &str, cached| outputs(layer(Builder::new(17), p, cached), p);
     let builder = weights(caches(tokens(17), &["left", "right"]));
     let builder = builder
         .input_of("again", Bool, &[1.into()])
         .node("If", "again -> logits left_out right_out", &[])
-        .body("then_branch", branch("yes.", true))
+        .body("then_branch", branch("", true))
         .body("else_branch", branch("no.", false));
     outputs(builder, "").model()
 }
@@ -152,6 +152,43 @@ fn packed() -> Model {
         .node("MatMul", "t head -> logits", &[])
         .output("logits")
         .output("both_out")
+        .model()
+}
+
+/// Four heads of queries on two of keys and values, caches that the operator itself adds to.
+fn grouped() -> Model {
+    let span = |start: i64| [("start", start.into()), ("end", (start + 1).into())];
+    weights(caches(tokens(17), &["left", "right"]))
+        .weight("wide", &[16, 32])
+        .weight("narrow", &[32, 16])
+        .scalar("one", 1)
+        .node("Gather", "embed tokens -> e", &[])
+        .node("MatMul", "e wide -> q", &[])
+        .node("MatMul", "e wk -> k", &[])
+        .node("MatMul", "e wv -> v", &[])
+        .node("Shape", "left -> before", &span(2))
+        .node("Shape", "tokens -> new", &span(1))
+        .node("Add", "before new -> whole", &[])
+        .node("Sub", "whole one -> last", &[])
+        .node("Shape", "tokens -> samples", &span(0))
+        .node("Expand", "last samples -> lasts", &[])
+        .node("Cast", "whole -> whole32", &[("to", 6.into())])
+        .node("Cast", "lasts -> lasts32", &[("to", 6.into())])
+        .contrib(
+            "GroupQueryAttention",
+            "q k v left right lasts32 whole32 -> a left_out right_out",
+            &[("num_heads", 4.into()), ("kv_num_heads", 2.into())],
+        )
+        .node("MatMul", "a narrow -> a3", &[])
+        .node("Add", "e a3 -> s", &[])
+        .node("MatMul", "s w1 -> h", &[])
+        .node("Relu", "h -> r", &[])
+        .node("MatMul", "r w2 -> m", &[])
+        .node("Add", "s m -> t", &[])
+        .node("MatMul", "t head -> logits", &[])
+        .output("logits")
+        .output("left_out")
+        .output("right_out")
         .model()
 }
 
@@ -221,6 +258,7 @@ fn sixteen_words_are_those_of_the_twin() {
         ("plain", plain()),
         ("merged", merged()),
         ("packed", packed()),
+        ("grouped", grouped()),
     ] {
         let mut sizes = Vec::new();
         for signature in [&[][..], &["*"]] {

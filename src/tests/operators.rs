@@ -221,3 +221,20 @@ fn the_document_of_operators_is_what_the_table_says() {
         "docs/operators.md is not what the table says; write it anew as its head tells: {differs:?}"
     );
 }
+
+#[test]
+fn every_operator_has_one_row_per_version() {
+    let rows: Vec<&Row> = TABLE.iter().flat_map(|family| family.iter()).collect();
+    for (place, a) in rows.iter().enumerate() {
+        assert!(
+            a.versions.0 <= a.versions.1,
+            "{} has no version",
+            a.operator
+        );
+        let same = |b: &&&Row| b.operator == a.operator && b.domain == a.domain;
+        for b in rows[place + 1..].iter().filter(same) {
+            let apart = a.versions.1 < b.versions.0 || b.versions.1 < a.versions.0;
+            assert!(apart, "{} has two rows for one version", a.operator);
+        }
+    }
+}

@@ -168,9 +168,11 @@ const HELD_WITHOUT_A_CASE: &[(&str, &str)] = &[
     ("com.microsoft.BiasSplitGelu", NO_KERNEL),
     ("com.microsoft.GemmFastGelu", NO_KERNEL),
     ("com.microsoft.GroupNorm", NO_KERNEL),
+    ("com.microsoft.MulInteger", NO_KERNEL),
     ("com.microsoft.NhwcConv", NO_KERNEL),
     ("com.microsoft.PackedAttention", NO_KERNEL),
     ("com.microsoft.PackedMultiHeadAttention", NO_KERNEL),
+    ("com.microsoft.QLinearReduceMean", NO_KERNEL),
     ("com.microsoft.SkipGroupNorm", NO_KERNEL),
 ];
 

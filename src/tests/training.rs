@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use super::builder::Builder;
 use super::rules::runtime;
 use crate::grad::BoundGraph;
 use crate::graph::Graph;
 use crate::onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use crate::onnx::{ElementType, Model, from_raw};
 use crate::runtime::{Runtime, Tensor};
-use crate::train::{Comparison, StepModel, StepOptions, Trainable, step};
+use crate::train::{Comparison, StepModel, StepOptions, Trainable, Tuning, check_reach, step};
 
 const ROWS: usize = 4;
 const INPUTS: usize = 3;
@@ -186,6 +187,41 @@ fn agrees(comparisons: &[(&str, Comparison)], labelled: bool) {
             (slope - ours).abs() < 2e-3 * norm.max(slope.abs()),
             "{slope}, not {ours}"
         );
+    }
+}
+
+/// Weights in bodies, and before them, are not trained: where none is left, that is said before anything runs.
+#[test]
+fn weights_behind_bodies_alone_can_be_trained() {
+    let branch = |name: &str| {
+        let body = Builder::new(17);
+        body.node("Tanh", &format!("h -> {name}"), &[]).output(name)
+    };
+    let chosen = || {
+        Builder::new(17)
+            .input("x", &[2, 6])
+            .input_of("flag", ElementType::Bool, &[])
+            .weight("w1", &[6, 8])
+            .weight("w2", &[8, 4])
+            .node("MatMul", "x w1 -> h", &[])
+            .node("If", "flag -> z", &[])
+            .body("then_branch", branch("a"))
+            .body("else_branch", branch("b"))
+    };
+    let check = |builder: Builder, freeze: &[&str]| {
+        let tuning = Tuning {
+            freeze: freeze.iter().map(|&glob| glob.to_owned()).collect(),
+            ..Tuning::default()
+        };
+        let graph = Graph::new(&builder.model()).expect("a graph");
+        check_reach(&graph, &tuning)
+    };
+    let behind = || chosen().node("MatMul", "z w2 -> y", &[]).output("y");
+    check(behind(), &[]).expect("w2 is trained");
+    for (builder, freeze) in [(chosen().output("z"), &[][..]), (behind(), &["w2"])] {
+        let fault = check(builder, freeze).expect_err("nothing is left");
+        let said = fault.to_string();
+        assert!(said.contains("in or before bodies of If"), "{said}");
     }
 }
 

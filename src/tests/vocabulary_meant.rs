@@ -220,3 +220,31 @@ fn answers_that_keep_their_places_are_told_of() {
         "{fault}"
     );
 }
+
+/// Ids of one input that go to two tables, of which one alone loses rows.
+#[test]
+fn ids_that_part_on_their_way_are_renumbered_each_for_its_table() {
+    let model = Builder::new(17)
+        .input_of("ids", ElementType::Int64, &[1.into(), 4.into()])
+        .weight("pieces", &[64, 8])
+        .weight("others", &[49, 8])
+        .ints("parts", &[2, 2])
+        .node("Split", "ids parts -> a b", &[("axis", Value::Int(1))])
+        .node("Gather", "pieces a -> x", &[])
+        .node("Gather", "others b -> z", &[])
+        .node("Concat", "x z -> y", &[("axis", Value::Int(1))])
+        .output("y")
+        .model();
+    let whole = run(&model, &[17, 2, 11, 5]).to_f64();
+    for (remap, ids) in [
+        (Remap::Outside, [5, 2, 4, 3]),
+        (Remap::Inside, [17, 2, 11, 5]),
+    ] {
+        let made = cut(&model, &KEPT, remap, &[]).expect("it is cut");
+        assert_eq!(
+            [rows(&made.model, "pieces"), rows(&made.model, "others")],
+            [6, 49]
+        );
+        assert_eq!(run(&made.model, &ids).to_f64(), whole, "{remap}");
+    }
+}

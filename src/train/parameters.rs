@@ -19,6 +19,8 @@ const LARGEST: f32 = 1e3;
 /// Where one in so many weights or more is zero, zeros were put there.
 const MASKED: usize = 20;
 
+const IN_BODIES: &str = "is read by the body of a node, which is not differentiated";
+
 /// A constant that is trained.
 #[derive(Clone, Debug)]
 pub(crate) struct Parameter {
@@ -75,7 +77,9 @@ impl Parameters {
             };
             let element = ElementType::of(tensor.data_type()).filter(|e| e.is_float());
             let Some(element) = element else { continue };
-            if graph.value(value).consumers.is_empty() && !graph.value(value).is_output {
+            let known = graph.value(value);
+            let in_bodies = known.body.is_some() || graph.is_captured(value);
+            if known.consumers.is_empty() && !known.is_output && !in_bodies {
                 continue;
             }
             let name = graph.value(value).name.clone();
@@ -85,6 +89,7 @@ impl Parameters {
             let why = match () {
                 () if !only.is_empty() && !chosen => Some("`only` names others"),
                 () if kept_out => Some("`freeze` names it"),
+                () if in_bodies => Some(IN_BODIES),
                 () => match choice.held.get(&name) {
                     Some(why) => Some(*why),
                     None => no_weight(graph, value, &sizes)?,

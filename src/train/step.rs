@@ -157,9 +157,20 @@ fn nothing(graph: &Graph, parameters: &Parameters, stops: &[String]) -> Error {
             graph.value(largest).name
         ));
     }
-    let frozen = parameters.frozen.iter().take(SHOWN);
-    let mut why: Vec<String> = frozen
-        .map(|frozen| format!("'{}' {}", frozen.name, frozen.reason))
+    let mut by_reason: Vec<(&str, &str, usize)> = Vec::new();
+    for frozen in &parameters.frozen {
+        match by_reason.iter_mut().find(|own| own.0 == frozen.reason) {
+            Some(own) => own.2 += 1,
+            None => by_reason.push((&frozen.reason, &frozen.name, 1)),
+        }
+    }
+    by_reason.sort_by_key(|own| std::cmp::Reverse(own.2));
+    let shown = by_reason.iter().take(SHOWN);
+    let mut why: Vec<String> = shown
+        .map(|(reason, name, count)| match count - 1 {
+            0 => format!("'{name}' {reason}"),
+            more => format!("'{name}' (and {more} more) {reason}"),
+        })
         .collect();
     why.extend(stops.iter().take(SHOWN).cloned());
     Error::Usage(match why.is_empty() {
@@ -193,7 +204,12 @@ impl Builder<'_> {
             .map(|(used, base)| used.then(|| self.input(base, &[])))
             .collect();
         for (name, comparison) in options.comparisons {
-            let (value, output) = self.named(name)?;
+            let (value, output) = match self.named(name) {
+                Ok(found) => found,
+                // The others are trained on.
+                Err(_) if self.is_of_bodies(name) => continue,
+                Err(fault) => return Err(fault),
+            };
             if let Some(share) = &shares[0] {
                 let teacher = self.input("step.teacher", &output.sizes);
                 let asked = asked_by(&mut self.emit, *comparison, &teacher);
@@ -252,6 +268,13 @@ impl Builder<'_> {
             };
             Error::Usage(format!("the model cannot be trained: {why}"))
         })
+    }
+
+    /// Whether a node makes an output that runs bodies, through which no gradient goes.
+    fn is_of_bodies(&self, name: &str) -> bool {
+        let graph = self.bound.graph();
+        let producer = graph.find(name).map(|value| graph.value(value).producer);
+        matches!(producer, Some(Producer::Node(node, _)) if graph.bodies_of(node).next().is_some())
     }
 
     /// The first input that holds nothing, as caches do that data leaves out.

@@ -24,7 +24,7 @@ enum Disagreement {
 
 impl Pieces {
     /// That texts become the same pieces with the smaller tokenizer, as do the pieces that stay where they are read as
-    /// texts and have no others: how many texts, of how many pieces.
+    /// texts and have no others: how many lines, of how many pieces.
     ///
     /// # Errors
     /// A file cannot be read, a text has pieces that do not stay, or becomes others.
@@ -37,7 +37,8 @@ impl Pieces {
         self.check_fixed()?;
         let engine = Engine::read(smaller, self.document.model);
         let engine = engine.map_err(|why| Error::vocabulary(&self.path, why))?;
-        let (mut texts, mut pieces) = self.agrees_on_pieces(&engine, kept)?;
+        self.check_pieces(&engine, kept)?;
+        let (mut texts, mut pieces) = (0, 0);
         corpus::read(corpora, |path, blocks| {
             let look = |block: &TextBlock| self.agrees_on(block, &engine, kept);
             let found: Vec<_> = blocks.par_iter().map(look).collect();
@@ -58,24 +59,20 @@ impl Pieces {
         Ok((texts, pieces))
     }
 
-    fn agrees_on_pieces(&self, engine: &Engine, kept: &KeptIds) -> Result<(u64, u64)> {
+    fn check_pieces(&self, engine: &Engine, kept: &KeptIds) -> Result<()> {
         let look = |id: &u64| {
             let text = u32::try_from(*id).ok();
             let text = text.and_then(|id| self.engine.text(id).ok());
             let Some(text) = text.filter(|text| !self.has_open_words(text)) else {
-                return Ok(0);
+                return Ok(());
             };
             match self.agree(&text, engine, kept) {
-                // It has other pieces as a text.
-                Err(Disagreement::Unfit(_)) => Ok(0),
                 Err(Disagreement::Differs(what)) => Err(differs(what)),
-                Ok(count) => Ok(count),
+                // It may have other pieces as a text.
+                Err(Disagreement::Unfit(_)) | Ok(_) => Ok(()),
             }
         };
-        let found: Result<Vec<u64>> = kept.ids().par_iter().map(look).collect();
-        let found = found?;
-        let texts = found.iter().filter(|count| **count > 0).count();
-        Ok((texts as u64, found.iter().sum()))
+        kept.ids().par_iter().try_for_each(look)
     }
 
     /// Whether words of a text could be cut otherwise, having no pieces.
@@ -94,8 +91,12 @@ impl Pieces {
     ) -> Result<(u64, u64), (u64, Disagreement)> {
         let (mut texts, mut pieces) = (0, 0);
         for (line, text) in block.texts() {
-            pieces += self.agree(text, engine, kept).map_err(|why| (line, why))?;
-            texts += 1;
+            let count = self.agree(text, engine, kept).map_err(|why| (line, why))?;
+            // All lines of a block together count once, each by itself.
+            if !text.contains('\n') {
+                pieces += count;
+                texts += 1;
+            }
         }
         Ok((texts, pieces))
     }

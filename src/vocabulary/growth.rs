@@ -1,6 +1,5 @@
 //! How much longer a tokenizer may make a text before it cuts it.
 
-use super::document::Said;
 use super::json::OrderedJson;
 
 /// How many times as long a text may become. What is in use writes one character for another, or a few.
@@ -10,7 +9,7 @@ const MOST: f64 = 1024.0;
 ///
 /// # Errors
 /// What is put in the place of characters is much longer than these.
-pub(super) fn check_growth(json: &OrderedJson) -> Said<()> {
+pub(super) fn check_growth(json: &OrderedJson) -> Result<(), String> {
     let times = json.get("normalizer").map_or(1.0, growth);
     match times <= MOST {
         true => Ok(()),

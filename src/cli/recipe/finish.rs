@@ -8,6 +8,7 @@ use super::tree::Sources;
 use crate::cli::settings::MODELS;
 use crate::error::Result;
 use crate::files;
+use crate::job::{copy_tokenizer, tokenizer_beside};
 use crate::onnx::Model;
 use crate::pages::{Page, metric_value};
 use serde_json::{Map, Value};
@@ -26,6 +27,18 @@ fn made_files(pipeline: &Pipeline) -> impl Iterator<Item = (usize, &str, &SaidPa
                 Some(SettingPart::Made(Some(path))) => Some((place, setting.name.as_str(), path)),
                 _ => None,
             })
+    })
+}
+
+/// Where the tokenizer of the model goes, if a step makes one.
+fn tokenizer_of(pipeline: &Pipeline) -> Option<SaidPath> {
+    pipeline.tokenizer_step()?;
+    let output = pipeline.output.as_ref()?;
+    let path = tokenizer_beside(&output.path);
+    Some(SaidPath {
+        said: path.display().to_string(),
+        path,
+        spot: output.spot,
     })
 }
 
@@ -67,6 +80,8 @@ pub(super) fn check_files(pipeline: &Pipeline, sources: &Sources) -> Result<()> 
     let mut outputs: Vec<&SaidPath> = pipeline.output.iter().collect();
     outputs.extend(made_files(pipeline).map(|(_, _, path)| path));
     outputs.extend(&pipeline.reports);
+    let tokenizer = tokenizer_of(pipeline);
+    outputs.extend(&tokenizer);
     check_apart(pipeline, &outputs, sources)?;
     let work = files::place_of(&pipeline.work.path);
     for path in read_files(pipeline) {
@@ -170,6 +185,9 @@ pub(super) fn write(run: &RecipeRun<'_>, recipe: &str, results: &str) -> Result<
         let mut model = Model::load(run.model_path(pipeline.last_model())?)?;
         model.set_metadata(RECIPE, recipe);
         model.set_metadata(RESULTS, results);
+        if let Some(step) = pipeline.tokenizer_step() {
+            copy_tokenizer(&run.model_path(step)?, &output.path)?;
+        }
         model.save(&output.path)?;
     }
     Ok(pipeline.output.as_ref().map(|output| output.path.clone()))

@@ -130,6 +130,19 @@ impl Pipeline {
         last.map_or(ModelOf::Original, ModelOf::Step)
     }
 
+    /// The step on the way to the last model that may make its tokenizer.
+    pub(super) fn tokenizer_step(&self) -> Option<ModelOf> {
+        let mut next = self.last_model();
+        while let ModelOf::Step(place) = next {
+            let step = &self.steps[place];
+            if step.setting("tokenizer").is_some() {
+                return Some(next);
+            }
+            next = step.from;
+        }
+        None
+    }
+
     /// The steps between the recipe's model and its last one, and those that only look at a model between them.
     pub(super) fn way(&self) -> Vec<&str> {
         let mut models = vec![ModelOf::Original];

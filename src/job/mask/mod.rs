@@ -24,7 +24,7 @@ use crate::onnx::{Model, sparse_bytes};
 use crate::ops::CutRules;
 use crate::report::{Gains, LeftRow, MaskReport, MaskedRow, Outcome};
 use crate::rewrite::{Edit, Stored, store_sparse, with_weights};
-use crate::train::Tuning;
+use crate::train::{Tuning, check_reach};
 use crate::validate::verify_equal;
 use found::{Found, Masked};
 
@@ -122,9 +122,7 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     let mut watch = Watch::default();
     let model = watch.stage("read", || Model::load(path))?;
     options.files().check(&model, options.overwrite)?;
-    let analysis = watch.stage("type", || {
-        analyse(&model, &options.shapes, CutRules::default())
-    })?;
+    let analysis = watch.stage("type", || typed(&model, options))?;
     let mut found = watch.stage("mask", || match &options.source {
         MaskSource::Settings(settings) => choose::by_settings(&analysis, settings, options, events),
         MaskSource::File(path) => choose::by_file(&analysis, path),
@@ -171,6 +169,15 @@ pub fn mask(path: &Path, options: &MaskOptions, events: &mut dyn Events) -> Resu
     }
     report.stages = watch.stages;
     Ok(report)
+}
+
+/// The typed model, in which something can be trained where that is asked for.
+fn typed(model: &Model, options: &MaskOptions) -> Result<Analysis> {
+    let analysis = analyse(model, &options.shapes, CutRules::default())?;
+    if let Some(tuning) = &options.tuning {
+        check_reach(analysis.graph(), tuning)?;
+    }
+    Ok(analysis)
 }
 
 /// The masked model, trained where that is asked for.

@@ -11,6 +11,9 @@ use crate::vocabulary::{KeptIds, Pieces};
 /// sizes, and with places for pieces to come.
 const SPARE: (u64, f64) = (1024, 0.01);
 
+/// The share of rows without a piece from which a tokenizer may be that of another model.
+const DOUBTED: f64 = 0.02;
+
 /// What says which ids stay.
 pub(super) struct Asked<'a> {
     options: &'a VocabularyOptions,
@@ -75,6 +78,20 @@ impl<'a> Asked<'a> {
     pub(super) fn excess(&self, size: usize) -> u64 {
         let pieces = self.tokenizer.as_ref();
         pieces.map_or(0, |(_, pieces)| (size as u64).abs_diff(pieces.size()))
+    }
+
+    /// What is to be said of a table that has many more rows than the tokenizer has pieces.
+    pub(super) fn doubt(&self, rows: usize) -> Option<String> {
+        let (path, pieces) = self.tokenizer.as_ref()?;
+        let (known, rows) = (pieces.size(), rows as u64);
+        let many = rows.saturating_sub(known) as f64 > DOUBTED * known as f64;
+        many.then(|| {
+            format!(
+                "ids {known} to {} are no pieces of {}, and go: make sure that it is the tokenizer of this model",
+                rows - 1,
+                path.display()
+            )
+        })
     }
 
     /// The ids that stay of this many.

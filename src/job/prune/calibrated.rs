@@ -14,9 +14,9 @@ use crate::job::options::Opened;
 use crate::layers::Layer;
 use crate::onnx::Model;
 use crate::plan::{Plan, Scope, Settings};
-use crate::recover::{Context, Recovered, Recovery, recover};
+use crate::recover::{Context, Recovered, RecoveredLayer, Recovery, recover};
 use crate::report::{PruneCalibrationRow, RecoveryRow};
-use crate::rewrite;
+use crate::rewrite::{self, NumberedModel};
 use crate::search::{
     AnswerSource, Effects, GateScores, Outputs, Ranking, SharedWork, curve_operations, curves,
     gate_scores, least_blocks, loss_scores,
@@ -30,6 +30,10 @@ const LONG: u64 = 1_000_000_000_000;
 pub(in crate::job) struct Calibrated<'a> {
     pub(super) recovery: Recovery,
     pub(super) opened: Opened<'a>,
+    /// The model on numbers, where weights of it are codes: it is measured and recovered in the place of the model.
+    pub(super) numbered: Option<NumberedModel>,
+    /// What layers of the model on numbers read, where the model itself is measured beside it.
+    pub(super) numbered_stats: Option<Stats>,
     /// Those whose data can be measured.
     pub(super) layers: Vec<Layer>,
     pub(super) stats: Stats,
@@ -88,16 +92,25 @@ impl<'a> Calibrated<'a> {
             );
         }
         if self.recovers() {
-            warnings.extend(not_recovered(analysis));
+            let numbered = self.numbered.as_ref();
+            warnings.extend(not_recovered(numbered.map_or(analysis, |of| &of.analysis)));
         }
         let gates = self.gates.iter().filter_map(OnceCell::get);
-        warnings.extend(gates.filter_map(|gates| no_gradients(analysis, gates)));
+        warnings.extend(gates.filter_map(|gates| no_gradients(self.seen(analysis), gates)));
         Ok(PruneCalibrationRow {
             data: self.opened.data.describe(),
             samples: self.opened.data.samples(),
             statistics_of: self.read.then(|| self.stats.describe()),
             warnings,
         })
+    }
+
+    /// The model that is measured in the place of an analysed one.
+    fn seen<'b>(&'b self, analysis: &'b Analysis) -> &'b Analysis {
+        match (&self.numbered, &self.numbered_stats) {
+            (Some(numbered), None) => &numbered.analysis,
+            _ => analysis,
+        }
     }
 
     /// Scores of every dimension; by weight for those that no layer reads.
@@ -108,12 +121,17 @@ impl<'a> Calibrated<'a> {
         events: &mut dyn Events,
     ) -> Result<Vec<Vec<f64>>> {
         let criterion = settings.criterion();
+        let seen = self.seen(analysis);
         let known = match criterion.needs() {
             Needs::Weights => return scores(analysis, criterion, settings.seed),
-            Needs::Runs => return loss_scores(&self.outputs(analysis), events),
-            Needs::Statistics => self.statistic(analysis, &criterion, events)?,
-            Needs::Gradients => self.gradient(analysis, settings, events)?,
+            Needs::Runs => {
+                let known = loss_scores(&self.outputs(seen), events)?;
+                known.into_iter().map(Some).collect()
+            }
+            Needs::Statistics => self.statistic(seen, &criterion, events)?,
+            Needs::Gradients => self.gradient(seen, settings, events)?,
         };
+        let known = by_name(seen, known, analysis);
         let fallback = scores(analysis, Criterion::L2, settings.seed)?;
         let pairs = known.into_iter().zip(fallback);
         Ok(pairs.map(|(known, other)| known.unwrap_or(other)).collect())
@@ -175,7 +193,8 @@ impl<'a> Calibrated<'a> {
 
     /// True if curves would take longer than a minute.
     pub(super) fn takes_long(&self, ranking: &Ranking) -> bool {
-        let operations = curve_operations(&self.outputs(ranking.analysis()), ranking);
+        let seen = self.seen(ranking.analysis());
+        let operations = curve_operations(&self.outputs(seen), ranking);
         tracing::debug!("curves: {operations} operations");
         operations > LONG
     }
@@ -187,7 +206,7 @@ impl<'a> Calibrated<'a> {
         seed: u64,
         events: &mut dyn Events,
     ) -> bool {
-        match self.gates(analysis, (AnswerSource::Drawn, seed), events) {
+        match self.gates(self.seen(analysis), (AnswerSource::Drawn, seed), events) {
             Ok(gates) => {
                 let known = gates.fisher.iter().flatten().count();
                 2 * known >= gates.fisher.len()
@@ -211,7 +230,7 @@ impl<'a> Calibrated<'a> {
         shared: SharedWork,
         events: &mut dyn Events,
     ) -> Result<Effects> {
-        let ranked = ranking.analysis();
+        let (ranked, measured) = (ranking.analysis(), self.seen(measured));
         let mut effects = Effects::default();
         match settings.scope() {
             Scope::Allocated => {
@@ -267,6 +286,9 @@ impl<'a> Calibrated<'a> {
         sliced: &Model,
         events: &mut dyn Events,
     ) -> Result<Repaired> {
+        if let Some(numbered) = &self.numbered {
+            return self.recover_codes((start.dense, numbered), plan, sliced, events);
+        }
         let recovered = self.solved(start, plan, sliced, events)?;
         self.repaired(start, plan, sliced, recovered)
     }
@@ -286,15 +308,36 @@ impl<'a> Calibrated<'a> {
         }
         let edited = recovered.applied(whole)?;
         let model = rewrite::prune(&edited, plan)?;
-        let outputs = self.outputs(start.dense);
+        self.judged((start.dense, edited), (sliced, model), recovered.layers)
+    }
+
+    /// A recovered model, judged by the dense one beside what slicing alone leaves.
+    pub(super) fn judged(
+        &self,
+        (dense, edited): (&Analysis, Analysis),
+        (sliced, model): (&Model, Model),
+        layers: Vec<RecoveredLayer>,
+    ) -> Result<Repaired> {
+        let outputs = self.outputs(dense);
         let divergence = outputs.held_out_divergences([sliced, &model])?;
         let row = RecoveryRow {
             recovery: self.recovery,
             divergence,
             kept: divergence[1] <= divergence[0],
-            layers: recovered.layers,
+            layers,
         };
         Ok(Repaired { edited, model, row })
+    }
+
+    /// With what models are recovered.
+    pub(super) fn context(&self) -> Context<'_> {
+        Context {
+            recovery: self.recovery,
+            stats: self.numbered_stats.as_ref().unwrap_or(&self.stats),
+            runtime: &self.opened.runtime,
+            provider: self.opened.provider.clone(),
+            data: &self.opened.data,
+        }
     }
 
     /// New weights of what the plan is cut from.
@@ -308,14 +351,7 @@ impl<'a> Calibrated<'a> {
         let part = start.part();
         let graph = Graph::new(&sliced.clone().settled())?;
         let pruned = Analysis::of_edit(graph, part);
-        let context = Context {
-            recovery: self.recovery,
-            stats: &self.stats,
-            runtime: &self.opened.runtime,
-            provider: self.opened.provider.clone(),
-            data: &self.opened.data,
-        };
-        recover(part, &start.rest(plan), &pruned, &context, events)
+        recover(part, &start.rest(plan), &pruned, &self.context(), events)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::dimensions::Analysis;
 use crate::graph::ValueId;
-use crate::layers::{Layers, LeftWeight};
+use crate::layers::{Layers, LeftWeight, summed_codes};
 use crate::search::GateScores;
 
 /// What is known by dimension of one model, by dimension of another in which they have the same names.
@@ -32,25 +32,22 @@ pub(super) fn product(obs: Option<Vec<f64>>, fisher: Option<&[f64]>) -> Option<V
 /// That weights of codes stay as they are, but for what is removed.
 pub(super) fn not_recovered(analysis: &Analysis) -> Option<String> {
     let graph = analysis.graph();
+    // Tables that are looked up are not recovered either where they are real numbers.
     let blocks = analysis.state.block_codes().iter();
-    let partners: HashSet<ValueId> = blocks
-        .flat_map(|codes| {
-            let node = graph.node(codes.node);
-            codes.partners().filter_map(|slot| node.input(slot))
-        })
-        .collect();
-    let is_weight = |weight: &&LeftWeight| {
-        let tensor = graph.constant(weight.value);
-        let is_code = graph.element(weight.value).is_some_and(|of| !of.is_float());
-        is_code
-            && tensor.is_some_and(|tensor| tensor.dims.len() > 1)
-            && !partners.contains(&weight.value)
-    };
+    let blocks = blocks.filter(|codes| codes.summed);
+    let blocks = blocks.filter_map(|codes| graph.node(codes.node).input(codes.codes.0));
+    let summed = summed_codes(analysis).into_iter().map(|(value, _)| value);
+    let summed: HashSet<ValueId> = summed.chain(blocks).collect();
+    let is_weight = |weight: &&LeftWeight| summed.contains(&weight.value);
     let Layers { left, layers } = Layers::of(analysis);
     let coded: Vec<&LeftWeight> = left.iter().filter(is_weight).collect();
     let largest = coded.iter().max_by_key(|weight| weight.len)?;
+    let reader = graph.value(largest.value).consumers.first();
+    let reader = reader.map_or_else(String::new, |&(node, _)| {
+        format!(" (read by {})", graph.node_proto(node).op_type())
+    });
     Some(format!(
-        "{} of {} weight(s) are codes, '{}' the largest, and are not recovered: recovery finds real numbers. Prune the model before its quantisation, and quantise what is left (`quantise`)",
+        "{} of {} weight(s) are codes, '{}'{reader} the largest, that stay as they are but for what is removed: nothing says what their operator makes of the numbers that they stand for, or more than one node reads them. Where there is a model before its quantisation, prune that, and quantise what is left (`quantise`)",
         coded.len(),
         coded.len() + layers.len(),
         largest.name,

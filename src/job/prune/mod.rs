@@ -6,6 +6,7 @@ mod coded;
 mod cut;
 mod dropped;
 mod known;
+mod numbered;
 mod opened;
 mod options;
 mod planned;
@@ -29,7 +30,7 @@ use super::little;
 use super::options::{Calibration, ModelInput, Opened};
 use super::quantised::BATCHES;
 use super::watch::Watch;
-use super::{analyse_in, installed};
+use super::{analyse_in, checked_declarations, installed};
 use crate::data::unread_outputs;
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -39,6 +40,7 @@ use crate::onnx::Model;
 use crate::plan::Plan;
 use crate::report::{Outcome, PruneReport};
 use crate::search::{self, forecast};
+use crate::train::check_reach;
 
 pub(super) use calibrated::Calibrated;
 pub(super) use coded::Pruning;
@@ -46,6 +48,7 @@ use planned::Planned;
 pub(super) use proven::{Maker, Proven};
 use reported::{met, target};
 pub use smaller::VocabularyOptions;
+pub use smaller::copy_tokenizer;
 pub(crate) use smaller::tokenizer_beside;
 use start::Remains;
 pub(super) use timed::TimedModel;
@@ -159,6 +162,7 @@ fn planned<T>(
     then: impl FnOnce(&Job, Draft, &mut Voice) -> Result<T>,
 ) -> Result<T> {
     let analysis = typed(model, options, voice)?;
+    let wrong = checked_declarations(&analysis)?;
     if options.plan.is_none() && options.vocabulary.is_none() {
         search::check(&analysis, &options.settings)?;
     }
@@ -172,7 +176,8 @@ fn planned<T>(
         timed: timed.as_ref(),
         options,
     };
-    let draft = job.draft(voice)?;
+    let mut draft = job.draft(voice)?;
+    draft.report.warnings.extend(wrong);
     then(&job, draft, voice)
 }
 
@@ -188,6 +193,9 @@ fn typed(model: &Model, options: &PruneOptions, voice: &mut Voice) -> Result<Ana
     };
     let analysis = watch.stage("type", || analyse_in(model, (&options.shapes, cuts), load))?;
     options.check_signature(&analysis)?;
+    if let Some(tuning) = &options.tuning {
+        check_reach(analysis.graph(), tuning)?;
+    }
     Ok(analysis)
 }
 
@@ -293,7 +301,7 @@ impl Job<'_> {
             plan,
             mut report,
             remains,
-            mut tokenizer,
+            tokenizer,
         } = draft;
         // Where nothing was trained, recovery is best from the dense model.
         let trained = self.options.tuning.is_some();
@@ -305,9 +313,6 @@ impl Job<'_> {
         };
         let mut proven = maker.make(&plan, voice)?;
         report.note(self.analysis, &proven)?;
-        if report.vocabulary.is_none() {
-            tokenizer = None;
-        }
         let quantise = self.options.quantise.as_ref();
         if let (Some(settings), Some(data)) = (quantise, &self.options.calibration) {
             let opened = self.opened_for_codes(data, voice)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::calibrated::Calibrated;
+use super::numbered::numbered;
 use super::options::PruneOptions;
 use crate::dimensions::Analysis;
 use crate::error::Result;
@@ -27,12 +28,31 @@ impl<'a> Calibrated<'a> {
         let layers = Layers::measurable(analysis);
         let batches = (BATCHES, options.tuning.is_some());
         let opened = calibration.open(analysis, &layers, batches, &options.runtime, events)?;
+        // Training goes on with the model itself.
+        let numbered = match options.tuning {
+            None => numbered(analysis, &opened)?,
+            Some(_) => None,
+        };
+        let aligned = numbered.as_ref().filter(|of| of.is_aligned(analysis));
+        let seen = aligned.map_or(analysis, |of| &of.analysis);
+        let layers = match aligned {
+            Some(_) => Layers::measurable(seen),
+            None => layers,
+        };
+        let numbered_stats = match (&numbered, aligned) {
+            (Some(numbered), None) => {
+                let numbered = &numbered.analysis;
+                let layers = Layers::measurable(numbered);
+                Some(measured(numbered, &opened, &layers, events)?)
+            }
+            _ => None,
+        };
         let known = stats.filter(|path| path.exists());
-        let origin = || MeasuredOn::new(analysis, &opened.data, &opened.runtime);
+        let origin = || MeasuredOn::new(seen, &opened.data, &opened.runtime);
         let measured = match known {
             Some(path) => Stats::open(path, &origin()?)?,
             None => {
-                let measured = measured(analysis, &opened, &layers, events)?;
+                let measured = measured(seen, &opened, &layers, events)?;
                 if let Some(path) = stats {
                     measured.save(path, &origin()?)?;
                 }
@@ -42,6 +62,8 @@ impl<'a> Calibrated<'a> {
         let calibrated = Calibrated::with(measured, (opened, layers), options.recovery);
         Ok(Calibrated {
             read: known.is_some(),
+            numbered,
+            numbered_stats,
             ..calibrated
         })
     }
@@ -86,6 +108,8 @@ impl<'a> Calibrated<'a> {
             layers,
             stats,
             read: false,
+            numbered: None,
+            numbered_stats: None,
             gates: Default::default(),
         }
     }

@@ -2,7 +2,6 @@
 
 use super::proven::Proven;
 use super::signature::{changed, held};
-use super::vocabulary;
 use crate::axes::Kept;
 use crate::dimensions::{Analysis, Totals};
 use crate::error::Result;
@@ -10,7 +9,7 @@ use crate::graph::Attributes;
 use crate::onnx::Model;
 use crate::onnx::proto::GraphProto;
 use crate::plan::{CostBudget, Plan, Platform, Remap, RoundTo};
-use crate::report::{BudgetRow, PruneReport, VocabularyRow};
+use crate::report::{BudgetRow, PruneReport};
 
 /// Where the result is going to run, as far as the plan says so.
 pub(super) fn target(plan: &Plan) -> Platform {
@@ -39,7 +38,6 @@ impl PruneReport {
         let kept = proven.plan.kept(analysis)?;
         self.after = analysis.totals(&kept);
         self.note_signature(analysis, &proven.plan, &kept);
-        self.note_vocabulary(analysis, (&proven.plan, &kept));
         self.after.nodes = node_count(&proven.model, self.after);
         self.recovery.clone_from(&proven.recovery);
         self.training.clone_from(&proven.training);
@@ -65,19 +63,6 @@ impl PruneReport {
             self.signature = changed(analysis, kept);
         }
         self.signature_held = held(analysis, &plan.settings.change_signature);
-    }
-
-    /// What of a vocabulary the proof has left cut.
-    fn note_vocabulary(&mut self, analysis: &Analysis, (plan, kept): (&Plan, &Kept)) {
-        let Some(drafted) = self.vocabulary.take() else {
-            return;
-        };
-        let left = vocabulary::replayed(analysis, plan, kept);
-        self.vocabulary = left.map(|of| VocabularyRow {
-            texts: drafted.texts,
-            pieces: drafted.pieces,
-            ..of.row
-        });
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::error::Result;
+use crate::files;
 use crate::plan::Remap;
 use crate::report::VocabularyRow;
 
@@ -44,4 +46,19 @@ impl VocabularyOptions {
 /// Where the tokenizer of a model goes: `model.onnx` has `model.tokenizer.json`.
 pub(crate) fn tokenizer_beside(model: &Path) -> PathBuf {
     model.with_extension("tokenizer.json")
+}
+
+/// Puts the tokenizer of a smaller vocabulary, which lies beside the model at `from`, beside that at `to` as well: `model.onnx` has
+/// `model.tokenizer.json`. Where there is none, nothing is done.
+///
+/// # Errors
+/// It cannot be read, or the copy not be written.
+pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
+    let (from, to) = (tokenizer_beside(from), tokenizer_beside(to));
+    if !from.exists() || files::same_file(&from, &to) {
+        return Ok(());
+    }
+    let text = files::map_file(&from)?;
+    let file = files::write_temporary(&to, |file| file.write_all(&text))?;
+    files::persist(file, &to)
 }

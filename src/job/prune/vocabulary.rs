@@ -104,20 +104,11 @@ pub(super) fn planned(
         pieces: ids.agreed.map(|agreed| agreed.1),
         ..row(analysis, (&plan, &kept), &way, [meant.size, ids.kept.len()])
     };
-    let old: Vec<&str> = (meant.inputs.iter().map(String::as_str))
-        .filter(|input| row.remap == Remap::Outside && !row.inputs.iter().any(|new| new == input))
-        .collect();
-    let old = (!old.is_empty()).then(|| {
-        format!(
-            "'{}' still take old ids, unlike the others; left alone are {}",
-            old.join("', '"),
-            left.join("; ")
-        )
-    });
+    let told = warnings(analysis, &row, &kept).into_iter();
     let small = SmallVocabulary {
-        warnings: warnings(analysis, &row, &kept)
-            .into_iter()
-            .chain(old)
+        warnings: told
+            .chain(left_old(&meant, &row, &left))
+            .chain(asked.doubt(meant.size))
             .collect(),
         row,
         tokenizer: ids.tokenizer,
@@ -154,6 +145,22 @@ fn warnings(analysis: &Analysis, row: &VocabularyRow, kept: &Kept) -> Vec<String
         )
     });
     ids.chain(whole).collect()
+}
+
+/// That some inputs of a vocabulary still take old ids where others take new ones: these tables cannot lose rows.
+fn left_old(meant: &Vocabulary, row: &VocabularyRow, left: &[String]) -> Option<String> {
+    let old = meant
+        .inputs
+        .iter()
+        .filter(|input| !row.inputs.contains(input));
+    let old: Vec<&str> = old.map(String::as_str).collect();
+    (row.remap == Remap::Outside && !old.is_empty()).then(|| {
+        format!(
+            "'{}' still take old ids, unlike the others; left alone are {}",
+            old.join("', '"),
+            left.join("; ")
+        )
+    })
 }
 
 fn row(

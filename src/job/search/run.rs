@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::events::Events;
 use crate::job::prune::{Calibrated, Voice};
 use crate::job::watch::Watch;
-use crate::job::{ModelInput, analyse_in};
+use crate::job::{ModelInput, analyse_in, checked_declarations};
 use crate::layers::Layers;
 use crate::onnx::Model;
 use crate::plan::{Cost, Plan};
@@ -139,6 +139,7 @@ fn typed<T>(
     let told = (&options.shapes, options.settings.cuts());
     let typed = || analyse_in(model, told.clone(), &mut load);
     let analysis = watch.stage("type", typed)?;
+    checked_declarations(&analysis)?;
     check(&analysis, &options.settings)?;
     searched((&analysis, name, start), options, (watch, events), finish)
 }

@@ -20,7 +20,7 @@ use crate::quantise::QuantiseSettings;
 use crate::report::{CodedTuning, Outcome, TrainingRow, TuneReport};
 use crate::rewrite::{with_new_head, with_weights};
 use crate::runtime::Runtime;
-use crate::train::{Classroom, Pool, TrainOptions, Trained, Tuning, train};
+use crate::train::{Classroom, Pool, TrainOptions, Trained, Tuning, check_reach, train};
 
 /// Version of the JSON document.
 const SCHEMA: &str = "secateur.tune/1";
@@ -124,6 +124,7 @@ pub fn tune(path: &Path, options: &TuneOptions, events: &mut dyn Events) -> Resu
     if let Some(classes) = options.replace_head {
         analysis = options.with_new_head(&analysis, classes, &mut tuning)?;
     }
+    check_reach(analysis.graph(), &tuning)?;
     let runtime = options
         .runtime
         .load_for(std::slice::from_ref(&options.data.provider), events)?;

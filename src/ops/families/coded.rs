@@ -14,7 +14,8 @@ use super::scales::{on_codes, single};
 use crate::axes::Extent;
 use crate::onnx::ElementType::{Float, Int32, Uint8};
 use crate::ops::adjoints::{Adjoint, quantised as back};
-use crate::ops::typing::{CodedSlot, Ruling, Typing, Unsupported, axis_of};
+use crate::ops::numbers::{CodedSlot, MadeCodes, NumbersForm};
+use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Elements, Form, Row, contrib, row};
 
 /// Codes have the type of their zero point.
@@ -74,16 +75,16 @@ pub(super) const ROWS: &[Row] = &[
         .form(Form::Decoded)
         .lists(&[0, 2])
         .of_elements(NUMBERS),
-    contrib("QLinearAdd", |op| pairwise(op, additive))
+    contrib("QLinearAdd", |op| pairwise(op, ("Add", additive)))
         .stops(ROUNDS)
         .of_elements(FIRST),
-    contrib("QLinearMul", |op| pairwise(op, scaling))
+    contrib("QLinearMul", |op| pairwise(op, ("Mul", scaling)))
         .stops(ROUNDS)
         .of_elements(FIRST),
-    contrib("QLinearSigmoid", |op| alone(op, unary))
+    contrib("QLinearSigmoid", |op| alone(op, Some("Sigmoid"), unary))
         .stops(ROUNDS)
         .of_elements(FIRST),
-    contrib("QLinearLeakyRelu", |op| alone(op, unary))
+    contrib("QLinearLeakyRelu", |op| alone(op, Some("LeakyRelu"), unary))
         .stops(ROUNDS)
         .of_elements(FIRST),
     contrib("QLinearWhere", chosen)
@@ -129,7 +130,11 @@ fn encoded(op: &mut Typing) -> Ruling {
         return held(op, "it makes codes in blocks");
     }
     let slots = vec![CodedSlot::codes(0).along(along(op))];
-    on_codes(op, slots, first)
+    on_codes(op, slots, first)?;
+    let made = MadeCodes::Given([1, 2]);
+    let form = NumbersForm::same(&[CodedSlot::numbers(0)]);
+    op.stands_for(NumbersForm { made, ..form });
+    Ok(())
 }
 
 /// Weights in blocks lose blocks.
@@ -141,6 +146,7 @@ fn decoded(op: &mut Typing) -> Ruling {
         };
     }
     let slots = vec![CodedSlot::codes(0).along(along(op))];
+    op.stands_for(NumbersForm::same(&slots));
     on_codes(op, slots, first)
 }
 
@@ -160,6 +166,9 @@ fn dynamic(op: &mut Typing) -> Ruling {
     look_at_all(op, 0)?;
     op.output(1, Vec::new());
     op.output(2, Vec::new());
+    let made = MadeCodes::Found;
+    let form = NumbersForm::same(&[CodedSlot::numbers(0)]);
+    op.stands_for(NumbersForm { made, ..form });
     Ok(())
 }
 
@@ -187,11 +196,13 @@ const fn whole(slot: usize, zero: usize) -> CodedSlot {
 
 fn whole_product(op: &mut Typing) -> Ruling {
     let slots = vec![whole(0, 2), whole(1, 3).along(-1)];
+    op.stands_for(NumbersForm::of("MatMul", &slots));
     on_codes(op, slots, matmul)
 }
 
 fn whole_filters(op: &mut Typing) -> Ruling {
     let slots = vec![whole(0, 2), whole(1, 3).along(0)];
+    op.stands_for(NumbersForm::of("Conv", &slots));
     // Its kernel multiplies from the left, in 32 bits: the weight is none of those whose sums overflow.
     op.is_quiet = true;
     on_codes(op, slots, conv)
@@ -199,6 +210,7 @@ fn whole_filters(op: &mut Typing) -> Ruling {
 
 fn product(op: &mut Typing) -> Ruling {
     let slots = vec![CodedSlot::codes(0), CodedSlot::codes(3).along(-1)];
+    op.stands_for(NumbersForm::of("MatMul", &slots).making(6, 7));
     on_codes(op, slots, matmul)?;
     single(op, [6, 7])
 }
@@ -206,6 +218,8 @@ fn product(op: &mut Typing) -> Ruling {
 fn filters(op: &mut Typing) -> Ruling {
     let weight = CodedSlot::codes(3).along(0);
     let slots = vec![CodedSlot::codes(0), weight, CodedSlot::numbers(8)];
+    let form = NumbersForm::of("Conv", &slots).with_sums(8, 1.0);
+    op.stands_for(form.making(6, 7));
     on_codes(op, slots, conv)?;
     single(op, [6, 7])
 }
@@ -225,6 +239,11 @@ fn affine(op: &mut Typing) -> Ruling {
     let columns = i64::from(op.int("transB", 0) == 0);
     let weight = CodedSlot::codes(3).along(columns);
     let slots = vec![CodedSlot::codes(0), weight, CodedSlot::numbers(6)];
+    let form = NumbersForm::of("Gemm", &slots).with_sums(6, op.real("alpha", 1.0));
+    match op.value(7).is_some() {
+        true => op.stands_for(form.making(7, 8)),
+        false => op.stands_for(form),
+    }
     on_codes(op, slots, gemm)?;
     single(op, [7, 8])
 }
@@ -238,12 +257,14 @@ fn product_to_numbers(op: &mut Typing) -> Ruling {
         axis: None,
     };
     let slots = vec![own(0, 2, 4), own(1, 3, 5).along(-1)];
+    op.stands_for(NumbersForm::of("MatMul", &slots).adding(6));
     on_codes(op, slots, |op| biased(op, 6))
 }
 
 /// A product of numbers, made codes by their extremes, and codes.
 fn product_of_numbers(op: &mut Typing) -> Ruling {
     let slots = vec![CodedSlot::numbers(0), CodedSlot::codes(1).along(-1)];
+    op.stands_for(NumbersForm::of("MatMul", &slots).adding(4));
     on_codes(op, slots, |op| biased(op, 4))?;
     look_at_all(op, 0)
 }
@@ -260,8 +281,11 @@ fn biased(op: &mut Typing, bias: usize) -> Ruling {
     Ok(())
 }
 
-fn pairwise(op: &mut Typing, rule: fn(&mut Typing) -> Ruling) -> Ruling {
+/// An operator on two inputs, with its rule.
+fn pairwise(op: &mut Typing, of: (&'static str, fn(&mut Typing) -> Ruling)) -> Ruling {
+    let (operator, rule) = of;
     let slots = vec![CodedSlot::codes(0), CodedSlot::codes(3)];
+    op.stands_for(NumbersForm::of(operator, &slots).making(6, 7));
     on_codes(op, slots, rule)?;
     single(op, [6, 7])
 }
@@ -273,18 +297,29 @@ fn chosen(op: &mut Typing) -> Ruling {
         CodedSlot::codes(1),
         CodedSlot::codes(4),
     ];
+    op.stands_for(NumbersForm::of("Where", &slots).making(7, 8));
     on_codes(op, slots, binary)?;
     single(op, [7, 8])
 }
 
-fn alone(op: &mut Typing, rule: fn(&mut Typing) -> Ruling) -> Ruling {
-    on_codes(op, vec![CodedSlot::codes(0)], rule)?;
+/// An operator on one input, with its name where numbers have one that does the same.
+fn alone(
+    op: &mut Typing,
+    operator: Option<&'static str>,
+    rule: fn(&mut Typing) -> Ruling,
+) -> Ruling {
+    let slots = [CodedSlot::codes(0)];
+    if let Some(operator) = operator {
+        op.stands_for(NumbersForm::of(operator, &slots).making(3, 4));
+    }
+    on_codes(op, slots.to_vec(), rule)?;
     single(op, [3, 4])
 }
 
 /// The axis of the shares keeps its positions.
 fn shares(op: &mut Typing) -> Ruling {
-    alone(op, |op| {
+    let alike = op.int("opset", 13) >= 13 && op.opset() >= 13;
+    alone(op, alike.then_some("Softmax"), |op| {
         let x = op.input(0)?;
         let axis = axis_of(op.int("axis", -1), x.len())?;
         // Before version 13 all axes from there on share.
@@ -306,8 +341,8 @@ fn channels_last(op: &Typing) -> bool {
 
 fn pooled(op: &mut Typing) -> Ruling {
     match channels_last(op) {
-        false => alone(op, global),
-        true => alone(op, |op| {
+        false => alone(op, Some("GlobalAveragePool"), global),
+        true => alone(op, None, |op| {
             let mut x = op.input(0)?;
             let last = x.len().saturating_sub(1);
             for axis in x.iter_mut().take(last).skip(1) {
@@ -322,8 +357,8 @@ fn pooled(op: &mut Typing) -> Ruling {
 
 fn pool(op: &mut Typing) -> Ruling {
     match channels_last(op) {
-        false => alone(op, window),
-        true => alone(op, pool_of_the_inside),
+        false => alone(op, Some("AveragePool"), window),
+        true => alone(op, None, pool_of_the_inside),
     }
 }
 
@@ -357,5 +392,6 @@ fn joined(op: &mut Typing) -> Ruling {
     let parts = (2..op.input_count()).step_by(3);
     let slots: Vec<CodedSlot> = parts.map(CodedSlot::codes).collect();
     single(op, [0, 1])?;
+    op.stands_for(NumbersForm::of("Concat", &slots).making(0, 1));
     on_codes(op, slots, concat)
 }

@@ -79,8 +79,10 @@ fn scatter_elements(op: &mut Typing) -> Ruling {
 
 /// The last axis of the second input holds a position along each of the data's axes from `first` on.
 fn tuples(op: &mut Typing, x: &[Type], first: usize, depth: usize) {
-    for axis in x.iter().skip(first).take(depth) {
-        op.positions(1, axis);
+    for (place, axis) in x.iter().skip(first).take(depth).enumerate() {
+        if let Some(index) = op.made_at(1, place) {
+            op.selects(index, axis);
+        }
     }
 }
 

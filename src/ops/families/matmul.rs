@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::elementwise::{broadcast, broadcast_axis};
 use super::factors::{Factor, matrix_roles};
 use crate::axes::Type;
-use crate::ops::adjoints::{fused, products};
+use crate::onnx::ElementType;
+use crate::ops::adjoints::{Adjoint, fused, products};
 use crate::ops::facts::{AttentionPart, Bias, Joined, Operand, Role};
 use crate::ops::row::GPU_ALONE;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
-use crate::ops::{Form, KernelFamily, Row, contrib, row};
+use crate::ops::{Elements, Form, KernelFamily, Row, contrib, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[
     row("MatMul", matmul)
@@ -28,6 +29,9 @@ pub(in crate::ops) const ROWS: &[Row] = &[
         .gives(products::einsum)
         .kernels(KernelFamily::MatMul)
         .sparse_kernels(),
+    contrib("MatMulInteger16", matmul_of_shorts)
+        .adjoint(Adjoint::Zero)
+        .of_elements(&[Elements::Always(ElementType::Int32)]),
     contrib("FusedMatMul", fused_matmul)
         .gives(fused::matmul)
         .kernels(KernelFamily::MatMul),
@@ -128,6 +132,14 @@ fn fused_gemm(op: &mut Typing) -> Ruling {
         out.iter().for_each(|axis| op.nonlinear(axis, ACTIVATED));
     }
     Ok(())
+}
+
+/// A product of integers of 16 bits. Nothing that it sums over goes: onnxruntime has no kernel that masks such numbers.
+fn matmul_of_shorts(op: &mut Typing) -> Ruling {
+    if let Some(summed) = op.input(0)?.last() {
+        op.pin(summed, "is summed over as integers of 16 bits");
+    }
+    matmul(op)
 }
 
 /// Y[M, N] = alpha * sum over K of A[M, K] * B[K, N] + beta * C[M, N]

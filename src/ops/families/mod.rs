@@ -63,4 +63,5 @@ pub(crate) const TABLE: &[&[Row]] = &[
     held::FAMILIES[1],
     held::FAMILIES[2],
     held::FAMILIES[3],
+    held::FAMILIES[4],
 ];

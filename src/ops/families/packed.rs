@@ -8,6 +8,7 @@ use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
 use crate::ops::adjoints::quantised as back;
 use crate::ops::facts::{BlockCodes, ZeroCodes};
+use crate::ops::numbers::NumbersForm;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Elements, KernelFamily, Row, contrib};
 
@@ -144,6 +145,7 @@ fn packed_weight(op: &mut Typing, summed: &Type) -> Ruling<Type> {
             block: (1, block),
             summed: true,
         });
+        op.stands_for(NumbersForm::of_packed("MatMul", [0, 1]).adding(5));
     }
     Ok(rows.clone())
 }

@@ -7,7 +7,8 @@ use super::scales::{join_along, reading};
 use crate::axes::{Extent, Type};
 use crate::ops::adjoints::recurrent as back;
 use crate::ops::facts::{Bias, Operand, Role};
-use crate::ops::typing::{CodedSlot, Ruling, Typing, Unsupported};
+use crate::ops::numbers::CodedSlot;
+use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{KernelFamily, Row, contrib, row};
 
 pub(in crate::ops) const ROWS: &[Row] = &[

@@ -6,6 +6,7 @@ use crate::ops::adjoints::{Adjoint, reduction as back, selecting};
 use crate::ops::mix::Mix;
 use crate::ops::row::INT64;
 use crate::ops::shapes::reductions;
+use crate::ops::spans::is_natural;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 use crate::ops::{Row, row};
 
@@ -168,6 +169,9 @@ fn cumulative(op: &mut Typing) -> Ruling {
     let axis = axis.ok_or(Unsupported("its axis is not given"))?;
     let axis = axis_of(axis, x.len())?;
     op.ranks(0, &x, &[axis], Mix::Sum, "is summed up in order");
+    let length = op.extent(&x[axis]);
+    let span = op.span(0).filter(|[least, _]| is_natural(least));
+    op.spans(span.and_then(|[_, most]| Some([Extent::Known(0), most.mul(&length)?])));
     op.output(0, x);
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Rules of operators on numbers run for operators on codes, and the scales and zero points of these.
 
 use crate::ops::facts::AxisCodes;
-use crate::ops::typing::{CodedSlot, Ruling, Typing, Unsupported, axis_of};
+use crate::ops::numbers::CodedSlot;
+use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 
 /// Runs the rule of an operator on numbers, whose inputs stand at these places, and joins scales and zero points.
 pub(super) fn on_codes<T>(

@@ -79,6 +79,10 @@ fn range(op: &mut Typing) -> Ruling {
     };
     let axis = op.sized((0, 0), axis, why);
     op.output(0, vec![axis]);
+    if let [Some(start), Some(limit), Some(Extent::Known(1..))] = &bounds[..] {
+        let last = limit.sub(&Extent::ONE);
+        op.spans(last.map(|last| [start.clone(), last]));
+    }
     Ok(())
 }
 

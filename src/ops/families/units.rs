@@ -82,6 +82,12 @@ impl Units {
     }
 }
 
+/// True if one node reads a value, and neither a body nor who runs the model does.
+fn is_read_once(op: &Typing, value: ValueId) -> bool {
+    let known = op.graph.value(value);
+    known.consumers.len() == 1 && !known.is_output && !op.graph.is_captured(value)
+}
+
 /// Joins the rows of a constant of bytes, each of which holds several codes, to these axes. Its bytes are no positions of
 /// anything: codes go from them one by one. False where others read the constant as well, or its sizes are unusual.
 pub(super) fn rows_of_bytes(
@@ -90,8 +96,7 @@ pub(super) fn rows_of_bytes(
     outer: &[Type],
     width: usize,
 ) -> bool {
-    let readers = |value: ValueId| op.graph.value(value).consumers.len();
-    let alone = op.value(slot).is_some_and(|value| readers(value) == 1);
+    let alone = op.value(slot).is_some_and(|value| is_read_once(op, value));
     let mut sizes = op.extents(outer);
     sizes.push(Extent::from(width));
     let parts = match axes {

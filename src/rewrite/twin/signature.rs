@@ -40,13 +40,13 @@ pub(in crate::rewrite) fn narrowed(analysis: &Analysis, kept: &Kept, twin: Graph
     let target = proto.graph.get_or_insert_default();
     patch.apply(target);
     for &value in inputs.iter().chain(&outputs) {
-        declare(analysis, kept, value, target);
+        declared_narrow(analysis, kept, value, target);
     }
     model.with(proto, lazy)
 }
 
 /// By axis that loses positions those that stay, and how many there were.
-pub(in crate::rewrite) fn pruned_axes(
+pub(in crate::rewrite) fn narrow_axes(
     analysis: &Analysis,
     kept: &Kept,
     value: ValueId,
@@ -67,7 +67,7 @@ pub(in crate::rewrite) fn pruned_axes(
 /// What is fed at the places that stay, and at the others what is fed at the first of them: nobody reads that.
 fn spread(analysis: &Analysis, kept: &Kept, value: ValueId, patch: &mut Patch) -> String {
     let mut name = analysis.graph().value(value).name.clone();
-    for (axis, stay, size) in pruned_axes(analysis, kept, value) {
+    for (axis, stay, size) in narrow_axes(analysis, kept, value) {
         let mut places = vec![0_i64; size];
         for (place, &position) in stay.iter().enumerate() {
             places[position as usize] = place as i64;
@@ -84,7 +84,7 @@ fn chosen(
     patch: &mut Patch,
 ) -> String {
     let mut name = name.to_owned();
-    for (axis, stay, _) in pruned_axes(analysis, kept, value) {
+    for (axis, stay, _) in narrow_axes(analysis, kept, value) {
         let places: Vec<i64> = stay.into_iter().map(i64::from).collect();
         name = gathered(patch, &name, axis, &places);
     }
@@ -103,7 +103,12 @@ pub(in crate::rewrite) fn gathered(
 }
 
 /// Declares an input or output with the sizes that are left.
-fn declare(analysis: &Analysis, kept: &Kept, value: ValueId, graph: &mut GraphProto) {
+pub(in crate::rewrite) fn declared_narrow(
+    analysis: &Analysis,
+    kept: &Kept,
+    value: ValueId,
+    graph: &mut GraphProto,
+) {
     let name = &analysis.graph().value(value).name;
     let lists = graph.input.iter_mut().chain(&mut graph.output);
     for info in lists.filter(|info| info.name() == name) {
@@ -111,7 +116,7 @@ fn declare(analysis: &Analysis, kept: &Kept, value: ValueId, graph: &mut GraphPr
         let Some(type_proto::Value::TensorType(tensor)) = kind else {
             continue;
         };
-        for (axis, stay, _) in pruned_axes(analysis, kept, value) {
+        for (axis, stay, _) in narrow_axes(analysis, kept, value) {
             let shape = tensor.shape.as_mut();
             if let Some(dim) = shape.and_then(|shape| shape.dim.get_mut(axis)) {
                 dim.value = Some(dimension::Value::DimValue(stay.len() as i64));

@@ -7,7 +7,7 @@ use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Patch, int};
 use crate::onnx::{ElementType, packed};
-use crate::rewrite::twin::{gathered, pruned_axes};
+use crate::rewrite::twin::{gathered, narrow_axes};
 
 /// The ids that stay, of how many.
 pub(super) struct IdMap {
@@ -125,7 +125,7 @@ pub(super) fn restored(
         })?;
         let rank = analysis.state.axes(value).unwrap_or_default().len();
         let mut name = known.clone();
-        for (axis, stay, size) in pruned_axes(analysis, kept, value) {
+        for (axis, stay, size) in narrow_axes(analysis, kept, value) {
             let (mut places, mut gone) = (vec![0_i64; size], vec![f32::NEG_INFINITY; size]);
             for (place, &position) in stay.iter().enumerate() {
                 (places[position as usize], gone[position as usize]) = (place as i64, 0.0);

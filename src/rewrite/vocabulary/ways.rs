@@ -25,6 +25,10 @@ pub(super) fn way_in(graph: &Graph, to: (NodeId, usize), index: ValueId) -> Opti
                 if known.is_output || graph.is_captured(value) || known.consumers.len() != 1 {
                     return None;
                 }
+                // What else the node makes of the ids has other readers.
+                if graph.node(maker).outputs.iter().flatten().count() > 1 {
+                    return None;
+                }
                 let row = find(graph, maker)?;
                 let inputs = graph.node(maker).inputs.iter().enumerate();
                 let mut carried = inputs.filter(|(place, _)| row.carries_elements_of(*place));

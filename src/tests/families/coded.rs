@@ -111,7 +111,7 @@ pub(in crate::tests) fn coded() -> Vec<Case> {
     );
     shares.dimensions.clear();
     cases.push(shares);
-    cases.extend([joined(), gemm(), whole(), dynamic(), to_numbers()]);
+    cases.extend([joined(), gemm(), whole(), wide(), dynamic(), to_numbers()]);
     cases.extend([chosen(), lstm(false), lstm(true), attention()]);
     cases.extend(images());
     cases
@@ -164,6 +164,27 @@ fn whole() -> Case {
         .node("MatMul", "n w2 -> y", &[])
         .output("y");
     Case::new("MatMulInteger", builder, &[5, 8])
+}
+
+/// The same of codes of 16 bits.
+fn wide() -> Case {
+    let codes: Vec<u8> = bytes("w3", 80).iter().map(|code| code / 8).collect();
+    let builder = Builder::new(17)
+        .input("x", &[2, 6])
+        .weight("w1", &[6, 8])
+        .tensor(from_raw("w3", ElementType::Int16, &[8, 5], codes))
+        .weight("w2", &[5, 4])
+        .tensor(floats("s", &[], &[100.0]))
+        .tensor(floats("t", &[], &[1e-6]))
+        .node("MatMul", "x w1 -> h", &[])
+        .node("Mul", "h s -> k", &[])
+        .node("Cast", "k -> c", &[("to", 5.into())])
+        .contrib("MatMulInteger16", "c w3 -> i", &[])
+        .node("Cast", "i -> f", &[("to", 1.into())])
+        .node("Mul", "f t -> n", &[])
+        .node("MatMul", "n w2 -> y", &[])
+        .output("y");
+    Case::new("MatMulInteger16", builder, &[5])
 }
 
 /// Codes by the extremes of what is there when the model runs.

@@ -320,20 +320,21 @@ fn drawn_in_a_branch() -> Case {
     Case::new("If that draws", builder, &[8])
 }
 
-/// A name in a body that a value around it has: what it means is not guessed.
+/// Names in bodies that values around them have, and the node itself for what it makes: the inner ones count there.
 fn shadowed() -> Case {
     let branch = |name: &str| {
         Builder::new(17)
             .tensor(noise("w2", &[8, 4]))
-            .node("MatMul", &format!("h w2 -> {name}.y"), &[])
-            .output(&format!("{name}.y"))
+            .node(name, "h -> a", &[])
+            .node("MatMul", "a w2 -> i", &[])
+            .output("i")
     };
     let builder = branches(
         hidden().weight("w2", &[4, 4]),
         "i",
-        [branch("yes"), branch("no")],
+        [branch("Relu"), branch("Tanh")],
     )
-    .node("MatMul", "i w2 -> y", &[])
-    .output("y");
-    Case::new("If with a name twice", builder, &[])
+    .node("MatMul", "i w2 -> a", &[])
+    .output("a");
+    Case::new("If with names twice", builder, &[4, 8])
 }

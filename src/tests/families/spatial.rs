@@ -1,7 +1,7 @@
 //! Pools, interpolation, reductions and recurrent layers.
 
 use super::mixing::REDUCTIONS;
-use crate::onnx::ElementType;
+use crate::onnx::{ElementType, from_raw};
 use crate::tests::builder::{Builder, Value, floats};
 use crate::tests::cases::{Case, image, read_image};
 
@@ -32,6 +32,19 @@ pub(in crate::tests) fn spatial() -> Vec<Case> {
         .tensor(floats("scales", &[4], &[1.0, 1.0, 2.0, 2.0]))
         .node("Resize", "h roi scales -> a", &[("mode", "nearest".into())]);
     cases.push(Case::new("Resize by scales", read_image(scaled, "a"), &[8]));
+    let narrow = [0x3c00_u16, 0x3c00, 0x4000, 0x4000]
+        .map(u16::to_le_bytes)
+        .concat();
+    let cast = image(13)
+        .tensor(floats("roi", &[0], &[]))
+        .tensor(from_raw("narrow", ElementType::Float16, &[4], narrow))
+        .node("Cast", "narrow -> scales", &[("to", 1.into())])
+        .node("Resize", "h roi scales -> a", &[("mode", "nearest".into())]);
+    cases.push(Case::new(
+        "Resize by scales of 16 bits",
+        read_image(cast, "a"),
+        &[8],
+    ));
     let sized = image(13).ints("sizes", &[2, 8, 12, 12]).node(
         "Resize",
         "h - - sizes -> a",

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::pair::{Pair, Tensors, side_by_side};
+use super::draws::Tensors;
+use super::pair::{Pair, side_by_side};
 use crate::dimensions::Analysis;
 use crate::graph::{BodyId, Graph};
 use crate::runtime::Session;

@@ -30,7 +30,8 @@
 //! - The twin itself runs in other orders of computation: without graph optimisation, with weights moved by one
 //!   unit in the last place, and with both. What that moves an output by is its noise, and [`FACTOR`] times its
 //!   noise is allowed. Where numbers become codes of a few bits, the smallest difference is now and then a step:
-//!   there [`STEPS`] times the largest noise on any input is allowed as well.
+//!   there [`STEPS`] times the largest noise on any input is allowed as well, and weights are moved by up to
+//!   sixteen units, so that steps show that are rare.
 //! - The values are compared from which the output is computed by nodes that no rewrite touched (`entries`):
 //!   the logits before a softmax, both sides of a sum. Each is held to its own bound. Nodes behind them are the
 //!   same on both sides, so that these values decide; the output may also differ by [`UNITS`] units in the last
@@ -47,6 +48,7 @@
 mod bisect;
 mod bodies;
 mod drawn;
+mod draws;
 mod entries;
 mod moved;
 mod noise;

@@ -69,6 +69,16 @@ pub(super) fn nudged(model: &Model, turn: u64) -> Result<Model> {
     Ok(model.with(proto, lazy))
 }
 
+/// By what share a turn moves weights: by one unit at first, and further each time where units are small. A long sum in another
+/// order moves by several, and what a model rounds to codes shows a step as rarely as it is moved little.
+fn reach(element: ElementType, turn: u64) -> f32 {
+    let units = match element {
+        ElementType::Float16 | ElementType::Bfloat16 => 1,
+        _ => 1_u32 << turn.min(8),
+    };
+    unit(element) as f32 * units as f32
+}
+
 /// The same for what stands in nodes, and in their bodies.
 fn nudge_nodes(graph: &mut GraphProto, turn: u64) -> Result<()> {
     for (seed, node) in graph.node.iter_mut().enumerate() {
@@ -124,7 +134,7 @@ fn nudge(
     };
     let mut generator = ChaCha8Rng::seed_from_u64(place);
     generator.set_stream(turn);
-    let unit = unit(element) as f32;
+    let unit = reach(element, turn);
     for number in &mut numbers {
         let up = generator.random::<bool>();
         *number *= if up { 1.0 + unit } else { 1.0 - unit };
@@ -226,4 +236,18 @@ fn numbers(graph: &GraphProto) -> Option<usize> {
     let own = graph.initializer.iter().map(|t| element_count(t).ok());
     let mut counts = own.chain(bodies.map(numbers));
     counts.try_fold(0_usize, |sum, count| sum.checked_add(count?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_turns_move_weights_further_where_units_are_small() {
+        let by_turn = |element| [0, 1, 2, 3, 4].map(|turn| f64::from(reach(element, turn)));
+        let small = [1.0, 2.0, 4.0, 8.0, 16.0].map(|units| units * unit(ElementType::Float));
+        assert_eq!(by_turn(ElementType::Float), small);
+        let half = unit(ElementType::Float16);
+        assert_eq!(by_turn(ElementType::Float16), [half; 5]);
+    }
 }

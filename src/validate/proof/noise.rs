@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::pair::{Tensors, tensor};
+use super::draws::Tensors;
+use super::pair::tensor;
 use crate::metrics::Gap;
 use crate::runtime::Tensor;
 

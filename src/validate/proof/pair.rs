@@ -1,9 +1,10 @@
 //! Two models on the same inputs: the first look at their outputs, and which of them need a second.
 
+use super::draws::{Draw, DrawnInputs, Tensors};
 use super::entries::Entries;
 use super::{ALLOWED_INTEGER, MASKED_TWIN};
 use crate::data::random_inputs_with;
-use crate::dimensions::{Analysis, Filling};
+use crate::dimensions::Analysis;
 use crate::error::{Error, ProofFault, Result};
 use crate::metrics::{Gap, OutputDeviation, spread};
 use crate::onnx::Model;
@@ -15,8 +16,6 @@ const SATURATED: f64 = 0.75;
 const TELLING: f64 = 100.0;
 /// And by more than this share of itself it need not move.
 const MOST_TELLING: f64 = 0.1;
-
-pub(super) type Tensors = Vec<(String, Tensor)>;
 
 /// The tensor of this name.
 pub(super) fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Option<&'a Tensor> {
@@ -40,28 +39,6 @@ pub(super) struct Pair<'a> {
     pub(super) bodies: u64,
     /// Relative error that real-valued outputs may have without a second look.
     pub(super) allowed: f64,
-}
-
-/// Which inputs are drawn.
-#[derive(Clone, Copy)]
-pub(super) struct DrawnInputs {
-    pub(super) seed: u64,
-    pub(super) filling: Filling,
-}
-
-impl DrawnInputs {
-    /// Those of a seed, with caches that hold something.
-    pub(super) fn plain(seed: u64) -> DrawnInputs {
-        let filling = Filling::Filled;
-        DrawnInputs { seed, filling }
-    }
-}
-
-/// One run of both.
-pub(super) struct Draw {
-    pub(super) drawn: DrawnInputs,
-    pub(super) expected: Tensors,
-    pub(super) computed: Tensors,
 }
 
 impl Pair<'_> {

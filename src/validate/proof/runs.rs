@@ -1,7 +1,8 @@
 //! The runs of two models that are compared: which inputs are drawn, and what is made of those that a model does not take.
 
 use super::bodies::BodyWatch;
-use super::pair::{Draw, DrawnInputs, Pair, side_by_side};
+use super::draws::{Draw, DrawnInputs};
+use super::pair::{Pair, side_by_side};
 use crate::data::Switches;
 use crate::dimensions::{Analysis, Filling};
 use crate::error::{Error, Result};

@@ -1,8 +1,9 @@
 //! The second look at outputs that are beyond the plain bound or that hide what enters them.
 
+use super::draws::{Draw, DrawnInputs, Tensors};
 use super::moved::{is_small, nudged, unit, widened};
 use super::noise::{Noise, noise_of};
-use super::pair::{Draw, DrawnInputs, Pair, Tensors, moved, side_by_side, tensor, worse};
+use super::pair::{Pair, moved, side_by_side, tensor, worse};
 use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, STEPS, UNITS};
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;

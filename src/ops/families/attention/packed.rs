@@ -5,7 +5,8 @@ use super::{Attention, PLACE, RANK, UNEVEN, count, unify_parts, width_of};
 use crate::axes::{Extent, Type};
 use crate::ops::adjoints::attention as back;
 use crate::ops::facts::{Bias, Operand, Role};
-use crate::ops::typing::{CodedSlot, Ruling, Typing, Unsupported};
+use crate::ops::numbers::CodedSlot;
+use crate::ops::typing::{Ruling, Typing, Unsupported};
 use crate::ops::{Elements, KernelFamily, Row, contrib};
 
 pub(super) const ROWS: &[Row] = &[

@@ -1,6 +1,7 @@
 //! Operators that hold every axis they touch but whose output shape is known, so that what lies behind them
 //! can still be typed.
 
+mod codes;
 mod fused;
 mod selecting;
 mod signals;
@@ -10,10 +11,16 @@ use crate::axes::{Extent, Type};
 use crate::ops::Row;
 use crate::ops::typing::{Ruling, Typing, Unsupported};
 
-pub(super) const FAMILIES: [&[Row]; 4] =
-    [selecting::ROWS, fused::ROWS, spatial::ROWS, signals::ROWS];
+pub(super) const FAMILIES: [&[Row]; 5] = [
+    selecting::ROWS,
+    codes::ROWS,
+    fused::ROWS,
+    spatial::ROWS,
+    signals::ROWS,
+];
 
 const HELD: &str = "holds all axes it touches";
+const DRAWN: &str = "draws other numbers where it draws fewer";
 
 /// The inputs of a node, all their axes pinned.
 struct Held(Vec<Option<Vec<Type>>>);
@@ -55,6 +62,14 @@ fn like(op: &mut Typing, slot: usize) -> Ruling {
     for place in 0..op.output_count() {
         op.output(place, out.clone());
     }
+    Ok(())
+}
+
+/// As many numbers by chance as an input has.
+fn drawn_like(op: &mut Typing, slot: usize) -> Ruling {
+    op.hold_inputs(DRAWN);
+    let out = op.input(slot)?;
+    op.output(0, out);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Numbers drawn by chance, and places that the data says.
 
-use super::{HELD, Held, axis, like, output, ranks};
+use super::{HELD, Held, axis, drawn_like, like, output, ranks};
 use crate::axes::Extent;
 use crate::onnx::ElementType;
 use crate::ops::adjoints::Adjoint;
@@ -14,15 +14,15 @@ pub(super) const ROWS: &[Row] = &[
     row("EyeLike", |op| like(op, 0))
         .adjoint(Adjoint::Zero)
         .of_elements(DTYPE),
-    row("RandomNormalLike", |op| like(op, 0))
+    row("RandomNormalLike", |op| drawn_like(op, 0))
         .draws()
         .adjoint(Adjoint::Zero)
         .of_elements(DTYPE),
-    row("RandomUniformLike", |op| like(op, 0))
+    row("RandomUniformLike", |op| drawn_like(op, 0))
         .draws()
         .adjoint(Adjoint::Zero)
         .of_elements(DTYPE),
-    row("Bernoulli", |op| like(op, 0))
+    row("Bernoulli", |op| drawn_like(op, 0))
         .draws()
         .adjoint(Adjoint::Zero)
         .of_elements(DTYPE),

@@ -1,6 +1,6 @@
 //! Windows of signals, texts, losses, and numbers made from nothing.
 
-use super::{Held, axis, like, output, ranks};
+use super::{DRAWN, Held, axis, like, output, ranks};
 use crate::axes::Extent;
 use crate::onnx::ElementType;
 use crate::ops::adjoints::{Adjoint, losses};
@@ -76,8 +76,9 @@ fn window(op: &mut Typing) -> Ruling {
 
 fn random(op: &mut Typing) -> Ruling {
     let shape = op.ints("shape").ok_or(Unsupported("it has no shape"))?;
-    let sizes = shape.into_iter().map(|size| Some(Extent::Known(size)));
-    output(op, 0, sizes.collect());
+    let sizes = shape.into_iter().map(Extent::Known);
+    let axes = sizes.map(|size| op.fixed(size, DRAWN)).collect();
+    op.output(0, axes);
     Ok(())
 }
 

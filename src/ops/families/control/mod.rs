@@ -3,6 +3,8 @@
 //! A body is typed with the graph around it, in which the values that it captures have their types. What a loop carries has
 //! one type before the first run, between runs and after the last, but for axes whose size changes from run to run.
 
+mod fits;
+
 use crate::axes::{Extent, Type};
 use crate::graph::{BodyId, ValueId};
 use crate::ops::Row;
@@ -11,9 +13,19 @@ use crate::ops::row::row;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 
 pub(super) const ROWS: &[Row] = &[
-    row("If", branches).of_elements(&[]).stops(STOPS),
-    row("Loop", repeat).of_elements(&[]).stops(STOPS),
-    row("Scan", scan).since(9).of_elements(&[]).stops(STOPS),
+    row("If", branches)
+        .runs(fits::branches)
+        .of_elements(&[])
+        .stops(STOPS),
+    row("Loop", repeat)
+        .runs(fits::repeated)
+        .of_elements(&[])
+        .stops(STOPS),
+    row("Scan", scan)
+        .runs(fits::stepped)
+        .since(9)
+        .of_elements(&[])
+        .stops(STOPS),
 ];
 
 const STOPS: &str = "its body is not differentiated";
@@ -37,9 +49,6 @@ fn ends(op: &Typing, attribute: &str) -> Ruling<Ends> {
     let mut bodies = op.graph.bodies_of(op.node);
     let found = bodies.find(|(_, body)| body.attribute == attribute);
     let (id, body) = found.ok_or(Unsupported("it has no body"))?;
-    if body.shadows {
-        return Err(Unsupported("its body has a name of a value around it"));
-    }
     Ok(Ends {
         body: id,
         inputs: body.inputs.clone(),
