@@ -47,6 +47,7 @@
 mod bisect;
 mod drawn;
 mod entries;
+mod inputs;
 mod moved;
 mod noise;
 mod pair;
@@ -69,7 +70,8 @@ pub use bisect::{Blame, blame};
 
 use drawn::seeded;
 use entries::Entries;
-use pair::{Pair, draws_of_bodies};
+use inputs::draws_of_bodies;
+use pair::Pair;
 use second::Second;
 
 /// Relative error that rounding alone does not reach in 32 bits: seen are 1e-7 to 2e-6.

@@ -1,8 +1,10 @@
 //! Two models on the same inputs: the first look at their outputs, and which of them need a second.
 
 use super::entries::Entries;
+pub(super) use super::inputs::Tensors;
+use super::inputs::{DrawnInputs, scaled};
 use super::{ALLOWED_INTEGER, MASKED_TWIN};
-use crate::data::{random_inputs_with, switches};
+use crate::data::random_inputs_with;
 use crate::dimensions::{Analysis, Filling};
 use crate::error::{Error, ProofFault, Result};
 use crate::metrics::{Gap, OutputDeviation, same_form, spread};
@@ -19,8 +21,6 @@ const SATURATED: f64 = 0.75;
 const TELLING: f64 = 100.0;
 /// And by more than this share of itself it need not move.
 const MOST_TELLING: f64 = 0.1;
-
-pub(super) type Tensors = Vec<(String, Tensor)>;
 
 /// The tensor of this name.
 pub(super) fn tensor<'a>(tensors: &'a Tensors, name: &str) -> Option<&'a Tensor> {
@@ -46,28 +46,6 @@ pub(super) struct Pair<'a> {
     pub(super) allowed: f64,
 }
 
-/// The inputs that have to be drawn for every body of a model to run.
-pub(super) fn draws_of_bodies(analysis: &Analysis) -> u64 {
-    let switches = switches(analysis).into_iter();
-    let bodies = switches.map(|switch| switch.numbers.len() as u64).max();
-    bodies.unwrap_or(1).max(1)
-}
-
-/// Which inputs are drawn.
-#[derive(Clone, Copy)]
-pub(super) struct DrawnInputs {
-    pub(super) seed: u64,
-    pub(super) filling: Filling,
-}
-
-impl DrawnInputs {
-    /// Those of a seed, with caches that hold something.
-    pub(super) fn plain(seed: u64) -> DrawnInputs {
-        let filling = Filling::Filled;
-        DrawnInputs { seed, filling }
-    }
-}
-
 /// The models of a pair, open.
 struct Opened {
     reference: Session,
@@ -87,15 +65,39 @@ impl Pair<'_> {
     pub(super) fn first(&self) -> Result<Vec<Draw>> {
         let mut models = self.opened()?;
         let mut draws = Vec::new();
-        for seed in 0..self.draws() {
-            draws.extend(self.draw(&mut models, DrawnInputs::plain(seed))?);
+        for filling in [Filling::Filled, Filling::Empty, Filling::Step] {
+            // What caches hold at first is drawn as often as the inputs of a model without any.
+            let seeds = match draws.is_empty() {
+                true => 0..self.draws(),
+                false => 0..self.bodies,
+            };
+            let own = seeds.map(|seed| self.draw(&mut models, DrawnInputs { seed, filling }));
+            // None of them where the reference refuses one.
+            let own: Option<Vec<Draw>> = own.collect::<Result<_>>()?;
+            draws.extend(own.into_iter().flatten());
         }
-        for filling in [Filling::Empty, Filling::Step] {
-            for seed in 0..self.bodies {
-                draws.extend(self.draw(&mut models, DrawnInputs { seed, filling })?);
-            }
+        if draws.is_empty() {
+            return Err(self.refusal(&mut models));
         }
         Ok(draws)
+    }
+
+    /// What the reference does not run on, however caches are filled.
+    fn refusal(&self, models: &mut Opened) -> Error {
+        let drawn = DrawnInputs {
+            seed: 0,
+            filling: Filling::Filled,
+        };
+        let run = self
+            .inputs(&models.reference.inputs(), drawn, 1.0)
+            .and_then(|inputs| models.reference.run(&inputs.unwrap_or_default()));
+        let silent = || Error::Runtime {
+            reason: "the model runs on some of its random inputs alone".to_owned(),
+            remedy: "give the sizes of its inputs with `sizes`, or run with `proof` skipped"
+                .to_owned(),
+        };
+        run.err()
+            .map_or_else(silent, |fault| self.own_fault(fault, Some(drawn)))
     }
 
     /// What caches held in these.
@@ -142,7 +144,7 @@ impl Pair<'_> {
         };
         let (reference, candidate) = (&mut models.reference, &mut models.candidate);
         let (expected, computed) = beside(|| reference.run(&inputs), || candidate.run(&inputs));
-        if expected.is_err() && drawn.filling != Filling::Filled {
+        if expected.is_err() && !self.analysis.caches().is_empty() {
             return Ok(None);
         }
         let own = |fault| self.own_fault(fault, Some(drawn));
@@ -337,19 +339,6 @@ pub(super) fn moved(a: &Tensor, b: &Tensor) -> f64 {
         true => Gap::between(a, b).error,
         false => 0.0,
     }
-}
-
-/// The same inputs with real numbers times a scale.
-fn scaled(inputs: Tensors, scale: f64) -> Result<Tensors> {
-    let scaled = inputs.into_iter().map(|(name, tensor)| {
-        if !tensor.element().is_float() {
-            return Ok((name, tensor));
-        }
-        let numbers: Vec<f64> = tensor.to_f64().iter().map(|x| x * scale).collect();
-        let tensor = Tensor::from_f64(tensor.element(), tensor.shape(), &numbers)?;
-        Ok((name, tensor))
-    });
-    scaled.collect()
 }
 
 /// Two models that run at the same time share the cores, and few runs do not repay weights that are laid out anew.

@@ -1,9 +1,11 @@
 //! The second look at outputs that are beyond the plain bound or that hide what enters them.
 
+use super::inputs::DrawnInputs;
 use super::moved::{is_small, nudged, unit, widened};
 use super::noise::{Noise, noise_of};
-use super::pair::{Draw, DrawnInputs, Pair, Tensors, moved, side_by_side, tensor, worse};
+use super::pair::{Draw, Pair, Tensors, moved, side_by_side, tensor, worse};
 use super::{ALLOWED, ALLOWED_DOUBLE, FACTOR, STEPS, UNITS};
+use crate::dimensions::Filling;
 use crate::error::{Error, ProofFault, Result};
 use crate::graph::tapped;
 use crate::metrics::{Gap, OutputDeviation, spread};
@@ -86,7 +88,10 @@ impl<'a> Second<'a> {
         let mut second = Second::open(pair, &values)?;
         let mut outputs: Vec<(usize, OutputDeviation)> = Vec::new();
         let again = first.iter().map(|draw| (Some(draw), draw.drawn, 1.0));
-        let seeds = (first.len() as u64..).map(DrawnInputs::plain);
+        let filling = first
+            .first()
+            .map_or(Filling::Filled, |draw| draw.drawn.filling);
+        let seeds = (first.len() as u64..).map(|seed| DrawnInputs { seed, filling });
         let scaled = seeds.zip(SCALES).map(|(drawn, scale)| (None, drawn, scale));
         let turns: Vec<Turn> = again.chain(scaled).collect();
         // A step of a code is rare: what one draw does not show another may. Draws are run again below, not kept: all outputs in
