@@ -120,14 +120,24 @@ fn lengths_fit_a_table_of_positions() {
         .scalar("one", 1)
         .node("Shape", "x -> sizes", &[])
         .node("Gather", "sizes one -> length", &[])
+        .ints("first", &[0]);
+    let picked = model
+        .clone()
         .node("Range", "none length one -> places", &[])
-        .node("Gather", "table places -> p", &[])
-        .node("Add", "x p -> h", &[])
-        .node("MatMul", "h w -> y", &[])
-        .output("y")
-        .model();
-    let analysis = analysed(&model, &[]);
-    assert_eq!(analysis.sizes().get("s"), Some(11));
+        .node("Gather", "table places -> p", &[]);
+    let sliced = model.node("Unsqueeze", "length first -> end", &[]).node(
+        "Slice",
+        "table first end first -> p",
+        &[],
+    );
+    for builder in [picked, sliced] {
+        let model = builder
+            .node("Add", "x p -> h", &[])
+            .node("MatMul", "h w -> y", &[])
+            .output("y")
+            .model();
+        assert_eq!(analysed(&model, &[]).sizes().get("s"), Some(11));
+    }
 }
 
 #[test]
