@@ -175,6 +175,9 @@ pub(crate) struct Bound {
     pub(crate) range: [Extent; 2],
 }
 
+/// Between which sizes integers lie: the smallest and the largest number, or what is below and above them.
+pub(crate) type Span = [Extent; 2];
+
 /// Two sizes, of which at least one is dynamic, that are equal whenever the model runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Agreement {

@@ -3,6 +3,7 @@
 //! A position that selects along an axis must not lie behind its end. Where sizes of inputs are chosen, an axis is made as long
 //! as that asks (`State::rooms`).
 
+use super::facts::Span;
 use super::kinds::Pointwise;
 use super::row::{Row, find};
 use super::state::State;
@@ -10,9 +11,6 @@ use super::typing::Typing;
 use crate::axes::{Extent, Symbols, Type};
 use crate::graph::{Attributes, Graph, NodeId, Producer, ValueId};
 use crate::onnx::ElementType;
-
-/// The smallest and the largest number, or what is below and above them.
-pub(crate) type Span = [Extent; 2];
 
 impl Typing<'_> {
     /// States that the integers of the first output lie in a span.

@@ -9,12 +9,11 @@ use crate::onnx::ElementType;
 
 use super::facts::{
     Agreement, Attending, AxisCodes, BlockCodes, Bound, Contraction, Facts, Growth, Implied,
-    Linear, Lookup, Mirror, Multiple, NodeCost, Picked, Unruled,
+    Linear, Lookup, Mirror, Multiple, NodeCost, Picked, Span, Unruled,
 };
 use super::mix::MixFact;
 use super::premises::GroupCut;
 use super::shapes::Integers;
-use super::spans::Span;
 
 /// Types and facts of a whole graph.
 #[derive(Clone, Debug, Default)]
