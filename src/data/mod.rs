@@ -207,8 +207,8 @@ impl<'a> DataSet<'a> {
         else {
             return Ok(self);
         };
-        let mut fillings = self.fillings.clone();
-        for filling in [Filling::Empty, Filling::Step] {
+        let mut fillings = Vec::new();
+        for filling in [Filling::Filled, Filling::Empty, Filling::Step] {
             let run = (self.batch, filling);
             let Some(inputs) = random_batch_with(analysis, inputs, run, *seed)? else {
                 continue;
@@ -218,6 +218,9 @@ impl<'a> DataSet<'a> {
                 Err(fault @ Error::Crash { .. }) => return Err(fault),
                 Err(_) => {}
             }
+        }
+        if fillings.is_empty() {
+            fillings.clone_from(&self.fillings);
         }
         Ok(DataSet { fillings, ..self })
     }

@@ -31,7 +31,15 @@ impl Typing<'_> {
     /// States that integers select positions of an axis, which has to have room for the last of them.
     pub(super) fn needs_room(&mut self, index: ValueId, axis: &Type) {
         let span = of(self.graph, self.state, index);
-        let room = span.and_then(|[_, last]| self.extent(axis).sub(&last)?.sub(&Extent::ONE));
+        if let Some(least) = span.and_then(|[_, last]| last.add(&Extent::ONE)) {
+            let size = self.extent(axis);
+            self.reaches(&size, &least);
+        }
+    }
+
+    /// States that a size is not smaller than another.
+    pub(super) fn reaches(&mut self, size: &Extent, least: &Extent) {
+        let room = size.sub(least);
         let open = room.filter(|room| room.known().is_none());
         self.state.rooms.extend(open);
     }

@@ -365,7 +365,13 @@ fn write_proof(proof: &Verification, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         },
         match proof.caches.is_empty() {
             true => String::new(),
-            false => format!(", with caches: {}", proof.caches.join(", ")),
+            false => {
+                let others = match proof.caches.len() {
+                    ..3 => " (as it is, the model does not run on random inputs with others)",
+                    _ => "",
+                };
+                format!(", with caches: {}{others}", proof.caches.join(", "))
+            }
         }
     )?;
     if proof.left_out > 0 {

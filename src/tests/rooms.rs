@@ -1,12 +1,15 @@
 //! Sizes that leave room for the positions that are selected along them.
 
-use super::builder::Builder;
+use super::builder::{Builder, Size, planned};
 use super::rules::runtime;
 use crate::data::{declared_inputs, random_inputs_with};
 use crate::dimensions::{Analysis, Filling, InputSizes};
 use crate::graph::Graph;
-use crate::onnx::ElementType::{Float, Int64};
+use crate::onnx::ElementType::{Float, Int32, Int64};
 use crate::onnx::Model;
+use crate::plan::{RoundTo, Settings};
+use crate::rewrite::prune;
+use crate::validate::verify;
 
 /// What has been seen and what is new, with the positions of both, those of samples, and a mask of a length of its own.
 fn counted() -> Builder {
@@ -117,12 +120,79 @@ fn lengths_fit_a_table_of_positions() {
         .scalar("one", 1)
         .node("Shape", "x -> sizes", &[])
         .node("Gather", "sizes one -> length", &[])
+        .ints("first", &[0]);
+    let picked = model
+        .clone()
         .node("Range", "none length one -> places", &[])
-        .node("Gather", "table places -> p", &[])
-        .node("Add", "x p -> h", &[])
-        .node("MatMul", "h w -> y", &[])
+        .node("Gather", "table places -> p", &[]);
+    let sliced = model.node("Unsqueeze", "length first -> end", &[]).node(
+        "Slice",
+        "table first end first -> p",
+        &[],
+    );
+    for builder in [picked, sliced] {
+        let model = builder
+            .node("Add", "x p -> h", &[])
+            .node("MatMul", "h w -> y", &[])
+            .output("y")
+            .model();
+        assert_eq!(analysed(&model, &[]).sizes().get("s"), Some(11));
+    }
+}
+
+#[test]
+fn lengths_that_are_told_have_room_for_what_comes_together() {
+    let cache: [Size; 4] = ["n".into(), 2.into(), "before".into(), 8.into()];
+    let model = Builder::new(17)
+        .input_of("x", Float, &["n".into(), "s".into(), 16.into()])
+        .input_of("mask", Int64, &["n".into(), "total".into()])
+        .input_of("k", Float, &cache)
+        .input_of("v", Float, &cache)
+        .input_of("lens", Int32, &["n".into()])
+        .weight("qkv", &[16, 48])
+        .scalar("one", 1)
+        .node("Shape", "mask -> sizes", &[])
+        .node("Gather", "sizes one -> size", &[])
+        .node("Cast", "size -> length", &[("to", 6.into())])
+        .node("MatMul", "x qkv -> all", &[])
+        .contrib(
+            "GroupQueryAttention",
+            "all - - k v lens length -> y k_ v_",
+            &[("num_heads", 2.into()), ("kv_num_heads", 2.into())],
+        )
         .output("y")
+        .output("k_")
+        .output("v_")
+        .model();
+    assert_eq!(analysed(&model, &[]).sizes().get("total"), Some(32));
+}
+
+/// A model that nothing may have been shown to: it adds what is new to what there is then.
+#[test]
+fn caches_are_filled_as_a_model_runs() {
+    let model = Builder::new(17)
+        .input_of("seen", Float, &["n".into(), "before".into(), 8.into()])
+        .input_of("x", Float, &["n".into(), "s".into(), 6.into()])
+        .weight("in", &[6, 8])
+        .weight("w1", &[8, 8])
+        .weight("w2", &[8, 4])
+        .node("MatMul", "x in -> new", &[])
+        .node("Concat", "seen new -> all", &[("axis", 1.into())])
+        .node("Add", "all new -> h", &[])
+        .node("MatMul", "h w1 -> i", &[])
+        .node("Relu", "i -> r", &[])
+        .node("MatMul", "r w2 -> y", &[])
+        .output("y")
+        .output("all")
         .model();
     let analysis = analysed(&model, &[]);
-    assert_eq!(analysis.sizes().get("s"), Some(11));
+    let settings = Settings {
+        round_to: RoundTo::Multiple(1),
+        ..Settings::default()
+    };
+    let plan = planned(&analysis, &settings);
+    let pruned = prune(&analysis, &plan).expect("a pruned model").settled();
+    let proof = verify(&analysis, &plan, &pruned, &runtime()).expect("a proof");
+    assert_eq!(proof.caches, ["empty", "step"]);
+    assert_eq!(proof.proven, 1);
 }

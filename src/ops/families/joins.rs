@@ -200,6 +200,8 @@ fn sliced_anywhere(op: &mut Typing, axis: &Type, cut: &Cut, size: &Extent) -> Ty
     op.pin(axis, "is sliced at a dynamic position");
     let length = match (&cut.start, &cut.end, cut.step) {
         (Some(Extent::Known(0..)), Some(end @ Extent::Symbolic(_)), 1) => {
+            // Where it does not end before the axis does.
+            op.reaches(size, end);
             cut.start.as_ref().and_then(|start| end.sub(start))
         }
         // From a place that is in the axis, whatever its size, to its end.

@@ -55,16 +55,18 @@ impl Pair<'_> {
     pub(super) fn first(&self) -> Result<FirstLook> {
         let mut models = self.opened()?;
         let mut draws = Vec::new();
-        for seed in 0..self.draws() {
-            draws.extend(self.draw(&mut models, DrawnInputs::plain(seed))?);
+        for filling in [Filling::Filled, Filling::Empty, Filling::Step] {
+            // What caches hold in the first runs is drawn as often as the inputs of a model without any.
+            let seeds = match draws.is_empty() {
+                true => 0..self.draws(),
+                false => 0..self.bodies,
+            };
+            for seed in seeds {
+                draws.extend(self.draw(&mut models, DrawnInputs { seed, filling })?);
+            }
         }
         if draws.is_empty() && !models.failures.is_empty() {
             return Err(models.failures.swap_remove(0).1);
-        }
-        for filling in [Filling::Empty, Filling::Step] {
-            for seed in 0..self.bodies {
-                draws.extend(self.draw(&mut models, DrawnInputs { seed, filling })?);
-            }
         }
         let unseen = self.unseen(models);
         Ok(FirstLook { draws, unseen })
@@ -73,7 +75,9 @@ impl Pair<'_> {
     fn unseen(&self, models: Opened) -> Vec<String> {
         let switches = Switches::of(self.analysis);
         let mut unseen: Vec<String> = Vec::new();
-        for (drawn, fault) in &models.failures {
+        // Caches that the model does not run with are told of by what they held where it does.
+        let choices = models.failures.iter().filter(|_| self.bodies > 1);
+        for (drawn, fault) in choices {
             let told = switches.told(drawn.seed);
             let told = format!("runs with {told}, on which the model itself fails ({fault})");
             if !unseen.contains(&told) {
@@ -135,8 +139,10 @@ impl Pair<'_> {
             Ok(expected) => expected,
             Err(_) if drawn.filling != Filling::Filled => return Ok(None),
             Err(fault) => match self.own_fault(fault, Some(drawn)) {
-                // What chooses bodies was made up: the model need not take all of it.
-                OwnFault::OfTheModel(fault) if self.bodies > 1 => {
+                // What chooses bodies was made up, and what caches hold: the model need not take all of it.
+                OwnFault::OfTheModel(fault)
+                    if self.bodies > 1 || !self.analysis.caches().is_empty() =>
+                {
                     models.failures.push((drawn, fault));
                     return Ok(None);
                 }

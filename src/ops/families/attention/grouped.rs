@@ -81,6 +81,9 @@ fn counted(op: &mut Typing, length: &Type, total: &Option<Extent>) {
     }
     let past = past_length(op, 3).unwrap_or(Extent::Known(0));
     let all = past.add(&op.extent(length));
+    if let (Some(all), Some(total), 0) = (&all, total, op.int("sliding_window_cache", 0)) {
+        op.reaches(total, all);
+    }
     let Some(all) = all.filter(|_| total.is_none()) else {
         return;
     };
