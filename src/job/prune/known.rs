@@ -47,7 +47,7 @@ pub(super) fn not_recovered(analysis: &Analysis) -> Option<String> {
         format!(" (read by {})", graph.node_proto(node).op_type())
     });
     Some(format!(
-        "{} of {} weight(s) are codes, '{}'{reader} the largest, that stay as they are but for what is removed: nothing says what their operator makes of the numbers that they stand for, or more than one node reads them. Where there is a model before its quantisation, prune that, and quantise what is left (`quantise`)",
+        "{} of {} weight(s) are codes, '{}'{reader} the largest, that stay as they are but for what is removed: nothing says what their operator makes of the numbers that they stand for, more than one node reads them, or there are more than fit into memory as numbers. Where there is a model before its quantisation, prune that, and quantise what is left (`quantise`)",
         coded.len(),
         coded.len() + layers.len(),
         largest.name,

@@ -60,6 +60,8 @@ fn recurrent(op: &mut Typing, gates: usize, stacked: Stacked) -> Ruling {
             "its data is not laid out as sequence, batch, features",
         ));
     }
+    // A step of zeros is a step all the same.
+    op.pin(&x[0], "is a step of time");
     let hidden = op.size(&r[read])?;
     let h = r[read].clone();
     op.unify(&x[2], &w[read]);

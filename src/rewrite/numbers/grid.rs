@@ -13,6 +13,20 @@ const WIDE: u32 = 16;
 
 /// What steps have to grow by before they do: quotients of 32-bit numbers tell no less.
 const WIDER: f32 = 1.0 + 1e-5;
+/// What makes a number of the coarsest type the next one.
+const COARSEST: f32 = 1.0 + 1.0 / 128.0;
+
+/// The number of a type that is at least as large as a step, if that is no more than the type tells apart.
+fn stored(step: f32, element: ElementType) -> f32 {
+    let nearest = |step: f32| {
+        let tensor = from_raw("", element, &[1], packed(&[step], element));
+        to_f32(&tensor).map_or(step, |of| of.first().copied().unwrap_or(step))
+    };
+    match nearest(step) {
+        own if own.abs() >= step.abs() => own,
+        own => nearest(own * COARSEST),
+    }
+}
 
 /// A constant of codes: element by element `(code - zero) * step`.
 #[derive(Clone, Debug)]
@@ -32,6 +46,7 @@ pub(crate) struct CodeGrid {
     numbers: Vec<f32>,
     /// Where the steps stand; none where they follow from others.
     pub(super) scale: Option<ValueId>,
+    scale_type: ElementType,
     /// Whether they may change.
     own: bool,
 }
@@ -67,9 +82,9 @@ impl CodeSource<'_> {
         Some((value, self.graph.constant(value)?))
     }
 
-    /// True if a scale may be changed: it is of these codes alone, and what it becomes is stored as it is.
+    /// True if a scale may be changed: it is of these codes alone.
     fn is_own_scale(&self, scale: ValueId, tensor: &TensorProto) -> bool {
-        let real = ElementType::of(tensor.data_type()) == Some(ElementType::Float);
+        let real = ElementType::of(tensor.data_type()).is_some_and(ElementType::is_float);
         real && is_owned(self.graph, scale)
     }
 
@@ -100,7 +115,7 @@ impl CodeSource<'_> {
         let grid = self.with_steps(own, steps)?;
         Ok(grid.map(|grid| {
             let alone = grid.steps.len() == count;
-            grid.stepping(scale, is_own && alone)
+            grid.stepping((scale, tensor), is_own && alone)
         }))
     }
 
@@ -188,7 +203,7 @@ impl CodeSource<'_> {
         let grid = self.grid((codes, tensor), sizes, (groups, integers), (steps, zeros));
         Ok(grid.map(|grid| CodeGrid {
             packed: bits,
-            ..grid.stepping(scale, own)
+            ..grid.stepping((scale, scales), own)
         }))
     }
 
@@ -215,6 +230,7 @@ impl CodeSource<'_> {
             zeros,
             numbers: Vec::new(),
             scale: None,
+            scale_type: ElementType::Float,
             own: false,
         };
         let numbers = integers.iter().enumerate();
@@ -235,9 +251,10 @@ fn zero_rows(tensor: &TensorProto, bits: u32, row: usize) -> Result<Vec<f32>> {
 
 impl CodeGrid {
     /// Says where the steps stand.
-    pub(super) fn stepping(self, scale: ValueId, own: bool) -> CodeGrid {
+    pub(super) fn stepping(self, (scale, tensor): (ValueId, &TensorProto), own: bool) -> CodeGrid {
         CodeGrid {
             scale: Some(scale),
+            scale_type: ElementType::of(tensor.data_type()).unwrap_or(ElementType::Float),
             own,
             ..self
         }
@@ -330,7 +347,7 @@ impl CodeGrid {
         (0..self.numbers.len()).map(own).collect()
     }
 
-    /// Steps that are as large as they were, or as large as these numbers need.
+    /// Steps that are as large as they were, or as large as these numbers need, of those that the scale's type has.
     pub(super) fn fitting(&self, numbers: &[f32]) -> Vec<f32> {
         let mut steps = self.steps.clone();
         if !self.own {
@@ -345,6 +362,10 @@ impl CodeGrid {
                 *step = needed;
             }
         }
+        let changed = steps.iter_mut().zip(&self.steps);
+        changed
+            .filter(|(step, old)| step != old)
+            .for_each(|(step, _)| *step = stored(*step, self.scale_type));
         steps
     }
 

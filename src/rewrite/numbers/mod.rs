@@ -18,10 +18,13 @@ use crate::error::Result;
 use crate::graph::{Graph, Patch, ValueId};
 use crate::layers::Layers;
 use crate::onnx::proto::TensorProto;
-use crate::onnx::{ElementType, Model, cleared, to_f32};
+use crate::onnx::{ElementType, Model, cleared, element_count, to_f32};
 
 use convert::Converter;
 pub(crate) use grid::{CodeGrid, ElementSteps};
+
+/// Codes that are made numbers at most: each takes 12 bytes in memory.
+const MOST_CODES: usize = 1 << 28;
 
 /// A model on codes, seen as one on numbers.
 pub(crate) struct NumberedModel {
@@ -50,6 +53,9 @@ pub(crate) fn on_bounded_numbers(analysis: &Analysis) -> Result<Option<NumberedM
 }
 
 fn numbered(analysis: &Analysis, bounded: bool) -> Result<Option<NumberedModel>> {
+    if codes(analysis) > MOST_CODES {
+        return Ok(None);
+    }
     let mut converter = Converter::new(analysis, bounded);
     converter.run()?;
     let Converter {
@@ -72,6 +78,16 @@ fn numbered(analysis: &Analysis, bounded: bool) -> Result<Option<NumberedModel>>
         grids,
         follows,
     }))
+}
+
+/// Elements of all constants that are no real numbers and no indices.
+fn codes(analysis: &Analysis) -> usize {
+    let graph = analysis.graph();
+    let weights = analysis.weights();
+    let coded = weights.filter(|(value, _)| graph.element(*value).is_some_and(|of| !of.is_float()));
+    let tensors = coded.filter_map(|(value, _)| graph.constant(value));
+    let sizes = tensors.filter_map(|tensor| element_count(tensor).ok());
+    sizes.fold(0, usize::saturating_add)
 }
 
 /// Which constants round the sums of which weights.

@@ -83,7 +83,7 @@ impl Converter<'_> {
             };
             let is_own = is_owned(graph, scale) && self.element(scale) == Some(ElementType::Float);
             let element = self.element(output).unwrap_or(ElementType::Float);
-            let name = self.take(grid.stepping(scale, is_own), element);
+            let name = self.take(grid.stepping((scale, tensor), is_own), element);
             self.patch.remove(maker);
             self.done.insert(maker);
             self.instead(node, output, &name);

@@ -186,7 +186,7 @@ impl<'a> Converter<'a> {
             return Ok(());
         };
         let own = scaling.own && grid.steps().len() == tensor.dims.iter().product::<i64>() as usize;
-        let name = self.take(grid.stepping(scale, own), ElementType::Float);
+        let name = self.take(grid.stepping((scale, tensor), own), ElementType::Float);
         self.patch.before(scaling.node);
         let inputs = [scaling.data, name];
         let made = self.node((node, false), operator, &inputs);

@@ -142,6 +142,7 @@ pub(in crate::tests) fn recurrent() -> Vec<Case> {
             let name = format!("{operator} {direction}");
             cases.push(Case::new(&name, builder, &[6]));
         }
+        cases.push(steps(operator, gates));
     }
     // States, peepholes and an activation that is not 0 at 0.
     let attributes = [("hidden_size", Value::from(6))];
@@ -159,4 +160,25 @@ pub(in crate::tests) fn recurrent() -> Vec<Case> {
         .output("y");
     cases.push(Case::new("LSTM with states and peepholes", states, &[6]));
     cases
+}
+
+/// Steps that a weight makes, and that are summed up afterwards: they stay.
+fn steps(operator: &str, gates: usize) -> Case {
+    let builder = Builder::new(14)
+        .input("x", &[4, 3])
+        .weight("w1", &[8, 4])
+        .ints("batch", &[1])
+        .ints("aside", &[1, 2])
+        .weight("w", &[1, gates * 6, 3])
+        .weight("r", &[1, gates * 6, 6])
+        .weight("w2", &[3, 8])
+        .weight("w3", &[6, 4])
+        .node("MatMul", "w1 x -> a", &[])
+        .node("Unsqueeze", "a batch -> b", &[])
+        .node(operator, "b w r -> h", &[("hidden_size", Value::from(6))])
+        .node("Squeeze", "h aside -> c", &[])
+        .node("MatMul", "w2 c -> d", &[])
+        .node("MatMul", "d w3 -> y", &[])
+        .output("y");
+    Case::new(&format!("{operator} over steps of a weight"), builder, &[6])
 }
