@@ -3,6 +3,7 @@
 //! An axis that is cut into blocks loses whole blocks, since the scale of a part is that of the block, and whole bytes
 //! where several codes stand in one: it is a product whose inner factor is pinned.
 
+use super::demands::{axis_within, element_among, in_blocks, packed_block, packed_parts};
 use super::units::{IN_A_BLOCK, Units, rows_of_bytes};
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
@@ -81,9 +82,11 @@ fn packing(op: &mut Typing, codes: &[Type], summed: &Type) -> Ruling<[usize; 3]>
         return Err(Unsupported("its columns have an order of their own"));
     }
     let pack = codes_in_a_byte(op.int("bits", 4))?;
+    packed_block(op, "block_size", 0);
     let (block, width) = (positive(op, "block_size")?, positive(op, "K")?);
-    let count = width.div_ceil(block);
-    let wanted = [positive(op, "N")?, count, block / pack];
+    let (count, rows) = (width.div_ceil(block), positive(op, "N")?);
+    packed_parts(op, [rows, count], [pack, block]);
+    let wanted = [rows, count, block / pack];
     for (axis, wanted) in codes.iter().zip(wanted) {
         if op.size(axis)? != wanted {
             return Err(Unsupported("its weight has an unusual size"));
@@ -180,9 +183,21 @@ fn packed_gather(op: &mut Typing) -> Ruling {
 
 /// Joins the axes of a table's numbers with those of its codes, scales and zero points.
 fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: usize) -> Ruling {
+    axis_within(op, "quantize_axis", 1, codes.len());
+    packed_block(op, "block_size", 128);
     let axis = axis_of(op.int("quantize_axis", 1), codes.len())?;
     let block = usize::try_from(op.int("block_size", 128)).unwrap_or(0);
     let element = op.element(0);
+    in_blocks(
+        op,
+        if pack == 1 { &[2, 3] } else { &[2] },
+        numbers,
+        axis,
+        block,
+    );
+    if let Some(element) = element {
+        element_among(op, 3, &[element]);
+    }
     let is_bytes = element == Some(ElementType::Uint8);
     let is_integer = is_bytes || matches!(element, Some(ElementType::Uint4 | ElementType::Int4));
     if !is_integer || block == 0 {
@@ -255,6 +270,7 @@ pub(super) fn decoded(op: &mut Typing) -> Ruling<bool> {
     {
         return Ok(false);
     }
+    in_blocks(op, &[1, 2], &codes, axis, block);
     let whole = op.size(&codes[axis])?;
     let wanted = Extent::from(whole.div_ceil(block));
     let is_cut = |op: &Typing, other: &[Type]| op.extent(&other[axis]) == wanted;

@@ -3,6 +3,7 @@
 //! Hidden units meet themselves inside the operator: they are masked where they are made (gate rows of W, R
 //! and B, initial states) and where R reads them, so that a masked unit stays 0 for any activation.
 
+use super::demands::equals;
 use super::scales::{join_along, reading};
 use crate::axes::{Extent, Type};
 use crate::ops::adjoints::recurrent as back;
@@ -60,6 +61,7 @@ fn recurrent(op: &mut Typing, gates: usize, stacked: Stacked) -> Ruling {
         ));
     }
     let hidden = op.size(&r[read])?;
+    equals(op, "hidden_size", hidden);
     let h = r[read].clone();
     op.unify(&x[2], &w[read]);
     op.contract(0, 2);

@@ -171,13 +171,16 @@ impl Pair<'_> {
         let what = "the model as it is, before anything is pruned,";
         let session = self.runtime.session_with(model, what, &side_by_side());
         let mut session = match session {
-            Err(own) => return own,
+            Err(own) => return self.analysis.blamed(own),
             Ok(session) => session,
         };
         // What it takes need not be what the pair takes.
         let inputs = drawn.map(|drawn| self.inputs(&session.inputs(), drawn, 1.0));
         match inputs {
-            Some(Ok(Some(inputs))) => session.run(&inputs).err().unwrap_or(fault),
+            Some(Ok(Some(inputs))) => match session.run(&inputs) {
+                Err(own) => self.analysis.blamed(own),
+                Ok(_) => fault,
+            },
             _ => fault,
         }
     }
@@ -208,7 +211,7 @@ impl Pair<'_> {
         runs(model, "the written model").map_err(|fault| {
             let original = self.analysis.graph().model();
             let own = runs(original, "the original model").err();
-            own.unwrap_or_else(|| self.refused(fault))
+            own.map_or_else(|| self.refused(fault), |own| self.analysis.blamed(own))
         })
     }
 
