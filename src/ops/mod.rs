@@ -15,6 +15,7 @@ mod families;
 mod form;
 mod kinds;
 mod mix;
+mod numbers;
 mod pass;
 mod pointers;
 mod premises;

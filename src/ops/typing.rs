@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use crate::axes::{Extent, Reason, Type};
 use crate::graph::{Attributes, Graph, NodeId, ValueId};
+use crate::onnx::ElementType;
 use crate::onnx::proto::NodeProto;
-use crate::onnx::{ElementType, to_f32};
 
 use super::state::State;
 
@@ -213,26 +213,6 @@ impl Typing<'_> {
         let value = self.value(slot);
         let integers = value.and_then(|value| self.state.integers[value.index()].as_ref());
         integers.is_some_and(|integers| integers.elements.is_empty())
-    }
-
-    /// Real numbers of a constant input.
-    pub(super) fn floats(&self, slot: usize) -> Option<Vec<f32>> {
-        to_f32(self.graph.constant(self.value(slot)?)?).ok()
-    }
-
-    /// Real numbers of an input, each where it can be computed.
-    pub(super) fn reals(&mut self, slot: usize) -> Option<Vec<Option<f32>>> {
-        if let Some(numbers) = self.floats(slot) {
-            return Some(numbers.into_iter().map(Some).collect());
-        }
-        let value = self.value(slot)?;
-        self.asked.insert(self.at(slot));
-        let elements = &self.state.integers[value.index()].as_ref()?.elements;
-        let number = |element: &Option<Extent>| {
-            let (over, by) = self.state.symbols.fraction(element.as_ref()?)?;
-            Some((over.known()? as f64 / by as f64) as f32)
-        };
-        Some(elements.iter().map(number).collect())
     }
 
     /// Whether an input is a constant.

@@ -181,28 +181,30 @@ fn packed_gather(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
+/// The axis along which a table has blocks, and how many positions these have.
+fn blocks_of_table(op: &mut Typing, numbers: &[Type], pack: usize) -> Ruling<(usize, usize)> {
+    let (axis, size) = (op.int("quantize_axis", 1), op.int("block_size", 128));
+    axis_within(op, "quantize_axis", 1, numbers.len());
+    packed_block(op, "block_size", 128);
+    let (axis, block) = (
+        axis_of(axis, numbers.len())?,
+        usize::try_from(size).unwrap_or(0),
+    );
+    let listed: &[usize] = if pack == 1 { &[2, 3] } else { &[2] };
+    in_blocks(op, listed, numbers, axis, block);
+    let element = op.element(0);
+    let integers = [ElementType::Uint8, ElementType::Uint4, ElementType::Int4];
+    let Some(element) = element.filter(|of| integers.contains(of) && block > 0) else {
+        return Err(Unsupported("its table has codes that are no integers"));
+    };
+    element_among(op, 3, &[element]);
+    Ok((axis, block))
+}
+
 /// Joins the axes of a table's numbers with those of its codes, scales and zero points.
 fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: usize) -> Ruling {
-    axis_within(op, "quantize_axis", 1, codes.len());
-    packed_block(op, "block_size", 128);
-    let axis = axis_of(op.int("quantize_axis", 1), codes.len())?;
-    let block = usize::try_from(op.int("block_size", 128)).unwrap_or(0);
-    let element = op.element(0);
-    in_blocks(
-        op,
-        if pack == 1 { &[2, 3] } else { &[2] },
-        numbers,
-        axis,
-        block,
-    );
-    if let Some(element) = element {
-        element_among(op, 3, &[element]);
-    }
-    let is_bytes = element == Some(ElementType::Uint8);
-    let is_integer = is_bytes || matches!(element, Some(ElementType::Uint4 | ElementType::Int4));
-    if !is_integer || block == 0 {
-        return Err(Unsupported("its table has codes that are no integers"));
-    }
+    let (axis, block) = blocks_of_table(op, numbers, pack)?;
+    let is_bytes = op.element(0) == Some(ElementType::Uint8);
     if axis == place || (is_bytes && axis + 1 != codes.len()) {
         return Err(Unsupported("its blocks lie along an unusual axis"));
     }
@@ -235,11 +237,12 @@ fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: 
             }
         }
     }
+    let row = whole / block;
     let zeros = match (zeros, is_bytes) {
         (None, true) => middle(pack),
         (None, false) => ZeroCodes::Always(0.0),
-        (Some(_), true) if repacked => ZeroCodes::Repacked(3, whole / block),
-        (Some(_), true) => ZeroCodes::Packed(3, whole / block),
+        (Some(_), true) if repacked => ZeroCodes::Repacked(3, row),
+        (Some(_), true) => ZeroCodes::Packed(3, row),
         (Some(_), false) => ZeroCodes::At(3),
     };
     op.in_blocks(BlockCodes {

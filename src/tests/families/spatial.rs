@@ -1,7 +1,7 @@
 //! Pools, interpolation, reductions and recurrent layers.
 
 use super::mixing::REDUCTIONS;
-use crate::onnx::ElementType;
+use crate::onnx::{ElementType, from_raw, packed};
 use crate::tests::builder::{Builder, Value, floats};
 use crate::tests::cases::{Case, image, read_image};
 
@@ -32,6 +32,14 @@ pub(in crate::tests) fn spatial() -> Vec<Case> {
         .tensor(floats("scales", &[4], &[1.0, 1.0, 2.0, 2.0]))
         .node("Resize", "h roi scales -> a", &[("mode", "nearest".into())]);
     cases.push(Case::new("Resize by scales", read_image(scaled, "a"), &[8]));
+    let halves = [1.0_f32, 1.0, 2.0, 2.0];
+    let bytes = packed(&halves, ElementType::Float16);
+    let halves = image(13)
+        .tensor(from_raw("half", ElementType::Float16, &[4], bytes))
+        .node("Cast", "half -> scales", &[("to", FLOAT.into())])
+        .node("Resize", "h - scales -> a", &[("mode", "nearest".into())]);
+    let name = "Resize by scales of 16 bits";
+    cases.push(Case::new(name, read_image(halves, "a"), &[8]));
     let sized = image(13).ints("sizes", &[2, 8, 12, 12]).node(
         "Resize",
         "h - - sizes -> a",

@@ -169,17 +169,16 @@ impl Pair<'_> {
         }
         let model = self.analysis.graph().model();
         let what = "the model as it is, before anything is pruned,";
-        let session = self.runtime.session_with(model, what, &side_by_side());
-        let mut session = match session {
+        let mut session = match self.runtime.session_with(model, what, &side_by_side()) {
             Err(own) => return self.analysis.blamed(own),
             Ok(session) => session,
         };
         // What it takes need not be what the pair takes.
         let inputs = drawn.map(|drawn| self.inputs(&session.inputs(), drawn, 1.0));
         match inputs {
-            Some(Ok(Some(inputs))) => match session.run(&inputs) {
-                Err(own) => self.analysis.blamed(own),
-                Ok(_) => fault,
+            Some(Ok(Some(inputs))) => match session.run(&inputs).err() {
+                Some(own) => self.analysis.blamed(own),
+                None => fault,
             },
             _ => fault,
         }
