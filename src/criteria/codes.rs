@@ -1,7 +1,7 @@
 //! Weights as numbers: of codes in blocks those that they stand for.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::axes::Type;
 use crate::dimensions::Analysis;
@@ -25,13 +25,11 @@ impl<'a> NumberedWeight<'a> {
     /// All weights, without scales and zero points of codes, which are no numbers of a weight.
     pub(super) fn all(analysis: &'a Analysis) -> Vec<NumberedWeight<'a>> {
         let mut by_value: HashMap<ValueId, &BlockCodes> = HashMap::new();
-        let mut parts: HashSet<ValueId> = HashSet::new();
         for codes in analysis.state.block_codes() {
             let node = analysis.graph().node(codes.node);
             if let Some(value) = node.input(codes.codes.0) {
                 by_value.entry(value).or_insert(codes);
             }
-            parts.extend(codes.partners().filter_map(|slot| node.input(slot)));
         }
         let mut scaled: HashMap<ValueId, &AxisCodes> = HashMap::new();
         for codes in analysis.state.axis_codes() {
@@ -39,9 +37,8 @@ impl<'a> NumberedWeight<'a> {
             if let Some(value) = node.input(codes.codes) {
                 scaled.entry(value).or_insert(codes);
             }
-            let partners = [codes.scale, codes.zero].into_iter().flatten();
-            parts.extend(partners.filter_map(|slot| node.input(slot)));
         }
+        let parts = analysis.beside_codes();
         let weights = analysis.weights();
         let weights = weights.filter(|(value, _)| !parts.contains(value));
         let numbered = weights.map(|(value, axes)| {

@@ -176,7 +176,7 @@ fn contribution(
             if channels.iter().any(|channel| channel.is_nan()) {
                 return Err(Error::tensor(
                     tensor.name(),
-                    "holds NaN, so its channels cannot be ranked; use `criterion` random or repair the model",
+                    "holds NaN or infinite numbers, so its channels cannot be ranked; use `criterion` random or repair the model",
                 ));
             }
             out.push((place, channels));

@@ -147,9 +147,11 @@ fn observe(
         .collect();
     let names = wanted.iter().map(|&value| graph.value(value).name.as_str());
     let model = tapped(graph.model(), names);
-    let mut session = runtime.session(&model, "the model with its inner values as outputs")?;
+    let own = |fault| analysis.blamed(fault);
+    let session = runtime.session(&model, "the model with its inner values as outputs");
+    let mut session = session.map_err(own)?;
     let inputs = random_inputs(analysis, &session.inputs(), 0)?;
-    for (name, tensor) in session.run(&inputs)? {
+    for (name, tensor) in session.run(&inputs).map_err(own)? {
         if let Some(value) = graph.find(&name).filter(|value| wanted.contains(value)) {
             seen.observe(value, &tensor);
         }

@@ -27,6 +27,7 @@ struct Uses {
 pub(super) fn dimensions(analysis: &Analysis) -> Vec<Dimension> {
     let uses = uses(analysis);
     let places = reading_places(analysis.graph());
+    let beside = analysis.beside_codes();
     let mut sites: BTreeMap<VarId, Vec<Site>> = BTreeMap::new();
     for (value, axes) in analysis.weights() {
         for (axis, ty) in axes.iter().enumerate() {
@@ -43,7 +44,7 @@ pub(super) fn dimensions(analysis: &Analysis) -> Vec<Dimension> {
     sites.retain(|_, sites| sites.iter().any(|site| places.contains_key(&site.value)));
     let mut found: Vec<(Dimension, Firsts)> = Vec::new();
     for (var, sites) in sites {
-        let firsts = naming_sites(analysis, var, &sites, &uses, &places);
+        let firsts = naming_sites(analysis, var, &sites, &uses, (&places, &beside));
         let dimension = dimension(analysis, var, sites, &uses);
         found.push((dimension, firsts));
     }
@@ -108,14 +109,32 @@ fn dimension(analysis: &Analysis, var: VarId, sites: Vec<Site>, uses: &Uses) -> 
     }
 }
 
+impl Analysis {
+    /// Scales and zero points of constant codes.
+    pub(crate) fn beside_codes(&self) -> HashSet<ValueId> {
+        let input = |node, slot| self.graph.node(node).input(slot);
+        let blocks = self.state.block_codes().iter();
+        let blocks = blocks.flat_map(|of| of.partners().map(|slot| (of.node, slot)));
+        let lists = self.state.axis_codes().iter();
+        let lists = lists.flat_map(|of| {
+            let partners = [of.scale, of.zero].into_iter().flatten();
+            partners.map(|slot| (of.node, slot))
+        });
+        let beside = blocks.chain(lists);
+        beside
+            .filter_map(|(node, slot)| input(node, slot))
+            .collect()
+    }
+}
+
 /// The sites that a dimension may be named after, best first, with the nodes that read them: where it is
-/// produced, in the order of the graph.
+/// produced, in the order of the graph, and codes before what stands beside them.
 fn naming_sites(
     analysis: &Analysis,
     var: VarId,
     sites: &[Site],
     uses: &Uses,
-    places: &HashMap<ValueId, (usize, usize)>,
+    (places, beside): (&HashMap<ValueId, (usize, usize)>, &HashSet<ValueId>),
 ) -> Vec<(Site, Option<NodeId>)> {
     let order = analysis.graph().order_with_bodies();
     let reader = |site: &Site| {
@@ -125,7 +144,8 @@ fn naming_sites(
     let rank = |site: &Site| {
         let read = reader(site).is_some_and(|node| uses.read_by.contains(&(node, var)));
         let place = places.get(&site.value).copied();
-        (read, place.unwrap_or((usize::MAX, 0)), site.axis)
+        let after = beside.contains(&site.value);
+        (read, place.unwrap_or((usize::MAX, 0)), after, site.axis)
     };
     let mut sites = sites.to_vec();
     sites.sort_by_key(rank);

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::axes::{Kept, Origin, Reason, Type, VarId};
+use crate::error::Error;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::onnx::ElementType;
 use crate::ops::{AttentionPart, Premises, State, Unruled, type_graph};
@@ -240,6 +241,18 @@ impl Analysis {
             nodes.push(self.graph.describe(node));
         }
         out
+    }
+
+    /// Why the model does not run: what of it breaks the standard, where rules have found such; else the fault that there is.
+    pub(crate) fn blamed(&self, fault: Error) -> Error {
+        let faults = self.state.unfit.clone();
+        match fault {
+            Error::Runtime { .. } if !faults.is_empty() => Error::Graph {
+                step: "the model".to_owned(),
+                faults,
+            },
+            other => other,
+        }
     }
 
     /// Keeps the graph that a choice leaves for who rewrites the model to it.

@@ -105,6 +105,13 @@ pub enum Fault {
     /// A value, node output or graph output without a name.
     #[error("{0} has no name")]
     Unnamed(String),
+    /// An input or attribute of a node is not what its operator takes.
+    #[error("{what} is {is} and has to be {wanted}")]
+    Unfit {
+        what: String,
+        is: String,
+        wanted: String,
+    },
 }
 
 /// Names in a sentence; of a long list the first ones.

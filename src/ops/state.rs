@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::axes::{Extent, Origin, Symbols, Type, Types, VarId};
+use crate::error::Fault;
 use crate::graph::{BodyId, CalledGraph, NodeId, ValueId};
 use crate::onnx::ElementType;
 
@@ -78,6 +79,8 @@ pub(crate) struct State {
     pub(super) loops: usize,
     /// How often what is being typed runs, where a node runs its body again and again.
     pub(super) repeated: Vec<Type>,
+    /// Inputs and attributes that no model has so by the standard.
+    pub(crate) unfit: Vec<Fault>,
     /// Whether some node makes codes of numbers when the model runs: the smallest difference is then now and then a step.
     pub(crate) rounds: bool,
     /// What of grouped convolutions may go.

@@ -8,6 +8,7 @@ use super::facts::{
 use super::numbers::NumbersForm;
 use super::typing::Typing;
 use crate::axes::{Extent, Type};
+use crate::error::Fault;
 use crate::graph::{Producer, ValueId};
 
 impl Typing<'_> {
@@ -270,6 +271,14 @@ impl Typing<'_> {
     /// States that the node makes codes of numbers.
     pub(super) fn rounds(&mut self) {
         self.state.rounds = true;
+    }
+
+    /// States that an input or an attribute is not what it has to be by the standard.
+    pub(super) fn unfit(&mut self, what: String, is: String, wanted: String) {
+        let fault = Fault::Unfit { what, is, wanted };
+        if !self.state.unfit.contains(&fault) {
+            self.state.unfit.push(fault);
+        }
     }
 
     /// States that an input is codes in blocks.

@@ -1,9 +1,12 @@
 //! Codes whose scales, zero points and blocks do not fit them: left alone with the reason, never a wrong model.
 
 use super::builder::{Builder, Value, analyse, floats, halves, planned};
+use super::cases::all;
 use super::families::bytes;
+use super::rules::runtime;
 use crate::onnx::{ElementType, Model, from_raw};
 use crate::rewrite::prune;
+use crate::validate::verify;
 
 /// A product of numbers, then one whose weight `[8, 12]` a node makes of codes by this wiring.
 fn decoded(
@@ -107,7 +110,7 @@ fn what_does_not_fit_codes_holds_them_with_the_reason() {
             "zeros too few",
             by_column(&[12], (Int8, &[11])),
             &[],
-            AS_MANY,
+            "its zero points are not as many as the channels",
         ),
         (
             "zeros of two axes",
@@ -201,4 +204,58 @@ fn zero_points_in_bytes_that_a_body_reads_as_well_keep_their_blocks() {
     // Each product would cut the bytes for blocks of its own.
     let (found, reasons) = outcome(&model);
     assert!(!found.contains(&4), "{found:?}: {reasons}");
+}
+
+#[test]
+fn what_breaks_the_standard_is_named_where_the_model_does_not_run() {
+    use ElementType::{Float, Int8, Uint8};
+    let by_column = |scales: &[usize], zeros| decoded(scales, zeros, &[("axis", 1)]);
+    let cases = [
+        (
+            by_column(&[12], (Uint8, &[12])),
+            "input 2 'z' of DequantizeLinear 'DequantizeLinear1' is uint8 [12] and has to be int8",
+        ),
+        (
+            by_column(&[12], (Float, &[12])),
+            "input 2 'z' of DequantizeLinear 'DequantizeLinear1' is float32 [12] and has to be int8",
+        ),
+        (
+            by_column(&[1], (Int8, &[12])),
+            "is int8 [12] and has to be as many numbers as its scales, 1",
+        ),
+        (
+            by_column(&[1, 12], (Int8, &[12])),
+            "is float32 [1, 12] and has to be a list or a single number",
+        ),
+        (
+            packed(39, 20, [64, 4, 16]),
+            "input 2 's' of MatMulNBits 'MatMulNBits1' is float32 [39] and has to be [40] or [10, 4]",
+        ),
+        (
+            packed(40, 19, [64, 4, 16]),
+            "input 3 'z' of MatMulNBits 'MatMulNBits1' is uint8 [19] and has to be [20] or [10, 2]",
+        ),
+        (
+            packed(40, 20, [64, 4, 12]),
+            "attribute block_size of MatMulNBits 'MatMulNBits1' is 12 and has to be a power of two, 16 at least",
+        ),
+    ];
+    let runtime = runtime();
+    for (model, said) in cases {
+        let analysis = analyse(&model);
+        let plan = planned(&analysis, &halves());
+        let nothing = plan.only(&analysis, &[]);
+        let fault = verify(&analysis, &nothing, &model, &runtime).expect_err(said);
+        let text = fault.to_string();
+        assert!(text.contains(said), "{text}");
+    }
+}
+
+#[test]
+fn models_by_the_standard_are_found_to_be() {
+    for case in all() {
+        let analysis = analyse(&case.model);
+        let faults = &analysis.state.unfit;
+        assert!(faults.is_empty(), "{}: {faults:?}", case.name);
+    }
 }

@@ -369,3 +369,12 @@ fn what_stays_of_codes_are_the_codes_of_what_stays() {
     wrong.extend(judge(&cast, false, STORED, &runtime));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn dimensions_are_called_after_codes_not_after_their_scales() {
+    for element in [ElementType::Int8, ElementType::Int4, ElementType::Uint2] {
+        let analysis = analyse(&stored(element, true, false).model);
+        let names = analysis.dimensions().iter().map(|of| of.name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["w1", "c"], "{element}");
+    }
+}

@@ -84,14 +84,14 @@ impl Maker<'_> {
         let Some(runtime) = judge.filter(|_| in_parts && is_of_the_plan(&fault)) else {
             return Err(fault);
         };
-        voice
-            .events
-            .say(&format!("{fault}; looking for what is at fault"));
         let prove = |parts: &[usize]| self.prove(&plan.only(self.analysis, parts), runtime);
         // What does not run before anything is pruned is no dimension's fault.
         if prove(&[]).is_err() {
             return Err(fault);
         }
+        voice
+            .events
+            .say(&format!("{fault}; looking for what is at fault"));
         let all: Vec<usize> = (0..plan.dimensions.len()).collect();
         if self.recovers() && prove(&all).is_ok() {
             return self.without_recovery(plan, judge, voice);

@@ -5,12 +5,13 @@
 //! is removed where the codes stand for 0.
 
 use super::convolution::{conv, conv_of_last, window_sizes};
+use super::demands::{element_among, in_a_list, makes_codes};
 use super::elementwise::{additive, binary, scaling, unary};
 use super::joins::concat;
 use super::matmul::{gemm, matmul};
 use super::packed;
 use super::pooling::{global, window};
-use super::scales::{on_codes, single};
+use super::scales::{on_codes, single, with_scales};
 use crate::axes::Extent;
 use crate::onnx::ElementType::{Float, Int32, Uint8};
 use crate::ops::adjoints::{Adjoint, quantised as back};
@@ -129,8 +130,9 @@ fn encoded(op: &mut Typing) -> Ruling {
     if op.int("block_size", 0) > 0 {
         return held(op, "it makes codes in blocks");
     }
+    makes_codes(op, [1, 2]);
     let slots = vec![CodedSlot::codes(0).along(along(op))];
-    on_codes(op, slots, first)?;
+    with_scales(op, slots, first)?;
     let made = MadeCodes::Given([1, 2]);
     let form = NumbersForm::same(&[CodedSlot::numbers(0)]);
     op.stands_for(NumbersForm { made, ..form });
@@ -145,6 +147,7 @@ fn decoded(op: &mut Typing) -> Ruling {
             false => held(op, "its codes are in blocks that do not divide it"),
         };
     }
+    in_a_list(op, [1, 2]);
     let slots = vec![CodedSlot::codes(0).along(along(op))];
     op.stands_for(NumbersForm::same(&slots));
     on_codes(op, slots, first)
@@ -216,6 +219,7 @@ fn product(op: &mut Typing) -> Ruling {
 }
 
 fn filters(op: &mut Typing) -> Ruling {
+    element_among(op, 8, &[Int32]);
     let weight = CodedSlot::codes(3).along(0);
     let slots = vec![CodedSlot::codes(0), weight, CodedSlot::numbers(8)];
     let form = NumbersForm::of("Conv", &slots).with_sums(8, 1.0);
@@ -236,6 +240,7 @@ fn filters_of_either(op: &mut Typing) -> Ruling {
 }
 
 fn affine(op: &mut Typing) -> Ruling {
+    element_among(op, 6, &[Int32]);
     let columns = i64::from(op.int("transB", 0) == 0);
     let weight = CodedSlot::codes(3).along(columns);
     let slots = vec![CodedSlot::codes(0), weight, CodedSlot::numbers(6)];

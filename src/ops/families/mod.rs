@@ -7,6 +7,7 @@ mod coded;
 mod composed;
 mod control;
 mod convolution;
+mod demands;
 mod elementwise;
 mod experts;
 mod factors;

@@ -3,6 +3,7 @@
 //! An axis that is cut into blocks loses whole blocks, since the scale of a part is that of the block, and whole bytes
 //! where several codes stand in one: it is a product whose inner factor is pinned.
 
+use super::demands::{axis_within, element_among, in_blocks, packed_block, packed_parts};
 use super::units::{IN_A_BLOCK, Units, rows_of_bytes};
 use crate::axes::{Extent, Type};
 use crate::onnx::ElementType;
@@ -82,9 +83,11 @@ fn packing(op: &mut Typing, codes: &[Type], summed: &Type) -> Ruling<[usize; 3]>
         return Err(Unsupported("its columns have an order of their own"));
     }
     let pack = codes_in_a_byte(op.int("bits", 4))?;
+    packed_block(op, "block_size", 0);
     let (block, width) = (positive(op, "block_size")?, positive(op, "K")?);
-    let count = width.div_ceil(block);
-    let wanted = [positive(op, "N")?, count, block / pack];
+    let (count, rows) = (width.div_ceil(block), positive(op, "N")?);
+    packed_parts(op, [rows, count], [pack, block]);
+    let wanted = [rows, count, block / pack];
     for (axis, wanted) in codes.iter().zip(wanted) {
         if op.size(axis)? != wanted {
             return Err(Unsupported("its weight has an unusual size"));
@@ -180,16 +183,30 @@ fn packed_gather(op: &mut Typing) -> Ruling {
     Ok(())
 }
 
+/// The axis along which a table has blocks, and how many positions these have.
+fn blocks_of_table(op: &mut Typing, numbers: &[Type], pack: usize) -> Ruling<(usize, usize)> {
+    let (axis, size) = (op.int("quantize_axis", 1), op.int("block_size", 128));
+    axis_within(op, "quantize_axis", 1, numbers.len());
+    packed_block(op, "block_size", 128);
+    let (axis, block) = (
+        axis_of(axis, numbers.len())?,
+        usize::try_from(size).unwrap_or(0),
+    );
+    let listed: &[usize] = if pack == 1 { &[2, 3] } else { &[2] };
+    in_blocks(op, listed, numbers, axis, block);
+    let element = op.element(0);
+    let integers = [ElementType::Uint8, ElementType::Uint4, ElementType::Int4];
+    let Some(element) = element.filter(|of| integers.contains(of) && block > 0) else {
+        return Err(Unsupported("its table has codes that are no integers"));
+    };
+    element_among(op, 3, &[element]);
+    Ok((axis, block))
+}
+
 /// Joins the axes of a table's numbers with those of its codes, scales and zero points.
 fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: usize) -> Ruling {
-    let axis = axis_of(op.int("quantize_axis", 1), codes.len())?;
-    let block = usize::try_from(op.int("block_size", 128)).unwrap_or(0);
-    let element = op.element(0);
-    let is_bytes = element == Some(ElementType::Uint8);
-    let is_integer = is_bytes || matches!(element, Some(ElementType::Uint4 | ElementType::Int4));
-    if !is_integer || block == 0 {
-        return Err(Unsupported("its table has codes that are no integers"));
-    }
+    let (axis, block) = blocks_of_table(op, numbers, pack)?;
+    let is_bytes = op.element(0) == Some(ElementType::Uint8);
     if axis == place || (is_bytes && axis + 1 != codes.len()) {
         return Err(Unsupported("its blocks lie along an unusual axis"));
     }
@@ -222,11 +239,12 @@ fn table(op: &mut Typing, codes: &[Type], numbers: &[Type], place: usize, pack: 
             }
         }
     }
+    let row = whole / block;
     let zeros = match (zeros, is_bytes) {
         (None, true) => middle(pack),
         (None, false) => ZeroCodes::Always(0.0),
-        (Some(_), true) if repacked => ZeroCodes::Repacked(3, whole / block),
-        (Some(_), true) => ZeroCodes::Packed(3, whole / block),
+        (Some(_), true) if repacked => ZeroCodes::Repacked(3, row),
+        (Some(_), true) => ZeroCodes::Packed(3, row),
         (Some(_), false) => ZeroCodes::At(3),
     };
     op.in_blocks(BlockCodes {
@@ -257,6 +275,7 @@ pub(super) fn decoded(op: &mut Typing) -> Ruling<bool> {
     {
         return Ok(false);
     }
+    in_blocks(op, &[1, 2], &codes, axis, block);
     let whole = op.size(&codes[axis])?;
     let wanted = Extent::from(whole.div_ceil(block));
     let is_cut = |op: &Typing, other: &[Type]| op.extent(&other[axis]) == wanted;

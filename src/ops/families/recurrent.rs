@@ -3,6 +3,7 @@
 //! Hidden units meet themselves inside the operator: they are masked where they are made (gate rows of W, R
 //! and B, initial states) and where R reads them, so that a masked unit stays 0 for any activation.
 
+use super::demands::equals;
 use super::scales::{join_along, reading};
 use crate::axes::{Extent, Type};
 use crate::ops::adjoints::recurrent as back;
@@ -63,6 +64,7 @@ fn recurrent(op: &mut Typing, gates: usize, stacked: Stacked) -> Ruling {
     // A step of zeros is a step all the same.
     op.pin(&x[0], "is a step of time");
     let hidden = op.size(&r[read])?;
+    equals(op, "hidden_size", hidden);
     let h = r[read].clone();
     op.unify(&x[2], &w[read]);
     op.contract(0, 2);

@@ -1,11 +1,24 @@
 //! Rules of operators on numbers run for operators on codes, and the scales and zero points of these.
 
+use super::demands::{beside_codes, one, present};
 use crate::ops::facts::AxisCodes;
 use crate::ops::numbers::CodedSlot;
 use crate::ops::typing::{Ruling, Typing, Unsupported, axis_of};
 
 /// Runs the rule of an operator on numbers, whose inputs stand at these places, and joins scales and zero points.
 pub(super) fn on_codes<T>(
+    op: &mut Typing,
+    slots: Vec<CodedSlot>,
+    rule: impl FnOnce(&mut Typing) -> Ruling<T>,
+) -> Ruling<T> {
+    for &own in &slots {
+        beside_codes(op, own);
+    }
+    with_scales(op, slots, rule)
+}
+
+/// As [`on_codes`], of what makes codes of numbers.
+pub(super) fn with_scales<T>(
     op: &mut Typing,
     slots: Vec<CodedSlot>,
     rule: impl FnOnce(&mut Typing) -> Ruling<T>,
@@ -53,7 +66,7 @@ fn join_scales(op: &mut Typing, own: CodedSlot) -> Ruling {
             return Err(Unsupported("its scales lie along several axes"));
         }
         if op.extent(&partner[place]) != op.extent(&axes[axis]) {
-            return Err(Unsupported("its scales are not as many as the channels"));
+            return Err(not_as_many(own, slot));
         }
         op.unify(&partner[place], &axes[axis]);
     }
@@ -62,9 +75,21 @@ fn join_scales(op: &mut Typing, own: CodedSlot) -> Ruling {
     Ok(())
 }
 
+/// Why scales or zero points fit no axis.
+fn not_as_many(own: CodedSlot, slot: usize) -> Unsupported {
+    Unsupported(match own.zero == Some(slot) {
+        true => "its zero points are not as many as the channels",
+        false => "its scales are not as many as the channels",
+    })
+}
+
 /// Joins axes of scales and zero points to axes of the codes, as many of these as they have.
 pub(super) fn join_along(op: &mut Typing, own: CodedSlot, along: [usize; 2]) -> Ruling {
     let codes = op.input(own.codes)?;
+    beside_codes(op, own);
+    if let Some(zero) = own.zero {
+        present(op, zero);
+    }
     let mut beside = 0;
     for slot in [own.scale, own.zero].into_iter().flatten() {
         let Some(partner) = op.optional(slot)? else {
@@ -74,12 +99,12 @@ pub(super) fn join_along(op: &mut Typing, own: CodedSlot, along: [usize; 2]) -> 
             return Err(Unsupported("its scales have an unusual rank"));
         }
         for (axis, place) in partner.iter().zip(along) {
-            let own = codes.get(place).cloned();
-            let own = own.ok_or(Unsupported("its codes have an unusual rank"))?;
-            if op.extent(axis) != op.extent(&own) {
-                return Err(Unsupported("its scales are not as many as the channels"));
+            let place = codes.get(place).cloned();
+            let place = place.ok_or(Unsupported("its codes have an unusual rank"))?;
+            if op.extent(axis) != op.extent(&place) {
+                return Err(not_as_many(own, slot));
             }
-            op.unify(axis, &own);
+            op.unify(axis, &place);
         }
         beside = partner.len().max(beside);
     }
@@ -105,6 +130,7 @@ pub(super) fn single(op: &mut Typing, slots: [usize; 2]) -> Ruling {
     for slot in slots {
         let axes = op.optional(slot)?.unwrap_or_default();
         if axes.iter().any(|axis| !op.is_one(axis)) {
+            one(op, slot);
             return Err(Unsupported("what it makes has several scales"));
         }
     }

@@ -179,14 +179,14 @@ impl Pair<'_> {
         let what = "the model as it is, before anything is pruned,";
         let session = self.runtime.session_with(model, what, &side_by_side());
         let mut session = match session {
-            Err(own) => return OwnFault::OfTheModel(own),
+            Err(own) => return OwnFault::OfTheModel(self.analysis.blamed(own)),
             Ok(session) => session,
         };
         // What it takes need not be what the pair takes.
         let inputs = drawn.map(|drawn| self.inputs(&session.inputs(), drawn, 1.0));
         match inputs {
             Some(Ok(Some(inputs))) => match session.run(&inputs) {
-                Err(own) => OwnFault::OfTheModel(own),
+                Err(own) => OwnFault::OfTheModel(self.analysis.blamed(own)),
                 Ok(_) => OwnFault::OfThePair(fault),
             },
             _ => OwnFault::OfThePair(fault),
