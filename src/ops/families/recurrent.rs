@@ -53,6 +53,7 @@ impl Stacked {
 
 /// Slots: X[seq, batch, in], W[dirs, gates*h, in], R[dirs, gates*h, h], B[dirs, 2*gates*h], sequence_lens,
 /// initial_h[dirs, batch, h], initial_c, P[dirs, 3*h].
+/// Steps stay: one of zeros is a step all the same.
 fn recurrent(op: &mut Typing, gates: usize, stacked: Stacked) -> Ruling {
     let (made, read) = stacked.axes();
     let (x, w, r) = (op.input(0)?, op.input(1)?, op.input(2)?);
@@ -61,7 +62,6 @@ fn recurrent(op: &mut Typing, gates: usize, stacked: Stacked) -> Ruling {
             "its data is not laid out as sequence, batch, features",
         ));
     }
-    // A step of zeros is a step all the same.
     op.pin(&x[0], "is a step of time");
     let hidden = op.size(&r[read])?;
     equals(op, "hidden_size", hidden);
