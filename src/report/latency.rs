@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::error::one_line;
+use crate::search::Forecast;
+
 /// A budget of time and what became of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct LatencyRow {
@@ -56,4 +59,23 @@ impl fmt::Display for LatencyRow {
             self.attempts
         )
     }
+}
+
+/// What of its time a model is expected to keep, where that is much more than of its operations.
+pub(super) fn write_forecast(forecast: &Forecast, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "warning: {:.0} % of the MACs are left, but about {:.0} % of their time is expected to be:",
+        100.0 * forecast.macs,
+        100.0 * forecast.time
+    )?;
+    forecast.slow.iter().try_for_each(|layer| {
+        let share = 100.0 * layer.share;
+        writeln!(
+            f,
+            "  {} ({share:.0} % of the time): {}",
+            one_line(&layer.node),
+            layer.why
+        )
+    })
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::blocks::{DroppedRow, write_dropped};
+use super::latency::write_forecast;
 use super::signature::write_ends;
 use super::stage::Stage;
 use super::table::{count, percent, table};
@@ -201,24 +202,6 @@ impl fmt::Display for PruneReport {
         }
         write_end(&self.stages, &self.outcome, f)
     }
-}
-
-fn write_forecast(forecast: &Forecast, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(
-        f,
-        "warning: {:.0} % of the MACs are left, but about {:.0} % of their time is expected to be:",
-        100.0 * forecast.macs,
-        100.0 * forecast.time
-    )?;
-    forecast.slow.iter().try_for_each(|layer| {
-        let share = 100.0 * layer.share;
-        writeln!(
-            f,
-            "  {} ({share:.0} % of the time): {}",
-            one_line(&layer.node),
-            layer.why
-        )
-    })
 }
 
 /// One line per setting: original and result.

@@ -131,11 +131,8 @@ fn encoded(op: &mut Typing) -> Ruling {
         return held(op, "it makes codes in blocks");
     }
     makes_codes(op, [1, 2]);
-    let slots = vec![CodedSlot::codes(0).along(along(op))];
-    with_scales(op, slots, first)?;
-    let made = MadeCodes::Given([1, 2]);
-    let form = NumbersForm::same(&[CodedSlot::numbers(0)]);
-    op.stands_for(NumbersForm { made, ..form });
+    with_scales(op, vec![CodedSlot::codes(0).along(along(op))], first)?;
+    op.stands_for(NumbersForm::same(&[CodedSlot::numbers(0)]).making(1, 2));
     Ok(())
 }
 

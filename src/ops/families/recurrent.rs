@@ -83,18 +83,7 @@ fn recurrent(op: &mut Typing, gates: usize, stacked: Stacked) -> Ruling {
     }
     op.optional(4)?;
     op.lengths(4, &x[0]);
-    for slot in [5, 6] {
-        let Some(state) = op.optional(slot)? else {
-            continue;
-        };
-        let [d, batch, units] = &state[..] else {
-            return Err(Unsupported("an initial state is not of rank 3"));
-        };
-        op.unify(&directions, d);
-        op.unify(&x[1], batch);
-        op.unify(&h, units);
-        op.contract(slot, 2);
-    }
+    initial_states(op, [&directions, &x[1], &h])?;
     if let Some(peepholes) = pair(op, 7)? {
         op.unify(&directions, &peepholes[0]);
         gate_rows(op, &peepholes[1], 3, hidden, &h);
@@ -158,6 +147,23 @@ fn is_still(op: &Typing) -> bool {
 }
 
 /// What W makes of the data, and R of the states before.
+/// States that the first step reads, of these axes.
+fn initial_states(op: &mut Typing, axes: [&Type; 3]) -> Ruling {
+    for slot in [5, 6] {
+        let Some(state) = op.optional(slot)? else {
+            continue;
+        };
+        if state.len() != axes.len() {
+            return Err(Unsupported("an initial state is not of rank 3"));
+        }
+        for (axis, own) in axes.iter().zip(&state) {
+            op.unify(axis, own);
+        }
+        op.contract(slot, 2);
+    }
+    Ok(())
+}
+
 fn recurrent_linears(op: &mut Typing, stacked: Stacked) {
     let laid = |batch, column| {
         let (made, read) = stacked.axes();
