@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
-use super::flags::{shown, with_flags};
+use super::worded::{shown, with_flags};
 use crate::error::{Error, Result};
 use crate::pages::{Page, Paged, Reproduction};
 

@@ -11,8 +11,6 @@ use crate::runtime::{IntegerSums, Provider};
 use clap::Args;
 use clap::builder::TypedValueParser;
 
-use super::characters::has_power;
-
 /// Which onnxruntime is used.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "onnxruntime")]
@@ -222,117 +220,8 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Phrases of the library that one flag says. Longer ones come first.
-const PHRASES: [(&str, &str); 4] = [
-    ("`sums` exact", "--exact-integers"),
-    ("`proof` skipped", "--no-verify"),
-    ("`overwrite` allowed", "--force"),
-    ("`fallback` refused", "--no-fallback"),
-];
-
-/// Settings of the library by the flags that say them.
-const FLAGS: [(&str, &str); 41] = [
-    ("attention", "--attention"),
-    ("batches", "--batch"),
-    ("budget", "--budget"),
-    ("calibration", "--calibration"),
-    ("change_signature", "--change-signature"),
-    ("criterion", "--criterion"),
-    ("exact", "--exact"),
-    ("floor", "--floor"),
-    ("image_size", "--image-size"),
-    ("include", "--include"),
-    ("keep_front", "--keep-front"),
-    ("library", "--onnxruntime"),
-    ("max_ratio", "--max-ratio"),
-    ("max_drop", "--max-drop"),
-    ("max_kl", "--max-kl"),
-    ("mean", "--mean"),
-    ("memory", "--memory"),
-    ("merge", "--merge"),
-    ("min_agreement", "--min-agreement"),
-    ("min_channels", "--min-channels"),
-    ("offline", "--offline"),
-    ("only", "--only"),
-    ("pattern", "--pattern"),
-    ("plan", "--plan"),
-    ("plan_out", "--plan-out"),
-    ("provider", "--provider"),
-    ("quantise", "--quantise"),
-    ("quantised", "--quantised"),
-    ("recovery", "--recover"),
-    ("results", "--results"),
-    ("round_to", "--round-to"),
-    ("sample_axes", "--sample-axis"),
-    ("scope", "--scope"),
-    ("seed", "--seed"),
-    ("sequential", "--sequential"),
-    ("sizes", "--dim"),
-    ("skip", "--skip"),
-    ("sparsity_for", "--sparsity-for"),
-    ("stats", "--stats"),
-    ("std", "--std"),
-    ("store", "--store"),
-];
-
-/// A text for the terminal: settings as flags, and names out of files without power over it.
-pub(super) fn shown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\t' => out.push(c),
-            c if has_power(c) => out.extend(c.escape_unicode()),
-            c => out.push(c),
-        }
-    }
-    with_flags(&out)
-}
-
-/// A text of the library, which names settings, for people who set them by flags.
-pub(super) fn with_flags(text: &str) -> String {
-    let mut out = text.to_owned();
-    for (phrase, flag) in PHRASES {
-        out = out.replace(phrase, flag);
-    }
-    for (setting, flag) in FLAGS {
-        out = out.replace(&format!("`{setting}`"), flag);
-    }
-    out
-}
-
-/// A text for people who say settings as keyword arguments: flags, and settings of the library, are those. Of what the parser
-/// of words says, the usage and the hint at its help are left out.
-pub fn with_keywords(text: &str) -> String {
-    let text = text.strip_prefix("error: ").unwrap_or(text);
-    let end = text
-        .find("\n\nUsage: ")
-        .or_else(|| text.find("\n\nFor more information"));
-    let text = shown(text[..end.unwrap_or(text.len())].trim_end());
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    while let Some(place) = rest.find("--") {
-        let (before, after) = (&rest[..place], &rest[place + 2..]);
-        let is_name = |c: char| c.is_ascii_lowercase() || c == '-' || c.is_ascii_digit();
-        let end = after.find(|c| !is_name(c)).unwrap_or(after.len());
-        let name = after[..end].trim_end_matches('-');
-        out.push_str(before);
-        // A command that is quoted stays as a shell takes it.
-        let quoted = out.matches('`').count() % 2 == 1;
-        match quoted || before.ends_with(|c: char| c.is_alphanumeric()) || name.is_empty() {
-            true => out.push_str(&rest[place..place + 2 + name.len()]),
-            false => out.push_str(&format!("`{}`", name.replace('-', "_"))),
-        }
-        rest = &after[name.len()..];
-    }
-    out + rest
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -349,52 +238,6 @@ mod tests {
             "", "MB", "512", "-1MB", "0KB", "NaNMB", "infGB", "1e300GB", "1XB",
         ] {
             assert!(parse_bytes(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn flags_are_shown_as_keywords() {
-        for (text, shown) in [
-            (
-                "skip it with `skip`, or run with `proof` skipped",
-                "skip it with `skip`, or run with `no_verify`",
-            ),
-            (
-                "error: the argument '--macs <S>' cannot be used with '--ratio-for <G>'\n\nUsage: secateur",
-                "the argument '`macs` <S>' cannot be used with '`ratio_for` <G>'",
-            ),
-            (
-                "run `pip install --upgrade x` or say --seed",
-                "run `pip install --upgrade x` or say `seed`",
-            ),
-            (
-                "a -- b, c--d and --no-verify--",
-                "a -- b, c--d and `no_verify`--",
-            ),
-        ] {
-            assert_eq!(with_keywords(text), shown);
-        }
-    }
-
-    #[test]
-    fn settings_are_shown_as_flags_that_are_there() {
-        let text = "skip it with `skip`, or run with `proof` skipped and `scope` layer";
-        let shown = "skip it with --skip, or run with --no-verify and --scope layer";
-        assert_eq!(with_flags(text), shown);
-        let hostile = "name \u{1b}[2J\u{202e}\r of a file";
-        assert_eq!(
-            super::shown(hostile),
-            "name \\u{1b}[2J\\u{202e}\\u{d} of a file"
-        );
-        let command = crate::cli::Cli::command();
-        let flags = command
-            .get_subcommands()
-            .flat_map(clap::Command::get_arguments);
-        let known: BTreeSet<String> = flags
-            .filter_map(|flag| Some(format!("--{}", flag.get_long()?)))
-            .collect();
-        for (setting, flag) in PHRASES.iter().chain(&FLAGS) {
-            assert!(known.contains(*flag), "{setting}: there is no flag {flag}");
         }
     }
 }

@@ -28,6 +28,7 @@ mod tune;
 mod twin;
 mod validate;
 mod vocabulary;
+mod worded;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -39,14 +40,16 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use answer::{Answered, Reported};
 pub use facts::{CommandFacts, SettingFacts, SettingKind, commands};
-pub use flags::{DataInMemory, with_keywords};
-use flags::{DataParser, shown};
+pub use flags::DataInMemory;
+use flags::DataParser;
 pub use program::Program;
 use recipe::RunFiles;
 use reports::ReportFiles;
 pub use reports::command_line;
 pub use settings::words;
 use terminal::{Console, print, write_out};
+use worded::shown;
+pub use worded::with_keywords;
 
 use crate::error::Class;
 use crate::events::Events;

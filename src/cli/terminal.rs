@@ -6,8 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::answer::Reported;
-use super::flags::shown;
 use super::signals::{end_at_once, end_early, is_asked_to_end};
+use super::worded::shown;
 use crate::events::Events;
 use crate::{Error, Result};
 

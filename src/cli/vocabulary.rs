@@ -26,7 +26,7 @@ const ELSE: [&str; 12] = [
 /// Which pieces of a vocabulary stay.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Vocabulary")]
-#[group(id = "pieces", args = ["vocabulary", "tokenizer"], multiple = true)]
+#[command(group = clap::ArgGroup::new("pieces").args(["vocabulary", "tokenizer"]).multiple(true))]
 pub(super) struct VocabularyFlags {
     /// Cut the vocabulary and nothing else, exactly: of tables that inputs pick rows of by id, and of what answers with a number for
     /// each id, keep the ids in this file (one per line, or a JSON list)

@@ -3,7 +3,7 @@
 use super::pipeline::Pipeline;
 use crate::cli::Reported;
 use crate::cli::answer::{Reproducible, json};
-use crate::cli::flags::shown;
+use crate::cli::worded::shown;
 use crate::error::Result;
 use crate::pages::{Page, PipelineStep, Reproduction};
 use crate::report::{Outcome, RunReport, StepState};
