@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::bench::speedup;
+use super::prune::gone_outputs;
 use super::runtime::available;
 use super::{RuntimeOptions, Shapes, analyse, analyse_whole};
 use crate::benchmark::Repetitions;
@@ -73,7 +74,7 @@ impl ValidateOptions {
         fault.or_else(|| failed(gates))
     }
 
-    fn parity(&self, runtime: &Runtime) -> ParitySettings {
+    fn parity(&self, runtime: &Runtime, gone: Vec<String>) -> ParitySettings {
         ParitySettings {
             providers: match self.providers.is_empty() {
                 true => available(runtime),
@@ -82,6 +83,7 @@ impl ValidateOptions {
             perturbations: self.perturbations.clone(),
             seed: self.seed,
             sums: self.sums,
+            gone,
         }
     }
 }
@@ -124,6 +126,7 @@ pub fn validate(
     let mut on_cpu = models.on_cpu(&runtime, options.sums)?;
     check_signatures(&on_cpu, (&pruned, options))?;
     let unread = on_cpu.reference.unread_outputs();
+    let gone = gone_outputs(&pruned);
     let data = DataSet::open(
         &options.source,
         &declared_inputs(analysis),
@@ -132,7 +135,7 @@ pub fn validate(
     )?;
     let data = data.with_caches(&mut on_cpu.reference)?;
     check_labels(&options.gates, &data.batch(0)?)?;
-    let settings = options.parity(&runtime);
+    let settings = options.parity(&runtime, gone.clone());
     let total = data.batches() * data.batch_size();
     let mut done = 0;
     let mut count = |samples: usize| {
@@ -153,6 +156,7 @@ pub fn validate(
             batch: data.batch_size(),
             onnxruntime: runtime.version().to_owned(),
             unread,
+            gone,
             providers,
             gates,
             seconds: start.elapsed().as_secs_f64(),

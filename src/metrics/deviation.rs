@@ -63,9 +63,19 @@ struct Sums {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deviations {
     outputs: Vec<(String, Sums)>,
+    /// Outputs of which places of the candidate are `-inf` because what they answer for is gone.
+    gone: Vec<String>,
 }
 
 impl Deviations {
+    /// Where the candidate's places in these outputs may be `-inf`.
+    pub(crate) fn but_for(gone: &[String]) -> Deviations {
+        Deviations {
+            outputs: Vec::new(),
+            gone: gone.to_vec(),
+        }
+    }
+
     /// Adds a batch: outputs of both models.
     pub(crate) fn add(
         &mut self,
@@ -94,11 +104,9 @@ impl Deviations {
                     )],
                 });
             }
-            sums.add(
-                &a.to_f64(),
-                &b.to_f64(),
-                a.shape().last().copied().unwrap_or(1),
-            );
+            let row = a.shape().last().copied().unwrap_or(1);
+            let gone = self.gone.contains(name);
+            sums.add((&a.to_f64(), &b.to_f64()), row, gone);
         }
         Ok(())
     }
@@ -125,11 +133,12 @@ pub(crate) fn counterpart<'a>(
 }
 
 impl Sums {
-    fn add(&mut self, reference: &[f64], candidate: &[f64], row: usize) {
+    fn add(&mut self, (reference, candidate): (&[f64], &[f64]), row: usize, gone: bool) {
         self.elements += reference.len() as u64;
         for (&a, &b) in reference.iter().zip(candidate) {
             if !a.is_finite() || !b.is_finite() {
-                self.not_finite += u64::from(a.is_finite());
+                let promised = gone && b == f64::NEG_INFINITY;
+                self.not_finite += u64::from(a.is_finite() && !promised);
                 continue;
             }
             let difference = (a - b).abs();
@@ -215,7 +224,7 @@ mod tests {
     #[test]
     fn deviations_match_hand_computed_values() {
         let mut sums = Sums::default();
-        sums.add(&[3.0, -4.0, 0.0, 1.0], &[3.0, -2.0, 0.0, 2.0], 2);
+        sums.add((&[3.0, -4.0, 0.0, 1.0], &[3.0, -2.0, 0.0, 2.0]), 2, false);
         let found = sums.finish("y");
         assert_eq!(found.max_absolute, Some(2.0));
         assert_eq!(found.mean_absolute, Some(0.75));
@@ -232,11 +241,17 @@ mod tests {
     #[test]
     fn equal_outputs_have_no_divergence_and_nan_is_counted() {
         let mut sums = Sums::default();
-        sums.add(&[1.0, 2.0, f64::NAN], &[1.0, f64::NAN, 0.0], 3);
+        sums.add((&[1.0, 2.0, f64::NAN], &[1.0, f64::NAN, 0.0]), 3, false);
         assert_eq!(sums.finish("y").not_finite, 1);
+        let lost = [f64::NEG_INFINITY, f64::INFINITY, 0.0];
+        for (gone, count) in [(false, 2), (true, 1)] {
+            let mut sums = Sums::default();
+            sums.add((&[1.0, 2.0, 0.0], &lost), 3, gone);
+            assert_eq!(sums.finish("y").not_finite, count);
+        }
         let mut sums = Sums::default();
         // ln 2 apart with probabilities 1 and 1/2.
-        sums.add(&[1.0, 0.0], &[0.5, 0.5], 2);
+        sums.add((&[1.0, 0.0], &[0.5, 0.5]), 2, false);
         let divergence = sums.finish("y").kl.expect("rows");
         assert!((divergence - 2.0_f64.ln()).abs() < 1e-9);
     }
@@ -244,12 +259,12 @@ mod tests {
     #[test]
     fn what_was_not_measured_has_no_number() {
         let mut sums = Sums::default();
-        sums.add(&[f64::NAN, f64::INFINITY], &[f64::NAN, 1.0], 1);
+        sums.add((&[f64::NAN, f64::INFINITY], &[f64::NAN, 1.0]), 1, false);
         let found = sums.finish("y");
         assert_eq!((found.max_relative, found.cosine), (None, None));
         assert_eq!((found.kl, found.top1_agreement), (None, None));
         let mut sums = Sums::default();
-        sums.add(&[0.0, 0.0], &[0.0, 1.0], 1);
+        sums.add((&[0.0, 0.0], &[0.0, 1.0]), 1, false);
         let found = sums.finish("y");
         assert_eq!(found.max_relative, Some(f64::INFINITY));
         assert_eq!(found.cosine, None);

@@ -37,9 +37,19 @@ pub(crate) fn divergence(
 }
 
 fn relative(from: &[f64], to: &[f64]) -> f64 {
-    let energy: f64 = from.iter().map(|x| x * x).sum();
-    let error: f64 = from.iter().zip(to).map(|(a, b)| (a - b) * (a - b)).sum();
-    error / energy.max(f64::MIN_POSITIVE)
+    error(from, to) / energy(from).max(f64::MIN_POSITIVE)
+}
+
+/// The sum of squares; a place that is `-inf` is one that nothing can take.
+fn energy(numbers: &[f64]) -> f64 {
+    let numbers = numbers.iter().filter(|&&x| x != f64::NEG_INFINITY);
+    numbers.map(|x| x * x).sum()
+}
+
+/// The sum of squared differences; of equal numbers, also infinite ones, there is none.
+fn error(from: &[f64], to: &[f64]) -> f64 {
+    let pairs = from.iter().zip(to).filter(|(a, b)| a != b);
+    pairs.map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
 /// The same by sample: the sum is that of the batch, but for what is not finite.
@@ -93,15 +103,11 @@ fn by_row(from: &[f64], to: &[f64], classes: usize) -> Vec<f64> {
 }
 
 fn by_energy(from: &[f64], to: &[f64], samples: usize) -> Vec<f64> {
-    let energy: f64 = from.iter().map(|x| x * x).sum();
+    let energy = energy(from).max(f64::MIN_POSITIVE);
     let size = (from.len() / samples.max(1)).max(1);
     let pairs = from.chunks(size).zip(to.chunks(size));
-    let error = |(a, b): (&[f64], &[f64])| {
-        let pairs = a.iter().zip(b);
-        pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f64>() * samples as f64
-            / energy.max(f64::MIN_POSITIVE)
-    };
-    pairs.map(error).collect()
+    let share = |(a, b): (&[f64], &[f64])| error(a, b) * samples as f64 / energy;
+    pairs.map(share).collect()
 }
 
 fn finite(number: f64) -> f64 {
@@ -141,7 +147,11 @@ impl Logs {
     /// Kullback-Leibler divergence of a row to another of the same kind.
     pub(super) fn divergence(self, from: &[f64], to: &[f64]) -> f64 {
         let (from, to) = (self.row(from), self.row(to));
-        let pairs = from.iter().zip(&to);
+        // What has no probability adds nothing.
+        let pairs = from
+            .iter()
+            .zip(&to)
+            .filter(|(a, _)| **a != f64::NEG_INFINITY);
         let sum: f64 = pairs.map(|(a, b)| a.exp() * (a - b)).sum();
         // A maximum would take 0 for what is no number.
         if sum < 0.0 { 0.0 } else { sum }
@@ -157,6 +167,18 @@ fn log_softmax(row: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_that_nothing_can_take_are_no_difference() {
+        let gone = f64::NEG_INFINITY;
+        for shape in [vec![2, 2], vec![2, 1, 2]] {
+            let a = tensor(&shape, &[1.0, gone, 2.0, gone]);
+            assert_eq!(divergence(&a, &a, 2), 0.0, "{shape:?}");
+            assert_eq!(divergences(&a, &a, 2), [0.0, 0.0], "{shape:?}");
+            let whole = tensor(&shape, &[1.0, 0.5, 2.0, 0.5]);
+            assert!(divergence(&whole, &a, 2) >= LARGEST, "{shape:?}");
+        }
+    }
 
     #[test]
     fn samples_add_up_to_the_batch() {

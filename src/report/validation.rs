@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::table::{TableRows, table};
+use crate::error::one_line;
 use crate::metrics::{Deviation, TaskReport};
 use crate::runtime::UnreadOutput;
 use crate::validate::{Condition, GateRow, ProviderParity};
@@ -28,6 +29,8 @@ pub struct ValidationReport {
     pub onnxruntime: String,
     /// Outputs that are no tensors of numbers: they were not compared.
     pub unread: Vec<UnreadOutput>,
+    /// Outputs of which the candidate has `-inf` where pieces of its vocabulary are gone: these places count as finite.
+    pub gone: Vec<String>,
     /// By provider.
     pub providers: Vec<ProviderParity>,
     /// The demands and whether they hold.
@@ -50,6 +53,13 @@ impl fmt::Display for ValidationReport {
             self.data, self.batch, self.onnxruntime
         )?;
         write_unread(&self.unread, f)?;
+        for output in &self.gone {
+            let output = one_line(output);
+            writeln!(
+                f,
+                "note: places of '{output}' whose pieces are gone are -inf and left out"
+            )?;
+        }
         for lane in &self.providers {
             write_provider(lane, f)?;
         }

@@ -30,6 +30,8 @@ pub struct ParitySettings {
     pub seed: u64,
     /// How products of 8-bit codes are added.
     pub sums: IntegerSums,
+    /// Outputs of which the candidate has `-inf` at places whose pieces are gone: these count as finite.
+    pub gone: Vec<String>,
 }
 
 /// What was found on one provider.
@@ -143,7 +145,7 @@ pub fn parity(
             _ => None,
         };
         lanes.push(match open {
-            Some(candidate) => Lane::new(provider, conditions).with(None, candidate),
+            Some(candidate) => Lane::new(provider, settings).with(None, candidate),
             None => open_lane(runtime, provider, models, &first, settings)?,
         });
     }
@@ -213,7 +215,7 @@ fn open_lane(
     first: &Batch,
     settings: &ParitySettings,
 ) -> Result<Lane> {
-    let mut lane = Lane::new(provider, settings.perturbations.len() + 1);
+    let mut lane = Lane::new(provider, settings);
     let options = SessionOptions {
         provider: provider.clone(),
         sums: settings.sums,
@@ -241,7 +243,15 @@ fn open_lane(
 }
 
 impl Lane {
-    fn new(provider: &Provider, conditions: usize) -> Lane {
+    fn new(provider: &Provider, settings: &ParitySettings) -> Lane {
+        let conditions = settings.perturbations.len() + 1;
+        let judged = || Deviations::but_for(&settings.gone);
+        let sums = || Sums {
+            total: judged(),
+            pruning_drift: judged(),
+            stored: judged(),
+            ..Sums::default()
+        };
         Lane {
             provider: provider.clone(),
             sessions: None,
@@ -251,7 +261,7 @@ impl Lane {
                 placement: None,
                 conditions: Vec::new(),
             },
-            sums: (0..conditions).map(|_| Sums::default()).collect(),
+            sums: (0..conditions).map(|_| sums()).collect(),
         }
     }
 

@@ -49,6 +49,8 @@ pub(super) use proven::{Maker, Proven};
 use reported::{met, target};
 pub use smaller::VocabularyOptions;
 pub use smaller::copy_tokenizer;
+pub(in crate::job) use smaller::gone_outputs;
+use smaller::note_gone;
 pub(crate) use smaller::tokenizer_beside;
 use start::Remains;
 pub(super) use timed::TimedModel;
@@ -335,6 +337,9 @@ impl Job<'_> {
         let (plan, report) = self.finished(proven.plan, report)?;
         let mut model = proven.model;
         self.stamp(&mut model, &plan, report.onnxruntime.as_deref());
+        if let Some(row) = &report.vocabulary {
+            note_gone(&mut model, row);
+        }
         Ok(Pruned {
             model,
             plan,

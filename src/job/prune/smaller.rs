@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::files;
+use crate::onnx::Model;
 use crate::plan::Remap;
 use crate::report::VocabularyRow;
 
@@ -61,4 +62,21 @@ pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<()> {
     let text = files::map_file(&from)?;
     let file = files::write_temporary(&to, |file| file.write_all(&text))?;
     files::persist(file, &to)
+}
+
+/// Where a model says which of its outputs are `-inf` at what is gone.
+const GONE: &str = "secateur.gone";
+
+/// Says in a model which of its outputs are `-inf` at what is gone.
+pub(super) fn note_gone(model: &mut Model, row: &VocabularyRow) {
+    if row.remap == Remap::Inside && !row.outputs.is_empty() {
+        model.set_metadata(GONE, &serde_json::json!(row.outputs).to_string());
+    }
+}
+
+/// The outputs that a model says to be `-inf` at what is gone.
+pub(in crate::job) fn gone_outputs(model: &Model) -> Vec<String> {
+    let said = model.metadata(GONE);
+    let said = said.and_then(|said| serde_json::from_str(said).ok());
+    said.unwrap_or_default()
 }
