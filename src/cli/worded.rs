@@ -20,13 +20,14 @@ const RENAMED: [(&str, &str); 5] = [
 ];
 
 /// Settings of the library that flags of the same name say.
-const SAME: [&str; 43] = [
+const SAME: [&str; 44] = [
     "attention",
     "budget",
     "calibration",
     "change_signature",
     "criterion",
     "drop_blocks",
+    "every_layer",
     "exact",
     "floor",
     "groups",
