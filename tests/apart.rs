@@ -33,11 +33,11 @@ fn awaited<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A proof that never ends, and the process that runs it.
-fn endless(folder: &TempDir) -> (Child, u32) {
+/// A proof that goes on for days, and the process that runs it.
+fn long(folder: &TempDir) -> (Child, u32) {
     let child = Command::new(cargo_bin("secateur"))
         .arg("prune")
-        .arg(fixture("hostile/endless_loop.onnx"))
+        .arg(fixture("hostile/long_loop.onnx"))
         .args(["-o", "out.onnx"])
         .current_dir(folder.path())
         .stdout(Stdio::null())
@@ -82,7 +82,7 @@ fn a_crash_of_onnxruntime_is_a_message() {
 #[test]
 fn a_kill_in_the_midst_of_a_run_is_a_message() {
     let folder = TempDir::new().expect("a folder");
-    let (child, worker) = endless(&folder);
+    let (child, worker) = long(&folder);
     kill(worker);
     let output = child.wait_with_output().expect("it ends");
     let message = String::from_utf8_lossy(&output.stderr);
@@ -118,7 +118,7 @@ fn a_crash_while_the_library_is_loaded_is_a_message() {
 
 /// One process has one library and one set of limits: all that a program does in turn.
 #[test]
-fn a_program_lives_on_after_a_crash_and_gives_up_after_an_endless_run() {
+fn a_program_lives_on_after_a_crash_and_gives_up_after_a_run_that_does_not_end() {
     let begun = run_apart(Apart {
         program: cargo_bin("secateur"),
         arguments: Vec::new(),
@@ -140,16 +140,16 @@ fn a_program_lives_on_after_a_crash_and_gives_up_after_an_endless_run() {
     pruned(lenet()).expect("a proven model");
     assert!(crash("hostile/large_expand.onnx").contains("more memory than there is for it"));
     pruned(lenet()).expect("a proven model");
-    let endless = "did not come back from";
-    assert!(crash("hostile/endless_loop.onnx").contains(endless));
-    assert!(crash("trained/lenet_mnist.onnx").contains(endless));
+    let late = "did not come back from";
+    assert!(crash("hostile/long_loop.onnx").contains(late));
+    assert!(crash("trained/lenet_mnist.onnx").contains(late));
     end_apart();
 }
 
 #[test]
 fn no_process_outlives_the_command() {
     let folder = TempDir::new().expect("a folder");
-    let (mut child, worker) = endless(&folder);
+    let (mut child, worker) = long(&folder);
     kill(child.id());
     child.wait().expect("it ends");
     awaited("its process goes on", || {
