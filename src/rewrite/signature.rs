@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::twin::{declared_narrow, gathered, narrow_axes};
+use super::twin::{chosen, declared_narrow, narrow_axes};
 use crate::axes::Kept;
 use crate::dimensions::Analysis;
 use crate::error::{Error, Result};
@@ -38,7 +38,7 @@ fn choosing(analysis: &Analysis, kept: &Kept, outputs: &[ValueId]) -> Model {
     patch.at_end();
     for &value in outputs {
         let name = graph.value(value).name.as_str();
-        let given = of_places(analysis, kept, (value, name), &mut patch);
+        let given = chosen(analysis, kept, (value, name), &mut patch);
         patch.replace_output(name, &given);
     }
     let source = graph.model();
@@ -65,7 +65,7 @@ fn reading(
     for &value in inputs {
         let name = graph.value(value).name.as_str();
         check(analysis, kept, value, pruned)?;
-        let narrow = of_places(analysis, kept, (value, name), &mut patch);
+        let narrow = chosen(analysis, kept, (value, name), &mut patch);
         patch.read_as(name, &narrow);
         if outputs.contains(&value) {
             patch.replace_output(name, &narrow);
@@ -84,20 +84,6 @@ fn reading(
         }
     }
     Ok(source.with(proto, source.lazy.clone()))
-}
-
-fn of_places(
-    analysis: &Analysis,
-    kept: &Kept,
-    (value, name): (ValueId, &str),
-    patch: &mut Patch,
-) -> String {
-    let mut name = name.to_owned();
-    for (axis, stay, _) in narrow_axes(analysis, kept, value) {
-        let places: Vec<i64> = stay.into_iter().map(i64::from).collect();
-        name = gathered(patch, &name, axis, &places);
-    }
-    name
 }
 
 /// That a model declares an input with the sizes that the plan leaves.

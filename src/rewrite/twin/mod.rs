@@ -28,7 +28,7 @@ use crate::plan::Plan;
 
 pub(crate) use masks::MaskInput;
 use masks::{StandIn, TwinMasks};
-pub(super) use signature::{declared_narrow, gathered, narrow_axes, narrowed};
+pub(super) use signature::{chosen, declared_narrow, gathered, narrow_axes, narrowed};
 use statistics::Neutral;
 
 /// Where the masks of a twin stand.

@@ -77,7 +77,8 @@ fn spread(analysis: &Analysis, kept: &Kept, value: ValueId, patch: &mut Patch) -
     name
 }
 
-fn chosen(
+/// The places of a value that stay.
+pub(in crate::rewrite) fn chosen(
     analysis: &Analysis,
     kept: &Kept,
     (value, name): (ValueId, &str),
