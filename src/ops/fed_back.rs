@@ -13,8 +13,11 @@ use crate::onnx::ElementType;
 
 const WHY: &str = "may be given back as an input of its sizes";
 
-/// What an input and an output have in common of which one is the other: its element type, and its sizes but for dynamic ones.
-type Kind = (ElementType, Vec<Option<i64>>);
+const OPEN: &str = "may be given back as an input of an open size, which keeps all positions";
+
+/// What an input and an output have in common of which one is the other: its element type, and its sizes but for 1 and dynamic
+/// ones.
+type Kind = (ElementType, Vec<i64>);
 
 /// The inputs and outputs of a kind, in the order of the signature.
 #[derive(Default)]
@@ -36,7 +39,7 @@ pub(super) fn tie(graph: &Graph, state: &mut State, changes: &HashSet<ValueId>) 
     let outputs: Vec<ValueId> = outputs.collect();
     let mut kinds: Vec<Kind> = Vec::new();
     for kind in inputs.iter().filter_map(|&id| kind(state, id)) {
-        if kind.1.iter().any(Option::is_some) && !kinds.contains(&kind) {
+        if !kind.1.is_empty() && !kinds.contains(&kind) {
             kinds.push(kind);
         }
     }
@@ -54,24 +57,68 @@ pub(super) fn tie(graph: &Graph, state: &mut State, changes: &HashSet<ValueId>) 
             inputs,
             outputs: named,
         };
-        candidates.leave_certain(state, &own);
-        candidates.join(state, &own);
+        candidates.leave_certain(state);
+        candidates.join(state);
+    }
+    for &output in outputs.iter().filter(|id| changes.contains(id)) {
+        hold_for_open(state, output, &inputs);
     }
 }
 
+/// Holds the units of an output that may be given back as an input of which sizes are open: such an input loses nothing.
+fn hold_for_open(state: &mut State, output: ValueId, inputs: &[ValueId]) {
+    let element = state.elements[output.index()];
+    let fits = |&&input: &&ValueId| {
+        state.elements[input.index()] == element && may_be_of_open(state, output, input)
+    };
+    if inputs.iter().find(fits).is_none() {
+        return;
+    }
+    let reason = Reason {
+        origin: Origin::Value(output.0),
+        why: OPEN,
+    };
+    for axis in units(state, output) {
+        state.types.pin(&axis, reason);
+    }
+}
+
+/// Whether all sizes of an output may be those of an input, some of which are open where the output's are known.
+fn may_be_of_open(state: &State, output: ValueId, input: ValueId) -> bool {
+    let Some(given) = state.axes(input) else {
+        return true;
+    };
+    let made = state.axes(output).unwrap_or_default();
+    let size = |axis: &Type| state.types.extent(axis).known();
+    let pairs = || made.iter().map(size).zip(given.iter().map(size));
+    let fit = |(made, given): (Option<i64>, Option<i64>)| {
+        made.is_none() || given.is_none() || made == given
+    };
+    let is_open = |(made, given): (Option<i64>, Option<i64>)| {
+        given.is_none() && made.is_some_and(|size| size > 1)
+    };
+    made.len() == given.len() && pairs().all(fit) && pairs().any(is_open)
+}
+
 fn kind(state: &State, id: ValueId) -> Option<Kind> {
-    let sizes = state.axes(id)?.iter().map(|axis| {
+    let sizes = state.axes(id)?.iter().filter_map(|axis| {
         let size = state.types.extent(axis).known();
         size.filter(|&size| size > 1)
     });
     Some((state.elements[id.index()]?, sizes.collect()))
 }
 
-/// The axes of a value that have a size of this kind.
-fn units(state: &State, id: ValueId, (_, sizes): &Kind) -> Vec<Type> {
-    let axes = state.axes(id).unwrap_or_default().iter().zip(sizes);
-    let known = axes.filter(|(_, size)| size.is_some());
-    known.map(|(axis, _)| state.types.normal(axis)).collect()
+/// The axes of a value that have a size of its kind.
+fn units(state: &State, id: ValueId) -> Vec<Type> {
+    let axes = state.axes(id).unwrap_or_default().iter();
+    let known = axes.filter(|axis| {
+        state
+            .types
+            .extent(axis)
+            .known()
+            .is_some_and(|size| size > 1)
+    });
+    known.map(|axis| state.types.normal(axis)).collect()
 }
 
 fn extents(state: &State, id: ValueId) -> Vec<Extent> {
@@ -81,8 +128,8 @@ fn extents(state: &State, id: ValueId) -> Vec<Extent> {
 
 impl Candidates {
     /// Takes out the pairs of which nothing has to be said.
-    fn leave_certain(&mut self, state: &State, kind: &Kind) {
-        let same = |a: ValueId, b: ValueId| units(state, a, kind) == units(state, b, kind);
+    fn leave_certain(&mut self, state: &State) {
+        let same = |a: ValueId, b: ValueId| units(state, a) == units(state, b);
         let longer = |&input: &ValueId| {
             let of = |list: &[ValueId]| -> Vec<ValueId> {
                 list.iter().copied().filter(|&id| same(id, input)).collect()
@@ -108,7 +155,7 @@ impl Candidates {
     }
 
     /// Makes all that are left one.
-    fn join(&self, state: &mut State, kind: &Kind) {
+    fn join(&self, state: &mut State) {
         let (Some(&first), false) = (self.inputs.first(), self.outputs.is_empty()) else {
             return;
         };
@@ -121,7 +168,7 @@ impl Candidates {
                 origin: Origin::Value(speaker.0),
                 why: WHY,
             };
-            let (own, others) = (units(state, first, kind), units(state, other, kind));
+            let (own, others) = (units(state, first), units(state, other));
             for (a, b) in own.iter().zip(&others) {
                 state.types.unify(a, b, reason);
             }

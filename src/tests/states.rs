@@ -48,6 +48,31 @@ fn elman() -> Model {
     ended(builder.node("MatMul", "h_out O -> y", &[]), &["h"])
 }
 
+/// A state with one more axis where it goes in than where it comes out.
+fn wrapped() -> Model {
+    let shape = ["b".into(), 1.into(), (UNITS as i64).into()];
+    let builder = Builder::new(17)
+        .input_of("x", Float, &["b".into(), 8.into()])
+        .input_of("h_in", Float, &shape)
+        .ints("axis", &[1])
+        .node("Squeeze", "h_in axis -> g_in", &[]);
+    let builder = cell(builder, "x", 8, "g").weight("O", &[UNITS, 8]);
+    let builder = builder.node("Identity", "g_out -> h_out", &[]);
+    ended(builder.node("MatMul", "g_out O -> y", &[]), &["h"])
+}
+
+/// A state whose size is open where it goes in keeps it where it comes out.
+#[test]
+fn states_of_open_sizes_keep_all_positions() {
+    let builder = Builder::new(17)
+        .input_of("x", Float, &["b".into(), 8.into()])
+        .input_of("h_in", Float, &["b".into(), "units".into()]);
+    let builder = cell(builder, "x", 8, "h").weight("O", &[UNITS, 8]);
+    let model = ended(builder.node("MatMul", "h_out O -> y", &[]), &["h"]);
+    let analysis = analysed(&model, &["h_*"]);
+    assert!(analysis.dimensions().iter().all(|of| of.size != UNITS));
+}
+
 /// Two cells; their states come out in another order than they go in.
 fn stack() -> Model {
     let builder = cell(started(&["g", "h"]), "x", 8, "g");
@@ -136,8 +161,10 @@ fn sequence(model: &Model, runtime: &Runtime) -> Vec<f64> {
     let states = signatures.iter().filter(|input| input.name != "x");
     let mut held: Vec<(String, Tensor)> = states
         .map(|input| {
-            let units = input.shape[1] as usize;
-            (input.name.clone(), tensor(&[1, units], &vec![0.0; units]))
+            let shape = input.shape.iter().map(|&size| size.max(1) as usize);
+            let shape: Vec<usize> = shape.collect();
+            let zeros = vec![0.0; shape.iter().product()];
+            (input.name.clone(), tensor(&shape, &zeros))
         })
         .collect();
     let mut said = Vec::new();
@@ -153,7 +180,8 @@ fn sequence(model: &Model, runtime: &Runtime) -> Vec<f64> {
                 Some(state) => {
                     let name = format!("{state}_in");
                     let place = held.iter().position(|(other, _)| *other == name);
-                    held[place.expect("a state")].1 = given;
+                    let held = &mut held[place.expect("a state")].1;
+                    *held = tensor(&held.shape().to_vec(), &given.to_f64());
                 }
             }
         }
@@ -166,6 +194,7 @@ fn states_are_given_back_as_they_were() {
     let runtime = runtime();
     let models = [
         ("elman", elman()),
+        ("wrapped", wrapped()),
         ("stack", stack()),
         ("delayed", delayed()),
         ("lstm", lstm()),
