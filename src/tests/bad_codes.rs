@@ -259,3 +259,11 @@ fn models_by_the_standard_are_found_to_be() {
         assert!(faults.is_empty(), "{}: {faults:?}", case.name);
     }
 }
+
+#[test]
+fn sizes_that_no_memory_has_hold_what_they_are_of() {
+    for sizes in [[1 << 62, 4, 16], [64, 4, 1 << 62], [i64::MAX, 8, i64::MAX]] {
+        let (_, why) = outcome(&packed(40, 20, sizes));
+        assert!(why.contains("has an unusual size"), "{why}");
+    }
+}

@@ -181,7 +181,7 @@ fn sequence(model: &Model, runtime: &Runtime) -> Vec<f64> {
                     let name = format!("{state}_in");
                     let place = held.iter().position(|(other, _)| *other == name);
                     let held = &mut held[place.expect("a state")].1;
-                    *held = tensor(&held.shape().to_vec(), &given.to_f64());
+                    *held = tensor(held.shape(), &given.to_f64());
                 }
             }
         }

@@ -200,7 +200,9 @@ pub(super) fn equals(op: &mut Typing, name: &'static str, size: usize) {
 
 /// Codes of a product `[rows, blocks, bytes of a block]`, and their scales and zero points.
 pub(super) fn packed_parts(op: &mut Typing, [rows, blocks]: [usize; 2], [pack, block]: [usize; 2]) {
-    let each = |row: usize| [vec![rows * row], vec![rows, row]];
+    // Attributes of a damaged file may be any.
+    let pack = pack.max(1);
+    let each = |row: usize| [vec![rows.saturating_mul(row)], vec![rows, row]];
     sized(op, 1, &[vec![rows, blocks, block / pack]]);
     sized(op, 2, &each(blocks));
     element_among(op, 3, &[Uint8, Int32, Float, Float16, Bfloat16]);
