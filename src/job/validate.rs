@@ -126,16 +126,11 @@ pub fn validate(
     let mut on_cpu = models.on_cpu(&runtime, options.sums)?;
     check_signatures(&on_cpu, (&pruned, options))?;
     let unread = on_cpu.reference.unread_outputs();
-    let gone = gone_outputs(&pruned);
-    let data = DataSet::open(
-        &options.source,
-        &declared_inputs(analysis),
-        analysis,
-        options.batch,
-    )?;
+    let settings = options.parity(&runtime, gone_outputs(&pruned));
+    let inputs = declared_inputs(analysis);
+    let data = DataSet::open(&options.source, &inputs, analysis, options.batch)?;
     let data = data.with_caches(&mut on_cpu.reference)?;
     check_labels(&options.gates, &data.batch(0)?)?;
-    let settings = options.parity(&runtime, gone.clone());
     let total = data.batches() * data.batch_size();
     let mut done = 0;
     let mut count = |samples: usize| {
@@ -156,7 +151,7 @@ pub fn validate(
             batch: data.batch_size(),
             onnxruntime: runtime.version().to_owned(),
             unread,
-            gone,
+            gone: settings.gone,
             providers,
             gates,
             seconds: start.elapsed().as_secs_f64(),
