@@ -33,6 +33,10 @@ impl Analysis {
                 continue;
             };
             let name = &self.graph.value(value).name;
+            let written = match declared.len() == made.len() {
+                true => "a model that is written declares these",
+                false => "it stays so, and says nothing",
+            };
             let (declared, made) = (declared.join(", "), self.in_words(&made));
             match self.continued(value) {
                 Some(cache) => faults.push(Fault::Misdeclared {
@@ -41,7 +45,7 @@ impl Analysis {
                     made: format!("the graph makes [{made}], the sizes of the cache '{cache}'"),
                 }),
                 None => found.wrong.push(format!(
-                    "output '{name}' is declared with the sizes [{declared}], but the graph makes [{made}]; a model that is written declares these"
+                    "output '{name}' is declared with the sizes [{declared}], but the graph makes [{made}]; {written}"
                 )),
             }
         }

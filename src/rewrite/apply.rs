@@ -10,9 +10,7 @@ use crate::dimensions::Analysis;
 use crate::error::Result;
 use crate::graph::{BodyId, DeclaredSize, NodeId, Producer, ValueId};
 use crate::onnx::proto::{
-    GraphProto, TensorProto, ValueInfoProto,
-    tensor_shape_proto::{Dimension, dimension},
-    type_proto,
+    GraphProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
 };
 use crate::onnx::{LazyBytes, Model, cleared};
 
@@ -108,12 +106,12 @@ fn update_declaration(
         return;
     };
     let types = &analysis.state.types;
-    let is_other = shape.dim.len() != axes.len();
-    if is_other {
-        shape.dim = vec![Dimension::default(); axes.len()];
+    // Of another rank onnxruntime takes no declaration for any.
+    if shape.dim.len() != axes.len() {
+        return;
     }
     for (dim, ty) in shape.dim.iter_mut().zip(axes) {
-        let right = !is_other && DeclaredSize::of(dim).allows(&types.extent(ty));
+        let right = DeclaredSize::of(dim).allows(&types.extent(ty));
         if right && !types.is_pruned(ty, kept) {
             continue;
         }

@@ -118,10 +118,14 @@ fn sizes_that_may_be_right_are_not_complained_of() {
     }
 }
 
-/// onnxruntime goes on with a wrong declaration of another output, so that it is a warning. What is written has it right.
+/// onnxruntime goes on with a wrong declaration of another output, so that it is a warning. What is written has it right, but for
+/// the rank.
 #[test]
 fn wrong_outputs_are_declared_anew() {
-    for wrong in [&[None, None, Some(77)][..], &[None, Some(24)]] {
+    for (wrong, written) in [
+        (&[None, None, Some(77)][..], &[None, None, Some(24)][..]),
+        (&[None, Some(24)], &[None, Some(24)]),
+    ] {
         let analysis = analysed(&declaring(&plain(), "logits", wrong), &[]);
         let found = analysis.declarations();
         assert!(found.faults.is_empty(), "{found:?}");
@@ -136,7 +140,7 @@ fn wrong_outputs_are_declared_anew() {
         let plan = planned(&analysis, &settings);
         let pruned = prune(&analysis, &plan).expect("a pruned model").settled();
         let graph = pruned.proto.graph.as_ref().expect("a graph");
-        assert_eq!(sizes(&graph.output[0]), [None, None, Some(24)]);
+        assert_eq!(sizes(&graph.output[0]), written);
         verify(&analysis, &plan, &pruned, &runtime()).expect("a proof");
     }
 }
@@ -183,4 +187,15 @@ fn known_sizes_and_element_types_are_those_of_runs() {
     }
     assert!(compared > 100, "{compared}");
     assert!(wrong.is_empty(), "{compared}: {wrong:#?}");
+}
+
+/// onnxruntime takes no notice of a rank that is not that of what is made, and neither does what is written.
+#[test]
+fn an_output_declared_with_another_rank_stays_so() {
+    let model = super::cases::read_dense(super::cases::dense(17), "h").model();
+    let wrong = declaring(&model, "y", &[None, Some(1), Some(4)]);
+    let pruned = crate::prune(wrong, &PruneOptions::ratio(0.5)).expect("it is pruned");
+    let told = pruned.report.warnings.join(" ");
+    assert!(told.contains("it stays so, and says nothing"), "{told}");
+    assert!(pruned.report.verification.is_some());
 }
