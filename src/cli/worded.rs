@@ -3,7 +3,8 @@
 use super::characters::has_power;
 
 /// Phrases of the library that one flag says. Longer ones come first.
-const PHRASES: [(&str, &str); 4] = [
+const PHRASES: [(&str, &str); 5] = [
+    ("the setting `plan`", "--plan"),
     ("`sums` exact", "--exact-integers"),
     ("`proof` skipped", "--no-verify"),
     ("`overwrite` allowed", "--force"),
@@ -20,7 +21,7 @@ const RENAMED: [(&str, &str); 5] = [
 ];
 
 /// Settings of the library that flags of the same name say.
-const SAME: [&str; 44] = [
+const SAME: [&str; 43] = [
     "attention",
     "budget",
     "calibration",
@@ -46,7 +47,6 @@ const SAME: [&str; 44] = [
     "offline",
     "only",
     "pattern",
-    "plan",
     "plan_out",
     "provider",
     "quantise",

@@ -52,11 +52,15 @@ impl Files<'_> {
         };
         outputs.extend(self.others.iter().map(|path| path.to_path_buf()));
         outputs.extend(self.beside.clone());
-        for output in &outputs {
-            files::check_replaceable(output).map_err(|source| Error::Write {
+        let replaceable = |output: &PathBuf| {
+            let checked = files::check_replaceable(output);
+            checked.map_err(|source| Error::Write {
                 path: output.clone(),
                 source,
-            })?;
+            })
+        };
+        for output in outputs.iter().filter(|output| output.is_dir()) {
+            replaceable(output)?;
         }
         for (place, output) in outputs.iter().enumerate() {
             let same = |other: &&PathBuf| {
@@ -71,6 +75,7 @@ impl Files<'_> {
             }
         }
         for output in &outputs {
+            replaceable(output)?;
             // A folder that is not there is known before hours of work, not after.
             files::check_writable(output)?;
         }

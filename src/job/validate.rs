@@ -172,7 +172,7 @@ impl Alike {
         let plan = Plan::load(plan)?;
         if plan.settings.vocabulary.is_some() {
             return Err(Error::Usage(
-                "a plan of a vocabulary says nothing of ids in data: compare the models without `plan`, if they read the same ids"
+                "a plan of a vocabulary says nothing of ids in data: compare the models without the setting `plan`, if they read the same ids"
                     .to_owned(),
             ));
         }
@@ -212,7 +212,7 @@ fn check_signatures(
     let command = candidate.metadata("secateur.command").unwrap_or_default();
     if options.plan.is_none() && command.contains("change-signature") {
         differences.push(
-            "the candidate was pruned with `change_signature`: name its plan (`plan_out` of that run) with `plan`, so that both are fed the same, or compare it with its twin, as `secateur twin` writes it"
+            "the candidate was pruned with `change_signature`: name its plan (`plan_out` of that run) with the setting `plan`, so that both are fed the same, or compare it with its twin, as `secateur twin` writes it"
                 .to_owned(),
         );
     }
