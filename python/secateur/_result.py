@@ -100,7 +100,7 @@ class ModelResult(Result):
         return onnx.load(self.path)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the model to ``path``, whole or not at all; that of a smaller vocabulary with its tokenizer beside it."""
+        """Writes the model to ``path``, whole or not at all; with the tokenizer of a smaller vocabulary beside it."""
         if not isinstance(path, (str, os.PathLike)):
             raise UsageError(f"a model is saved to a path, and this is {type(path).__name__}")
         target = Path(os.fsdecode(path))
