@@ -105,10 +105,11 @@ impl Analysis {
 
     /// Dimensions of as many positions that make an axis of an output of the graph; with why they cannot go, where they cannot.
     pub(crate) fn answers_of(&self, size: usize) -> Vec<(DimensionId, Option<String>)> {
-        let outputs = self.graph.value_ids();
-        let outputs = outputs.filter(|&id| self.graph.value(id).is_output);
         let mut found = Vec::new();
-        for axis in outputs.flat_map(|id| self.state.axes(id).unwrap_or_default()) {
+        for axis in self
+            .outputs()
+            .flat_map(|id| self.state.axes(id).unwrap_or_default())
+        {
             let Some((id, dimension)) = self.dimension_of(axis) else {
                 continue;
             };
@@ -141,11 +142,15 @@ impl Analysis {
     }
 
     fn outputs_of(&self, is: impl Fn(ValueId) -> bool) -> Vec<String> {
-        let outputs = self.graph.value_ids();
-        let outputs = outputs.filter(|&id| self.graph.value(id).is_output && is(id));
+        let outputs = self.outputs().filter(|&id| is(id));
         outputs
             .map(|id| self.graph.value(id).name.clone())
             .collect()
+    }
+
+    fn outputs(&self) -> impl Iterator<Item = ValueId> + '_ {
+        let values = self.graph.value_ids();
+        values.filter(|&id| self.graph.value(id).is_output)
     }
 
     fn has_size(&self, axis: &Type, size: usize) -> bool {

@@ -131,10 +131,22 @@ pub(super) fn merged() -> Model {
     outputs(builder, "").model()
 }
 
+/// What is said of what an attention made beside the embedding.
+fn said(builder: Builder) -> Builder {
+    builder
+        .node("Add", "e a3 -> s", &[])
+        .node("MatMul", "s w1 -> h", &[])
+        .node("Relu", "h -> r", &[])
+        .node("MatMul", "r w2 -> m", &[])
+        .node("Add", "s m -> t", &[])
+        .node("MatMul", "t head -> logits", &[])
+        .output("logits")
+}
+
 /// One cache of keys and values inside of an operator.
 fn packed() -> Model {
     let shape: [Size; 5] = [2.into(), "n".into(), 2.into(), "before".into(), 8.into()];
-    weights(tokens(17).input_of("both", Float, &shape))
+    let built = weights(tokens(17).input_of("both", Float, &shape))
         .weight("qkv", &[16, 48])
         .weight("bias", &[48])
         .node("Gather", "embed tokens -> e", &[])
@@ -143,22 +155,14 @@ fn packed() -> Model {
             "e qkv bias - both -> a both_out",
             &[("num_heads", 2.into()), ("unidirectional", 1.into())],
         )
-        .node("MatMul", "a wo -> a3", &[])
-        .node("Add", "e a3 -> s", &[])
-        .node("MatMul", "s w1 -> h", &[])
-        .node("Relu", "h -> r", &[])
-        .node("MatMul", "r w2 -> m", &[])
-        .node("Add", "s m -> t", &[])
-        .node("MatMul", "t head -> logits", &[])
-        .output("logits")
-        .output("both_out")
-        .model()
+        .node("MatMul", "a wo -> a3", &[]);
+    said(built).output("both_out").model()
 }
 
 /// Four heads of queries on two of keys and values, caches that the operator itself adds to.
 fn grouped() -> Model {
     let span = |start: i64| [("start", start.into()), ("end", (start + 1).into())];
-    weights(caches(tokens(17), &["left", "right"]))
+    let built = weights(caches(tokens(17), &["left", "right"]))
         .weight("wide", &[16, 32])
         .weight("narrow", &[32, 16])
         .scalar("one", 1)
@@ -179,17 +183,8 @@ fn grouped() -> Model {
             "q k v left right lasts32 whole32 -> a left_out right_out",
             &[("num_heads", 4.into()), ("kv_num_heads", 2.into())],
         )
-        .node("MatMul", "a narrow -> a3", &[])
-        .node("Add", "e a3 -> s", &[])
-        .node("MatMul", "s w1 -> h", &[])
-        .node("Relu", "h -> r", &[])
-        .node("MatMul", "r w2 -> m", &[])
-        .node("Add", "s m -> t", &[])
-        .node("MatMul", "t head -> logits", &[])
-        .output("logits")
-        .output("left_out")
-        .output("right_out")
-        .model()
+        .node("MatMul", "a narrow -> a3", &[]);
+    said(built).output("left_out").output("right_out").model()
 }
 
 pub(super) fn analysed(model: &Model, signature: &[&str]) -> Analysis {

@@ -81,9 +81,10 @@ pub(super) fn planned(
 ) -> Result<(Plan, Selection, SmallVocabulary)> {
     let asked = Asked::read(of)?;
     let skip = Patterns::new(options.settings.skip.iter().map(String::as_str))?;
-    let meant = meant(analysis, &skip, &asked)?;
+    let all = analysis.vocabularies();
+    let meant = meant(analysis, &all, &skip, &asked)?;
     let ids = voice.watch.stage("vocabulary", || asked.ids(meant.size))?;
-    let (selection, left) = selection(analysis, &skip, &meant, &ids.kept)?;
+    let (selection, left) = selection(analysis, &skip, (meant, &all), &ids.kept)?;
     let kept = selection.kept(analysis);
     let way = VocabularySettings {
         remap: of.remap,
@@ -107,7 +108,7 @@ pub(super) fn planned(
     let told = warnings(analysis, &row, &kept).into_iter();
     let small = SmallVocabulary {
         warnings: told
-            .chain(left_old(&meant, &row, &left))
+            .chain(left_old(meant, &row, &left))
             .chain(asked.doubt(meant.size))
             .collect(),
         row,
@@ -184,29 +185,34 @@ fn row(
 }
 
 /// The vocabulary that is meant: what the ids fit, and the tokenizer.
-fn meant(analysis: &Analysis, skip: &Patterns, asked: &Asked) -> Result<Vocabulary> {
-    let mut all = analysis.vocabularies();
+fn meant<'a>(
+    analysis: &Analysis,
+    all: &'a [Vocabulary],
+    skip: &Patterns,
+    asked: &Asked,
+) -> Result<&'a Vocabulary> {
     if all.is_empty() {
         return Err(nothing(
             "no input of the graph picks rows of a table by ids that nothing has computed before: there is no vocabulary",
         ));
     }
-    all.retain(|of| !is_skipped(analysis, skip, of));
-    if all.is_empty() {
+    let rest = all.iter().filter(|of| !is_skipped(analysis, skip, of));
+    let mut rest: Vec<&Vocabulary> = rest.collect();
+    if rest.is_empty() {
         return Err(nothing("`skip` names all that inputs pick rows of"));
     }
-    asked.check(all.iter().map(|of| of.size))?;
-    all.retain(|of| asked.fits(of.size));
-    let excess = all.iter().map(|of| asked.excess(of.size)).min();
-    all.retain(|of| Some(asked.excess(of.size)) == excess);
-    if all.len() > 1 {
-        let told: Vec<String> = all.iter().map(|of| told(analysis, of)).collect();
+    asked.check(rest.iter().map(|of| of.size))?;
+    rest.retain(|of| asked.fits(of.size));
+    let excess = rest.iter().map(|of| asked.excess(of.size)).min();
+    rest.retain(|of| Some(asked.excess(of.size)) == excess);
+    if rest.len() > 1 {
+        let told: Vec<String> = rest.iter().map(|of| told(analysis, of)).collect();
         return Err(Error::Usage(format!(
             "which vocabulary is meant is not clear: {}; name in `skip` those that keep their rows",
             told.join(", ")
         )));
     }
-    all.pop()
+    rest.pop()
         .ok_or_else(|| nothing("no table has as many rows"))
 }
 
@@ -254,7 +260,7 @@ fn told(analysis: &Analysis, of: &Vocabulary) -> String {
 fn selection(
     analysis: &Analysis,
     skip: &Patterns,
-    meant: &Vocabulary,
+    (meant, all): (&Vocabulary, &[Vocabulary]),
     kept: &KeptIds,
 ) -> Result<(Selection, Vec<String>)> {
     let kept = kept.ids().iter().map(|&id| u32::try_from(id));
@@ -286,7 +292,7 @@ fn selection(
         }
     }
     let own = |id: DimensionId| meant.tables.iter().any(|of| of.dimension == Ok(id));
-    let mut all = analysis.vocabularies().into_iter();
+    let mut all = all.iter();
     let others = all.any(|of| of.size == meant.size && of.inputs != meant.inputs);
     let unclear = "it could be that of another vocabulary with as many ids";
     for (id, why) in analysis.answers_of(meant.size) {
