@@ -17,17 +17,12 @@ pub(super) fn without_shadows(model: Model) -> Model {
         return model;
     }
     let mut proto = model.proto.clone();
-    let mut renamed = false;
+    let mut renaming = Renaming::default();
     if let Some(graph) = &mut proto.graph {
-        let mut taken = HashSet::new();
-        collect(graph, &mut taken);
-        let mut renaming = Renaming {
-            taken,
-            renamed: &mut renamed,
-        };
+        collect(graph, &mut renaming.taken);
         renaming.bodies_of(graph, &Around::default());
     }
-    match renamed {
+    match renaming.renamed {
         true => {
             let lazy = model.lazy.clone();
             model.with(proto, lazy)
@@ -68,12 +63,14 @@ fn given(graph: &GraphProto) -> impl Iterator<Item = &str> {
     names.chain(graph.input.iter().map(|info| info.name()))
 }
 
-struct Renaming<'a> {
+#[derive(Default)]
+struct Renaming {
+    /// All names of the model.
     taken: HashSet<String>,
-    renamed: &'a mut bool,
+    renamed: bool,
 }
 
-impl Renaming<'_> {
+impl Renaming {
     fn bodies_of(&mut self, graph: &mut GraphProto, around: &Around) {
         for place in 0..graph.node.len() {
             if graph.node[place].bodies().next().is_none() {
@@ -98,7 +95,7 @@ impl Renaming<'_> {
         for old in twice {
             let new = fresh(&old, &mut self.taken);
             rename(body, &old, &new);
-            *self.renamed = true;
+            self.renamed = true;
         }
     }
 }
